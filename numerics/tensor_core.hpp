@@ -1,0 +1,99 @@
+// Matrix products in the exact arithmetic of a named instruction, chained over k.
+//
+// Operands are given as f32 values that the instruction's input format represents exactly (every
+// code of E4M3, BF16, FP16, INT8 ... widens exactly), packed once and used many times.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string_view>
+
+#include "karat/numerics/format.hpp"
+#include "karat/numerics/matrix_view.hpp"
+
+namespace karat::numerics {
+
+/// What an instruction's model rests on.
+enum class Evidence {
+  hardware_rows,  ///< equal to published captures from real GPUs, every row
+  model_only,     ///< follows a published model that no capture here confirms
+  definition,     ///< no hardware involved: the name defines the arithmetic (f32.fma, exact)
+};
+
+/// One instruction: "hopper.wgmma.e4m3.f32", "hopper.wgmma.bf16.f32", "f32.fma", "exact", ...
+/// Instances live in one table for the life of the program; compare by address.
+struct Instruction;
+
+/// @throws Error(usage) for an unknown name, suggesting the nearest.
+const Instruction& instruction(std::string_view name);
+std::span<const Instruction> instructions();
+
+std::string_view name(const Instruction&);
+FormatId input_format(const Instruction&);
+FormatId accumulator_format(const Instruction&);
+/// Elements of k that one instruction sums (32 for FP8 wgmma); k-groups of a chain have this size
+/// and start at k = 0; lanes past the end are zero. 1 for f32.fma and exact.
+int k_group(const Instruction&);
+Evidence evidence(const Instruction&);
+/// One sentence on the evidence, with its source.
+std::string_view evidence_note(const Instruction&);
+
+/// What the chain's first accumulator is.
+enum class Start {
+  absent,  ///< no accumulator (scale-d = false), the same as +0
+  from_d,  ///< the value found in D
+};
+
+enum class Path {
+  scalar,  ///< obvious loops straight from the formula
+  fast,    ///< Highway, run-time dispatch; the same bits
+};
+
+/// Operands in the layout the fast path wants. Reusable: pack() replaces the content and keeps the
+/// memory. Rows are the M side (queries, P), columns the N side (keys, channels of V).
+class RowOperand {
+ public:
+  RowOperand();
+  ~RowOperand();
+  RowOperand(RowOperand&&) noexcept;
+  RowOperand& operator=(RowOperand&&) noexcept;
+  /// values: M x K. @pre each value is representable in input_format(instruction) (not checked).
+  void pack(const Instruction&, MatrixView<const float> values);
+  std::size_t rows() const;
+  std::size_t k() const;
+
+  struct Packed;
+  const Packed& packed() const { return *packed_; }
+
+ private:
+  std::unique_ptr<Packed> packed_;
+};
+
+class ColumnOperand {
+ public:
+  ColumnOperand();
+  ~ColumnOperand();
+  ColumnOperand(ColumnOperand&&) noexcept;
+  ColumnOperand& operator=(ColumnOperand&&) noexcept;
+  /// values: N x K, i.e. one row per column of D (keys x d for Q K^T; V transposed, channels x keys,
+  /// for P V: pass row_major(v, keys, d).transposed()).
+  void pack(const Instruction&, MatrixView<const float> values);
+  std::size_t columns() const;
+  std::size_t k() const;
+
+  struct Packed;
+  const Packed& packed() const { return *packed_; }
+
+ private:
+  std::unique_ptr<Packed> packed_;
+};
+
+/// D[i][j] = chain over k of a[i][k] * b[j][k], accumulator `start`, D row-major in f32 (an f16 or
+/// s32 accumulator widens or converts exactly where f32 can hold it). NaN results are the word the
+/// hardware writes (0x7FFFFFFF for f32).
+/// "exact": products exact, summed ascending in f64 (start included), rounded once to f32 at the end.
+/// @throws Error(internal) when shapes do not fit.
+void chain(const Instruction&, const RowOperand& a, const ColumnOperand& b, Start start,
+           MatrixView<float> d, Path path = Path::fast);
+
+}  // namespace karat::numerics

@@ -1,0 +1,27 @@
+# karat_layer(NAME SOURCES a.cpp ... LINKS karat::numerics ... PRIVATE_LINKS hdf5 ...): one layer of
+# the library as a static library karat_NAME with the alias karat::NAME. Every layer is compiled
+# without contraction: a fused multiply-add appears only where the code asks for one.
+set(KARAT_INCLUDE_LINKS "${PROJECT_BINARY_DIR}/include")
+file(MAKE_DIRECTORY "${KARAT_INCLUDE_LINKS}/karat")
+# numerics keeps headers beside sources; this link makes <karat/numerics/...> the one spelling.
+file(CREATE_LINK "${PROJECT_SOURCE_DIR}/numerics" "${KARAT_INCLUDE_LINKS}/karat/numerics" SYMBOLIC)
+
+function(karat_compile_rules target)
+  target_compile_features(${target} PUBLIC cxx_std_20)
+  set_target_properties(${target} PROPERTIES CXX_EXTENSIONS OFF POSITION_INDEPENDENT_CODE ON)
+  target_compile_options(${target} PRIVATE -Wall -Wextra -Wpedantic -Wshadow -ffp-contract=off)
+endfunction()
+
+function(karat_layer name)
+  cmake_parse_arguments(layer "" "" "SOURCES;LINKS;PRIVATE_LINKS" ${ARGN})
+  add_library(karat_${name} STATIC ${layer_SOURCES})
+  add_library(karat::${name} ALIAS karat_${name})
+  karat_compile_rules(karat_${name})
+  set_target_properties(karat_${name} PROPERTIES EXPORT_NAME ${name})
+  target_include_directories(karat_${name} PUBLIC
+    $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
+    $<BUILD_INTERFACE:${KARAT_INCLUDE_LINKS}>
+    $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
+  target_link_libraries(karat_${name} PUBLIC ${layer_LINKS} PRIVATE ${layer_PRIVATE_LINKS})
+  set_property(GLOBAL APPEND PROPERTY KARAT_LAYERS karat_${name})
+endfunction()
