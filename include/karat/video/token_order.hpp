@@ -1,0 +1,46 @@
+// The order in which a kernel sees tokens: tile after tile, row-major inside a tile.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "karat/video/grid.hpp"
+
+namespace karat::video {
+
+/// What happens at tiles that stick out of the grid.
+enum class Ragged {
+  partial,  ///< edge tiles are smaller
+  pad,      ///< every tile has its full volume; positions outside the grid hold no token
+};
+
+/// A half-open range of positions in the reordered sequence.
+struct Range {
+  std::int64_t begin = 0;
+  std::int64_t end = 0;
+  std::int64_t size() const { return end - begin; }
+  friend bool operator==(const Range&, const Range&) = default;
+};
+
+/// token -> position and back. With Ragged::pad there are more positions than tokens.
+struct TokenOrder {
+  std::vector<std::int32_t> token_at;     ///< per position; -1 where padding stands
+  std::vector<std::int32_t> position_of;  ///< per token
+  std::vector<std::int64_t> tile_begin;   ///< first position of each tile; one past the last at the end
+  std::vector<std::int32_t> tile_at;      ///< per position
+  std::int64_t positions() const { return static_cast<std::int64_t>(token_at.size()); }
+  std::int64_t tokens() const { return static_cast<std::int64_t>(position_of.size()); }
+};
+
+TokenOrder tile_order(const Tiling& tiling, Ragged ragged = Ragged::partial);
+
+/// How blocks of a fixed number of positions are laid out.
+enum class Align {
+  tile,      ///< a block never straddles two tiles; a tile's last block may be short
+  sequence,  ///< fixed size along the whole sequence; only the last may be short
+};
+
+/// Blocks of `size` positions covering the sequence, ascending.
+std::vector<Range> cut_blocks(const TokenOrder& order, int size, Align align);
+
+}  // namespace karat::video
