@@ -9,6 +9,7 @@
 #include "karat/numerics/convert.hpp"
 #include "karat/numerics/exp2.hpp"
 #include "karat/numerics/format.hpp"
+#include "karat/quant/rule.hpp"
 #include "karat/video/token_order.hpp"
 
 namespace karat::recipe {
@@ -24,27 +25,16 @@ struct Mask {
   video::Ragged ragged = video::Ragged::partial;
 };
 
-enum class Group { tensor, tile, token, channel };  ///< elements that share one scale (per batch, head)
-enum class ScaleFormat { f32, bf16, ue8m0_up, ue8m0_nearest, ue8m0_floor };
-enum class ScaleRule { divide, multiply };               ///< fl(amax/448) | fl(amax*fl(1/448))
-enum class CodeRule { divide, reciprocal, inverse_scale };  ///< x/s | x*fl(1/s) | x*fl(448/amax)
-enum class Guard { one, floor_1e_7, add_1e_7, floor_1e_4 };  ///< what an all-zero group gets
-enum class Smooth { none, mean };       ///< subtract the token mean of each channel first
-enum class SmoothMean { input_type, f32 };
+using quant::CodeRule;
+using quant::Group;
+using quant::Guard;
+using quant::ScaleFormat;
+using quant::ScaleRule;
+using quant::Smooth;
+using quant::SmoothMean;
 
-struct Operand {
-  numerics::FormatId format = numerics::FormatId::f32;  ///< f32: not quantised, values as given
-  Group group = Group::tensor;
-  video::Extent3 tile{6, 8, 8};  ///< the scale tile, for Group::tile
-  ScaleFormat scale = ScaleFormat::f32;
-  ScaleRule scale_rule = ScaleRule::divide;
-  CodeRule code_rule = CodeRule::divide;
-  Guard guard = Guard::one;
-  numerics::Rounding rounding = numerics::Rounding::nearest_even;
-  numerics::Overflow overflow = numerics::Overflow::saturate;
-  Smooth smooth = Smooth::none;
-  SmoothMean smooth_mean = SmoothMean::input_type;
-};
+/// How q, k or v becomes codes and scales.
+using Operand = quant::Rule;
 
 enum class ScaleOrder { product_first, sequential, folded_into_q, fused };
 enum class ScoreScale { applied, omitted };
