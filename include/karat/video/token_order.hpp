@@ -23,15 +23,20 @@ struct Range {
 };
 
 /// token -> position and back. With Ragged::pad there are more positions than tokens.
+/// Invariant: token_at[position_of[x]] = x for every token x, and every other token_at is -1.
 struct TokenOrder {
   std::vector<std::int32_t> token_at;     ///< per position; -1 where padding stands
   std::vector<std::int32_t> position_of;  ///< per token
-  std::vector<std::int64_t> tile_begin;   ///< first position of each tile; one past the last at the end
-  std::vector<std::int32_t> tile_at;      ///< per position
+  std::vector<std::int64_t>
+      tile_begin;                     ///< first position of each tile; one past the last at the end
+  std::vector<std::int32_t> tile_at;  ///< per position
   std::int64_t positions() const { return static_cast<std::int64_t>(token_at.size()); }
   std::int64_t tokens() const { return static_cast<std::int64_t>(position_of.size()); }
 };
 
+/// Tiles in ascending id, row-major inside each: (n_t ts_t n_h ts_h n_w ts_w) -> (n_t n_h n_w ts_t
+/// ts_h ts_w). A tile of {1,1,1} keeps the original order.
+/// @throws Error(usage) when padding makes more than 2^31 - 1 positions.
 TokenOrder tile_order(const Tiling& tiling, Ragged ragged = Ragged::partial);
 
 /// How blocks of a fixed number of positions are laid out.
@@ -40,7 +45,8 @@ enum class Align {
   sequence,  ///< fixed size along the whole sequence; only the last may be short
 };
 
-/// Blocks of `size` positions covering the sequence, ascending.
+/// Blocks of `size` positions covering the sequence, ascending. @throws Error(usage) unless size >
+/// 0.
 std::vector<Range> cut_blocks(const TokenOrder& order, int size, Align align);
 
 }  // namespace karat::video
