@@ -89,6 +89,7 @@ struct Finish {
 
 struct Recipe {
   std::string name = "unnamed";
+  std::string about;  ///< one line for people; decides nothing
   Mask mask;
   Operand q, k, v;
   Qk qk;

@@ -1,0 +1,78 @@
+// The one table of a recipe's fields. Parsing, printing, validation, differences, the page
+// docs/recipe.md and every "edit one field" walk this table and nothing else.
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "karat/recipe/recipe.hpp"
+
+namespace karat::recipe {
+
+/// A field's value: a number (integers too), a name or text, or three extents t, h, w.
+using Value = std::variant<double, std::string, video::Extent3>;
+
+enum class Kind {
+  choice,       ///< one of Field::choices, as a string
+  integer,      ///< a whole number in [low, high]
+  number,       ///< an f32 in [low, high]; low = -infinity also admits "-inf"
+  extent,       ///< [t, h, w], each at least 1
+  instruction,  ///< the name of a karat::numerics instruction
+  text,         ///< any string
+};
+
+enum class Role {
+  arithmetic,  ///< decides bits
+  label,       ///< for people: name, about
+};
+
+/// One spelling of one enumerator.
+struct Choice {
+  std::string_view name;
+  int value;
+  std::string_view meaning;
+};
+
+struct Field {
+  std::string path;  ///< "softmax.exp2"; top-level fields have no dot
+  std::string_view meaning;
+  std::string_view source;  ///< where the choice or its default comes from
+  Kind kind;
+  Role role;
+  std::span<const Choice> choices;  ///< Kind::choice only
+  double low, high;                 ///< Kind::integer and Kind::number only
+  Value (*read)(const Recipe&);
+  void (*write)(Recipe&, const Value&);  ///< unchecked: use set()
+};
+
+/// All fields, in the order of the JSON form. A field's default is its value in Recipe{}.
+std::span<const Field> fields();
+/// @throws Error(usage) naming the nearest known path.
+const Field& field(std::string_view path);
+
+Value get(const Recipe& recipe, std::string_view path);
+/// Checks kind, range and spelling of this one value; validate() judges the recipe as a whole.
+/// @throws Error(usage), the subject being `subject_prefix` + path.
+void set(Recipe& recipe, std::string_view path, const Value& value,
+         std::string_view subject_prefix = {});
+/// set(), then the instruction an edited operand format implies (see imply_instructions).
+Recipe edited(Recipe recipe, std::string_view path, const Value& value);
+
+/// The value as it stands in JSON: 448, "tile", [6, 8, 8], "-inf".
+std::string to_text(const Value& value);
+
+struct Difference {
+  const Field* field;
+  Value left, right;
+};
+/// Fields of Role::arithmetic in which two recipes differ, in table order.
+std::vector<Difference> diff(const Recipe& left, const Recipe& right);
+
+/// The instruction two operand formats imply: the narrowest whose input format holds both exactly
+/// (e4m3 x e4m3 -> hopper.wgmma.e4m3.f32, anything x f32 -> f32.fma).
+std::string implied_instruction(numerics::FormatId a, numerics::FormatId b);
+
+}  // namespace karat::recipe

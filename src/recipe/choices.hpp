@@ -1,0 +1,153 @@
+// Spelling and meaning of every enumerator that a recipe can hold.
+// One spelling each: the JSON form has no synonyms.
+#pragma once
+
+#include "karat/recipe/fields.hpp"
+
+namespace karat::recipe {
+
+template <class Enum>
+constexpr Choice choice(std::string_view name, Enum value, std::string_view meaning) {
+  return {name, static_cast<int>(value), meaning};
+}
+
+inline constexpr Choice kMaskKind[] = {
+    choice("none", MaskKind::none, "every pair of tokens"),
+    choice("window", MaskKind::window, "a window of tiles around each tile"),
+};
+inline constexpr Choice kUnit[] = {
+    choice("tiles", mask::Unit::tiles, "|dc| <= w/2 (integer division), c = tile coordinates"),
+    choice("tokens_by_tile", mask::Unit::tokens_by_tile, "2*T*|dc| <= W, W in tokens"),
+    choice("tokens_exact", mask::Unit::tokens_exact, "|dt| <= W/2 per token; partial tiles"),
+};
+inline constexpr Choice kBorder[] = {
+    choice("truncate", mask::Border::truncate, "what sticks out of the grid is lost"),
+    choice("clamp", mask::Border::clamp, "the centre moves inside the grid"),
+};
+inline constexpr Choice kCentre[] = {
+    choice("query", mask::Centre::query, "the window lies around the query's tile"),
+    choice("key", mask::Centre::key, "around the key's tile; under clamp the transpose"),
+};
+inline constexpr Choice kRagged[] = {
+    choice("partial", video::Ragged::partial, "edge tiles are smaller"),
+    choice("pad", video::Ragged::pad, "edge tiles are padded to full size and the padding masked"),
+};
+inline constexpr Choice kOperandFormat[] = {
+    choice("e4m3", numerics::FormatId::e4m3, "FP8, coded with scales"),
+    choice("e5m2", numerics::FormatId::e5m2, "FP8, coded with scales"),
+    choice("int8", numerics::FormatId::int8, "coded with scales"),
+    choice("int4", numerics::FormatId::int4, "coded with scales"),
+    choice("f16", numerics::FormatId::f16, "rounded, no scale"),
+    choice("bf16", numerics::FormatId::bf16, "rounded, no scale"),
+    choice("f32", numerics::FormatId::f32, "values as given"),
+};
+inline constexpr Choice kGroup[] = {
+    choice("tensor", Group::tensor, "all tokens and channels of a (batch, head)"),
+    choice("tile", Group::tile, "the tokens of a 3-D tile, all channels"),
+    choice("token", Group::token, "one token, all channels"),
+    choice("channel", Group::channel, "one channel, all tokens"),
+};
+inline constexpr Choice kScaleFormat[] = {
+    choice("f32", ScaleFormat::f32, "as computed"),
+    choice("bf16", ScaleFormat::bf16, "rounded to nearest even"),
+    choice("ue8m0_up", ScaleFormat::ue8m0_up, "power of two, not below (NVIDIA)"),
+    choice("ue8m0_nearest", ScaleFormat::ue8m0_nearest, "nearest power of two (ml_dtypes)"),
+    choice("ue8m0_floor", ScaleFormat::ue8m0_floor, "power of two, not above (OCP MX)"),
+};
+inline constexpr Choice kScaleRule[] = {
+    choice("divide", ScaleRule::divide, "fl(amax/M)"),
+    choice("multiply", ScaleRule::multiply, "fl(amax*fl(1/M))"),
+};
+inline constexpr Choice kCodeRule[] = {
+    choice("divide", CodeRule::divide, "fl(x/s)"),
+    choice("reciprocal", CodeRule::reciprocal, "fl(x*fl(1/s))"),
+    choice("inverse_scale", CodeRule::inverse_scale, "fl(x*fl(M/amax))"),
+};
+inline constexpr Choice kGuard[] = {
+    choice("one", Guard::one, "a group whose scale would be 0 gets s = 1"),
+    choice("floor_1e-7", Guard::floor_1e_7, "amax is at least 1e-7"),
+    choice("add_1e-7", Guard::add_1e_7, "1e-7 is added to s"),
+    choice("floor_1e-4", Guard::floor_1e_4, "amax is at least 1e-4"),
+};
+inline constexpr Choice kRounding[] = {
+    choice("nearest_even", numerics::Rounding::nearest_even, "ties to even"),
+    choice("toward_zero", numerics::Rounding::toward_zero, "truncation"),
+    choice("up", numerics::Rounding::up, "toward +infinity"),
+    choice("down", numerics::Rounding::down, "toward -infinity"),
+    choice("nearest_away", numerics::Rounding::nearest_away, "ties away from zero"),
+    choice("stochastic", numerics::Rounding::stochastic, "by Philox bits of the case's seed"),
+};
+inline constexpr Choice kOverflow[] = {
+    choice("saturate", numerics::Overflow::saturate, "the largest finite value (satfinite)"),
+    choice("nan", numerics::Overflow::nan, "NaN"),
+    choice("infinity", numerics::Overflow::infinity, "infinity, where the format has one"),
+};
+inline constexpr Choice kSmooth[] = {
+    choice("none", Smooth::none, "values as they are"),
+    choice("mean", Smooth::mean, "the mean over tokens of each channel is subtracted first"),
+};
+inline constexpr Choice kSmoothMean[] = {
+    choice("input_type", SmoothMean::input_type, "the exact mean rounded to the input's type"),
+    choice("f32", SmoothMean::f32, "the exact mean rounded to f32"),
+};
+inline constexpr Choice kScaleOrder[] = {
+    choice("product_first", ScaleOrder::product_first, "s = fl(A*f), f = fl(fl(s_q*s_k)*c)"),
+    choice("sequential", ScaleOrder::sequential, "s = fl(fl(fl(A*s_q)*s_k)*c)"),
+    choice("folded_into_q", ScaleOrder::folded_into_q, "c multiplies Q before it is coded"),
+    choice("fused", ScaleOrder::fused, "the exponent is fma(A, f, -m*f)"),
+};
+inline constexpr Choice kScoreScale[] = {
+    choice("applied", ScoreScale::applied, "s_q, s_k and c enter the kernel"),
+    choice("omitted", ScoreScale::omitted, "softmax sees raw code units"),
+};
+inline constexpr Choice kExp2[] = {
+    choice("rounded", Exp2::rounded, "correctly rounded to f32"),
+    choice("exact", Exp2::exact, "f64, not rounded until the next cast"),
+};
+inline constexpr Choice kRowSum[] = {
+    choice("unquantized", RowSum::unquantized, "adds P before it is coded"),
+    choice("quantized", RowSum::quantized, "adds decoded codes, each times fl(1/multiplier)"),
+};
+inline constexpr Choice kRowSumOrder[] = {
+    choice("wgmma_quad", RowSumOrder::wgmma_quad, "four partial sums, column n to (n>>1)&3"),
+    choice("sequential", RowSumOrder::sequential, "one sum, ascending"),
+    choice("pairwise", RowSumOrder::pairwise, "a balanced tree per block"),
+};
+inline constexpr Choice kLse[] = {
+    choice("natural", Lse::natural, "(m + log2 l) * ln 2"),
+    choice("log2", Lse::log2, "m + log2 l"),
+};
+inline constexpr Choice kPApply[] = {
+    choice("multiply", PApply::multiply, "code = RN(fl(multiplier*P))"),
+    choice("exponent_offset", PApply::exponent_offset, "P = exp2(fl(s-(m-log2 multiplier)))"),
+};
+inline constexpr Choice kAlign[] = {
+    choice("tile", video::Align::tile, "a block never straddles two mask tiles"),
+    choice("sequence", video::Align::sequence, "fixed size along the reordered sequence"),
+};
+inline constexpr Choice kKeyOrder[] = {
+    choice("ascending", KeyOrder::ascending, "first key block first"),
+    choice("descending", KeyOrder::descending, "last key block first (FlashAttention-3)"),
+    choice("partial_then_full", KeyOrder::partial_then_full,
+           "partial blocks ascending, then full ones (FlexAttention)"),
+};
+inline constexpr Choice kReciprocal[] = {
+    choice("rounded", Reciprocal::rounded, "fl(1/l)"),
+};
+inline constexpr Choice kFullyMasked[] = {
+    choice("zero", FullyMasked::zero, "0, lse -inf"),
+    choice("mean_of_visited", FullyMasked::mean_of_visited, "the mean of the visited V rows"),
+    choice("nan", FullyMasked::nan, "NaN"),
+};
+inline constexpr Choice kOutput[] = {
+    choice("bf16", numerics::FormatId::bf16, "nearest even"),
+    choice("f16", numerics::FormatId::f16, "nearest even"),
+    choice("f32", numerics::FormatId::f32, "as computed"),
+    choice("e4m3", numerics::FormatId::e4m3, "nearest even, saturating: a literal FlexAttention kernel"),
+};
+inline constexpr Choice kSubnormals[] = {
+    choice("flush", numerics::Subnormals::flush, "subnormal FP32 results become signed zero"),
+    choice("keep", numerics::Subnormals::keep, "subnormal FP32 results are kept"),
+};
+
+}  // namespace karat::recipe

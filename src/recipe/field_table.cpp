@@ -1,0 +1,256 @@
+// The rows of the field table: one per field, in the order of the JSON form.
+// A new field is a member in recipe.hpp and a row here; nothing else changes.
+#include <limits>
+#include <type_traits>
+#include <utility>
+
+#include "choices.hpp"
+#include "karat/recipe/fields.hpp"
+
+namespace karat::recipe {
+namespace {
+
+constexpr double kInf = std::numeric_limits<double>::infinity();
+constexpr double kMaxFloat = std::numeric_limits<float>::max();
+constexpr double kMinFloat = std::numeric_limits<float>::min();
+constexpr double kMaxCount = 1 << 20;
+
+struct Words {
+  std::string path;
+  std::string_view meaning;
+  std::string_view source;
+};
+
+/// A member of the recipe (&Recipe::output) or of a section (&Recipe::softmax, &Softmax::exp2).
+template <auto kMember>
+auto& at(auto& recipe) {
+  return recipe.*kMember;
+}
+template <auto kSection, auto kMember>
+auto& at(auto& recipe) {
+  return (recipe.*kSection).*kMember;
+}
+
+Field row(Words words, Kind kind, Role role = Role::arithmetic) {
+  return {.path = std::move(words.path), .meaning = words.meaning, .source = words.source,
+          .kind = kind, .role = role, .choices = {}, .low = 0, .high = 0,
+          .read = nullptr, .write = nullptr};
+}
+
+template <const auto& kChoices, auto... kMembers>
+Field choice_row(Words words) {
+  Field field = row(std::move(words), Kind::choice);
+  field.choices = kChoices;
+  field.read = [](const Recipe& recipe) -> Value {
+    const int value = static_cast<int>(at<kMembers...>(recipe));
+    for (const Choice& choice : kChoices) {
+      if (choice.value == value) return std::string(choice.name);
+    }
+    return std::to_string(value);  // an enumerator this field does not take: problems() says so
+  };
+  field.write = [](Recipe& recipe, const Value& value) {
+    auto& target = at<kMembers...>(recipe);
+    for (const Choice& choice : kChoices) {
+      if (choice.name == std::get<std::string>(value)) {
+        target = static_cast<std::remove_cvref_t<decltype(target)>>(choice.value);
+      }
+    }
+  };
+  return field;
+}
+
+template <auto... kMembers>
+Field integer_row(Words words, double low, double high) {
+  Field field = row(std::move(words), Kind::integer);
+  field.low = low;
+  field.high = high;
+  field.read = [](const Recipe& recipe) -> Value { return double(at<kMembers...>(recipe)); };
+  field.write = [](Recipe& recipe, const Value& value) {
+    at<kMembers...>(recipe) = static_cast<int>(std::get<double>(value));
+  };
+  return field;
+}
+
+template <auto... kMembers>
+Field number_row(Words words, double low, double high) {
+  Field field = row(std::move(words), Kind::number);
+  field.low = low;
+  field.high = high;
+  field.read = [](const Recipe& recipe) -> Value { return double(at<kMembers...>(recipe)); };
+  field.write = [](Recipe& recipe, const Value& value) {
+    at<kMembers...>(recipe) = static_cast<float>(std::get<double>(value));
+  };
+  return field;
+}
+
+/// A number whose empty state is -infinity.
+template <auto... kMembers>
+Field number_or_minus_infinity_row(Words words) {
+  Field field = row(std::move(words), Kind::number);
+  field.low = -kInf;
+  field.high = kMaxFloat;
+  field.read = [](const Recipe& recipe) -> Value {
+    const std::optional<float>& value = at<kMembers...>(recipe);
+    return value ? double(*value) : -kInf;
+  };
+  field.write = [](Recipe& recipe, const Value& value) {
+    const double number = std::get<double>(value);
+    at<kMembers...>(recipe) =
+        number == -kInf ? std::nullopt : std::optional(static_cast<float>(number));
+  };
+  return field;
+}
+
+template <auto... kMembers>
+Field extent_row(Words words) {
+  Field field = row(std::move(words), Kind::extent);
+  field.low = 1;
+  field.high = kMaxCount;
+  field.read = [](const Recipe& recipe) -> Value { return at<kMembers...>(recipe); };
+  field.write = [](Recipe& recipe, const Value& value) {
+    at<kMembers...>(recipe) = std::get<video::Extent3>(value);
+  };
+  return field;
+}
+
+template <auto... kMembers>
+Field text_row(Words words, Kind kind, Role role) {
+  Field field = row(std::move(words), kind, role);
+  field.read = [](const Recipe& recipe) -> Value { return at<kMembers...>(recipe); };
+  field.write = [](Recipe& recipe, const Value& value) {
+    at<kMembers...>(recipe) = std::get<std::string>(value);
+  };
+  return field;
+}
+
+template <auto kOperand>
+void add_operand(std::vector<Field>& rows, const std::string& name) {
+  rows.insert(
+      rows.end(),
+      {choice_row<kOperandFormat, kOperand, &Operand::format>(
+           {name + ".format", "number format the operand enters the tensor core in",
+            "kernels.md 10"}),
+       choice_row<kGroup, kOperand, &Operand::group>(
+           {name + ".group", "elements that share one scale, within a batch and head",
+            "FPSAttention Algorithm 1"}),
+       extent_row<kOperand, &Operand::tile>(
+           {name + ".tile", "the scale tile in tokens t, h, w, for group tile; need not be mask.tile",
+            "FPSAttention Algorithm 1, g(t)"}),
+       choice_row<kScaleFormat, kOperand, &Operand::scale>(
+           {name + ".scale", "format the scale s is stored in; M = the format's largest value",
+            "open in FPSAttention"}),
+       choice_row<kScaleRule, kOperand, &Operand::scale_rule>(
+           {name + ".scale_rule", "how s comes from amax", "arithmetic of the kernel at hand"}),
+       choice_row<kCodeRule, kOperand, &Operand::code_rule>(
+           {name + ".code_rule", "what is rounded to a code", "arithmetic of the kernel at hand"}),
+       choice_row<kGuard, kOperand, &Operand::guard>(
+           {name + ".guard", "what keeps an all-zero group from dividing by zero",
+            "open in FPSAttention"}),
+       choice_row<kRounding, kOperand, &Operand::rounding>(
+           {name + ".rounding", "rounding to the operand's format", "cvt.rn"}),
+       choice_row<kOverflow, kOperand, &Operand::overflow>(
+           {name + ".overflow", "what a value past the largest finite one becomes", "satfinite"}),
+       choice_row<kSmooth, kOperand, &Operand::smooth>(
+           {name + ".smooth", "what is subtracted before quantising", "SageAttention"}),
+       choice_row<kSmoothMean, kOperand, &Operand::smooth_mean>(
+           {name + ".smooth_mean", "type the mean is rounded to, once", "SageAttention"})});
+}
+
+std::vector<Field> make_fields() {
+  std::vector<Field> rows = {
+      text_row<&Recipe::name>({"name", "what the recipe is called", ""}, Kind::text, Role::label),
+      text_row<&Recipe::about>({"about", "one line for people", ""}, Kind::text, Role::label),
+      choice_row<kMaskKind, &Recipe::mask, &Mask::kind>(
+          {"mask.kind", "which pairs of tokens are computed", "kernels.md 1, 2"}),
+      extent_row<&Recipe::mask, &Mask::tile>(
+          {"mask.tile", "mask tile in tokens t, h, w; also the token order ([1, 1, 1]: as given)",
+           "STA: (6, 8, 8)"}),
+      extent_row<&Recipe::mask, &Mask::window>(
+          {"mask.window", "window t, h, w in mask.unit", "STA: (3, 3, 3)"}),
+      choice_row<kUnit, &Recipe::mask, &Mask::unit>(
+          {"mask.unit", "what the window counts", "open in FPSAttention; STA: tiles"}),
+      choice_row<kBorder, &Recipe::mask, &Mask::border>(
+          {"mask.border", "what happens to a window at the edge of the grid",
+           "STA, and FPSAttention's \"exactly M*|W| dense blocks\""}),
+      choice_row<kCentre, &Recipe::mask, &Mask::centre>(
+          {"mask.centre", "whose tile the window lies around", "STA; Algorithm 1 line 27 reads key"}),
+      choice_row<kRagged, &Recipe::mask, &Mask::ragged>(
+          {"mask.ragged", "tiles that stick out of the grid", "open in FPSAttention"}),
+  };
+  add_operand<&Recipe::q>(rows, "q");
+  add_operand<&Recipe::k>(rows, "k");
+  add_operand<&Recipe::v>(rows, "v");
+  std::vector<Field> rest = {
+      text_row<&Recipe::qk, &Qk::instruction>(
+          {"qk.instruction", "tensor-core instruction of Q K^T; implied by q.format and k.format",
+           "Hopper"},
+          Kind::instruction, Role::arithmetic),
+      choice_row<kScaleOrder, &Recipe::qk, &Qk::scale_order>(
+          {"qk.scale_order", "where s_q, s_k and c = d^-1/2 log2 e enter", "open in FPSAttention"}),
+      choice_row<kScoreScale, &Recipe::qk, &Qk::score_scale>(
+          {"qk.score_scale", "whether they enter at all", "Algorithm 1 line 28, read literally: omitted"}),
+      choice_row<kExp2, &Recipe::softmax, &Softmax::exp2>(
+          {"softmax.exp2", "how 2^x is computed", "the checker leaves 2 ulp free"}),
+      number_row<&Recipe::softmax, &Softmax::rescale_threshold>(
+          {"softmax.rescale_threshold", "the old maximum stays while m' - m <= this (log2 units)",
+           "FlashAttention-3, later variant: 4"},
+          0, kMaxFloat),
+      number_or_minus_infinity_row<&Recipe::softmax, &Softmax::masked_score>(
+          {"softmax.masked_score", "score of a masked pair", "SageAttention2: -5e6"}),
+      number_or_minus_infinity_row<&Recipe::softmax, &Softmax::initial_max>(
+          {"softmax.initial_max", "the maximum before the first block", "SageAttention2: -5e6"}),
+      choice_row<kRowSum, &Recipe::softmax, &Softmax::row_sum>(
+          {"softmax.row_sum", "which P the row sum l adds", "open in FPSAttention; SageAttention2"}),
+      choice_row<kRowSumOrder, &Recipe::softmax, &Softmax::row_sum_order>(
+          {"softmax.row_sum_order", "order of the row sum's additions", "FlashAttention-3"}),
+      choice_row<kLse, &Recipe::softmax, &Softmax::lse>(
+          {"softmax.lse", "unit of the stored log-sum-exp", "FlashAttention: natural"}),
+      choice_row<kOperandFormat, &Recipe::p, &P::format>(
+          {"p.format", "number format of P in P V", "kernels.md 10"}),
+      number_row<&Recipe::p, &P::multiplier>(
+          {"p.multiplier", "P is multiplied by this before coding; the output by its reciprocal",
+           "open in FPSAttention; SageAttention2: 448"},
+          kMinFloat, kMaxFloat),
+      choice_row<kPApply, &Recipe::p, &P::apply>(
+          {"p.apply", "how the multiplier enters", "SageAttention2, FlashAttention-3: exponent_offset"}),
+      choice_row<kRounding, &Recipe::p, &P::rounding>(
+          {"p.rounding", "rounding of P to its format", "cvt.rn"}),
+      choice_row<kOverflow, &Recipe::p, &P::overflow>(
+          {"p.overflow", "what a value past the largest finite one becomes", "satfinite"}),
+      text_row<&Recipe::pv, &Pv::instruction>(
+          {"pv.instruction", "tensor-core instruction of P V; implied by p.format and v.format",
+           "Hopper"},
+          Kind::instruction, Role::arithmetic),
+      integer_row<&Recipe::pv, &Pv::promote_every>(
+          {"pv.promote_every", "keys after which the accumulator is added to an FP32 O; 0 = never",
+           "open in FPSAttention; SageAttention2 sm90: 128"},
+          0, kMaxCount),
+      integer_row<&Recipe::block, &Block::q>(
+          {"block.q", "query rows a softmax step handles", "STA: 64-row subtiles"}, 1, kMaxCount),
+      integer_row<&Recipe::block, &Block::k>(
+          {"block.k", "keys a softmax step handles", "STA: 128"}, 1, kMaxCount),
+      choice_row<kAlign, &Recipe::block, &Block::align>(
+          {"block.align", "what blocks follow", "STA: tile"}),
+      choice_row<kKeyOrder, &Recipe::block, &Block::order>(
+          {"block.order", "order of a query block's key blocks", "STA: ascending"}),
+      choice_row<kReciprocal, &Recipe::finish, &Finish::reciprocal>(
+          {"finish.reciprocal", "how 1/l is computed", "the checker leaves 1 ulp free"}),
+      choice_row<kFullyMasked, &Recipe::finish, &Finish::fully_masked>(
+          {"finish.fully_masked", "output of a query without keys", "FlexAttention: zero"}),
+      choice_row<kOutput, &Recipe::output>(
+          {"output", "number format of the output", "Wan2.1: bf16"}),
+      choice_row<kSubnormals, &Recipe::subnormals>(
+          {"subnormals", "subnormal FP32 results outside the tensor core", "ftz of fast-math kernels"}),
+  };
+  rows.insert(rows.end(), rest.begin(), rest.end());
+  return rows;
+}
+
+}  // namespace
+
+std::span<const Field> fields() {
+  static const std::vector<Field> rows = make_fields();
+  return rows;
+}
+
+}  // namespace karat::recipe

@@ -1,0 +1,99 @@
+// Contradictions between fields: recipes that no kernel could mean.
+// Each rule is one function that adds what it finds.
+#include "karat/recipe/validate.hpp"
+
+#include <cmath>
+
+#include "check.hpp"
+#include "karat/numerics/error.hpp"
+#include "karat/recipe/fields.hpp"
+
+namespace karat::recipe {
+namespace {
+
+using Problems = std::vector<Problem>;
+using numerics::FormatId;
+
+bool is_integer(FormatId id) { return id == FormatId::int8 || id == FormatId::int4; }
+bool is_coded(FormatId id) {
+  return id == FormatId::e4m3 || id == FormatId::e5m2 || is_integer(id);
+}
+
+void single_fields(const Recipe& recipe, Problems& found) {
+  for (const Field& field : fields()) {
+    const Value value = field.read(recipe);
+    if (std::string why = value_problem(field, value); !why.empty()) {
+      found.push_back({field.path, std::move(why), value_action(field, value)});
+    }
+  }
+}
+
+void overflow(const std::string& name, FormatId format, numerics::Overflow overflow,
+              Problems& found) {
+  const bool no_infinity = format == FormatId::e4m3 || is_integer(format);
+  if (overflow == numerics::Overflow::infinity && no_infinity) {
+    found.push_back({name + ".overflow", "the format of " + name + " has no infinity",
+                     "give saturate" + std::string(is_integer(format) ? "" : " or nan")});
+  }
+  if (overflow == numerics::Overflow::nan && is_integer(format)) {
+    found.push_back({name + ".overflow", "integers have no NaN", "give saturate"});
+  }
+}
+
+void operand(const std::string& name, const Operand& operand, Problems& found) {
+  overflow(name, operand.format, operand.overflow, found);
+  if (is_coded(operand.format) && operand.code_rule == CodeRule::inverse_scale &&
+      operand.scale != ScaleFormat::f32) {
+    found.push_back({name + ".code_rule",
+                     "inverse_scale codes x*(M/amax) and never sees the rounded scale",
+                     "give divide or reciprocal, or " + name + ".scale f32"});
+  }
+}
+
+/// A scale must be constant along the dimension a product sums over, or it cannot leave the sum.
+void scales_leave_the_sum(const Recipe& recipe, Problems& found) {
+  for (const auto& [name, side] : {std::pair{"q", &recipe.q}, std::pair{"k", &recipe.k}}) {
+    if (is_coded(side->format) && side->group == Group::channel) {
+      found.push_back({std::string(name) + ".group",
+                       "Q K^T sums over channels, so a scale per channel cannot leave the sum",
+                       "give tensor, tile or token"});
+    }
+  }
+  if (is_coded(recipe.v.format) && (recipe.v.group == Group::token || recipe.v.group == Group::tile)) {
+    found.push_back({"v.group", "P V sums over tokens, so a scale per token or tile cannot leave the sum",
+                     "give tensor or channel"});
+  }
+}
+
+void exponent_offset(const Recipe& recipe, Problems& found) {
+  int exponent = 0;
+  const bool power_of_two = std::frexp(recipe.p.multiplier, &exponent) == 0.5f;
+  if (recipe.p.apply == PApply::exponent_offset && !power_of_two) {
+    found.push_back({"p.multiplier", "exponent_offset needs a power of two: the offset is its log2",
+                     "give 256, or p.apply multiply"});
+  }
+}
+
+}  // namespace
+
+std::vector<Problem> problems(const Recipe& recipe) {
+  Problems found;
+  single_fields(recipe, found);
+  operand("q", recipe.q, found);
+  operand("k", recipe.k, found);
+  operand("v", recipe.v, found);
+  scales_leave_the_sum(recipe, found);
+  overflow("p", recipe.p.format, recipe.p.overflow, found);
+  exponent_offset(recipe, found);
+  return found;
+}
+
+void validate(const Recipe& recipe, std::string_view subject) {
+  const std::vector<Problem> found = problems(recipe);
+  if (found.empty()) return;
+  const std::string prefix = subject.empty() ? std::string() : std::string(subject) + ": ";
+  throw Error(ErrorKind::usage, prefix + found.front().path, found.front().why,
+              found.front().action);
+}
+
+}  // namespace karat::recipe
