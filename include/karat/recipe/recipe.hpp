@@ -61,7 +61,8 @@ struct Softmax {
 enum class PApply { multiply, exponent_offset };
 struct P {
   numerics::FormatId format = numerics::FormatId::f32;
-  float multiplier = 1;  ///< exponent_offset: must be given as 2^offset; the offset is log2 of it
+  float multiplier = 1;  ///< PApply::multiply: code = RN(fl(multiplier * P)), divided out at the end
+  float offset = 0;      ///< PApply::exponent_offset: P = exp2(fl(s - fl(m' - offset))), log2 units
   PApply apply = PApply::multiply;
   numerics::Rounding rounding = numerics::Rounding::nearest_even;
   numerics::Overflow overflow = numerics::Overflow::saturate;

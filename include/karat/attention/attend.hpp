@@ -1,0 +1,36 @@
+// Attention of one head, bit for bit as the recipe's kernel computes it.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "karat/attention/head.hpp"
+#include "karat/attention/taps.hpp"
+
+namespace karat::attention {
+
+struct AttendOptions {
+  numerics::Path path = numerics::Path::fast;  ///< scalar: the slow engine, obviously right
+  int threads = 0;                             ///< 0: all the machine offers
+  std::vector<int> query_blocks;               ///< compute only these (ascending); empty: all
+  std::vector<int> tapped;                     ///< query blocks to record (subset of the computed)
+  std::function<void(std::size_t done, std::size_t total)> progress;  ///< called from any worker
+};
+
+struct HeadResult {
+  std::vector<float> o;    ///< tokens x channels, original order, exact in the recipe's output format
+  std::vector<float> lse;  ///< tokens; natural logarithm or log2 as the recipe says
+  std::vector<float> m;    ///< tokens; final running maximum
+  std::vector<float> l;    ///< tokens; final row sum
+  std::vector<BlockTap> taps;         ///< in ascending order of query blocks
+  std::int64_t saturated_p_codes = 0;  ///< codes of P at the largest finite value
+};
+
+/// Bits are a function of (recipe, layout, head) alone.
+/// Rows of query blocks that were not computed are NaN.
+HeadResult attend(const recipe::Recipe& recipe, const Layout& layout, const QuantisedHead& head,
+                  const AttendOptions& options = {});
+
+}  // namespace karat::attention

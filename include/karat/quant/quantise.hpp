@@ -1,0 +1,69 @@
+// From values to codes and scales, rounding by rounding as the rule says.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "karat/numerics/matrix_view.hpp"
+#include "karat/numerics/tensor_core.hpp"
+#include "karat/quant/rule.hpp"
+#include "karat/video/token_order.hpp"
+
+namespace karat::quant {
+
+/// Which group each row (position) or channel belongs to.
+struct Grouping {
+  Group kind = Group::tensor;
+  std::vector<std::int32_t> row_group;  ///< per position; empty for Group::channel
+  std::int32_t count = 1;
+
+  std::int32_t group(std::size_t row, std::size_t channel) const {
+    return row_group.empty() ? static_cast<std::int32_t>(channel) : row_group[row];
+  }
+};
+
+/// Groups of `rule` over the positions of `order`; tiles are those of rule.tile on `grid`, whatever
+/// the token order. Padding positions join group 0 (their values are zero).
+Grouping group_positions(const Rule& rule, video::Extent3 grid, const video::TokenOrder& order,
+                         std::size_t channels);
+
+/// True when codes of `format` carry a scale (FP8, INT8), false for plain casts (f32, f16, bf16).
+bool has_scale(numerics::FormatId format);
+
+/// One operand as the kernel reads it: x = scale * value, value = what a code decodes to.
+struct Quantised {
+  numerics::FormatId format = numerics::FormatId::f32;
+  std::size_t rows = 0;
+  std::size_t channels = 0;
+  std::vector<float> values;        ///< rows x channels, exact in `format`
+  std::vector<std::uint8_t> codes;  ///< rows x channels when has_scale(format), else empty
+  std::vector<float> scales;        ///< one per group when has_scale(format), else empty
+  Grouping grouping;
+
+  numerics::MatrixView<const float> view() const {
+    return numerics::row_major(values.data(), rows, channels);
+  }
+  /// 1 where the format has no scale.
+  float scale(std::size_t row, std::size_t channel) const {
+    return scales.empty() ? 1.0f : scales[grouping.group(row, channel)];
+  }
+};
+
+/// Scale of a group whose largest magnitude is amax: guard, rule, scale format, in that order.
+/// Every operation is f32 nearest-even with subnormal results flushed to zero.
+float scale_of(float amax, const Rule& rule);
+
+/// Quantises rows x channels values. Path::scalar and Path::fast give the same bits.
+/// Smoothing is not done here: the caller subtracts the mean first.
+/// @throws Error(usage) for a format that is neither a plain cast nor 8 bits wide.
+Quantised quantise(numerics::MatrixView<const float> x, const Rule& rule, Grouping grouping,
+                   numerics::Path path, int threads = 1);
+
+/// The way back in: codes and scales made elsewhere.
+/// @throws Error(usage) when counts do not fit.
+Quantised from_codes(std::span<const std::uint8_t> codes, std::span<const float> scales,
+                     std::size_t rows, std::size_t channels, numerics::FormatId format,
+                     Grouping grouping);
+
+}  // namespace karat::quant

@@ -1,0 +1,125 @@
+// Runs the query blocks of one head in parallel, with either engine.
+#include "karat/attention/attend.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <limits>
+#include <numeric>
+#include <string>
+
+#include "fast_block.hpp"
+#include "karat/numerics/error.hpp"
+#include "karat/numerics/parallel.hpp"
+#include "launch.hpp"
+
+namespace karat::attention {
+namespace {
+
+BlockTap empty_tap(const Launch& launch, int query_block) {
+  const mask::BlockMap& blocks = launch.layout.blocks;
+  BlockTap tap;
+  tap.query_block = query_block;
+  tap.queries = blocks.query_blocks[query_block];
+  tap.column_begin.push_back(0);
+  for (const auto& entry : blocks.rows[query_block]) {
+    const video::Range keys = blocks.key_blocks[entry.key_block];
+    tap.key_block.push_back(entry.key_block);
+    tap.column_begin.push_back(tap.column_begin.back() + keys.size());
+    for (std::int64_t key = keys.begin; key < keys.end; ++key)
+      tap.key_position.push_back(static_cast<std::int32_t>(key));
+  }
+  const auto rows = static_cast<std::size_t>(tap.queries.size());
+  const std::size_t columns = tap.key_position.size();
+  tap.a.resize(rows * columns);
+  tap.s.resize(rows * columns);
+  tap.p.resize(rows * columns);
+  if (quant::has_scale(launch.recipe.p.format)) tap.p_codes.resize(rows * columns);
+  tap.m.resize(tap.key_block.size() * rows);
+  tap.l.resize(tap.key_block.size() * rows);
+  tap.o.resize(tap.key_block.size() * rows * launch.channels);
+  return tap;
+}
+
+std::vector<int> blocks_to_run(const Layout& layout, const AttendOptions& options) {
+  const auto count = static_cast<int>(layout.blocks.query_blocks.size());
+  std::vector<int> chosen = options.query_blocks;
+  if (chosen.empty()) {
+    chosen.resize(count);
+    std::iota(chosen.begin(), chosen.end(), 0);
+  }
+  for (const auto& list : {chosen, options.tapped})
+    for (const int block : list)
+      if (block < 0 || block >= count)
+        throw Error(ErrorKind::usage, "query block " + std::to_string(block),
+                    "there are " + std::to_string(count) + " query blocks",
+                    "choose one from 0 to " + std::to_string(count - 1));
+  return chosen;
+}
+
+/// A v scale that varies along the keys can only enter where T is promoted, one scale at a time.
+void require_one_scale_per_segment(const Launch& launch) {
+  if (!launch.v_scaled_per_block) return;
+  if (launch.recipe.pv.promote_every == 0)
+    throw Error(ErrorKind::usage, "pv.promote_every",
+                "0 leaves no place for the scales of v.group \"tile\"", "promote every block");
+  for (const video::Range keys : launch.layout.blocks.key_blocks)
+    for (const video::Range segment : launch.segments(keys))
+      for (std::int64_t key = segment.begin; key < segment.end; ++key)
+        if (launch.head.v.scale(key, 0) != launch.head.v.scale(segment.begin, 0))
+          throw Error(ErrorKind::usage, "v.tile", "a block of keys holds several scales of v",
+                      "let v's tile be a multiple of the mask's tile");
+}
+
+/// One factor f per row and launch is what a kernel with a fused multiply-add has.
+void require_one_factor(const Launch& launch) {
+  if (launch.recipe.qk.scale_order != recipe::ScaleOrder::fused) return;
+  for (const auto* operand : {&launch.head.q, &launch.head.k})
+    if (operand->scales.size() > 1)
+      throw Error(ErrorKind::usage, "qk.scale_order",
+                  "\"fused\" needs one scale for all of q and one for all of k",
+                  "set q.group and k.group to \"tensor\"");
+}
+
+}  // namespace
+
+HeadResult attend(const recipe::Recipe& recipe, const Layout& layout, const QuantisedHead& head,
+                  const AttendOptions& options) {
+  const Launch launch(recipe, layout, head);
+  require_one_scale_per_segment(launch);
+  require_one_factor(launch);
+  const std::vector<int> chosen = blocks_to_run(layout, options);
+  const auto tokens = layout.order.position_of.size();
+  constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
+  HeadResult result{.o = std::vector<float>(tokens * layout.channels, kNaN),
+                    .lse = std::vector<float>(tokens, kNaN),
+                    .m = std::vector<float>(tokens, kNaN),
+                    .l = std::vector<float>(tokens, kNaN),
+                    .taps = {},
+                    .saturated_p_codes = 0};
+  std::vector<int> tapped = options.tapped;
+  std::sort(tapped.begin(), tapped.end());
+  for (const int block : tapped) result.taps.push_back(empty_tap(launch, block));
+
+  const int threads = options.threads > 0 ? options.threads : numerics::hardware_threads();
+  const bool fast = options.path == numerics::Path::fast;
+  const PackedHead packed = fast ? pack_head(launch, chosen, threads) : PackedHead{};
+  std::vector<FastScratch> scratch(fast ? threads : 0);
+  std::atomic<std::int64_t> saturated = 0;
+  std::atomic<std::size_t> done = 0;
+  numerics::parallel_for(chosen.size(), threads, [&](std::size_t item, int worker) {
+    const int block = chosen[item];
+    const auto at = std::lower_bound(tapped.begin(), tapped.end(), block);
+    BlockTap* tap = at != tapped.end() && *at == block ? &result.taps[at - tapped.begin()] : nullptr;
+    std::int64_t count = 0;
+    if (fast)
+      run_block_fast(launch, packed, block, scratch[worker], result, tap, count);
+    else
+      run_block_scalar(launch, block, result, tap, count);
+    saturated += count;
+    if (options.progress) options.progress(++done, chosen.size());
+  });
+  result.saturated_p_codes = saturated;
+  return result;
+}
+
+}  // namespace karat::attention

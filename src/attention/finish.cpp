@@ -1,0 +1,105 @@
+// Launch constants, row state, and the step from accumulators to outputs.
+#include <bit>
+#include <limits>
+
+#include "karat/numerics/convert.hpp"
+#include "karat/numerics/error.hpp"
+#include "launch.hpp"
+
+namespace karat::attention {
+namespace {
+
+constexpr double kLog2E = 1.4426950408889634;
+constexpr double kLn2 = 0.6931471805599453;
+constexpr float kInf = std::numeric_limits<float>::infinity();
+
+float score_constant(const recipe::Recipe& recipe, std::size_t channels) {
+  if (recipe.qk.score_scale == recipe::ScoreScale::omitted) return static_cast<float>(kLog2E);
+  if (recipe.qk.scale_order == recipe::ScaleOrder::folded_into_q) return 1.0f;
+  return static_cast<float>(kLog2E / std::sqrt(static_cast<double>(channels)));
+}
+
+}  // namespace
+
+Launch::Launch(const recipe::Recipe& r, const Layout& l, const QuantisedHead& h)
+    : recipe(r),
+      layout(l),
+      head(h),
+      qk(numerics::instruction(r.qk.instruction)),
+      pv(numerics::instruction(r.pv.instruction)),
+      fp32{r.subnormals},
+      channels(l.channels),
+      c(score_constant(r, l.channels)),
+      scores_scaled(r.qk.score_scale == recipe::ScoreScale::applied),
+      masked_score(r.softmax.masked_score.value_or(-kInf)),
+      initial_max(r.softmax.initial_max.value_or(-kInf)),
+      v_scaled_per_block(!h.v.scales.empty() && r.v.group == quant::Group::tile) {}
+
+std::vector<video::Range> Launch::segments(video::Range keys) const {
+  const std::int64_t step = recipe.pv.promote_every > 0 ? recipe.pv.promote_every : keys.size();
+  std::vector<video::Range> parts;
+  for (std::int64_t begin = keys.begin; begin < keys.end; begin += step)
+    parts.push_back({begin, std::min(begin + step, keys.end)});
+  return parts;
+}
+
+RowState::RowState(const Launch& launch, std::size_t rows)
+    : m(rows, launch.initial_max), partial(rows * 4, 0.0f), o(rows * launch.channels, 0.0f) {}
+
+float row_sum(const Launch& launch, const float* partial) {
+  if (launch.recipe.softmax.row_sum_order != recipe::RowSumOrder::wgmma_quad) return partial[0];
+  const Fp32& fp = launch.fp32;
+  return fp.add(fp.add(partial[0], partial[2]), fp.add(partial[1], partial[3]));
+}
+
+float next_maximum(const Launch& launch, float m, float block_maximum) {
+  const float candidate = block_maximum > m ? block_maximum : m;
+  const bool keep = launch.fp32.add(candidate, -m) <= launch.recipe.softmax.rescale_threshold;
+  return keep ? m : candidate;
+}
+
+void finish(const Launch& launch, video::Range queries, const RowState& state,
+            HeadResult& result) {
+  const Fp32& fp = launch.fp32;
+  const recipe::Recipe& recipe = launch.recipe;
+  const float multiplier =
+      recipe.p.apply == recipe::PApply::multiply ? recipe.p.multiplier : 1.0f;
+  std::vector<float> factor(launch.channels);
+  for (std::size_t j = 0; j < launch.channels; ++j) {
+    const float s_v = launch.v_scaled_per_block ? 1.0f : launch.head.v.scale(queries.begin, j);
+    factor[j] = fp.round(static_cast<double>(s_v / multiplier));
+  }
+  for (std::int64_t i = 0; i < queries.size(); ++i) {
+    const std::int32_t token = launch.layout.order.token_at[queries.begin + i];
+    if (token < 0) continue;
+    const float l = row_sum(launch, &state.partial[i * 4]);
+    result.m[token] = state.m[i];
+    result.l[token] = l;
+    float* out = &result.o[token * launch.channels];
+    if (l == 0.0f) {
+      const bool nan = recipe.finish.fully_masked == recipe::FullyMasked::nan;
+      std::fill_n(out, launch.channels, nan ? std::numeric_limits<float>::quiet_NaN() : 0.0f);
+      result.lse[token] = -kInf;
+      continue;
+    }
+    const float r = fp.flushed(1.0f / l);
+    for (std::size_t j = 0; j < launch.channels; ++j) {
+      const float value =
+          fp.multiply(fp.multiply(state.o[i * launch.channels + j], r), factor[j]);
+      out[j] = recipe.output == numerics::FormatId::f32
+                   ? value
+                   : numerics::decode(numerics::encode(value, recipe.output), recipe.output);
+    }
+    const double offset =
+        recipe.p.apply == recipe::PApply::exponent_offset ? recipe.p.offset : 0.0;
+    double m = state.m[i];
+    if (recipe.qk.scale_order == recipe::ScaleOrder::fused)
+      m = fp.multiply(m, fp.multiply(fp.multiply(launch.q_scale(queries.begin),
+                                                 launch.k_scale(0)), launch.c));
+    const double log2_sum = m + numerics::log2_f64(l) - offset;
+    result.lse[token] = static_cast<float>(
+        recipe.softmax.lse == recipe::Lse::log2 ? log2_sum : log2_sum * kLn2);
+  }
+}
+
+}  // namespace karat::attention

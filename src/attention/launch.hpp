@@ -1,0 +1,59 @@
+// What both engines share: the launch's constants, one query block's state and its finish.
+#pragma once
+
+#include <vector>
+
+#include "arithmetic.hpp"
+#include "karat/attention/attend.hpp"
+
+namespace karat::attention {
+
+/// Constants of a launch, computed once.
+struct Launch {
+  Launch(const recipe::Recipe& recipe, const Layout& layout, const QuantisedHead& head);
+
+  const recipe::Recipe& recipe;
+  const Layout& layout;
+  const QuantisedHead& head;
+  const numerics::Instruction& qk;
+  const numerics::Instruction& pv;
+  Fp32 fp32;
+  std::size_t channels;
+  float c;             ///< f32(d^-1/2 * log2 e), or what score_scale and scale_order leave of it
+  bool scores_scaled;  ///< false: s = fl(A*c), the scales of q and k stay out (score_scale omitted)
+  float masked_score;
+  float initial_max;
+  bool v_scaled_per_block;  ///< v's scale varies along the keys: it enters when T is promoted
+
+  mask::BlockMap::Entry entry(int query_block, std::size_t visited) const {
+    return layout.blocks.rows[query_block][visited];
+  }
+  /// Scale of q k^T for this pair, before c.
+  float q_scale(std::int64_t position) const { return head.q.scale(position, 0); }
+  float k_scale(std::int64_t position) const { return head.k.scale(position, 0); }
+  /// Keys [begin, end) of a block whose T is formed and promoted together, one after the other.
+  std::vector<video::Range> segments(video::Range keys) const;
+};
+
+/// Running state of the rows of one query block.
+struct RowState {
+  RowState(const Launch& launch, std::size_t rows);
+  std::vector<float> m;
+  std::vector<float> partial;  ///< rows x 4, the lanes of the row sum
+  std::vector<float> o;        ///< rows x channels
+};
+
+/// The four (or one) partial sums of a row added up as row_sum_order says.
+float row_sum(const Launch& launch, const float* partial);
+
+/// m' from the old maximum and the block's: the threshold of lazy rescaling included.
+float next_maximum(const Launch& launch, float m, float block_maximum);
+
+/// Divides, scales and rounds a block's rows into the result, original token order.
+void finish(const Launch& launch, video::Range queries, const RowState& state, HeadResult& result);
+
+/// One query block from start to finish. `tap` may be null.
+void run_block_scalar(const Launch& launch, int query_block, HeadResult& result, BlockTap* tap,
+                      std::int64_t& saturated);
+
+}  // namespace karat::attention

@@ -1,0 +1,188 @@
+// amax -> scale -> code, in the order of arithmetic that docs/recipes states.
+#include "karat/quant/quantise.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <string>
+
+#include "karat/numerics/convert.hpp"
+#include "karat/numerics/error.hpp"
+#include "karat/numerics/parallel.hpp"
+
+namespace karat::quant {
+namespace {
+
+using numerics::FormatId;
+
+float flush(float x) {
+  return std::abs(x) < std::numeric_limits<float>::min() ? std::copysign(0.0f, x) : x;
+}
+
+float largest_finite(FormatId format) {
+  const numerics::Policy saturate{.overflow = numerics::Overflow::saturate};
+  return numerics::decode(
+      numerics::encode(std::numeric_limits<float>::max(), format, saturate), format);
+}
+
+float guarded(float amax, const Rule& rule) {
+  if (rule.guard == Guard::floor_1e_7) return std::max(amax, 1e-7f);
+  if (rule.guard == Guard::floor_1e_4) return std::max(amax, 1e-4f);
+  return amax;
+}
+
+float to_scale_format(float s, ScaleFormat format) {
+  switch (format) {
+    case ScaleFormat::f32: return s;
+    case ScaleFormat::bf16:
+      return numerics::decode(numerics::encode(s, FormatId::bf16), FormatId::bf16);
+    case ScaleFormat::ue8m0_up:
+    case ScaleFormat::ue8m0_nearest:
+    case ScaleFormat::ue8m0_floor: break;
+  }
+  int exponent;
+  const float fraction = std::frexp(s, &exponent);  // s = fraction * 2^exponent, fraction in [0.5, 1)
+  exponent -= 1;                                    // s in [2^exponent, 2^(exponent+1))
+  const float significand = 2 * fraction;
+  if (format == ScaleFormat::ue8m0_up && significand > 1.0f) ++exponent;
+  if (format == ScaleFormat::ue8m0_nearest && significand >= 1.5f) ++exponent;
+  return std::ldexp(1.0f, std::clamp(exponent, -127, 127));
+}
+
+/// What a code rule multiplies or divides by, once per group.
+struct Step {
+  bool divide;
+  float operand;
+};
+
+Step step_of(float amax, float scale, const Rule& rule) {
+  switch (rule.code_rule) {
+    case CodeRule::divide: return {true, scale};
+    case CodeRule::reciprocal: return {false, flush(1.0f / scale)};
+    case CodeRule::inverse_scale: break;
+  }
+  return {false, amax == 0.0f ? 1.0f : flush(largest_finite(rule.format) / guarded(amax, rule))};
+}
+
+/// Exact maximum of |x| per group.
+std::vector<float> group_maxima(numerics::MatrixView<const float> x, const Grouping& grouping) {
+  std::vector<float> maxima(grouping.count, 0.0f);
+  if (grouping.kind == Group::channel) {
+    for (std::size_t i = 0; i < x.rows; ++i)
+      for (std::size_t j = 0; j < x.columns; ++j)
+        maxima[j] = std::max(maxima[j], std::abs(x(i, j)));
+    return maxima;
+  }
+  for (std::size_t i = 0; i < x.rows; ++i) {
+    float& maximum = maxima[grouping.row_group[i]];
+    for (std::size_t j = 0; j < x.columns; ++j) maximum = std::max(maximum, std::abs(x(i, j)));
+  }
+  return maxima;
+}
+
+void quantise_row(numerics::MatrixView<const float> x, std::size_t row, const Rule& rule,
+                  std::span<const Step> steps, numerics::Path path, std::span<float> scaled,
+                  Quantised& out) {
+  const auto apply = [](Step step, float value) {
+    return flush(step.divide ? value / step.operand : value * step.operand);
+  };
+  const std::size_t n = x.columns;
+  if (out.grouping.kind == Group::channel) {
+    for (std::size_t j = 0; j < n; ++j) scaled[j] = apply(steps[j], x(row, j));
+  } else {
+    const Step step = steps[out.grouping.row_group[row]];
+    for (std::size_t j = 0; j < n; ++j) scaled[j] = apply(step, x(row, j));
+  }
+  const numerics::Policy policy{.rounding = rule.rounding, .overflow = rule.overflow};
+  const std::span codes(out.codes.data() + row * n, n);
+  const std::span values(out.values.data() + row * n, n);
+  if (path == numerics::Path::fast && rule.format == FormatId::e4m3) {
+    numerics::encode_e4m3(scaled, codes, policy);
+    numerics::decode_e4m3(codes, values);
+    return;
+  }
+  for (std::size_t j = 0; j < n; ++j) {
+    codes[j] = static_cast<std::uint8_t>(numerics::encode(scaled[j], rule.format, policy));
+    values[j] = numerics::decode(codes[j], rule.format);
+  }
+}
+
+Quantised cast(numerics::MatrixView<const float> x, const Rule& rule, Grouping grouping) {
+  Quantised out{.format = rule.format, .rows = x.rows, .channels = x.columns,
+                .values = std::vector<float>(x.rows * x.columns), .codes = {}, .scales = {},
+                .grouping = std::move(grouping)};
+  const numerics::Policy policy{.rounding = rule.rounding, .overflow = rule.overflow};
+  for (std::size_t i = 0; i < x.rows; ++i)
+    for (std::size_t j = 0; j < x.columns; ++j)
+      out.values[i * x.columns + j] =
+          rule.format == FormatId::f32
+              ? x(i, j)
+              : numerics::decode(numerics::encode(x(i, j), rule.format, policy), rule.format);
+  return out;
+}
+
+}  // namespace
+
+bool has_scale(FormatId format) {
+  return format != FormatId::f32 && format != FormatId::f16 && format != FormatId::bf16 &&
+         format != FormatId::tf32;
+}
+
+float scale_of(float amax, const Rule& rule) {
+  const float largest = largest_finite(rule.format);
+  amax = guarded(amax, rule);
+  float s = rule.scale_rule == ScaleRule::divide ? flush(amax / largest)
+                                                 : flush(amax * flush(1.0f / largest));
+  if (rule.guard == Guard::add_1e_7) s = flush(s + 1e-7f);
+  if (s == 0.0f) return 1.0f;
+  return to_scale_format(s, rule.scale);
+}
+
+Quantised quantise(numerics::MatrixView<const float> x, const Rule& rule, Grouping grouping,
+                   numerics::Path path, int threads) {
+  if (!has_scale(rule.format)) return cast(x, rule, std::move(grouping));
+  if (rule.format != FormatId::e4m3 && rule.format != FormatId::e5m2 &&
+      rule.format != FormatId::int8)
+    throw Error(ErrorKind::usage, "format", "operands are e4m3, e5m2, int8, bf16, f16 or f32",
+                "choose one of these");
+  Quantised out{.format = rule.format, .rows = x.rows, .channels = x.columns,
+                .values = std::vector<float>(x.rows * x.columns),
+                .codes = std::vector<std::uint8_t>(x.rows * x.columns), .scales = {},
+                .grouping = std::move(grouping)};
+  const std::vector<float> maxima = group_maxima(x, out.grouping);
+  std::vector<Step> steps;
+  for (const float amax : maxima) {
+    out.scales.push_back(scale_of(amax, rule));
+    steps.push_back(step_of(amax, out.scales.back(), rule));
+  }
+  constexpr std::size_t kRows = 256;  // rows per work item
+  const std::size_t items = (x.rows + kRows - 1) / kRows;
+  numerics::parallel_for(items, threads, [&](std::size_t item, int) {
+    std::vector<float> scaled(x.columns);
+    for (std::size_t i = item * kRows; i < std::min(x.rows, (item + 1) * kRows); ++i)
+      quantise_row(x, i, rule, steps, path, scaled, out);
+  });
+  return out;
+}
+
+Quantised from_codes(std::span<const std::uint8_t> codes, std::span<const float> scales,
+                     std::size_t rows, std::size_t channels, FormatId format, Grouping grouping) {
+  if (codes.size() != rows * channels)
+    throw Error(ErrorKind::usage, "codes",
+                std::to_string(codes.size()) + " codes for " + std::to_string(rows) + " x " +
+                    std::to_string(channels) + " values",
+                "give one code per token and channel");
+  if (scales.size() != static_cast<std::size_t>(grouping.count))
+    throw Error(ErrorKind::usage, "scales",
+                std::to_string(scales.size()) + " scales for " + std::to_string(grouping.count) +
+                    " groups",
+                "give one scale per group of the recipe");
+  Quantised out{.format = format, .rows = rows, .channels = channels,
+                .values = std::vector<float>(codes.size()),
+                .codes = {codes.begin(), codes.end()},
+                .scales = {scales.begin(), scales.end()}, .grouping = std::move(grouping)};
+  for (std::size_t i = 0; i < codes.size(); ++i) out.values[i] = numerics::decode(codes[i], format);
+  return out;
+}
+
+}  // namespace karat::quant
