@@ -8,7 +8,7 @@
 
 #include "karat/numerics/exp2.hpp"
 
-#define HWY_DISABLED_TARGETS (HWY_SSE2 | HWY_SSSE3 | HWY_SSE4 | HWY_AVX3_DL)
+#include "karat/numerics/simd.hpp"
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "oracle_rows.cpp"
 #include <hwy/foreach_target.h>
@@ -99,11 +99,9 @@ void absorb(OracleRows& state, OracleChunk& chunk, double scale) {
   const std::size_t stride = chunk.stride;
   const std::size_t channels = state.channels;
   chunk.s.assign(state.padded * stride, 0.0);
-  const auto scores = HWY_DYNAMIC_POINTER(Scores);
-  const auto accumulate = HWY_DYNAMIC_POINTER(Accumulate);
   for (std::size_t i = 0; i < state.padded; i += 4)
-    scores(&state.q[i * channels], chunk.k_transposed.data(), stride, channels,
-           &chunk.s[i * stride]);
+    HWY_DYNAMIC_DISPATCH(Scores)
+    (&state.q[i * channels], chunk.k_transposed.data(), stride, channels, &chunk.s[i * stride]);
   for (std::size_t i = 0; i < state.rows; ++i) {
     double* s = &chunk.s[i * stride];
     double maximum = state.m[i];
@@ -128,8 +126,8 @@ void absorb(OracleRows& state, OracleChunk& chunk, double scale) {
     for (std::size_t j = 0; j < channels; ++j) state.o[i * channels + j] *= alpha;
   }
   for (std::size_t i = 0; i < state.padded; i += 4)
-    accumulate(&chunk.s[i * stride], stride, chunk.keys, chunk.v.data(), channels,
-               &state.o[i * channels]);
+    HWY_DYNAMIC_DISPATCH(Accumulate)
+    (&chunk.s[i * stride], stride, chunk.keys, chunk.v.data(), channels, &state.o[i * channels]);
 }
 
 }  // namespace karat::attention

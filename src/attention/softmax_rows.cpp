@@ -4,7 +4,7 @@
 
 #include <cmath>
 
-#define HWY_DISABLED_TARGETS (HWY_SSE2 | HWY_SSSE3 | HWY_SSE4 | HWY_AVX3_DL)
+#include "karat/numerics/simd.hpp"
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "softmax_rows.cpp"
 #include <hwy/foreach_target.h>

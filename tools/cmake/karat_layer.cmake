@@ -23,6 +23,8 @@ function(karat_layer name)
     $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
     $<BUILD_INTERFACE:${KARAT_INCLUDE_LINKS}>
     $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
+  # Private headers; Highway's foreach_target.h also finds the file to compile again here.
+  target_include_directories(karat_${name} PRIVATE "${CMAKE_CURRENT_SOURCE_DIR}")
   target_link_libraries(karat_${name} PUBLIC ${layer_LINKS} PRIVATE ${layer_PRIVATE_LINKS})
   set_property(GLOBAL APPEND PROPERTY KARAT_LAYERS karat_${name})
 endfunction()
