@@ -1,0 +1,254 @@
+// safetensors in and out. The header is checked completely before any memory is set aside for a
+// tensor, so what is allocated never exceeds what the file really holds.
+#include "karat/files/safetensors.hpp"
+
+#include <algorithm>
+#include <array>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <tuple>
+#include <utility>
+
+#include "byte_source.hpp"
+#include "karat/files/atomic_file.hpp"
+#include "karat/files/json_file.hpp"
+#include "karat/numerics/error.hpp"
+#include "little_endian.hpp"
+#include "printable.hpp"
+
+namespace karat::files {
+namespace {
+
+constexpr std::string_view kMetadataKey = "__metadata__";
+constexpr std::size_t kLengthBytes = 8;
+constexpr const char* kSaveAgain = "save it again with safetensors";
+
+/// A tensor's line of the header; `begin` and `end` count from the first byte after the header.
+struct Entry {
+  std::string name;
+  DType dtype = DType::f32;
+  Shape shape;
+  std::uint64_t begin = 0;
+  std::uint64_t end = 0;
+};
+
+struct Header {
+  std::vector<Entry> entries;  ///< in the order of their values
+  Metadata metadata;
+  std::uint64_t data_offset = 0;
+};
+
+[[noreturn]] void refuse(const ByteSource& source, std::string_view tensor,
+                         const std::string& problem, const std::string& action = kSaveAgain) {
+  throw Error(ErrorKind::input_output, source.subject() + ": " + printable(tensor), problem,
+              action);
+}
+
+std::uint64_t unsigned_integer(const Json& value, const ByteSource& source,
+                               const std::string& tensor, const char* field) {
+  if (value.is_number_unsigned()) return value.get<std::uint64_t>();
+  refuse(source, tensor, std::string(field) + " holds something else than whole numbers");
+}
+
+DType parse_dtype(const Json& value, const ByteSource& source, const std::string& tensor) {
+  if (!value.is_string()) refuse(source, tensor, "dtype is not a string");
+  const auto& name = value.get_ref<const std::string&>();
+  for (const DTypeInfo& row : dtypes()) {
+    if (row.safetensors == name) return row.dtype;
+  }
+  std::string known;
+  for (const DTypeInfo& row : dtypes()) {
+    known += (known.empty() ? "" : " ") + std::string(row.safetensors);
+  }
+  refuse(source, tensor, "dtype " + printable(name) + " is not known", "use one of " + known);
+}
+
+Entry parse_entry(const ByteSource& source, const std::string& name, const Json& fields) {
+  const auto list_of = [&](const char* field) -> const Json& {
+    const Json& list = fields.at(field);
+    if (!list.is_array()) refuse(source, name, std::string(field) + " is not an array");
+    return list;
+  };
+  if (!fields.is_object() || fields.size() != 3 || !fields.contains("dtype") ||
+      !fields.contains("shape") || !fields.contains("data_offsets")) {
+    refuse(source, name, "needs exactly the fields dtype, shape and data_offsets");
+  }
+  Entry entry;
+  entry.name = name;
+  entry.dtype = parse_dtype(fields.at("dtype"), source, name);
+  for (const Json& n : list_of("shape")) {
+    entry.shape.push_back(unsigned_integer(n, source, name, "shape"));
+  }
+  if (entry.shape.size() > kMaxRank) refuse(source, name, "has more than 32 dimensions");
+  const Json& offsets = list_of("data_offsets");
+  if (offsets.size() != 2) refuse(source, name, "data_offsets are not two numbers");
+  entry.begin = unsigned_integer(offsets[0], source, name, "data_offsets");
+  entry.end = unsigned_integer(offsets[1], source, name, "data_offsets");
+  if (entry.begin > entry.end) refuse(source, name, "data_offsets run backwards");
+  if (checked_bytes(entry.dtype, entry.shape) != entry.end - entry.begin) {
+    refuse(source, name, "shape " + to_string(entry.shape) + " of " +
+                             std::string(info(entry.dtype).safetensors) + " does not fill its " +
+                             std::to_string(entry.end - entry.begin) + " bytes");
+  }
+  return entry;
+}
+
+Metadata parse_metadata(const ByteSource& source, const Json& fields) {
+  if (!fields.is_object()) refuse(source, kMetadataKey, "is not an object");
+  Metadata metadata;
+  for (const auto& [key, value] : fields.items()) {
+    if (!value.is_string()) refuse(source, kMetadataKey, printable(key) + " is not a string");
+    metadata[key] = value.get<std::string>();
+  }
+  return metadata;
+}
+
+/// The values must lie one after another from the first byte to the last.
+void require_contiguous(const ByteSource& source, const Header& header) {
+  std::uint64_t reached = 0;
+  for (const Entry& entry : header.entries) {
+    if (entry.begin < reached) refuse(source, entry.name, "overlaps another tensor");
+    if (entry.begin > reached) refuse(source, entry.name, "has a hole before it");
+    reached = entry.end;
+  }
+  const std::uint64_t held = source.size() - header.data_offset;
+  if (reached == held) return;
+  throw source.error("holds " + std::to_string(held) + " bytes of values where its header says " +
+                         std::to_string(reached),
+                     "copy or save it again");
+}
+
+Header parse_header(const ByteSource& source) {
+  std::array<std::byte, kLengthBytes> length_bytes{};
+  if (source.size() < kLengthBytes) throw source.error("is too short for safetensors", kSaveAgain);
+  source.read(0, length_bytes);
+  const auto length = from_little_endian<std::uint64_t>(length_bytes);
+  if (length > kMaxSafetensorsHeader || length > source.size() - kLengthBytes) {
+    throw source.error("says its header has " + std::to_string(length) + " bytes",
+                       "is it safetensors and complete?");
+  }
+  Header header{.entries = {}, .metadata = {}, .data_offset = kLengthBytes + length};
+  const std::string text = source.read_text(kLengthBytes, static_cast<std::size_t>(length));
+  const Json json = parse_json(text, source.subject() + ": header");
+  if (!json.is_object() || text.front() != '{') {
+    throw source.error("has a header that is not a JSON object", kSaveAgain);
+  }
+  for (const auto& [name, fields] : json.items()) {
+    if (name == kMetadataKey) {
+      header.metadata = parse_metadata(source, fields);
+    } else {
+      header.entries.push_back(parse_entry(source, name, fields));
+    }
+  }
+  std::ranges::sort(header.entries, {}, [](const Entry& entry) {
+    return std::tie(entry.begin, entry.end, entry.name);
+  });
+  require_contiguous(source, header);
+  return header;
+}
+
+Tensor read_values(const ByteSource& source, const Header& header, const Entry& entry) {
+  Tensor tensor = make_tensor(entry.dtype, entry.shape);
+  source.read(header.data_offset + entry.begin, tensor.bytes);
+  return tensor;
+}
+
+TensorFile read_all(const ByteSource& source) {
+  Header header = parse_header(source);
+  TensorFile file{.tensors = {}, .metadata = std::move(header.metadata)};
+  for (const Entry& entry : header.entries) {
+    file.tensors.emplace(entry.name, read_values(source, header, entry));
+  }
+  return file;
+}
+
+using Placed = std::pair<const std::string, Tensor>;
+
+/// Widest elements first, then by name.
+std::vector<const Placed*> file_order(const Tensors& tensors) {
+  std::vector<const Placed*> order;
+  for (const Placed& placed : tensors) order.push_back(&placed);
+  std::ranges::stable_sort(order, std::greater<>{},
+                           [](const Placed* placed) { return info(placed->second.dtype).size; });
+  return order;
+}
+
+/// Length and padded header of a file whose values follow in `order`.
+std::string format_header(const std::vector<const Placed*>& order, const Metadata& metadata) {
+  Json json = Json::object();
+  if (!metadata.empty()) json[std::string(kMetadataKey)] = metadata;
+  std::size_t offset = 0;
+  for (const Placed* placed : order) {
+    const auto& [name, tensor] = *placed;
+    if (name == kMetadataKey) {
+      throw Error(ErrorKind::internal, "safetensors", "no tensor may be called __metadata__");
+    }
+    json[name] = {{"dtype", info(tensor.dtype).safetensors},
+                  {"shape", tensor.shape},
+                  {"data_offsets", {offset, offset + tensor.bytes.size()}}};
+    offset += tensor.bytes.size();
+  }
+  std::string text;
+  try {
+    text = json.dump();
+  } catch (const Json::type_error&) {
+    throw Error(ErrorKind::internal, "safetensors", "a name or metadata text is not UTF-8");
+  }
+  text.resize((text.size() + 7) / 8 * 8, ' ');
+  if (text.size() > kMaxSafetensorsHeader) {
+    throw Error(ErrorKind::internal, "safetensors", "the header exceeds 100 MB");
+  }
+  const auto length = to_little_endian(std::uint64_t{text.size()});
+  return std::string(reinterpret_cast<const char*>(length.data()), length.size()) + text;
+}
+
+}  // namespace
+
+TensorFile parse_safetensors(std::span<const std::byte> file, const std::string& subject) {
+  return read_all(ByteSource(file, subject));
+}
+
+TensorFile read_safetensors(const std::filesystem::path& path) {
+  return read_all(ByteSource(path));
+}
+
+Tensor read_safetensors(const std::filesystem::path& path, const std::string& name) {
+  const ByteSource source(path);
+  const Header header = parse_header(source);
+  const auto entry = std::ranges::find(header.entries, name, &Entry::name);
+  if (entry == header.entries.end()) {
+    refuse(source, name, "is not in the file", "list the file's tensors with karat inspect");
+  }
+  return read_values(source, header, *entry);
+}
+
+std::vector<TensorInfo> list_safetensors(const std::filesystem::path& path) {
+  std::vector<TensorInfo> list;
+  for (Entry& entry : parse_header(ByteSource(path)).entries) {
+    list.push_back({std::move(entry.name), entry.dtype, std::move(entry.shape), ""});
+  }
+  std::ranges::sort(list, {}, &TensorInfo::name);
+  return list;
+}
+
+std::vector<std::byte> format_safetensors(const Tensors& tensors, const Metadata& metadata) {
+  const auto order = file_order(tensors);
+  const std::string header = format_header(order, metadata);
+  const auto* first = reinterpret_cast<const std::byte*>(header.data());
+  std::vector<std::byte> bytes(first, first + header.size());
+  for (const Placed* placed : order) {
+    bytes.insert(bytes.end(), placed->second.bytes.begin(), placed->second.bytes.end());
+  }
+  return bytes;
+}
+
+void write_safetensors(const std::filesystem::path& path, const Tensors& tensors,
+                       const Metadata& metadata) {
+  const auto order = file_order(tensors);
+  AtomicFile file(path);
+  file.write(format_header(order, metadata));
+  for (const Placed* placed : order) file.write(placed->second.bytes);
+  file.commit();
+}
+
+}  // namespace karat::files
