@@ -119,7 +119,7 @@ inline constexpr Choice kLse[] = {
 };
 inline constexpr Choice kPApply[] = {
     choice("multiply", PApply::multiply, "code = RN(fl(multiplier*P))"),
-    choice("exponent_offset", PApply::exponent_offset, "P = exp2(fl(s-(m-log2 multiplier)))"),
+    choice("exponent_offset", PApply::exponent_offset, "P = exp2(fl(s-fl(m-offset)))"),
 };
 inline constexpr Choice kAlign[] = {
     choice("tile", video::Align::tile, "a block never straddles two mask tiles"),
@@ -143,7 +143,8 @@ inline constexpr Choice kOutput[] = {
     choice("bf16", numerics::FormatId::bf16, "nearest even"),
     choice("f16", numerics::FormatId::f16, "nearest even"),
     choice("f32", numerics::FormatId::f32, "as computed"),
-    choice("e4m3", numerics::FormatId::e4m3, "nearest even, saturating: a literal FlexAttention kernel"),
+    choice("e4m3", numerics::FormatId::e4m3,
+           "nearest even, saturating: a literal FlexAttention kernel"),
 };
 inline constexpr Choice kSubnormals[] = {
     choice("flush", numerics::Subnormals::flush, "subnormal FP32 results become signed zero"),

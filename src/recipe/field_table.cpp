@@ -4,13 +4,13 @@
 #include <type_traits>
 #include <utility>
 
+#include "check.hpp"
 #include "choices.hpp"
 #include "karat/recipe/fields.hpp"
 
 namespace karat::recipe {
 namespace {
 
-constexpr double kInf = std::numeric_limits<double>::infinity();
 constexpr double kMaxFloat = std::numeric_limits<float>::max();
 constexpr double kMinFloat = std::numeric_limits<float>::min();
 constexpr double kMaxCount = 1 << 20;
@@ -32,9 +32,16 @@ auto& at(auto& recipe) {
 }
 
 Field row(Words words, Kind kind, Role role = Role::arithmetic) {
-  return {.path = std::move(words.path), .meaning = words.meaning, .source = words.source,
-          .kind = kind, .role = role, .choices = {}, .low = 0, .high = 0,
-          .read = nullptr, .write = nullptr};
+  return {.path = std::move(words.path),
+          .meaning = words.meaning,
+          .source = words.source,
+          .kind = kind,
+          .role = role,
+          .choices = {},
+          .low = 0,
+          .high = 0,
+          .read = nullptr,
+          .write = nullptr};
 }
 
 template <const auto& kChoices, auto... kMembers>
@@ -134,7 +141,8 @@ void add_operand(std::vector<Field>& rows, const std::string& name) {
            {name + ".group", "elements that share one scale, within a batch and head",
             "FPSAttention Algorithm 1"}),
        extent_row<kOperand, &Operand::tile>(
-           {name + ".tile", "the scale tile in tokens t, h, w, for group tile; need not be mask.tile",
+           {name + ".tile",
+            "the scale tile in tokens t, h, w, for group tile; need not be mask.tile",
             "FPSAttention Algorithm 1, g(t)"}),
        choice_row<kScaleFormat, kOperand, &Operand::scale>(
            {name + ".scale", "format the scale s is stored in; M = the format's largest value",
@@ -172,8 +180,9 @@ std::vector<Field> make_fields() {
       choice_row<kBorder, &Recipe::mask, &Mask::border>(
           {"mask.border", "what happens to a window at the edge of the grid",
            "STA, and FPSAttention's \"exactly M*|W| dense blocks\""}),
-      choice_row<kCentre, &Recipe::mask, &Mask::centre>(
-          {"mask.centre", "whose tile the window lies around", "STA; Algorithm 1 line 27 reads key"}),
+      choice_row<kCentre, &Recipe::mask, &Mask::centre>({"mask.centre",
+                                                         "whose tile the window lies around",
+                                                         "STA; Algorithm 1 line 27 reads key"}),
       choice_row<kRagged, &Recipe::mask, &Mask::ragged>(
           {"mask.ragged", "tiles that stick out of the grid", "open in FPSAttention"}),
   };
@@ -188,7 +197,8 @@ std::vector<Field> make_fields() {
       choice_row<kScaleOrder, &Recipe::qk, &Qk::scale_order>(
           {"qk.scale_order", "where s_q, s_k and c = d^-1/2 log2 e enter", "open in FPSAttention"}),
       choice_row<kScoreScale, &Recipe::qk, &Qk::score_scale>(
-          {"qk.score_scale", "whether they enter at all", "Algorithm 1 line 28, read literally: omitted"}),
+          {"qk.score_scale", "whether they enter at all",
+           "Algorithm 1 line 28, read literally: omitted"}),
       choice_row<kExp2, &Recipe::softmax, &Softmax::exp2>(
           {"softmax.exp2", "how 2^x is computed", "the checker leaves 2 ulp free"}),
       number_row<&Recipe::softmax, &Softmax::rescale_threshold>(
@@ -200,7 +210,8 @@ std::vector<Field> make_fields() {
       number_or_minus_infinity_row<&Recipe::softmax, &Softmax::initial_max>(
           {"softmax.initial_max", "the maximum before the first block", "SageAttention2: -5e6"}),
       choice_row<kRowSum, &Recipe::softmax, &Softmax::row_sum>(
-          {"softmax.row_sum", "which P the row sum l adds", "open in FPSAttention; SageAttention2"}),
+          {"softmax.row_sum", "which P the row sum l adds",
+           "open in FPSAttention; SageAttention2"}),
       choice_row<kRowSumOrder, &Recipe::softmax, &Softmax::row_sum_order>(
           {"softmax.row_sum_order", "order of the row sum's additions", "FlashAttention-3"}),
       choice_row<kLse, &Recipe::softmax, &Softmax::lse>(
@@ -208,11 +219,16 @@ std::vector<Field> make_fields() {
       choice_row<kOperandFormat, &Recipe::p, &P::format>(
           {"p.format", "number format of P in P V", "kernels.md 10"}),
       number_row<&Recipe::p, &P::multiplier>(
-          {"p.multiplier", "P is multiplied by this before coding; the output by its reciprocal",
-           "open in FPSAttention; SageAttention2: 448"},
+          {"p.multiplier", "apply multiply: P times this is coded, divided out at the end",
+           "open in FPSAttention; 448 by readers' accounts"},
           kMinFloat, kMaxFloat),
+      number_row<&Recipe::p, &P::offset>(
+          {"p.offset", "apply exponent_offset: log2 units added to the exponent of P",
+           "SageAttention2: 8.807; FlashAttention-3: 8"},
+          -kMaxFloat, kMaxFloat),
       choice_row<kPApply, &Recipe::p, &P::apply>(
-          {"p.apply", "how the multiplier enters", "SageAttention2, FlashAttention-3: exponent_offset"}),
+          {"p.apply", "how P fills the range of its format",
+           "SageAttention2, FlashAttention-3: exponent_offset"}),
       choice_row<kRounding, &Recipe::p, &P::rounding>(
           {"p.rounding", "rounding of P to its format", "cvt.rn"}),
       choice_row<kOverflow, &Recipe::p, &P::overflow>(
@@ -227,8 +243,8 @@ std::vector<Field> make_fields() {
           0, kMaxCount),
       integer_row<&Recipe::block, &Block::q>(
           {"block.q", "query rows a softmax step handles", "STA: 64-row subtiles"}, 1, kMaxCount),
-      integer_row<&Recipe::block, &Block::k>(
-          {"block.k", "keys a softmax step handles", "STA: 128"}, 1, kMaxCount),
+      integer_row<&Recipe::block, &Block::k>({"block.k", "keys a softmax step handles", "STA: 128"},
+                                             1, kMaxCount),
       choice_row<kAlign, &Recipe::block, &Block::align>(
           {"block.align", "what blocks follow", "STA: tile"}),
       choice_row<kKeyOrder, &Recipe::block, &Block::order>(
@@ -240,7 +256,8 @@ std::vector<Field> make_fields() {
       choice_row<kOutput, &Recipe::output>(
           {"output", "number format of the output", "Wan2.1: bf16"}),
       choice_row<kSubnormals, &Recipe::subnormals>(
-          {"subnormals", "subnormal FP32 results outside the tensor core", "ftz of fast-math kernels"}),
+          {"subnormals", "subnormal FP32 results outside the tensor core",
+           "ftz of fast-math kernels"}),
   };
   rows.insert(rows.end(), rest.begin(), rest.end());
   return rows;

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "check.hpp"
@@ -15,8 +14,6 @@
 
 namespace karat::recipe {
 namespace {
-
-constexpr double kInf = std::numeric_limits<double>::infinity();
 
 std::string listed(std::span<const Choice> choices) {
   std::string text;
@@ -85,11 +82,20 @@ std::string suggestion(const Field& field, const Value& value) {
 }  // namespace
 
 std::string value_problem(const Field& field, const Value& value) {
-  return fits(field, value) ? std::string{} : to_text(value) + " is not a value of this field";
+  return fits(field, value) ? std::string{}
+                            : shortened(to_text(value)) + " is not a value of this field";
 }
 
 std::string value_action(const Field& field, const Value& value) {
   return suggestion(field, value) + "give " + expectation(field);
+}
+
+std::string shortened(const std::string& text) {
+  constexpr std::size_t kLongest = 60;
+  if (text.size() <= kLongest) return text;
+  std::size_t end = kLongest - 4;
+  while (end > 0 && (text[end] & 0xC0) == 0x80) --end;  // not inside a UTF-8 character
+  return text.substr(0, end) + "..." + (text.front() == '"' ? "\"" : "");
 }
 
 const Field& field(std::string_view path) {
@@ -97,7 +103,7 @@ const Field& field(std::string_view path) {
   if (found != fields().end()) return *found;
   const auto nearest =
       numerics::nearest_name(path.substr(0, 64), fields(), [](const Field& f) { return f.path; });
-  throw Error(ErrorKind::usage, std::string(path), "unknown recipe field",
+  throw Error(ErrorKind::usage, shortened(std::string(path)), "unknown recipe field",
               "did you mean " + nearest + "?");
 }
 

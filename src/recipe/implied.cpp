@@ -27,17 +27,21 @@ const Implied kImplied[] = {
 
 std::string implied_instruction(FormatId a, FormatId b) {
   for (const Implied& row : kImplied) {
-    const auto holds = [&](FormatId id) { return std::ranges::find(row.holds, id) != row.holds.end(); };
+    const auto holds = [&](FormatId id) {
+      return std::ranges::find(row.holds, id) != row.holds.end();
+    };
     if (holds(a) && holds(b)) return std::string(row.instruction);
   }
   return "f32.fma";
 }
 
 void imply_instructions(Recipe& recipe, const std::set<std::string>& given) {
-  if (!given.contains("qk.instruction") && (given.contains("q.format") || given.contains("k.format"))) {
+  if (!given.contains("qk.instruction") &&
+      (given.contains("q.format") || given.contains("k.format"))) {
     recipe.qk.instruction = implied_instruction(recipe.q.format, recipe.k.format);
   }
-  if (!given.contains("pv.instruction") && (given.contains("p.format") || given.contains("v.format"))) {
+  if (!given.contains("pv.instruction") &&
+      (given.contains("p.format") || given.contains("v.format"))) {
     recipe.pv.instruction = implied_instruction(recipe.p.format, recipe.v.format);
   }
 }

@@ -2,8 +2,6 @@
 // Each rule is one function that adds what it finds.
 #include "karat/recipe/validate.hpp"
 
-#include <cmath>
-
 #include "check.hpp"
 #include "karat/numerics/error.hpp"
 #include "karat/recipe/fields.hpp"
@@ -59,18 +57,36 @@ void scales_leave_the_sum(const Recipe& recipe, Problems& found) {
                        "give tensor, tile or token"});
     }
   }
-  if (is_coded(recipe.v.format) && (recipe.v.group == Group::token || recipe.v.group == Group::tile)) {
-    found.push_back({"v.group", "P V sums over tokens, so a scale per token or tile cannot leave the sum",
-                     "give tensor or channel"});
+  if (!is_coded(recipe.v.format)) return;
+  if (recipe.v.group == Group::token) {
+    found.push_back({"v.group", "P V sums over tokens, so a scale per token cannot leave the sum",
+                     "give channel, tensor or tile"});
+  }
+  if (recipe.v.group == Group::tile && recipe.pv.promote_every == 0) {
+    found.push_back({"pv.promote_every", "0 leaves no place for the scales of v.group tile",
+                     "give block.k, or v.group channel"});
   }
 }
 
-void exponent_offset(const Recipe& recipe, Problems& found) {
-  int exponent = 0;
-  const bool power_of_two = std::frexp(recipe.p.multiplier, &exponent) == 0.5f;
-  if (recipe.p.apply == PApply::exponent_offset && !power_of_two) {
-    found.push_back({"p.multiplier", "exponent_offset needs a power of two: the offset is its log2",
-                     "give 256, or p.apply multiply"});
+/// fma(A, f, -m*f) needs one f, so one scale for all of q and one for all of k.
+void fused_factor(const Recipe& recipe, Problems& found) {
+  if (recipe.qk.scale_order != ScaleOrder::fused) return;
+  for (const Operand* side : {&recipe.q, &recipe.k}) {
+    if (!is_coded(side->format) || side->group == Group::tensor) continue;
+    found.push_back({"qk.scale_order", "fused needs one scale for all of q and one for all of k",
+                     "give product_first, or q.group and k.group tensor"});
+    return;
+  }
+}
+
+void multiplier_or_offset(const P& p, Problems& found) {
+  if (p.apply == PApply::multiply && p.offset != 0) {
+    found.push_back({"p.offset", "has no meaning with p.apply multiply",
+                     "give p.multiplier, or p.apply exponent_offset"});
+  }
+  if (p.apply == PApply::exponent_offset && p.multiplier != 1) {
+    found.push_back({"p.multiplier", "has no meaning with p.apply exponent_offset",
+                     "give 1 and p.offset, or p.apply multiply"});
   }
 }
 
@@ -84,7 +100,8 @@ std::vector<Problem> problems(const Recipe& recipe) {
   operand("v", recipe.v, found);
   scales_leave_the_sum(recipe, found);
   overflow("p", recipe.p.format, recipe.p.overflow, found);
-  exponent_offset(recipe, found);
+  fused_factor(recipe, found);
+  multiplier_or_offset(recipe.p, found);
   return found;
 }
 

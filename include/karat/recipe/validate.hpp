@@ -10,7 +10,7 @@
 namespace karat::recipe {
 
 struct Problem {
-  std::string path;    ///< the field at fault
+  std::string path;  ///< the field at fault
   std::string why;
   std::string action;  ///< the next useful thing to do
 };
