@@ -41,6 +41,14 @@ inline constexpr Choice kOperandFormat[] = {
     choice("bf16", numerics::FormatId::bf16, "rounded, no scale"),
     choice("f32", numerics::FormatId::f32, "values as given"),
 };
+inline constexpr Choice kPFormat[] = {
+    choice("e4m3", numerics::FormatId::e4m3, "FP8 codes"),
+    choice("e5m2", numerics::FormatId::e5m2, "FP8 codes"),
+    choice("int8", numerics::FormatId::int8, "integer codes"),
+    choice("f16", numerics::FormatId::f16, "rounded"),
+    choice("bf16", numerics::FormatId::bf16, "rounded"),
+    choice("f32", numerics::FormatId::f32, "as computed"),
+};
 inline constexpr Choice kGroup[] = {
     choice("tensor", Group::tensor, "all tokens and channels of a (batch, head)"),
     choice("tile", Group::tile, "the tokens of a 3-D tile, all channels"),

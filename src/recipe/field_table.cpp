@@ -136,7 +136,7 @@ void add_operand(std::vector<Field>& rows, const std::string& name) {
       rows.end(),
       {choice_row<kOperandFormat, kOperand, &Operand::format>(
            {name + ".format", "number format the operand enters the tensor core in",
-            "kernels.md 10"}),
+            "FPSAttention: e4m3; SageAttention: int8; STA: bf16"}),
        choice_row<kGroup, kOperand, &Operand::group>(
            {name + ".group", "elements that share one scale, within a batch and head",
             "FPSAttention Algorithm 1"}),
@@ -148,9 +148,11 @@ void add_operand(std::vector<Field>& rows, const std::string& name) {
            {name + ".scale", "format the scale s is stored in; M = the format's largest value",
             "open in FPSAttention"}),
        choice_row<kScaleRule, kOperand, &Operand::scale_rule>(
-           {name + ".scale_rule", "how s comes from amax", "arithmetic of the kernel at hand"}),
+           {name + ".scale_rule", "how s comes from amax",
+            "open in FPSAttention; SageAttention2: divide"}),
        choice_row<kCodeRule, kOperand, &Operand::code_rule>(
-           {name + ".code_rule", "what is rounded to a code", "arithmetic of the kernel at hand"}),
+           {name + ".code_rule", "what is rounded to a code",
+            "Algorithm 1: divide; SageAttention2: inverse_scale"}),
        choice_row<kGuard, kOperand, &Operand::guard>(
            {name + ".guard", "what keeps an all-zero group from dividing by zero",
             "open in FPSAttention"}),
@@ -169,7 +171,7 @@ std::vector<Field> make_fields() {
       text_row<&Recipe::name>({"name", "what the recipe is called", ""}, Kind::text, Role::label),
       text_row<&Recipe::about>({"about", "one line for people", ""}, Kind::text, Role::label),
       choice_row<kMaskKind, &Recipe::mask, &Mask::kind>(
-          {"mask.kind", "which pairs of tokens are computed", "kernels.md 1, 2"}),
+          {"mask.kind", "which pairs of tokens are computed", "FPSAttention Algorithm 1; STA"}),
       extent_row<&Recipe::mask, &Mask::tile>(
           {"mask.tile", "mask tile in tokens t, h, w; also the token order ([1, 1, 1]: as given)",
            "STA: (6, 8, 8)"}),
@@ -216,8 +218,8 @@ std::vector<Field> make_fields() {
           {"softmax.row_sum_order", "order of the row sum's additions", "FlashAttention-3"}),
       choice_row<kLse, &Recipe::softmax, &Softmax::lse>(
           {"softmax.lse", "unit of the stored log-sum-exp", "FlashAttention: natural"}),
-      choice_row<kOperandFormat, &Recipe::p, &P::format>(
-          {"p.format", "number format of P in P V", "kernels.md 10"}),
+      choice_row<kPFormat, &Recipe::p, &P::format>(
+          {"p.format", "number format of P in P V", "FPSAttention, SageAttention2: e4m3"}),
       number_row<&Recipe::p, &P::multiplier>(
           {"p.multiplier", "apply multiply: P times this is coded, divided out at the end",
            "open in FPSAttention; 448 by readers' accounts"},
