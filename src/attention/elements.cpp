@@ -76,11 +76,10 @@ CodedP code_p(const Launch& launch, double p) {
   if (rule.apply == recipe::PApply::multiply && rule.multiplier != 1.0f)
     scaled = exact ? p * rule.multiplier : launch.fp32.multiply(p, rule.multiplier);
   if (rule.format == FormatId::f32) return {static_cast<float>(scaled), 0, false};
-  const numerics::Policy policy{.rounding = rule.rounding, .overflow = rule.overflow};
+  const auto policy = quant::cast_policy(rule.format, rule.rounding, rule.overflow);
   const std::uint32_t code = numerics::encode(round_to_odd(scaled), rule.format, policy);
   const float value = numerics::decode(code, rule.format);
-  const bool saturated =
-      rule.format == FormatId::e4m3 && (code & 0x7F) == 0x7E && scaled > value;
+  const bool saturated = quant::has_scale(rule.format) && scaled > launch.largest_p;
   return {value, static_cast<std::uint8_t>(code), saturated};
 }
 

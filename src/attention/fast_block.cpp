@@ -37,6 +37,7 @@ void reserve(FastScratch& scratch, std::size_t rows, std::size_t columns, std::s
   for (auto* buffer : {&scratch.a, &scratch.s, &scratch.x, &scratch.p_values})
     if (buffer->size() < elements) buffer->resize(elements);
   if (scratch.codes.size() < elements) scratch.codes.resize(elements);
+  if (scratch.wide_codes.size() < elements) scratch.wide_codes.resize(elements);
   for (auto* buffer : {&scratch.row_scale, &scratch.maxima, &scratch.reference, &scratch.factor,
                        &scratch.alpha})
     if (buffer->size() < rows + kPadding) buffer->resize(rows + kPadding);
@@ -125,18 +126,16 @@ void softmax_rounded(const Visit& v, std::int64_t& saturated) {
     multiply(x, recipe.p.multiplier, recipe.subnormals, values);
   else
     std::copy_n(x.data(), count, values.data());
-  const numerics::Policy policy{.rounding = recipe.p.rounding, .overflow = recipe.p.overflow};
-  if (recipe.p.format == FormatId::e4m3) {
+  const auto policy = quant::cast_policy(recipe.p.format, recipe.p.rounding, recipe.p.overflow);
+  if (quant::has_scale(recipe.p.format)) {
     const std::span<std::uint8_t> codes(scratch.codes.data(), count);
-    saturated += count_above(values, 448.0f);
-    numerics::encode_e4m3(values, codes, policy);
-    numerics::decode_e4m3(codes, values);
+    saturated += count_above(values, launch.largest_p);
+    numerics::encode(values, codes, recipe.p.format, policy);
+    numerics::decode(codes, values, recipe.p.format);
   } else if (recipe.p.format != FormatId::f32) {
-    for (std::size_t e = 0; e < count; ++e) {
-      const std::uint32_t code = numerics::encode(values[e], recipe.p.format, policy);
-      scratch.codes[e] = static_cast<std::uint8_t>(code);
-      values[e] = numerics::decode(code, recipe.p.format);
-    }
+    const std::span<std::uint16_t> codes(scratch.wide_codes.data(), count);
+    numerics::encode(values, codes, recipe.p.format, policy);
+    numerics::decode(codes, values, recipe.p.format);
   }
   if (recipe.softmax.row_sum == recipe::RowSum::quantized) {
     const float inverse = recipe.p.apply == recipe::PApply::multiply

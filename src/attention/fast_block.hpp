@@ -23,6 +23,7 @@ struct FastScratch {
   std::vector<float> row_scale, column_scale, maxima, reference, factor, alpha;
   std::vector<double> p_exact, alpha_exact;
   std::vector<std::uint8_t> codes;
+  std::vector<std::uint16_t> wide_codes;
 };
 
 /// The same bits as run_block_scalar().

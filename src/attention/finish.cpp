@@ -33,6 +33,7 @@ Launch::Launch(const recipe::Recipe& r, const Layout& l, const QuantisedHead& h)
       scores_scaled(r.qk.score_scale == recipe::ScoreScale::applied),
       masked_score(r.softmax.masked_score.value_or(-kInf)),
       initial_max(r.softmax.initial_max.value_or(-kInf)),
+      largest_p(quant::largest_finite(r.p.format)),
       v_scaled_per_block(!h.v.scales.empty() && r.v.group == quant::Group::tile) {}
 
 std::vector<video::Range> Launch::segments(video::Range keys) const {
@@ -69,6 +70,8 @@ void finish(const Launch& launch, video::Range queries, const RowState& state,
     const float s_v = launch.v_scaled_per_block ? 1.0f : launch.head.v.scale(queries.begin, j);
     factor[j] = fp.round(static_cast<double>(s_v / multiplier));
   }
+  const auto policy = quant::cast_policy(recipe.output, numerics::Rounding::nearest_even,
+                                         numerics::Overflow::saturate);
   for (std::int64_t i = 0; i < queries.size(); ++i) {
     const std::int32_t token = launch.layout.order.token_at[queries.begin + i];
     if (token < 0) continue;
@@ -88,7 +91,7 @@ void finish(const Launch& launch, video::Range queries, const RowState& state,
           fp.multiply(fp.multiply(state.o[i * launch.channels + j], r), factor[j]);
       out[j] = recipe.output == numerics::FormatId::f32
                    ? value
-                   : numerics::decode(numerics::encode(value, recipe.output), recipe.output);
+                   : numerics::decode(numerics::encode(value, recipe.output, policy), recipe.output);
     }
     const double offset =
         recipe.p.apply == recipe::PApply::exponent_offset ? recipe.p.offset : 0.0;

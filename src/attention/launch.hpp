@@ -23,6 +23,7 @@ struct Launch {
   bool scores_scaled;  ///< false: s = fl(A*c), the scales of q and k stay out (score_scale omitted)
   float masked_score;
   float initial_max;
+  float largest_p;  ///< largest finite value of P's format
   bool v_scaled_per_block;  ///< v's scale varies along the keys: it enters when T is promoted
 
   mask::BlockMap::Entry entry(int query_block, std::size_t visited) const {

@@ -19,12 +19,6 @@ float flush(float x) {
   return std::abs(x) < std::numeric_limits<float>::min() ? std::copysign(0.0f, x) : x;
 }
 
-float largest_finite(FormatId format) {
-  const numerics::Policy saturate{.overflow = numerics::Overflow::saturate};
-  return numerics::decode(
-      numerics::encode(std::numeric_limits<float>::max(), format, saturate), format);
-}
-
 float guarded(float amax, const Rule& rule) {
   if (rule.guard == Guard::floor_1e_7) return std::max(amax, 1e-7f);
   if (rule.guard == Guard::floor_1e_4) return std::max(amax, 1e-4f);
@@ -93,12 +87,12 @@ void quantise_row(numerics::MatrixView<const float> x, std::size_t row, const Ru
     const Step step = steps[out.grouping.row_group[row]];
     for (std::size_t j = 0; j < n; ++j) scaled[j] = apply(step, x(row, j));
   }
-  const numerics::Policy policy{.rounding = rule.rounding, .overflow = rule.overflow};
+  const auto policy = cast_policy(rule.format, rule.rounding, rule.overflow);
   const std::span codes(out.codes.data() + row * n, n);
   const std::span values(out.values.data() + row * n, n);
-  if (path == numerics::Path::fast && rule.format == FormatId::e4m3) {
-    numerics::encode_e4m3(scaled, codes, policy);
-    numerics::decode_e4m3(codes, values);
+  if (path == numerics::Path::fast) {
+    numerics::encode(scaled, codes, rule.format, policy);
+    numerics::decode(codes, values, rule.format);
     return;
   }
   for (std::size_t j = 0; j < n; ++j) {
@@ -111,7 +105,7 @@ Quantised cast(numerics::MatrixView<const float> x, const Rule& rule, Grouping g
   Quantised out{.format = rule.format, .rows = x.rows, .channels = x.columns,
                 .values = std::vector<float>(x.rows * x.columns), .codes = {}, .scales = {},
                 .grouping = std::move(grouping)};
-  const numerics::Policy policy{.rounding = rule.rounding, .overflow = rule.overflow};
+  const auto policy = cast_policy(rule.format, rule.rounding, rule.overflow);
   for (std::size_t i = 0; i < x.rows; ++i)
     for (std::size_t j = 0; j < x.columns; ++j)
       out.values[i * x.columns + j] =
@@ -126,6 +120,18 @@ Quantised cast(numerics::MatrixView<const float> x, const Rule& rule, Grouping g
 bool has_scale(FormatId format) {
   return format != FormatId::f32 && format != FormatId::f16 && format != FormatId::bf16 &&
          format != FormatId::tf32;
+}
+
+float largest_finite(FormatId format) {
+  const numerics::Policy saturate{.overflow = numerics::Overflow::saturate};
+  return numerics::decode(
+      numerics::encode(std::numeric_limits<float>::max(), format, saturate), format);
+}
+
+numerics::Policy cast_policy(FormatId format, numerics::Rounding rounding,
+                             numerics::Overflow overflow) {
+  return {.rounding = rounding,
+          .overflow = has_scale(format) ? overflow : numerics::Overflow::infinity};
 }
 
 float scale_of(float amax, const Rule& rule) {

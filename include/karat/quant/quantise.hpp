@@ -31,6 +31,12 @@ Grouping group_positions(const Rule& rule, video::Extent3 grid, const video::Tok
 /// True when codes of `format` carry a scale (FP8, INT8), false for plain casts (f32, f16, bf16).
 bool has_scale(numerics::FormatId format);
 
+float largest_finite(numerics::FormatId format);
+
+/// Policy of a cast to `format`: as asked for codes with a scale; f16 and bf16 overflow to Inf.
+numerics::Policy cast_policy(numerics::FormatId format, numerics::Rounding rounding,
+                             numerics::Overflow overflow);
+
 /// One operand as the kernel reads it: x = scale * value, value = what a code decodes to.
 struct Quantised {
   numerics::FormatId format = numerics::FormatId::f32;

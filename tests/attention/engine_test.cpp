@@ -1,0 +1,216 @@
+// The two engines agree bit for bit, over recipes, grids and hostile values.
+#include <gtest/gtest.h>
+
+#include <bit>
+#include <cstring>
+#include <functional>
+
+#include "karat/attention/attend.hpp"
+#include "karat/numerics/error.hpp"
+#include "karat/recipe/json.hpp"
+#include "random_head.hpp"
+
+namespace karat::attention {
+namespace {
+
+using numerics::Path;
+using recipe::Recipe;
+using video::Extent3;
+
+template <typename T>
+void expect_equal_bits(const std::vector<T>& a, const std::vector<T>& b, const std::string& what) {
+  ASSERT_EQ(a.size(), b.size()) << what;
+  for (std::size_t i = 0; i < a.size(); ++i)
+    ASSERT_EQ(0, std::memcmp(&a[i], &b[i], sizeof(T)))
+        << what << "[" << i << "]: " << +a[i] << " against " << +b[i];
+}
+
+void expect_equal_bits(const HeadResult& a, const HeadResult& b, const std::string& what) {
+  ASSERT_EQ(a.taps.size(), b.taps.size());
+  for (std::size_t t = 0; t < a.taps.size(); ++t) {
+    const std::string tap = what + " tap " + std::to_string(t);
+    expect_equal_bits(a.taps[t].a, b.taps[t].a, tap + " a");
+    expect_equal_bits(a.taps[t].s, b.taps[t].s, tap + " s");
+    expect_equal_bits(a.taps[t].p, b.taps[t].p, tap + " p");
+    expect_equal_bits(a.taps[t].p_codes, b.taps[t].p_codes, tap + " p_codes");
+    expect_equal_bits(a.taps[t].m, b.taps[t].m, tap + " m");
+    expect_equal_bits(a.taps[t].l, b.taps[t].l, tap + " l");
+    expect_equal_bits(a.taps[t].o, b.taps[t].o, tap + " o");
+  }
+  expect_equal_bits(a.m, b.m, what + " m");
+  expect_equal_bits(a.l, b.l, what + " l");
+  expect_equal_bits(a.lse, b.lse, what + " lse");
+  expect_equal_bits(a.o, b.o, what + " o");
+  EXPECT_EQ(a.saturated_p_codes, b.saturated_p_codes) << what;
+}
+
+HeadResult run(const Recipe& recipe, Extent3 grid, std::size_t channels, const RandomHead& head,
+               Path path, int threads = 1) {
+  const Layout layout = make_layout(recipe, grid, channels);
+  const auto quantised = quantise_head(recipe, layout, head.input(), path, threads);
+  std::vector<int> all(layout.blocks.query_blocks.size());
+  for (std::size_t i = 0; i < all.size(); ++i) all[i] = static_cast<int>(i);
+  return attend(recipe, layout, quantised, {.path = path, .threads = threads, .tapped = all});
+}
+
+struct Edit {
+  const char* name;
+  std::function<void(Recipe&)> apply;
+};
+
+/// One edit per choice that changes what a block computes.
+const std::vector<Edit>& edits() {
+  using namespace recipe;
+  static const std::vector<Edit> list{
+      {"as shipped", [](Recipe&) {}},
+      {"sequential scale", [](Recipe& r) { r.qk.scale_order = ScaleOrder::sequential; }},
+      {"folded scale", [](Recipe& r) { r.qk.scale_order = ScaleOrder::folded_into_q; }},
+      {"fused scale",
+       [](Recipe& r) {
+         r.qk.scale_order = ScaleOrder::fused;
+         r.q.group = r.k.group = Group::tensor;
+       }},
+      {"scale omitted", [](Recipe& r) { r.qk.score_scale = ScoreScale::omitted; }},
+      {"exact exp2", [](Recipe& r) { r.softmax.exp2 = Exp2::exact; }},
+      {"lazy rescale", [](Recipe& r) { r.softmax.rescale_threshold = 4; }},
+      {"finite mask",
+       [](Recipe& r) {
+         r.softmax.masked_score = -5e6f;
+         r.softmax.initial_max = -5e6f;
+         r.mask.unit = mask::Unit::tokens_exact;
+         r.mask.window = {3, 3, 3};
+       }},
+      {"partial tiles",
+       [](Recipe& r) {
+         r.mask.unit = mask::Unit::tokens_exact;
+         r.mask.border = mask::Border::truncate;
+         r.mask.window = {3, 5, 3};
+       }},
+      {"padded tiles", [](Recipe& r) { r.mask.ragged = video::Ragged::pad; }},
+      {"quantised row sum", [](Recipe& r) { r.softmax.row_sum = RowSum::quantized; }},
+      {"sequential row sum",
+       [](Recipe& r) { r.softmax.row_sum_order = RowSumOrder::sequential; }},
+      {"pairwise row sum", [](Recipe& r) { r.softmax.row_sum_order = RowSumOrder::pairwise; }},
+      {"exponent offset",
+       [](Recipe& r) {
+         r.p.apply = PApply::exponent_offset;
+         r.p.offset = 8.807f;
+         r.p.multiplier = 1;
+       }},
+      {"promotion every 32", [](Recipe& r) { r.pv.promote_every = 32; }},
+      {"no promotion", [](Recipe& r) { r.pv.promote_every = 0; }},
+      {"sequence blocks",
+       [](Recipe& r) {
+         r.block.align = video::Align::sequence;
+         r.block.q = 24;
+         r.block.k = 40;
+       }},
+      {"descending keys", [](Recipe& r) { r.block.order = KeyOrder::descending; }},
+      {"partial then full",
+       [](Recipe& r) {
+         r.block.order = KeyOrder::partial_then_full;
+         r.mask.unit = mask::Unit::tokens_exact;
+       }},
+      {"scale tile of its own", [](Recipe& r) { r.q.tile = r.k.tile = {3, 2, 5}; }},
+      {"v by tile", [](Recipe& r) { r.v.group = Group::tile; }},
+      {"v by tensor", [](Recipe& r) { r.v.group = Group::tensor; }},
+      {"nan in empty rows", [](Recipe& r) { r.finish.fully_masked = FullyMasked::nan; }},
+      {"output e4m3", [](Recipe& r) { r.output = numerics::FormatId::e4m3; }},
+      {"subnormals kept", [](Recipe& r) { r.subnormals = numerics::Subnormals::keep; }},
+  };
+  return list;
+}
+
+class EngineTest : public testing::TestWithParam<const char*> {};
+
+TEST_P(EngineTest, FastEqualsScalar) {
+  unsigned seed = 1;
+  for (const Edit& edit : edits()) {
+    Recipe recipe = recipe::preset(GetParam());
+    edit.apply(recipe);
+    recipe.block.q = std::min(recipe.block.q, 32);
+    for (const Flavour flavour : kFlavours) {
+      const Extent3 grid = flavour == Flavour::normal ? Extent3{7, 11, 13} : Extent3{2, 5, 9};
+      if (flavour == Flavour::normal && seed % 3 != 1) continue;
+      const std::size_t channels = seed % 2 ? 40 : 16;
+      const RandomHead head = random_head(grid, channels, flavour, ++seed);
+      const auto what = std::string(edit.name) + ", flavour " +
+                        std::to_string(static_cast<int>(flavour));
+      expect_equal_bits(run(recipe, grid, channels, head, Path::scalar),
+                        run(recipe, grid, channels, head, Path::fast, 2), what);
+      if (HasFatalFailure()) return;
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Presets, EngineTest,
+                         testing::Values("fpsattention", "sta_bf16", "dense_f32"));
+
+TEST(Engine, ASingleTokenAttendsToItself) {
+  const Recipe recipe = recipe::preset("fpsattention");
+  const RandomHead head{{1.0f, -2.0f}, {0.5f, 0.25f}, {4.0f, -448.0f}};
+  const auto result = run(recipe, {1, 1, 1}, 2, head, Path::fast);
+  EXPECT_EQ(result.o, (std::vector{4.0f, -448.0f}));
+  EXPECT_EQ(result.l, std::vector{1.0f});
+}
+
+TEST(Engine, AFullyMaskedRowIsZeroWithMinusInfinity) {
+  Recipe recipe = recipe::preset("fpsattention");
+  recipe.mask.unit = mask::Unit::tokens_exact;
+  recipe.mask.ragged = video::Ragged::pad;
+  recipe.mask.tile = {1, 1, 4};
+  // A mask of its own: nothing is kept for the second half of the queries.
+  struct Half : mask::Mask {
+    std::int64_t queries() const override { return 8; }
+    std::int64_t keys() const override { return 8; }
+    mask::Cover cover(video::Range q, video::Range) const override {
+      return q.begin >= 4 ? mask::Cover::none
+             : q.end <= 4 ? mask::Cover::full
+                          : mask::Cover::partial;
+    }
+    bool keeps(std::int64_t q, std::int64_t) const override { return q < 4; }
+    std::int64_t kept_pairs() const override { return 32; }
+  };
+  Layout layout = make_layout(recipe, {1, 1, 8}, 16);
+  layout.mask = std::make_unique<Half>();
+  layout.blocks = mask::block_map(*layout.mask, {{0, 8}}, {{0, 4}, {4, 8}});
+  const RandomHead head = random_head({1, 1, 8}, 16, Flavour::normal, 9);
+  for (const Path path : {Path::scalar, Path::fast}) {
+    const auto result =
+        attend(recipe, layout, quantise_head(recipe, layout, head.input(), path), {.path = path});
+    for (int token = 4; token < 8; ++token) {
+      EXPECT_EQ(result.lse[token], -HUGE_VALF);
+      for (int j = 0; j < 16; ++j) EXPECT_EQ(result.o[token * 16 + j], 0.0f);
+    }
+    EXPECT_GT(result.l[3], 0.0f);
+  }
+}
+
+TEST(Engine, ChosenQueryBlocksEqualTheWholeRun) {
+  const Recipe recipe = recipe::preset("fpsattention");
+  const Extent3 grid{7, 9, 10};
+  const RandomHead head = random_head(grid, 32, Flavour::normal, 4);
+  const Layout layout = make_layout(recipe, grid, 32);
+  const auto quantised = quantise_head(recipe, layout, head.input(), Path::fast);
+  const auto whole = attend(recipe, layout, quantised);
+  const auto part = attend(recipe, layout, quantised, {.query_blocks = {1, 3}});
+  int computed = 0;
+  for (std::size_t token = 0; token < whole.l.size(); ++token) {
+    if (std::isnan(part.l[token])) continue;
+    ++computed;
+    EXPECT_EQ(part.l[token], whole.l[token]);
+    EXPECT_EQ(part.o[token * 32 + 7], whole.o[token * 32 + 7]);
+  }
+  EXPECT_EQ(computed, layout.blocks.query_blocks[1].size() + layout.blocks.query_blocks[3].size());
+}
+
+TEST(Engine, RefusesScalesItCannotPlace) {
+  Recipe recipe = recipe::preset("fpsattention");
+  recipe.v.group = quant::Group::tile;
+  recipe.v.tile = {1, 1, 3};
+  const RandomHead head = random_head({2, 4, 4}, 16, Flavour::normal, 4);
+  EXPECT_THROW(run(recipe, {2, 4, 4}, 16, head, Path::fast), Error);
+}
+
+}  // namespace
+}  // namespace karat::attention

@@ -1,0 +1,114 @@
+// The oracles against a page-long formula in long double, and the engine against the oracles.
+#include "karat/attention/oracle.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <numeric>
+
+#include "karat/attention/attend.hpp"
+#include "karat/recipe/json.hpp"
+#include "random_head.hpp"
+
+namespace karat::attention {
+namespace {
+
+using video::Extent3;
+
+/// softmax(q k^T / sqrt(d)) v over the keys `keep` allows, textbook style.
+std::vector<long double> textbook(const RandomHead& head, std::size_t channels, std::size_t query,
+                                  const std::function<bool(std::size_t)>& keep) {
+  const std::size_t tokens = head.q.size() / channels;
+  std::vector<long double> out(channels, 0), logit(tokens);
+  long double maximum = -INFINITY, sum = 0;
+  for (std::size_t key = 0; key < tokens; ++key) {
+    for (std::size_t j = 0; j < channels; ++j)
+      logit[key] += static_cast<long double>(head.q[query * channels + j]) *
+                    head.k[key * channels + j];
+    logit[key] /= std::sqrt(static_cast<long double>(channels));
+    if (keep(key)) maximum = std::max(maximum, logit[key]);
+  }
+  for (std::size_t key = 0; key < tokens; ++key) {
+    if (!keep(key)) continue;
+    const long double p = std::exp(logit[key] - maximum);
+    sum += p;
+    for (std::size_t j = 0; j < channels; ++j) out[j] += p * head.v[key * channels + j];
+  }
+  for (auto& x : out) x /= sum;
+  out.push_back(maximum + std::log(sum));
+  return out;
+}
+
+TEST(Oracle, EqualsTheTextbookFormula) {
+  const recipe::Recipe recipe = recipe::preset("fpsattention");
+  for (const Extent3 grid : {Extent3{1, 1, 1}, Extent3{7, 9, 30}, Extent3{2, 20, 9}}) {
+    for (const std::size_t channels : {16, 24}) {
+      const RandomHead head = random_head(grid, channels, Flavour::normal, 11);
+      const Layout layout = make_layout(recipe, grid, channels);
+      std::vector<std::int32_t> tokens(grid.volume());
+      std::iota(tokens.begin(), tokens.end(), 0);
+      for (const OracleMask mask : {OracleMask::dense, OracleMask::sparse}) {
+        const auto result = oracle(layout, head.input(), tokens, mask, 2);
+        for (std::size_t token = 0; token < tokens.size(); token += 7) {
+          const auto expected = textbook(head, channels, token, [&](std::size_t key) {
+            return mask == OracleMask::dense ||
+                   layout.mask->keeps(layout.order.position_of[token],
+                                      layout.order.position_of[key]);
+          });
+          for (std::size_t j = 0; j < channels; ++j)
+            ASSERT_NEAR(result.o[token * channels + j], static_cast<double>(expected[j]), 1e-13);
+          ASSERT_NEAR(result.lse[token], static_cast<double>(expected[channels]), 1e-13);
+        }
+      }
+    }
+  }
+}
+
+TEST(Oracle, SampledRowsEqualAllRows) {
+  const recipe::Recipe recipe = recipe::preset("sta_bf16");
+  const Extent3 grid{6, 10, 17};
+  const RandomHead head = random_head(grid, 32, Flavour::normal, 12);
+  const Layout layout = make_layout(recipe, grid, 32);
+  std::vector<std::int32_t> all(grid.volume());
+  std::iota(all.begin(), all.end(), 0);
+  const std::vector<std::int32_t> some{3, 500, 77, 1019};
+  for (const OracleMask mask : {OracleMask::dense, OracleMask::sparse}) {
+    const auto whole = oracle(layout, head.input(), all, mask, 2);
+    const auto part = oracle(layout, head.input(), some, mask, 1);
+    for (std::size_t i = 0; i < some.size(); ++i) {
+      EXPECT_EQ(part.lse[i], whole.lse[some[i]]);
+      for (std::size_t j = 0; j < 32; ++j)
+        EXPECT_EQ(part.o[i * 32 + j], whole.o[some[i] * 32 + j]);
+    }
+  }
+}
+
+/// ||engine - sparse truth|| / ||truth|| of a preset.
+double relative_error(const char* preset) {
+  const recipe::Recipe recipe = recipe::preset(preset);
+  const Extent3 grid{7, 11, 13};
+  const RandomHead head = random_head(grid, 64, Flavour::normal, 13);
+  const Layout layout = make_layout(recipe, grid, 64);
+  std::vector<std::int32_t> all(grid.volume());
+  std::iota(all.begin(), all.end(), 0);
+  const auto truth = oracle(layout, head.input(), all, OracleMask::sparse);
+  const auto result = attend(recipe, layout,
+                             quantise_head(recipe, layout, head.input(), numerics::Path::fast));
+  double error = 0, norm = 0;
+  for (std::size_t i = 0; i < truth.o.size(); ++i) {
+    error += std::pow(result.o[i] - truth.o[i], 2);
+    norm += std::pow(truth.o[i], 2);
+  }
+  return std::sqrt(error / norm);
+}
+
+TEST(Engine, ErrorAgainstTheTruthHasTheSizeOfItsFormats) {
+  EXPECT_LT(relative_error("dense_f32"), 1e-6);
+  EXPECT_LT(relative_error("sta_bf16"), 6e-3);
+  EXPECT_GT(relative_error("sta_bf16"), 1e-4);
+  EXPECT_LT(relative_error("fpsattention"), 8e-2);
+  EXPECT_GT(relative_error("fpsattention"), 5e-3);
+}
+
+}  // namespace
+}  // namespace karat::attention

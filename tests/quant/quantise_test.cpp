@@ -1,0 +1,158 @@
+// Scales and codes against hand-computed values, and the fast path against the scalar one.
+#include "karat/quant/quantise.hpp"
+
+#include <gtest/gtest.h>
+
+#include <bit>
+#include <cmath>
+#include <random>
+
+#include "karat/numerics/error.hpp"
+
+namespace karat::quant {
+namespace {
+
+using numerics::FormatId;
+using numerics::Path;
+using video::Extent3;
+
+Rule e4m3(Group group) { return {.format = FormatId::e4m3, .group = group, .tile = {2, 2, 2}}; }
+
+video::TokenOrder order_of(Extent3 grid, Extent3 tile) {
+  return video::tile_order(video::Tiling(grid, tile));
+}
+
+Quantised run(const std::vector<float>& x, std::size_t channels, const Rule& rule, Extent3 grid,
+              Path path = Path::scalar) {
+  const auto order = order_of(grid, {1, 1, 1});
+  return quantise(numerics::row_major(x.data(), x.size() / channels, channels), rule,
+                  group_positions(rule, grid, order, channels), path);
+}
+
+TEST(Scale, IsAmaxOver448AndOneForAnEmptyGroup) {
+  EXPECT_EQ(scale_of(448.0f, e4m3(Group::tensor)), 1.0f);
+  EXPECT_EQ(scale_of(3.0f, e4m3(Group::tensor)), 3.0f / 448.0f);
+  EXPECT_EQ(scale_of(0.0f, e4m3(Group::tensor)), 1.0f);
+}
+
+TEST(Scale, OfATinyGroupThatWouldFlushToZeroIsOne) {
+  EXPECT_EQ(scale_of(1e-38f, e4m3(Group::tensor)), 1.0f);
+}
+
+TEST(Scale, GuardsActAsNamed) {
+  Rule rule = e4m3(Group::tensor);
+  rule.guard = Guard::floor_1e_7;
+  EXPECT_EQ(scale_of(0.0f, rule), 1e-7f / 448.0f);
+  rule.guard = Guard::add_1e_7;
+  EXPECT_EQ(scale_of(448.0f, rule), 1.0f + 1e-7f);
+  rule.guard = Guard::floor_1e_4;
+  EXPECT_EQ(scale_of(1e-5f, rule), 1e-4f / 448.0f);
+}
+
+TEST(Scale, PowersOfTwoRoundAsNamed) {
+  Rule rule = e4m3(Group::tensor);
+  const float amax = 448.0f * 1.5f;  // s = 1.5
+  rule.scale = ScaleFormat::ue8m0_up;
+  EXPECT_EQ(scale_of(amax, rule), 2.0f);
+  EXPECT_EQ(scale_of(448.0f, rule), 1.0f);
+  rule.scale = ScaleFormat::ue8m0_floor;
+  EXPECT_EQ(scale_of(amax, rule), 1.0f);
+  rule.scale = ScaleFormat::ue8m0_nearest;
+  EXPECT_EQ(scale_of(448.0f * 1.25f, rule), 1.0f);
+  EXPECT_EQ(scale_of(448.0f * 1.75f, rule), 2.0f);
+  rule.scale = ScaleFormat::bf16;
+  EXPECT_EQ(scale_of(448.0f * (1.0f + 0x1p-10f), rule), 1.0f);
+}
+
+TEST(Quantise, HandComputedCodes) {
+  // amax 448: s = 1, so codes are plain conversions: 448 -> 7E, 1 -> 38, -2^-9 -> 81, 17 ties to 16.
+  const auto out = run({448.0f, 1.0f, -0x1p-9f, 17.0f}, 4, e4m3(Group::tensor), {1, 1, 1});
+  EXPECT_EQ(out.codes, (std::vector<std::uint8_t>{0x7E, 0x38, 0x81, 0x58}));
+  EXPECT_EQ(out.values, (std::vector<float>{448.0f, 1.0f, -0x1p-9f, 16.0f}));
+}
+
+TEST(Quantise, GroupsHaveScalesOfTheirOwn) {
+  // Two tokens, two channels.
+  const std::vector<float> x{1.0f, 2.0f, 4.0f, 8.0f};
+  EXPECT_EQ(run(x, 2, e4m3(Group::tensor), {1, 1, 2}).scales, (std::vector{8.0f / 448}));
+  EXPECT_EQ(run(x, 2, e4m3(Group::token), {1, 1, 2}).scales,
+            (std::vector{2.0f / 448, 8.0f / 448}));
+  EXPECT_EQ(run(x, 2, e4m3(Group::channel), {1, 1, 2}).scales,
+            (std::vector{4.0f / 448, 8.0f / 448}));
+  const auto tiles = run({1, 2, 3}, 1, e4m3(Group::tile), {1, 1, 3});
+  EXPECT_EQ(tiles.scales, (std::vector{2.0f / 448, 3.0f / 448}));
+  EXPECT_EQ(tiles.scale(1, 0), 2.0f / 448);
+  EXPECT_EQ(tiles.scale(2, 0), 3.0f / 448);
+}
+
+TEST(Quantise, TheThreeCodeRulesAreThreeRules) {
+  std::mt19937 random(3);
+  std::normal_distribution<float> normal;
+  std::vector<float> x(1 << 16);
+  for (float& v : x)  // BF16 data, where the rules differ in a few codes of ten thousand
+    v = std::bit_cast<float>(std::bit_cast<std::uint32_t>(normal(random)) & 0xFFFF0000u);
+  Rule rule = e4m3(Group::token);
+  std::vector<std::vector<std::uint8_t>> codes;
+  for (const CodeRule code_rule :
+       {CodeRule::divide, CodeRule::reciprocal, CodeRule::inverse_scale}) {
+    rule.code_rule = code_rule;
+    codes.push_back(run(x, 64, rule, {1, 1, 1024}).codes);
+  }
+  for (int a = 0; a < 3; ++a)
+    for (int b = 0; b < a; ++b) {
+      std::size_t differing = 0;
+      for (std::size_t i = 0; i < x.size(); ++i) differing += codes[a][i] != codes[b][i];
+      EXPECT_GT(differing, 0u);
+      EXPECT_LT(differing, x.size() / 300);
+    }
+}
+
+TEST(Quantise, FastEqualsScalarForEveryRule) {
+  std::mt19937 random(5);
+  std::normal_distribution<float> normal;
+  std::uniform_int_distribution<int> exponent(-140, 100);
+  const Extent3 grid{3, 4, 5};
+  const std::size_t channels = 17;
+  for (int round = 0; round < 300; ++round) {
+    std::vector<float> x(grid.volume() * channels);
+    for (float& v : x) {
+      v = normal(random);
+      if (round % 3 == 1) v = std::ldexp(v, exponent(random));
+      if (round % 3 == 2) v = random() % 4 ? 0.0f : v;
+    }
+    const Rule rule{.format = round % 5 == 0 ? FormatId::e5m2 : FormatId::e4m3,
+                    .group = static_cast<Group>(round % 4),
+                    .tile = {2, 3, 2},
+                    .scale = static_cast<ScaleFormat>(random() % 5),
+                    .scale_rule = static_cast<ScaleRule>(random() % 2),
+                    .code_rule = static_cast<CodeRule>(random() % 3),
+                    .guard = static_cast<Guard>(random() % 4)};
+    const auto scalar = run(x, channels, rule, grid, Path::scalar);
+    const auto fast = run(x, channels, rule, grid, Path::fast);
+    ASSERT_EQ(scalar.codes, fast.codes) << "round " << round;
+    ASSERT_EQ(scalar.scales, fast.scales) << "round " << round;
+    for (std::size_t i = 0; i < x.size(); ++i)
+      ASSERT_EQ(std::bit_cast<std::uint32_t>(scalar.values[i]),
+                std::bit_cast<std::uint32_t>(fast.values[i]));
+  }
+}
+
+TEST(Quantise, PlainCastsHaveNoScale) {
+  const auto out = run({1.0f + 0x1p-8f, 3e38f}, 2, {.format = FormatId::bf16}, {1, 1, 1});
+  EXPECT_TRUE(out.scales.empty());
+  EXPECT_EQ(out.values[0], 1.0f);
+  EXPECT_EQ(out.scale(0, 0), 1.0f);
+}
+
+TEST(FromCodes, RefusesCountsThatDoNotFit) {
+  const std::vector<std::uint8_t> codes(6);
+  const std::vector<float> scales(1);
+  const Rule rule = e4m3(Group::tensor);
+  const auto groups = group_positions(rule, {1, 1, 3}, order_of({1, 1, 3}, {1, 1, 1}), 2);
+  EXPECT_NO_THROW(from_codes(codes, scales, 3, 2, FormatId::e4m3, groups));
+  EXPECT_THROW(from_codes(codes, scales, 2, 2, FormatId::e4m3, groups), Error);
+  EXPECT_THROW(from_codes(codes, {}, 3, 2, FormatId::e4m3, groups), Error);
+}
+
+}  // namespace
+}  // namespace karat::quant
