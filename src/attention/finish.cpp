@@ -56,7 +56,7 @@ float row_sum(const Launch& launch, const float* partial) {
 float next_maximum(const Launch& launch, float m, float block_maximum) {
   const float candidate = block_maximum > m ? block_maximum : m;
   const bool keep = launch.fp32.add(candidate, -m) <= launch.recipe.softmax.rescale_threshold;
-  return keep ? m : candidate;
+  return (keep ? m : candidate) + 0.0f;  // -0 becomes +0
 }
 
 void finish(const Launch& launch, video::Range queries, const RowState& state,

@@ -47,7 +47,8 @@ struct RowState {
 /// The four (or one) partial sums of a row added up as row_sum_order says.
 float row_sum(const Launch& launch, const float* partial);
 
-/// m' from the old maximum and the block's: the threshold of lazy rescaling included.
+/// m' from the old maximum and the block's: the threshold of lazy rescaling included. A maximum of
+/// zero is +0, whichever zero came first.
 float next_maximum(const Launch& launch, float m, float block_maximum);
 
 /// Divides, scales and rounds a block's rows into the result, original token order.

@@ -174,8 +174,7 @@ void multiply(std::span<const float> x, float factor, numerics::Subnormals subno
 }
 void multiply_rows(Block o, std::span<const float> factor, numerics::Subnormals subnormals) {
   for (std::size_t i = 0; i < o.rows; ++i)
-    if (factor[i] != 1.0f)
-      multiply({o.row(i), o.columns}, factor[i], subnormals, {o.row(i), o.columns});
+    multiply({o.row(i), o.columns}, factor[i], subnormals, {o.row(i), o.columns});
 }
 void add(std::span<float> o, std::span<const float> t, numerics::Subnormals subnormals) {
   HWY_DYNAMIC_DISPATCH(Add)(o.data(), t.data(), subnormals, o.size());

@@ -123,9 +123,7 @@ bool has_scale(FormatId format) {
 }
 
 float largest_finite(FormatId format) {
-  const numerics::Policy saturate{.overflow = numerics::Overflow::saturate};
-  return numerics::decode(
-      numerics::encode(std::numeric_limits<float>::max(), format, saturate), format);
+  return numerics::decode(numerics::format(format).max_finite(), format);
 }
 
 numerics::Policy cast_policy(FormatId format, numerics::Rounding rounding,
