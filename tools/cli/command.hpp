@@ -1,0 +1,59 @@
+// One command of the command line: its row in the table, its options, its errors.
+// Data goes to stdout, narration to stderr; an Error becomes one line and an exit code.
+#pragma once
+
+#include <cxxopts.hpp>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "karat/files/json_file.hpp"
+#include "karat/numerics/error.hpp"
+
+namespace karat::cli {
+
+enum ExitCode { match = 0, mismatch = 1, usage = 2, input_output = 3, internal = 4 };
+
+struct Command {
+  std::string_view name;
+  std::string_view summary;           ///< one line, for `karat --help`
+  int (*run)(int argc, char** argv);  ///< argv[0] is the command's name; returns an ExitCode
+};
+
+/// The table in commands.cpp.
+std::span<const Command> commands();
+
+/// The options of one command: its own, and --help, --json, --quiet.
+class CommandLine {
+ public:
+  /// @param positional names of the options filled by position, shown in the usage line as given
+  CommandLine(std::string name, std::string summary, std::vector<std::string> positional = {});
+
+  cxxopts::OptionAdder add(const std::string& group = "") { return options_.add_options(group); }
+  /// A paragraph at the end of the help.
+  void note(std::string text) { note_ = std::move(text); }
+
+  /// Nothing when --help was asked for (and printed).
+  /// @throws Error(usage) for anything unknown, naming the nearest option
+  std::optional<cxxopts::ParseResult> parse(int argc, char** argv);
+
+ private:
+  std::string help() const;
+  void require_known(int argc, char** argv) const;
+
+  std::string name_;
+  std::vector<std::string> positional_;
+  std::string note_;
+  cxxopts::Options options_;
+};
+
+/// The text of an option, or nothing.
+std::optional<std::string> text_of(const cxxopts::ParseResult& given, const std::string& option);
+/// @throws Error(usage) when a positional argument or option is missing.
+std::string required(const cxxopts::ParseResult& given, const std::string& option);
+
+/// Prints a command's JSON: {"schema": "karat.NAME", "version": 1, ...}, fields as docs/json.md says.
+void print_json(const std::string& schema, int version, const files::Json& body);
+
+}  // namespace karat::cli

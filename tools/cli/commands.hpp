@@ -1,0 +1,8 @@
+// The entry point of every command.
+#pragma once
+
+namespace karat::cli {
+
+int run_inspect(int argc, char** argv);
+
+}  // namespace karat::cli

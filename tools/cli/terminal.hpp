@@ -1,0 +1,57 @@
+// What a person sees while waiting: narration, a progress bar, colour. All of it on stderr, the
+// bar on a terminal alone; NO_COLOR and --quiet are obeyed.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <functional>
+#include <mutex>
+#include <string>
+#include <string_view>
+
+namespace karat::cli {
+
+enum class Narration { spoken, quiet };
+
+/// One line on stderr, unless quiet.
+void say(Narration narration, std::string_view line);
+
+enum class Paint { plain, good, bad, faint };
+/// The text in colour where stdout is a terminal and NO_COLOR is not set.
+std::string painted(std::string_view text, Paint paint);
+
+/// `name [=====>    ] 43 %  1.2 GMAC/s  12 s left`, redrawn at most ten times a second; removed when
+/// it ends. Thread-safe. Every update also checks for an interrupt.
+class Progress {
+ public:
+  /// @param work amount behind the whole bar in `unit`s; 0 shows items per second instead
+  Progress(std::string name, Narration narration, double work = 0, std::string unit = "");
+  ~Progress();
+  Progress(const Progress&) = delete;
+  Progress& operator=(const Progress&) = delete;
+
+  void update(std::size_t done, std::size_t total);
+  /// For the library's `progress` options; must not outlive this object.
+  std::function<void(std::size_t, std::size_t)> callback() {
+    return [this](std::size_t done, std::size_t total) { update(done, total); };
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  std::string name_, unit_;
+  double work_;
+  bool shown_;
+  Clock::time_point begin_ = Clock::now();
+  std::mutex mutex_;
+  Clock::time_point drawn_{};
+};
+
+/// "85.1 G", "3.2 M": four characters of number and the letter of its thousand.
+std::string short_number(double value);
+/// "1 h 02 min", "3 min 05 s", "12 s", "0.4 s".
+std::string short_time(double seconds);
+/// Peak resident memory of this process in bytes.
+double peak_memory();
+
+}  // namespace karat::cli
