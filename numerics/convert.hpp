@@ -61,7 +61,7 @@ struct RandomStream {
 /// 2^-127 and zeros to 2^-127 and negative values to NaN (ties go to the even code).
 /// @param random  32 random bits, used by Rounding::stochastic alone
 std::uint32_t encode(float x, FormatId format, Policy policy = {}, std::uint32_t random = 0);
-/// Exact value of a code; NaN codes become 0x7FC00000.
+/// Exact value of a code (INT32 beyond 2^24: nearest even); NaN codes become 0x7FC00000.
 float decode(std::uint32_t code, FormatId format);
 
 /// Arrays; sizes must agree. Highway inside, the same bits as encode()/decode().

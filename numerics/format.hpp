@@ -9,7 +9,7 @@
 namespace karat::numerics {
 
 enum class FormatId : std::uint8_t {
-  e4m3, e5m2, e8m0, e2m1, f16, bf16, tf32, f32, int8, int4
+  e4m3, e5m2, e8m0, e2m1, f16, bf16, tf32, f32, int8, int4, int32
 };
 
 /// What the largest exponent field means.
@@ -82,6 +82,7 @@ inline constexpr Format kFormats[] = {
     {FormatId::f32, "f32", Kind::floating, 32, 8, 23, 127, Specials::infinity_and_nan},
     {FormatId::int8, "int8", Kind::integer, 8, 0, 7, 0, Specials::none},
     {FormatId::int4, "int4", Kind::integer, 4, 0, 3, 0, Specials::none},
+    {FormatId::int32, "int32", Kind::integer, 32, 0, 31, 0, Specials::none},
 };
 
 constexpr const Format& format(FormatId id) { return kFormats[static_cast<int>(id)]; }

@@ -4,25 +4,16 @@
 // code of E4M3, BF16, FP16, INT8 ... widens exactly), packed once and used many times.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <span>
 #include <string_view>
 
 #include "karat/numerics/format.hpp"
+#include "karat/numerics/instruction.hpp"
 #include "karat/numerics/matrix_view.hpp"
 
 namespace karat::numerics {
-
-/// What an instruction's model rests on.
-enum class Evidence {
-  hardware_rows,  ///< equal to published captures from real GPUs, every row
-  model_only,     ///< follows a published model that no capture here confirms
-  definition,     ///< no hardware involved: the name defines the arithmetic (f32.fma, exact)
-};
-
-/// One instruction: "hopper.wgmma.e4m3.f32", "hopper.wgmma.bf16.f32", "f32.fma", "exact", ...
-/// Instances live in one table for the life of the program; compare by address.
-struct Instruction;
 
 /// @throws Error(usage) for an unknown name, suggesting the nearest.
 const Instruction& instruction(std::string_view name);
@@ -37,6 +28,16 @@ int k_group(const Instruction&);
 Evidence evidence(const Instruction&);
 /// One sentence on the evidence, with its source.
 std::string_view evidence_note(const Instruction&);
+
+/// One instruction on raw codes, straight from the formula (numerics.md, section 1): a and b hold up
+/// to k_group codes of the input format, low bits first (missing ones are zero); c and the result
+/// are bits of the accumulator format. NaN gives 0x7FFFFFFF (f32) or 0x7FFF (f16).
+/// @throws Error(usage) when a and b differ in length or hold more than k_group codes.
+std::uint32_t step_bits(const Instruction&, std::span<const std::uint32_t> a,
+                        std::span<const std::uint32_t> b, std::uint32_t c);
+/// The same, chained over any number of codes: D of one instruction is c of the next.
+std::uint32_t chain_bits(const Instruction&, std::span<const std::uint32_t> a,
+                         std::span<const std::uint32_t> b, std::uint32_t c);
 
 /// What the chain's first accumulator is.
 enum class Start {
