@@ -1,5 +1,6 @@
-// Logarithm, sine and cosine in f64 as fixed sequences of IEEE operations: the same bits on every
-// processor and compiler, where the C library picks variants. For values that get stored.
+// Exponential, logarithm, sine and cosine in f64 as fixed sequences of IEEE operations: the same
+// bits on every processor and compiler, where the C library picks variants. For values that get
+// stored.
 #pragma once
 
 #include <bit>
@@ -13,6 +14,9 @@ inline double nearest_integer(double x) {
   constexpr double kShift = 0x1.8p52;
   return (x + kShift) - kShift;
 }
+
+inline constexpr double kLn2High = 0x1.62e42fefa38p-1;  // 11 low bits zero: times an exponent exact
+inline constexpr double kLn2Low = 0x1.ef35793c7673p-45;  // ln 2 - high
 
 struct SinCos {
   double sin;
@@ -56,8 +60,6 @@ inline SinCos sin_cos_turns(double x) {
 /// x = 2^e * m with m in [sqrt(1/2), sqrt(2)); ln m = 2*atanh(s), s = (m-1)/(m+1), |s| < 0.1716,
 /// and the series in s^2 stops at a term under 2^-58.
 inline double ln_f64(double x) {
-  constexpr double kLn2High = 0x1.62e42fefa38p-1;   // 11 low bits zero: e * high is exact
-  constexpr double kLn2Low = 0x1.ef35793c7673p-45;  // ln 2 - high
   constexpr std::uint64_t kSqrtHalf = 0x3FE6A09E667F3BCDu;
   const auto bits = std::bit_cast<std::uint64_t>(x);
   const auto e = static_cast<std::int64_t>(bits - kSqrtHalf) >> 52;
@@ -78,6 +80,30 @@ inline double ln_f64(double x) {
   const double tail = twice * (z * p);
   const auto exponent = static_cast<double>(e);
   return exponent * kLn2High + (twice + (tail + exponent * kLn2Low));
+}
+
+/// e^x for |x| <= 700. Relative error below 2^-50.
+///
+/// x = n*ln 2 + r with |r| <= 0.3466, and the Taylor polynomial stops at a term under 2^-57.
+inline double exp_f64(double x) {
+  constexpr double kLog2E = 1.442695040888963407359924681002;
+  const double n = nearest_integer(x * kLog2E);
+  const double r = (x - n * kLn2High) - n * kLn2Low;
+  double p = 1.0 / 6227020800;  // 1/13!
+  p = p * r + 1.0 / 479001600;
+  p = p * r + 1.0 / 39916800;
+  p = p * r + 1.0 / 3628800;
+  p = p * r + 1.0 / 362880;
+  p = p * r + 1.0 / 40320;
+  p = p * r + 1.0 / 5040;
+  p = p * r + 1.0 / 720;
+  p = p * r + 1.0 / 120;
+  p = p * r + 1.0 / 24;
+  p = p * r + 1.0 / 6;
+  p = p * r + 1.0 / 2;
+  p = 1 + (r + r * (r * p));
+  const auto exponent = static_cast<std::uint64_t>(static_cast<std::int64_t>(n) + 1023);
+  return p * std::bit_cast<double>(exponent << 52);
 }
 
 }  // namespace karat::numerics

@@ -1,4 +1,4 @@
-// sin, cos and ln against MPFR within the bounds of the header; normal numbers against their
+// sin, cos, ln and exp against MPFR within the bounds of the header; normal numbers against their
 // formula.
 #include "karat/numerics/elementary.hpp"
 
@@ -85,6 +85,19 @@ TEST(Elementary, LnWithinTheStatedError) {
   EXPECT_EQ(ln_f64(1), 0);
   expect_ln(0x1p-1022);
   expect_ln(0x1.fffffffffffffp1023);
+}
+
+TEST(Elementary, ExpWithinTheStatedError) {
+  for (std::uint64_t i = 0; i < 40000; ++i) {
+    const double u = random_uniform(3, 0, i) - 0.5;
+    for (const double x : {u, u * 1400, std::ldexp(u, -static_cast<int>(i % 60))}) {
+      Big exact(x);
+      mpfr_exp(exact.get(), exact.get(), MPFR_RNDN);
+      const double y = exp_f64(x);
+      EXPECT_LE(exact.distance(y), y * 0x1p-50) << x;
+    }
+  }
+  EXPECT_EQ(exp_f64(0), 1);
 }
 
 TEST(RandomNormal, FollowsItsFormula) {

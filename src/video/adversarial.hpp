@@ -1,0 +1,17 @@
+// Adversarial basics: one function per kind fills the row of one token and tensor.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "karat/video/workload.hpp"
+#include "streams.hpp"
+
+namespace karat::video {
+
+/// The row of a token, in f32 before the rounding to BF16. @pre spec.kind is not
+/// WorkloadKind::video
+void adversarial_row(const WorkloadSpec& spec, Tensor tensor, int batch, int head,
+                     std::int64_t token, std::span<float> row);
+
+}  // namespace karat::video
