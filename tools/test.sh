@@ -1,0 +1,74 @@
+#!/usr/bin/env bash
+# Everything from a fresh Debian 12 machine to tested: packages, build, fuzzing, sanitizers, ctest.
+# Usage: tools/test.sh [--long]     --long adds the exhaustive sweeps and the large cases
+# Ends with ctest's summary; the exit status is 0 only when every stage passed.
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit 1
+source tools/setup.sh
+
+long=0
+for argument in "$@"; do
+  case "$argument" in
+    --long) long=1 ;;
+    *) karat_die "unknown argument $argument; usage: tools/test.sh [--long]" ;;
+  esac
+done
+
+jobs="$(nproc)"
+fuzz_seconds=60
+# What reads foreign bytes or computes indices; the numeric sweeps are too slow under sanitizers.
+asan_tests=(files video mask quant recipe golden)
+skipped=()
+failed=()
+
+stage() { echo "== $*"; }
+
+build() {  # PRESET TARGET...: quiet unless it fails
+  local preset="$1" log="build/$1.log"
+  shift
+  cmake --build --preset "$preset" -j "$jobs" ${1:+--target "$@"} >"$log" 2>&1 && return
+  tail -n 60 "$log"
+  return 1
+}
+
+run_fuzzers() {
+  if ! compgen -G 'tests/fuzz/*.cpp' >/dev/null; then
+    skipped+=("fuzzing: no targets")
+  elif ! command -v clang++ >/dev/null; then
+    skipped+=("fuzzing: no clang++")
+  else
+    stage "fuzzing, $fuzz_seconds s a target"
+    tools/fuzz.sh "$fuzz_seconds" || failed+=("fuzzing")
+  fi
+}
+
+run_sanitized() {
+  stage "address and undefined-behaviour sanitizers"
+  cmake --preset asan -DKARAT_BUILD_TESTS=ON >/dev/null || { failed+=("asan configure"); return; }
+  local names=() name
+  for name in "${asan_tests[@]}"; do
+    [[ -e tests/$name/CMakeLists.txt ]] && names+=("$name")
+  done
+  build asan "${names[@]/#/test_}" || { failed+=("asan build"); return; }
+  local pattern
+  pattern="^($(IFS='|'; echo "${names[*]}"))\."
+  ctest --preset asan -j "$jobs" -R "$pattern" || failed+=("asan tests")
+}
+
+karat_setup
+mkdir -p build
+stage "release build"
+cmake --preset release -DKARAT_BUILD_TESTS=ON || karat_die "configuring failed"
+build release || karat_die "building failed: see build/release.log"
+run_fuzzers
+run_sanitized
+[[ -d "$(sed -n 's/^KARAT_DATA_DIR:PATH=//p' build/release/CMakeCache.txt)" ]] ||
+  skipped+=("measured hardware rows: KARAT_DATA_DIR is not there")
+[[ $long == 1 ]] || skipped+=("exhaustive sweeps and large cases: tools/test.sh --long")
+
+for what in "${skipped[@]}"; do echo "skipped: $what"; done
+for what in "${failed[@]}"; do echo "FAILED: $what"; done
+stage "tests"
+if [[ $long == 1 ]]; then export KARAT_LONG=1; fi
+ctest --preset release -j "$jobs" || failed+=("tests")
+[[ ${#failed[@]} == 0 ]]
