@@ -11,6 +11,7 @@
 #include "implied.hpp"
 #include "karat/numerics/error.hpp"
 #include "karat/numerics/suggest.hpp"
+#include "karat/numerics/tensor_core.hpp"
 
 namespace karat::recipe {
 namespace {
@@ -36,7 +37,7 @@ std::string expectation(const Field& field) {
     case Kind::extent:
       return "three whole numbers [t, h, w] from 1 to " + to_text(field.high);
     case Kind::instruction:
-      return "an instruction's name, e.g. \"hopper.wgmma.e4m3.f32\"";
+      return "the name of an instruction";
     case Kind::text:
       return "a text in double quotes";
   }
@@ -64,19 +65,30 @@ bool fits(const Field& field, const Value& value) {
       return extent && in_range(field, extent->t) && in_range(field, extent->h) &&
              in_range(field, extent->w);
     }
-    case Kind::instruction:
+    case Kind::instruction: {
+      const auto* name = std::get_if<std::string>(&value);
+      return name && std::ranges::any_of(numerics::instructions(), [&](const auto& row) {
+               return numerics::name(row) == *name;
+             });
+    }
     case Kind::text:
       return std::holds_alternative<std::string>(value);
   }
   return false;
 }
 
+std::string nearest(const Field& field, std::string_view wanted) {
+  if (field.kind == Kind::choice) {
+    return numerics::nearest_name(wanted, field.choices, [](const Choice& c) { return c.name; });
+  }
+  return numerics::nearest_name(wanted, numerics::instructions(),
+                                [](const auto& row) { return numerics::name(row); });
+}
+
 std::string suggestion(const Field& field, const Value& value) {
   const auto* name = std::get_if<std::string>(&value);
-  if (field.kind != Kind::choice || !name) return {};
-  const auto nearest = numerics::nearest_name(name->substr(0, 64), field.choices,
-                                              [](const Choice& choice) { return choice.name; });
-  return "did you mean \"" + nearest + "\"? ";
+  if (!name || (field.kind != Kind::choice && field.kind != Kind::instruction)) return {};
+  return "did you mean \"" + nearest(field, name->substr(0, 64)) + "\"? ";
 }
 
 }  // namespace

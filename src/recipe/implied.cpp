@@ -1,47 +1,57 @@
-// The instruction two operand formats imply, and when it is filled in.
+// Which formats an instruction takes, and which instruction two formats imply.
 #include "implied.hpp"
 
 #include <algorithm>
-#include <vector>
 
+#include "karat/numerics/tensor_core.hpp"
 #include "karat/recipe/fields.hpp"
 
 namespace karat::recipe {
 namespace {
 
+using numerics::Format;
 using numerics::FormatId;
 
-struct Implied {
-  std::string_view instruction;
-  std::vector<FormatId> holds;  ///< operand formats whose every value the input format represents
-};
+bool is_integer(const Format& f) { return f.kind == numerics::Kind::integer; }
 
-// Narrowest first; f32 holds everything.
-const Implied kImplied[] = {
-    {"hopper.wgmma.e4m3.f32", {FormatId::e4m3}},
-    {"hopper.wgmma.bf16.f32",
-     {FormatId::e4m3, FormatId::e5m2, FormatId::int8, FormatId::int4, FormatId::bf16}},
-};
+/// Binary digits of the longest significand; -2^(bits-1) of an integer is a power of two.
+int digits(const Format& f) { return is_integer(f) ? f.bits - 1 : f.fraction_bits + 1; }
+/// Exponents of the largest magnitude and of the smallest.
+int top(const Format& f) {
+  return is_integer(f) ? f.bits - 1 : static_cast<int>(f.max_finite() >> f.fraction_bits) - f.bias;
+}
+int bottom(const Format& f) { return is_integer(f) ? 0 : f.min_exponent() - f.fraction_bits; }
 
 }  // namespace
 
+bool holds(FormatId outer, FormatId inner) {
+  const Format& o = numerics::format(outer);
+  const Format& i = numerics::format(inner);
+  if (is_integer(o) && !is_integer(i)) return false;
+  return digits(i) <= digits(o) && top(i) <= top(o) && bottom(i) >= bottom(o);
+}
+
 std::string implied_instruction(FormatId a, FormatId b) {
-  for (const Implied& row : kImplied) {
-    const auto holds = [&](FormatId id) {
-      return std::ranges::find(row.holds, id) != row.holds.end();
-    };
-    if (holds(a) && holds(b)) return std::string(row.instruction);
+  const auto table = numerics::instructions();
+  const auto first = [&](auto fits) {
+    return std::ranges::find_if(table,
+                                [&](const auto& row) { return fits(numerics::input_format(row)); });
+  };
+  auto found = first([&](FormatId input) { return input == a && input == b; });
+  if (found == table.end()) {
+    found = first([&](FormatId input) { return holds(input, a) && holds(input, b); });
   }
-  return "f32.fma";
+  return std::string(numerics::name(*found));  // f32 holds every operand format
 }
 
 void imply_instructions(Recipe& recipe, const std::set<std::string>& given) {
-  if (!given.contains("qk.instruction") &&
-      (given.contains("q.format") || given.contains("k.format"))) {
+  const auto implied = [&](const char* instruction, const char* a, const char* b) {
+    return !given.contains(instruction) && (given.contains(a) || given.contains(b));
+  };
+  if (implied("qk.instruction", "q.format", "k.format")) {
     recipe.qk.instruction = implied_instruction(recipe.q.format, recipe.k.format);
   }
-  if (!given.contains("pv.instruction") &&
-      (given.contains("p.format") || given.contains("v.format"))) {
+  if (implied("pv.instruction", "p.format", "v.format")) {
     recipe.pv.instruction = implied_instruction(recipe.p.format, recipe.v.format);
   }
 }

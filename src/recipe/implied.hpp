@@ -1,4 +1,4 @@
-// Which instruction the formats of two operands ask for.
+// Which formats an instruction takes, and which instruction two formats imply.
 #pragma once
 
 #include <set>
@@ -7,6 +7,9 @@
 #include "karat/recipe/recipe.hpp"
 
 namespace karat::recipe {
+
+/// Whether every finite value of `inner` is a value of `outer`.
+bool holds(numerics::FormatId outer, numerics::FormatId inner);
 
 /// Sets qk.instruction when q.format or k.format is among the `given` paths and the instruction is
 /// not; pv.instruction from p.format and v.format likewise.

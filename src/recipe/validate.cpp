@@ -3,7 +3,9 @@
 #include "karat/recipe/validate.hpp"
 
 #include "check.hpp"
+#include "implied.hpp"
 #include "karat/numerics/error.hpp"
+#include "karat/numerics/tensor_core.hpp"
 #include "karat/recipe/fields.hpp"
 
 namespace karat::recipe {
@@ -12,7 +14,7 @@ namespace {
 using Problems = std::vector<Problem>;
 using numerics::FormatId;
 
-bool is_integer(FormatId id) { return id == FormatId::int8 || id == FormatId::int4; }
+bool is_integer(FormatId id) { return numerics::format(id).kind == numerics::Kind::integer; }
 bool is_coded(FormatId id) {
   return id == FormatId::e4m3 || id == FormatId::e5m2 || is_integer(id);
 }
@@ -28,7 +30,8 @@ void single_fields(const Recipe& recipe, Problems& found) {
 
 void overflow(const std::string& name, FormatId format, numerics::Overflow overflow,
               Problems& found) {
-  const bool no_infinity = format == FormatId::e4m3 || is_integer(format);
+  const bool no_infinity =
+      numerics::format(format).specials != numerics::Specials::infinity_and_nan;
   if (overflow == numerics::Overflow::infinity && no_infinity) {
     found.push_back({name + ".overflow", "the format of " + name + " has no infinity",
                      "give saturate" + std::string(is_integer(format) ? "" : " or nan")});
@@ -46,6 +49,46 @@ void operand(const std::string& name, const Operand& operand, Problems& found) {
                      "inverse_scale codes x*(M/amax) and never sees the rounded scale",
                      "give divide or reciprocal, or " + name + ".scale f32"});
   }
+}
+
+/// "p.format": P in f32 does not fit an instruction that takes e4m3.
+void operand_fits(const std::string& operand, FormatId format, const std::string& product,
+                  const std::string& instruction, Problems& found) {
+  const FormatId input = numerics::input_format(numerics::instruction(instruction));
+  if (holds(input, format)) return;
+  const std::string taken(numerics::format(input).name);
+  found.push_back({operand + ".format",
+                   std::string(numerics::format(format).name) + " values do not fit " +
+                       instruction + ", which takes " + taken,
+                   "give " + taken + ", or leave " + product + ".instruction out"});
+}
+
+void accumulator(const Pv& pv, Problems& found) {
+  const auto& instruction = numerics::instruction(pv.instruction);
+  const int group = numerics::k_group(instruction);
+  if (pv.promote_every % group != 0) {
+    found.push_back({"pv.promote_every",
+                     std::to_string(pv.promote_every) + " is no multiple of the " +
+                         std::to_string(group) + " keys that " + pv.instruction + " sums at once",
+                     "give 0 or a multiple of " + std::to_string(group)});
+  }
+  if (numerics::accumulator_format(instruction) != FormatId::int32) return;
+  const std::string action = "give a pv.instruction that accumulates in floating point";
+  if (pv.promote_every > 0) {
+    found.push_back({"pv.promote_every",
+                     "INT32 sums are exact: promoting them to FP32 has no meaning", action});
+  } else {
+    found.push_back({"pv.instruction", "an INT32 accumulator cannot hold the rescaled O", action});
+  }
+}
+
+/// Rules that look an instruction up; both names must be known.
+void instructions(const Recipe& recipe, Problems& found) {
+  operand_fits("q", recipe.q.format, "qk", recipe.qk.instruction, found);
+  operand_fits("k", recipe.k.format, "qk", recipe.qk.instruction, found);
+  operand_fits("p", recipe.p.format, "pv", recipe.pv.instruction, found);
+  operand_fits("v", recipe.v.format, "pv", recipe.pv.instruction, found);
+  accumulator(recipe.pv, found);
 }
 
 /// A scale must be constant along the dimension a product sums over, or it cannot leave the sum.
@@ -95,6 +138,8 @@ void multiplier_or_offset(const P& p, Problems& found) {
 std::vector<Problem> problems(const Recipe& recipe) {
   Problems found;
   single_fields(recipe, found);
+  if (!found.empty()) return found;  // the rules below take every field for a value of its kind
+  instructions(recipe, found);
   operand("q", recipe.q, found);
   operand("k", recipe.k, found);
   operand("v", recipe.v, found);

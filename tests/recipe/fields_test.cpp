@@ -30,6 +30,7 @@ Value another(const Field& field, const Value& present) {
     case Kind::extent:
       return video::Extent3{2, 3, 5};
     case Kind::instruction:
+      return std::string("exact");
     case Kind::text:
       return std::string("another");
   }
@@ -148,6 +149,9 @@ TEST(Fields, RefusesValuesOfTheWrongKindOrRange) {
   refused("p.multiplier", std::numeric_limits<double>::infinity(), "p.multiplier: inf is not");
   refused("softmax.rescale_threshold", -1.0, "softmax.rescale_threshold: -1 is not");
   refused("softmax.masked_score", std::numeric_limits<double>::infinity(), "is not a value");
+  refused("qk.instruction", std::string("hopper.wgmma.e4m4.f32"),
+          "did you mean \"hopper.wgmma.e4m3.f32\"?");
+  refused("qk.instruction", 3.0, "qk.instruction: 3 is not a value");
   refused("softmax.exp3", 1.0, "softmax.exp3: unknown recipe field; did you mean softmax.exp2?");
   EXPECT_TRUE(diff(recipe, Recipe{}).empty()) << "a refused value must not stay";
 }
@@ -178,6 +182,9 @@ TEST(Fields, ImpliedInstructionIsTheNarrowestThatHoldsBoth) {
   EXPECT_EQ(implied_instruction(FormatId::bf16, FormatId::bf16), "hopper.wgmma.bf16.f32");
   EXPECT_EQ(implied_instruction(FormatId::e4m3, FormatId::bf16), "hopper.wgmma.bf16.f32");
   EXPECT_EQ(implied_instruction(FormatId::bf16, FormatId::e4m3), "hopper.wgmma.bf16.f32");
+  EXPECT_EQ(implied_instruction(FormatId::f16, FormatId::f16), "hopper.wgmma.f16.f32");
+  EXPECT_EQ(implied_instruction(FormatId::int8, FormatId::int8), "hopper.wgmma.s8.s32");
+  EXPECT_EQ(implied_instruction(FormatId::int8, FormatId::int4), "hopper.wgmma.bf16.f32");
   EXPECT_EQ(implied_instruction(FormatId::f32, FormatId::e4m3), "f32.fma");
   EXPECT_EQ(implied_instruction(FormatId::f32, FormatId::f32), "f32.fma");
 }

@@ -5,6 +5,7 @@
 
 #include <cmath>
 
+#include "../../src/recipe/implied.hpp"
 #include "expect_error.hpp"
 #include "karat/recipe/fields.hpp"
 #include "karat/recipe/json.hpp"
@@ -37,6 +38,62 @@ TEST(Validate, SingleFieldsOutOfRange) {
   refused("p.multiplier", "0 is not", [](Recipe& r) { r.p.multiplier = 0; });
   refused("p.multiplier", "nan", [](Recipe& r) { r.p.multiplier = std::nanf(""); });
   refused("output", "is not a value", [](Recipe& r) { r.output = FormatId::int8; });
+}
+
+TEST(Validate, OperandsThatTheInstructionCannotTake) {
+  refused("p.format", "f32 values do not fit hopper.wgmma.e4m3.f32, which takes e4m3",
+          [](Recipe& r) { r.p.format = FormatId::f32; });
+  refused("q.format", "bf16 values do not fit", [](Recipe& r) { r.q.format = FormatId::bf16; });
+  refused("v.format", "e5m2 values do not fit", [](Recipe& r) { r.v.format = FormatId::e5m2; });
+  refused("k.format", "int8 values do not fit", [](Recipe& r) { r.k.format = FormatId::int8; });
+}
+
+TEST(Validate, NarrowerOperandsFitAWiderInstruction) {
+  for (const char* instruction :
+       {"f32.fma", "exact", "hopper.wgmma.bf16.f32", "hopper.wgmma.f16.f32"}) {
+    Recipe recipe = preset("fpsattention");
+    recipe.qk.instruction = instruction;
+    EXPECT_TRUE(problems(recipe).empty()) << instruction;
+  }
+}
+
+TEST(Validate, PromotionThatSplitsAKGroup) {
+  refused("pv.promote_every", "no multiple of the 32 keys",
+          [](Recipe& r) { r.pv.promote_every = 100; });
+  Recipe recipe = preset("dense_f32");
+  recipe.pv.promote_every = 100;
+  EXPECT_TRUE(problems(recipe).empty()) << "f32.fma sums one key at a time";
+}
+
+TEST(Validate, IntegerSumsOfPv) {
+  const auto int8 = [](Recipe& r) {
+    r.p.format = r.v.format = FormatId::int8;
+    r.p.multiplier = 127;
+    r.pv.instruction = "hopper.wgmma.s8.s32";
+  };
+  refused("pv.promote_every", "promoting them to FP32 has no meaning", int8);
+  refused("pv.instruction", "cannot hold the rescaled O", [&](Recipe& r) {
+    int8(r);
+    r.pv.promote_every = 0;
+  });
+}
+
+/// Every instruction takes exactly the formats whose every code it represents: by enumeration.
+TEST(Validate, AFormatFitsWhenEveryCodeDoes) {
+  constexpr FormatId kSmall[] = {FormatId::e4m3, FormatId::e5m2, FormatId::f16,
+                                 FormatId::bf16, FormatId::int8, FormatId::int4};
+  for (const FormatId inner : kSmall) {
+    for (const FormatId outer : kSmall) {
+      bool every = true;
+      for (std::uint32_t code = 0; code <= numerics::format(inner).mask() && every; ++code) {
+        const float value = numerics::decode(code, inner);
+        if (!std::isfinite(value) || (value == 0 && std::signbit(value))) continue;
+        every = numerics::decode(numerics::encode(value, outer), outer) == value;
+      }
+      EXPECT_EQ(holds(outer, inner), every)
+          << numerics::format(outer).name << " holds " << numerics::format(inner).name;
+    }
+  }
 }
 
 TEST(Validate, ScalesThatCannotLeaveTheSum) {

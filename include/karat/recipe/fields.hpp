@@ -71,8 +71,9 @@ struct Difference {
 /// Fields of Role::arithmetic in which two recipes differ, in table order.
 std::vector<Difference> diff(const Recipe& left, const Recipe& right);
 
-/// The instruction two operand formats imply: the narrowest whose input format holds both exactly
-/// (e4m3 x e4m3 -> hopper.wgmma.e4m3.f32, anything x f32 -> f32.fma).
+/// The instruction two operand formats imply: the first of numerics::instructions() that takes this
+/// very format, where both are the same, or else the first whose input format holds both exactly
+/// (e4m3 x e4m3 -> hopper.wgmma.e4m3.f32, e4m3 x bf16 -> hopper.wgmma.bf16.f32, f32 -> f32.fma).
 std::string implied_instruction(numerics::FormatId a, numerics::FormatId b);
 
 }  // namespace karat::recipe

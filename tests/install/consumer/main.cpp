@@ -30,6 +30,7 @@ int main() {
   const video::Extent3 grid{30, 48, 80};
   const auto order = video::tile_order(video::Tiling(grid, recipe.mask.tile));
   const auto mask = mask::window_mask({}, grid, order);
-  expect(mask->kept_pairs() == std::int64_t{27} * 384 * grid.volume(), "the work of a clamped window");
+  expect(mask->kept_pairs() == std::int64_t{27} * 384 * grid.volume(),
+         "the work of a clamped window");
   return failures;
 }
