@@ -13,6 +13,7 @@
 #include <system_error>
 
 #include "karat/numerics/error.hpp"
+#include "system_error.hpp"
 
 namespace karat::files {
 namespace {
@@ -30,26 +31,10 @@ std::string random_letters() {
   return letters;
 }
 
-const char* next_action(int error) {
-  switch (error) {
-    case ENOSPC:
-    case EDQUOT: return "free some space or choose another folder";
-    case EFBIG: return "raise the limit on file size (ulimit -f)";
-    case EACCES:
-    case EPERM:
-    case EROFS: return "choose a folder you can write to";
-    case ENOENT:
-    case ENOTDIR: return "create the folder first";
-    default: return "";
-  }
-}
-
 }  // namespace
 
 void AtomicFile::fail(const char* what, int error) const {
-  throw Error(ErrorKind::input_output, named_.string(),
-              std::string(what) + ": " + std::generic_category().message(error),
-              next_action(error));
+  throw system_error(named_.string(), what, error);
 }
 
 AtomicFile::AtomicFile(const fs::path& destination) : named_(destination), target_(destination) {

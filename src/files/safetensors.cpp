@@ -9,6 +9,7 @@
 #include <tuple>
 #include <utility>
 
+#include "allocate.hpp"
 #include "byte_source.hpp"
 #include "karat/files/atomic_file.hpp"
 #include "karat/files/json_file.hpp"
@@ -148,7 +149,8 @@ Header parse_header(const ByteSource& source) {
 }
 
 Tensor read_values(const ByteSource& source, const Header& header, const Entry& entry) {
-  Tensor tensor = make_tensor(entry.dtype, entry.shape);
+  Tensor tensor = allocate_tensor(entry.dtype, entry.shape,
+                                  source.subject() + ": " + printable(entry.name));
   source.read(header.data_offset + entry.begin, tensor.bytes);
   return tensor;
 }

@@ -14,7 +14,9 @@ namespace karat::files::test {
 namespace fs = std::filesystem;
 
 Scratch::Scratch() {
-  std::string name = (fs::temp_directory_path() / "karat_files_XXXXXX").string();
+  // Thousands of damaged files are written: in memory where there is such a folder.
+  const fs::path parent = fs::is_directory("/dev/shm") ? "/dev/shm" : fs::temp_directory_path();
+  std::string name = (parent / "karat_files_XXXXXX").string();
   if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error("no scratch folder");
   folder_ = name;
 }

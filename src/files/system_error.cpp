@@ -1,0 +1,31 @@
+// See system_error.hpp.
+#include "system_error.hpp"
+
+#include <cerrno>
+#include <system_error>
+
+namespace karat::files {
+namespace {
+
+const char* next_action(int error) {
+  switch (error) {
+    case ENOSPC:
+    case EDQUOT: return "free some space or choose another folder";
+    case EFBIG: return "raise the limit on file size (ulimit -f)";
+    case EACCES:
+    case EPERM:
+    case EROFS: return "choose a folder you can write to";
+    case ENOENT:
+    case ENOTDIR: return "create the folder first";
+    default: return "";
+  }
+}
+
+}  // namespace
+
+Error system_error(const std::string& subject, const std::string& what, int error) {
+  return Error(ErrorKind::input_output, subject,
+               what + ": " + std::generic_category().message(error), next_action(error));
+}
+
+}  // namespace karat::files
