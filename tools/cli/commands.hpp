@@ -4,5 +4,6 @@
 namespace karat::cli {
 
 int run_inspect(int argc, char** argv);
+int run_recipes(int argc, char** argv);
 
 }  // namespace karat::cli
