@@ -2,6 +2,7 @@
 #include "karat/video/token_order.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <limits>
 #include <string>
 
@@ -33,11 +34,6 @@ void append_tile(TokenOrder& order, const Tiling& tiling, int tile, Ragged ragge
   order.tile_begin.push_back(order.positions());
 }
 
-void cut(std::vector<Range>& blocks, Range range, int size) {
-  for (std::int64_t begin = range.begin; begin < range.end; begin += size)
-    blocks.push_back({begin, std::min(begin + size, range.end)});
-}
-
 }  // namespace
 
 TokenOrder tile_order(const Tiling& tiling, Ragged ragged) {
@@ -61,17 +57,28 @@ TokenOrder tile_order(const Tiling& tiling, Ragged ragged) {
   return order;
 }
 
-std::vector<Range> cut_blocks(const TokenOrder& order, int size, Align align) {
+std::vector<Range> cut_range(Range range, int size) {
   if (size <= 0)
     throw Error(ErrorKind::usage, "block", "size must be positive, got " + std::to_string(size),
                 "give a block size such as 64 or 128");
   std::vector<Range> blocks;
-  if (align == Align::sequence) {
-    cut(blocks, {0, order.positions()}, size);
-  } else {
-    for (std::size_t tile = 0; tile + 1 < order.tile_begin.size(); ++tile)
-      cut(blocks, {order.tile_begin[tile], order.tile_begin[tile + 1]}, size);
-  }
+  for (std::int64_t begin = range.begin; begin < range.end; begin += size)
+    blocks.push_back({begin, std::min(begin + size, range.end)});
+  return blocks;
+}
+
+std::vector<Range> tile_ranges(const TokenOrder& order) {
+  std::vector<Range> tiles;
+  for (std::size_t tile = 0; tile + 1 < order.tile_begin.size(); ++tile)
+    tiles.push_back({order.tile_begin[tile], order.tile_begin[tile + 1]});
+  return tiles;
+}
+
+std::vector<Range> cut_blocks(const TokenOrder& order, int size, Align align) {
+  if (align == Align::sequence) return cut_range({0, order.positions()}, size);
+  std::vector<Range> blocks;
+  for (const Range tile : tile_ranges(order))
+    std::ranges::copy(cut_range(tile, size), std::back_inserter(blocks));
   return blocks;
 }
 

@@ -49,4 +49,11 @@ enum class Align {
 /// 0.
 std::vector<Range> cut_blocks(const TokenOrder& order, int size, Align align);
 
+/// Pieces of `size` positions, the last as short as it must be. @throws Error(usage) unless size >
+/// 0.
+std::vector<Range> cut_range(Range range, int size);
+
+/// The positions of every tile, ascending.
+std::vector<Range> tile_ranges(const TokenOrder& order);
+
 }  // namespace karat::video
