@@ -11,8 +11,9 @@ from fractions import Fraction
 import numpy as np
 
 from exp2 import MARGIN, exp2, exp2_exact
-from formats import E4M3_VALUES, F32, F64, bf16_bits, e4m3_code, fl
-from steps import chain_wgmma_e4m3, wgmma_e4m3_step
+from formats import E4M3_VALUES, F32, F64, bf16_bits, bf16_value, e4m3_code, fl
+from steps import (chain_f32_fma, chain_wgmma_e4m3, f32_fma_step, wgmma_bf16_step,
+                   wgmma_e4m3_step)
 
 ROWS = None  # the file of measured rows
 
@@ -84,6 +85,79 @@ class Step(unittest.TestCase):
         sixteenths = np.full((1, 32 * 520), 0x18, np.uint8)
         self.assertEqual(chain_wgmma_e4m3(sixteenths, sixteenths)[0, 0], 64)
         self.assertEqual(chain_wgmma_e4m3(sixteenths[:, :64], sixteenths[:, :64])[0, 0], 0.25)
+
+
+def bf16(text):
+    """'1afc 1931' -> 16 values, the rest zero."""
+    words = [int(w, 16) for w in text.split()]
+    return bf16_value(np.array([words + [0] * (16 - len(words))]))
+
+
+def round_down(exact):
+    """A rational to float32, toward zero."""
+    value = abs(exact)
+    if value == 0:
+        return F32(0)
+    exponent = -126
+    while value >= Fraction(2) ** (exponent + 1):
+        exponent += 1
+    quantum = Fraction(2) ** (exponent - 23)
+    magnitude = float(value // quantum * quantum)
+    return F32(magnitude if exact > 0 else -magnitude)
+
+
+class Bf16Step(unittest.TestCase):
+    def test_the_floor_of_the_grid(self):
+        d = wgmma_bf16_step(bf16("1afc 1931 9b4c 9afd"), bf16("1aa0 1a28 1af6 1abd"), word_f32("0"))
+        self.assertEqual(f"{d.view(np.uint32)[0, 0]:08x}", "8000000c")
+
+    def test_equals_rationals(self):
+        rng = np.random.default_rng(4)
+        for spread in (0, 3, 20, 60):
+            a, b, c = ((rng.standard_normal(shape) * 2.0**rng.integers(
+                -spread, spread + 1, shape)).astype(F32) for shape in ((8, 16), (8, 16), (8, 8)))
+            a, b = bf16_value(bf16_bits(a)), bf16_value(bf16_bits(b))
+            d = wgmma_bf16_step(a, b, c)
+            for m, n in np.ndindex(8, 8):
+                self.assertEqual(d[m, n], self.one_step(a[m], b[n], c[m, n]))
+
+    def one_step(self, a, b, c):
+        exponent = lambda x: max(int(np.frexp(F64(x))[1]) - 1, -126)
+        pairs = [(x, y) for x, y in zip(a, b) if x * y != 0]
+        largest = max([-133] + [exponent(x) + exponent(y) for x, y in pairs] +
+                      ([exponent(c)] if c else []))
+        grid = Fraction(2) ** (largest - 25)
+        terms = [Fraction(float(x)) * Fraction(float(y)) for x, y in pairs] + [Fraction(float(c))]
+        return round_down(sum(int(t / grid) for t in terms) * grid)
+
+
+class Fma(unittest.TestCase):
+    def test_one_rounding(self):
+        one_up = np.nextafter(F32(1), F32(2))
+        a, b = np.array([[one_up]]), np.array([[one_up]])
+        # (1+e)^2 - (1+2e) = e^2: a second rounding would give 0
+        d = f32_fma_step(a, b, np.array([[-(one_up * one_up)]]))
+        self.assertEqual(d[0, 0], F32(2.0**-46))
+
+    def test_nearest_by_rationals_at_midpoints(self):
+        rng = np.random.default_rng(5)
+        a = (1 + rng.integers(0, 2**23, (40, 1)) * 2.0**-23).astype(F32)
+        for exponent in (-80, -54, -30, -24, 0, 24, 30, 54):
+            c = (rng.integers(-2**23, 2**23, (40, 40)) * 2.0**(exponent - 22)).astype(F32)
+            d = f32_fma_step(a, a, c)
+            for m, n in np.ndindex(40, 40):
+                exact = Fraction(float(a[m, 0])) * Fraction(float(a[n, 0])) + Fraction(float(c[m, n]))
+                ends = [np.nextafter(d[m, n], F32(side)) for side in (-np.inf, np.inf)]
+                distance = abs(Fraction(float(d[m, n])) - exact)
+                for end in ends:
+                    other = abs(Fraction(float(end)) - exact)
+                    even = d[m, n].view(np.uint32) % 2 == 0
+                    self.assertTrue(distance < other or distance == other and even)
+
+    def test_ascending(self):
+        a, b = np.array([[2.0**24, 1, -2.0**24]], F32), np.ones((1, 3), F32)
+        self.assertEqual(chain_f32_fma(a, b)[0, 0], 0)
+        self.assertEqual(chain_f32_fma(a[:, [0, 2, 1]], b)[0, 0], 1)
 
 
 class Formats(unittest.TestCase):

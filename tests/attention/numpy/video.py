@@ -7,7 +7,6 @@ class Order:
     """Positions of a T x H x W grid cut into tiles: tile after tile, row-major inside each."""
 
     def __init__(self, grid, tile):
-        self.grid, self.tile = grid, tile
         self.tiles_per_axis = [-(-g // t) for g, t in zip(grid, tile)]
         t, h, w = np.indices(grid).reshape(3, -1)  # in token order: index (t*H + h)*W + w
         coordinates = t // tile[0], h // tile[1], w // tile[2]
@@ -15,25 +14,22 @@ class Order:
         self.token_of_position = np.argsort(tile_of_token, kind="stable")
         self.tile_of_position = tile_of_token[self.token_of_position]
 
-    def tile_count(self):
-        return int(np.prod(self.tiles_per_axis))
+    def tile_ranges(self):
+        """(begin, end) in positions of every tile."""
+        starts = np.flatnonzero(np.diff(self.tile_of_position, prepend=-1)).tolist()
+        return list(zip(starts, starts[1:] + [len(self.tile_of_position)]))
 
-    def tile_range(self, tile):
-        """First position of a tile and the one after its last."""
-        return (int(np.searchsorted(self.tile_of_position, tile, "left")),
-                int(np.searchsorted(self.tile_of_position, tile, "right")))
-
-    def blocks(self, size):
-        """(tile, begin, end) of every block of positions; none straddles two tiles."""
-        for tile in range(self.tile_count()):
-            begin, end = self.tile_range(tile)
-            for start in range(begin, end, size):
-                yield tile, start, min(start + size, end)
+    def tile_blocks(self, size):
+        """(begin, end) of every block; none straddles two tiles, a tile's last may be short."""
+        return [block for tile in self.tile_ranges() for block in cut(*tile, size)]
 
     def sequence_blocks(self, size):
-        """(begin, end) of blocks of fixed size along the sequence; the last may be short."""
-        length = len(self.token_of_position)
-        return [(start, min(start + size, length)) for start in range(0, length, size)]
+        """(begin, end) of blocks along the sequence; only the last may be short."""
+        return cut(0, len(self.tile_of_position), size)
+
+
+def cut(begin, end, size):
+    return [(start, min(start + size, end)) for start in range(begin, end, size)]
 
 
 def axis_window(count, window):
@@ -47,6 +43,6 @@ def axis_window(count, window):
 
 
 def window_mask(tiles_per_axis, window):
-    """kept[u, v] between tiles in row-major order."""
-    t, h, w = (axis_window(c, k) for c, k in zip(tiles_per_axis, window))
-    return np.kron(np.kron(t, h), w).astype(bool)
+    """kept[u, v] between tiles, both in row-major order of their coordinates."""
+    t, h, w = (axis_window(c, k).astype(int) for c, k in zip(tiles_per_axis, window))
+    return np.kron(np.kron(t, h), w) == 1
