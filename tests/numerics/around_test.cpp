@@ -1,0 +1,162 @@
+// What surrounds the instructions: flushing arithmetic, the reciprocal, the row-sum order, the exact
+// accumulator and the interpolating exp2 unit.
+#include <gtest/gtest.h>
+#include <mpfr.h>
+
+#include <bit>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "karat/numerics/ex2_approx.hpp"
+#include "karat/numerics/exact_accumulator.hpp"
+#include "karat/numerics/flush.hpp"
+#include "karat/numerics/format.hpp"
+#include "karat/numerics/row_sum.hpp"
+#include "targets.hpp"
+
+namespace karat::numerics {
+namespace {
+
+constexpr float kInf = std::numeric_limits<float>::infinity();
+std::uint32_t bits(float x) { return std::bit_cast<std::uint32_t>(x); }
+
+TEST(Flush, SubnormalsBecomeZerosOfTheirSign) {
+  EXPECT_EQ(bits(flush_subnormal(-0x1p-127f)), 0x80000000u);
+  EXPECT_EQ(flush_subnormal(0x1p-126f), 0x1p-126f);
+  EXPECT_EQ(add_ftz(0x1.8p-126f, -0x1p-126f), 0.0f);   // 2^-127 is subnormal
+  EXPECT_EQ(add_ftz(1.0f, 0x1p-149f), 1.0f);
+  EXPECT_EQ(multiply_ftz(0x1p-127f, 0x1p10f), 0.0f);   // the input counts as zero
+  EXPECT_EQ(bits(multiply_ftz(-0x1p-70f, 0x1p-70f)), 0x80000000u);
+  EXPECT_EQ(fma_ftz(1 + 0x1p-23f, 1 - 0x1p-23f, -1.0f), -0x1p-46f);
+  EXPECT_EQ(bits(fma_ftz(-0x1p-70f, 0x1p-70f, 0.0f)), 0x80000000u);
+  EXPECT_TRUE(std::isnan(fma_ftz(kInf, 0x1p-149f, 1.0f)));  // Inf * flushed zero
+}
+
+TEST(Reciprocal, CorrectlyRounded) {
+  testing::Random random(11);
+  mpfr_t x, y;
+  mpfr_init2(x, 24);
+  mpfr_init2(y, 24);
+  mpfr_set_emin(-200);
+  mpfr_set_emax(200);
+  for (int n = 0; n < 100000; ++n) {
+    const float value = std::bit_cast<float>((random() & 0x807FFFFF) | ((1 + random.below(252)) << 23));
+    mpfr_set_flt(x, value, MPFR_RNDN);
+    mpfr_ui_div(y, 1, x, MPFR_RNDN);
+    ASSERT_EQ(reciprocal_rounded(value), mpfr_get_flt(y, MPFR_RNDN));
+  }
+  mpfr_clears(x, y, static_cast<mpfr_ptr>(nullptr));
+  EXPECT_EQ(reciprocal_rounded(0.0f), kInf);
+  EXPECT_EQ(reciprocal_rounded(-0x1p-140f), -kInf);
+  EXPECT_EQ(reciprocal_rounded(0x1p127f), 0.0f);
+  EXPECT_EQ(reciprocal_rounded(0x1p127f, Subnormals::keep), 0x1p-127f);
+  EXPECT_EQ(bits(reciprocal_rounded(-kInf)), 0x80000000u);
+}
+
+TEST(RowSum, ColumnsGoToTheLaneThatHoldsThem) {
+  const std::size_t lanes[] = {0, 0, 1, 1, 2, 2, 3, 3, 0, 0, 1, 1};
+  for (std::size_t n = 0; n < std::size(lanes); ++n) EXPECT_EQ(quad_lane(n), lanes[n]);
+  // 2^24 swallows a lone 1 but not a 2: the order is visible in the bits.
+  std::vector<float> p(16, 1.0f);
+  p[0] = 0x1p24f;
+  QuadSums sums{};
+  add_row(sums, p);
+  EXPECT_EQ(sums, (QuadSums{0x1p24f, 4, 4, 4}));
+  EXPECT_EQ(butterfly(sums), (0x1p24f + 4.0f) + (4.0f + 4.0f));
+  rescale(sums, 0.5f);
+  EXPECT_EQ(sums[1], 2.0f);
+  // ((l0 + l2) + (l1 + l3)) differs from left to right here.
+  EXPECT_EQ(butterfly({0x1p24f, 1, -0x1p24f, 1}), 2.0f);
+  EXPECT_EQ(((0x1p24f + 1) + -0x1p24f) + 1, 1.0f);
+}
+
+TEST(ExactAccumulator, KeepsWhatFloatingPointLoses) {
+  ExactAccumulator sum;
+  EXPECT_TRUE(sum.is_zero());
+  sum.add_product(0x1p127f, 0x1p127f);
+  sum.add_product(0x1p-149f, 0x1p-149f);
+  sum.add_product(-0x1p127f, 0x1p127f);
+  EXPECT_EQ(sum.to_f64(), 0x1p-298);
+  sum.add_product(0x1p-149f, -0x1p-149f);
+  EXPECT_TRUE(sum.is_zero());
+  sum.add(-1.5f);
+  EXPECT_TRUE(sum.is_negative());
+  EXPECT_EQ(sum.to_f32(), -1.5f);
+}
+
+TEST(ExactAccumulator, RoundsOnce) {
+  ExactAccumulator sum;
+  sum.add(1.0f);
+  sum.add(0x1p-24f);  // a tie
+  EXPECT_EQ(sum.to_f32(), 1.0f);
+  sum.add_product(0x1p-149f, 0x1p-149f);
+  EXPECT_EQ(sum.to_f32(), 1 + 0x1p-23f);
+  EXPECT_EQ(sum.to_f32(Rounding::toward_zero), 1.0f);
+  ExactAccumulator huge;
+  huge.add_product(-0x1p127f, 2.0f);
+  EXPECT_EQ(huge.to_f32(), -kInf);
+  EXPECT_EQ(huge.to_f32(Rounding::toward_zero), -std::numeric_limits<float>::max());
+  EXPECT_EQ(huge.to_f64(), -0x1p128);
+}
+
+TEST(ExactAccumulator, EqualsMpfrOnWildDotProducts) {
+  testing::Random random(12);
+  mpfr_set_emin(mpfr_get_emin_min());
+  mpfr_set_emax(mpfr_get_emax_max());
+  for (int n = 0; n < 300; ++n) {
+    std::vector<float> a(20), b(20);
+    mpfr_t total, product;
+    mpfr_init2(total, 900);
+    mpfr_init2(product, 60);
+    mpfr_set_zero(total, 1);
+    for (std::size_t i = 0; i < a.size(); ++i) {
+      a[i] = std::bit_cast<float>(random() & 0xFF7FFFFF);
+      b[i] = std::bit_cast<float>(random() & 0xFF7FFFFF);
+      mpfr_set_flt(product, a[i], MPFR_RNDN);
+      mpfr_mul_d(product, product, b[i], MPFR_RNDN);
+      ASSERT_EQ(mpfr_add(total, total, product, MPFR_RNDN), 0);  // exact
+    }
+    ExactAccumulator sum;
+    sum.add_dot(a, b);
+    ASSERT_EQ(sum.to_f64(), mpfr_get_d(total, MPFR_RNDN));
+    mpfr_clears(total, product, static_cast<mpfr_ptr>(nullptr));
+  }
+}
+
+TEST(Ex2Approx, SpecialValues) {
+  const Ex2Table& table = fitted_ex2_table();
+  EXPECT_EQ(bits(ex2_approx_ftz(-kInf, table)), 0u);
+  EXPECT_EQ(ex2_approx_ftz(kInf, table), kInf);
+  EXPECT_EQ(ex2_approx_ftz(-0x1p-140f, table), 1.0f);
+  EXPECT_EQ(ex2_approx_ftz(0.0f, table), 1.0f);
+  EXPECT_EQ(ex2_approx_ftz(-126.5f, table), 0.0f);
+  EXPECT_EQ(bits(ex2_approx_ftz(std::nanf(""), table)), 0x7FFFFFFFu);
+  for (int n = -126; n < 128; ++n) {
+    EXPECT_EQ(ex2_approx_ftz(static_cast<float>(n), table), std::ldexp(1.0f, n));
+  }
+}
+
+TEST(Ex2Approx, FittedTableIsWithinTwoUlp) {
+  testing::Random random(13);
+  std::int64_t worst = 0;
+  for (int n = 0; n < 200000; ++n) {
+    const float x = -static_cast<float>(random()) * 0x1p-27f;  // (-32, 0]
+    const float expected = exp2_rounded(x);
+    worst = std::max(worst, ulp_distance(bits(ex2_approx_ftz(x, fitted_ex2_table())),
+                                         bits(expected), FormatId::f32));
+  }
+  EXPECT_LE(worst, 2);
+}
+
+TEST(Ex2Approx, EveryPartOfTheTableMatters) {
+  Ex2Table table = fitted_ex2_table();
+  table.coefficients[32].c0 += std::int64_t{1} << table.sum_shift;
+  EXPECT_NE(ex2_approx_ftz(0.5f, table), ex2_approx_ftz(0.5f, fitted_ex2_table()));
+  EXPECT_EQ(ex2_approx_ftz(0.25f, table), ex2_approx_ftz(0.25f, fitted_ex2_table()));
+  table.square_shift = 34;
+  EXPECT_NE(ex2_approx_ftz(0.265f, table), ex2_approx_ftz(0.265f, fitted_ex2_table()));
+}
+
+}  // namespace
+}  // namespace karat::numerics
