@@ -224,6 +224,10 @@ Tensor read_safetensors(const std::filesystem::path& path, const std::string& na
   return read_values(source, header, *entry);
 }
 
+Metadata read_safetensors_metadata(const std::filesystem::path& path) {
+  return parse_header(ByteSource(path)).metadata;
+}
+
 std::vector<TensorInfo> list_safetensors(const std::filesystem::path& path) {
   std::vector<TensorInfo> list;
   for (Entry& entry : parse_header(ByteSource(path)).entries) {

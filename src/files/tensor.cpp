@@ -2,6 +2,7 @@
 #include "karat/files/tensor.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <limits>
 
 #include "karat/numerics/error.hpp"
@@ -37,6 +38,7 @@ constexpr bool table_follows_enum() {
   return true;
 }
 static_assert(table_follows_enum());
+static_assert(std::endian::native == std::endian::little, "files are little-endian, read as is");
 
 }  // namespace
 

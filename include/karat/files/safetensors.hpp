@@ -24,6 +24,8 @@ TensorFile parse_safetensors(std::span<const std::byte> file, const std::string&
 TensorFile read_safetensors(const std::filesystem::path& path);
 /// One tensor of a file, the others left unread.
 Tensor read_safetensors(const std::filesystem::path& path, const std::string& name);
+/// The `__metadata__` alone.
+Metadata read_safetensors_metadata(const std::filesystem::path& path);
 /// Names, types and shapes, sorted by name; no values are read.
 std::vector<TensorInfo> list_safetensors(const std::filesystem::path& path);
 
