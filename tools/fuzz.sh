@@ -31,5 +31,6 @@ fuzz_one() {
 }
 export -f fuzz_one
 export seconds findings
+# shellcheck disable=SC2016  # the inner bash expands $0
 find build/fuzz/tests/fuzz -maxdepth 1 -type f -name 'fuzz_*' -perm -u+x -print0 |
   xargs -0 -r -n 1 -P "$(nproc)" bash -c 'fuzz_one "$0"'
