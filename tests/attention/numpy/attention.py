@@ -7,7 +7,9 @@ import numpy as np
 
 from exp2 import exp2
 from formats import F32, F64, fl
+from video import Order, window_mask
 
+QUERY_BLOCK, KEY_BLOCK = 64, 128
 MINUS_INFINITY = F32(-np.inf)
 
 
@@ -63,6 +65,36 @@ class Head:
         total = total_row_sum(l)
         return QueryBlock(begin, end, key_blocks, total, self.finish(o, total),
                           log_sum_exp(m, total))
+
+
+class TiledWindowHead(Head):
+    """Blocks that follow tiles, and a window of tiles around the query's."""
+
+    def __init__(self, grid, channels, tile, window):
+        self.channels = channels
+        self.order = Order(grid, tile)
+        self.kept = window_mask(self.order.tiles_per_axis, window)
+        self.query_blocks = self.order.tile_blocks(QUERY_BLOCK)
+
+    def key_blocks(self, index):
+        kept = self.kept[self.tile_of(self.query_blocks[index][0])]
+        return [(begin, end) for begin, end in self.order.tile_blocks(KEY_BLOCK)
+                if kept[self.tile_of(begin)]]
+
+    def tile_of(self, position):
+        return self.order.tile_of_position[position]
+
+
+class DenseHead(Head):
+    """Tokens as given, blocks along their sequence, every block of keys visited."""
+
+    def __init__(self, grid, channels):
+        self.channels = channels
+        self.order = Order(grid, tile=(1, 1, 1))
+        self.query_blocks = self.order.sequence_blocks(QUERY_BLOCK)
+
+    def key_blocks(self, index):
+        return self.order.sequence_blocks(KEY_BLOCK)
 
 
 def softmax_scale(channels):

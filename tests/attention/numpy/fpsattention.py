@@ -4,14 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from attention import Head, softmax_scale
+from attention import TiledWindowHead, softmax_scale
 from formats import E4M3_LARGEST, F32, bf16_bits, e4m3_code, fl
 from steps import chain_wgmma_e4m3
-from video import Order, window_mask
 
 TILE = (6, 8, 8)
 WINDOW = (3, 3, 3)
-QUERY_BLOCK, KEY_BLOCK = 64, 128
 MULTIPLIER = F32(448)
 
 
@@ -21,25 +19,14 @@ class Quantised:
     scales: np.ndarray  # per group
 
 
-class FpsAttention(Head):
+class FpsAttention(TiledWindowHead):
     def __init__(self, grid, q, k, v):
         """q, k, v: float32 [token, channel]."""
-        self.order = Order(grid, TILE)
-        self.channels = q.shape[1]
+        super().__init__(grid, channels=q.shape[1], tile=TILE, window=WINDOW)
         positions = self.order.token_of_position
         self.q = quantise_tiles(q[positions], self.order)
         self.k = quantise_tiles(k[positions], self.order)
         self.v = quantise_channels(v[positions])
-        self.kept = window_mask(self.order.tiles_per_axis, WINDOW)
-        self.query_blocks = self.order.tile_blocks(QUERY_BLOCK)
-
-    def key_blocks(self, index):
-        kept = self.kept[self.tile_of(self.query_blocks[index][0])]
-        return [(begin, end) for begin, end in self.order.tile_blocks(KEY_BLOCK)
-                if kept[self.tile_of(begin)]]
-
-    def tile_of(self, position):
-        return self.order.tile_of_position[position]
 
     def scores(self, queries, keys):
         a = chain_wgmma_e4m3(self.q.codes[queries], self.k.codes[keys])

@@ -88,9 +88,9 @@ def round_sum_to_f32(x, y):
     return np.where((error != 0) & ~odd, np.nextafter(total, toward), total).astype(F32)
 
 
-def chain(step, length, a, b):
-    """Steps over the last axis in groups of `length`, the first without accumulator, zero-filled."""
-    total = np.zeros((len(a), len(b)), F32)
+def chain(step, length, a, b, total=None):
+    """Steps over the last axis in groups of `length`, zero-filled, the first one adding to `total`."""
+    total = np.zeros((len(a), len(b)), F32) if total is None else total
     for start in range(0, a.shape[-1], length):
         group_a, group_b = (fill(x[:, start:start + length], length) for x in (a, b))
         total = step(group_a, group_b, total)
@@ -105,9 +105,9 @@ def chain_wgmma_e4m3(a, b):
     return chain(wgmma_e4m3_step, 32, a, b)
 
 
-def chain_wgmma_bf16(a, b):
-    return chain(wgmma_bf16_step, 16, a, b)
+def chain_wgmma_bf16(a, b, total=None):
+    return chain(wgmma_bf16_step, 16, a, b, total)
 
 
-def chain_f32_fma(a, b):
-    return chain(f32_fma_step, 1, a, b)
+def chain_f32_fma(a, b, total=None):
+    return chain(f32_fma_step, 1, a, b, total)
