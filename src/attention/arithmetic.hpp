@@ -1,6 +1,6 @@
 // The f32 operations of a kernel: one rounding each, subnormal results flushed to signed zero
-// unless the recipe keeps them. `double` arguments that hold f32 values give the f32 result, because
-// rounding a 53-bit product or sum of two 24-bit numbers again to 24 bits is innocuous.
+// unless the recipe keeps them. `double` arguments that hold f32 values give the f32 result,
+// because rounding a 53-bit product or sum of two 24-bit numbers again to 24 bits is innocuous.
 #pragma once
 
 #include <cmath>

@@ -61,11 +61,12 @@ void require_one_scale_per_segment(const Launch& launch) {
   if (!launch.v_scaled_per_block) return;
   if (launch.recipe.pv.promote_every == 0)
     throw Error(ErrorKind::usage, "pv.promote_every",
-                "0 leaves no place for the scales of v.group \"tile\"", "promote every block");
+                "0 leaves no place for scales of v that vary along the keys",
+                "promote every block");
   for (const video::Range keys : launch.layout.blocks.key_blocks)
     for (const video::Range segment : launch.segments(keys))
       for (std::int64_t key = segment.begin; key < segment.end; ++key)
-        if (launch.head.v.scale(key, 0) != launch.head.v.scale(segment.begin, 0))
+        if (launch.head.v.grouping.group(key, 0) != launch.head.v.grouping.group(segment.begin, 0))
           throw Error(ErrorKind::usage, "v.tile", "a block of keys holds several scales of v",
                       "let v's tile be a multiple of the mask's tile");
 }
@@ -109,7 +110,8 @@ HeadResult attend(const recipe::Recipe& recipe, const Layout& layout, const Quan
   numerics::parallel_for(chosen.size(), threads, [&](std::size_t item, int worker) {
     const int block = chosen[item];
     const auto at = std::lower_bound(tapped.begin(), tapped.end(), block);
-    BlockTap* tap = at != tapped.end() && *at == block ? &result.taps[at - tapped.begin()] : nullptr;
+    BlockTap* tap =
+        at != tapped.end() && *at == block ? &result.taps[at - tapped.begin()] : nullptr;
     std::int64_t count = 0;
     if (fast)
       run_block_fast(launch, packed, block, scratch[worker], result, tap, count);

@@ -24,8 +24,7 @@ double power(const Launch& launch, float x) {
 float round_to_odd(double x) {
   float y = static_cast<float>(x);
   if (static_cast<double>(y) == x || std::isnan(y)) return y;
-  if (std::abs(static_cast<double>(y)) > std::abs(x))
-    y = std::nextafter(y, 0.0f);
+  if (std::abs(static_cast<double>(y)) > std::abs(x)) y = std::nextafter(y, 0.0f);
   return std::bit_cast<float>(std::bit_cast<std::uint32_t>(y) | 1u);
 }
 
@@ -42,7 +41,8 @@ float score(const Launch& launch, float a, std::int64_t query, std::int64_t key)
       return fp.multiply(a, fp.multiply(fp.multiply(s_q, s_k), launch.c));
     case recipe::ScaleOrder::sequential:
       return fp.multiply(fp.multiply(fp.multiply(a, s_q), s_k), launch.c);
-    case recipe::ScaleOrder::fused: break;
+    case recipe::ScaleOrder::fused:
+      break;
   }
   return a;
 }
@@ -108,7 +108,8 @@ void add_terms_to_row_sum(const Launch& launch, std::span<const double> terms, d
       partial[0] = fp.multiply(partial[0], alpha);
       for (const double term : terms) partial[0] = fp.add(partial[0], term);
       return;
-    case recipe::RowSumOrder::pairwise: break;
+    case recipe::RowSumOrder::pairwise:
+      break;
   }
   std::vector<float> level(std::bit_ceil(terms.size()), 0.0f);
   for (std::size_t n = 0; n < terms.size(); ++n) level[n] = fp.round(terms[n]);

@@ -38,11 +38,11 @@ void reserve(FastScratch& scratch, std::size_t rows, std::size_t columns, std::s
     if (buffer->size() < elements) buffer->resize(elements);
   if (scratch.codes.size() < elements) scratch.codes.resize(elements);
   if (scratch.wide_codes.size() < elements) scratch.wide_codes.resize(elements);
-  for (auto* buffer : {&scratch.row_scale, &scratch.maxima, &scratch.reference, &scratch.factor,
-                       &scratch.alpha})
+  for (auto* buffer :
+       {&scratch.row_scale, &scratch.maxima, &scratch.reference, &scratch.factor, &scratch.alpha})
     if (buffer->size() < rows + kPadding) buffer->resize(rows + kPadding);
-  if (scratch.column_scale.size() < columns + kPadding)
-    scratch.column_scale.resize(columns + kPadding);
+  const std::size_t widest = std::max(columns, channels) + kPadding;
+  if (scratch.column_scale.size() < widest) scratch.column_scale.resize(widest);
   if (scratch.alpha_exact.size() < rows) scratch.alpha_exact.resize(rows);
   if (scratch.t.size() < rows * channels) scratch.t.resize(rows * channels);
 }
@@ -70,9 +70,10 @@ void scale_and_mask(const Visit& v, mask::Cover cover) {
         scratch.s[i * v.columns + n] = launch.masked_score;
 }
 
-/// m, alpha and, per row, what P's exponent subtracts. Rows without any finite score yet refer to 0:
-/// their scores are all -inf, so P = 0.
-void advance_maxima(const Visit& v) {
+/// m, alpha and, per row, what P's exponent subtracts. Rows without any finite score yet refer to
+/// 0: their scores are all -inf, so P = 0.
+/// @return whether the visit's exponentials, row sum and P V are left out.
+bool advance_maxima(const Visit& v, std::size_t visit) {
   const Launch& launch = v.launch;
   FastScratch& scratch = v.scratch;
   const Fp32& fp = launch.fp32;
@@ -80,7 +81,9 @@ void advance_maxima(const Visit& v) {
       launch.recipe.p.apply == recipe::PApply::exponent_offset ? launch.recipe.p.offset : 0.0f;
   const bool fused = launch.recipe.qk.scale_order == recipe::ScaleOrder::fused;
   row_maxima(v.block(scratch.s), scratch.maxima);
+  SkipTest test(launch, visit);
   for (std::size_t i = 0; i < v.rows; ++i) {
+    test.row(v.state.m[i], scratch.maxima[i]);
     const float f = scratch.factor[i];
     const RowExponent step = row_exponent(launch, v.state.m[i], scratch.maxima[i], f);
     v.state.m[i] = step.m;
@@ -89,6 +92,31 @@ void advance_maxima(const Visit& v) {
     const float scaled = fused ? fp.multiply(step.m, f) : step.m;
     scratch.reference[i] = step.m == -kInf ? 0.0f : fp.add(scaled, -offset);
   }
+  return test.skips();
+}
+
+void rescale_outputs(const Visit& v) {
+  const std::size_t channels = v.launch.channels;
+  if (v.launch.recipe.softmax.exp2 == recipe::Exp2::rounded)
+    return multiply_rows({v.state.o.data(), v.rows, channels, channels}, v.scratch.alpha,
+                         v.launch.recipe.subnormals);
+  for (std::size_t i = 0; i < v.rows; ++i)
+    for (std::size_t j = 0; j < channels; ++j) {
+      float& o = v.state.o[i * channels + j];
+      o = v.launch.fp32.multiply(o, v.scratch.alpha_exact[i]);
+    }
+}
+
+/// What a skipped visit still does: the past is rescaled; its P counts as zero.
+void skip_visit(const Visit& v) {
+  for (std::size_t i = 0; i < v.rows; ++i)
+    for (int lane = 0; lane < 4; ++lane) {
+      float& l = v.state.partial[i * 4 + lane];
+      l = v.launch.fp32.multiply(l, v.scratch.alpha_exact[i]);
+    }
+  rescale_outputs(v);
+  std::fill_n(v.scratch.p_values.begin(), v.elements(), 0.0f);
+  std::fill_n(v.scratch.codes.begin(), v.elements(), std::uint8_t{0});
 }
 
 void row_sums_wgmma_quad(const Visit& v, const float* terms) {
@@ -172,18 +200,6 @@ void softmax_exact(const Visit& v, std::int64_t& saturated) {
   }
 }
 
-void rescale_outputs(const Visit& v) {
-  const std::size_t channels = v.launch.channels;
-  if (v.launch.recipe.softmax.exp2 == recipe::Exp2::rounded)
-    return multiply_rows({v.state.o.data(), v.rows, channels, channels}, v.scratch.alpha,
-                         v.launch.recipe.subnormals);
-  for (std::size_t i = 0; i < v.rows; ++i)
-    for (std::size_t j = 0; j < channels; ++j) {
-      float& o = v.state.o[i * channels + j];
-      o = v.launch.fp32.multiply(o, v.scratch.alpha_exact[i]);
-    }
-}
-
 void multiply_by_v(const Visit& v, const std::vector<numerics::ColumnOperand>& packed_v) {
   const Launch& launch = v.launch;
   FastScratch& scratch = v.scratch;
@@ -203,8 +219,12 @@ void multiply_by_v(const Visit& v, const std::vector<numerics::ColumnOperand>& p
     chain(launch.pv, scratch.p, packed_v[part], Start::absent,
           numerics::row_major(scratch.t.data(), v.rows, channels));
     const std::span<float> t(scratch.t.data(), v.rows * channels);
-    if (launch.v_scaled_per_block)
-      multiply(t, launch.head.v.scale(segment.begin, 0), launch.recipe.subnormals, t);
+    if (launch.v_scaled_per_block) {
+      for (std::size_t j = 0; j < channels; ++j)
+        scratch.column_scale[j] = launch.head.v.scale(segment.begin, j);
+      multiply_columns({t.data(), v.rows, channels, channels}, scratch.column_scale,
+                       launch.recipe.subnormals);
+    }
     add({v.state.o.data(), t.size()}, t, launch.recipe.subnormals);
   }
 }
@@ -263,8 +283,8 @@ void run_block_fast(const Launch& launch, const PackedHead& packed, int query_bl
   for (std::size_t visit = 0; visit < visits.size(); ++visit) {
     const std::int32_t key_block = visits[visit].key_block;
     const video::Range keys = layout.blocks.key_blocks[key_block];
-    const Visit v{launch, scratch, state, queries, keys, rows,
-                  static_cast<std::size_t>(keys.size())};
+    const Visit v{
+        launch, scratch, state, queries, keys, rows, static_cast<std::size_t>(keys.size())};
     reserve(scratch, rows, v.columns, launch.channels);
     for (std::size_t i = 0; i < rows; ++i) {
       scratch.row_scale[i] = launch.q_scale(queries.begin + static_cast<std::int64_t>(i));
@@ -274,12 +294,15 @@ void run_block_fast(const Launch& launch, const PackedHead& packed, int query_bl
     chain(launch.qk, scratch.q, packed.k[key_block], Start::absent,
           numerics::row_major(scratch.a.data(), rows, v.columns));
     scale_and_mask(v, visits[visit].cover);
-    advance_maxima(v);
-    if (launch.recipe.softmax.exp2 == recipe::Exp2::exact)
-      softmax_exact(v, saturated);
-    else
-      softmax_rounded(v, saturated);
-    multiply_by_v(v, packed.v[key_block]);
+    if (advance_maxima(v, visit)) {
+      skip_visit(v);
+    } else {
+      if (launch.recipe.softmax.exp2 == recipe::Exp2::exact)
+        softmax_exact(v, saturated);
+      else
+        softmax_rounded(v, saturated);
+      multiply_by_v(v, packed.v[key_block]);
+    }
     if (tap != nullptr) record(v, visit, *tap);
   }
   finish(launch, queries, state, result);

@@ -19,6 +19,22 @@ float score_constant(const recipe::Recipe& recipe, std::size_t channels) {
   return static_cast<float>(kLog2E / std::sqrt(static_cast<double>(channels)));
 }
 
+float cast(float x, numerics::FormatId format) {
+  if (format == numerics::FormatId::f32) return x;
+  const auto policy =
+      quant::cast_policy(format, numerics::Rounding::nearest_even, numerics::Overflow::saturate);
+  return numerics::decode(numerics::encode(x, format, policy), format);
+}
+
+/// `normalised` = fl(O*r), `factor` = fl(s_v/multiplier).
+float output_value(const Launch& launch, float normalised, float factor) {
+  const recipe::Recipe& recipe = launch.recipe;
+  if (recipe.finish.cast == recipe::Cast::after_scale)
+    return cast(launch.fp32.multiply(normalised, factor), recipe.output);
+  return cast(launch.fp32.multiply(cast(normalised, recipe.output), factor),
+              numerics::FormatId::bf16);
+}
+
 }  // namespace
 
 Launch::Launch(const recipe::Recipe& r, const Layout& l, const QuantisedHead& h)
@@ -34,7 +50,7 @@ Launch::Launch(const recipe::Recipe& r, const Layout& l, const QuantisedHead& h)
       masked_score(r.softmax.masked_score.value_or(-kInf)),
       initial_max(r.softmax.initial_max.value_or(-kInf)),
       largest_p(quant::largest_finite(r.p.format)),
-      v_scaled_per_block(!h.v.scales.empty() && r.v.group == quant::Group::tile) {}
+      v_scaled_per_block(!h.v.scales.empty() && h.v.grouping.row_parts > 1) {}
 
 std::vector<video::Range> Launch::segments(video::Range keys) const {
   const std::int64_t step = recipe.pv.promote_every > 0 ? recipe.pv.promote_every : keys.size();
@@ -59,19 +75,15 @@ float next_maximum(const Launch& launch, float m, float block_maximum) {
   return (keep ? m : candidate) + 0.0f;  // -0 becomes +0
 }
 
-void finish(const Launch& launch, video::Range queries, const RowState& state,
-            HeadResult& result) {
+void finish(const Launch& launch, video::Range queries, const RowState& state, HeadResult& result) {
   const Fp32& fp = launch.fp32;
   const recipe::Recipe& recipe = launch.recipe;
-  const float multiplier =
-      recipe.p.apply == recipe::PApply::multiply ? recipe.p.multiplier : 1.0f;
+  const float multiplier = recipe.p.apply == recipe::PApply::multiply ? recipe.p.multiplier : 1.0f;
   std::vector<float> factor(launch.channels);
   for (std::size_t j = 0; j < launch.channels; ++j) {
     const float s_v = launch.v_scaled_per_block ? 1.0f : launch.head.v.scale(queries.begin, j);
     factor[j] = fp.round(static_cast<double>(s_v / multiplier));
   }
-  const auto policy = quant::cast_policy(recipe.output, numerics::Rounding::nearest_even,
-                                         numerics::Overflow::saturate);
   for (std::int64_t i = 0; i < queries.size(); ++i) {
     const std::int32_t token = launch.layout.order.token_at[queries.begin + i];
     if (token < 0) continue;
@@ -86,22 +98,16 @@ void finish(const Launch& launch, video::Range queries, const RowState& state,
       continue;
     }
     const float r = fp.flushed(1.0f / l);
-    for (std::size_t j = 0; j < launch.channels; ++j) {
-      const float value =
-          fp.multiply(fp.multiply(state.o[i * launch.channels + j], r), factor[j]);
-      out[j] = recipe.output == numerics::FormatId::f32
-                   ? value
-                   : numerics::decode(numerics::encode(value, recipe.output, policy), recipe.output);
-    }
-    const double offset =
-        recipe.p.apply == recipe::PApply::exponent_offset ? recipe.p.offset : 0.0;
+    for (std::size_t j = 0; j < launch.channels; ++j)
+      out[j] = output_value(launch, fp.multiply(state.o[i * launch.channels + j], r), factor[j]);
+    const double offset = recipe.p.apply == recipe::PApply::exponent_offset ? recipe.p.offset : 0.0;
     double m = state.m[i];
     if (recipe.qk.scale_order == recipe::ScaleOrder::fused)
-      m = fp.multiply(m, fp.multiply(fp.multiply(launch.q_scale(queries.begin),
-                                                 launch.k_scale(0)), launch.c));
+      m = fp.multiply(
+          m, fp.multiply(fp.multiply(launch.q_scale(queries.begin), launch.k_scale(0)), launch.c));
     const double log2_sum = m + numerics::log2_f64(l) - offset;
-    result.lse[token] = static_cast<float>(
-        recipe.softmax.lse == recipe::Lse::log2 ? log2_sum : log2_sum * kLn2);
+    result.lse[token] =
+        static_cast<float>(recipe.softmax.lse == recipe::Lse::log2 ? log2_sum : log2_sum * kLn2);
   }
 }
 

@@ -23,7 +23,7 @@ struct Launch {
   bool scores_scaled;  ///< false: s = fl(A*c), the scales of q and k stay out (score_scale omitted)
   float masked_score;
   float initial_max;
-  float largest_p;  ///< largest finite value of P's format
+  float largest_p;          ///< largest finite value of P's format
   bool v_scaled_per_block;  ///< v's scale varies along the keys: it enters when T is promoted
 
   mask::BlockMap::Entry entry(int query_block, std::size_t visited) const {
@@ -50,6 +50,28 @@ float row_sum(const Launch& launch, const float* partial);
 /// m' from the old maximum and the block's: the threshold of lazy rescaling included. A maximum of
 /// zero is +0, whichever zero came first.
 float next_maximum(const Launch& launch, float m, float block_maximum);
+
+/// Skip::block_maximum: largest (block maximum - m) over the rows of a visit other than the first.
+class SkipTest {
+ public:
+  SkipTest(const Launch& launch, std::size_t visit)
+      : skip_(launch.recipe.skip),
+        fp32_(launch.fp32),
+        active_(visit > 0 && skip_.rule == recipe::SkipRule::block_maximum) {}
+  void row(float m_before, float block_maximum) {
+    const float gain =
+        block_maximum == -kInfinity ? -kInfinity : fp32_.add(block_maximum, -m_before);
+    largest_ = gain > largest_ ? gain : largest_;
+  }
+  bool skips() const { return active_ && fp32_.add(largest_, skip_.threshold) <= 0; }
+
+ private:
+  static constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  recipe::Skip skip_;
+  Fp32 fp32_;
+  bool active_;
+  float largest_ = -kInfinity;
+};
 
 /// Divides, scales and rounds a block's rows into the result, original token order.
 void finish(const Launch& launch, video::Range queries, const RowState& state, HeadResult& result);

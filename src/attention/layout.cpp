@@ -11,15 +11,21 @@ namespace {
 std::unique_ptr<mask::Mask> make_mask(const recipe::Mask& spec, video::Extent3 grid,
                                       const video::TokenOrder& order) {
   if (spec.kind == recipe::MaskKind::none) return mask::dense_mask(order);
-  return mask::window_mask({.tile = spec.tile, .window = spec.window, .unit = spec.unit,
-                            .border = spec.border, .centre = spec.centre},
+  return mask::window_mask({.tile = spec.tile,
+                            .window = spec.window,
+                            .unit = spec.unit,
+                            .border = spec.border,
+                            .centre = spec.centre},
                            grid, order);
 }
 
 void arrange(std::vector<mask::BlockMap::Entry>& row, recipe::KeyOrder order) {
   switch (order) {
-    case recipe::KeyOrder::ascending: break;
-    case recipe::KeyOrder::descending: std::reverse(row.begin(), row.end()); break;
+    case recipe::KeyOrder::ascending:
+      break;
+    case recipe::KeyOrder::descending:
+      std::reverse(row.begin(), row.end());
+      break;
     case recipe::KeyOrder::partial_then_full:
       std::stable_partition(row.begin(), row.end(),
                             [](const auto& entry) { return entry.cover == mask::Cover::partial; });
@@ -39,9 +45,12 @@ Layout make_layout(const recipe::Recipe& recipe, video::Extent3 grid, std::size_
       mask::block_map(*layout.mask, cut_blocks(layout.order, recipe.block.q, recipe.block.align),
                       cut_blocks(layout.order, recipe.block.k, recipe.block.align));
   for (auto& row : layout.blocks.rows) arrange(row, recipe.block.order);
-  layout.q_groups = quant::group_positions(recipe.q, grid, layout.order, channels);
-  layout.k_groups = quant::group_positions(recipe.k, grid, layout.order, channels);
-  layout.v_groups = quant::group_positions(recipe.v, grid, layout.order, channels);
+  layout.q_groups =
+      quant::group_positions(recipe.q, grid, layout.order, layout.blocks.query_blocks, channels);
+  layout.k_groups =
+      quant::group_positions(recipe.k, grid, layout.order, layout.blocks.key_blocks, channels);
+  layout.v_groups =
+      quant::group_positions(recipe.v, grid, layout.order, layout.blocks.key_blocks, channels);
   return layout;
 }
 

@@ -16,9 +16,9 @@ namespace {
 
 constexpr double kLog2E = 1.4426950408889634;
 constexpr double kLn2 = 0.6931471805599453;
-constexpr std::size_t kRows = 64;    // query rows per work item
-constexpr std::size_t kKeys = 256;   // keys per chunk of the dense oracle
-constexpr std::size_t kPad = 16;     // the kernels want channels in multiples of this
+constexpr std::size_t kRows = 64;   // query rows per work item
+constexpr std::size_t kKeys = 256;  // keys per chunk of the dense oracle
+constexpr std::size_t kPad = 16;    // the kernels want channels in multiples of this
 
 /// A group of rows that share their key chunks.
 struct Item {
@@ -57,8 +57,7 @@ std::vector<float> padded_rows(std::span<const float> values, std::size_t channe
                                std::size_t padded, std::span<const std::int32_t> token_at) {
   std::vector<float> rows(token_at.size() * padded, 0.0f);
   for (std::size_t i = 0; i < token_at.size(); ++i)
-    if (token_at[i] >= 0)
-      std::copy_n(&values[token_at[i] * channels], channels, &rows[i * padded]);
+    if (token_at[i] >= 0) std::copy_n(&values[token_at[i] * channels], channels, &rows[i * padded]);
   return rows;
 }
 
@@ -66,8 +65,8 @@ void absorb_dense(OracleRows& rows, OracleChunk& chunk, const std::vector<float>
                   const std::vector<float>& v, double scale) {
   const std::size_t keys = k.size() / rows.channels;
   for (std::size_t begin = 0; begin < keys; begin += kKeys) {
-    chunk.load(&k[begin * rows.channels], &v[begin * rows.channels],
-               std::min(kKeys, keys - begin), rows.channels);
+    chunk.load(&k[begin * rows.channels], &v[begin * rows.channels], std::min(kKeys, keys - begin),
+               rows.channels);
     absorb(rows, chunk, scale);
   }
 }
@@ -107,8 +106,8 @@ OracleResult oracle(const Layout& layout, const HeadInput& input,
   const auto& order = mask == OracleMask::dense ? original : layout.order.token_at;
   const std::vector<float> k = padded_rows(input.k, channels, padded, order);
   const std::vector<float> v = padded_rows(input.v, channels, padded, order);
-  const std::vector<Item> items = mask == OracleMask::dense ? dense_items(tokens.size())
-                                                            : sparse_items(layout, tokens);
+  const std::vector<Item> items =
+      mask == OracleMask::dense ? dense_items(tokens.size()) : sparse_items(layout, tokens);
   OracleResult result{.o = std::vector<double>(tokens.size() * channels),
                       .lse = std::vector<double>(tokens.size())};
   std::atomic<std::size_t> done = 0;

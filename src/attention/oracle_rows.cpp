@@ -7,7 +7,6 @@
 #include <limits>
 
 #include "karat/numerics/exp2.hpp"
-
 #include "karat/numerics/simd.hpp"
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "oracle_rows.cpp"
@@ -82,8 +81,13 @@ constexpr double kInf = std::numeric_limits<double>::infinity();
 }  // namespace
 
 OracleRows::OracleRows(std::size_t r, std::size_t c)
-    : rows(r), padded(round_up(r, 4)), channels(c), q(padded * c, 0.0), m(padded, -kInf),
-      l(padded * 8, 0.0), o(padded * c, 0.0) {}
+    : rows(r),
+      padded(round_up(r, 4)),
+      channels(c),
+      q(padded * c, 0.0),
+      m(padded, -kInf),
+      l(padded * 8, 0.0),
+      o(padded * c, 0.0) {}
 
 void OracleChunk::load(const float* k, const float* v_rows, std::size_t n, std::size_t channels) {
   keys = n;
@@ -99,9 +103,8 @@ void absorb(OracleRows& state, OracleChunk& chunk, double scale) {
   const std::size_t stride = chunk.stride;
   const std::size_t channels = state.channels;
   chunk.s.assign(state.padded * stride, 0.0);
-  for (std::size_t i = 0; i < state.padded; i += 4)
-    HWY_DYNAMIC_DISPATCH(Scores)
-    (&state.q[i * channels], chunk.k_transposed.data(), stride, channels, &chunk.s[i * stride]);
+  for (std::size_t i = 0; i < state.padded; i += 4) HWY_DYNAMIC_DISPATCH(Scores)
+  (&state.q[i * channels], chunk.k_transposed.data(), stride, channels, &chunk.s[i * stride]);
   for (std::size_t i = 0; i < state.rows; ++i) {
     double* s = &chunk.s[i * stride];
     double maximum = state.m[i];
@@ -125,9 +128,8 @@ void absorb(OracleRows& state, OracleChunk& chunk, double scale) {
       for (std::size_t lane = 0; lane < 8; ++lane) l[lane] += s[n + lane];
     for (std::size_t j = 0; j < channels; ++j) state.o[i * channels + j] *= alpha;
   }
-  for (std::size_t i = 0; i < state.padded; i += 4)
-    HWY_DYNAMIC_DISPATCH(Accumulate)
-    (&chunk.s[i * stride], stride, chunk.keys, chunk.v.data(), channels, &state.o[i * channels]);
+  for (std::size_t i = 0; i < state.padded; i += 4) HWY_DYNAMIC_DISPATCH(Accumulate)
+  (&chunk.s[i * stride], stride, chunk.keys, chunk.v.data(), channels, &state.o[i * channels]);
 }
 
 }  // namespace karat::attention

@@ -1,11 +1,12 @@
 // Values in the caller's order -> smoothed, reordered, quantised operands.
+#include <bit>
 #include <cmath>
 #include <string>
 
 #include "arithmetic.hpp"
 #include "karat/attention/head.hpp"
 #include "karat/numerics/error.hpp"
-#include "karat/numerics/parallel.hpp"
+#include "karat/numerics/philox.hpp"
 
 namespace karat::attention {
 namespace {
@@ -23,10 +24,36 @@ std::vector<float> to_positions(std::span<const float> tokens, const Layout& lay
 /// SageAttention multiplies Q by d^-1/2 * log2 e before it is quantised.
 void fold_score_scale(std::vector<float>& q, const recipe::Recipe& recipe, std::size_t channels) {
   if (recipe.qk.scale_order != recipe::ScaleOrder::folded_into_q) return;
-  const auto c =
-      static_cast<float>(1.4426950408889634 / std::sqrt(static_cast<double>(channels)));
+  const auto c = static_cast<float>(1.4426950408889634 / std::sqrt(static_cast<double>(channels)));
   const Fp32 fp{recipe.subnormals};
   for (float& x : q) x = fp.multiply(x, c);
+}
+
+/// x = H*D*x/sqrt(d) per row: signs by Philox (seed, stream 0, channel), then butterflies
+/// (a + b, a - b) over distances 1, 2, 4, ..., one rounding each, then times fl(1/sqrt(d)).
+void rotate_hadamard(std::vector<float>& rows, const recipe::Operand& rule,
+                     const recipe::Recipe& recipe, std::size_t channels) {
+  if (!std::has_single_bit(channels))
+    throw Error(ErrorKind::usage, "rotate",
+                "a Hadamard rotation of " + std::to_string(channels) + " channels does not exist",
+                "use a power of two");
+  const Fp32 fp{recipe.subnormals};
+  std::vector<float> sign(channels);
+  for (std::size_t j = 0; j < channels; ++j)
+    sign[j] = numerics::random_bits(rule.rotate_seed, 0, j) & 1 ? -1.0f : 1.0f;
+  const auto norm = static_cast<float>(1.0 / std::sqrt(static_cast<double>(channels)));
+  for (std::size_t row = 0; row < rows.size(); row += channels) {
+    float* x = &rows[row];
+    for (std::size_t j = 0; j < channels; ++j) x[j] *= sign[j];
+    for (std::size_t distance = 1; distance < channels; distance *= 2)
+      for (std::size_t j = 0; j < channels; ++j)
+        if ((j & distance) == 0) {
+          const float a = x[j], b = x[j + distance];
+          x[j] = fp.add(a, b);
+          x[j + distance] = fp.add(a, -b);
+        }
+    for (std::size_t j = 0; j < channels; ++j) x[j] = fp.multiply(x[j], norm);
+  }
 }
 
 }  // namespace
@@ -36,18 +63,19 @@ QuantisedHead quantise_head(const recipe::Recipe& recipe, const Layout& layout,
   const std::size_t expected = layout.order.position_of.size() * layout.channels;
   for (const auto& [name, values] : {std::pair{"q", input.q}, {"k", input.k}, {"v", input.v}})
     if (values.size() != expected)
-      throw Error(ErrorKind::usage, name,
-                  std::to_string(values.size()) + " values where the grid has " +
-                      std::to_string(expected),
-                  "give tokens x channels values");
+      throw Error(
+          ErrorKind::usage, name,
+          std::to_string(values.size()) + " values where the grid has " + std::to_string(expected),
+          "give tokens x channels values");
   const auto run = [&](std::span<const float> values, const recipe::Operand& rule,
                        const quant::Grouping& groups, bool is_q) {
     std::vector<float> rows = to_positions(values, layout);
+    if (rule.rotate == recipe::Rotate::hadamard)
+      rotate_hadamard(rows, rule, recipe, layout.channels);
     if (is_q) fold_score_scale(rows, recipe, layout.channels);
-    return quant::quantise(
-        numerics::row_major<const float>(rows.data(), layout.order.token_at.size(),
-                                         layout.channels),
-        rule, groups, path, threads);
+    return quant::quantise(numerics::row_major<const float>(
+                               rows.data(), layout.order.token_at.size(), layout.channels),
+                           rule, groups, path, threads);
   };
   return {.q = run(input.q, recipe.q, layout.q_groups, true),
           .k = run(input.k, recipe.k, layout.k_groups, false),

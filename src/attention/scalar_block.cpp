@@ -42,60 +42,89 @@ float accumulate(const Launch& launch, float o, double alpha, std::span<const Co
   return result;
 }
 
+/// Raw accumulators and scores of one row against a block of keys.
+struct ScoreRow {
+  std::vector<float> a, s;
+  float maximum = -kInf;
+};
+
+ScoreRow score_row(const Launch& launch, std::int64_t query, video::Range keys) {
+  const std::span q(&launch.head.q.values[query * launch.channels], launch.channels);
+  ScoreRow row;
+  for (std::int64_t key = keys.begin; key < keys.end; ++key) {
+    const std::span k(&launch.head.k.values[key * launch.channels], launch.channels);
+    row.a.push_back(chain_one(launch.qk, q, k, numerics::Start::absent, 0.0f));
+    row.s.push_back(launch.layout.mask->keeps(query, key) ? score(launch, row.a.back(), query, key)
+                                                          : launch.masked_score);
+    row.maximum = std::max(row.maximum, row.s.back());
+  }
+  return row;
+}
+
+/// P and its codes; all zero where the visit is skipped.
+struct ProbabilityRow {
+  std::vector<double> p;
+  std::vector<CodedP> codes;
+};
+
+ProbabilityRow probability_row(const Launch& launch, const ScoreRow& scores,
+                               const RowExponent& exponent, bool skipped) {
+  ProbabilityRow row;
+  for (const float s : scores.s) {
+    row.p.push_back(skipped ? 0.0 : probability(launch, s, exponent));
+    row.codes.push_back(skipped ? CodedP{} : code_p(launch, row.p.back()));
+  }
+  return row;
+}
+
+void record(const Launch& launch, const RowState& state, std::size_t i, std::size_t rows,
+            std::size_t visit, const ScoreRow& scores, const ProbabilityRow& probabilities,
+            BlockTap& tap) {
+  for (std::size_t n = 0; n < scores.s.size(); ++n) {
+    const std::size_t at = i * tap.key_position.size() + tap.column_begin[visit] + n;
+    tap.a[at] = scores.a[n];
+    tap.s[at] = scores.s[n];
+    tap.p[at] = probabilities.codes[n].value;
+    if (!tap.p_codes.empty()) tap.p_codes[at] = probabilities.codes[n].code;
+  }
+  tap.m[visit * rows + i] = state.m[i];
+  tap.l[visit * rows + i] = row_sum(launch, &state.partial[i * 4]);
+  std::copy_n(&state.o[i * launch.channels], launch.channels,
+              &tap.o[(visit * rows + i) * launch.channels]);
+}
+
 }  // namespace
 
 void run_block_scalar(const Launch& launch, int query_block, HeadResult& result, BlockTap* tap,
                       std::int64_t& saturated) {
   const Layout& layout = launch.layout;
+  const Fp32& fp = launch.fp32;
   const video::Range queries = layout.blocks.query_blocks[query_block];
   const auto rows = static_cast<std::size_t>(queries.size());
   const auto& visits = layout.blocks.rows[query_block];
   RowState state(launch, rows);
   for (std::size_t visit = 0; visit < visits.size(); ++visit) {
     const video::Range keys = layout.blocks.key_blocks[visits[visit].key_block];
-    const auto columns = static_cast<std::size_t>(keys.size());
+    std::vector<ScoreRow> scores;
+    SkipTest test(launch, visit);
     for (std::size_t i = 0; i < rows; ++i) {
-      const std::int64_t query = queries.begin + static_cast<std::int64_t>(i);
-      std::vector<float> a(columns), s(columns);
-      std::vector<double> p(columns);
-      std::vector<CodedP> codes(columns);
-      float block_maximum = -kInf;
-      for (std::size_t n = 0; n < columns; ++n) {
-        const std::int64_t key = keys.begin + static_cast<std::int64_t>(n);
-        a[n] = chain_one(launch.qk, {&launch.head.q.values[query * launch.channels], launch.channels},
-                         {&launch.head.k.values[key * launch.channels], launch.channels},
-                         numerics::Start::absent, 0.0f);
-        s[n] = layout.mask->keeps(query, key) ? score(launch, a[n], query, key)
-                                              : launch.masked_score;
-        if (s[n] > block_maximum) block_maximum = s[n];
-      }
-      const Fp32& fp = launch.fp32;
-      const float f = fp.multiply(fp.multiply(launch.q_scale(query), launch.k_scale(keys.begin)),
-                                  launch.c);
-      const RowExponent exponent = row_exponent(launch, state.m[i], block_maximum, f);
-      for (std::size_t n = 0; n < columns; ++n) {
-        p[n] = probability(launch, s[n], exponent);
-        codes[n] = code_p(launch, p[n]);
-        saturated += codes[n].saturated;
-      }
-      add_to_row_sum(launch, p, codes, exponent.alpha, &state.partial[i * 4]);
+      scores.push_back(score_row(launch, queries.begin + static_cast<std::int64_t>(i), keys));
+      test.row(state.m[i], scores.back().maximum);
+    }
+    for (std::size_t i = 0; i < rows; ++i) {
+      const float s_q = launch.q_scale(queries.begin + static_cast<std::int64_t>(i));
+      const float f = fp.multiply(fp.multiply(s_q, launch.k_scale(keys.begin)), launch.c);
+      const RowExponent exponent = row_exponent(launch, state.m[i], scores[i].maximum, f);
+      const auto row = probability_row(launch, scores[i], exponent, test.skips());
+      for (const CodedP& code : row.codes) saturated += code.saturated;
+      add_to_row_sum(launch, row.p, row.codes, exponent.alpha, &state.partial[i * 4]);
       for (std::size_t j = 0; j < launch.channels; ++j) {
         float& o = state.o[i * launch.channels + j];
-        o = accumulate(launch, o, exponent.alpha, codes, keys, j);
+        o = test.skips() ? fp.multiply(o, exponent.alpha)
+                         : accumulate(launch, o, exponent.alpha, row.codes, keys, j);
       }
       state.m[i] = exponent.m;
-      if (tap == nullptr) continue;
-      for (std::size_t n = 0; n < columns; ++n) {
-        const std::size_t at = i * tap->key_position.size() + tap->column_begin[visit] + n;
-        tap->a[at] = a[n];
-        tap->s[at] = s[n];
-        tap->p[at] = codes[n].value;
-        if (!tap->p_codes.empty()) tap->p_codes[at] = codes[n].code;
-      }
-      tap->m[visit * rows + i] = state.m[i];
-      tap->l[visit * rows + i] = row_sum(launch, &state.partial[i * 4]);
-      std::copy_n(&state.o[i * launch.channels], launch.channels,
-                  &tap->o[(visit * rows + i) * launch.channels]);
+      if (tap != nullptr) record(launch, state, i, rows, visit, scores[i], row, *tap);
     }
   }
   finish(launch, queries, state, result);

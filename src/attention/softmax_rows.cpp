@@ -79,6 +79,13 @@ void Multiply(const float* x, float factor, Subnormals sub, float* y, size_t n) 
   ForEach(x, y, n, [&](V v, size_t) HWY_ATTR { return Flushed(hn::Mul(v, f), sub); });
 }
 
+void MultiplyColumns(Block t, const float* factor, Subnormals sub) {
+  for (size_t i = 0; i < t.rows; ++i)
+    ForEach(t.row(i), t.row(i), t.columns, [&](V v, size_t j) HWY_ATTR {
+      return Flushed(hn::Mul(v, hn::LoadU(D(), factor + j)), sub);
+    });
+}
+
 void RowMaxima(Block s, float* maxima) {
   const D d;
   const size_t lanes = hn::Lanes(d);
@@ -142,6 +149,7 @@ HWY_AFTER_NAMESPACE();
 namespace karat::attention {
 HWY_EXPORT(ScaleScores);
 HWY_EXPORT(Multiply);
+HWY_EXPORT(MultiplyColumns);
 HWY_EXPORT(RowMaxima);
 HWY_EXPORT(SubtractRows);
 HWY_EXPORT(FusedRows);
@@ -176,12 +184,14 @@ void multiply_rows(Block o, std::span<const float> factor, numerics::Subnormals 
   for (std::size_t i = 0; i < o.rows; ++i)
     multiply({o.row(i), o.columns}, factor[i], subnormals, {o.row(i), o.columns});
 }
+void multiply_columns(Block t, std::span<const float> factor, numerics::Subnormals subnormals) {
+  HWY_DYNAMIC_DISPATCH(MultiplyColumns)(t, factor.data(), subnormals);
+}
 void add(std::span<float> o, std::span<const float> t, numerics::Subnormals subnormals) {
   HWY_DYNAMIC_DISPATCH(Add)(o.data(), t.data(), subnormals, o.size());
 }
 std::int64_t count_above(std::span<const float> x, float largest) {
-  return static_cast<std::int64_t>(
-      HWY_DYNAMIC_DISPATCH(CountAbove)(x.data(), largest, x.size()));
+  return static_cast<std::int64_t>(HWY_DYNAMIC_DISPATCH(CountAbove)(x.data(), largest, x.size()));
 }
 
 }  // namespace karat::attention

@@ -1,4 +1,5 @@
-// Vector loops over the elements of one block of scores; each equals its scalar formula bit for bit.
+// Vector loops over the elements of one block of scores; each equals its scalar formula bit for
+// bit.
 #pragma once
 
 #include <cstddef>
@@ -21,6 +22,7 @@ struct Block {
 
 /// s = a scaled: `row_scale` per row, `column_scale` per column, then c, in the order named.
 /// product_first and folded_into_q: fl(a*fl(fl(r*k)*c)); sequential: fl(fl(fl(a*r)*k)*c).
+/// 64 floats behind column_scale must be readable.
 void scale_scores(Block a, std::span<const float> row_scale, std::span<const float> column_scale,
                   float c, recipe::ScaleOrder order, numerics::Subnormals subnormals, Block s);
 /// s = fl(a*factor).
@@ -41,6 +43,8 @@ void multiply(std::span<const float> x, float factor, numerics::Subnormals subno
               std::span<float> y);
 /// Row i of o times factor[i], in place.
 void multiply_rows(Block o, std::span<const float> factor, numerics::Subnormals subnormals);
+/// Column j of t times factor[j], in place; 64 floats behind factor must be readable.
+void multiply_columns(Block t, std::span<const float> factor, numerics::Subnormals subnormals);
 /// o = fl(o + t).
 void add(std::span<float> o, std::span<const float> t, numerics::Subnormals subnormals);
 /// How many codes stand at +-largest and came from something larger in magnitude.

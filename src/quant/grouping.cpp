@@ -1,29 +1,70 @@
 // Which scale group each position belongs to.
+#include <algorithm>
+
 #include "karat/quant/quantise.hpp"
 
 namespace karat::quant {
+namespace {
+
+Grouping by_token(const video::TokenOrder& order) {
+  Grouping grouping{.row_part = std::vector<std::int32_t>(order.token_at.size(), 0),
+                    .row_parts = static_cast<std::int32_t>(order.tokens())};
+  for (std::size_t i = 0; i < order.token_at.size(); ++i)
+    grouping.row_part[i] = std::max(order.token_at[i], 0);
+  return grouping;
+}
+
+Grouping by_tile(const video::Tiling& tiles, const video::TokenOrder& order) {
+  Grouping grouping{.row_part = std::vector<std::int32_t>(order.token_at.size(), 0),
+                    .row_parts = tiles.tile_count()};
+  for (std::size_t i = 0; i < order.token_at.size(); ++i)
+    if (order.token_at[i] >= 0) grouping.row_part[i] = tiles.tile_of(order.token_at[i]);
+  return grouping;
+}
+
+/// Each block is cut into runs of `rows` positions and each run into `parts` groups;
+/// part_of(offset in the run) names the group.
+template <typename PartOf>
+Grouping by_rows(std::span<const video::Range> blocks, const video::TokenOrder& order, int rows,
+                 int parts, PartOf part_of) {
+  Grouping grouping{.row_part = std::vector<std::int32_t>(order.token_at.size(), 0),
+                    .row_parts = 0};
+  for (const video::Range block : blocks) {
+    for (std::int64_t i = 0; i < block.size(); ++i)
+      grouping.row_part[block.begin + i] = static_cast<std::int32_t>(
+          grouping.row_parts + i / rows * parts + part_of(static_cast<int>(i % rows)));
+    grouping.row_parts += static_cast<std::int32_t>((block.size() + rows - 1) / rows * parts);
+  }
+  return grouping;
+}
+
+}  // namespace
 
 Grouping group_positions(const Rule& rule, video::Extent3 grid, const video::TokenOrder& order,
-                         std::size_t channels) {
-  Grouping grouping{.kind = rule.group, .row_group = {}, .count = 1};
-  if (rule.group == Group::channel) {
-    grouping.count = static_cast<std::int32_t>(channels);
-    return grouping;
+                         std::span<const video::Range> blocks, std::size_t channels) {
+  const auto width = static_cast<std::int32_t>(channels);
+  switch (rule.group) {
+    case Group::tensor:
+      return {};
+    case Group::channel:
+      return {.row_part = {}, .row_parts = 1, .channels = width};
+    case Group::token:
+      return by_token(order);
+    case Group::tile:
+      return by_tile(video::Tiling(grid, rule.tile), order);
+    case Group::tile_channel: {
+      Grouping grouping = by_tile(video::Tiling(grid, rule.tile), order);
+      grouping.channels = width;
+      return grouping;
+    }
+    case Group::rows:
+      return by_rows(blocks, order, rule.rows, 1, [](int) { return 0; });
+    case Group::rows_stride_8:
+      return by_rows(blocks, order, rule.rows, 8, [](int i) { return i % 8; });
+    case Group::row_pairs_stride_8:
+      break;
   }
-  grouping.row_group.assign(order.token_at.size(), 0);
-  if (rule.group == Group::tensor) return grouping;
-
-  if (rule.group == Group::token) {
-    grouping.count = static_cast<std::int32_t>(order.tokens());
-    for (std::size_t i = 0; i < order.token_at.size(); ++i)
-      if (order.token_at[i] >= 0) grouping.row_group[i] = order.token_at[i];
-    return grouping;
-  }
-  const video::Tiling tiles(grid, rule.tile);
-  grouping.count = tiles.tile_count();
-  for (std::size_t i = 0; i < order.token_at.size(); ++i)
-    if (order.token_at[i] >= 0) grouping.row_group[i] = tiles.tile_of(order.token_at[i]);
-  return grouping;
+  return by_rows(blocks, order, rule.rows, 4, [](int i) { return i % 8 / 2; });
 }
 
 }  // namespace karat::quant

@@ -19,6 +19,10 @@ float flush(float x) {
   return std::abs(x) < std::numeric_limits<float>::min() ? std::copysign(0.0f, x) : x;
 }
 
+float code_limit(const Rule& rule) {
+  return rule.limit > 0 ? rule.limit : largest_finite(rule.format);
+}
+
 float guarded(float amax, const Rule& rule) {
   if (rule.guard == Guard::floor_1e_7) return std::max(amax, 1e-7f);
   if (rule.guard == Guard::floor_1e_4) return std::max(amax, 1e-4f);
@@ -27,16 +31,19 @@ float guarded(float amax, const Rule& rule) {
 
 float to_scale_format(float s, ScaleFormat format) {
   switch (format) {
-    case ScaleFormat::f32: return s;
+    case ScaleFormat::f32:
+      return s;
     case ScaleFormat::bf16:
       return numerics::decode(numerics::encode(s, FormatId::bf16), FormatId::bf16);
     case ScaleFormat::ue8m0_up:
     case ScaleFormat::ue8m0_nearest:
-    case ScaleFormat::ue8m0_floor: break;
+    case ScaleFormat::ue8m0_floor:
+      break;
   }
   int exponent;
-  const float fraction = std::frexp(s, &exponent);  // s = fraction * 2^exponent, fraction in [0.5, 1)
-  exponent -= 1;                                    // s in [2^exponent, 2^(exponent+1))
+  const float fraction =
+      std::frexp(s, &exponent);  // s = fraction * 2^exponent, fraction in [0.5, 1)
+  exponent -= 1;                 // s in [2^exponent, 2^(exponent+1))
   const float significand = 2 * fraction;
   if (format == ScaleFormat::ue8m0_up && significand > 1.0f) ++exponent;
   if (format == ScaleFormat::ue8m0_nearest && significand >= 1.5f) ++exponent;
@@ -51,25 +58,26 @@ struct Step {
 
 Step step_of(float amax, float scale, const Rule& rule) {
   switch (rule.code_rule) {
-    case CodeRule::divide: return {true, scale};
-    case CodeRule::reciprocal: return {false, flush(1.0f / scale)};
-    case CodeRule::inverse_scale: break;
+    case CodeRule::divide:
+      return {true, scale};
+    case CodeRule::reciprocal:
+      return {false, flush(1.0f / scale)};
+    case CodeRule::inverse_scale:
+      break;
   }
-  return {false, amax == 0.0f ? 1.0f : flush(largest_finite(rule.format) / guarded(amax, rule))};
+  return {false, amax == 0.0f ? 1.0f : flush(code_limit(rule) / guarded(amax, rule))};
 }
 
 /// Exact maximum of |x| per group.
 std::vector<float> group_maxima(numerics::MatrixView<const float> x, const Grouping& grouping) {
-  std::vector<float> maxima(grouping.count, 0.0f);
-  if (grouping.kind == Group::channel) {
-    for (std::size_t i = 0; i < x.rows; ++i)
-      for (std::size_t j = 0; j < x.columns; ++j)
-        maxima[j] = std::max(maxima[j], std::abs(x(i, j)));
-    return maxima;
-  }
+  std::vector<float> maxima(grouping.count(), 0.0f);
   for (std::size_t i = 0; i < x.rows; ++i) {
-    float& maximum = maxima[grouping.row_group[i]];
-    for (std::size_t j = 0; j < x.columns; ++j) maximum = std::max(maximum, std::abs(x(i, j)));
+    float* row = &maxima[grouping.group(i, 0)];
+    if (grouping.channels > 1) {
+      for (std::size_t j = 0; j < x.columns; ++j) row[j] = std::max(row[j], std::abs(x(i, j)));
+    } else {
+      for (std::size_t j = 0; j < x.columns; ++j) *row = std::max(*row, std::abs(x(i, j)));
+    }
   }
   return maxima;
 }
@@ -77,15 +85,12 @@ std::vector<float> group_maxima(numerics::MatrixView<const float> x, const Group
 void quantise_row(numerics::MatrixView<const float> x, std::size_t row, const Rule& rule,
                   std::span<const Step> steps, numerics::Path path, std::span<float> scaled,
                   Quantised& out) {
-  const auto apply = [](Step step, float value) {
-    return flush(step.divide ? value / step.operand : value * step.operand);
-  };
   const std::size_t n = x.columns;
-  if (out.grouping.kind == Group::channel) {
-    for (std::size_t j = 0; j < n; ++j) scaled[j] = apply(steps[j], x(row, j));
-  } else {
-    const Step step = steps[out.grouping.row_group[row]];
-    for (std::size_t j = 0; j < n; ++j) scaled[j] = apply(step, x(row, j));
+  const Step* step = &steps[out.grouping.group(row, 0)];
+  const bool per_channel = out.grouping.channels > 1;
+  for (std::size_t j = 0; j < n; ++j) {
+    const Step& s = step[per_channel ? j : 0];
+    scaled[j] = flush(s.divide ? x(row, j) / s.operand : x(row, j) * s.operand);
   }
   const auto policy = cast_policy(rule.format, rule.rounding, rule.overflow);
   const std::span codes(out.codes.data() + row * n, n);
@@ -102,8 +107,12 @@ void quantise_row(numerics::MatrixView<const float> x, std::size_t row, const Ru
 }
 
 Quantised cast(numerics::MatrixView<const float> x, const Rule& rule, Grouping grouping) {
-  Quantised out{.format = rule.format, .rows = x.rows, .channels = x.columns,
-                .values = std::vector<float>(x.rows * x.columns), .codes = {}, .scales = {},
+  Quantised out{.format = rule.format,
+                .rows = x.rows,
+                .channels = x.columns,
+                .values = std::vector<float>(x.rows * x.columns),
+                .codes = {},
+                .scales = {},
                 .grouping = std::move(grouping)};
   const auto policy = cast_policy(rule.format, rule.rounding, rule.overflow);
   for (std::size_t i = 0; i < x.rows; ++i)
@@ -133,10 +142,10 @@ numerics::Policy cast_policy(FormatId format, numerics::Rounding rounding,
 }
 
 float scale_of(float amax, const Rule& rule) {
-  const float largest = largest_finite(rule.format);
+  const float limit = code_limit(rule);
   amax = guarded(amax, rule);
-  float s = rule.scale_rule == ScaleRule::divide ? flush(amax / largest)
-                                                 : flush(amax * flush(1.0f / largest));
+  float s = rule.scale_rule == ScaleRule::divide ? flush(amax / limit)
+                                                 : flush(amax * flush(1.0f / limit));
   if (rule.guard == Guard::add_1e_7) s = flush(s + 1e-7f);
   if (s == 0.0f) return 1.0f;
   return to_scale_format(s, rule.scale);
@@ -145,13 +154,12 @@ float scale_of(float amax, const Rule& rule) {
 Quantised quantise(numerics::MatrixView<const float> x, const Rule& rule, Grouping grouping,
                    numerics::Path path, int threads) {
   if (!has_scale(rule.format)) return cast(x, rule, std::move(grouping));
-  if (rule.format != FormatId::e4m3 && rule.format != FormatId::e5m2 &&
-      rule.format != FormatId::int8)
-    throw Error(ErrorKind::usage, "format", "operands are e4m3, e5m2, int8, bf16, f16 or f32",
-                "choose one of these");
-  Quantised out{.format = rule.format, .rows = x.rows, .channels = x.columns,
+  Quantised out{.format = rule.format,
+                .rows = x.rows,
+                .channels = x.columns,
                 .values = std::vector<float>(x.rows * x.columns),
-                .codes = std::vector<std::uint8_t>(x.rows * x.columns), .scales = {},
+                .codes = std::vector<std::uint8_t>(x.rows * x.columns),
+                .scales = {},
                 .grouping = std::move(grouping)};
   const std::vector<float> maxima = group_maxima(x, out.grouping);
   std::vector<Step> steps;
@@ -176,15 +184,18 @@ Quantised from_codes(std::span<const std::uint8_t> codes, std::span<const float>
                 std::to_string(codes.size()) + " codes for " + std::to_string(rows) + " x " +
                     std::to_string(channels) + " values",
                 "give one code per token and channel");
-  if (scales.size() != static_cast<std::size_t>(grouping.count))
+  if (scales.size() != static_cast<std::size_t>(grouping.count()))
     throw Error(ErrorKind::usage, "scales",
-                std::to_string(scales.size()) + " scales for " + std::to_string(grouping.count) +
+                std::to_string(scales.size()) + " scales for " + std::to_string(grouping.count()) +
                     " groups",
                 "give one scale per group of the recipe");
-  Quantised out{.format = format, .rows = rows, .channels = channels,
+  Quantised out{.format = format,
+                .rows = rows,
+                .channels = channels,
                 .values = std::vector<float>(codes.size()),
                 .codes = {codes.begin(), codes.end()},
-                .scales = {scales.begin(), scales.end()}, .grouping = std::move(grouping)};
+                .scales = {scales.begin(), scales.end()},
+                .grouping = std::move(grouping)};
   for (std::size_t i = 0; i < codes.size(); ++i) out.values[i] = numerics::decode(codes[i], format);
   return out;
 }

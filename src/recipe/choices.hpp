@@ -54,6 +54,11 @@ inline constexpr Choice kGroup[] = {
     choice("tile", Group::tile, "the tokens of a 3-D tile, all channels"),
     choice("token", Group::token, "one token, all channels"),
     choice("channel", Group::channel, "one channel, all tokens"),
+    choice("tile_channel", Group::tile_channel, "one channel of the tokens of a 3-D tile"),
+    choice("rows", Group::rows, "`rows` consecutive positions of a block (SageAttention per warp)"),
+    choice("rows_stride_8", Group::rows_stride_8,
+           "those of `rows` positions equal modulo 8 (SageAttention2 per thread, Q)"),
+    choice("row_pairs_stride_8", Group::row_pairs_stride_8, "pairs likewise (per thread, K)"),
 };
 inline constexpr Choice kScaleFormat[] = {
     choice("f32", ScaleFormat::f32, "as computed"),
@@ -93,6 +98,19 @@ inline constexpr Choice kOverflow[] = {
 inline constexpr Choice kSmooth[] = {
     choice("none", Smooth::none, "values as they are"),
     choice("mean", Smooth::mean, "the mean over tokens of each channel is subtracted first"),
+};
+inline constexpr Choice kRotate[] = {
+    choice("none", Rotate::none, "values as they are"),
+    choice("hadamard", Rotate::hadamard, "H*D*x/sqrt(d), D random signs: q.k stays as it is"),
+};
+inline constexpr Choice kSkipRule[] = {
+    choice("never", SkipRule::never, "every visited block is computed"),
+    choice("block_maximum", SkipRule::block_maximum,
+           "no exponentials, row sum and P V when max(row maximum - m) + threshold <= 0"),
+};
+inline constexpr Choice kCast[] = {
+    choice("after_scale", Cast::after_scale, "cast(fl(fl(O*r)*fl(s_v/multiplier)))"),
+    choice("before_scale", Cast::before_scale, "bf16(fl(cast(fl(O*r))*fl(s_v/multiplier)))"),
 };
 inline constexpr Choice kSmoothMean[] = {
     choice("input_type", SmoothMean::input_type, "the exact mean rounded to the input's type"),

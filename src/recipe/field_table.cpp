@@ -144,6 +144,10 @@ void add_operand(std::vector<Field>& rows, const std::string& name) {
            {name + ".tile",
             "the scale tile in tokens t, h, w, for group tile; need not be mask.tile",
             "FPSAttention Algorithm 1, g(t)"}),
+       integer_row<kOperand, &Operand::rows>(
+           {name + ".rows", "positions per group, for the groups of rows; divides the block",
+            "SageAttention2: 32 and 64; sm90: 16 and 128"},
+           1, kMaxCount),
        choice_row<kScaleFormat, kOperand, &Operand::scale>(
            {name + ".scale", "format the scale s is stored in; M = the format's largest value",
             "open in FPSAttention"}),
@@ -156,6 +160,10 @@ void add_operand(std::vector<Field>& rows, const std::string& name) {
        choice_row<kGuard, kOperand, &Operand::guard>(
            {name + ".guard", "what keeps an all-zero group from dividing by zero",
             "open in FPSAttention"}),
+       number_row<kOperand, &Operand::limit>(
+           {name + ".limit", "M, the code magnitude amax maps to; 0: the format's largest value",
+            "SageAttention2++: 2.25 for v"},
+           0, kMaxFloat),
        choice_row<kRounding, kOperand, &Operand::rounding>(
            {name + ".rounding", "rounding to the operand's format", "cvt.rn"}),
        choice_row<kOverflow, kOperand, &Operand::overflow>(
@@ -163,7 +171,12 @@ void add_operand(std::vector<Field>& rows, const std::string& name) {
        choice_row<kSmooth, kOperand, &Operand::smooth>(
            {name + ".smooth", "what is subtracted before quantising", "SageAttention"}),
        choice_row<kSmoothMean, kOperand, &Operand::smooth_mean>(
-           {name + ".smooth_mean", "type the mean is rounded to, once", "SageAttention"})});
+           {name + ".smooth_mean", "type the mean is rounded to, once", "SageAttention"}),
+       choice_row<kRotate, kOperand, &Operand::rotate>(
+           {name + ".rotate", "rotation of each token's channels before quantising",
+            "FlashAttention-3 paper: incoherent processing"}),
+       integer_row<kOperand, &Operand::rotate_seed>(
+           {name + ".rotate_seed", "seed of the rotation's random signs", ""}, 0, kMaxCount)});
 }
 
 std::vector<Field> make_fields() {
@@ -251,8 +264,17 @@ std::vector<Field> make_fields() {
           {"block.align", "what blocks follow", "STA: tile"}),
       choice_row<kKeyOrder, &Recipe::block, &Block::order>(
           {"block.order", "order of a query block's key blocks", "STA: ascending"}),
+      choice_row<kSkipRule, &Recipe::skip, &Skip::rule>(
+          {"skip.rule", "visited blocks left out once their scores are known", "SpargeAttn"}),
+      number_row<&Recipe::skip, &Skip::threshold>(
+          {"skip.threshold", "for skip.rule block_maximum, log2 units",
+           "SpargeAttn pvthreshd: 50"},
+          -kMaxFloat, kMaxFloat),
       choice_row<kReciprocal, &Recipe::finish, &Finish::reciprocal>(
           {"finish.reciprocal", "how 1/l is computed", "the checker leaves 1 ulp free"}),
+      choice_row<kCast, &Recipe::finish, &Finish::cast>(
+          {"finish.cast", "whether the cast to output comes before v's scale",
+           "a literal FlexAttention template: before_scale"}),
       choice_row<kFullyMasked, &Recipe::finish, &Finish::fully_masked>(
           {"finish.fully_masked", "output of a query without keys", "FlexAttention: zero"}),
       choice_row<kOutput, &Recipe::output>(

@@ -91,24 +91,53 @@ void instructions(const Recipe& recipe, Problems& found) {
   accumulator(recipe.pv, found);
 }
 
+bool groups_rows(Group group) {
+  return group == Group::rows || group == Group::rows_stride_8 ||
+         group == Group::row_pairs_stride_8;
+}
+
 /// A scale must be constant along the dimension a product sums over, or it cannot leave the sum.
 void scales_leave_the_sum(const Recipe& recipe, Problems& found) {
   for (const auto& [name, side] : {std::pair{"q", &recipe.q}, std::pair{"k", &recipe.k}}) {
-    if (is_coded(side->format) && side->group == Group::channel) {
+    if (is_coded(side->format) &&
+        (side->group == Group::channel || side->group == Group::tile_channel)) {
       found.push_back({std::string(name) + ".group",
                        "Q K^T sums over channels, so a scale per channel cannot leave the sum",
                        "give tensor, tile or token"});
     }
   }
   if (!is_coded(recipe.v.format)) return;
-  if (recipe.v.group == Group::token) {
+  if (recipe.v.group == Group::token || groups_rows(recipe.v.group)) {
     found.push_back({"v.group", "P V sums over tokens, so a scale per token cannot leave the sum",
-                     "give channel, tensor or tile"});
+                     "give channel, tensor, tile or tile_channel"});
   }
-  if (recipe.v.group == Group::tile && recipe.pv.promote_every == 0) {
-    found.push_back({"pv.promote_every", "0 leaves no place for the scales of v.group tile",
+  if ((recipe.v.group == Group::tile || recipe.v.group == Group::tile_channel) &&
+      recipe.pv.promote_every == 0) {
+    found.push_back({"pv.promote_every",
+                     "0 leaves no place for scales of v that vary along the keys",
                      "give block.k, or v.group channel"});
   }
+}
+
+void row_groups(const std::string& name, const Operand& side, const std::string& block_name,
+                int block, Problems& found) {
+  if (!is_coded(side.format) || !groups_rows(side.group)) return;
+  if (block % side.rows != 0)
+    found.push_back({name + ".rows",
+                     "groups of " + std::to_string(side.rows) + " rows do not divide " +
+                         block_name + " " + std::to_string(block),
+                     "give a divisor of " + block_name});
+  if (side.group != Group::rows && side.rows % 8 != 0)
+    found.push_back({name + ".rows", "a thread's rows repeat every 8", "give a multiple of 8"});
+}
+
+/// q.k survives a rotation only when both sides are rotated alike.
+void rotations(const Recipe& recipe, Problems& found) {
+  if (recipe.v.rotate != Rotate::none)
+    found.push_back({"v.rotate", "nothing rotates the output back", "give none"});
+  if (recipe.q.rotate != recipe.k.rotate || recipe.q.rotate_seed != recipe.k.rotate_seed)
+    found.push_back({"k.rotate", "q and k are rotated differently, so q.k is lost",
+                     "give q and k the same rotate and rotate_seed"});
 }
 
 /// fma(A, f, -m*f) needs one f, so one scale for all of q and one for all of k.
@@ -145,6 +174,9 @@ std::vector<Problem> problems(const Recipe& recipe) {
   operand("v", recipe.v, found);
   scales_leave_the_sum(recipe, found);
   overflow("p", recipe.p.format, recipe.p.overflow, found);
+  row_groups("q", recipe.q, "block.q", recipe.block.q, found);
+  row_groups("k", recipe.k, "block.k", recipe.block.k, found);
+  rotations(recipe, found);
   fused_factor(recipe, found);
   multiplier_or_offset(recipe.p, found);
   return found;

@@ -23,8 +23,8 @@ std::vector<long double> textbook(const RandomHead& head, std::size_t channels, 
   long double maximum = -INFINITY, sum = 0;
   for (std::size_t key = 0; key < tokens; ++key) {
     for (std::size_t j = 0; j < channels; ++j)
-      logit[key] += static_cast<long double>(head.q[query * channels + j]) *
-                    head.k[key * channels + j];
+      logit[key] +=
+          static_cast<long double>(head.q[query * channels + j]) * head.k[key * channels + j];
     logit[key] /= std::sqrt(static_cast<long double>(channels));
     if (keep(key)) maximum = std::max(maximum, logit[key]);
   }
@@ -51,9 +51,8 @@ TEST(Oracle, EqualsTheTextbookFormula) {
         const auto result = oracle(layout, head.input(), tokens, mask, 2);
         for (std::size_t token = 0; token < tokens.size(); token += 7) {
           const auto expected = textbook(head, channels, token, [&](std::size_t key) {
-            return mask == OracleMask::dense ||
-                   layout.mask->keeps(layout.order.position_of[token],
-                                      layout.order.position_of[key]);
+            return mask == OracleMask::dense || layout.mask->keeps(layout.order.position_of[token],
+                                                                   layout.order.position_of[key]);
           });
           for (std::size_t j = 0; j < channels; ++j)
             ASSERT_NEAR(result.o[token * channels + j], static_cast<double>(expected[j]), 1e-13);
@@ -77,8 +76,7 @@ TEST(Oracle, SampledRowsEqualAllRows) {
     const auto part = oracle(layout, head.input(), some, mask, 1);
     for (std::size_t i = 0; i < some.size(); ++i) {
       EXPECT_EQ(part.lse[i], whole.lse[some[i]]);
-      for (std::size_t j = 0; j < 32; ++j)
-        EXPECT_EQ(part.o[i * 32 + j], whole.o[some[i] * 32 + j]);
+      for (std::size_t j = 0; j < 32; ++j) EXPECT_EQ(part.o[i * 32 + j], whole.o[some[i] * 32 + j]);
     }
   }
 }
@@ -92,8 +90,8 @@ double relative_error(const char* preset) {
   std::vector<std::int32_t> all(grid.volume());
   std::iota(all.begin(), all.end(), 0);
   const auto truth = oracle(layout, head.input(), all, OracleMask::sparse);
-  const auto result = attend(recipe, layout,
-                             quantise_head(recipe, layout, head.input(), numerics::Path::fast));
+  const auto result =
+      attend(recipe, layout, quantise_head(recipe, layout, head.input(), numerics::Path::fast));
   double error = 0, norm = 0;
   for (std::size_t i = 0; i < truth.o.size(); ++i) {
     error += std::pow(result.o[i] - truth.o[i], 2);

@@ -17,10 +17,9 @@ struct RandomHead {
 };
 
 enum class Flavour { normal, ties, one_hot, zero_tiles, subnormal, wide_range, equal_keys, tails };
-inline constexpr Flavour kFlavours[] = {Flavour::normal,     Flavour::ties,
-                                        Flavour::one_hot,    Flavour::zero_tiles,
-                                        Flavour::subnormal,  Flavour::wide_range,
-                                        Flavour::equal_keys, Flavour::tails};
+inline constexpr Flavour kFlavours[] = {
+    Flavour::normal,    Flavour::ties,       Flavour::one_hot,    Flavour::zero_tiles,
+    Flavour::subnormal, Flavour::wide_range, Flavour::equal_keys, Flavour::tails};
 
 inline RandomHead random_head(video::Extent3 grid, std::size_t channels, Flavour flavour,
                               unsigned seed) {
@@ -35,18 +34,29 @@ inline RandomHead random_head(video::Extent3 grid, std::size_t channels, Flavour
       float& value = (*x)[i];
       value = normal(random);
       switch (flavour) {
-        case Flavour::normal: break;
-        case Flavour::ties: value = std::round(value * 4) / 4; break;
-        case Flavour::one_hot: value *= x == &head.v ? 1.0f : 30.0f; break;
-        case Flavour::zero_tiles: value = token / 5 % 2 ? 0.0f : value; break;
-        case Flavour::subnormal: value = std::ldexp(value, -130); break;
+        case Flavour::normal:
+          break;
+        case Flavour::ties:
+          value = std::round(value * 4) / 4;
+          break;
+        case Flavour::one_hot:
+          value *= x == &head.v ? 1.0f : 30.0f;
+          break;
+        case Flavour::zero_tiles:
+          value = token / 5 % 2 ? 0.0f : value;
+          break;
+        case Flavour::subnormal:
+          value = std::ldexp(value, -130);
+          break;
         case Flavour::wide_range:
           value = std::ldexp(value, static_cast<int>(random() % 30) - 22);
           break;
         case Flavour::equal_keys:
           if (x == &head.k && token > 0) value = head.k[i % channels];
           break;
-        case Flavour::tails: value *= random() % 50 == 0 ? 40.0f : 0.05f; break;
+        case Flavour::tails:
+          value *= random() % 50 == 0 ? 40.0f : 0.05f;
+          break;
       }
     }
   }

@@ -26,7 +26,7 @@ Quantised run(const std::vector<float>& x, std::size_t channels, const Rule& rul
               Path path = Path::scalar) {
   const auto order = order_of(grid, {1, 1, 1});
   return quantise(numerics::row_major(x.data(), x.size() / channels, channels), rule,
-                  group_positions(rule, grid, order, channels), path);
+                  group_positions(rule, grid, order, {}, channels), path);
 }
 
 TEST(Scale, IsAmaxOver448AndOneForAnEmptyGroup) {
@@ -65,7 +65,8 @@ TEST(Scale, PowersOfTwoRoundAsNamed) {
 }
 
 TEST(Quantise, HandComputedCodes) {
-  // amax 448: s = 1, so codes are plain conversions: 448 -> 7E, 1 -> 38, -2^-9 -> 81, 17 ties to 16.
+  // amax 448: s = 1, so codes are plain conversions: 448 -> 7E, 1 -> 38, -2^-9 -> 81, 17 ties
+  // to 16.
   const auto out = run({448.0f, 1.0f, -0x1p-9f, 17.0f}, 4, e4m3(Group::tensor), {1, 1, 1});
   EXPECT_EQ(out.codes, (std::vector<std::uint8_t>{0x7E, 0x38, 0x81, 0x58}));
   EXPECT_EQ(out.values, (std::vector<float>{448.0f, 1.0f, -0x1p-9f, 16.0f}));
@@ -75,8 +76,7 @@ TEST(Quantise, GroupsHaveScalesOfTheirOwn) {
   // Two tokens, two channels.
   const std::vector<float> x{1.0f, 2.0f, 4.0f, 8.0f};
   EXPECT_EQ(run(x, 2, e4m3(Group::tensor), {1, 1, 2}).scales, (std::vector{8.0f / 448}));
-  EXPECT_EQ(run(x, 2, e4m3(Group::token), {1, 1, 2}).scales,
-            (std::vector{2.0f / 448, 8.0f / 448}));
+  EXPECT_EQ(run(x, 2, e4m3(Group::token), {1, 1, 2}).scales, (std::vector{2.0f / 448, 8.0f / 448}));
   EXPECT_EQ(run(x, 2, e4m3(Group::channel), {1, 1, 2}).scales,
             (std::vector{4.0f / 448, 8.0f / 448}));
   const auto tiles = run({1, 2, 3}, 1, e4m3(Group::tile), {1, 1, 3});
@@ -121,7 +121,7 @@ TEST(Quantise, FastEqualsScalarForEveryRule) {
       if (round % 3 == 2) v = random() % 4 ? 0.0f : v;
     }
     const Rule rule{.format = round % 5 == 0 ? FormatId::e5m2 : FormatId::e4m3,
-                    .group = static_cast<Group>(round % 4),
+                    .group = static_cast<Group>(round % 5),
                     .tile = {2, 3, 2},
                     .scale = static_cast<ScaleFormat>(random() % 5),
                     .scale_rule = static_cast<ScaleRule>(random() % 2),
@@ -144,11 +144,40 @@ TEST(Quantise, PlainCastsHaveNoScale) {
   EXPECT_EQ(out.scale(0, 0), 1.0f);
 }
 
+TEST(Grouping, RowsFollowBlocksAndThreads) {
+  const auto order = order_of({1, 1, 40}, {1, 1, 1});
+  const std::vector<video::Range> blocks{{0, 32}, {32, 40}};
+  Rule rule = e4m3(Group::rows);
+  rule.rows = 16;
+  auto groups = group_positions(rule, {1, 1, 40}, order, blocks, 4);
+  EXPECT_EQ(groups.count(), 3);
+  EXPECT_EQ(groups.group(15, 0), 0);
+  EXPECT_EQ(groups.group(16, 3), 1);
+  EXPECT_EQ(groups.group(39, 0), 2);
+  rule.group = Group::rows_stride_8;  // rows 8k + i share group i
+  groups = group_positions(rule, {1, 1, 40}, order, blocks, 4);
+  EXPECT_EQ(groups.group(3, 0), groups.group(11, 0));
+  EXPECT_NE(groups.group(3, 0), groups.group(19, 0));
+  EXPECT_NE(groups.group(3, 0), groups.group(4, 0));
+  rule.group = Group::row_pairs_stride_8;  // rows 8k + 2i and 8k + 2i + 1
+  groups = group_positions(rule, {1, 1, 40}, order, blocks, 4);
+  EXPECT_EQ(groups.group(2, 0), groups.group(11, 0));
+  EXPECT_NE(groups.group(2, 0), groups.group(4, 0));
+}
+
+TEST(Scale, ALimitBelowTheLargestCodeIsKept) {
+  Rule rule = e4m3(Group::tensor);
+  rule.limit = 2.25f;
+  const auto out = run({9.0f, -4.0f}, 2, rule, {1, 1, 1});
+  EXPECT_EQ(out.scales, std::vector{4.0f});
+  EXPECT_EQ(out.values, (std::vector{2.25f, -1.0f}));
+}
+
 TEST(FromCodes, RefusesCountsThatDoNotFit) {
   const std::vector<std::uint8_t> codes(6);
   const std::vector<float> scales(1);
   const Rule rule = e4m3(Group::tensor);
-  const auto groups = group_positions(rule, {1, 1, 3}, order_of({1, 1, 3}, {1, 1, 1}), 2);
+  const auto groups = group_positions(rule, {1, 1, 3}, order_of({1, 1, 3}, {1, 1, 1}), {}, 2);
   EXPECT_NO_THROW(from_codes(codes, scales, 3, 2, FormatId::e4m3, groups));
   EXPECT_THROW(from_codes(codes, scales, 2, 2, FormatId::e4m3, groups), Error);
   EXPECT_THROW(from_codes(codes, {}, 3, 2, FormatId::e4m3, groups), Error);

@@ -20,11 +20,11 @@ struct AttendOptions {
 };
 
 struct HeadResult {
-  std::vector<float> o;    ///< tokens x channels, original order, exact in the recipe's output format
-  std::vector<float> lse;  ///< tokens; natural logarithm or log2 as the recipe says
-  std::vector<float> m;    ///< tokens; final running maximum
-  std::vector<float> l;    ///< tokens; final row sum
-  std::vector<BlockTap> taps;         ///< in ascending order of query blocks
+  std::vector<float> o;  ///< tokens x channels, original order, exact in the recipe's output format
+  std::vector<float> lse;              ///< tokens; natural logarithm or log2 as the recipe says
+  std::vector<float> m;                ///< tokens; final running maximum
+  std::vector<float> l;                ///< tokens; final row sum
+  std::vector<BlockTap> taps;          ///< in ascending order of query blocks
   std::int64_t saturated_p_codes = 0;  ///< codes of P at the largest finite value
 };
 

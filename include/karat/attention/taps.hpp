@@ -12,17 +12,17 @@ namespace karat::attention {
 /// visited block b with column_begin[b] <= c < column_begin[b + 1].
 struct BlockTap {
   int query_block = 0;
-  video::Range queries;                     ///< positions of the rows
-  std::vector<std::int32_t> key_block;      ///< visited blocks, in order
-  std::vector<std::int64_t> column_begin;   ///< one more than key blocks
-  std::vector<std::int32_t> key_position;   ///< per column
-  std::vector<float> a;                     ///< rows x columns, raw accumulator of Q K^T
-  std::vector<float> s;                     ///< rows x columns, scaled and masked, log2 units
-  std::vector<float> p;                     ///< rows x columns, P as the PV instruction reads it
-  std::vector<std::uint8_t> p_codes;        ///< rows x columns where P has an 8-bit format
-  std::vector<float> m;                     ///< visited x rows, after each key block
-  std::vector<float> l;                     ///< visited x rows, the partial sums added up
-  std::vector<float> o;                     ///< visited x rows x channels, unnormalised accumulator
+  video::Range queries;                    ///< positions of the rows
+  std::vector<std::int32_t> key_block;     ///< visited blocks, in order
+  std::vector<std::int64_t> column_begin;  ///< one more than key blocks
+  std::vector<std::int32_t> key_position;  ///< per column
+  std::vector<float> a;                    ///< rows x columns, raw accumulator of Q K^T
+  std::vector<float> s;                    ///< rows x columns, scaled and masked, log2 units
+  std::vector<float> p;                    ///< rows x columns, P as the PV instruction reads it
+  std::vector<std::uint8_t> p_codes;       ///< rows x columns where P has an 8-bit format
+  std::vector<float> m;                    ///< visited x rows, after each key block
+  std::vector<float> l;                    ///< visited x rows, the partial sums added up
+  std::vector<float> o;                    ///< visited x rows x channels, unnormalised accumulator
 };
 
 }  // namespace karat::attention

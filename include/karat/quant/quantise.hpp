@@ -12,21 +12,24 @@
 
 namespace karat::quant {
 
-/// Which group each row (position) or channel belongs to.
+/// Which group each element belongs to: a row part, times the channels where each has its own.
 struct Grouping {
-  Group kind = Group::tensor;
-  std::vector<std::int32_t> row_group;  ///< per position; empty for Group::channel
-  std::int32_t count = 1;
+  std::vector<std::int32_t> row_part;  ///< per position; empty: all 0
+  std::int32_t row_parts = 1;
+  std::int32_t channels = 1;  ///< groups side by side in a row: 1, or one per channel
 
+  std::int32_t count() const { return row_parts * channels; }
   std::int32_t group(std::size_t row, std::size_t channel) const {
-    return row_group.empty() ? static_cast<std::int32_t>(channel) : row_group[row];
+    const std::int32_t part = row_part.empty() ? 0 : row_part[row];
+    return channels == 1 ? part : part * channels + static_cast<std::int32_t>(channel);
   }
 };
 
 /// Groups of `rule` over the positions of `order`; tiles are those of rule.tile on `grid`, whatever
-/// the token order. Padding positions join group 0 (their values are zero).
+/// the token order; groups of rows are counted from the start of each of `blocks`. Padding
+/// positions join group 0 where groups follow tokens (their values are zero).
 Grouping group_positions(const Rule& rule, video::Extent3 grid, const video::TokenOrder& order,
-                         std::size_t channels);
+                         std::span<const video::Range> blocks, std::size_t channels);
 
 /// True when codes of `format` carry a scale (FP8, INT8), false for plain casts (f32, f16, bf16).
 bool has_scale(numerics::FormatId format);
@@ -62,7 +65,6 @@ float scale_of(float amax, const Rule& rule);
 
 /// Quantises rows x channels values. Path::scalar and Path::fast give the same bits.
 /// Smoothing is not done here: the caller subtracts the mean first.
-/// @throws Error(usage) for a format that is neither a plain cast nor 8 bits wide.
 Quantised quantise(numerics::MatrixView<const float> x, const Rule& rule, Grouping grouping,
                    numerics::Path path, int threads = 1);
 

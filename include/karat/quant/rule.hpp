@@ -10,23 +10,28 @@ namespace karat::quant {
 
 /// Elements that share one scale, always within one batch entry and head.
 enum class Group {
-  tensor,   ///< all tokens and channels
-  tile,     ///< all channels of the tokens of one 3-D tile
-  token,    ///< all channels of one token
-  channel,  ///< one channel of all tokens
+  tensor,              ///< all tokens and channels
+  tile,                ///< all channels of the tokens of one 3-D tile
+  token,               ///< all channels of one token
+  channel,             ///< one channel of all tokens
+  tile_channel,        ///< one channel of the tokens of one 3-D tile
+  rows,                ///< `rows` consecutive positions of a block (SageAttention per warp)
+  rows_stride_8,       ///< within `rows` positions of a block those equal modulo 8
+                       ///< (SageAttention2 per thread, Q: group i = {8k + i})
+  row_pairs_stride_8,  ///< pairs likewise (K: group i = {8k + 2i, 8k + 2i + 1})
 };
 
 enum class ScaleFormat { f32, bf16, ue8m0_up, ue8m0_nearest, ue8m0_floor };
 
 enum class ScaleRule {
-  divide,    ///< s = fl(amax / max), max = largest finite code (448)
-  multiply,  ///< s = fl(amax * fl(1/max))
+  divide,    ///< s = fl(amax / M), M = limit, or the largest finite value (448)
+  multiply,  ///< s = fl(amax * fl(1/M))
 };
 
 enum class CodeRule {
   divide,         ///< RN(fl(x / s))
   reciprocal,     ///< RN(fl(x * fl(1/s)))
-  inverse_scale,  ///< RN(fl(x * fl(max/amax)))
+  inverse_scale,  ///< RN(fl(x * fl(M/amax)))
 };
 
 /// What keeps a scale away from zero.
@@ -42,20 +47,29 @@ enum class Smooth {
   mean,  ///< subtract each channel's token mean first
 };
 
+enum class Rotate {
+  none,
+  hadamard,  ///< H*D*x/sqrt(d) per token: random signs D, Hadamard matrix H; leaves q.k unchanged
+};
+
 enum class SmoothMean { input_type, f32 };
 
 struct Rule {
   numerics::FormatId format = numerics::FormatId::f32;  ///< f32, f16, bf16: no scale, a plain cast
   Group group = Group::tensor;
-  video::Extent3 tile{6, 8, 8};  ///< the scale tile, for Group::tile
+  video::Extent3 tile{6, 8, 8};  ///< the scale tile, for Group::tile and Group::tile_channel
+  int rows = 32;                 ///< for the groups of rows; must divide the block's rows
   ScaleFormat scale = ScaleFormat::f32;
   ScaleRule scale_rule = ScaleRule::divide;
   CodeRule code_rule = CodeRule::divide;
   Guard guard = Guard::one;
+  float limit = 0;  ///< the code magnitude that amax maps to; 0: the format's largest finite value
   numerics::Rounding rounding = numerics::Rounding::nearest_even;
   numerics::Overflow overflow = numerics::Overflow::saturate;
   Smooth smooth = Smooth::none;
   SmoothMean smooth_mean = SmoothMean::input_type;
+  Rotate rotate = Rotate::none;
+  int rotate_seed = 0;  ///< of the random signs
 };
 
 }  // namespace karat::quant

@@ -28,6 +28,7 @@ struct Mask {
 using quant::CodeRule;
 using quant::Group;
 using quant::Guard;
+using quant::Rotate;
 using quant::ScaleFormat;
 using quant::ScaleRule;
 using quant::Smooth;
@@ -81,10 +82,26 @@ struct Block {
   KeyOrder order = KeyOrder::ascending;
 };
 
+enum class SkipRule {
+  never,
+  block_maximum,  ///< when max over the block's rows of (row maximum - m) + threshold <= 0
+};
+/// Leaving out a visited block's exponentials, row sum and P V once its scores are seen to be small
+/// (SpargeAttn's second stage). The first block is never skipped; O and l are rescaled anyway.
+struct Skip {
+  SkipRule rule = SkipRule::never;
+  float threshold = 50;  ///< log2 units
+};
+
 enum class Reciprocal { rounded };
 enum class FullyMasked { zero, mean_of_visited, nan };
+enum class Cast {
+  after_scale,   ///< out = cast(fl(fl(O*r) * s_v/multiplier))
+  before_scale,  ///< out = bf16(fl(cast(fl(O*r)) * s_v/multiplier)): the kernel's cast comes first
+};
 struct Finish {
   Reciprocal reciprocal = Reciprocal::rounded;
+  Cast cast = Cast::after_scale;
   FullyMasked fully_masked = FullyMasked::zero;
 };
 
@@ -98,6 +115,7 @@ struct Recipe {
   P p;
   Pv pv;
   Block block;
+  Skip skip;
   Finish finish;
   numerics::FormatId output = numerics::FormatId::bf16;
   numerics::Subnormals subnormals = numerics::Subnormals::flush;
