@@ -79,10 +79,11 @@ TEST(Fields, EveryMemberHasARow) {
   EXPECT_EQ(member_count<P>(), rows_of("p."));
   EXPECT_EQ(member_count<Pv>(), rows_of("pv."));
   EXPECT_EQ(member_count<Block>(), rows_of("block."));
+  EXPECT_EQ(member_count<Skip>(), rows_of("skip."));
   EXPECT_EQ(member_count<Finish>(), rows_of("finish."));
   const auto top_level = std::ranges::count_if(
       fields(), [](const Field& f) { return f.path.find('.') == std::string::npos; });
-  EXPECT_EQ(member_count<Recipe>(), top_level + 10) << "ten sections and the top-level fields";
+  EXPECT_EQ(member_count<Recipe>(), top_level + 11) << "eleven sections and the top-level fields";
 }
 
 TEST(Fields, EveryChoiceHasOneSpellingAndOneValue) {

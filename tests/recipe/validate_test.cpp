@@ -100,10 +100,25 @@ TEST(Validate, ScalesThatCannotLeaveTheSum) {
   refused("q.group", "sums over channels", [](Recipe& r) { r.q.group = Group::channel; });
   refused("k.group", "sums over channels", [](Recipe& r) { r.k.group = Group::channel; });
   refused("v.group", "sums over tokens", [](Recipe& r) { r.v.group = Group::token; });
-  refused("pv.promote_every", "no place for the scales of v.group tile", [](Recipe& r) {
+  refused("pv.promote_every", "no place for scales of v that vary along the keys", [](Recipe& r) {
     r.v.group = Group::tile;
     r.pv.promote_every = 0;
   });
+}
+
+TEST(Validate, RowGroupsDivideTheirBlock) {
+  refused("q.rows", "do not divide block.q 64", [](Recipe& r) {
+    r.q.group = Group::rows;
+    r.q.rows = 48;
+  });
+  refused("k.rows", "repeat every 8", [](Recipe& r) {
+    r.k.group = Group::row_pairs_stride_8;
+    r.k.rows = 4;
+  });
+}
+
+TEST(Validate, RotationsThatLoseTheProduct) {
+  refused("k.rotate", "rotated differently", [](Recipe& r) { r.q.rotate = Rotate::hadamard; });
 }
 
 TEST(Validate, OverflowToWhatTheFormatLacks) {
