@@ -57,6 +57,24 @@ TokenOrder tile_order(const Tiling& tiling, Ragged ragged) {
   return order;
 }
 
+TokenOrder append_text(TokenOrder order, int text, int padded) {
+  if (text <= 0 || padded < text)
+    throw Error(ErrorKind::usage, "text",
+                std::to_string(text) + " tokens in " + std::to_string(padded) + " positions",
+                "give at least one token and room for all");
+  if (order.positions() + padded > std::numeric_limits<std::int32_t>::max())
+    throw Error(ErrorKind::usage, "text", "more than 2^31 - 1 positions", "use a smaller grid");
+  const auto tile = static_cast<std::int32_t>(order.tile_begin.size() - 1);
+  for (int i = 0; i < padded; ++i) {
+    const auto token = static_cast<std::int32_t>(i < text ? order.tokens() : -1);
+    if (i < text) order.position_of.push_back(static_cast<std::int32_t>(order.positions()));
+    order.token_at.push_back(token);
+    order.tile_at.push_back(tile);
+  }
+  order.tile_begin.push_back(order.positions());
+  return order;
+}
+
 std::vector<Range> cut_range(Range range, int size) {
   if (size <= 0)
     throw Error(ErrorKind::usage, "block", "size must be positive, got " + std::to_string(size),

@@ -104,6 +104,23 @@ TEST(CutBlocks, CoverEveryPositionOnceAscending) {
   });
 }
 
+TEST(TokenOrder, TilesOfAllFramesAreTokenMajor) {
+  const TokenOrder order = tile_order({{3, 2, 2}, {3, 1, 1}});
+  EXPECT_THAT(order.token_at, testing::ElementsAre(0, 4, 8, 1, 5, 9, 2, 6, 10, 3, 7, 11));
+}
+
+TEST(TokenOrder, TextFollowsAsOneMoreTile) {
+  const TokenOrder order = append_text(tile_order({{1, 2, 3}, {1, 1, 3}}), 2, 4);
+  EXPECT_THAT(order.token_at, testing::ElementsAre(0, 1, 2, 3, 4, 5, 6, 7, -1, -1));
+  EXPECT_THAT(order.tile_at, testing::ElementsAre(0, 0, 0, 1, 1, 1, 2, 2, 2, 2));
+  EXPECT_THAT(order.tile_begin, testing::ElementsAre(0, 3, 6, 10));
+  EXPECT_EQ(order.tokens(), 8);
+  EXPECT_EQ(order.position_of[7], 7);
+  EXPECT_THROW(append_text(order, 0, 4), Error);
+  EXPECT_THROW(append_text(order, 5, 4), Error);
+  EXPECT_THROW(append_text(order, 5, 2147483647), Error);
+}
+
 TEST(CutBlocks, RefusesEmptyBlocks) {
   EXPECT_THROW(cut_blocks(tile_order({{1, 1, 1}, {1, 1, 1}}), 0, Align::tile), Error);
 }
