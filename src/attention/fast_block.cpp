@@ -47,7 +47,25 @@ void reserve(FastScratch& scratch, std::size_t rows, std::size_t columns, std::s
   if (scratch.t.size() < rows * channels) scratch.t.resize(rows * channels);
 }
 
-void scale_and_mask(const Visit& v, mask::Cover cover) {
+/// Adds fl(delta*c) to every score, delta by one row of the fused FP32 chain.
+void add_smoothing_delta(const Visit& v, int query_block) {
+  const Launch& launch = v.launch;
+  const Smoothed& smoothed = launch.head.smoothed;
+  if (smoothed.q_block_means.empty()) return;
+  const std::size_t d = launch.channels;
+  const auto& fma = numerics::instruction("f32.fma");
+  numerics::RowOperand mean;
+  numerics::ColumnOperand keys;
+  mean.pack(fma, numerics::row_major(&smoothed.q_block_means[query_block * d], 1, d));
+  keys.pack(fma, numerics::row_major(&smoothed.keys[v.keys.begin * d], v.columns, d));
+  std::vector<float> delta(v.columns);
+  chain(fma, mean, keys, Start::absent, numerics::row_major(delta.data(), 1, v.columns));
+  multiply(delta, launch.c, launch.recipe.subnormals, delta);
+  for (std::size_t i = 0; i < v.rows; ++i)
+    add({&v.scratch.s[i * v.columns], v.columns}, delta, launch.recipe.subnormals);
+}
+
+void scale_and_mask(const Visit& v, mask::Cover cover, int query_block) {
   const Launch& launch = v.launch;
   FastScratch& scratch = v.scratch;
   const auto sub = launch.recipe.subnormals;
@@ -62,6 +80,7 @@ void scale_and_mask(const Visit& v, mask::Cover cover) {
     scale_scores(v.block(scratch.a), scratch.row_scale, scratch.column_scale, launch.c, order, sub,
                  v.block(scratch.s));
   }
+  add_smoothing_delta(v, query_block);
   if (cover == mask::Cover::full) return;
   for (std::size_t i = 0; i < v.rows; ++i)
     for (std::size_t n = 0; n < v.columns; ++n)
@@ -293,7 +312,7 @@ void run_block_fast(const Launch& launch, const PackedHead& packed, int query_bl
     }
     chain(launch.qk, scratch.q, packed.k[key_block], Start::absent,
           numerics::row_major(scratch.a.data(), rows, v.columns));
-    scale_and_mask(v, visits[visit].cover);
+    scale_and_mask(v, visits[visit].cover, query_block);
     if (advance_maxima(v, visit)) {
       skip_visit(v);
     } else {

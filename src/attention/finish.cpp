@@ -26,13 +26,31 @@ float cast(float x, numerics::FormatId format) {
   return numerics::decode(numerics::encode(x, format, policy), format);
 }
 
-/// `normalised` = fl(O*r), `factor` = fl(s_v/multiplier).
-float output_value(const Launch& launch, float normalised, float factor) {
+/// `normalised` = fl(O*r), `factor` = fl(s_v/multiplier); `mean`: what smoothing took out of v.
+float output_value(const Launch& launch, float normalised, float factor, const float* mean) {
   const recipe::Recipe& recipe = launch.recipe;
-  if (recipe.finish.cast == recipe::Cast::after_scale)
-    return cast(launch.fp32.multiply(normalised, factor), recipe.output);
+  if (recipe.finish.cast == recipe::Cast::after_scale) {
+    const float value = launch.fp32.multiply(normalised, factor);
+    return cast(mean == nullptr ? value : launch.fp32.add(value, *mean), recipe.output);
+  }
   return cast(launch.fp32.multiply(cast(normalised, recipe.output), factor),
               numerics::FormatId::bf16);
+}
+
+/// (m + log2 l) * ln 2 in f64, what P's offset and k's smoothing changed put back, one rounding.
+float log_sum_exp(const Launch& launch, std::int64_t position, float m, float l) {
+  const recipe::Recipe& recipe = launch.recipe;
+  const Fp32& fp = launch.fp32;
+  double log2_sum = m;
+  if (recipe.qk.scale_order == recipe::ScaleOrder::fused)
+    log2_sum = fp.multiply(
+        m, fp.multiply(fp.multiply(launch.q_scale(position), launch.k_scale(0)), launch.c));
+  log2_sum += numerics::log2_f64(l);
+  if (recipe.p.apply == recipe::PApply::exponent_offset) log2_sum -= recipe.p.offset;
+  const auto& lost = launch.head.smoothed.q_dot_k_mean;
+  if (!lost.empty())
+    log2_sum += lost[position] * (kLog2E / std::sqrt(static_cast<double>(launch.channels)));
+  return static_cast<float>(recipe.softmax.lse == recipe::Lse::log2 ? log2_sum : log2_sum * kLn2);
 }
 
 }  // namespace
@@ -79,6 +97,7 @@ void finish(const Launch& launch, video::Range queries, const RowState& state, H
   const Fp32& fp = launch.fp32;
   const recipe::Recipe& recipe = launch.recipe;
   const float multiplier = recipe.p.apply == recipe::PApply::multiply ? recipe.p.multiplier : 1.0f;
+  const Smoothed& smoothed = launch.head.smoothed;
   std::vector<float> factor(launch.channels);
   for (std::size_t j = 0; j < launch.channels; ++j) {
     const float s_v = launch.v_scaled_per_block ? 1.0f : launch.head.v.scale(queries.begin, j);
@@ -98,16 +117,12 @@ void finish(const Launch& launch, video::Range queries, const RowState& state, H
       continue;
     }
     const float r = fp.flushed(1.0f / l);
-    for (std::size_t j = 0; j < launch.channels; ++j)
-      out[j] = output_value(launch, fp.multiply(state.o[i * launch.channels + j], r), factor[j]);
-    const double offset = recipe.p.apply == recipe::PApply::exponent_offset ? recipe.p.offset : 0.0;
-    double m = state.m[i];
-    if (recipe.qk.scale_order == recipe::ScaleOrder::fused)
-      m = fp.multiply(
-          m, fp.multiply(fp.multiply(launch.q_scale(queries.begin), launch.k_scale(0)), launch.c));
-    const double log2_sum = m + numerics::log2_f64(l) - offset;
-    result.lse[token] =
-        static_cast<float>(recipe.softmax.lse == recipe::Lse::log2 ? log2_sum : log2_sum * kLn2);
+    for (std::size_t j = 0; j < launch.channels; ++j) {
+      const float* mean = smoothed.v_mean.empty() ? nullptr : &smoothed.v_mean[j];
+      out[j] =
+          output_value(launch, fp.multiply(state.o[i * launch.channels + j], r), factor[j], mean);
+    }
+    result.lse[token] = log_sum_exp(launch, queries.begin + i, state.m[i], l);
   }
 }
 

@@ -7,11 +7,10 @@
 #include "karat/attention/head.hpp"
 #include "karat/numerics/error.hpp"
 #include "karat/numerics/philox.hpp"
+#include "smooth.hpp"
 
 namespace karat::attention {
 namespace {
-
-using quant::Quantised;
 
 std::vector<float> to_positions(std::span<const float> tokens, const Layout& layout) {
   std::vector<float> rows(layout.order.token_at.size() * layout.channels, 0.0f);
@@ -56,6 +55,16 @@ void rotate_hadamard(std::vector<float>& rows, const recipe::Operand& rule,
   }
 }
 
+/// Per row the f64 sum of products with `vector`, channels ascending.
+std::vector<double> dot_rows(const std::vector<float>& rows, const std::vector<float>& vector,
+                             std::size_t channels) {
+  std::vector<double> dots(rows.size() / channels, 0.0);
+  for (std::size_t i = 0; i < dots.size(); ++i)
+    for (std::size_t j = 0; j < channels; ++j)
+      dots[i] += static_cast<double>(rows[i * channels + j]) * vector[j];
+  return dots;
+}
+
 }  // namespace
 
 QuantisedHead quantise_head(const recipe::Recipe& recipe, const Layout& layout,
@@ -67,19 +76,38 @@ QuantisedHead quantise_head(const recipe::Recipe& recipe, const Layout& layout,
           ErrorKind::usage, name,
           std::to_string(values.size()) + " values where the grid has " + std::to_string(expected),
           "give tokens x channels values");
-  const auto run = [&](std::span<const float> values, const recipe::Operand& rule,
-                       const quant::Grouping& groups, bool is_q) {
-    std::vector<float> rows = to_positions(values, layout);
-    if (rule.rotate == recipe::Rotate::hadamard)
-      rotate_hadamard(rows, rule, recipe, layout.channels);
-    if (is_q) fold_score_scale(rows, recipe, layout.channels);
+  Smoothed smoothed;
+  std::vector<float> q = to_positions(input.q, layout);
+  std::vector<float> k = to_positions(input.k, layout);
+  std::vector<float> v = to_positions(input.v, layout);
+  const video::Range all{0, layout.order.positions()};
+  if (recipe.k.smooth == recipe::Smooth::mean)
+    smoothed.q_dot_k_mean =
+        dot_rows(q, subtract_mean(k, all, layout, recipe.k, input.format), layout.channels);
+  if (recipe.v.smooth == recipe::Smooth::mean)
+    smoothed.v_mean = subtract_mean(v, all, layout, recipe.v, input.format);
+  if (recipe.q.rotate == recipe::Rotate::hadamard)
+    rotate_hadamard(q, recipe.q, recipe, layout.channels);
+  if (recipe.k.rotate == recipe::Rotate::hadamard)
+    rotate_hadamard(k, recipe.k, recipe, layout.channels);
+  fold_score_scale(q, recipe, layout.channels);
+  if (recipe.q.smooth == recipe::Smooth::mean) {
+    for (const video::Range block : layout.blocks.query_blocks) {
+      const auto means = subtract_mean(q, block, layout, recipe.q, input.format);
+      smoothed.q_block_means.insert(smoothed.q_block_means.end(), means.begin(), means.end());
+    }
+    smoothed.keys = k;
+  }
+  const auto run = [&](const std::vector<float>& rows, const recipe::Operand& rule,
+                       const quant::Grouping& groups) {
     return quant::quantise(numerics::row_major<const float>(
                                rows.data(), layout.order.token_at.size(), layout.channels),
                            rule, groups, path, threads);
   };
-  return {.q = run(input.q, recipe.q, layout.q_groups, true),
-          .k = run(input.k, recipe.k, layout.k_groups, false),
-          .v = run(input.v, recipe.v, layout.v_groups, false)};
+  return {.q = run(q, recipe.q, layout.q_groups),
+          .k = run(k, recipe.k, layout.k_groups),
+          .v = run(v, recipe.v, layout.v_groups),
+          .smoothed = std::move(smoothed)};
 }
 
 }  // namespace karat::attention

@@ -48,14 +48,27 @@ struct ScoreRow {
   float maximum = -kInf;
 };
 
-ScoreRow score_row(const Launch& launch, std::int64_t query, video::Range keys) {
+/// What smoothing took from the scores of this query block and key: fl(delta*c), 0 without.
+float smoothing_delta(const Launch& launch, int query_block, std::int64_t key) {
+  const Smoothed& smoothed = launch.head.smoothed;
+  if (smoothed.q_block_means.empty()) return 0.0f;
+  const std::size_t d = launch.channels;
+  return launch.fp32.multiply(
+      chain_one(numerics::instruction("f32.fma"), {&smoothed.q_block_means[query_block * d], d},
+                {&smoothed.keys[key * d], d}, numerics::Start::absent, 0.0f),
+      launch.c);
+}
+
+ScoreRow score_row(const Launch& launch, int query_block, std::int64_t query, video::Range keys) {
   const std::span q(&launch.head.q.values[query * launch.channels], launch.channels);
   ScoreRow row;
   for (std::int64_t key = keys.begin; key < keys.end; ++key) {
     const std::span k(&launch.head.k.values[key * launch.channels], launch.channels);
     row.a.push_back(chain_one(launch.qk, q, k, numerics::Start::absent, 0.0f));
-    row.s.push_back(launch.layout.mask->keeps(query, key) ? score(launch, row.a.back(), query, key)
-                                                          : launch.masked_score);
+    float s = score(launch, row.a.back(), query, key);
+    if (!launch.head.smoothed.q_block_means.empty())
+      s = launch.fp32.add(s, smoothing_delta(launch, query_block, key));
+    row.s.push_back(launch.layout.mask->keeps(query, key) ? s : launch.masked_score);
     row.maximum = std::max(row.maximum, row.s.back());
   }
   return row;
@@ -108,7 +121,8 @@ void run_block_scalar(const Launch& launch, int query_block, HeadResult& result,
     std::vector<ScoreRow> scores;
     SkipTest test(launch, visit);
     for (std::size_t i = 0; i < rows; ++i) {
-      scores.push_back(score_row(launch, queries.begin + static_cast<std::int64_t>(i), keys));
+      scores.push_back(
+          score_row(launch, query_block, queries.begin + static_cast<std::int64_t>(i), keys));
       test.row(state.m[i], scores.back().maximum);
     }
     for (std::size_t i = 0; i < rows; ++i) {

@@ -131,6 +131,16 @@ void row_groups(const std::string& name, const Operand& side, const std::string&
     found.push_back({name + ".rows", "a thread's rows repeat every 8", "give a multiple of 8"});
 }
 
+/// Adding the mean's share back needs scaled scores and the channels as they were.
+void smoothing(const Recipe& recipe, Problems& found) {
+  if (recipe.q.smooth == Smooth::mean &&
+      (recipe.qk.scale_order == ScaleOrder::fused || recipe.qk.score_scale == ScoreScale::omitted))
+    found.push_back({"q.smooth", "the mean's share of the scores has no place to come back",
+                     "give none, or qk.scale_order product_first"});
+  if (recipe.v.smooth == Smooth::mean && recipe.finish.cast == Cast::before_scale)
+    found.push_back({"v.smooth", "the mean cannot come back after the cast", "give none"});
+}
+
 /// q.k survives a rotation only when both sides are rotated alike.
 void rotations(const Recipe& recipe, Problems& found) {
   if (recipe.v.rotate != Rotate::none)
@@ -177,6 +187,7 @@ std::vector<Problem> problems(const Recipe& recipe) {
   row_groups("q", recipe.q, "block.q", recipe.block.q, found);
   row_groups("k", recipe.k, "block.k", recipe.block.k, found);
   rotations(recipe, found);
+  smoothing(recipe, found);
   fused_factor(recipe, found);
   multiplier_or_offset(recipe.p, found);
   return found;

@@ -129,6 +129,11 @@ const std::vector<Edit>& edits() {
          r.k.group = Group::row_pairs_stride_8;
        }},
       {"rotated", [](Recipe& r) { r.q.rotate = r.k.rotate = Rotate::hadamard; }},
+      {"smoothed",
+       [](Recipe& r) {
+         r.q.smooth = r.k.smooth = r.v.smooth = Smooth::mean;
+         r.k.smooth_mean = SmoothMean::f32;
+       }},
       {"skipping",
        [](Recipe& r) {
          r.skip.rule = SkipRule::block_maximum;

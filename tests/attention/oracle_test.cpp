@@ -100,6 +100,23 @@ double relative_error(const char* preset) {
   return std::sqrt(error / norm);
 }
 
+TEST(Engine, SmoothingAndRotationChangeNoResultOfExactArithmetic) {
+  const Extent3 grid{4, 6, 10};
+  const RandomHead head = random_head(grid, 64, Flavour::normal, 14);
+  recipe::Recipe plain = recipe::preset("dense_f32");
+  recipe::Recipe edited = plain;
+  edited.q.smooth = edited.k.smooth = edited.v.smooth = recipe::Smooth::mean;
+  edited.q.rotate = edited.k.rotate = recipe::Rotate::hadamard;
+  const auto run = [&](const recipe::Recipe& recipe) {
+    const Layout layout = make_layout(recipe, grid, 64);
+    return attend(recipe, layout,
+                  quantise_head(recipe, layout, head.input(), numerics::Path::fast));
+  };
+  const auto a = run(plain), b = run(edited);
+  for (std::size_t i = 0; i < a.o.size(); ++i) ASSERT_NEAR(a.o[i], b.o[i], 2e-5);
+  for (std::size_t i = 0; i < a.lse.size(); ++i) ASSERT_NEAR(a.lse[i], b.lse[i], 2e-5);
+}
+
 TEST(Engine, ErrorAgainstTheTruthHasTheSizeOfItsFormats) {
   EXPECT_LT(relative_error("dense_f32"), 1e-6);
   EXPECT_LT(relative_error("sta_bf16"), 6e-3);
