@@ -99,7 +99,8 @@ HeadResult attend(const recipe::Recipe& recipe, const Layout& layout, const Quan
                     .saturated_p_codes = 0};
   std::vector<int> tapped = options.tapped;
   std::sort(tapped.begin(), tapped.end());
-  for (const int block : tapped) result.taps.push_back(empty_tap(launch, block));
+  if (!options.on_tap)
+    for (const int block : tapped) result.taps.push_back(empty_tap(launch, block));
 
   const int threads = options.threads > 0 ? options.threads : numerics::hardware_threads();
   const bool fast = options.path == numerics::Path::fast;
@@ -110,14 +111,19 @@ HeadResult attend(const recipe::Recipe& recipe, const Layout& layout, const Quan
   numerics::parallel_for(chosen.size(), threads, [&](std::size_t item, int worker) {
     const int block = chosen[item];
     const auto at = std::lower_bound(tapped.begin(), tapped.end(), block);
-    BlockTap* tap =
-        at != tapped.end() && *at == block ? &result.taps[at - tapped.begin()] : nullptr;
+    const bool is_tapped = at != tapped.end() && *at == block;
+    BlockTap passing;
+    if (is_tapped && options.on_tap) passing = empty_tap(launch, block);
+    BlockTap* tap = !is_tapped        ? nullptr
+                    : options.on_tap ? &passing
+                                     : &result.taps[at - tapped.begin()];
     std::int64_t count = 0;
     if (fast)
       run_block_fast(launch, packed, block, scratch[worker], result, tap, count);
     else
       run_block_scalar(launch, block, result, tap, count);
     saturated += count;
+    if (is_tapped && options.on_tap) options.on_tap(std::move(passing), result);
     if (options.progress) options.progress(++done, chosen.size());
   });
   result.saturated_p_codes = saturated;

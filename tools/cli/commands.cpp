@@ -8,6 +8,8 @@ namespace karat::cli {
 std::span<const Command> commands() {
   static constexpr Command table[] = {
       {"inspect", "look into a golden file; map a wgmma fragment", run_inspect},
+      {"make", "compute a case bit for bit and write a golden file", run_make},
+      {"mask", "blocks and densities of a mask; a picture, PyTorch's BlockMask", run_mask},
       {"recipes", "list the presets; print one in full or the difference of two", run_recipes},
   };
   return table;

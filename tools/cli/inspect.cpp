@@ -11,7 +11,7 @@ int run_inspect(int argc, char** argv) {
       cxxopts::value<std::string>())("thread", "thread of the warpgroup, 0 to 127",
                                      cxxopts::value<std::string>())(
       "register", "one word of D or element of A; all when not given",
-      cxxopts::value<std::string>())("n", "columns of D",
+      cxxopts::value<std::string>())("columns", "columns of D",
                                      cxxopts::value<std::string>()->default_value("128"))(
       "bits", "width of A's elements, 8 (k32) or 16 (k16)",
       cxxopts::value<std::string>()->default_value("8"));

@@ -47,6 +47,16 @@ class Progress {
   Clock::time_point drawn_{};
 };
 
+class Stopwatch {
+ public:
+  double seconds() const {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count();
+  }
+
+ private:
+  std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
+};
+
 /// "85.1 G", "3.2 M": four characters of number and the letter of its thousand.
 std::string short_number(double value);
 /// "1 h 02 min", "3 min 05 s", "12 s", "0.4 s".

@@ -11,12 +11,18 @@
 
 namespace karat::attention {
 
+struct HeadResult;
+
 struct AttendOptions {
   numerics::Path path = numerics::Path::fast;  ///< scalar: the slow engine, obviously right
   int threads = 0;                             ///< 0: all the machine offers
   std::vector<int> query_blocks;               ///< compute only these (ascending); empty: all
   std::vector<int> tapped;                     ///< query blocks to record (subset of the computed)
   std::function<void(std::size_t done, std::size_t total)> progress;  ///< called from any worker
+  /// Takes each tap as soon as its query block is done, on the worker that ran it, together with
+  /// its finished rows in `result`; HeadResult::taps stays empty. Lets all blocks be tapped in little
+  /// memory.
+  std::function<void(BlockTap&& tap, const HeadResult& result)> on_tap;
 };
 
 struct HeadResult {

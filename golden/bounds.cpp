@@ -1,0 +1,162 @@
+// Intervals carried through softmax, P V and the finish of one query block.
+#include "karat/golden/bounds.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <string>
+
+#include "cast.hpp"
+#include "karat/numerics/error.hpp"
+#include "karat/numerics/parallel.hpp"
+#include "pv_bounds.hpp"
+#include "row_sum.hpp"
+
+namespace karat::golden {
+namespace {
+
+constexpr float kInf = std::numeric_limits<float>::infinity();
+
+/// Ordered like the numbers, -0 just below +0.
+std::int32_t order_key(float x) {
+  const auto bits = std::bit_cast<std::int32_t>(x);
+  return bits < 0 ? std::numeric_limits<std::int32_t>::min() - bits - 1 : bits;
+}
+
+}  // namespace
+
+bool inside(float value, float low, float high) {
+  if (std::isnan(value) || std::isnan(low) || std::isnan(high))
+    return std::isnan(value) && std::isnan(low) && std::isnan(high);
+  return order_key(low) <= order_key(value) && order_key(value) <= order_key(high);
+}
+
+bool leaves_freedom(const recipe::Recipe& recipe) {
+  return recipe.softmax.exp2 == recipe::Exp2::rounded;
+}
+
+struct HeadBounds::State {
+  const recipe::Recipe& recipe;
+  const attention::Layout& layout;
+  const attention::QuantisedHead& head;
+  Freedom freedom;
+  Fp32 fp;
+  Exponents exponents;
+  PvBounds pv;
+  std::vector<float> factor;  ///< per channel: fl(s_v / multiplier)
+
+  void finish(std::span<const RowSum> sums, std::span<const Interval> accumulators,
+              std::span<const float> o, std::span<const float> lse, BlockBounds& bounds) const;
+};
+
+HeadBounds::HeadBounds(const recipe::Recipe& recipe, const attention::Layout& layout,
+                       const attention::QuantisedHead& head, int threads, Freedom freedom) {
+  const Fp32 fp{recipe.subnormals};
+  state_ = std::make_unique<State>(State{.recipe = recipe,
+                                         .layout = layout,
+                                         .head = head,
+                                         .freedom = freedom,
+                                         .fp = fp,
+                                         .exponents = Exponents(recipe, layout, head),
+                                         .pv = PvBounds(recipe, layout, head, threads),
+                                         .factor = std::vector<float>(layout.channels)});
+  const float multiplier =
+      recipe.p.apply == recipe::PApply::multiply ? recipe.p.multiplier : 1.0f;
+  for (std::size_t j = 0; j < layout.channels; ++j)
+    state_->factor[j] =
+        fp.flushed((recipe.v.group == quant::Group::tile ? 1.0f : head.v.scale(0, j)) / multiplier);
+}
+
+HeadBounds::~HeadBounds() = default;
+
+void HeadBounds::State::finish(std::span<const RowSum> sums,
+                               std::span<const Interval> accumulators, std::span<const float> o,
+                               std::span<const float> lse, BlockBounds& bounds) const {
+  const std::size_t channels = layout.channels;
+  const double unit = recipe.softmax.lse == recipe::Lse::log2 ? 1.0 : 0.6931471805599453;
+  for (std::size_t i = 0; i < sums.size(); ++i) {
+    const Interval l = sums[i].total(recipe);
+    bounds.row_l_low.push_back(l.low);
+    bounds.row_l_high.push_back(l.high);
+    if (!(l.high > 0) || std::isnan(lse[i])) {  // fully masked, or NaN already
+      bounds.lse_low.push_back(lse[i]);
+      bounds.lse_high.push_back(lse[i]);
+      for (auto* out : {&bounds.out_low, &bounds.out_high})
+        out->insert(out->end(), &o[i * channels], &o[i * channels] + channels);
+      continue;
+    }
+    // lg2.approx is within 2^-22 (absolute where its result is small); three f32 roundings follow.
+    const double log2_low = l.low > 0 ? numerics::log2_f64(l.low) : -kInf;
+    const double log2_high = numerics::log2_f64(l.high);
+    const double slack =
+        freedom.low == freedom.high
+            ? 0.0
+            : 0x1p-22 * std::max(1.0, std::abs(log2_high)) +
+                  0x1p-22 * (std::abs(lse[i]) / unit + std::abs(log2_high));
+    const double spread = log2_high - log2_low + slack;
+    bounds.lse_low.push_back(static_cast<float>(lse[i] - spread * unit));
+    bounds.lse_high.push_back(static_cast<float>(lse[i] + spread * unit));
+
+    const Interval r{fp.flushed(1.0f / l.high), l.low > 0 ? fp.flushed(1.0f / l.low) : kInf};
+    for (std::size_t j = 0; j < channels; ++j) {
+      const Interval value =
+          fp.multiply(fp.multiply(accumulators[i * channels + j], r), {factor[j], factor[j]});
+      bounds.out_low.push_back(value.low);
+      bounds.out_high.push_back(value.high);
+    }
+  }
+  const auto policy = quant::cast_policy(recipe.output, numerics::Rounding::nearest_even,
+                                         numerics::Overflow::saturate);
+  cast(bounds.out_low, recipe.output, policy);
+  cast(bounds.out_high, recipe.output, policy);
+}
+
+BlockBounds HeadBounds::of(const attention::BlockTap& tap, std::span<const float> o,
+                           std::span<const float> lse, Detail detail) const {
+  const State& s = *state_;
+  const auto rows = static_cast<std::size_t>(tap.queries.size());
+  const std::size_t channels = s.layout.channels;
+  const std::size_t width = tap.key_position.size();
+  BlockBounds bounds;
+  if (detail == Detail::stages) {
+    bounds.p_low.resize(rows * width);
+    bounds.p_high.resize(rows * width);
+  }
+  std::vector<RowSum> sums(rows);
+  std::vector<Interval> alpha(rows), accumulators(rows * channels);
+  std::vector<RowP> p(rows);
+  std::vector<float> x;
+  for (std::size_t visit = 0; visit < tap.key_block.size(); ++visit) {
+    const auto first = static_cast<std::size_t>(tap.column_begin[visit]);
+    const auto columns = static_cast<std::size_t>(tap.column_begin[visit + 1]) - first;
+    x.resize(columns);
+    for (std::size_t i = 0; i < rows; ++i) {
+      const float m = tap.m[visit * rows + i];
+      const float before = visit == 0 ? s.exponents.initial_max() : tap.m[(visit - 1) * rows + i];
+      const float step = s.exponents.of_alpha(before, m);
+      alpha[i] = legal_exp2(step, numerics::exp2_rounded(step, s.recipe.subnormals), s.freedom);
+      s.exponents.of_p({&tap.s[i * width + first], columns}, m, x);
+      legal_p(s.recipe, s.freedom, x, p[i]);
+      sums[i].absorb(s.recipe, alpha[i], p[i].low, p[i].high);
+      if (detail == Detail::outputs) continue;
+      const Interval l = sums[i].total(s.recipe);
+      bounds.l_low.push_back(l.low);
+      bounds.l_high.push_back(l.high);
+      std::copy(p[i].cast_low.begin(), p[i].cast_low.end(), &bounds.p_low[i * width + first]);
+      std::copy(p[i].cast_high.begin(), p[i].cast_high.end(), &bounds.p_high[i * width + first]);
+    }
+    s.pv.absorb(tap, visit, alpha, p, accumulators);
+    if (detail == Detail::outputs) continue;
+    for (const Interval& value : accumulators) {
+      bounds.o_low.push_back(value.low);
+      bounds.o_high.push_back(value.high);
+    }
+  }
+  s.finish(sums, accumulators, o, lse, bounds);
+  for (std::size_t e = 0; e < o.size(); ++e)
+    if (!std::isnan(o[e]) && !inside(o[e], bounds.out_low[e], bounds.out_high[e]))
+      throw Error(ErrorKind::internal, "bounds of query block " + std::to_string(tap.query_block),
+                  "do not contain the golden value", "please report this");
+  return bounds;
+}
+
+}  // namespace karat::golden

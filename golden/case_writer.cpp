@@ -1,0 +1,239 @@
+// Attributes say what a dataset means; values are raw codes, never converted by HDF5.
+#include "case_writer.hpp"
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "block_arrays.hpp"
+#include "karat/golden/evidence.hpp"
+#include "karat/golden/formats.hpp"
+#include "karat/golden/make.hpp"
+#include "karat/recipe/json.hpp"
+
+namespace karat::golden {
+namespace {
+
+using files::DType;
+using files::Shape;
+using files::Tensor;
+using numerics::FormatId;
+
+files::Json extent_json(video::Extent3 extent) { return {extent.t, extent.h, extent.w}; }
+
+std::vector<std::int64_t> wide(const std::vector<int>& values) {
+  return {values.begin(), values.end()};
+}
+
+std::string_view group_name(quant::Group group) {
+  switch (group) {
+    case quant::Group::tensor: return "tensor";
+    case quant::Group::tile: return "tile";
+    case quant::Group::token: return "token";
+    case quant::Group::channel: break;
+  }
+  return "channel";
+}
+
+constexpr std::string_view kBoundText =
+    "inclusive ends of what a correct kernel may write when exp2 is within 2 ulp; low and high terms "
+    "are carried through the recipe's own roundings (docs/bounds.md)";
+
+}  // namespace
+
+CaseWriter::CaseWriter(const std::filesystem::path& destination, const recipe::Recipe& recipe,
+                       const attention::Layout& layout, const Inputs& inputs, std::uint64_t seed,
+                       const std::vector<int>& taps, const std::vector<std::int32_t>& truth_rows)
+    : recipe_(recipe),
+      layout_(layout),
+      inputs_(inputs),
+      writer_(destination, std::string(kSchema)),
+      batch_(inputs.shape().batch),
+      heads_(inputs.shape().heads),
+      tokens_(inputs.shape().tokens()),
+      channels_(inputs.shape().channels) {
+  describe(seed, taps);
+  write_order();
+  write_mask();
+  create_datasets(inputs.coded());
+  writer_.write("truth/rows", make_tensor(DType::i32, {truth_rows.size()}, truth_rows));
+  for (const char* kind : {"dense", "sparse"}) {
+    const std::string name = std::string("truth/") + kind;
+    writer_.create(name + "_o", DType::f64, {batch_, heads_, truth_rows.size(), channels_});
+    writer_.create(name + "_lse", DType::f64, {batch_, heads_, truth_rows.size()});
+  }
+  writer_.set_attributes(
+      "truth", {{"of", std::string(inputs.coded() ? "scale * code of the given operands"
+                                                  : "the inputs, before quantisation")}});
+}
+
+void CaseWriter::describe(std::uint64_t seed, const std::vector<int>& taps) {
+  const InputShape& shape = inputs_.shape();
+  files::Json text{{"recipe", recipe_.name},
+                   {"grid", extent_json(shape.grid)},
+                   {"batch", shape.batch},
+                   {"heads", shape.heads},
+                   {"channels", shape.channels},
+                   {"seed", seed},
+                   {"source", inputs_.source()}};
+  writer_.set_attributes(
+      "", {{"version", std::string(KARAT_VERSION)},
+           {"case", text.dump()},
+           {"recipe", recipe::to_json(recipe_, recipe::JsonStyle::line)},
+           {"grid", video::to_string(shape.grid)},
+           {"seed", std::to_string(seed)},
+           {"shape", std::vector<std::int64_t>{
+                         static_cast<std::int64_t>(batch_), static_cast<std::int64_t>(heads_),
+                         static_cast<std::int64_t>(tokens_), static_cast<std::int64_t>(channels_)}}});
+  writer_.group("stages");
+  files::Attributes evidence{{"tapped_query_blocks", wide(taps)}};
+  for (const auto& [stage, name] :
+       {std::pair{"qk", &recipe_.qk.instruction}, std::pair{"pv", &recipe_.pv.instruction}}) {
+    const numerics::Instruction& instruction = numerics::instruction(*name);
+    const std::string prefix = stage;
+    evidence[prefix + "_instruction"] = *name;
+    evidence[prefix + "_evidence"] = std::string(evidence_name(numerics::evidence(instruction)));
+    evidence[prefix + "_evidence_note"] = std::string(numerics::evidence_note(instruction));
+  }
+  writer_.set_attributes("stages", evidence);
+}
+
+void CaseWriter::write_order() {
+  writer_.write("order/position_of_token",
+                make_tensor(DType::i32, {layout_.order.position_of.size()}, layout_.order.position_of));
+  writer_.write("order/token_at_position",
+                make_tensor(DType::i32, {layout_.order.token_at.size()}, layout_.order.token_at));
+}
+
+void CaseWriter::write_mask() {
+  for (const auto& [name, tensor] : block_arrays(layout_)) writer_.write("mask/" + name, tensor);
+  writer_.set_attributes(
+      "mask", {{"block_size", std::vector<std::int64_t>{recipe_.block.q, recipe_.block.k}},
+               {"kept_pairs", layout_.mask->kept_pairs()},
+               {"about", std::string("block i covers positions begin[i] to begin[i+1]; indices "
+                                     "beyond each count are 0")}});
+}
+
+void CaseWriter::create_operand(const std::string& name, const quant::Rule& rule,
+                                const quant::Grouping& groups) {
+  const std::string stage = "stages/" + name;
+  writer_.create(stage + "_codes", dtype_of(rule.format), {batch_, heads_, tokens_, channels_});
+  if (!quant::has_scale(rule.format)) return;
+  writer_.create(stage + "_scale", DType::f32,
+                 {batch_, heads_, static_cast<std::size_t>(groups.count)});
+  writer_.set_attributes(
+      stage + "_scale",
+      {{"group", std::string(group_name(rule.group))},
+       {"tile", std::vector<std::int64_t>{rule.tile.t, rule.tile.h, rule.tile.w}},
+       {"meaning", std::string("x = scale * code; tiles and tokens in row-major order")}});
+}
+
+void CaseWriter::create_datasets(bool coded) {
+  const Shape matrix{batch_, heads_, tokens_, channels_};
+  const Shape vector{batch_, heads_, tokens_};
+  if (!coded)
+    for (const char* name : {"inputs/q", "inputs/k", "inputs/v"})
+      writer_.create(name, inputs_.dtype(), matrix);
+  create_operand("q", recipe_.q, layout_.q_groups);
+  create_operand("k", recipe_.k, layout_.k_groups);
+  create_operand("v", recipe_.v, layout_.v_groups);
+  writer_.create("stages/o", dtype_of(recipe_.output), matrix);
+  for (const char* name : {"stages/m", "stages/l", "stages/lse"})
+    writer_.create(name, DType::f32, vector);
+  if (!leaves_freedom(recipe_)) return;
+  for (const char* end : {"low", "high"}) {
+    writer_.create(std::string("bound/o_") + end, dtype_of(recipe_.output), matrix);
+    for (const char* stage : {"l_", "lse_"})
+      writer_.create("bound/" + std::string(stage) + end, DType::f32, vector);
+  }
+  writer_.set_attributes("bound", {{"about", std::string(kBoundText)},
+                                   {"exp2_ulp", std::int64_t{2}}});
+}
+
+void CaseWriter::put(const std::string& name, std::size_t b, std::size_t h, const Tensor& rows) {
+  Shape offset{b, h}, count{1, 1};
+  offset.resize(2 + rows.shape.size(), 0);
+  count.insert(count.end(), rows.shape.begin(), rows.shape.end());
+  writer_.write_part(name, offset, count, rows.bytes);
+}
+
+void CaseWriter::put_values(const std::string& name, std::size_t b, std::size_t h,
+                            std::span<const float> values, FormatId format, Shape shape) {
+  put(name, b, h, encoded(values, format, std::move(shape)));
+}
+
+void CaseWriter::inputs(std::size_t b, std::size_t h, const HeadValues& values) {
+  const FormatId format = format_of(inputs_.dtype());
+  put_values("inputs/q", b, h, values.q, format, {tokens_, channels_});
+  put_values("inputs/k", b, h, values.k, format, {tokens_, channels_});
+  put_values("inputs/v", b, h, values.v, format, {tokens_, channels_});
+}
+
+void CaseWriter::operands(std::size_t b, std::size_t h, const attention::QuantisedHead& head) {
+  for (const auto& [name, operand] :
+       {std::pair{"q", &head.q}, std::pair{"k", &head.k}, std::pair{"v", &head.v}}) {
+    std::vector<float> rows(tokens_ * channels_);
+    for (std::size_t token = 0; token < tokens_; ++token)
+      std::copy_n(&operand->values[layout_.order.position_of[token] * channels_], channels_,
+                  &rows[token * channels_]);
+    const std::string stage = std::string("stages/") + name;
+    put_values(stage + "_codes", b, h, rows, operand->format, {tokens_, channels_});
+    if (!operand->scales.empty())
+      put_values(stage + "_scale", b, h, operand->scales, FormatId::f32, {operand->scales.size()});
+  }
+}
+
+void CaseWriter::result(std::size_t b, std::size_t h, const BoundedResult& result) {
+  const attention::HeadResult& golden = result.golden;
+  put_values("stages/o", b, h, golden.o, recipe_.output, {tokens_, channels_});
+  put_values("stages/m", b, h, golden.m, FormatId::f32, {tokens_});
+  put_values("stages/l", b, h, golden.l, FormatId::f32, {tokens_});
+  put_values("stages/lse", b, h, golden.lse, FormatId::f32, {tokens_});
+  for (const attention::BlockTap& tap : golden.taps)
+    put_tap("stages/tap/" + std::to_string(b) + "/" + std::to_string(h) + "/" +
+                std::to_string(tap.query_block),
+            tap);
+  const OutputBounds& bounds = result.bounds;
+  if (bounds.o_low.empty()) return;
+  put_values("bound/o_low", b, h, bounds.o_low, recipe_.output, {tokens_, channels_});
+  put_values("bound/o_high", b, h, bounds.o_high, recipe_.output, {tokens_, channels_});
+  put_values("bound/l_low", b, h, bounds.l_low, FormatId::f32, {tokens_});
+  put_values("bound/l_high", b, h, bounds.l_high, FormatId::f32, {tokens_});
+  put_values("bound/lse_low", b, h, bounds.lse_low, FormatId::f32, {tokens_});
+  put_values("bound/lse_high", b, h, bounds.lse_high, FormatId::f32, {tokens_});
+}
+
+void CaseWriter::put_tap(const std::string& group, const attention::BlockTap& tap) {
+  const auto rows = static_cast<std::size_t>(tap.queries.size());
+  const std::size_t columns = tap.key_position.size();
+  const std::size_t visits = tap.key_block.size();
+  const auto write = [&](const char* name, std::span<const float> values, FormatId format,
+                         Shape shape) {
+    writer_.write(group + "/" + name, encoded(values, format, std::move(shape)));
+  };
+  write("a", tap.a, FormatId::f32, {rows, columns});
+  write("s", tap.s, FormatId::f32, {rows, columns});
+  write("p_codes", tap.p, recipe_.p.format, {rows, columns});
+  write("m", tap.m, FormatId::f32, {visits, rows});
+  write("l", tap.l, FormatId::f32, {visits, rows});
+  write("o", tap.o, FormatId::f32, {visits, rows, channels_});
+  std::vector<std::int32_t> queries, keys;
+  for (std::int64_t i = tap.queries.begin; i < tap.queries.end; ++i)
+    queries.push_back(layout_.order.token_at[i]);
+  for (const std::int32_t position : tap.key_position)
+    keys.push_back(layout_.order.token_at[position]);
+  writer_.write(group + "/query_token", make_tensor(DType::i32, {rows}, queries));
+  writer_.write(group + "/key_token", make_tensor(DType::i32, {columns}, keys));
+  writer_.write(group + "/key_block", make_tensor(DType::i32, {visits}, tap.key_block));
+  writer_.write(group + "/column_begin", make_tensor(DType::i64, {visits + 1}, tap.column_begin));
+}
+
+void CaseWriter::truth(std::size_t b, std::size_t h, attention::OracleMask mask,
+                       const attention::OracleResult& result) {
+  const std::string name =
+      mask == attention::OracleMask::dense ? "truth/dense" : "truth/sparse";
+  const std::size_t rows = result.lse.size();
+  put(name + "_o", b, h, make_tensor(DType::f64, {rows, channels_}, result.o));
+  put(name + "_lse", b, h, make_tensor(DType::f64, {rows}, result.lse));
+}
+
+}  // namespace karat::golden

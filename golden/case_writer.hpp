@@ -1,0 +1,48 @@
+// The layout of a golden file, dataset by dataset, as docs/golden.md lists it.
+#pragma once
+
+#include <filesystem>
+#include <span>
+#include <vector>
+
+#include "head_work.hpp"
+#include "karat/attention/oracle.hpp"
+#include "karat/files/hdf5.hpp"
+#include "karat/golden/inputs.hpp"
+
+namespace karat::golden {
+
+class CaseWriter {
+ public:
+  /// Creates the file and everything that heads share: case, recipe, order, mask.
+  CaseWriter(const std::filesystem::path& destination, const recipe::Recipe& recipe,
+             const attention::Layout& layout, const Inputs& inputs, std::uint64_t seed,
+             const std::vector<int>& taps, const std::vector<std::int32_t>& truth_rows);
+
+  void inputs(std::size_t b, std::size_t h, const HeadValues& values);
+  void operands(std::size_t b, std::size_t h, const attention::QuantisedHead& head);
+  void result(std::size_t b, std::size_t h, const BoundedResult& result);
+  void truth(std::size_t b, std::size_t h, attention::OracleMask mask,
+             const attention::OracleResult& result);
+  files::Seal commit() { return writer_.commit(); }
+
+ private:
+  void describe(std::uint64_t seed, const std::vector<int>& taps);
+  void write_order();
+  void write_mask();
+  void create_datasets(bool coded);
+  void create_operand(const std::string& name, const quant::Rule& rule,
+                      const quant::Grouping& groups);
+  void put(const std::string& name, std::size_t b, std::size_t h, const files::Tensor& rows);
+  void put_values(const std::string& name, std::size_t b, std::size_t h,
+                  std::span<const float> values, numerics::FormatId format, files::Shape shape);
+  void put_tap(const std::string& group, const attention::BlockTap& tap);
+
+  const recipe::Recipe& recipe_;
+  const attention::Layout& layout_;
+  const Inputs& inputs_;
+  files::Hdf5Writer writer_;
+  std::size_t batch_, heads_, tokens_, channels_;
+};
+
+}  // namespace karat::golden

@@ -1,0 +1,59 @@
+// Codes into operands and back into values.
+#include "karat/golden/inputs.hpp"
+
+#include "karat/numerics/error.hpp"
+
+namespace karat::golden {
+namespace {
+
+quant::Quantised operand(const CodedOperand& coded, const quant::Rule& rule,
+                         const quant::Grouping& grouping, const attention::Layout& layout,
+                         const char* name) {
+  if (!quant::has_scale(rule.format))
+    throw Error(ErrorKind::usage, std::string(name) + ".format",
+                "the recipe reads values, the input holds codes", "choose a recipe with codes");
+  if (coded.scales.size() != static_cast<std::size_t>(grouping.count))
+    throw Error(ErrorKind::usage, std::string(name) + "_scale",
+                std::to_string(coded.scales.size()) + " scales where the recipe's groups are " +
+                    std::to_string(grouping.count),
+                "give one scale per group of " + std::string(name));
+  const std::size_t channels = layout.channels;
+  std::vector<std::uint8_t> codes(layout.order.token_at.size() * channels, 0);
+  for (std::size_t i = 0; i < layout.order.token_at.size(); ++i)
+    if (const std::int32_t token = layout.order.token_at[i]; token >= 0)
+      std::copy_n(&coded.codes[token * channels], channels, &codes[i * channels]);
+  return quant::from_codes(codes, coded.scales, layout.order.token_at.size(), channels,
+                           rule.format, grouping);
+}
+
+std::vector<float> values_of(const quant::Quantised& operand, const attention::Layout& layout) {
+  const std::size_t channels = layout.channels;
+  std::vector<float> values(layout.order.position_of.size() * channels);
+  for (std::size_t token = 0; token < layout.order.position_of.size(); ++token) {
+    const auto row = static_cast<std::size_t>(layout.order.position_of[token]);
+    for (std::size_t j = 0; j < channels; ++j)
+      values[token * channels + j] = operand.scale(row, j) * operand.values[row * channels + j];
+  }
+  return values;
+}
+
+}  // namespace
+
+CodedHead Inputs::codes(std::size_t, std::size_t) const {
+  throw Error(ErrorKind::internal, "inputs", "hold values, not codes");
+}
+
+attention::QuantisedHead quantised(const recipe::Recipe& recipe, const attention::Layout& layout,
+                                   const CodedHead& head) {
+  return {.q = operand(head.q, recipe.q, layout.q_groups, layout, "q"),
+          .k = operand(head.k, recipe.k, layout.k_groups, layout, "k"),
+          .v = operand(head.v, recipe.v, layout.v_groups, layout, "v")};
+}
+
+HeadValues dequantised(const attention::Layout& layout, const attention::QuantisedHead& head) {
+  return {.q = values_of(head.q, layout),
+          .k = values_of(head.k, layout),
+          .v = values_of(head.v, layout)};
+}
+
+}  // namespace karat::golden

@@ -1,0 +1,33 @@
+// Recipe and grid as text and back.
+#include "karat/golden/metadata.hpp"
+
+#include <cstdio>
+
+#include "karat/recipe/json.hpp"
+
+namespace karat::golden {
+
+files::Metadata describe(const recipe::Recipe& recipe, video::Extent3 grid) {
+  return {{"grid", video::to_string(grid)},
+          {"recipe", recipe::to_json(recipe, recipe::JsonStyle::line)}};
+}
+
+std::optional<video::Extent3> grid_of(const files::Metadata& metadata) {
+  const auto found = metadata.find("grid");
+  video::Extent3 grid;
+  char rest = 0;
+  if (found == metadata.end() || std::sscanf(found->second.c_str(), "%d,%d,%d%c", &grid.t, &grid.h,
+                                             &grid.w, &rest) != 3)
+    return std::nullopt;
+  if (grid.t < 1 || grid.h < 1 || grid.w < 1) return std::nullopt;
+  return grid;
+}
+
+std::optional<recipe::Recipe> recipe_of(const files::Metadata& metadata,
+                                        const std::string& subject) {
+  const auto found = metadata.find("recipe");
+  if (found == metadata.end()) return std::nullopt;
+  return recipe::parse_recipe(found->second, subject + ": recipe");
+}
+
+}  // namespace karat::golden

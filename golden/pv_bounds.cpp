@@ -1,0 +1,208 @@
+// T by the real chain; its freedom by enumeration or by a worst-case bound.
+#include "pv_bounds.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "chain_error.hpp"
+#include "karat/numerics/parallel.hpp"
+
+namespace karat::golden {
+
+using numerics::MatrixView;
+using numerics::Start;
+
+namespace {
+
+/// Up to 2^4 combinations of flipped codes are tried one by one: in a format of at most 16 bits a
+/// legal P has at most two codes. (In f32 it has many, and the hull of two would prove nothing.)
+constexpr std::size_t kEnumerated = 4;
+/// More flips than this share the largest |v| of their segment instead of their own.
+constexpr std::size_t kCounted = 16;
+
+std::vector<std::size_t> flips(const RowP& p, std::size_t begin, std::size_t end) {
+  std::vector<std::size_t> columns;
+  for (std::size_t n = begin; n < end; ++n)
+    if (p.cast_low[n] != p.cast_high[n]) columns.push_back(n);
+  return columns;
+}
+
+float down(double x) {
+  const auto y = static_cast<float>(x);
+  return y > x ? std::nextafter(y, -std::numeric_limits<float>::infinity()) : y;
+}
+float up(double x) { return -down(-x); }
+
+}  // namespace
+
+/// One segment of a visited key block.
+struct PvBounds::Part {
+  const Segment& segment;
+  std::span<const RowP> p;
+  MatrixView<const float> golden_p;  ///< rows x keys of the segment
+  std::size_t first;                 ///< first column within the visited block
+  std::size_t last;
+};
+
+PvBounds::PvBounds(const recipe::Recipe& recipe, const attention::Layout& layout,
+                   const attention::QuantisedHead& head, int threads)
+    : recipe_(recipe),
+      layout_(layout),
+      head_(head),
+      instruction_(numerics::instruction(recipe.pv.instruction)),
+      fp_{recipe.subnormals},
+      packed_(layout.blocks.key_blocks.size()) {
+  numerics::parallel_for(packed_.size(), threads, [&](std::size_t block, int) {
+    packed_[block] = segments_of(layout.blocks.key_blocks[block]);
+  });
+}
+
+std::vector<PvBounds::Segment> PvBounds::segments_of(video::Range keys) const {
+  const std::int64_t step = recipe_.pv.promote_every > 0 ? recipe_.pv.promote_every : keys.size();
+  std::vector<Segment> parts;
+  for (std::int64_t begin = keys.begin; begin < keys.end; begin += step) {
+    const video::Range part{begin, std::min(begin + step, keys.end)};
+    parts.push_back({part, {}});
+    parts.back().v.pack(instruction_,
+                        head_.v.view().rows_from(part.begin, part.size()).transposed());
+  }
+  return parts;
+}
+
+void PvBounds::absorb(const attention::BlockTap& tap, std::size_t visit,
+                      std::span<const Interval> alpha, std::span<const RowP> p,
+                      std::span<Interval> o) const {
+  const std::size_t width = tap.key_position.size();
+  const auto column = static_cast<std::size_t>(tap.column_begin[visit]);
+  const std::int64_t block_begin = layout_.blocks.key_blocks[tap.key_block[visit]].begin;
+  bool rescaled = false;
+  for (const Segment& segment : packed_[tap.key_block[visit]]) {
+    const auto first = static_cast<std::size_t>(segment.keys.begin - block_begin);
+    const auto keys = static_cast<std::size_t>(segment.keys.size());
+    const Part part{segment, p,
+                    {&tap.p[column + first], alpha.size(), keys, width, 1},
+                    first, first + keys};
+    if (recipe_.pv.promote_every == 0) return accumulate(part, tap, visit, alpha, o);
+    const std::vector<Interval> ones(alpha.size(), Interval{1.0f, 1.0f});
+    promote(part, rescaled ? ones : alpha, o);
+    rescaled = true;
+  }
+}
+
+void PvBounds::promote(const Part& part, std::span<const Interval> alpha,
+                       std::span<Interval> o) const {
+  const std::size_t channels = layout_.channels;
+  std::vector<float> golden(alpha.size() * channels);
+  numerics::RowOperand rows;
+  rows.pack(instruction_, part.golden_p);
+  numerics::chain(instruction_, rows, part.segment.v, Start::absent,
+                  numerics::row_major(golden.data(), alpha.size(), channels));
+  const bool scaled = recipe_.v.group == quant::Group::tile && !head_.v.scales.empty();
+  const float scale = scaled ? head_.v.scale(part.segment.keys.begin, 0) : 1.0f;
+  std::vector<Interval> t(channels);
+  for (std::size_t i = 0; i < alpha.size(); ++i) {
+    row_of_t(part, i, {&golden[i * channels], channels}, t);
+    Interval* row = &o[i * channels];
+    for (std::size_t j = 0; j < channels; ++j) {
+      const Interval product =
+          scaled ? Interval{fp_.multiply(t[j].low, scale), fp_.multiply(t[j].high, scale)} : t[j];
+      row[j] = fp_.add(fp_.multiply(row[j], alpha[i]), product);
+    }
+  }
+}
+
+void PvBounds::row_of_t(const Part& part, std::size_t row, std::span<const float> golden,
+                        std::span<Interval> t) const {
+  for (std::size_t j = 0; j < t.size(); ++j) t[j] = {golden[j], golden[j]};
+  const RowP& p = part.p[row];
+  const std::vector<std::size_t> free = flips(p, part.first, part.last);
+  if (free.empty()) return;
+  if (free.size() > kEnumerated || recipe_.p.format == numerics::FormatId::f32) {
+    const std::vector<double> around = deviation(part, row, 0.0);
+    for (std::size_t j = 0; j < t.size(); ++j)
+      t[j] = {down(golden[j] - around[j]), up(golden[j] + around[j])};
+    return;
+  }
+  const std::size_t keys = part.last - part.first;
+  const std::size_t variants = std::size_t{1} << free.size();
+  std::vector<float> choices, results(variants * t.size());
+  for (std::size_t variant = 0; variant < variants; ++variant) {
+    choices.insert(choices.end(), &p.cast_low[part.first], &p.cast_low[part.first] + keys);
+    for (std::size_t bit = 0; bit < free.size(); ++bit)
+      if (variant >> bit & 1)
+        choices[variant * keys + free[bit] - part.first] = p.cast_high[free[bit]];
+  }
+  numerics::RowOperand rows;
+  rows.pack(instruction_, numerics::row_major<const float>(choices.data(), variants, keys));
+  numerics::chain(instruction_, rows, part.segment.v, Start::absent,
+                  numerics::row_major(results.data(), variants, t.size()));
+  for (std::size_t e = 0; e < results.size(); ++e) {
+    Interval& element = t[e % t.size()];
+    element = {std::min(element.low, results[e]), std::max(element.high, results[e])};
+  }
+}
+
+/// How far T of any legal P may lie from T of the golden one: the exact difference of the sums, and
+/// the chain's error on both sides.
+std::vector<double> PvBounds::deviation(const Part& part, std::size_t row, double start) const {
+  const RowP& p = part.p[row];
+  const std::size_t channels = layout_.channels;
+  std::vector<double> v_max(channels, 0.0), widths(channels, 0.0);
+  double p_max = 0, p_sum = 0, width_sum = 0;
+  const std::vector<std::size_t> free = flips(p, part.first, part.last);
+  const auto v_row = [&](std::size_t n) {
+    return &head_.v.values[(part.segment.keys.begin + n - part.first) * channels];
+  };
+  for (std::size_t n = part.first; n < part.last; ++n) {
+    p_max = std::max<double>(p_max, p.cast_high[n]);
+    p_sum += p.cast_high[n];
+    width_sum += static_cast<double>(p.cast_high[n]) - p.cast_low[n];
+    const float* v = v_row(n);
+    for (std::size_t j = 0; j < channels; ++j)
+      v_max[j] = std::max<double>(v_max[j], std::abs(v[j]));
+  }
+  if (free.size() > kCounted) {
+    for (std::size_t j = 0; j < channels; ++j) widths[j] = width_sum * v_max[j];
+  } else {
+    for (const std::size_t n : free) {
+      const double width = static_cast<double>(p.cast_high[n]) - p.cast_low[n];
+      const float* v = v_row(n);
+      for (std::size_t j = 0; j < channels; ++j) widths[j] += width * std::abs(v[j]);
+    }
+  }
+  for (std::size_t j = 0; j < channels; ++j)
+    widths[j] += 2 * chain_error(instruction_, {.k = part.last - part.first,
+                                                .a_max = p_max,
+                                                .b_max = v_max[j],
+                                                .a_sum = p_sum,
+                                                .start = start});
+  return widths;
+}
+
+void PvBounds::accumulate(const Part& part, const attention::BlockTap& tap, std::size_t visit,
+                          std::span<const Interval> alpha, std::span<Interval> o) const {
+  const std::size_t channels = layout_.channels;
+  const std::size_t rows = alpha.size();
+  for (std::size_t i = 0; i < rows; ++i) {
+    Interval* row = &o[i * channels];
+    const float* golden = &tap.o[(visit * rows + i) * channels];
+    const bool fixed = alpha[i].point() && flips(part.p[i], part.first, part.last).empty() &&
+                       std::all_of(row, row + channels, [](Interval x) { return x.point(); });
+    if (fixed) {
+      for (std::size_t j = 0; j < channels; ++j) row[j] = {golden[j], golden[j]};
+      continue;
+    }
+    double start = 0;
+    for (std::size_t j = 0; j < channels; ++j) {
+      row[j] = fp_.multiply(row[j], alpha[i]);
+      start = std::max<double>({start, std::abs(row[j].low), std::abs(row[j].high)});
+    }
+    const std::vector<double> around = deviation(part, i, start);
+    for (std::size_t j = 0; j < channels; ++j) {
+      const double moved = static_cast<double>(row[j].high) - row[j].low;
+      row[j] = {down(golden[j] - around[j] - moved), up(golden[j] + around[j] + moved)};
+    }
+  }
+}
+
+}  // namespace karat::golden

@@ -1,0 +1,48 @@
+// Intervals of the accumulator O: the rescaling by alpha, and T = P V where codes of P may flip.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "karat/numerics/tensor_core.hpp"
+#include "probability.hpp"
+
+namespace karat::golden {
+
+class PvBounds {
+ public:
+  /// Packs V as the engine does.
+  PvBounds(const recipe::Recipe& recipe, const attention::Layout& layout,
+           const attention::QuantisedHead& head, int threads);
+
+  /// One key block: `o` (rows x channels) becomes the legal accumulators after it.
+  /// Promoted: o = fl(fl(o*alpha) + T), each end through the kernel's roundings; T is exact where no
+  /// code can flip, the hull of all combinations where few can, else golden T and a bound around it.
+  /// Not promoted: golden o and a bound around it, once anything is free.
+  void absorb(const attention::BlockTap& tap, std::size_t visit, std::span<const Interval> alpha,
+              std::span<const RowP> p, std::span<Interval> o) const;
+
+ private:
+  struct Segment {
+    video::Range keys;  ///< positions
+    numerics::ColumnOperand v;
+  };
+  struct Part;
+
+  std::vector<Segment> segments_of(video::Range keys) const;
+  void promote(const Part& part, std::span<const Interval> alpha, std::span<Interval> o) const;
+  void accumulate(const Part& part, const attention::BlockTap& tap, std::size_t visit,
+                  std::span<const Interval> alpha, std::span<Interval> o) const;
+  void row_of_t(const Part& part, std::size_t row, std::span<const float> golden,
+                std::span<Interval> t) const;
+  std::vector<double> deviation(const Part& part, std::size_t row, double start) const;
+
+  const recipe::Recipe& recipe_;
+  const attention::Layout& layout_;
+  const attention::QuantisedHead& head_;
+  const numerics::Instruction& instruction_;
+  Fp32 fp_;
+  std::vector<std::vector<Segment>> packed_;  ///< per key block
+};
+
+}  // namespace karat::golden

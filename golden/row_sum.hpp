@@ -1,0 +1,24 @@
+// The row sum l as an interval: a sum of terms that are not negative grows with each of them, so the
+// low terms give the low end and the high terms the high end, in the recipe's own order.
+#pragma once
+
+#include <array>
+#include <span>
+
+#include "fp32.hpp"
+#include "karat/recipe/recipe.hpp"
+
+namespace karat::golden {
+
+class RowSum {
+ public:
+  /// The past times alpha, then one block's terms.
+  void absorb(const recipe::Recipe& recipe, Interval alpha, std::span<const float> low,
+              std::span<const float> high);
+  Interval total(const recipe::Recipe& recipe) const;
+
+ private:
+  std::array<Interval, 4> partial_{};
+};
+
+}  // namespace karat::golden

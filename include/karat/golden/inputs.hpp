@@ -1,0 +1,84 @@
+// Where a case's heads come from: the workload generator, or the user's tensors.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "karat/attention/head.hpp"
+#include "karat/files/json_file.hpp"
+#include "karat/files/tensor.hpp"
+#include "karat/golden/tensor_source.hpp"
+#include "karat/recipe/recipe.hpp"
+#include "karat/video/grid.hpp"
+#include "karat/video/workload.hpp"
+
+namespace karat::golden {
+
+struct InputShape {
+  video::Extent3 grid;
+  std::size_t batch = 1;
+  std::size_t heads = 1;
+  std::size_t channels = 128;
+  std::size_t tokens() const { return static_cast<std::size_t>(grid.volume()); }
+};
+
+/// One head in original token order, tokens x channels each.
+struct HeadValues {
+  std::vector<float> q, k, v;
+  attention::HeadInput view() const { return {q, k, v}; }
+};
+
+/// Codes in original token order, scales per group (karat::quant's numbering).
+struct CodedOperand {
+  std::vector<std::uint8_t> codes;
+  std::vector<float> scales;
+};
+struct CodedHead {
+  CodedOperand q, k, v;
+};
+
+class Inputs {
+ public:
+  virtual ~Inputs() = default;
+  const InputShape& shape() const { return shape_; }
+  /// What the case says about its source; decides nothing.
+  virtual files::Json source() const = 0;
+  /// Type in which values are stored; every value is exact in it.
+  virtual files::DType dtype() const = 0;
+  /// True when there are codes and scales instead of values.
+  virtual bool coded() const { return false; }
+
+  /// @throws Error(input_output) for NaN or Inf, naming tensor, batch, head, token and channel
+  virtual HeadValues values(std::size_t batch, std::size_t head, int threads) const = 0;
+  virtual CodedHead codes(std::size_t batch, std::size_t head) const;
+
+ protected:
+  explicit Inputs(InputShape shape) : shape_(shape) {}
+
+ private:
+  InputShape shape_;
+};
+
+/// Generated heads first_head, first_head + 1, ...
+std::unique_ptr<Inputs> generated_inputs(const video::WorkloadSpec& spec, std::size_t first_head);
+
+struct FileInputOptions {
+  std::optional<video::Extent3> grid;  ///< empty: the file's own, else 1,1,S
+  TensorLayout layout = TensorLayout::bhsd;
+  std::optional<std::size_t> only_head;  ///< one head of the file instead of all
+};
+/// Tensors q, k, v (or query, key, value), or q_codes, q_scale and so on. Several files, each with
+/// some of the tensors, count as one.
+/// @throws Error(usage) when shapes disagree with each other or the grid, or a tensor is missing
+std::unique_ptr<Inputs> file_inputs(const std::vector<std::filesystem::path>& files,
+                                    const FileInputOptions& options);
+
+/// The operands as the kernel reads them.
+attention::QuantisedHead quantised(const recipe::Recipe& recipe, const attention::Layout& layout,
+                                   const CodedHead& head);
+/// scale * code for every element, original token order: what the truth of coded inputs is about.
+HeadValues dequantised(const attention::Layout& layout, const attention::QuantisedHead& head);
+
+}  // namespace karat::golden

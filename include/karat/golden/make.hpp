@@ -1,0 +1,47 @@
+// From a case (recipe, inputs, seed) to a golden file: every stage the recipe fixes, bit for bit,
+// the legal range of what it leaves free, and the truth in f64. docs/golden.md names every dataset.
+// Same case, same bytes: threads, processor and time leave no trace.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "karat/files/seal.hpp"
+#include "karat/golden/inputs.hpp"
+#include "karat/recipe/recipe.hpp"
+
+namespace karat::golden {
+
+inline constexpr std::string_view kSchema = "karat-golden/1";
+
+enum class Phase { inputs, attention, truth_sparse, truth_dense };
+
+struct MakeOptions {
+  std::uint64_t seed = 0;    ///< also decides taps and truth rows
+  std::string taps;          ///< as parse_taps()
+  int threads = 0;
+  /// Begin of a phase (done = 0) and its way; from any worker. An exception stops the work.
+  std::function<void(Phase, std::size_t head, std::size_t done, std::size_t total)> progress;
+};
+
+struct MakeSummary {
+  files::Seal seal;
+  std::size_t heads = 0;
+  double multiply_adds = 0;          ///< of the recipe's matrix products, all heads
+  double attention_seconds = 0;      ///< quantising, engine and bounds
+  double truth_multiply_adds = 0;
+  double truth_seconds = 0;
+  std::int64_t saturated_p_codes = 0;
+};
+
+/// Truth covers every row up to this many tokens, above it kTruthRows seeded ones.
+inline constexpr std::size_t kAllTruthTokens = 32760;
+inline constexpr std::size_t kTruthRows = 512;
+
+MakeSummary make(const recipe::Recipe& recipe, const Inputs& inputs, const MakeOptions& options,
+                 const std::filesystem::path& destination);
+
+}  // namespace karat::golden

@@ -1,0 +1,144 @@
+// Options into a recipe and inputs.
+#include "case_options.hpp"
+
+#include <algorithm>
+
+#include "karat/golden/metadata.hpp"
+#include "karat/recipe/json.hpp"
+#include "karat/video/models.hpp"
+#include "values.hpp"
+
+namespace karat::cli {
+namespace {
+
+using cxxopts::value;
+
+std::vector<std::filesystem::path> split_paths(std::string_view list) {
+  std::vector<std::filesystem::path> paths;
+  while (!list.empty()) {
+    const auto comma = std::min(list.find(','), list.size());
+    paths.emplace_back(list.substr(0, comma));
+    list.remove_prefix(std::min(comma + 1, list.size()));
+  }
+  return paths;
+}
+
+int whole(const cxxopts::ParseResult& given, const std::string& option, int otherwise, int low) {
+  const auto text = text_of(given, option);
+  return text ? static_cast<int>(parse_integer(*text, "--" + option, low)) : otherwise;
+}
+
+double number(const cxxopts::ParseResult& given, const std::string& option, double otherwise) {
+  const auto text = text_of(given, option);
+  if (!text) return otherwise;
+  std::size_t used = 0;
+  double parsed = 0;
+  try {
+    parsed = std::stod(*text, &used);
+  } catch (const std::exception&) {
+    used = 0;
+  }
+  if (used != text->size() || used == 0)
+    throw Error(ErrorKind::usage, "--" + option, "\"" + *text + "\" is not a number", "give one");
+  return parsed;
+}
+
+/// Options that describe a generated workload mean nothing beside --in.
+void require_generated(const cxxopts::ParseResult& given) {
+  for (const char* option : {"model", "resolution", "heads", "batch", "workload", "channels",
+                             "sigma", "head-kind"})
+    if (given.count(option) > 0)
+      throw Error(ErrorKind::usage, std::string("--") + option,
+                  "describes a generated workload, but --in gives the tensors", "leave one out");
+}
+
+std::optional<video::Extent3> grid_option(const cxxopts::ParseResult& given) {
+  const auto text = text_of(given, "grid");
+  if (!text) return std::nullopt;
+  return parse_extent(*text, "--grid");
+}
+
+video::WorkloadSpec workload(const cxxopts::ParseResult& given, std::uint64_t seed) {
+  video::WorkloadSpec spec;
+  spec.seed = seed;
+  if (const auto name = text_of(given, "model")) {
+    const video::Model& model = video::find_model(*name);
+    const auto resolution = text_of(given, "resolution");
+    spec.grid = video::token_grid(
+        model, resolution ? video::find_resolution(model, *resolution) : model.resolutions.front());
+    spec.head_dim = model.head_dim;
+  } else if (given.count("resolution") > 0) {
+    throw Error(ErrorKind::usage, "--resolution", "needs a model", "add --model wan2.1-14b");
+  } else if (given.count("grid") == 0) {
+    throw Error(ErrorKind::usage, "karat", "nothing to compute",
+                "give --in FILE, --model NAME or --grid T,H,W");
+  }
+  if (const auto grid = grid_option(given)) spec.grid = *grid;
+  if (const auto kind = text_of(given, "workload")) spec.kind = video::find_workload_kind(*kind);
+  if (const auto kind = text_of(given, "head-kind")) spec.head_kind = video::find_head_kind(*kind);
+  spec.batch = whole(given, "batch", 1, 1);
+  spec.head_dim = whole(given, "channels", spec.head_dim, 1);
+  spec.sigma = number(given, "sigma", spec.sigma);
+  return spec;
+}
+
+}  // namespace
+
+void add_case_options(CommandLine& line) {
+  line.add("Case")("recipe", "a preset (karat recipes) or a .json file", value<std::string>())(
+      "in", "q, k, v (or q_codes, q_scale, ...): safetensors, npy, HDF5 or golden; commas join files",
+      value<std::string>())("layout", "of --in: BHSD or BSHD",
+                            value<std::string>()->default_value("BHSD"))(
+      "grid", "T,H,W tokens; 1,1,S when --in says nothing else", value<std::string>())(
+      "model", "generate heads of this video model's size", value<std::string>())(
+      "resolution", "of the model: 480p, 720p or WIDTHxHEIGHTxFRAMES", value<std::string>())(
+      "workload", "video (default), gaussian, ties, one_hot, ...", value<std::string>())(
+      "head-kind", "local, spatial, temporal, global or sink", value<std::string>())(
+      "channels", "head dimension of a generated workload", value<std::string>())(
+      "sigma", "noise level of the denoising step, 0 to 1", value<std::string>())(
+      "heads", "how many heads to generate", value<std::string>())(
+      "head", "one head alone", value<std::string>())("batch", "batch entries to generate",
+                                                      value<std::string>())(
+      "seed", "of workload, taps and truth rows",
+      value<std::string>()->default_value("0"))("threads", "0: all the machine has",
+                                                value<std::string>()->default_value("0"));
+}
+
+CaseChoice choose_case(const cxxopts::ParseResult& given) {
+  CaseChoice choice;
+  choice.seed = static_cast<std::uint64_t>(parse_integer(
+      given["seed"].as<std::string>(), "--seed", 0, std::numeric_limits<std::int64_t>::max()));
+  choice.threads =
+      static_cast<int>(parse_integer(given["threads"].as<std::string>(), "--threads", 0, 1024));
+  const auto recipe = text_of(given, "recipe");
+  const auto head = text_of(given, "head");
+  if (const auto in = text_of(given, "in")) {
+    require_generated(given);
+    const auto paths = split_paths(*in);
+    if (paths.empty()) throw Error(ErrorKind::usage, "--in", "names no file", "give one");
+    golden::FileInputOptions options{
+        .grid = grid_option(given),
+        .layout = golden::parse_layout(given["layout"].as<std::string>())};
+    if (head) options.only_head = static_cast<std::size_t>(parse_integer(*head, "--head", 0));
+    std::optional<recipe::Recipe> own;
+    if (!recipe)
+      own = golden::recipe_of(golden::TensorSource::open(paths.front())->metadata(),
+                              paths.front().string());
+    if (!recipe && !own)
+      throw Error(ErrorKind::usage, "--recipe", "missing", "give a preset or a .json file");
+    choice.recipe = recipe ? recipe::load_recipe(*recipe) : *own;
+    choice.inputs = golden::file_inputs(paths, options);
+    return choice;
+  }
+  if (!recipe) throw Error(ErrorKind::usage, "--recipe", "missing", "give a preset or a .json file");
+  choice.recipe = recipe::load_recipe(*recipe);
+  video::WorkloadSpec spec = workload(given, choice.seed);
+  const int first = head ? static_cast<int>(parse_integer(*head, "--head", 0)) : 0;
+  if (head && given.count("heads") > 0)
+    throw Error(ErrorKind::usage, "--head", "and --heads exclude each other", "leave one out");
+  spec.heads = head ? first + 1 : whole(given, "heads", 1, 1);
+  choice.inputs = golden::generated_inputs(spec, static_cast<std::size_t>(first));
+  return choice;
+}
+
+}  // namespace karat::cli

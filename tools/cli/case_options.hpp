@@ -1,0 +1,23 @@
+// What `make` and `attend` have in common: a recipe, and heads from a file or the generator.
+#pragma once
+
+#include <memory>
+
+#include "command.hpp"
+#include "karat/golden/inputs.hpp"
+#include "karat/recipe/recipe.hpp"
+
+namespace karat::cli {
+
+void add_case_options(CommandLine& line);
+
+struct CaseChoice {
+  recipe::Recipe recipe;
+  std::unique_ptr<golden::Inputs> inputs;
+  std::uint64_t seed = 0;
+  int threads = 0;
+};
+/// @throws Error(usage) for options that contradict each other
+CaseChoice choose_case(const cxxopts::ParseResult& given);
+
+}  // namespace karat::cli
