@@ -238,8 +238,12 @@ std::uint32_t step_bits(const Instruction& row, std::span<const std::uint32_t> a
   return chain_bits(row, a, b, c);
 }
 
-std::uint32_t chain_bits(const Instruction& row, std::span<const std::uint32_t> a,
-                         std::span<const std::uint32_t> b, std::uint32_t c) {
+namespace {
+
+/// chain_bits() and explain() in one.
+std::uint32_t run_codes(const Instruction& row, std::span<const std::uint32_t> a,
+                        std::span<const std::uint32_t> b, std::uint32_t c,
+                        std::vector<StepTrace>* traces) {
   if (a.size() != b.size()) {
     throw Error(ErrorKind::usage, std::string(row.name),
                 std::to_string(a.size()) + " a operands and " + std::to_string(b.size()) +
@@ -250,17 +254,32 @@ std::uint32_t chain_bits(const Instruction& row, std::span<const std::uint32_t> 
     x[k] = multiplied_factor(row, a[k]);
     y[k] = multiplied_factor(row, b[k]);
   }
-  return chain_factors(row, x, y, c);
+  return chain_factors(row, x, y, c, traces);
+}
+
+}  // namespace
+
+std::uint32_t chain_bits(const Instruction& row, std::span<const std::uint32_t> a,
+                         std::span<const std::uint32_t> b, std::uint32_t c) {
+  return run_codes(row, a, b, c, nullptr);
+}
+
+std::vector<StepTrace> explain(const Instruction& row, std::span<const std::uint32_t> a,
+                               std::span<const std::uint32_t> b, std::uint32_t c) {
+  std::vector<StepTrace> traces;
+  run_codes(row, a, b, c, &traces);
+  return traces;
 }
 
 std::uint32_t chain_factors(const Instruction& row, std::span<const Factor> x,
-                            std::span<const Factor> y, std::uint32_t c) {
+                            std::span<const Factor> y, std::uint32_t c,
+                            std::vector<StepTrace>* traces) {
   if (row.arithmetic == Arithmetic::exact) return instruction_step(row, x, y, c);
   const auto group = static_cast<std::size_t>(row.k);
   // No operands at all is still one instruction: it truncates c.
   for (std::size_t k = 0; k == 0 || k < x.size(); k += group) {
     const std::size_t count = std::min(group, x.size() - k);
-    c = instruction_step(row, x.subspan(k, count), y.subspan(k, count), c);
+    c = instruction_step(row, x.subspan(k, count), y.subspan(k, count), c, traces);
   }
   return c;
 }

@@ -1,5 +1,5 @@
-// Private: the aligned truncated sum, one step of a tensor core, in plain integers.
-// This is the definition the fast kernels are measured against; it is written to be read.
+// The aligned truncated sum, one step of a tensor core, in plain integers, with a trace of what it
+// did. This is the definition the fast kernels are measured against; it is written to be read.
 #pragma once
 
 #include <cstdint>
@@ -57,7 +57,12 @@ std::uint32_t instruction_step(const Instruction&, std::span<const Factor> a,
 
 /// The chain over any number of k. "exact" sums the whole chain in f64 and rounds once.
 std::uint32_t chain_factors(const Instruction&, std::span<const Factor> a,
-                            std::span<const Factor> b, std::uint32_t c);
+                            std::span<const Factor> b, std::uint32_t c,
+                            std::vector<StepTrace>* traces = nullptr);
+
+/// chain_bits() with the trace of every step (empty for integer, fused and exact arithmetic).
+std::vector<StepTrace> explain(const Instruction&, std::span<const std::uint32_t> a,
+                               std::span<const std::uint32_t> b, std::uint32_t c);
 
 /// The code the multiplier sees: the input's, or f16 after an exact conversion.
 Factor multiplied_factor(const Instruction&, std::uint32_t input_code);

@@ -7,9 +7,11 @@ namespace karat::cli {
 
 std::span<const Command> commands() {
   static constexpr Command table[] = {
+      {"codec", "show a value in any number format; convert raw files", run_codec},
       {"inspect", "look into a golden file; map a wgmma fragment", run_inspect},
       {"make", "compute a case bit for bit and write a golden file", run_make},
       {"mask", "blocks and densities of a mask; a picture, PyTorch's BlockMask", run_mask},
+      {"mma", "run a tensor-core instruction on raw codes", run_mma},
       {"recipes", "list the presets; print one in full or the difference of two", run_recipes},
   };
   return table;

@@ -3,9 +3,11 @@
 
 namespace karat::cli {
 
+int run_codec(int argc, char** argv);
 int run_inspect(int argc, char** argv);
 int run_make(int argc, char** argv);
 int run_mask(int argc, char** argv);
+int run_mma(int argc, char** argv);
 int run_recipes(int argc, char** argv);
 
 }  // namespace karat::cli
