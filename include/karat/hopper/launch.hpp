@@ -1,0 +1,70 @@
+// One kernel launch on a board: tiles over SMs, waves, shares of L2 and HBM, key splits.
+#pragma once
+
+#include <array>
+#include <string>
+#include <vector>
+
+#include "karat/hopper/machine.hpp"
+#include "karat/hopper/plan.hpp"
+#include "karat/hopper/timing.hpp"
+
+namespace karat::hopper {
+
+/// What may be made free of charge to see what bounds a kernel.
+enum class Part {
+  tensor,     ///< matrix instructions take no time
+  mufu,       ///< exp2 does not
+  fp32,       ///< FP32, comparisons, conversions and their issue do not
+  smem,       ///< shared memory bandwidth is unlimited
+  l2,         ///< likewise L2 (its latency stays)
+  hbm,        ///< likewise HBM
+  waves,      ///< SMs share the last wave's work to the last clock
+  imbalance,  ///< every query tile has the mean number of blocks
+  launch,     ///< launch latency
+};
+inline constexpr int kParts = 9;
+std::string part_name(Part part);
+
+/// All query tiles of a launch: one head's, repeated for every batch entry and head.
+struct Work {
+  std::vector<TileRun> head;
+  std::int64_t copies = 1;  ///< batch x heads
+  double unique_key_blocks =
+      0;                ///< key blocks a head has, for the share that L2 misses; 0: largest run
+  bool listed = false;  ///< the kernel walks a list of kept blocks
+};
+
+/// Clocks of work of all SMs together, by unit in the order of kUnitNames.
+inline constexpr int kUnitCount = 9;
+extern const std::array<const char*, kUnitCount> kUnitNames;
+
+struct LaunchTime {
+  double us = 0;
+  double clock_mhz = 0;  ///< the clock it was computed at
+  double clocks = 0;     ///< of the busiest SM, without the launch
+  double launch_us = 0;
+  double combine_us = 0;  ///< kernel that merges key splits
+  int splits = 1;
+  std::int64_t tiles = 0;                       ///< query tiles, splits counted
+  double waves = 0;                             ///< tiles / CTA slots
+  double blocks = 0;                            ///< padded key blocks computed
+  double steady_clocks = 0;                     ///< per block far inside a tile
+  std::array<double, kUnitCount> busy_share{};  ///< of all SMs over the whole launch
+  std::vector<double> sm_clocks;                ///< end of every SM's last tile
+  std::uint64_t events = 0;
+};
+
+/// @param shape lengths and batch (for traffic); `work` decides what is computed.
+/// @throws Error(usage) when the work is empty.
+LaunchTime launch_time(const Machine& machine, const Timing& timing, const Plan& plan,
+                       const Shape& shape, const Work& work);
+
+/// The same with one part free of charge.
+LaunchTime launch_time_without(Part part, const Machine& machine, const Timing& timing,
+                               const Plan& plan, const Shape& shape, const Work& work);
+
+/// Work of a dense or causal kernel.
+Work dense(const Plan& plan, const Shape& shape);
+
+}  // namespace karat::hopper

@@ -1,0 +1,116 @@
+// How a kernel runs: CTA tile, warpgroups, stages, order of work, and what it holds in registers
+// and shared memory. A plan that does not fit is refused with what does not fit.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "karat/hopper/machine.hpp"
+
+namespace karat::hopper {
+
+/// Kernels whose structure is known. What each one does is a table row in plan.cpp.
+enum class Kernel {
+  fa2,          ///< FlashAttention-2: mma.sync, cp.async, no specialisation
+  fa3,          ///< FlashAttention-3, BF16 or FP8 by the element format
+  sta,          ///< ThunderKittens-style sliding tile attention: 192 rows, 128 keys
+  flex,         ///< FlexAttention's Triton template: 128 x 64
+  sage2,        ///< SageAttention2 on sm90: INT8 QK, FP8 PV, 64 rows a warpgroup, 128 keys
+  fpsattention  ///< FP8 with 3-D tiles; 128 rows, 128 keys
+};
+
+enum class Element { bf16, fp8, int8 };
+constexpr int bytes_of(Element element) { return element == Element::bf16 ? 2 : 1; }
+
+enum class Turns { free_running, ping_pong };   ///< do warpgroups take turns to issue?
+enum class Overlap { none, previous_pv };       ///< PV of the previous block beside QK
+enum class PPath { registers, shared_memory };  ///< how P reaches the tensor core
+enum class MatrixPath { wgmma, mma_sync };
+enum class Residency { persistent, one_per_tile };  ///< CTAs per launch
+enum class Dispatch { fixed, dynamic };             ///< tile i to CTA i mod n, or to the first free
+enum class VTranspose { none, in_kernel };          ///< FP8 wants V with keys contiguous
+
+struct Plan {
+  Kernel kernel = Kernel::fa3;
+  int head_dim = 128;    ///< of the tensors
+  int tile_dim = 128;    ///< head dimension the instructions run, padded with zeros
+  int block_q = 128;     ///< query rows per CTA
+  int block_k = 128;     ///< keys per step
+  int warpgroups = 2;    ///< consumers; rows are divided evenly among them
+  bool producer = true;  ///< a warpgroup of its own issues the loads
+  int stages = 2;
+  Element qk = Element::bf16;
+  Element pv = Element::bf16;
+  Turns turns = Turns::ping_pong;
+  Overlap overlap = Overlap::previous_pv;
+  PPath p_path = PPath::registers;
+  MatrixPath matrix_path = MatrixPath::wgmma;
+  Residency residency = Residency::persistent;
+  Dispatch dispatch = Dispatch::fixed;
+  VTranspose v_transpose = VTranspose::none;
+  int ctas_per_sm = 1;
+  int splits = 1;              ///< CTAs that share one query tile's keys; a combine kernel follows
+  int promote_every = 0;       ///< keys after which PV's partial sums are added in FP32; 0 = never
+  double extra_per_score = 0;  ///< FP32 operations per score beside the softmax: per-column scales
+  int score_conversions = 0;   ///< INT32 to FP32 conversions per score (INT8 QK)
+  int registers_per_thread = 0;  ///< estimate for a consumer thread
+  double smem_bytes = 0;         ///< per CTA
+
+  int rows_per_warpgroup() const { return block_q / warpgroups; }
+  int threads() const { return 128 * (warpgroups + (producer ? 1 : 0)); }
+};
+
+/// Keys seen by the queries: every one, or none after the query itself.
+enum class Causality { none, causal };
+
+/// What a kernel is asked to do, as far as time is concerned.
+struct Shape {
+  int batch = 1;
+  int heads = 1;
+  std::int64_t queries = 0;  ///< tokens
+  std::int64_t keys = 0;
+  int head_dim = 128;
+  Causality causality = Causality::none;
+};
+
+/// @throws Error(usage) naming the field that is not positive.
+void validate(const Shape& shape);
+
+/// Consecutive query tiles of one head with the same work.
+struct TileRun {
+  std::int64_t tiles = 0;
+  int blocks = 0;           ///< padded key blocks each computes
+  double masked_share = 0;  ///< of them, the share that holds masked pairs
+};
+
+/// Work of one head when nothing but causality removes blocks, in order of query tiles.
+std::vector<TileRun> dense_work(const Plan& plan, const Shape& shape);
+
+/// What the caller may say about a kernel; the rest follows.
+struct PlanRequest {
+  Kernel kernel = Kernel::fa3;
+  int head_dim = 128;
+  Element qk = Element::bf16;
+  Element pv = Element::bf16;
+  Causality causality = Causality::none;
+  int promote_every = 0;
+  double extra_per_score = 0;
+  int block_q = 0;  ///< 0: the kernel's own tile
+  int block_k = 0;
+};
+
+/// @throws Error(usage) for a head dimension without a tile, an element format the kernel does not
+/// have, or a tile that exceeds registers or shared memory, saying what does not fit.
+Plan make_plan(const PlanRequest& request, const Machine& machine);
+
+/// Splits of the keys that FlashAttention-3 chooses when query tiles are few: the smallest number
+/// whose last wave is within 85 % of the best, 1 from 0.8 tiles per SM or at most 4 key blocks.
+int choose_splits(std::int64_t query_tiles, int key_blocks, int sms);
+
+/// "fa3", "fa2", "sta", "flex", "sage2", "fpsattention". @throws Error(usage) with the nearest.
+Kernel parse_kernel(std::string_view name);
+std::string_view kernel_name(Kernel kernel);
+
+}  // namespace karat::hopper

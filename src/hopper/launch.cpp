@@ -1,0 +1,344 @@
+// Tiles over SMs: each SM runs its tiles back to back at the costs the pipeline simulation gives.
+#include "karat/hopper/launch.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <queue>
+
+#include "karat/numerics/error.hpp"
+#include "tile_cost.hpp"
+
+namespace karat::hopper {
+namespace {
+
+constexpr double kFree = 1e6;        // a rate no kernel notices
+constexpr double kL2ToSm = 64;       // bytes per clock one SM can take from L2 (derived: 2 x 32 B)
+constexpr double kL2Resident = 0.5;  // of L2: its two halves keep copies of what both read
+
+enum class Ideal { none, waves, imbalance };
+
+double total_blocks(const std::vector<TileRun>& runs) {
+  double sum = 0;
+  for (const TileRun& run : runs) sum += double(run.tiles) * run.blocks;
+  return sum;
+}
+std::int64_t total_tiles(const std::vector<TileRun>& runs) {
+  std::int64_t sum = 0;
+  for (const TileRun& run : runs) sum += run.tiles;
+  return sum;
+}
+
+/// Every tile with keys cut in `splits` runs of equal length, the first ones longer by one block.
+std::vector<TileRun> split_runs(const std::vector<TileRun>& runs, int splits) {
+  if (splits == 1) return runs;
+  std::vector<TileRun> out;
+  for (const TileRun& run : runs) {
+    const int longer = run.blocks % splits, blocks = run.blocks / splits;
+    if (longer > 0) out.push_back({run.tiles * longer, blocks + 1, run.masked_share});
+    if (blocks > 0) out.push_back({run.tiles * (splits - longer), blocks, run.masked_share});
+  }
+  return out;
+}
+
+Supply make_supply(const Machine& m, const Timing& t, const Plan& p, const Shape& shape,
+                   const Work& work, double mhz, std::int64_t tiles) {
+  const double active = std::min<double>(m.sms, std::ceil(double(tiles) / p.ctas_per_sm));
+  const double per_clk = 1e3 / mhz / active;  // GB/s of the board -> bytes per clock of an SM
+  Supply s;
+  s.l2_bytes_per_clk = std::min(kL2ToSm, m.l2_gb_per_s * t.l2_share * per_clk);
+  s.hbm_bytes_per_clk = std::min(kL2ToSm, m.hbm_gb_per_s * t.hbm_share * per_clk);
+  const double read = total_blocks(work.head);
+  const double rows = static_cast<double>(total_tiles(work.head));
+  double unique = work.unique_key_blocks;
+  if (unique <= 0) {
+    for (const TileRun& run : work.head) unique = std::max<double>(unique, run.blocks);
+  }
+  const double kv_bytes = double(shape.keys) * p.head_dim * (bytes_of(p.qk) + bytes_of(p.pv));
+  const double at_once = active * p.ctas_per_sm;
+  const double heads_at_once = std::ceil(at_once / rows);
+  const bool resident = heads_at_once * kv_bytes <= kL2Resident * m.l2_mib * 1048576;
+  // Resident: every block comes from HBM once. Otherwise once per group of CTAs at work together.
+  const double per_head = std::min(1.0, unique / read);
+  // Small tensors are still in L2 from whoever wrote them.
+  const double tensors = double(shape.batch) * shape.heads *
+                         (kv_bytes + double(shape.queries) * p.head_dim * (bytes_of(p.qk) + 2));
+  if (tensors <= kL2Resident * m.l2_mib * 1048576) {
+    s.q_miss = s.kv_miss = 0;
+  } else {
+    s.kv_miss = resident ? per_head : std::max(per_head, 1.0 / std::min(rows, at_once));
+  }
+  s.q_real = std::min(1.0, double(shape.queries) / (rows * p.block_q));
+  s.kv_real = std::min(1.0, double(shape.keys) / (unique * p.block_k));
+  s.listed = work.listed ? 1 : 0;
+  return s;
+}
+
+/// One SM at work: CTA slots that each run a tile; the pace depends on how many are busy.
+struct Schedule {
+  double end = 0;
+  std::vector<double> sm_end;
+  std::array<double, kUnits> busy{};
+};
+
+/// Tiles are served in order; identical consecutive ones come as runs.
+class Scheduler {
+ public:
+  Scheduler(const Machine& m, const Plan& p, TileCosts& costs) : m_(m), p_(p), costs_(costs) {}
+
+  /// @param runs of one head, `copies` times over
+  Schedule run(std::vector<TileRun> runs, std::int64_t copies) {
+    const std::int64_t tiles = total_tiles(runs) * copies;
+    const std::int64_t slots = std::int64_t{m_.sms} * p_.ctas_per_sm;
+    Schedule out;
+    add_busy(runs, copies, out);
+    out.sm_end.assign(m_.sms, 0.0);
+    if (p_.dispatch == Dispatch::fixed) {
+      fixed(runs, copies, slots, out);
+    } else {
+      if (p_.residency == Residency::persistent) {
+        // Longest first, heads side by side.
+        std::stable_sort(runs.begin(), runs.end(),
+                         [](const TileRun& a, const TileRun& b) { return a.blocks > b.blocks; });
+        for (TileRun& run : runs) run.tiles *= copies;
+        copies = 1;
+      }
+      dynamic(runs, copies, std::min(tiles, slots), out);
+    }
+    out.end = *std::max_element(out.sm_end.begin(), out.sm_end.end());
+    return out;
+  }
+
+ private:
+  void add_busy(const std::vector<TileRun>& runs, std::int64_t copies, Schedule& out) {
+    for (const TileRun& run : runs) {
+      const TileCost cost = costs_.at(run.blocks, 1);
+      for (int u = 0; u < kUnits; ++u) out.busy[u] += cost.busy[u] * double(run.tiles) * copies;
+    }
+  }
+
+  /// Tile i goes to slot i mod slots.
+  void fixed(const std::vector<TileRun>& runs, std::int64_t copies, std::int64_t slots,
+             Schedule& out) {
+    std::vector<double> end(slots, 0.0);
+    std::int64_t i = 0;
+    for (std::int64_t copy = 0; copy < copies; ++copy) {
+      for (const TileRun& run : runs) {
+        const TileCost cost = costs_.at(run.blocks, 1);
+        for (std::int64_t tile = 0; tile < run.tiles; ++tile, ++i) {
+          double& slot = end[i % slots];
+          slot += i < slots ? cost.first : cost.next;
+        }
+      }
+    }
+    for (std::int64_t s = 0; s < slots; ++s) {
+      double& sm = out.sm_end[s % m_.sms];
+      sm = std::max(sm, end[s]);
+    }
+  }
+
+  /// The next tile goes to the slot that is free first. CTAs of one SM slow each other down: an
+  /// SM with r of them runs each at the pace the simulation of r residents gives.
+  void dynamic(const std::vector<TileRun>& runs, std::int64_t copies, std::int64_t slots,
+               Schedule& out) {
+    struct Sm {
+      std::vector<std::pair<int, double>> running;  // blocks, share of the tile left
+      double time = 0;
+      std::int64_t served = 0;
+    };
+    std::vector<Sm> sms(m_.sms);
+    const auto clocks = [&](const Sm& sm, int blocks) {
+      const TileCost cost = costs_.at(blocks, static_cast<int>(sm.running.size()));
+      return sm.served <= p_.ctas_per_sm ? cost.first : cost.next;
+    };
+    const auto next_end = [&](const Sm& sm) {
+      double end = 1e300;
+      for (const auto& [blocks, left] : sm.running) end = std::min(end, left * clocks(sm, blocks));
+      return sm.time + end;
+    };
+    const auto advance = [&](Sm& sm, double time) {
+      for (auto& [blocks, left] : sm.running) left -= (time - sm.time) / clocks(sm, blocks);
+      sm.time = time;
+    };
+    std::size_t run = 0;
+    std::int64_t done_in_run = 0, copy = 0;
+    const auto take = [&](Sm& sm) {
+      while (run < runs.size() && done_in_run == runs[run].tiles) {
+        ++run, done_in_run = 0;
+        if (run == runs.size() && ++copy < copies) run = 0;
+      }
+      if (run == runs.size()) return false;
+      sm.running.push_back({runs[run].blocks, 1.0});
+      ++sm.served, ++done_in_run;
+      return true;
+    };
+    for (std::int64_t s = 0; s < slots; ++s) take(sms[s % m_.sms]);
+    using Entry = std::pair<double, int>;
+    std::priority_queue<Entry, std::vector<Entry>, std::greater<>> queue;
+    for (int i = 0; i < m_.sms; ++i) {
+      if (!sms[i].running.empty()) queue.push({next_end(sms[i]), i});
+    }
+    while (!queue.empty()) {
+      const auto [time, index] = queue.top();
+      queue.pop();
+      Sm& sm = sms[index];
+      advance(sm, time);
+      const auto ended =
+          std::min_element(sm.running.begin(), sm.running.end(),
+                           [](const auto& a, const auto& b) { return a.second < b.second; });
+      sm.running.erase(ended);
+      take(sm);
+      out.sm_end[index] = time;
+      if (!sm.running.empty()) queue.push({next_end(sm), index});
+    }
+  }
+
+  const Machine& m_;
+  const Plan& p_;
+  TileCosts& costs_;
+};
+
+/// Runs whose tiles all have the mean number of blocks (rounded up and down to keep the total).
+std::vector<TileRun> levelled(const std::vector<TileRun>& runs) {
+  const std::int64_t tiles = total_tiles(runs);
+  const auto blocks = static_cast<std::int64_t>(std::llround(total_blocks(runs)));
+  const double masked = runs.front().masked_share;
+  const int low = static_cast<int>(blocks / tiles);
+  const std::int64_t more = blocks % tiles;
+  std::vector<TileRun> out;
+  if (more > 0) out.push_back({more, low + 1, masked});
+  if (low > 0 && tiles > more) out.push_back({tiles - more, low, masked});
+  return out;
+}
+
+double combine_us(const Machine& m, const Timing& t, const Plan& p, const Shape& shape,
+                  int splits) {
+  if (splits == 1) return 0;
+  const double rows = double(shape.batch) * shape.heads * shape.queries;
+  const double bytes =
+      rows * p.head_dim * (2.0 * 4 * splits + 2);  // FP32 parts out and in, BF16 out
+  return t.combine_us + bytes / (m.l2_gb_per_s * t.l2_share) * 1e-3;
+}
+
+/// The clock a board holds: `sustained` when every SM is busy for long. Idle SMs leave power to the
+/// others, and short launches end before the board has warmed up.
+double held_clock(const Machine& m, const Timing& t, const Plan& p, double activity,
+                  double sustained_us) {
+  const double cool = std::clamp(std::log10(t.warm_ms * 1e3 / sustained_us), 0.0, 1.0);
+  const double zeros = 1 - double(p.head_dim) / p.tile_dim;
+  const double mhz = m.clock_mhz * std::pow(activity, -t.power_exponent) *
+                     (1 + t.warm_slope * cool) * (1 + t.zero_gain * zeros);
+  return std::clamp(mhz, m.clock_mhz, std::max(m.clock_mhz, m.short_launch_clock_mhz));
+}
+
+LaunchTime simulate(const Machine& machine, const Timing& timing, const Plan& plan,
+                    const Shape& shape, const Work& work, Ideal ideal) {
+  if (work.head.empty() || total_blocks(work.head) <= 0 || work.copies <= 0) {
+    throw Error(ErrorKind::usage, "work", "keeps no block", "widen the window");
+  }
+  std::vector<TileRun> runs;
+  for (const TileRun& run : work.head) {
+    if (run.blocks > 0 && run.tiles > 0) runs.push_back(run);
+  }
+  if (ideal == Ideal::imbalance) runs = levelled(runs);
+  LaunchTime out;
+  int most = 0;
+  double masked = 0;
+  for (const TileRun& run : runs) {
+    most = std::max(most, run.blocks);
+    masked += run.masked_share * double(run.tiles) * run.blocks;
+  }
+  masked /= total_blocks(runs);
+  const bool may_split = plan.kernel == Kernel::fa3 && shape.causality == Causality::none;
+  out.splits = may_split ? choose_splits(total_tiles(runs) * work.copies, most, machine.sms) : 1;
+  runs = split_runs(runs, out.splits);
+  out.tiles = total_tiles(runs) * work.copies;
+  out.blocks = total_blocks(runs) * double(work.copies);
+  out.waves = double(out.tiles) / (double(machine.sms) * plan.ctas_per_sm);
+  out.launch_us = timing.launch_us;
+  out.combine_us = combine_us(machine, timing, plan, shape, out.splits);
+  out.clock_mhz = machine.clock_mhz;
+  TileCosts costs(machine, timing, plan,
+                  make_supply(machine, timing, plan, shape, work, out.clock_mhz, out.tiles),
+                  masked);
+  const Schedule schedule = Scheduler(machine, plan, costs).run(runs, work.copies);
+  const double mean =
+      std::accumulate(schedule.sm_end.begin(), schedule.sm_end.end(), 0.0) / machine.sms;
+  out.clocks = ideal == Ideal::waves ? mean : schedule.end;
+  out.sm_clocks = schedule.sm_end;
+  out.clock_mhz =
+      held_clock(machine, timing, plan, mean / schedule.end, out.clocks / machine.clock_mhz);
+  out.us = out.launch_us + out.combine_us + out.clocks / out.clock_mhz;
+  out.steady_clocks = costs.steady(plan.ctas_per_sm) / plan.ctas_per_sm;
+  for (int u = 0; u < kUnits; ++u) {
+    out.busy_share[u] = schedule.busy[u] / (out.us * out.clock_mhz * machine.sms);
+  }
+  out.events = costs.events();
+  return out;
+}
+
+}  // namespace
+
+static_assert(kUnitCount == kUnits);
+const std::array<const char*, kUnitCount> kUnitNames = {
+    "tensor core",    "MUFU",          "FP32", "ALU", "conversions",
+    "register ports", "shared memory", "L2",   "HBM"};
+
+std::string part_name(Part part) {
+  static constexpr const char* kNames[kParts] = {
+      "tensor core", "MUFU", "FP32", "shared memory", "L2", "HBM", "waves", "imbalance", "launch"};
+  return kNames[static_cast<int>(part)];
+}
+
+Work dense(const Plan& plan, const Shape& shape) {
+  Work work;
+  work.head = dense_work(plan, shape);
+  work.copies = std::int64_t{shape.batch} * shape.heads;
+  return work;
+}
+
+LaunchTime launch_time(const Machine& machine, const Timing& timing, const Plan& plan,
+                       const Shape& shape, const Work& work) {
+  validate(shape);
+  return simulate(machine, timing, plan, shape, work, Ideal::none);
+}
+
+LaunchTime launch_time_without(Part part, const Machine& machine, const Timing& timing,
+                               const Plan& plan, const Shape& shape, const Work& work) {
+  Machine m = machine;
+  Timing t = timing;
+  Ideal ideal = Ideal::none;
+  switch (part) {
+    case Part::tensor:
+      m.bf16_flop_per_clk *= kFree, m.fp8_flop_per_clk *= kFree, t.port_accumulate = 0;
+      break;
+    case Part::mufu:
+      m.mufu_per_clk *= kFree;
+      break;
+    case Part::fp32:
+      m.fp32_per_clk *= kFree, m.alu_per_clk *= kFree, m.conversions_per_clk *= kFree;
+      t.port_per_instruction = 0;
+      break;
+    case Part::smem:
+      m.smem_bytes_per_clk *= kFree;
+      break;
+    case Part::l2:
+      m.l2_gb_per_s *= kFree;
+      break;
+    case Part::hbm:
+      m.hbm_gb_per_s *= kFree;
+      break;
+    case Part::waves:
+      ideal = Ideal::waves;
+      break;
+    case Part::imbalance:
+      ideal = Ideal::imbalance;
+      break;
+    case Part::launch:
+      t.launch_us = 0;
+      break;
+  }
+  return simulate(m, t, plan, shape, work, ideal);
+}
+
+}  // namespace karat::hopper

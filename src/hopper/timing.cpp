@@ -1,0 +1,65 @@
+// The table of constants behind karat/hopper/timing.hpp.
+#include "karat/hopper/timing.hpp"
+
+#include <array>
+
+namespace karat::hopper {
+namespace {
+
+constexpr std::array kConstants = {
+    TimingConstant{"l2_latency", &Timing::l2_latency, "clk",
+                   "pointer chase, near 258, far 414 (arXiv 2501.12084)"},
+    TimingConstant{"hbm_latency", &Timing::hbm_latency, "clk",
+                   "middle of 479 to 570 (arXiv 2402.13499, 2501.12084)"},
+    TimingConstant{"tma_latency", &Timing::tma_latency, "clk",
+                   "what TMA adds: middle of 105 to 170 (arXiv 2501.12084)"},
+    TimingConstant{"tma_issue", &Timing::tma_issue, "clk",
+                   "between two requests (HPMLL/NVIDIA-Hopper-Benchmark)"},
+    TimingConstant{"mma_tail", &Timing::mma_tail, "clk",
+                   "last wgmma step to readable accumulators (arXiv 2609.15311)"},
+    TimingConstant{"barrier_wait", &Timing::barrier_wait, "clk",
+                   "mbarrier try_wait (HPMLL/NVIDIA-Hopper-Benchmark)"},
+    TimingConstant{"barrier_arrive", &Timing::barrier_arrive, "clk",
+                   "mbarrier arrive (HPMLL/NVIDIA-Hopper-Benchmark)"},
+    TimingConstant{"smem_latency", &Timing::smem_latency, "clk", "arXiv 2402.13499"},
+    TimingConstant{"shuffle", &Timing::shuffle, "clk",
+                   "taken as shared memory's latency, whose crossbar it uses"},
+    TimingConstant{"mufu_clk_per_warp", &Timing::mufu_clk_per_warp, "clk",
+                   "ex2 per warp and scheduler: middle of 8.5 to 9; 8 ideal (arXiv 2501.12084)"},
+    TimingConstant{"mma_sync_share", &Timing::mma_sync_share, "share",
+                   "of the wgmma peak (arXiv 2402.13499)"},
+    TimingConstant{"l2_share", &Timing::l2_share, "share",
+                   "of the measured read rate that scattered tile reads get (assumed; the given "
+                   "rows do not depend on it)"},
+    TimingConstant{"zero_gain", &Timing::zero_gain, "share",
+                   "clock gained when all operands are zero: H200 GEMM 894 against 788 TFLOPS"},
+    TimingConstant{"hbm_share", &Timing::hbm_share, "share",
+                   "(fit) of the nominal rate that attention's short bursts get"},
+    TimingConstant{"port_accumulate", &Timing::port_accumulate, "clk/clk",
+                   "(fit) register-port clocks per wgmma clock at the H100's rate: accumulators "
+                   "are read and written"},
+    TimingConstant{"port_per_instruction", &Timing::port_per_instruction, "clk",
+                   "(fit) register-port clocks per warp instruction and scheduler"},
+    TimingConstant{"misaligned_passes", &Timing::misaligned_passes, "passes",
+                   "(fit) shared-memory writes of rows that are no multiple of 32 bytes (d = 72)"},
+    TimingConstant{"cta_start", &Timing::cta_start, "clk",
+                   "(fit) CTA start to the first TMA request"},
+    TimingConstant{"launch_us", &Timing::launch_us, "us",
+                   "(fit) launch and drain of one kernel in a CUDA graph; 3 to 6 us in the "
+                   "literature, without the drain"},
+    TimingConstant{"combine_us", &Timing::combine_us, "us",
+                   "(fit) the kernel that merges key splits, beside its traffic"},
+    TimingConstant{"power_exponent", &Timing::power_exponent, "1",
+                   "(fit) clock ~ (share of SM time in use)^-x under the power limit"},
+    TimingConstant{"warm_slope", &Timing::warm_slope, "share/decade",
+                   "(fit) clock above the sustained one in launches shorter than warm_ms, one "
+                   "decade at most"},
+    TimingConstant{"warm_ms", &Timing::warm_ms, "ms",
+                   "(fit) launches this long run at the sustained clock"},
+};
+
+}  // namespace
+
+std::span<const TimingConstant> timing_constants() { return kConstants; }
+
+}  // namespace karat::hopper

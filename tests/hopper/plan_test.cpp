@@ -1,0 +1,94 @@
+// Plans: published tiles, what fits, what is refused, splits, and work per query tile.
+#include "karat/hopper/plan.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "karat/numerics/error.hpp"
+
+namespace karat::hopper {
+namespace {
+
+using testing::HasSubstr;
+
+TEST(Plan, HasThePublishedTiles) {
+  struct Row {
+    Element element;
+    int dim, q, k, warpgroups;
+  };
+  for (const Row& row : {Row{Element::bf16, 64, 192, 192, 3}, Row{Element::bf16, 72, 192, 144, 3},
+                         Row{Element::bf16, 96, 192, 144, 3}, Row{Element::bf16, 128, 128, 176, 2},
+                         Row{Element::bf16, 192, 128, 112, 2}, Row{Element::bf16, 256, 128, 80, 2},
+                         Row{Element::fp8, 64, 192, 160, 3}, Row{Element::fp8, 96, 192, 128, 3},
+                         Row{Element::fp8, 128, 128, 224, 2}, Row{Element::fp8, 192, 128, 160, 2},
+                         Row{Element::fp8, 256, 128, 128, 2}}) {
+    const Plan plan = make_plan(
+        {.kernel = Kernel::fa3, .head_dim = row.dim, .qk = row.element, .pv = row.element},
+        machine("H100"));
+    EXPECT_EQ(plan.block_q, row.q) << row.dim;
+    EXPECT_EQ(plan.block_k, row.k) << row.dim;
+    EXPECT_EQ(plan.warpgroups, row.warpgroups) << row.dim;
+    EXPECT_EQ(plan.ctas_per_sm, 1) << row.dim;
+    EXPECT_LE(plan.smem_bytes, 227 * 1024) << row.dim;
+  }
+  const Plan causal = make_plan({.head_dim = 128, .causality = Causality::causal}, machine("H100"));
+  EXPECT_EQ(causal.block_k, 128);
+  EXPECT_EQ(causal.dispatch, Dispatch::dynamic);
+  const Plan sta = make_plan({.kernel = Kernel::sta, .head_dim = 128}, machine("H100"));
+  EXPECT_EQ(sta.block_q, 192);
+  EXPECT_EQ(sta.block_k, 128);
+  EXPECT_EQ(sta.residency, Residency::one_per_tile);
+}
+
+std::string refusal(const PlanRequest& request) {
+  try {
+    make_plan(request, machine("H100"));
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::usage);
+    return error.what();
+  }
+  return "accepted";
+}
+
+TEST(Plan, RefusesWhatDoesNotFit) {
+  EXPECT_THAT(refusal({.head_dim = 128, .block_k = 256}), HasSubstr("registers per thread"));
+  EXPECT_THAT(refusal({.head_dim = 256, .block_k = 96}), HasSubstr("KiB of shared memory"));
+  EXPECT_THAT(refusal({.head_dim = 512}), HasSubstr("head_dim: 512 has no tile"));
+  EXPECT_THAT(refusal({.head_dim = 0}), HasSubstr("head_dim"));
+  EXPECT_THAT(refusal({.kernel = Kernel::fa2, .qk = Element::fp8, .pv = Element::fp8}),
+              HasSubstr("has no form with 8-bit V"));
+  EXPECT_THROW(parse_kernel("fa4"), Error);
+  EXPECT_EQ(parse_kernel("FA-3"), Kernel::fa3);
+}
+
+TEST(Plan, SplitsKeysWhenQueryTilesAreFew) {
+  EXPECT_EQ(choose_splits(106, 100, 132), 1);  // 0.8 of the SMs
+  EXPECT_EQ(choose_splits(10, 4, 132), 1);     // too few key blocks
+  EXPECT_EQ(choose_splits(66, 57, 132), 2);
+  EXPECT_GT(choose_splits(6, 57, 132), 15);
+  for (int tiles = 1; tiles < 106; ++tiles) {
+    EXPECT_LE(choose_splits(tiles, 12, 132), 12);
+  }
+}
+
+TEST(Plan, CountsPaddedBlocksOfDenseAndCausalWork) {
+  const Plan plan = make_plan({.head_dim = 128}, machine("H100"));
+  const auto dense = dense_work(plan, {.queries = 75600, .keys = 75600, .head_dim = 128});
+  ASSERT_EQ(dense.size(), 1u);
+  EXPECT_EQ(dense[0].tiles, 591);   // ceil(75600 / 128)
+  EXPECT_EQ(dense[0].blocks, 430);  // ceil(75600 / 176)
+  const Plan causal = make_plan({.head_dim = 128, .causality = Causality::causal}, machine("H100"));
+  const Shape shape{.queries = 1000, .keys = 1000, .head_dim = 128, .causality = Causality::causal};
+  std::vector<int> blocks;
+  for (const TileRun& run : dense_work(causal, shape)) blocks.push_back(run.blocks);
+  EXPECT_EQ(blocks, (std::vector<int>{1, 2, 3, 4, 5, 6, 7, 8}));
+}
+
+TEST(Plan, ShapesAreCheckedByField) {
+  EXPECT_THROW(validate({.queries = 0, .keys = 5}), Error);
+  EXPECT_THROW(validate({.heads = -1, .queries = 5, .keys = 5}), Error);
+  EXPECT_NO_THROW(validate({.queries = 5, .keys = 5}));
+}
+
+}  // namespace
+}  // namespace karat::hopper
