@@ -119,7 +119,7 @@ void CaseWriter::create_operand(const std::string& name, const quant::Rule& rule
   writer_.create(stage + "_codes", dtype_of(rule.format), {batch_, heads_, tokens_, channels_});
   if (!quant::has_scale(rule.format)) return;
   writer_.create(stage + "_scale", DType::f32,
-                 {batch_, heads_, static_cast<std::size_t>(groups.count)});
+                 {batch_, heads_, static_cast<std::size_t>(groups.count())});
   writer_.set_attributes(
       stage + "_scale",
       {{"group", std::string(group_name(rule.group))},

@@ -12,10 +12,10 @@ quant::Quantised operand(const CodedOperand& coded, const quant::Rule& rule,
   if (!quant::has_scale(rule.format))
     throw Error(ErrorKind::usage, std::string(name) + ".format",
                 "the recipe reads values, the input holds codes", "choose a recipe with codes");
-  if (coded.scales.size() != static_cast<std::size_t>(grouping.count))
+  if (coded.scales.size() != static_cast<std::size_t>(grouping.count()))
     throw Error(ErrorKind::usage, std::string(name) + "_scale",
                 std::to_string(coded.scales.size()) + " scales where the recipe's groups are " +
-                    std::to_string(grouping.count),
+                    std::to_string(grouping.count()),
                 "give one scale per group of " + std::string(name));
   const std::size_t channels = layout.channels;
   std::vector<std::uint8_t> codes(layout.order.token_at.size() * channels, 0);
