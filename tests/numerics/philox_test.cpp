@@ -6,6 +6,7 @@
 
 #include "karat/numerics/convert.hpp"
 #include "karat/numerics/philox.hpp"
+#include "targets.hpp"
 
 namespace karat::numerics {
 namespace {
@@ -22,13 +23,19 @@ TEST(Philox, KnownAnswers) {
 }
 
 TEST(Philox, ArraysContinueTheStream) {
-  for (std::uint64_t first : {0u, 1u, 2u, 3u, 4u, 1021u}) {
-    for (std::size_t count : {0u, 1u, 3u, 64u, 1000u}) {
-      std::vector<std::uint32_t> words(count);
-      fill_random({.seed = 7, .stream = 9, .first = first}, words);
-      for (std::size_t i = 0; i < count; ++i) EXPECT_EQ(words[i], random_bits(7, 9, first + i));
+  // The last start makes the low counter word wrap inside the array.
+  constexpr std::uint64_t kSeed = 0x123456789abcdef0, kStream = 0xfedcba9876543210;
+  testing::for_each_target([&](const std::string& target) {
+    for (std::uint64_t first : {0ull, 1ull, 2ull, 3ull, 4ull, 1021ull, (1ull << 34) - 100}) {
+      for (std::size_t count : {0u, 1u, 3u, 64u, 1000u}) {
+        std::vector<std::uint32_t> words(count);
+        fill_random({.seed = kSeed, .stream = kStream, .first = first}, words);
+        for (std::size_t i = 0; i < count; ++i) {
+          ASSERT_EQ(words[i], random_bits(kSeed, kStream, first + i)) << target;
+        }
+      }
     }
-  }
+  });
 }
 
 TEST(Philox, UniformStaysInItsInterval) {
