@@ -51,6 +51,8 @@ constexpr std::array kTiles = {
     TileRow{Kernel::sta, Width::bf16, 128, 192, 128, 128, 3, 2, kRegs},
     TileRow{Kernel::flex, Width::bf16, 64, 128, 64, 64, 2, 3, kRegs},
     TileRow{Kernel::flex, Width::bf16, 128, 128, 64, 64, 2, 3, kRegs},
+    TileRow{Kernel::flex, Width::eight_bit, 64, 128, 64, 64, 2, 3, kRegs},
+    TileRow{Kernel::flex, Width::eight_bit, 128, 128, 64, 64, 2, 3, kRegs},
     TileRow{Kernel::sage2, Width::eight_bit, 64, 64, 128, 128, 1, 1, kRegs},
     TileRow{Kernel::sage2, Width::eight_bit, 128, 64, 128, 128, 1, 1, kRegs},
     TileRow{Kernel::fpsattention, Width::eight_bit, 64, 128, 128, 128, 2, 2, kRegs},

@@ -1,0 +1,74 @@
+// What runs beside the attention kernel: quantisation, token reordering, linear layers, and the
+// rest as a stated residual; bytes moved and held.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "karat/hopper/cost.hpp"
+#include "karat/video/models.hpp"
+
+namespace karat::hopper {
+
+struct SideKernel {
+  std::string name;
+  double ms = 0;
+  double bytes = 0;  ///< moved
+};
+
+/// Streaming `bytes` once: launch + bytes / bandwidth, L2's while everything fits its share.
+/// (fit) on the H100 quantisation rows: 1.4 % mean error for torch_ops, 6.8 % for the static
+/// kernel.
+double stream_ms(const Machine& machine, double bytes);
+
+/// The kernels one attention launch needs around it: smoothing means, quantisation of Q, K and V
+/// (3 bytes an element, V transposed on the way), reordering into tiles and back.
+std::vector<SideKernel> around_attention(const Question& question);
+
+/// Bytes of Q, K, V and O as the attention kernel holds them, scales not counted.
+double held_bytes(const Question& question);
+
+enum class LinearFormat { bf16, fp8, fp8_block };
+/// One linear layer y[M,N] = x[M,K] w[N,K]^T: waves of 128 x 256 or smaller tiles.
+/// (fit) on the H100 GEMM rows: mean error 8.5 % BF16, 11.4 % FP8, 12.9 % FP8 with block scales.
+double linear_ms(const Machine& machine, LinearFormat format, double m, double n, double k);
+
+/// FLOPs of one forward, 2 per multiply-add: layers x (linear + attention), see docs/time-model.md.
+double attention_flop(const video::Model& model, double tokens);
+double linear_flop(const video::Model& model, double tokens);
+inline double forward_flop(const video::Model& model, double tokens) {
+  return attention_flop(model, tokens) + linear_flop(model, tokens);
+}
+
+/// One denoising step and a whole run.
+struct RunRequest {
+  const video::Model* model = nullptr;
+  video::Extent3 grid;
+  int steps = 50;
+  int forwards_per_step = 2;
+  int dense_steps = 0;  ///< first steps that run dense BF16 attention instead of the recipe
+  int gpus = 1;         ///< sequence-parallel degree: heads and tokens are divided among them
+  LinearFormat linear = LinearFormat::bf16;
+};
+struct RunTime {
+  double attention_ms = 0;  ///< per forward, all layers, with the recipe
+  double around_ms = 0;     ///< quantisation and reordering
+  double cross_ms = 0;      ///< attention to the prompt
+  double linear_ms = 0;
+  double exchange_ms = 0;  ///< all-to-all among GPUs
+  double rest_ms = 0;      ///< norms, modulation, residuals, RoPE in FP64: a stated residual
+  double forward_ms = 0;
+  double dense_forward_ms = 0;  ///< the same with dense BF16 attention
+  double step_ms = 0;           ///< with the recipe
+  double run_s = 0;             ///< with dense_steps; VAE and text encoder not included
+  double dense_run_s = 0;
+  double speedup = 0;  ///< dense_run_s / run_s
+  double ceiling = 0;  ///< Amdahl: dense forward / (dense forward - dense attention)
+};
+/// @param question its recipe, machine and timing; the shape is the model's
+RunTime run_time(const Question& question, const RunRequest& request);
+
+/// The attention shape of a model on a grid: heads, head_dim, tokens and joint text.
+Question ask_model(Question question, const video::Model& model, video::Extent3 grid);
+
+}  // namespace karat::hopper

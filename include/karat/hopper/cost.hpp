@@ -1,0 +1,68 @@
+// How long does this recipe take at this shape on this GPU, and what limits it? Needs recipe and
+// shape alone: no tensors, no engine.
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "karat/hopper/launch.hpp"
+#include "karat/hopper/machine.hpp"
+#include "karat/hopper/plan.hpp"
+#include "karat/hopper/timing.hpp"
+#include "karat/recipe/recipe.hpp"
+#include "karat/video/grid.hpp"
+
+namespace karat::hopper {
+
+struct Question {
+  recipe::Recipe recipe;
+  Machine machine;
+  Timing timing;
+  std::optional<Kernel> kernel;        ///< empty: the one the recipe implies, see implied_kernel()
+  Shape shape;                         ///< queries and keys count text_tokens too
+  std::optional<video::Extent3> grid;  ///< needed by window masks
+  int text_tokens = 0;                 ///< behind the grid's tokens, seen by and seeing everything
+};
+
+/// The kernel that runs a recipe: SageAttention2 for INT8 Q, FlexAttention for its key order,
+/// FlashAttention-2 for Ampere instructions; otherwise with a window STA (16-bit) or FPSAttention
+/// (8-bit), without one FlashAttention-3.
+/// @throws Error(usage) for operands no Hopper kernel takes (FP32).
+Kernel implied_kernel(const recipe::Recipe& recipe);
+
+/// The plan of a question. @throws Error(usage) as make_plan().
+Plan plan_of(const Question& question);
+
+/// Work per query tile in padded blocks, counted with the mask layer.
+struct MaskedWork {
+  Work work;
+  double kept_pairs = 0;    ///< (query, key) tokens of one head
+  double padded_pairs = 0;  ///< in blocks as computed
+};
+/// @throws Error(usage) when a window has no grid, or grid and shape disagree.
+MaskedWork work_of(const Question& question, const Plan& plan);
+
+/// Time that would be saved if a part were free of charge.
+struct Saving {
+  Part part;
+  double ms;
+};
+
+struct AttentionCost {
+  Plan plan;
+  LaunchTime launch;
+  double time_ms = 0;
+  double tflops = 0;         ///< 4 x head_dim x kept pairs x heads x batch / time
+  double padded_tflops = 0;  ///< likewise of padded blocks
+  double peak_share = 0;     ///< tflops / the board's dense peak in the format of QK
+  double density = 0;        ///< kept pairs / all pairs
+  double padded_density = 0;
+  double dense_bf16_ms = 0;     ///< FlashAttention-3 in BF16 over all pairs on the same GPU
+  double speedup = 0;           ///< dense_bf16_ms / time_ms
+  std::vector<Saving> savings;  ///< largest first; empty for Detail::time
+};
+
+enum class Detail { time, bounds };
+AttentionCost attention_cost(const Question& question, Detail detail);
+
+}  // namespace karat::hopper

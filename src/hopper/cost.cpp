@@ -1,0 +1,190 @@
+// From a recipe to a plan, its work, and the answer.
+#include "karat/hopper/cost.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "karat/mask/mask.hpp"
+#include "karat/mask/window.hpp"
+#include "karat/numerics/error.hpp"
+#include "karat/numerics/format.hpp"
+
+namespace karat::hopper {
+namespace {
+
+using numerics::FormatId;
+
+Element element_of(FormatId format, const char* field) {
+  switch (format) {
+    case FormatId::bf16:
+    case FormatId::f16:
+      return Element::bf16;
+    case FormatId::e4m3:
+    case FormatId::e5m2:
+      return Element::fp8;
+    case FormatId::int8:
+      return Element::int8;
+    default:
+      throw Error(ErrorKind::usage, std::string(field) + ".format",
+                  "has no Hopper attention kernel in this format",
+                  "use bf16, f16, e4m3, e5m2 or int8");
+  }
+}
+
+bool windowed(const recipe::Recipe& r) { return r.mask.kind == recipe::MaskKind::window; }
+
+/// FP32 operations per score that the softmax itself does not have.
+double extra_per_score(const recipe::Recipe& r) {
+  const bool scaled = element_of(r.k.format, "k") != Element::bf16;
+  const bool columns =
+      scaled && (r.k.group == quant::Group::token ||
+                 (r.k.group == quant::Group::tile && r.block.align == video::Align::sequence));
+  const bool multiplied = r.p.apply == recipe::PApply::multiply && r.p.multiplier != 1;
+  return (columns ? 1 : 0) + (multiplied ? 1 : 0);
+}
+
+std::unique_ptr<mask::Mask> make_mask(const recipe::Mask& m, video::Extent3 grid,
+                                      const video::TokenOrder& order) {
+  return mask::window_mask(
+      {.tile = m.tile, .window = m.window, .unit = m.unit, .border = m.border, .centre = m.centre},
+      grid, order);
+}
+
+/// Consecutive equal tiles as one run.
+void append(std::vector<TileRun>& runs, TileRun run) {
+  if (!runs.empty() && runs.back().blocks == run.blocks &&
+      runs.back().masked_share == run.masked_share) {
+    runs.back().tiles += run.tiles;
+  } else {
+    runs.push_back(run);
+  }
+}
+
+int blocks_for(std::int64_t tokens, int block) {
+  return static_cast<int>((tokens + block - 1) / block);
+}
+
+MaskedWork window_work(const Question& q, const Plan& plan) {
+  if (!q.grid) {
+    throw Error(ErrorKind::usage, "grid", "is missing, and the recipe's mask is a window",
+                "give --grid T,H,W or --model and --resolution");
+  }
+  const recipe::Mask& m = q.recipe.mask;
+  const video::TokenOrder order = video::tile_order(video::Tiling(*q.grid, m.tile), m.ragged);
+  if (order.tokens() + q.text_tokens != q.shape.queries || q.shape.queries != q.shape.keys) {
+    throw Error(ErrorKind::usage, "grid",
+                video::to_string(*q.grid) + " holds " + std::to_string(order.tokens()) +
+                    " tokens, the shape " + std::to_string(q.shape.queries),
+                "make them agree");
+  }
+  const auto mask = make_mask(m, *q.grid, order);
+  const mask::BlockMap map =
+      mask::block_map(*mask, cut_blocks(order, plan.block_q, q.recipe.block.align),
+                      cut_blocks(order, plan.block_k, q.recipe.block.align));
+  const int text_keys = blocks_for(q.text_tokens, plan.block_k);
+  MaskedWork out;
+  for (const auto& row : map.rows) {
+    const auto partial = std::count_if(row.begin(), row.end(), [](const auto& entry) {
+      return entry.cover == mask::Cover::partial;
+    });
+    const int blocks = static_cast<int>(row.size()) + text_keys;
+    // Shares are kept in sixteenths so that equal tiles stay one run.
+    const double share = blocks > 0 ? std::round(16.0 * double(partial) / blocks) / 16 : 0;
+    append(out.work.head, {1, blocks, share});
+  }
+  const int all_keys = static_cast<int>(map.key_blocks.size()) + text_keys;
+  const int text_tiles = blocks_for(q.text_tokens, plan.block_q);
+  if (text_tiles > 0) append(out.work.head, {text_tiles, all_keys, 0});
+  out.work.unique_key_blocks = all_keys;
+  out.work.listed = true;
+  const double tokens = static_cast<double>(order.tokens()), text = q.text_tokens;
+  out.kept_pairs = static_cast<double>(mask->kept_pairs()) + tokens * text + text * (tokens + text);
+  return out;
+}
+
+MaskedWork all_work(const Question& q, const Plan& plan) {
+  MaskedWork out;
+  out.work.head = dense_work(plan, q.shape);
+  const double queries = static_cast<double>(q.shape.queries);
+  const double keys = static_cast<double>(q.shape.keys);
+  out.kept_pairs = queries * keys;
+  if (q.shape.causality == Causality::causal) {
+    const double seen = std::min(queries, keys);  // queries that see a triangle
+    out.kept_pairs = seen * (seen + 1) / 2 + seen * std::max(0.0, keys - queries);
+  }
+  return out;
+}
+
+double dense_bf16_ms(const Question& q) {
+  Question dense = q;
+  dense.recipe = recipe::Recipe{};
+  dense.recipe.mask.kind = recipe::MaskKind::none;
+  dense.recipe.q.format = dense.recipe.k.format = dense.recipe.v.format = FormatId::bf16;
+  dense.kernel = Kernel::fa3;
+  const Plan plan = plan_of(dense);
+  return launch_time(q.machine, q.timing, plan, q.shape, work_of(dense, plan).work).us * 1e-3;
+}
+
+}  // namespace
+
+Kernel implied_kernel(const recipe::Recipe& recipe) {
+  const Element q = element_of(recipe.q.format, "q");
+  const Element v = element_of(recipe.v.format, "v");
+  if (recipe.qk.instruction.starts_with("ampere.")) return Kernel::fa2;
+  if (q == Element::int8) return Kernel::sage2;
+  if (recipe.block.order == recipe::KeyOrder::partial_then_full) return Kernel::flex;
+  if (!windowed(recipe)) return Kernel::fa3;
+  return v == Element::bf16 ? Kernel::sta : Kernel::fpsattention;
+}
+
+Plan plan_of(const Question& q) {
+  const Element v = element_of(q.recipe.v.format, "v");
+  return make_plan({.kernel = q.kernel.value_or(implied_kernel(q.recipe)),
+                    .head_dim = q.shape.head_dim,
+                    .qk = element_of(q.recipe.q.format, "q"),
+                    .pv = v,
+                    .causality = q.shape.causality,
+                    .promote_every = v == Element::bf16 ? 0 : q.recipe.pv.promote_every,
+                    .extra_per_score = extra_per_score(q.recipe)},
+                   q.machine);
+}
+
+MaskedWork work_of(const Question& q, const Plan& plan) {
+  validate(q.shape);
+  MaskedWork out = windowed(q.recipe) ? window_work(q, plan) : all_work(q, plan);
+  out.work.copies = std::int64_t{q.shape.batch} * q.shape.heads;
+  for (const TileRun& run : out.work.head) {
+    out.padded_pairs += double(run.tiles) * run.blocks * plan.block_q * plan.block_k;
+  }
+  return out;
+}
+
+AttentionCost attention_cost(const Question& q, Detail detail) {
+  AttentionCost cost;
+  cost.plan = plan_of(q);
+  const MaskedWork masked = work_of(q, cost.plan);
+  cost.launch = launch_time(q.machine, q.timing, cost.plan, q.shape, masked.work);
+  cost.time_ms = cost.launch.us * 1e-3;
+  const double flop_per_pair = 4.0 * q.shape.head_dim * static_cast<double>(masked.work.copies);
+  const double all = static_cast<double>(q.shape.queries) * static_cast<double>(q.shape.keys);
+  cost.tflops = flop_per_pair * masked.kept_pairs / cost.time_ms * 1e-9;
+  cost.padded_tflops = flop_per_pair * masked.padded_pairs / cost.time_ms * 1e-9;
+  cost.peak_share = cost.tflops / (cost.plan.qk == Element::bf16 ? q.machine.bf16_peak_tflops()
+                                                                 : q.machine.fp8_peak_tflops());
+  cost.density = masked.kept_pairs / all;
+  cost.padded_density = masked.padded_pairs / all;
+  cost.dense_bf16_ms = dense_bf16_ms(q);
+  cost.speedup = cost.dense_bf16_ms / cost.time_ms;
+  if (detail == Detail::time) return cost;
+  for (int part = 0; part < kParts; ++part) {
+    const LaunchTime without = launch_time_without(static_cast<Part>(part), q.machine, q.timing,
+                                                   cost.plan, q.shape, masked.work);
+    cost.savings.push_back(
+        {static_cast<Part>(part), std::max(0.0, cost.time_ms - without.us * 1e-3)});
+  }
+  std::stable_sort(cost.savings.begin(), cost.savings.end(),
+                   [](const Saving& a, const Saving& b) { return a.ms > b.ms; });
+  return cost;
+}
+
+}  // namespace karat::hopper
