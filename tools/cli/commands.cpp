@@ -7,9 +7,8 @@ namespace karat::cli {
 
 std::span<const Command> commands() {
   static constexpr Command table[] = {
-      {"attend", "compute a recipe's outputs as safetensors", run_attend},
-      {"check", "compare a candidate with a golden file, stage by stage", run_check},
       {"codec", "show a value in any number format; convert raw files", run_codec},
+      {"evidence", "compare a capture of GPU instructions with the emulator", run_evidence},
       {"inspect", "look into a golden file; map a wgmma fragment", run_inspect},
       {"make", "compute a case bit for bit and write a golden file", run_make},
       {"mask", "blocks and densities of a mask; a picture, PyTorch's BlockMask", run_mask},
