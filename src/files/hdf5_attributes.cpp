@@ -86,7 +86,8 @@ std::optional<Attribute> read_attribute(hid_t attribute) {
     case H5T_FLOAT:
       if (H5Tget_size(type) != 4 && H5Tget_size(type) != 8) return std::nullopt;
       return read_numbers<double>(attribute, H5T_NATIVE_DOUBLE, count, extent);
-    default: return std::nullopt;
+    default:
+      return std::nullopt;
   }
 }
 
@@ -101,11 +102,12 @@ void write_attributes(hid_t object, const Attributes& attributes) {
 Attributes read_attributes(hid_t object) {
   H5O_info_t about{};
   checked(H5Oget_info2(object, &about, H5O_INFO_NUM_ATTRS));
-  if (about.num_attrs > kMaxAttributes) throw Hdf5Failure{.text = "too many attributes", .error = 0};
+  if (about.num_attrs > kMaxAttributes)
+    throw Hdf5Failure{.text = "too many attributes", .error = 0};
   Attributes attributes;
   for (hsize_t i = 0; i < about.num_attrs; ++i) {
-    const Handle attribute(H5Aopen_by_idx(object, ".", H5_INDEX_NAME, H5_ITER_INC, i, H5P_DEFAULT,
-                                          H5P_DEFAULT));
+    const Handle attribute(
+        H5Aopen_by_idx(object, ".", H5_INDEX_NAME, H5_ITER_INC, i, H5P_DEFAULT, H5P_DEFAULT));
     std::string name(static_cast<std::size_t>(checked(H5Aget_name(attribute, 0, nullptr))), '\0');
     checked(H5Aget_name(attribute, name.size() + 1, name.data()));
     if (auto value = read_attribute(attribute)) attributes.emplace(name, std::move(*value));

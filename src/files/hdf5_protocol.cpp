@@ -60,8 +60,7 @@ void for_each_piece(const Shape& offset, const Shape& count, const Shape& chunk,
   PieceWalk(count, chunk, element_size, limit, visit).cut(0, offset, count);
 }
 
-Channel::Message ask(const Channel& channel, const Json& request,
-                     std::span<const std::byte> data) {
+Channel::Message ask(const Channel& channel, const Json& request, std::span<const std::byte> data) {
   channel.send(request, data);
   Channel::Message answer = channel.receive();
   if (!answer.text.is_object()) throw Broken{};

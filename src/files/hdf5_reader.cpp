@@ -51,9 +51,7 @@ Listing parse_listing(const Json& json) {
 
 struct Hdf5Reader::State {
   State(const std::filesystem::path& file_path, const Hdf5ReadOptions& options)
-      : path(file_path.string()),
-        seal(verify_seal(file_path)),
-        worker([&](const Channel& channel) {
+      : path(file_path.string()), seal(verify_seal(file_path)), worker([&](const Channel& channel) {
           serve_reading(channel, file_path, options.patience);
         }) {}
 

@@ -63,18 +63,28 @@ hid_t stored_type(DType dtype) {
     case DType::f8_e5m2:
     case DType::f8_e8m0:
     case DType::u8:
-    case DType::boolean: return H5T_STD_U8LE;
+    case DType::boolean:
+      return H5T_STD_U8LE;
     case DType::bf16:
     case DType::f16:
-    case DType::u16: return H5T_STD_U16LE;
-    case DType::f32: return H5T_IEEE_F32LE;
-    case DType::f64: return H5T_IEEE_F64LE;
-    case DType::i8: return H5T_STD_I8LE;
-    case DType::i16: return H5T_STD_I16LE;
-    case DType::i32: return H5T_STD_I32LE;
-    case DType::u32: return H5T_STD_U32LE;
-    case DType::i64: return H5T_STD_I64LE;
-    case DType::u64: return H5T_STD_U64LE;
+    case DType::u16:
+      return H5T_STD_U16LE;
+    case DType::f32:
+      return H5T_IEEE_F32LE;
+    case DType::f64:
+      return H5T_IEEE_F64LE;
+    case DType::i8:
+      return H5T_STD_I8LE;
+    case DType::i16:
+      return H5T_STD_I16LE;
+    case DType::i32:
+      return H5T_STD_I32LE;
+    case DType::u32:
+      return H5T_STD_U32LE;
+    case DType::i64:
+      return H5T_STD_I64LE;
+    case DType::u64:
+      return H5T_STD_U64LE;
   }
   return -1;
 }
@@ -82,12 +92,17 @@ hid_t stored_type(DType dtype) {
 std::optional<DType> tensor_dtype(hid_t type, std::string_view format) {
   std::optional<DType> plain;
   switch (H5Tget_class(type)) {
-    case H5T_INTEGER: plain = integer_dtype(type); break;
-    case H5T_FLOAT: plain = float_dtype(type); break;
+    case H5T_INTEGER:
+      plain = integer_dtype(type);
+      break;
+    case H5T_FLOAT:
+      plain = float_dtype(type);
+      break;
     case H5T_ENUM:
       if (is_h5py_boolean(type)) plain = DType::boolean;
       break;
-    default: break;
+    default:
+      break;
   }
   if (!plain || format.empty()) return plain;
   const auto named = dtype_named(format);

@@ -88,9 +88,9 @@ class WriteServer {
     const DType dtype = dtype_named(format).value();
     const Extent shape = extent(text.at("shape")), chunk = extent(text.at("chunk"));
     make_groups(name);
-    const Handle space(shape.empty() ? H5Screate(H5S_SCALAR)
-                                     : H5Screate_simple(static_cast<int>(shape.size()),
-                                                        shape.data(), nullptr));
+    const Handle space(
+        shape.empty() ? H5Screate(H5S_SCALAR)
+                      : H5Screate_simple(static_cast<int>(shape.size()), shape.data(), nullptr));
     const Handle creation = creation_list(H5P_DATASET_CREATE);
     if (!chunk.empty()) {
       checked(H5Pset_chunk(creation, static_cast<int>(chunk.size()), chunk.data()));

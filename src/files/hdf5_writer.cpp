@@ -43,9 +43,12 @@ Shape chunk_for(DType dtype, const Shape& shape, const DatasetOptions& options) 
 
 int deflate_level(Compression compression) {
   switch (compression) {
-    case Compression::none: return 0;
-    case Compression::fast: return 1;
-    case Compression::small: return 6;
+    case Compression::none:
+      return 0;
+    case Compression::fast:
+      return 1;
+    case Compression::small:
+      return 6;
   }
   return 0;
 }
@@ -138,14 +141,13 @@ void Hdf5Writer::write_part(const std::string& name, const Shape& offset, const 
     state_->misuse(name, "part of shape " + to_string(count) + " does not fit");
   }
   const std::size_t size = info(layout.dtype).size;
-  for_each_piece(offset, count, layout.chunk, size, kPieceBytes,
-                 [&](const Shape& at, const Shape& piece) {
-                   const std::size_t bytes = *checked_bytes(layout.dtype, piece);
-                   state_->request(
-                       name, {{"do", "write"}, {"name", name}, {"offset", at}, {"count", piece}},
-                       values.first(bytes));
-                   values = values.subspan(bytes);
-                 });
+  for_each_piece(
+      offset, count, layout.chunk, size, kPieceBytes, [&](const Shape& at, const Shape& piece) {
+        const std::size_t bytes = *checked_bytes(layout.dtype, piece);
+        state_->request(name, {{"do", "write"}, {"name", name}, {"offset", at}, {"count", piece}},
+                        values.first(bytes));
+        values = values.subspan(bytes);
+      });
 }
 
 void Hdf5Writer::write(const std::string& name, const Tensor& tensor,
@@ -155,9 +157,8 @@ void Hdf5Writer::write(const std::string& name, const Tensor& tensor,
 }
 
 void Hdf5Writer::set_attributes(const std::string& name, const Attributes& attributes) {
-  state_->request(name, {{"do", "attributes"},
-                         {"name", name},
-                         {"values", attributes_to_json(attributes)}});
+  state_->request(
+      name, {{"do", "attributes"}, {"name", name}, {"values", attributes_to_json(attributes)}});
 }
 
 Seal Hdf5Writer::commit() {

@@ -108,10 +108,10 @@ class StrictBuilder : public nlohmann::json_sax<Json> {
     const std::string_view before = text_.substr(0, position_ == 0 ? 0 : position_ - 1);
     const auto line = 1 + std::ranges::count(before, '\n');
     const auto column = before.size() - (before.rfind('\n') + 1) + 1;  // npos + 1 == 0
-    throw Error(ErrorKind::input_output, subject_,
-                "line " + std::to_string(line) + ", column " + std::to_string(column) + ": " +
-                    problem,
-                "correct the JSON there");
+    throw Error(
+        ErrorKind::input_output, subject_,
+        "line " + std::to_string(line) + ", column " + std::to_string(column) + ": " + problem,
+        "correct the JSON there");
   }
 
   std::string_view text_;
@@ -183,8 +183,7 @@ Json parse_json(std::span<const std::byte> text, const std::string& subject) {
 Json read_json(const std::filesystem::path& path) {
   const ByteSource source(path);
   if (source.size() > kMaxFile) throw source.error("is larger than 64 MiB", "is it JSON?");
-  return parse_json(source.read_text(0, static_cast<std::size_t>(source.size())),
-                    source.subject());
+  return parse_json(source.read_text(0, static_cast<std::size_t>(source.size())), source.subject());
 }
 
 std::string format_json(const Json& value) {

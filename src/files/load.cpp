@@ -89,18 +89,24 @@ FileKind file_kind(const std::filesystem::path& path) {
 
 TensorFile load_tensors(const std::filesystem::path& path, const std::vector<std::string>& names) {
   switch (file_kind(path)) {
-    case FileKind::npy: return load_npy(path, names);
-    case FileKind::safetensors: return load_safetensors(path, names);
-    case FileKind::hdf5: return load_hdf5(path, names);
+    case FileKind::npy:
+      return load_npy(path, names);
+    case FileKind::safetensors:
+      return load_safetensors(path, names);
+    case FileKind::hdf5:
+      return load_hdf5(path, names);
   }
   return {};
 }
 
 std::vector<TensorInfo> list_tensors(const std::filesystem::path& path) {
   switch (file_kind(path)) {
-    case FileKind::npy: return {list_npy(path)};
-    case FileKind::safetensors: return list_safetensors(path);
-    case FileKind::hdf5: return Hdf5Reader(path).tensors();
+    case FileKind::npy:
+      return {list_npy(path)};
+    case FileKind::safetensors:
+      return list_safetensors(path);
+    case FileKind::hdf5:
+      return Hdf5Reader(path).tensors();
   }
   return {};
 }

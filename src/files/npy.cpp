@@ -50,16 +50,16 @@ ArrayType array_type(const std::string& descr, std::optional<DType> note,
                        "save f2, f4, f8, i1 to i8, u1 to u8 or b1");
   }
   if (opaque && !note) {
-    throw source.error("holds " + printable(descr) + ", bytes without a number format",
-                       "name it in " + note_path(source.subject()).string() +
-                           ", such as {\"dtype\": \"e4m3\"}");
+    throw source.error(
+        "holds " + printable(descr) + ", bytes without a number format",
+        "name it in " + note_path(source.subject()).string() + ", such as {\"dtype\": \"e4m3\"}");
   }
-  const bool fits = !note || *note == *plain ||
-                    (!info(*note).npy_names_it && info(*note).npy.substr(1) == codes);
+  const bool fits =
+      !note || *note == *plain || (!info(*note).npy_names_it && info(*note).npy.substr(1) == codes);
   if (!fits) {
-    throw source.error("holds " + printable(descr) + " but its note says " +
-                           std::string(info(*note).name),
-                       "remove or correct the note");
+    throw source.error(
+        "holds " + printable(descr) + " but its note says " + std::string(info(*note).name),
+        "remove or correct the note");
   }
   return {.dtype = note.value_or(*plain),
           .order = order == ">" ? ByteOrder::big : ByteOrder::little};
@@ -118,8 +118,8 @@ std::optional<DType> read_note(const fs::path& path) {
   std::error_code ignored;
   if (!fs::exists(note_path(path), ignored)) return std::nullopt;
   const Json note = read_json(note_path(path));
-  const bool named = note.is_object() && note.size() == 1 && note.contains("dtype") &&
-                     note["dtype"].is_string();
+  const bool named =
+      note.is_object() && note.size() == 1 && note.contains("dtype") && note["dtype"].is_string();
   const auto dtype = named ? dtype_named(note["dtype"].get<std::string>()) : std::nullopt;
   if (!dtype) {
     throw Error(ErrorKind::input_output, note_path(path).string(), "names no known dtype",

@@ -122,8 +122,7 @@ NpyHeader parse_literal(std::string_view text, const ByteSource& source) {
 
 NpyHeader read_npy_header(const ByteSource& source) {
   std::array<std::byte, 8> start{};
-  if (source.size() < start.size() ||
-      source.read_text(0, kMagic.size()) != kMagic) {
+  if (source.size() < start.size() || source.read_text(0, kMagic.size()) != kMagic) {
     throw source.error("does not begin like a .npy file", kSaveAgain);
   }
   source.read(0, start);
@@ -153,8 +152,8 @@ std::string format_npy_header(std::string_view descr, const Shape& shape) {
   std::string tuple;
   for (const std::size_t n : shape) tuple += (tuple.empty() ? "" : ", ") + std::to_string(n);
   if (shape.size() == 1) tuple += ",";
-  std::string literal = "{'descr': '" + std::string(descr) +
-                        "', 'fortran_order': False, 'shape': (" + tuple + "), }";
+  std::string literal =
+      "{'descr': '" + std::string(descr) + "', 'fortran_order': False, 'shape': (" + tuple + "), }";
   constexpr std::size_t kFixed = 10;  // magic, version, length
   const std::size_t total = (kFixed + literal.size() + 1 + 63) / 64 * 64;
   literal.resize(total - kFixed - 1, ' ');

@@ -87,9 +87,9 @@ Entry parse_entry(const ByteSource& source, const std::string& name, const Json&
   entry.end = unsigned_integer(offsets[1], source, name, "data_offsets");
   if (entry.begin > entry.end) refuse(source, name, "data_offsets run backwards");
   if (checked_bytes(entry.dtype, entry.shape) != entry.end - entry.begin) {
-    refuse(source, name, "shape " + to_string(entry.shape) + " of " +
-                             std::string(info(entry.dtype).safetensors) + " does not fill its " +
-                             std::to_string(entry.end - entry.begin) + " bytes");
+    refuse(source, name,
+           "shape " + to_string(entry.shape) + " of " + std::string(info(entry.dtype).safetensors) +
+               " does not fill its " + std::to_string(entry.end - entry.begin) + " bytes");
   }
   return entry;
 }
@@ -149,8 +149,8 @@ Header parse_header(const ByteSource& source) {
 }
 
 Tensor read_values(const ByteSource& source, const Header& header, const Entry& entry) {
-  Tensor tensor = allocate_tensor(entry.dtype, entry.shape,
-                                  source.subject() + ": " + printable(entry.name));
+  Tensor tensor =
+      allocate_tensor(entry.dtype, entry.shape, source.subject() + ": " + printable(entry.name));
   source.read(header.data_offset + entry.begin, tensor.bytes);
   return tensor;
 }

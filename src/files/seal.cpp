@@ -48,8 +48,7 @@ std::optional<Seal> parse_seal(std::string_view text) {
             .sha256 = std::string(field(text, "\nsha256: "))};
   const auto bytes = field(text, "\nbytes: ");
   std::from_chars(bytes.data(), bytes.data() + bytes.size(), seal.bytes);
-  const bool good =
-      is_schema(seal.schema) && seal.sha256.size() == 64 && seal_text(seal) == text;
+  const bool good = is_schema(seal.schema) && seal.sha256.size() == 64 && seal_text(seal) == text;
   return good ? std::optional(seal) : std::nullopt;
 }
 

@@ -54,8 +54,7 @@ std::string sha256_file(const std::filesystem::path& path, std::uint64_t offset)
   const ByteSource source(path);
   if (offset > source.size()) throw source.error("ends early", "write it again");
   Sha256 hash;
-  std::vector<std::byte> buffer(
-      static_cast<std::size_t>(std::min(kPiece, source.size() - offset)));
+  std::vector<std::byte> buffer(static_cast<std::size_t>(std::min(kPiece, source.size() - offset)));
   while (offset < source.size()) {
     const auto piece =
         std::span(buffer).first(static_cast<std::size_t>(std::min(kPiece, source.size() - offset)));

@@ -10,14 +10,19 @@ namespace {
 const char* next_action(int error) {
   switch (error) {
     case ENOSPC:
-    case EDQUOT: return "free some space or choose another folder";
-    case EFBIG: return "raise the limit on file size (ulimit -f)";
+    case EDQUOT:
+      return "free some space or choose another folder";
+    case EFBIG:
+      return "raise the limit on file size (ulimit -f)";
     case EACCES:
     case EPERM:
-    case EROFS: return "choose a folder you can write to";
+    case EROFS:
+      return "choose a folder you can write to";
     case ENOENT:
-    case ENOTDIR: return "create the folder first";
-    default: return "";
+    case ENOTDIR:
+      return "create the folder first";
+    default:
+      return "";
   }
 }
 

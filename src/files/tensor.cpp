@@ -96,8 +96,7 @@ Tensor make_tensor(DType dtype, Shape shape, std::span<const std::byte> values) 
                 "tensor of " + std::string(info(dtype).name) + " " + to_string(shape),
                 "given " + std::to_string(values.size()) + " bytes");
   }
-  return Tensor{
-      .dtype = dtype, .shape = std::move(shape), .bytes = {values.begin(), values.end()}};
+  return Tensor{.dtype = dtype, .shape = std::move(shape), .bytes = {values.begin(), values.end()}};
 }
 
 }  // namespace karat::files

@@ -59,16 +59,22 @@ std::vector<float> narrowed_exactly(const Tensor& tensor, const std::string& sub
 
 std::vector<float> widen_to_f32(const Tensor& tensor, const std::string& subject) {
   switch (tensor.dtype) {
-    case DType::f8_e4m3: return decoded<std::uint8_t>(tensor, FormatId::e4m3);
-    case DType::f8_e5m2: return decoded<std::uint8_t>(tensor, FormatId::e5m2);
-    case DType::f8_e8m0: return decoded<std::uint8_t>(tensor, FormatId::e8m0);
-    case DType::bf16: return decoded<std::uint16_t>(tensor, FormatId::bf16);
-    case DType::f16: return decoded<std::uint16_t>(tensor, FormatId::f16);
+    case DType::f8_e4m3:
+      return decoded<std::uint8_t>(tensor, FormatId::e4m3);
+    case DType::f8_e5m2:
+      return decoded<std::uint8_t>(tensor, FormatId::e5m2);
+    case DType::f8_e8m0:
+      return decoded<std::uint8_t>(tensor, FormatId::e8m0);
+    case DType::bf16:
+      return decoded<std::uint16_t>(tensor, FormatId::bf16);
+    case DType::f16:
+      return decoded<std::uint16_t>(tensor, FormatId::f16);
     case DType::f32: {
       const auto values = tensor.as<float>();
       return {values.begin(), values.end()};
     }
-    case DType::f64: return narrowed_exactly(tensor, subject);
+    case DType::f64:
+      return narrowed_exactly(tensor, subject);
     default:
       throw Error(ErrorKind::input_output, subject,
                   "holds " + std::string(info(tensor.dtype).name) + ", which are not float values",

@@ -100,7 +100,8 @@ std::string Worker::epitaph() {
     } else if (WTERMSIG(status) == SIGALRM) {
       epitaph_ = "takes the HDF5 library too long";
     } else {
-      epitaph_ = std::string("makes the HDF5 library crash (") + ::strsignal(WTERMSIG(status)) + ")";
+      epitaph_ =
+          std::string("makes the HDF5 library crash (") + ::strsignal(WTERMSIG(status)) + ")";
     }
   }
   return epitaph_;

@@ -65,7 +65,8 @@ TEST(Hdf5, EverythingSurvives) {
   EXPECT_EQ(attributes.at("levels"), Attribute(std::vector<double>{0.5, -0.0}));
 }
 
-/// Leaves free blocks of many sizes full of 0xA5 to whoever allocates next (the child inherits them).
+/// Leaves free blocks of many sizes full of 0xA5 to whoever allocates next (the child inherits
+/// them).
 void dirty_free_memory() {
   std::vector<std::vector<unsigned char>> blocks;
   for (std::size_t size = 16; size < 100'000; size += 16 + size / 16) {
@@ -95,8 +96,9 @@ TEST(Hdf5, PartsAreBoxes) {
     Hdf5Writer writer(scratch / "a.h5", "t");
     for (const char* name : {"contiguous", "chunked"}) {
       const bool chunked = std::string_view(name) == "chunked";
-      writer.create(name, DType::i32, {5, 4, 6},
-                    {.compression = Compression::small, .chunk = chunked ? Shape{2, 4, 5} : Shape{}});
+      writer.create(
+          name, DType::i32, {5, 4, 6},
+          {.compression = Compression::small, .chunk = chunked ? Shape{2, 4, 5} : Shape{}});
       for (std::size_t i = 0; i < 5; ++i) {
         writer.write_part(name, {i, 0, 0}, {1, 4, 6},
                           std::span(whole.bytes).subspan(i * 24 * 4, 24 * 4));
@@ -206,14 +208,12 @@ with h5py.File(sys.argv[1], 'w') as f:
             make_tensor(DType::boolean, {3}, std::vector<std::uint8_t>{1, 0, 1}));
   EXPECT_EQ(reader.read("g/codes"),
             make_tensor(DType::f8_e4m3, {2}, std::vector<std::uint8_t>{0x38, 0xb8}));
-  EXPECT_EQ(reader.attributes("g/codes").at("list"),
-            Attribute(std::vector<std::int64_t>{1, 2, 3}));
+  EXPECT_EQ(reader.attributes("g/codes").at("list"), Attribute(std::vector<std::int64_t>{1, 2, 3}));
   EXPECT_EQ(reader.attributes("g/codes").at("real"), Attribute(0.5));
-  const auto refused = [&](const char* name) {
-    return input_error([&] { reader.read(name); });
-  };
+  const auto refused = [&](const char* name) { return input_error([&] { reader.read(name); }); };
   for (const char* name : {"names", "pairs", "wrong", "unknown"}) {
-    EXPECT_THAT(refused(name), HasSubstr(std::string("a.h5: ") + name + ": holds no plain numbers"));
+    EXPECT_THAT(refused(name),
+                HasSubstr(std::string("a.h5: ") + name + ": holds no plain numbers"));
   }
   EXPECT_THAT(refused("unwritten"), HasSubstr("misses values: they were never written"));
   EXPECT_THAT(refused("partly"), HasSubstr("misses values: 1 of 2 chunks"));
@@ -223,9 +223,12 @@ with h5py.File(sys.argv[1], 'w') as f:
   EXPECT_THAT(refused("g/packed"), HasSubstr("is compressed by filter 32000"));
   EXPECT_THAT(refused("soft"), HasSubstr("soft: is not in the file"));
   EXPECT_THAT(refused("ext"), HasSubstr("ext: is not in the file"));
-  EXPECT_THAT(input_error([&] { (void)reader.text("", "no"); }), HasSubstr("attribute no is missing"));
-  EXPECT_THAT(input_error([&] { (void)reader.integer("", "note"); }), HasSubstr("note is no integer"));
-  EXPECT_THAT(input_error([&] { (void)reader.attributes("x"); }), HasSubstr("x: is not in the file"));
+  EXPECT_THAT(input_error([&] { (void)reader.text("", "no"); }),
+              HasSubstr("attribute no is missing"));
+  EXPECT_THAT(input_error([&] { (void)reader.integer("", "note"); }),
+              HasSubstr("note is no integer"));
+  EXPECT_THAT(input_error([&] { (void)reader.attributes("x"); }),
+              HasSubstr("x: is not in the file"));
 }
 
 TEST(Hdf5, MisuseOfTheWriterIsAnError) {

@@ -36,8 +36,8 @@ TEST(Load, FindsTheSameTensorsInEveryKindOfFile) {
   EXPECT_EQ(list_tensors(scratch / "a.bin"), list_tensors(scratch / "b.bin"));
   for (const char* name : {"a.bin", "b.bin"}) {
     const TensorFile some = load_tensors(scratch / name, {"bf16", "five"});
-    EXPECT_EQ(some.tensors, (Tensors{{"bf16", file.tensors.at("bf16")},
-                                     {"five", file.tensors.at("five")}}));
+    EXPECT_EQ(some.tensors,
+              (Tensors{{"bf16", file.tensors.at("bf16")}, {"five", file.tensors.at("five")}}));
     EXPECT_EQ(some.metadata.at("note"), "n");
     EXPECT_THAT(input_error([&] { load_tensors(scratch / name, {"nope"}); }),
                 HasSubstr(std::string(name) + ": nope: is not in the file"));
@@ -65,7 +65,8 @@ TEST(Load, SaysWhatItCannotRead) {
   EXPECT_THAT(refused(""), HasSubstr("is neither safetensors, .npy nor HDF5"));
   EXPECT_THAT(refused("hello, world"), HasSubstr("is neither safetensors, .npy nor HDF5"));
   EXPECT_THAT(refused("PK\x03\x04rest"), HasSubstr("is a zip archive"));
-  EXPECT_THAT(refused(std::string_view("\x02\0\0\0\0\0\0\0{]", 10)), HasSubstr("x: header: line 1"));
+  EXPECT_THAT(refused(std::string_view("\x02\0\0\0\0\0\0\0{]", 10)),
+              HasSubstr("x: header: line 1"));
   EXPECT_THAT(refused("\x93NUMPY"), HasSubstr("does not begin like a .npy file"));
   EXPECT_THAT(refused("\x89HDF\r\n\x1a\n"), HasSubstr("cannot be read as HDF5"));
   EXPECT_THAT(input_error([&] { load_tensors(scratch.folder()); }), HasSubstr("is a folder"));

@@ -166,7 +166,8 @@ TEST(Npy, RefusesEachWrongHeader) {
 }
 
 TEST(Npy, CorruptionIsAnErrorOrAnotherArray) {
-  const Tensor tensor = make_tensor(DType::i16, {2, 3}, std::vector<std::int16_t>{1, 2, 3, 4, 5, 6});
+  const Tensor tensor =
+      make_tensor(DType::i16, {2, 3}, std::vector<std::int16_t>{1, 2, 3, 4, 5, 6});
   const Bytes bytes = format_npy(tensor);
   std::size_t accepted = 0;
   test::for_each_corruption(bytes, [&](const Bytes& changed) {

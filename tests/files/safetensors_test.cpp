@@ -33,8 +33,7 @@ TEST(Safetensors, EveryTypeSurvivesMemoryAndFile) {
   EXPECT_EQ(parse_safetensors(format_safetensors(file.tensors, file.metadata), "x"), file);
   write_safetensors(scratch / "a.safetensors", file.tensors, file.metadata);
   EXPECT_EQ(read_safetensors(scratch / "a.safetensors"), file);
-  EXPECT_EQ(read_bytes(scratch / "a.safetensors"),
-            format_safetensors(file.tensors, file.metadata));
+  EXPECT_EQ(read_bytes(scratch / "a.safetensors"), format_safetensors(file.tensors, file.metadata));
   const auto list = list_safetensors(scratch / "a.safetensors");
   ASSERT_EQ(list.size(), file.tensors.size());
   for (const TensorInfo& item : list) {
@@ -49,10 +48,11 @@ TEST(Safetensors, EveryTypeSurvivesMemoryAndFile) {
 TEST(Safetensors, BytesAreAsDescribed) {
   const Tensors tensors{{"b", make_tensor(DType::i16, {2}, std::vector<std::int16_t>{1, -1})},
                         {"a", make_tensor(DType::f8_e4m3, {1}, std::vector<std::uint8_t>{0x7e})}};
-  const Bytes expected = file_of(
-      R"({"__metadata__":{"k":"vv"},)"
-      R"("b":{"dtype":"I16","shape":[2],"data_offsets":[0,4]},)"
-      R"("a":{"dtype":"F8_E4M3","shape":[1],"data_offsets":[4,5]}})" "       ", 0);
+  const Bytes expected = file_of(R"({"__metadata__":{"k":"vv"},)"
+                                 R"("b":{"dtype":"I16","shape":[2],"data_offsets":[0,4]},)"
+                                 R"("a":{"dtype":"F8_E4M3","shape":[1],"data_offsets":[4,5]}})"
+                                 "       ",
+                                 0);
   Bytes bytes = format_safetensors(tensors, {{"k", "vv"}});
   ASSERT_EQ(bytes.size(), expected.size() + 5);
   EXPECT_EQ(Bytes(bytes.end() - 5, bytes.end()), to_bytes({"\x01\x00\xff\xff\x7e", 5}));
@@ -93,9 +93,11 @@ print('ok')
 }
 
 TEST(Safetensors, AcceptsAnyOrderOfTheHeader) {
-  const auto file = parse_safetensors(
-      file_of(R"({"z":{"shape":[1],"data_offsets":[2,3],"dtype":"U8"},)"
-              R"("a":{"dtype":"BF16","shape":[],"data_offsets":[0,2]}})", 3), "x");
+  const auto file =
+      parse_safetensors(file_of(R"({"z":{"shape":[1],"data_offsets":[2,3],"dtype":"U8"},)"
+                                R"("a":{"dtype":"BF16","shape":[],"data_offsets":[0,2]}})",
+                                3),
+                        "x");
   EXPECT_EQ(file.tensors.at("a").as<std::uint16_t>()[0], 0x0100);
   EXPECT_EQ(file.tensors.at("z").as<std::uint8_t>()[0], 2);
 }

@@ -66,7 +66,8 @@ Tensors one_of_everything() {
   }
   tensors["scalar"] = make_tensor(DType::f64, {}, std::vector{-0.0});
   tensors["empty"] = make_tensor(DType::f32, {4, 0, 2});
-  tensors["five"] = make_tensor(DType::i16, {1, 2, 1, 2, 1}, std::vector<std::int16_t>{1, -2, 3, -4});
+  tensors["five"] =
+      make_tensor(DType::i16, {1, 2, 1, 2, 1}, std::vector<std::int16_t>{1, -2, 3, -4});
   return tensors;
 }
 

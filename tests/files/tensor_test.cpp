@@ -29,7 +29,7 @@ TEST(Shape, SizesNeverWrapAround) {
   EXPECT_EQ(checked_count(Shape{2, 3, 4}), 24u);
   EXPECT_EQ(checked_count(Shape{kBig, kBig / 4}), std::size_t{1} << 62);
   EXPECT_EQ(checked_count(Shape{kBig, kBig / 2}), std::nullopt);
-  EXPECT_EQ(checked_count(Shape{kBig, kBig}), std::nullopt);      // 2^64 wraps to 0
+  EXPECT_EQ(checked_count(Shape{kBig, kBig}), std::nullopt);  // 2^64 wraps to 0
   EXPECT_EQ(checked_count(Shape{kBig, kBig, 0}), 0u);
   EXPECT_EQ(checked_bytes(DType::f32, Shape{3, 5}), 60u);
   EXPECT_EQ(checked_bytes(DType::f64, Shape{std::size_t{1} << 60}), std::nullopt);

@@ -52,8 +52,8 @@ TEST(Widen, EveryCodeHasTheValueItsFormatDefines) {
   expect_all_codes<std::uint8_t>(DType::f8_e5m2, 5, 2, true);
   expect_all_codes<std::uint16_t>(DType::f16, 5, 10, true);
   expect_all_codes<std::uint16_t>(DType::bf16, 8, 7, true);
-  const auto scales = widen_to_f32(
-      make_tensor(DType::f8_e8m0, {3}, std::vector<std::uint8_t>{0, 127, 254}), "x");
+  const auto scales =
+      widen_to_f32(make_tensor(DType::f8_e8m0, {3}, std::vector<std::uint8_t>{0, 127, 254}), "x");
   EXPECT_THAT(scales, testing::ElementsAre(0x1p-127f, 1.0f, 0x1p127f));
 }
 

@@ -1,9 +1,10 @@
 // libFuzzer target: .npy from arbitrary bytes, without a note and with notes of one and two bytes.
 // What is accepted must be written to a file that reads as the same array.
+#include "karat/files/npy.hpp"
+
 #include <optional>
 
 #include "check.hpp"
-#include "karat/files/npy.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace karat;

@@ -1,7 +1,8 @@
 // libFuzzer target: safetensors from arbitrary bytes.
 // What is accepted must be written to a file that reads as the same tensors.
-#include "check.hpp"
 #include "karat/files/safetensors.hpp"
+
+#include "check.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace karat;

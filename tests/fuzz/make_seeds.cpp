@@ -37,7 +37,11 @@ void write_seeds(const fs::path& parent) {
                                   "{'descr': '>i2', 'fortran_order': True, 'shape': (1, 2)} \n" +
                                   "abcd");
   const char* texts[] = {"{\"a\": [1, -2.5e3, true, null, \"x\\u00e9\\n\"], \"b\": {\"c\": {}}}",
-                         "[[[[[[[[]]]]]]]]", "{\"a\": 1, \"a\": 2}", "1e400", "\"\\ud800\"", "-0.0"};
+                         "[[[[[[[[]]]]]]]]",
+                         "{\"a\": 1, \"a\": 2}",
+                         "1e400",
+                         "\"\\ud800\"",
+                         "-0.0"};
   for (std::size_t i = 0; i < std::size(texts); ++i) {
     write_file(json / std::to_string(i), std::string_view(texts[i]));
   }

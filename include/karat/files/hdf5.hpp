@@ -20,12 +20,12 @@
 
 namespace karat::files {
 
-/// Names of groups and datasets are paths without a leading slash: "stages/q_codes"; "" is the root.
-/// Codes lie in the file as unsigned integers with the attribute `format` ("e4m3", "bf16", "f16",
-/// "bool", ...): HDF5 never converts them. On reading, that attribute names the type again; IEEE
-/// half floats and booleans as h5py writes them are understood too.
-using Attribute = std::variant<std::string, std::int64_t, double, std::vector<std::int64_t>,
-                               std::vector<double>>;
+/// Names of groups and datasets are paths without a leading slash: "stages/q_codes"; "" is the
+/// root. Codes lie in the file as unsigned integers with the attribute `format` ("e4m3", "bf16",
+/// "f16", "bool", ...): HDF5 never converts them. On reading, that attribute names the type again;
+/// IEEE half floats and booleans as h5py writes them are understood too.
+using Attribute =
+    std::variant<std::string, std::int64_t, double, std::vector<std::int64_t>, std::vector<double>>;
 using Attributes = std::map<std::string, Attribute>;
 
 enum class Compression {
@@ -80,7 +80,7 @@ struct Hdf5ReadOptions {
 };
 
 /// Reads any HDF5 file, sealed or a user's own. Errors are Error(input_output) with the subject
-/// "file" or "file: dataset".
+/// "file" or "file: dataset". One thread at a time may use a reader.
 class Hdf5Reader {
  public:
   /// Verifies the seal if there is one (the whole file is hashed), then lists everything inside.

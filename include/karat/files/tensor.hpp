@@ -17,8 +17,22 @@
 namespace karat::files {
 
 enum class DType : std::uint8_t {
-  f8_e4m3, f8_e5m2, f8_e8m0, bf16, f16, f32, f64,
-  i8, u8, i16, u16, i32, u32, i64, u64, boolean,
+  f8_e4m3,
+  f8_e5m2,
+  f8_e8m0,
+  bf16,
+  f16,
+  f32,
+  f64,
+  i8,
+  u8,
+  i16,
+  u16,
+  i32,
+  u32,
+  i64,
+  u64,
+  boolean,
 };
 
 /// How an element lies in memory: codes of the small formats are unsigned integers.
@@ -56,10 +70,10 @@ std::string to_string(std::span<const std::size_t> shape);
 /// Types that can view the storage of some DType.
 template <class T>
 concept Element = std::same_as<T, float> || std::same_as<T, double> ||
-                  (std::integral<T> && !std::same_as<T, bool> && sizeof(T) <= 8);
+    (std::integral<T> && !std::same_as<T, bool> && sizeof(T) <= 8);
 
 template <Element T>
-constexpr Storage kStorageOf = std::floating_point<T> ? Storage::floating
+constexpr Storage kStorageOf = std::floating_point<T>    ? Storage::floating
                                : std::signed_integral<T> ? Storage::signed_integer
                                                          : Storage::unsigned_integer;
 
@@ -95,8 +109,9 @@ Tensor make_tensor(DType dtype, Shape shape);
 
 /// A tensor holding a copy of `values`; their number must be product(shape), else Error(internal).
 Tensor make_tensor(DType dtype, Shape shape, std::span<const std::byte> values);
-template <class Range>
-  requires Element<std::ranges::range_value_t<Range>>
+template <class T>
+concept ElementRange = Element<std::ranges::range_value_t<T>>;
+template <ElementRange Range>
 Tensor make_tensor(DType dtype, Shape shape, const Range& values) {
   using T = std::ranges::range_value_t<Range>;
   Tensor tensor = make_tensor(dtype, std::move(shape), std::as_bytes(std::span<const T>(values)));
