@@ -9,6 +9,7 @@ std::span<const Command> commands() {
   static constexpr Command table[] = {
       {"codec", "show a value in any number format; convert raw files", run_codec},
       {"cost", "how long a recipe takes on a Hopper GPU, and what limits it", run_cost},
+      {"evidence", "compare a capture of GPU instructions with the emulator", run_evidence},
       {"inspect", "look into a golden file; map a wgmma fragment", run_inspect},
       {"make", "compute a case bit for bit and write a golden file", run_make},
       {"mask", "blocks and densities of a mask; a picture, PyTorch's BlockMask", run_mask},

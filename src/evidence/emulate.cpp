@@ -1,0 +1,295 @@
+// Synthetic captures: every file of tools/hopper/capture.sh, from the emulator instead of a GPU.
+#include "karat/evidence/emulate.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "attention.hpp"
+#include "karat/evidence/deciders.hpp"
+#include "karat/evidence/octave.hpp"
+#include "karat/files/json_file.hpp"
+#include "karat/files/safetensors.hpp"
+#include "karat/files/sha256.hpp"
+#include "karat/numerics/parallel.hpp"
+#include "steps.hpp"
+#include "sweeps.hpp"
+
+namespace karat::evidence {
+namespace {
+
+namespace fs = std::filesystem;
+using files::DType;
+
+/// The instructions of tools/hopper/capture_steps.cu.
+constexpr std::string_view kInstructions[] = {
+    "hopper.wgmma.e4m3.f32", "hopper.wgmma.e5m2.f32", "hopper.wgmma.e4m3.f16",
+    "hopper.wgmma.e5m2.f16", "hopper.wgmma.bf16.f32", "hopper.wgmma.f16.f32",
+    "hopper.wgmma.f16.f16",  "hopper.wgmma.tf32.f32", "hopper.wgmma.s8.s32",
+    "hopper.mma.e4m3.f32",   "hopper.mma.e5m2.f32",   "hopper.mma.e4m3.f16",
+    "hopper.mma.e5m2.f16",
+};
+constexpr std::uint32_t kSampleRows = 512;
+
+/// Words in the narrowest unsigned type that holds `bits`.
+files::Tensor words(files::Shape shape, const std::vector<std::uint32_t>& values, int bits) {
+  if (bits == 8)
+    return files::make_tensor(DType::u8, std::move(shape),
+                              std::vector<std::uint8_t>(values.begin(), values.end()));
+  if (bits == 16)
+    return files::make_tensor(DType::u16, std::move(shape),
+                              std::vector<std::uint16_t>(values.begin(), values.end()));
+  return files::make_tensor(DType::u32, std::move(shape), values);
+}
+
+template <typename T>
+files::Tensor list(DType dtype, const std::vector<T>& values) {
+  return files::make_tensor(dtype, {values.size()}, values);
+}
+
+class Writer {
+ public:
+  Writer(fs::path folder, const EmulateOptions& options)
+      : folder_(std::move(folder)), options_(options) {}
+
+  void steps(std::string_view name, bool chained) {
+    const std::string file = (chained ? "chains_" : "steps_") + std::string(name);
+    if (!wanted(file)) return;
+    const StepModel model = *step_model(std::string(name));
+    const numerics::Format out = numerics::format(model.instruction->accumulator);
+    const SeededTiles source{options_.seed, model.k, chained};
+    const std::uint32_t tiles = chained ? options_.chain_tiles : options_.tiles;
+    const std::vector<std::uint32_t> lengths =
+        chained ? std::vector<std::uint32_t>(std::begin(kChainLengths), std::end(kChainLengths))
+                : std::vector<std::uint32_t>{1};
+    const auto d = run_tiles(model, source, tiles, lengths, options_.threads);
+    const std::uint32_t cases = tiles * kTileCases, samples = std::min(kSampleRows, cases);
+    std::vector<std::uint32_t> numbers, sample, a, b, c;
+    std::vector<std::uint64_t> hashes;
+    for (std::uint32_t i = 0; i < samples; ++i)
+      numbers.push_back(
+          static_cast<std::uint32_t>(std::uint64_t{i} * (cases / samples + 1) % cases));
+    for (const auto& row : d) {
+      for (const std::uint32_t i : numbers) sample.push_back(row[i]);
+      const auto sums = tile_hashes(row);
+      hashes.insert(hashes.end(), sums.begin(), sums.end());
+    }
+    files::Tensors tensors;
+    tensors["lengths"] = list(DType::u32, lengths);
+    tensors["hashes"] = files::make_tensor(DType::u64, {lengths.size(), tiles}, hashes);
+    tensors["case"] = list(DType::u32, numbers);
+    tensors["d"] = words({lengths.size(), samples}, sample, out.bits);
+    if (!chained) {
+      for (const std::uint32_t i : numbers) {
+        const std::uint32_t tile = i / kTileCases;
+        const int row = static_cast<int>(i % kTileCases) / kTileColumns;
+        const int column = static_cast<int>(i % kTileColumns);
+        for (int e = 0; e < model.k; ++e) {
+          a.push_back(source.a(model.word, tile, 0, row, e));
+          b.push_back(source.b(model.word, tile, 0, column, e));
+        }
+        c.push_back(source.c(out, tile, row, column));
+      }
+      const auto k = static_cast<std::size_t>(model.k);
+      tensors["a"] = words({samples, k}, a, model.word.bits);
+      tensors["b"] = words({samples, k}, b, model.word.bits);
+      tensors["c"] = words({samples}, c, out.bits);
+    }
+    write(file, tensors,
+          {{"program", chained ? "chains" : "steps"},
+           {"instruction", std::string(name)},
+           {"seed", std::to_string(options_.seed)},
+           {"tiles", std::to_string(tiles)}});
+  }
+
+  void deciders(std::string_view name) {
+    const std::string file = "rows_" + std::string(name);
+    if (!wanted(file)) return;
+    const StepModel model = *step_model(std::string(name));
+    const int out = numerics::format(model.instruction->accumulator).bits;
+    std::vector<std::uint32_t> a, b, c, d;
+    for (const Decider& row : kDeciders) {
+      if (row.instruction != name) continue;
+      DeciderOperands o = operands(row, model.word.bits, model.k);
+      a.insert(a.end(), o.a.begin(), o.a.end());
+      b.insert(b.end(), o.b.begin(), o.b.end());
+      c.push_back(o.c);
+      for (std::uint32_t& x : o.a) x = model.code(x);
+      for (std::uint32_t& x : o.b) x = model.code(x);
+      d.push_back(numerics::step_bits(*model.instruction, o.a, o.b, o.c));
+    }
+    if (d.empty()) return;
+    const auto k = static_cast<std::size_t>(model.k);
+    write(file,
+          {{"a", words({d.size(), k}, a, model.word.bits)},
+           {"b", words({d.size(), k}, b, model.word.bits)},
+           {"c", words({d.size()}, c, out)},
+           {"d", words({d.size()}, d, out)}},
+          {{"program", "rows"}, {"instruction", std::string(name)}});
+  }
+
+  void sweep(std::string_view name) {
+    const std::string file = "sweep_" + std::string(name);
+    if (!wanted(file)) return;
+    const Sweep function =
+        *sweep_model(std::string(name), synthetic_ex2_table(), synthetic_rcp_table());
+    std::vector<std::uint32_t> blocks, samples;
+    for (std::uint32_t block = 0; block < kSweepBlocks; block += options_.sweep_step)
+      blocks.push_back(block);
+    std::vector<SweptBlock> swept(blocks.size());
+    numerics::parallel_for(blocks.size(), options_.threads, [&](std::size_t i, int) {
+      swept[i] = sweep_block(function, blocks[i]);
+    });
+    std::vector<std::uint64_t> hashes;
+    for (const SweptBlock& block : swept) {
+      hashes.push_back(block.hash);
+      samples.insert(samples.end(), std::begin(block.samples), std::end(block.samples));
+    }
+    write(file,
+          {{"block", list(DType::u32, blocks)},
+           {"hashes", list(DType::u64, hashes)},
+           {"samples", files::make_tensor(DType::u32, {blocks.size(), kSamples}, samples)}},
+          {{"program", "sweep"}, {"instruction", std::string(name)}});
+  }
+
+  void octave(std::string_view name, int direction) {
+    const std::string file = "octave_" + std::string(name);
+    if (!wanted(file)) return;
+    const Sweep function =
+        *sweep_model(std::string(name), synthetic_ex2_table(), synthetic_rcp_table());
+    std::vector<std::uint32_t> values(kOctaveSize);
+    function(kOctaveFirst, values);
+    const PackedOctave packed = pack_octave(values, direction);
+    write(file,
+          {{"symbols", list(DType::u8, packed.symbols)},
+           {"escapes", list(DType::u32, packed.escapes)}},
+          {{"program", "octave"}, {"instruction", std::string(name)}});
+  }
+
+  void f16_conversion() {
+    if (!wanted("f16_conversion")) return;
+    write("f16_conversion", {{"codes", list(DType::u8, f16_conversions())}},
+          {{"program", "f16_conversion"}, {"instruction", std::string(kConversionF16)}});
+  }
+
+  void attention_kernel() {
+    if (!wanted("attention")) return;
+    const auto unit = [](const QuadraticTable& table, auto function) {
+      return [table = Interpolator(table), function](float x) {
+        return std::bit_cast<float>(function(table, std::bit_cast<std::uint32_t>(x)));
+      };
+    };
+    const attention::Stages x = attention::run(options_.seed, unit(synthetic_ex2_table(), ex2_bits),
+                                               unit(synthetic_rcp_table(), rcp_bits));
+    write("attention",
+          {{"q_codes", list(DType::u8, x.q.codes)},
+           {"k_codes", list(DType::u8, x.k.codes)},
+           {"v_codes", list(DType::u8, x.v.codes)},
+           {"scales", list(DType::f32, std::vector<float>{x.q.scale, x.k.scale, x.v.scale})},
+           {"a", list(DType::f32, x.a)},
+           {"s", list(DType::f32, x.s)},
+           {"p", list(DType::f32, x.p)},
+           {"p_codes", list(DType::u8, x.p_codes)},
+           {"m", list(DType::f32, x.m)},
+           {"alpha", list(DType::f32, x.alpha)},
+           {"l", list(DType::f32, x.l)},
+           {"r", list(DType::f32, x.r)},
+           {"o", list(DType::f32, x.o)},
+           {"out", list(DType::u16, x.out)}},
+          {{"program", "attention"}, {"seed", std::to_string(options_.seed)}});
+  }
+
+  void manifest() const {
+    files::Json json{{"schema", "karat-capture/1"},
+                     {"origin", "emulator"},
+                     {"gpu", "none"},
+                     {"seed", std::to_string(options_.seed)}};
+    json["files"] = files::Json::array();
+    for (const std::string& name : names_)
+      json["files"].push_back({{"name", name}, {"sha256", files::sha256_file(folder_ / name)}});
+    files::write_json(folder_ / "manifest.json", json);
+  }
+
+ private:
+  bool wanted(const std::string& name) const {
+    return options_.only.empty() || std::ranges::count(options_.only, name) > 0;
+  }
+  void write(const std::string& name, const files::Tensors& tensors, files::Metadata metadata) {
+    metadata["schema"] = "karat-capture/1";
+    names_.push_back(name + ".safetensors");
+    files::write_safetensors(folder_ / names_.back(), tensors, metadata);
+  }
+
+  fs::path folder_;
+  EmulateOptions options_;
+  std::vector<std::string> names_;
+};
+
+/// Quadratics through three points of each segment, in t = position within the segment.
+QuadraticTable through_points(QuadraticTable table, double (*function)(double)) {
+  const int count = 1 << table.segment_bits;
+  constexpr double kLow = 0.067, kMiddle = 0.5, kHigh = 0.933;  // near Chebyshev's
+  for (int i = 0; i < count; ++i) {
+    const auto at = [&](double t) { return function((i + t) / count); };
+    const double reach = kHigh - kMiddle;
+    const double bend = (at(kLow) - 2 * at(kMiddle) + at(kHigh)) / (2 * reach * reach);
+    const double slope = (at(kHigh) - at(kLow)) / (2 * reach) - 2 * bend * kMiddle;
+    const double start = at(kMiddle) - slope * kMiddle - bend * kMiddle * kMiddle;
+    // Half a unit of the result: the constant added before truncation.
+    table.segments.push_back({std::llround(std::ldexp(start + 0x1p-24, table.f0)),
+                              std::llround(std::ldexp(slope, table.f1)),
+                              std::llround(std::ldexp(bend, table.f2))});
+  }
+  return table;
+}
+
+/// 2^x for x in [0, 1] by its power series: the same bits everywhere.
+double power_of_two(double x) {
+  constexpr double kLn2 = 0.69314718055994530942;
+  double sum = 1, term = 1;
+  for (int n = 1; n < 24; ++n) {
+    term *= x * kLn2 / n;
+    sum += term;
+  }
+  return sum;
+}
+
+}  // namespace
+
+QuadraticTable synthetic_ex2_table() {
+  QuadraticTable table = through_points(
+      {.segment_bits = 6, .square_dropped = 21, .f0 = 26, .f1 = 22, .f2 = 23, .segments = {}},
+      power_of_two);
+  table.segments.front()[0] = std::int64_t{1} << table.f0;  // 2^0 is 1
+  return table;
+}
+
+QuadraticTable synthetic_rcp_table() {
+  QuadraticTable table = through_points(
+      {.segment_bits = 7, .square_dropped = 19, .f0 = 26, .f1 = 23, .f2 = 23, .segments = {}},
+      [](double x) { return 2 / (1 + x); });
+  table.segments.front()[0] = std::int64_t{2} << table.f0;  // 1/1 is 1
+  return table;
+}
+
+void emulate_capture(const fs::path& folder, const EmulateOptions& options) {
+  std::error_code ignored;
+  fs::create_directories(folder, ignored);  // a folder that cannot be made shows at the first file
+  Writer writer(folder, options);
+  for (const std::string_view name : kInstructions) {
+    writer.steps(name, false);
+    if (name != "hopper.wgmma.s8.s32") writer.steps(name, true);
+    writer.deciders(name);
+  }
+  writer.f16_conversion();
+  writer.sweep(kConversion);
+  writer.octave(kEx2, 1);
+  writer.sweep(kEx2);
+  writer.octave(kRcp, -1);
+  writer.sweep(kRcp);
+  writer.attention_kernel();
+  writer.manifest();
+}
+
+}  // namespace karat::evidence

@@ -1,0 +1,122 @@
+// karat evidence: a capture of GPU instructions, or published rows, against the emulator.
+#include "karat/evidence/evidence.hpp"
+
+#include <algorithm>
+#include <cstdio>
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+#include "command.hpp"
+#include "commands.hpp"
+#include "karat/evidence/emulate.hpp"
+#include "karat/files/atomic_file.hpp"
+#include "terminal.hpp"
+#include "values.hpp"
+
+namespace karat::cli {
+namespace {
+
+std::string padded(std::string text, std::size_t width) {
+  text.resize(std::max(width, text.size()), ' ');
+  return text;
+}
+
+void print_table(const evidence::Report& report) {
+  std::size_t width = std::string("instruction").size();
+  for (const evidence::Finding& finding : report.findings)
+    width = std::max(width, finding.instruction.size());
+  std::cout << padded("instruction", width) << "        rows       equal\n";
+  for (const evidence::Finding& finding : report.findings) {
+    char numbers[64];
+    std::snprintf(numbers, sizeof numbers, " %11llu %11llu ",
+                  static_cast<unsigned long long>(finding.rows),
+                  static_cast<unsigned long long>(finding.equal));
+    const bool open = finding.rows == 0, equal = finding.rows == finding.equal;
+    std::cout << padded(finding.instruction, width) << numbers << " "
+              << (open    ? painted("open", Paint::faint)
+                  : equal ? painted("equal", Paint::good)
+                          : painted("differs", Paint::bad))
+              << "\n";
+    if (const std::string difference = finding.first_difference(); !difference.empty())
+      std::cout << "  first difference: " << difference << "\n";
+    if (!finding.note.empty()) std::cout << "  " << finding.note << "\n";
+  }
+  if (report.origin == evidence::Origin::emulator)
+    std::cout << "These words were written by the emulator itself: they prove the path, nothing "
+                 "about silicon.\n";
+}
+
+void write_tables(const evidence::Report& report, const std::filesystem::path& folder) {
+  if (!report.ex2 && !report.rcp)
+    throw Error(ErrorKind::input_output, folder.string(), "no octave here is reproduced by a table",
+                "capture ex2 and rcp with tools/hopper/capture.sh");
+  std::filesystem::create_directories(folder);
+  const std::string origin = report.origin == evidence::Origin::hardware ? "hardware" : "emulator";
+  const auto write = [&](const char* name, const std::optional<evidence::QuadraticTable>& table) {
+    if (!table) return;
+    nlohmann::ordered_json json = evidence::to_json(*table);
+    json["origin"] = origin;
+    for (const auto& [key, value] : report.machine)
+      if (key == "gpu" || key == "driver") json[key] = value;
+    files::write_json(folder / name, json);
+  };
+  write("ex2.json", report.ex2);
+  write("rcp.json", report.rcp);
+}
+
+int emulate(const cxxopts::ParseResult& given, Narration narration) {
+  const auto whole = [&](const char* option, std::int64_t low, std::int64_t high) {
+    return parse_integer(given[option].as<std::string>(), std::string("--") + option, low, high);
+  };
+  evidence::EmulateOptions options;
+  options.seed = static_cast<std::uint64_t>(whole("seed", 0, INT64_MAX));
+  options.tiles = static_cast<std::uint32_t>(whole("tiles", 1, 1 << 20));
+  options.sweep_step = static_cast<std::uint32_t>(whole("sweep-step", 1, 4096));
+  options.threads = static_cast<int>(whole("threads", 0, 1024));
+  const std::string folder = given["emulate"].as<std::string>();
+  evidence::emulate_capture(folder, options);
+  say(narration, "wrote " + folder + ", by the emulator; next: karat evidence " + folder);
+  return match;
+}
+
+}  // namespace
+
+int run_evidence(int argc, char** argv) {
+  CommandLine line("evidence", "Compare a capture of GPU instructions with the emulator.",
+                   {"folder"});
+  line.add()("folder", "what tools/hopper/capture.sh wrote, or a folder of published rows",
+             cxxopts::value<std::string>())("html", "write the report as a page",
+                                            cxxopts::value<std::string>())(
+      "tables", "write coefficient tables that reproduce the captured octaves to this folder",
+      cxxopts::value<std::string>())("emulate", "write a synthetic capture to this folder instead",
+                                     cxxopts::value<std::string>())(
+      "seed", "of the synthetic capture", cxxopts::value<std::string>()->default_value("1"))(
+      "tiles", "of 512 cases each per instruction of the synthetic capture",
+      cxxopts::value<std::string>()->default_value("2048"))(
+      "sweep-step", "the synthetic capture sweeps every n-th block of 2^20 inputs",
+      cxxopts::value<std::string>()->default_value("1"))(
+      "threads", "0: all the machine offers", cxxopts::value<std::string>()->default_value("0"));
+  line.note(
+      "--json prints a list of {instruction, rows, equal, ...}. Exit code 0 when all rows are "
+      "equal, 1 when some differ.");
+  const auto given = line.parse(argc, argv);
+  if (!given) return match;
+  const Narration narration = given->count("quiet") ? Narration::quiet : Narration::spoken;
+  if (given->count("emulate") > 0) return emulate(*given, narration);
+
+  evidence::Options options;
+  options.threads =
+      static_cast<int>(parse_integer((*given)["threads"].as<std::string>(), "--threads", 0, 1024));
+  options.progress = [&](const std::string& file) { say(narration, file); };
+  const evidence::Report report = evidence::examine(required(*given, "folder"), options);
+  if (const auto page = text_of(*given, "html"))
+    files::write_file(*page, std::string_view(evidence::to_html(report)));
+  if (const auto folder = text_of(*given, "tables")) write_tables(report, *folder);
+  if (given->count("json") > 0)
+    std::cout << files::format_json(evidence::to_json(report));
+  else
+    print_table(report);
+  return report.all_equal() ? match : mismatch;
+}
+
+}  // namespace karat::cli
