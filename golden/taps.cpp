@@ -44,8 +44,9 @@ std::vector<int> parse_taps(std::string_view text, const attention::Layout& layo
     return all;
   }
   std::set<int> chosen;
-  for (std::string_view rest = text; !rest.empty();) {
-    const std::string_view item = rest.substr(0, rest.find(','));
+  for (std::string_view rest = text;;) {
+    const auto comma = rest.find(',');
+    const std::string_view item = rest.substr(0, comma);
     int block = -1;
     const auto [end, error] = std::from_chars(item.data(), item.data() + item.size(), block);
     if (error != std::errc{} || end != item.data() + item.size() || block < 0 || block >= total)
@@ -54,9 +55,9 @@ std::vector<int> parse_taps(std::string_view text, const attention::Layout& layo
                       std::to_string(total),
                   "give all, none or a list of blocks from 0 to " + std::to_string(total - 1));
     chosen.insert(block);
-    rest.remove_prefix(std::min(rest.size(), item.size() + 1));
+    if (comma == std::string_view::npos) return {chosen.begin(), chosen.end()};
+    rest.remove_prefix(comma + 1);
   }
-  return {chosen.begin(), chosen.end()};
 }
 
 }  // namespace karat::golden

@@ -1,0 +1,97 @@
+// A golden file from a small case: deterministic, readable, checkable against itself.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <unistd.h>
+
+#include "karat/golden/check.hpp"
+#include "karat/golden/make.hpp"
+#include "karat/numerics/error.hpp"
+#include "karat/recipe/json.hpp"
+
+namespace karat::golden {
+namespace {
+
+namespace fs = std::filesystem;
+
+class Case : public testing::Test {
+ protected:
+  Case() : folder_(fs::path(testing::TempDir()) / ("karat_case_" + std::to_string(getpid()))) {
+    fs::create_directories(folder_);
+  }
+  ~Case() override { fs::remove_all(folder_); }
+
+  fs::path make_file(const std::string& name, const recipe::Recipe& recipe, int threads,
+                     int batch = 1, int heads = 1) {
+    video::WorkloadSpec spec{.grid = {5, 9, 11}, .batch = batch, .heads = heads, .head_dim = 32};
+    const fs::path path = folder_ / name;
+    make(recipe, *generated_inputs(spec, 0), {.threads = threads}, path);
+    return path;
+  }
+  static std::string bytes(const fs::path& path) {
+    std::ifstream file(path, std::ios::binary);
+    return {std::istreambuf_iterator<char>(file), {}};
+  }
+
+  fs::path folder_;
+};
+
+TEST_F(Case, SameCaseSameBytesForAnyThreads) {
+  for (const char* name : {"fpsattention", "sta_bf16", "dense_f32"}) {
+    const recipe::Recipe recipe = recipe::preset(name);
+    EXPECT_EQ(bytes(make_file("one.h5", recipe, 1)), bytes(make_file("two.h5", recipe, 2))) << name;
+  }
+}
+
+TEST_F(Case, SeveralHeadsAndBatchesComeBackByName) {
+  const GoldenFile golden(make_file("g.h5", recipe::preset("fpsattention"), 0, 2, 3));
+  EXPECT_EQ(golden.shape(), (HeadShape{.batch = 2, .heads = 3, .rows = 495, .channels = 32}));
+  for (std::size_t b = 0; b < 2; ++b)
+    for (std::size_t h = 0; h < 3; ++h) {
+      const attention::HeadResult again = attention::attend(
+          golden.recipe(), golden.layout(), golden.operands(b, h), {.tapped = golden.tapped(b, h)});
+      EXPECT_EQ(again.o, golden.values("o", Extents::matrix, b, h));
+      EXPECT_EQ(again.lse, golden.values("lse", Extents::vector, b, h));
+      ASSERT_FALSE(again.taps.empty());
+      for (const attention::BlockTap& tap : again.taps) {
+        const attention::BlockTap stored = golden.tap(b, h, tap.query_block);
+        EXPECT_EQ(stored.s, tap.s);
+        EXPECT_EQ(stored.p, tap.p);
+        EXPECT_EQ(stored.o, tap.o);
+        EXPECT_EQ(stored.key_position, tap.key_position);
+      }
+    }
+  EXPECT_NE(golden.values("o", Extents::matrix, 0, 0), golden.values("o", Extents::matrix, 0, 1));
+}
+
+TEST_F(Case, TheGoldenFileMatchesItself) {
+  const fs::path path = make_file("g.h5", recipe::preset("fpsattention"), 0, 1, 2);
+  const CheckReport report = check(GoldenFile(path), *TensorSource::open(path));
+  EXPECT_TRUE(report.passed);
+  EXPECT_EQ(report.stages.size(), 19u);
+  for (const StageReport& stage : report.stages) EXPECT_EQ(stage.verdict, Verdict::equal);
+}
+
+TEST_F(Case, AStoppedRunLeavesNothingBehind) {
+  video::WorkloadSpec spec{.grid = {5, 9, 11}, .head_dim = 32};
+  struct Stop {};
+  for (const Phase phase : {Phase::inputs, Phase::attention, Phase::truth_dense}) {
+    const MakeOptions options{.progress = [&](Phase now, std::size_t, std::size_t, std::size_t) {
+      if (now == phase) throw Stop{};
+    }};
+    EXPECT_THROW(make(recipe::preset("fpsattention"), *generated_inputs(spec, 0), options,
+                      folder_ / "g.h5"),
+                 Stop);
+    EXPECT_TRUE(fs::is_empty(folder_));
+  }
+}
+
+TEST_F(Case, AnotherFileIsNoGoldenFile) {
+  std::ofstream(folder_ / "x.h5") << "hello";
+  EXPECT_THROW(GoldenFile(folder_ / "x.h5"), Error);
+}
+
+}  // namespace
+}  // namespace karat::golden
