@@ -46,6 +46,10 @@ struct HeadBounds::State {
 
   void finish(std::span<const RowSum> sums, std::span<const Interval> accumulators,
               std::span<const float> o, std::span<const float> lse, BlockBounds& bounds) const;
+  /// fl(O*r) of one row becomes the output, in place.
+  void output_values(std::span<float> row) const;
+  /// Does the kernel leave this visit out? (Scores and maxima decide; exp2 has no say.)
+  bool skips(const attention::BlockTap& tap, std::size_t visit) const;
 };
 
 HeadBounds::HeadBounds(const recipe::Recipe& recipe, const attention::Layout& layout,
@@ -63,7 +67,7 @@ HeadBounds::HeadBounds(const recipe::Recipe& recipe, const attention::Layout& la
       recipe.p.apply == recipe::PApply::multiply ? recipe.p.multiplier : 1.0f;
   for (std::size_t j = 0; j < layout.channels; ++j)
     state_->factor[j] =
-        fp.flushed((recipe.v.group == quant::Group::tile ? 1.0f : head.v.scale(0, j)) / multiplier);
+        fp.flushed((v_scaled_per_block(head) ? 1.0f : head.v.scale(0, j)) / multiplier);
 }
 
 HeadBounds::~HeadBounds() = default;
@@ -97,17 +101,47 @@ void HeadBounds::State::finish(std::span<const RowSum> sums,
     bounds.lse_high.push_back(static_cast<float>(lse[i] + spread * unit));
 
     const Interval r{fp.flushed(1.0f / l.high), l.low > 0 ? fp.flushed(1.0f / l.low) : kInf};
+    std::vector<float> low(channels), high(channels);
     for (std::size_t j = 0; j < channels; ++j) {
-      const Interval value =
-          fp.multiply(fp.multiply(accumulators[i * channels + j], r), {factor[j], factor[j]});
-      bounds.out_low.push_back(value.low);
-      bounds.out_high.push_back(value.high);
+      const Interval value = fp.multiply(accumulators[i * channels + j], r);
+      low[j] = value.low;
+      high[j] = value.high;
     }
+    output_values(low);
+    output_values(high);
+    bounds.out_low.insert(bounds.out_low.end(), low.begin(), low.end());
+    bounds.out_high.insert(bounds.out_high.end(), high.begin(), high.end());
   }
-  const auto policy = quant::cast_policy(recipe.output, numerics::Rounding::nearest_even,
-                                         numerics::Overflow::saturate);
-  cast(bounds.out_low, recipe.output, policy);
-  cast(bounds.out_high, recipe.output, policy);
+}
+
+void HeadBounds::State::output_values(std::span<float> row) const {
+  const auto rounded = [](std::span<float> x, numerics::FormatId format) {
+    cast(x, format,
+         quant::cast_policy(format, numerics::Rounding::nearest_even, numerics::Overflow::saturate));
+  };
+  const std::vector<float>& mean = head.smoothed.v_mean;
+  const bool before_scale = recipe.finish.cast == recipe::Cast::before_scale;
+  if (before_scale) rounded(row, recipe.output);
+  for (std::size_t j = 0; j < row.size(); ++j) {
+    row[j] = fp.multiply(row[j], factor[j]);
+    if (!mean.empty() && !before_scale) row[j] = fp.add(row[j], mean[j]);
+  }
+  rounded(row, before_scale ? numerics::FormatId::bf16 : recipe.output);
+}
+
+bool HeadBounds::State::skips(const attention::BlockTap& tap, std::size_t visit) const {
+  if (visit == 0 || recipe.skip.rule != recipe::SkipRule::block_maximum) return false;
+  const auto rows = static_cast<std::size_t>(tap.queries.size());
+  const std::size_t width = tap.key_position.size();
+  float largest = -kInf;
+  for (std::size_t i = 0; i < rows; ++i) {
+    const float* s = &tap.s[i * width];
+    const float maximum =
+        *std::max_element(s + tap.column_begin[visit], s + tap.column_begin[visit + 1]);
+    if (maximum > -kInf)
+      largest = std::max(largest, fp.add(maximum, -tap.m[(visit - 1) * rows + i]));
+  }
+  return fp.add(largest, recipe.skip.threshold) <= 0;
 }
 
 BlockBounds HeadBounds::of(const attention::BlockTap& tap, std::span<const float> o,
@@ -129,12 +163,13 @@ BlockBounds HeadBounds::of(const attention::BlockTap& tap, std::span<const float
     const auto first = static_cast<std::size_t>(tap.column_begin[visit]);
     const auto columns = static_cast<std::size_t>(tap.column_begin[visit + 1]) - first;
     x.resize(columns);
+    const bool skipped = s.skips(tap, visit);
     for (std::size_t i = 0; i < rows; ++i) {
       const float m = tap.m[visit * rows + i];
       const float before = visit == 0 ? s.exponents.initial_max() : tap.m[(visit - 1) * rows + i];
       const float step = s.exponents.of_alpha(before, m);
       alpha[i] = legal_exp2(step, numerics::exp2_rounded(step, s.recipe.subnormals), s.freedom);
-      s.exponents.of_p({&tap.s[i * width + first], columns}, m, x);
+      s.exponents.of_p({&tap.s[i * width + first], columns}, skipped ? -kInf : m, x);
       legal_p(s.recipe, s.freedom, x, p[i]);
       sums[i].absorb(s.recipe, alpha[i], p[i].low, p[i].high);
       if (detail == Detail::outputs) continue;
@@ -144,7 +179,11 @@ BlockBounds HeadBounds::of(const attention::BlockTap& tap, std::span<const float
       std::copy(p[i].cast_low.begin(), p[i].cast_low.end(), &bounds.p_low[i * width + first]);
       std::copy(p[i].cast_high.begin(), p[i].cast_high.end(), &bounds.p_high[i * width + first]);
     }
-    s.pv.absorb(tap, visit, alpha, p, accumulators);
+    if (skipped)
+      for (std::size_t e = 0; e < accumulators.size(); ++e)
+        accumulators[e] = s.fp.multiply(accumulators[e], alpha[e / channels]);
+    else
+      s.pv.absorb(tap, visit, alpha, p, accumulators);
     if (detail == Detail::outputs) continue;
     for (const Interval& value : accumulators) {
       bounds.o_low.push_back(value.low);

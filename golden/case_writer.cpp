@@ -6,8 +6,10 @@
 
 #include "block_arrays.hpp"
 #include "karat/golden/evidence.hpp"
+#include "karat/golden/export.hpp"
 #include "karat/golden/formats.hpp"
 #include "karat/golden/make.hpp"
+#include "karat/recipe/fields.hpp"
 #include "karat/recipe/json.hpp"
 
 namespace karat::golden {
@@ -22,16 +24,6 @@ files::Json extent_json(video::Extent3 extent) { return {extent.t, extent.h, ext
 
 std::vector<std::int64_t> wide(const std::vector<int>& values) {
   return {values.begin(), values.end()};
-}
-
-std::string_view group_name(quant::Group group) {
-  switch (group) {
-    case quant::Group::tensor: return "tensor";
-    case quant::Group::tile: return "tile";
-    case quant::Group::token: return "token";
-    case quant::Group::channel: break;
-  }
-  return "channel";
 }
 
 constexpr std::string_view kBoundText =
@@ -122,7 +114,7 @@ void CaseWriter::create_operand(const std::string& name, const quant::Rule& rule
                  {batch_, heads_, static_cast<std::size_t>(groups.count())});
   writer_.set_attributes(
       stage + "_scale",
-      {{"group", std::string(group_name(rule.group))},
+      {{"group", std::get<std::string>(recipe::get(recipe_, name + ".group"))},
        {"tile", std::vector<std::int64_t>{rule.tile.t, rule.tile.h, rule.tile.w}},
        {"meaning", std::string("x = scale * code; tiles and tokens in row-major order")}});
 }
@@ -203,28 +195,8 @@ void CaseWriter::result(std::size_t b, std::size_t h, const BoundedResult& resul
 }
 
 void CaseWriter::put_tap(const std::string& group, const attention::BlockTap& tap) {
-  const auto rows = static_cast<std::size_t>(tap.queries.size());
-  const std::size_t columns = tap.key_position.size();
-  const std::size_t visits = tap.key_block.size();
-  const auto write = [&](const char* name, std::span<const float> values, FormatId format,
-                         Shape shape) {
-    writer_.write(group + "/" + name, encoded(values, format, std::move(shape)));
-  };
-  write("a", tap.a, FormatId::f32, {rows, columns});
-  write("s", tap.s, FormatId::f32, {rows, columns});
-  write("p_codes", tap.p, recipe_.p.format, {rows, columns});
-  write("m", tap.m, FormatId::f32, {visits, rows});
-  write("l", tap.l, FormatId::f32, {visits, rows});
-  write("o", tap.o, FormatId::f32, {visits, rows, channels_});
-  std::vector<std::int32_t> queries, keys;
-  for (std::int64_t i = tap.queries.begin; i < tap.queries.end; ++i)
-    queries.push_back(layout_.order.token_at[i]);
-  for (const std::int32_t position : tap.key_position)
-    keys.push_back(layout_.order.token_at[position]);
-  writer_.write(group + "/query_token", make_tensor(DType::i32, {rows}, queries));
-  writer_.write(group + "/key_token", make_tensor(DType::i32, {columns}, keys));
-  writer_.write(group + "/key_block", make_tensor(DType::i32, {visits}, tap.key_block));
-  writer_.write(group + "/column_begin", make_tensor(DType::i64, {visits + 1}, tap.column_begin));
+  for (const auto& [name, tensor] : tap_tensors(recipe_, layout_, tap))
+    writer_.write(group + "/" + name, tensor);
 }
 
 void CaseWriter::truth(std::size_t b, std::size_t h, attention::OracleMask mask,

@@ -6,6 +6,7 @@
 
 #include "karat/files/sha256.hpp"
 #include "karat/files/widen.hpp"
+#include "karat/golden/formats.hpp"
 #include "karat/golden/inputs.hpp"
 #include "karat/golden/metadata.hpp"
 #include "karat/numerics/error.hpp"
@@ -69,7 +70,7 @@ class FileInputs final : public Inputs {
   bool coded() const override { return scales_[0].source != nullptr; }
 
   HeadValues values(std::size_t batch, std::size_t head, int) const override {
-    HeadValues values;
+    HeadValues values{.q = {}, .k = {}, .v = {}, .format = format_of(dtype())};
     std::vector<float>* out[] = {&values.q, &values.k, &values.v};
     for (int i = 0; i < 3; ++i) {
       const Place& place = tensors_[i];

@@ -36,7 +36,10 @@ class GeneratedInputs final : public Inputs {
   HeadValues values(std::size_t batch, std::size_t head, int threads) const override {
     video::Head made = video::generate_head(spec_, static_cast<int>(batch),
                                             static_cast<int>(head + first_head_), threads);
-    return {std::move(made.q), std::move(made.k), std::move(made.v)};
+    return {.q = std::move(made.q),
+            .k = std::move(made.k),
+            .v = std::move(made.v),
+            .format = numerics::FormatId::bf16};
   }
 
  private:

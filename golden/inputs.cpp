@@ -1,17 +1,23 @@
 // Codes into operands and back into values.
 #include "karat/golden/inputs.hpp"
 
+#include <algorithm>
+#include <cmath>
+
 #include "karat/numerics/error.hpp"
 
 namespace karat::golden {
 namespace {
 
-quant::Quantised operand(const CodedOperand& coded, const quant::Rule& rule,
+quant::Quantised operand_of(const CodedOperand& coded, const quant::Rule& rule,
                          const quant::Grouping& grouping, const attention::Layout& layout,
                          const char* name) {
   if (!quant::has_scale(rule.format))
     throw Error(ErrorKind::usage, std::string(name) + ".format",
                 "the recipe reads values, the input holds codes", "choose a recipe with codes");
+  if (rule.smooth != quant::Smooth::none)
+    throw Error(ErrorKind::usage, std::string(name) + ".smooth",
+                "the recipe smooths values, the input holds codes", "give q, k and v as values");
   if (coded.scales.size() != static_cast<std::size_t>(grouping.count()))
     throw Error(ErrorKind::usage, std::string(name) + "_scale",
                 std::to_string(coded.scales.size()) + " scales where the recipe's groups are " +
@@ -22,8 +28,15 @@ quant::Quantised operand(const CodedOperand& coded, const quant::Rule& rule,
   for (std::size_t i = 0; i < layout.order.token_at.size(); ++i)
     if (const std::int32_t token = layout.order.token_at[i]; token >= 0)
       std::copy_n(&coded.codes[token * channels], channels, &codes[i * channels]);
-  return quant::from_codes(codes, coded.scales, layout.order.token_at.size(), channels,
-                           rule.format, grouping);
+  quant::Quantised operand = quant::from_codes(
+      codes, coded.scales, layout.order.token_at.size(), channels, rule.format, grouping);
+  for (std::size_t e = 0; e < operand.values.size(); ++e)
+    if (std::isnan(operand.values[e]))
+      throw Error(ErrorKind::input_output, std::string(name) + "_codes",
+                  "NaN at token " + std::to_string(layout.order.token_at[e / channels]) +
+                      ", channel " + std::to_string(e % channels),
+                  "attention of it has no value; mend the input");
+  return operand;
 }
 
 std::vector<float> values_of(const quant::Quantised& operand, const attention::Layout& layout) {
@@ -45,9 +58,9 @@ CodedHead Inputs::codes(std::size_t, std::size_t) const {
 
 attention::QuantisedHead quantised(const recipe::Recipe& recipe, const attention::Layout& layout,
                                    const CodedHead& head) {
-  return {.q = operand(head.q, recipe.q, layout.q_groups, layout, "q"),
-          .k = operand(head.k, recipe.k, layout.k_groups, layout, "k"),
-          .v = operand(head.v, recipe.v, layout.v_groups, layout, "v")};
+  return {.q = operand_of(head.q, recipe.q, layout.q_groups, layout, "q"),
+          .k = operand_of(head.k, recipe.k, layout.k_groups, layout, "k"),
+          .v = operand_of(head.v, recipe.v, layout.v_groups, layout, "v")};
 }
 
 HeadValues dequantised(const attention::Layout& layout, const attention::QuantisedHead& head) {

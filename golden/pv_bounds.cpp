@@ -97,7 +97,7 @@ void PvBounds::promote(const Part& part, std::span<const Interval> alpha,
   rows.pack(instruction_, part.golden_p);
   numerics::chain(instruction_, rows, part.segment.v, Start::absent,
                   numerics::row_major(golden.data(), alpha.size(), channels));
-  const bool scaled = recipe_.v.group == quant::Group::tile && !head_.v.scales.empty();
+  const bool scaled = v_scaled_per_block(head_);
   const float scale = scaled ? head_.v.scale(part.segment.keys.begin, 0) : 1.0f;
   std::vector<Interval> t(channels);
   for (std::size_t i = 0; i < alpha.size(); ++i) {

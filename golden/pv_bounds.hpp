@@ -9,6 +9,11 @@
 
 namespace karat::golden {
 
+/// v's scale varies along the keys: it enters when T is promoted, not at the end.
+inline bool v_scaled_per_block(const attention::QuantisedHead& head) {
+  return !head.v.scales.empty() && head.v.grouping.row_parts > 1;
+}
+
 class PvBounds {
  public:
   /// Packs V as the engine does.

@@ -3,9 +3,10 @@
 
 #include <algorithm>
 #include <cstring>
-#include <fstream>
 
 #include "karat/files/hdf5.hpp"
+#include "karat/files/load.hpp"
+#include "karat/files/npy.hpp"
 #include "karat/files/safetensors.hpp"
 #include "karat/numerics/error.hpp"
 
@@ -15,20 +16,6 @@ namespace {
 using files::Shape;
 using files::Tensor;
 using files::TensorInfo;
-
-/// A sealed file, or HDF5's signature at one of the offsets it may stand at.
-bool is_hdf5(const std::filesystem::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file)
-    throw Error(ErrorKind::input_output, path.string(), "cannot be opened",
-                "check the name and its permissions");
-  constexpr std::string_view kSignature("\x89HDF\r\n\x1a\n", 8);
-  constexpr std::string_view kSealed = "karat sealed file";
-  std::string begin(520, '\0');
-  file.read(begin.data(), static_cast<std::streamsize>(begin.size()));
-  return begin.starts_with(kSealed) || begin.starts_with(kSignature) ||
-         begin.substr(512).starts_with(kSignature);
-}
 
 /// "stages/tap/0/0/12/s" -> "tap.0.0.12.s"
 std::string stage_name(std::string_view name) {
@@ -91,9 +78,21 @@ class SafetensorsSource final : public MemorySource {
       : MemorySource(path.string()), path_(path) {
     list_ = files::list_safetensors(path);
   }
+  files::Metadata metadata() const override { return files::read_safetensors_metadata(path_); }
   Tensor read(const std::string& name) const override {
     return files::read_safetensors(path_, name);
   }
+
+ private:
+  std::filesystem::path path_;
+};
+
+class NpySource final : public MemorySource {
+ public:
+  explicit NpySource(const std::filesystem::path& path) : MemorySource(path.string()), path_(path) {
+    list_ = {files::list_npy(path)};
+  }
+  Tensor read(const std::string&) const override { return files::read_npy(path_); }
 
  private:
   std::filesystem::path path_;
@@ -123,7 +122,11 @@ class Hdf5Source final : public TensorSource {
 }  // namespace
 
 std::unique_ptr<TensorSource> TensorSource::open(const std::filesystem::path& path) {
-  if (is_hdf5(path)) return std::make_unique<Hdf5Source>(path);
+  switch (files::file_kind(path)) {
+    case files::FileKind::hdf5: return std::make_unique<Hdf5Source>(path);
+    case files::FileKind::npy: return std::make_unique<NpySource>(path);
+    case files::FileKind::safetensors: break;
+  }
   return std::make_unique<SafetensorsSource>(path);
 }
 

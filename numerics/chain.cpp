@@ -89,9 +89,10 @@ struct Scratch {
 };
 
 /// The exact sum of a step as an f16 accumulator, widened; c is the step's accumulator input.
+/// A sum that is not finite belongs to a row with special operands, which is computed again.
 float round_to_f16_accumulator(const Instruction& row, double sum, float c) {
-  if (std::isnan(c)) return std::bit_cast<float>(nan_word(FormatId::f32));
   if (std::isinf(c)) return c;
+  if (std::isnan(c) || !std::isfinite(sum)) return std::bit_cast<float>(nan_word(FormatId::f32));
   if (sum == 0) return 0;
   int exponent;
   const double significand = std::frexp(std::fabs(sum), &exponent);

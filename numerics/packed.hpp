@@ -12,14 +12,15 @@
 
 namespace karat::numerics {
 
-/// An array on cache-line boundaries; resize() discards the content and keeps the memory.
+/// An array on cache-line boundaries; resize() discards the content and keeps the memory. It is
+/// never null, so pointers into arrays an instruction does not use may be formed all the same.
 template <typename T>
 class AlignedArray {
  public:
   void resize(std::size_t size) {
-    if (size > capacity_) {
-      data_.reset(static_cast<T*>(::operator new(size * sizeof(T), kAlignment)));
-      capacity_ = size;
+    if (size > capacity_ || !data_) {
+      capacity_ = size > 0 ? size : 1;
+      data_.reset(static_cast<T*>(::operator new(capacity_ * sizeof(T), kAlignment)));
     }
     size_ = size;
   }

@@ -6,10 +6,10 @@
 #include <hwy/targets.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <functional>
 #include <memory>
 #include <string>
@@ -29,10 +29,11 @@ using namespace karat::numerics;
 
 constexpr std::size_t kRows = 64, kColumns = 128, kDepth = 128;
 
+/// Processor time, as Google Benchmark's rates use, so that a busy machine does not skew ratios.
 double seconds(const std::function<void()>& work) {
-  const auto start = std::chrono::steady_clock::now();
+  const std::clock_t start = std::clock();
   work();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
 }
 
 double median_of_five(const std::function<void()>& work) {

@@ -30,7 +30,10 @@ class Oracle {
     mpfr_init2(x_, 24);
     mpfr_init2(y_, 24);
   }
-  ~Oracle() { mpfr_clears(x_, y_, static_cast<mpfr_ptr>(nullptr)); }
+  ~Oracle() {
+    mpfr_clears(x_, y_, static_cast<mpfr_ptr>(nullptr));
+    mpfr_free_cache();  // it is per thread, and these threads end
+  }
   Oracle(const Oracle&) = delete;
   Oracle& operator=(const Oracle&) = delete;
 

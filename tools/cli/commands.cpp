@@ -7,6 +7,8 @@ namespace karat::cli {
 
 std::span<const Command> commands() {
   static constexpr Command table[] = {
+      {"attend", "compute a recipe's outputs as safetensors", run_attend},
+      {"check", "compare a candidate with a golden file, stage by stage", run_check},
       {"codec", "show a value in any number format; convert raw files", run_codec},
       {"cost", "how long a recipe takes on a Hopper GPU, and what limits it", run_cost},
       {"evidence", "compare a capture of GPU instructions with the emulator", run_evidence},

@@ -6,6 +6,8 @@ namespace karat::cli {
 int run_codec(int argc, char** argv);
 int run_cost(int argc, char** argv);
 int run_evidence(int argc, char** argv);
+int run_attend(int argc, char** argv);
+int run_check(int argc, char** argv);
 int run_inspect(int argc, char** argv);
 int run_make(int argc, char** argv);
 int run_mask(int argc, char** argv);

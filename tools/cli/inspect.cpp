@@ -1,26 +1,166 @@
-// karat inspect: what a golden file holds, its tensors as safetensors, and fragment layouts.
+// karat inspect: what a file holds, a golden file's tensors as safetensors, and fragment layouts.
+#include <cstdio>
+#include <filesystem>
+#include <iostream>
+#include <nlohmann/json.hpp>
+
 #include "commands.hpp"
+#include "evidence.hpp"
 #include "inspect_fragment.hpp"
+#include "karat/files/atomic_file.hpp"
+#include "karat/files/json_file.hpp"
+#include "karat/files/safetensors.hpp"
+#include "karat/golden/export.hpp"
+#include "karat/golden/make.hpp"
+#include "karat/golden/metadata.hpp"
+#include "karat/recipe/json.hpp"
+#include "terminal.hpp"
+#include "values.hpp"
 
 namespace karat::cli {
+namespace {
+
+void export_to(const std::filesystem::path& folder, const golden::GoldenFile& golden,
+               Narration narration) {
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  if (error)
+    throw Error(ErrorKind::input_output, folder.string(), "cannot be made: " + error.message(),
+                "choose a folder that can be written");
+  const files::Metadata metadata = golden::describe(golden.recipe(), golden.layout().grid);
+  files::write_safetensors(folder / "inputs.safetensors", golden::exported_inputs(golden), metadata);
+  files::write_safetensors(folder / "stages.safetensors", golden::exported_stages(golden), metadata);
+  files::write_file(folder / "recipe.json", recipe::to_json(golden.recipe()));
+  say(narration, "wrote inputs.safetensors, stages.safetensors and recipe.json to " + folder.string());
+}
+
+files::Json tensors_json(const golden::TensorSource& source) {
+  files::Json list = files::Json::array();
+  for (const files::TensorInfo& tensor : source.list()) {
+    files::Json row{{"name", tensor.name},
+                    {"dtype", files::info(tensor.dtype).name},
+                    {"shape", tensor.shape}};
+    if (!tensor.problem.empty()) row["problem"] = tensor.problem;
+    list.push_back(row);
+  }
+  return list;
+}
+
+bool is_golden(const golden::TensorSource& source) {
+  const files::Metadata metadata = source.metadata();
+  const auto schema = metadata.find("schema");
+  return schema != metadata.end() && schema->second == golden::kSchema;
+}
+
+/// Any file of tensors: their names, types and shapes.
+int list_tensors(const golden::TensorSource& source, bool json) {
+  if (json) {
+    print_json("inspect", 1, {{"file", source.subject()}, {"tensors", tensors_json(source)}});
+    return match;
+  }
+  for (const files::TensorInfo& tensor : source.list())
+    std::cout << tensor.name << "  " << files::info(tensor.dtype).name << "  "
+              << files::to_string(tensor.shape)
+              << (tensor.problem.empty() ? "" : "  (" + tensor.problem + ")") << "\n";
+  return match;
+}
+
+int summarise(const golden::GoldenFile& golden, bool json) {
+  const golden::HeadShape& shape = golden.shape();
+  const files::Metadata& metadata = golden.metadata();
+  const auto text = [&](const char* key) {
+    const auto found = metadata.find(key);
+    return found == metadata.end() ? std::string() : found->second;
+  };
+  const std::vector<int> tapped = golden.tapped(0, 0);
+  if (json) {
+    print_json("inspect", 1,
+               {{"file", golden.subject()},
+                {"golden", text("schema")},
+                {"made_by", text("version")},
+                {"case", files::parse_json(text("case"), golden.subject() + ": case")},
+                {"recipe", files::parse_json(text("recipe"), golden.subject() + ": recipe")},
+                {"tapped_query_blocks", tapped},
+                {"evidence", evidence_json(golden.recipe())},
+                {"tensors", tensors_json(golden.source())}});
+    return match;
+  }
+  std::cout << golden.subject() << ": " << text("schema") << ", made by karat " << text("version")
+            << ", hash verified\nrecipe   " << golden.recipe().name << "\ncase     " << shape.batch
+            << " x " << shape.heads << " heads, grid " << video::to_string(golden.layout().grid)
+            << " = " << shape.rows << " tokens x " << shape.channels << " channels, seed "
+            << text("seed") << "\nblocks   " << golden.layout().blocks.query_blocks.size()
+            << " query x " << golden.layout().blocks.key_blocks.size() << " key\ntapped   ";
+  for (const int block : tapped) std::cout << block << " ";
+  std::cout << "\n";
+  for (const auto& row : evidence_json(golden.recipe()))
+    std::cout << "evidence " << row["instruction"].get<std::string>() << ": "
+              << row["evidence"].get<std::string>() << "; " << row["note"].get<std::string>() << "\n";
+  std::cout << "export with karat inspect " << golden.subject() << " --export DIR\n";
+  return match;
+}
+
+/// Row i of a query block and column j of its visit, as tokens.
+TokenOf tokens_of(const golden::GoldenFile& golden, const std::string& select) {
+  const auto numbers = parse_integers(select, "--visit", 0);
+  if (numbers.size() != 2)
+    throw Error(ErrorKind::usage, "--visit", "takes two numbers", "give query block,key block");
+  const auto& blocks = golden.layout().blocks;
+  if (numbers[0] >= std::ssize(blocks.query_blocks) || numbers[1] >= std::ssize(blocks.key_blocks))
+    throw Error(ErrorKind::usage, "--visit", "no such block",
+                std::to_string(blocks.query_blocks.size()) + " query and " +
+                    std::to_string(blocks.key_blocks.size()) + " key blocks exist");
+  const video::Range queries = blocks.query_blocks[numbers[0]];
+  const video::Range keys = blocks.key_blocks[numbers[1]];
+  const auto& token_at = golden.layout().order.token_at;
+  return [queries, keys, &token_at](int row, int column) {
+    FragmentTokens tokens;
+    if (row < queries.size()) tokens.query = token_at[queries.begin + row];
+    if (column < keys.size()) tokens.key = token_at[keys.begin + column];
+    return tokens;
+  };
+}
+
+}  // namespace
 
 int run_inspect(int argc, char** argv) {
-  CommandLine line("inspect", "Look into a golden file; map a wgmma fragment.", {"file"});
-  line.add()("file", "golden file", cxxopts::value<std::string>())(
-      "fragment", "map a thread's registers: d (accumulator) or a (A held in registers)",
-      cxxopts::value<std::string>())("thread", "thread of the warpgroup, 0 to 127",
-                                     cxxopts::value<std::string>())(
-      "register", "one word of D or element of A; all when not given",
-      cxxopts::value<std::string>())("columns", "columns of D",
-                                     cxxopts::value<std::string>()->default_value("128"))(
+  using cxxopts::value;
+  CommandLine line("inspect", "Look into a golden file or any file of tensors; map a wgmma fragment.",
+                   {"file"});
+  line.add()("file", "golden file, HDF5, safetensors or npy", value<std::string>())(
+      "export", "write a golden file's inputs and stages as safetensors into a folder",
+      value<std::string>());
+  line.add("Fragment")("fragment",
+                       "map a thread's registers: d (accumulator) or a (A held in registers)",
+                       value<std::string>())("thread", "thread of the warpgroup, 0 to 127",
+                                             value<std::string>())(
+      "register", "one word of D or element of A; all when not given", value<std::string>())(
+      "columns", "columns of D", value<std::string>()->default_value("128"))(
       "bits", "width of A's elements, 8 (k32) or 16 (k16)",
-      cxxopts::value<std::string>()->default_value("8"));
+      value<std::string>()->default_value("8"))(
+      "visit", "query block,key block of the file: name the tokens too", value<std::string>());
   const auto given = line.parse(argc, argv);
   if (!given) return match;
-  if (given->count("fragment") > 0)
-    return inspect_fragment(*given, [](int, int) { return FragmentTokens{}; });
-  throw Error(ErrorKind::usage, "karat inspect", "nothing to look at",
-              "give a golden file or --fragment");
+  const Narration narration = given->count("quiet") > 0 ? Narration::quiet : Narration::spoken;
+  const auto file = text_of(*given, "file");
+  if (given->count("fragment") > 0) {
+    const auto visit = text_of(*given, "visit");
+    if (!visit) return inspect_fragment(*given, [](int, int) { return FragmentTokens{}; });
+    const golden::GoldenFile golden(required(*given, "file"));
+    return inspect_fragment(*given, tokens_of(golden, *visit));
+  }
+  if (!file)
+    throw Error(ErrorKind::usage, "karat inspect", "nothing to look at", "give a file or --fragment");
+  const bool json = given->count("json") > 0;
+  if (const auto folder = text_of(*given, "export")) {
+    export_to(*folder, golden::GoldenFile(*file), narration);
+    return match;
+  }
+  {
+    const auto source = golden::TensorSource::open(*file);
+    if (!is_golden(*source)) return list_tensors(*source, json);
+  }
+  return summarise(golden::GoldenFile(*file), json);
 }
 
 }  // namespace karat::cli

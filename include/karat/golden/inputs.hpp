@@ -27,7 +27,8 @@ struct InputShape {
 /// One head in original token order, tokens x channels each.
 struct HeadValues {
   std::vector<float> q, k, v;
-  attention::HeadInput view() const { return {q, k, v}; }
+  numerics::FormatId format = numerics::FormatId::f32;  ///< the type they came in
+  attention::HeadInput view() const { return {.q = q, .k = k, .v = v, .format = format}; }
 };
 
 /// Codes in original token order, scales per group (karat::quant's numbering).

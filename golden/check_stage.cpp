@@ -1,0 +1,124 @@
+// Rows brought into original token order, then tallied; legal ranges are read when needed.
+#include "check_stage.hpp"
+
+#include <algorithm>
+
+#include "candidate_values.hpp"
+#include "head_work.hpp"
+#include "karat/numerics/error.hpp"
+#include "tally.hpp"
+
+namespace karat::golden {
+namespace {
+
+Extents extents_of(StageKind kind) {
+  return kind == StageKind::matrix ? Extents::matrix : Extents::vector;
+}
+
+}  // namespace
+
+bool Comparison::selected(std::size_t batch, std::size_t head) const {
+  const Selection& select = options_.select;
+  return select.batch.value_or(batch) == batch && select.head.value_or(head) == head;
+}
+
+void Comparison::require_shape(const StageRow& row) const {
+  const std::string name = *candidate_.find(row.name);
+  const TensorSource& source = golden_.source();
+  HeadShape expected = source.head_shape(*source.find(row.name), extents_of(row.kind),
+                                         TensorLayout::bhsd);
+  if (options_.order == RowOrder::tiled && row.kind != StageKind::groups)
+    expected.rows = golden_.layout().order.token_at.size();
+  const HeadShape found = candidate_.head_shape(name, extents_of(row.kind), options_.layout);
+  const bool one_head = found.batch == 1 && found.heads == 1 && options_.select.head &&
+                        (options_.select.batch || expected.batch == 1);
+  const bool heads = found.batch == expected.batch && found.heads == expected.heads;
+  if ((heads || one_head) && found.rows == expected.rows && found.channels == expected.channels)
+    return;
+  const auto text = [](const HeadShape& s) {
+    return std::to_string(s.batch) + " x " + std::to_string(s.heads) + " x " +
+           std::to_string(s.rows) + " x " + std::to_string(s.channels);
+  };
+  const bool swapped = found.heads == expected.rows && found.rows == expected.heads;
+  throw Error(ErrorKind::usage, candidate_.subject() + ": " + name,
+              "is " + text(found) + " (batch, head, row, channel) where the golden file is " +
+                  text(expected),
+              swapped ? "try the other --layout" : "compare the same case, or --select one head");
+}
+
+std::vector<float> Comparison::to_tokens(std::vector<float> rows, std::size_t channels) const {
+  if (options_.order == RowOrder::original) return rows;
+  const auto& position_of = golden_.layout().order.position_of;
+  std::vector<float> tokens(position_of.size() * channels);
+  for (std::size_t token = 0; token < position_of.size(); ++token)
+    std::copy_n(&rows[position_of[token] * channels], channels, &tokens[token * channels]);
+  return tokens;
+}
+
+std::vector<float> Comparison::candidate_rows(const StageRow& row, std::size_t batch,
+                                              std::size_t head) const {
+  const std::string name = *candidate_.find(row.name);
+  const HeadShape shape = candidate_.head_shape(name, extents_of(row.kind), options_.layout);
+  const bool one_head = shape.batch == 1 && shape.heads == 1;
+  const files::Tensor tensor = candidate_.head(name, extents_of(row.kind), options_.layout,
+                                               one_head ? 0 : batch, one_head ? 0 : head);
+  std::vector<float> values = candidate_values(tensor, golden_.format(row.name),
+                                               candidate_.subject() + ": " + name);
+  if (row.kind == StageKind::groups) return values;
+  return to_tokens(std::move(values), shape.channels);
+}
+
+Location Comparison::at_token(Location at, std::int64_t token) const {
+  const attention::Layout& layout = golden_.layout();
+  at.token = token;
+  const std::int64_t position = layout.order.position_of[token];
+  at.query_tile = layout.order.tile_at[position];
+  const auto& blocks = layout.blocks.query_blocks;
+  const auto block = std::find_if(blocks.begin(), blocks.end(), [&](video::Range range) {
+    return range.begin <= position && position < range.end;
+  });
+  at.query_block = block - blocks.begin();
+  return at;
+}
+
+StageReport Comparison::stage(const StageRow& row) const {
+  require_shape(row);
+  const std::string bound = std::string(row.bound);
+  const bool bounded = !bound.empty() && golden_.has(bound + "_low");
+  Tally tally(std::string(row.name), golden_.format(row.name), !bounded);
+  const attention::Layout& layout = golden_.layout();
+  const std::size_t channels = row.kind == StageKind::matrix ? golden_.shape().channels : 1;
+  for (std::size_t b = 0; b < golden_.shape().batch; ++b)
+    for (std::size_t h = 0; h < golden_.shape().heads; ++h) {
+      if (!selected(b, h)) continue;
+      std::vector<float> low, high;
+      const auto legal = [&] {
+        if (!bounded) return Legal{};
+        low = golden_.values(bound + "_low", extents_of(row.kind), b, h);
+        high = golden_.values(bound + "_high", extents_of(row.kind), b, h);
+        return Legal{low, high};
+      };
+      const auto locate = [&](std::size_t i) {
+        Location at{.batch = b, .head = h};
+        if (row.kind == StageKind::groups) {
+          at.group = static_cast<std::int64_t>(i);
+          return at;
+        }
+        if (row.kind == StageKind::matrix) at.channel = static_cast<std::int64_t>(i % channels);
+        return at_token(at, static_cast<std::int64_t>(i / channels));
+      };
+      std::function<bool(std::size_t)> skip;
+      if (options_.select.block && row.kind != StageKind::groups) {
+        const video::Range block = layout.blocks.query_blocks[*options_.select.block];
+        skip = [&layout, block, channels](std::size_t i) {
+          const std::int64_t position = layout.order.position_of[i / channels];
+          return position < block.begin || position >= block.end;
+        };
+      }
+      tally.add(golden_.values(row.name, extents_of(row.kind), b, h), candidate_rows(row, b, h),
+                legal, locate, skip);
+    }
+  return tally.report();
+}
+
+}  // namespace karat::golden

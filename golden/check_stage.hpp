@@ -1,0 +1,47 @@
+// One stage of a candidate against the same of the golden file.
+#pragma once
+
+#include <string_view>
+#include <vector>
+
+#include "karat/golden/bounds.hpp"
+#include "karat/golden/check.hpp"
+
+namespace karat::golden {
+
+enum class StageKind {
+  matrix,  ///< tokens x channels
+  vector,  ///< tokens
+  groups,  ///< scale groups
+};
+struct StageRow {
+  std::string_view name;
+  StageKind kind;
+  std::string_view bound;  ///< prefix of the legal range in the golden file; empty: bit-equal
+};
+
+class Comparison {
+ public:
+  Comparison(const GoldenFile& golden, const TensorSource& candidate, const CheckOptions& options)
+      : golden_(golden), candidate_(candidate), options_(options) {}
+
+  StageReport stage(const StageRow& row) const;
+  /// a, s, p_codes and, after each key block, m, l, o of the query blocks both files hold.
+  std::vector<StageReport> taps() const;
+
+ private:
+  struct TapStage;
+
+  bool selected(std::size_t batch, std::size_t head) const;
+  std::vector<float> candidate_rows(const StageRow& row, std::size_t batch, std::size_t head) const;
+  std::vector<float> to_tokens(std::vector<float> rows, std::size_t channels) const;
+  void require_shape(const StageRow& row) const;
+  Location at_token(Location at, std::int64_t token) const;
+  Location at_key(Location at, const attention::BlockTap& tap, std::size_t column) const;
+
+  const GoldenFile& golden_;
+  const TensorSource& candidate_;
+  const CheckOptions& options_;
+};
+
+}  // namespace karat::golden

@@ -1,0 +1,91 @@
+// A candidate against a golden file, stage by stage: what the recipe fixes must be bit-equal, what it
+// leaves free must lie in the legal range. "The numbers differ" is a report, not an error.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "karat/golden/golden_file.hpp"
+
+namespace karat::golden {
+
+enum class Verdict {
+  equal,    ///< bit for bit
+  within,   ///< differs, but only as far as the recipe allows
+  differs,  ///< at least one value no correct kernel can write
+};
+
+/// Where a value stands, as far as its stage has such a thing. Tokens are in original order.
+struct Location {
+  std::size_t batch = 0;
+  std::size_t head = 0;
+  std::optional<std::int64_t> token, channel, group, query_tile, query_block, key_token, key_tile,
+      key_block;
+};
+struct Difference {
+  Location at;
+  float golden = 0;
+  float candidate = 0;
+  float low = 0;  ///< legal range; both ends equal the golden value where the recipe fixes it
+  float high = 0;
+  std::int64_t ulp = 0;
+};
+
+struct Specials {
+  std::int64_t nan = 0;
+  std::int64_t infinite = 0;
+  std::int64_t saturated = 0;  ///< codes at the largest finite value (8-bit formats)
+};
+
+struct StageReport {
+  std::string stage;
+  numerics::FormatId format = numerics::FormatId::f32;
+  Verdict verdict = Verdict::equal;
+  bool fixed = true;  ///< must be bit-equal
+  std::int64_t compared = 0;
+  std::int64_t differing = 0;
+  std::int64_t outside = 0;  ///< differing beyond what is legal
+  std::int64_t max_ulp = 0;  ///< in the stage's format; NaN against a number counts as the largest
+  double relative_l2 = 0;    ///< |candidate - golden| / |golden|
+  /// [0]: equal values; [i]: ulp distance in [2^(i-1), 2^i).
+  std::array<std::int64_t, 34> ulp_histogram{};
+  Specials golden, candidate;
+  std::optional<Difference> first;  ///< first outside; if none, first differing
+  std::optional<Difference> worst;  ///< largest ulp among the same
+};
+
+struct CheckReport {
+  std::vector<StageReport> stages;  ///< in the order of computation, those the candidate holds
+  bool passed = true;
+  /// The first stage that differs, or null.
+  const StageReport* first_difference() const;
+};
+
+enum class RowOrder {
+  original,
+  tiled,  ///< rows stand in the kernel's order of positions
+};
+
+struct Selection {
+  std::optional<std::size_t> batch, head;
+  std::optional<int> block;  ///< query block
+};
+
+struct CheckOptions {
+  TensorLayout layout = TensorLayout::bhsd;
+  RowOrder order = RowOrder::original;
+  Selection select;
+  int threads = 0;
+  std::function<void(std::size_t done, std::size_t total)> progress;  ///< heads
+};
+
+/// @throws Error(usage) when the candidate cannot be compared: no stage in common, other shapes or
+///   types
+CheckReport check(const GoldenFile& golden, const TensorSource& candidate,
+                  const CheckOptions& options = {});
+
+}  // namespace karat::golden

@@ -1,0 +1,50 @@
+// A golden file opened for reading: its recipe and layout, and its arrays head by head.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "karat/attention/attend.hpp"
+#include "karat/golden/inputs.hpp"
+#include "karat/golden/tensor_source.hpp"
+
+namespace karat::golden {
+
+class GoldenFile {
+ public:
+  /// The hash is checked before anything is read.
+  /// @throws Error(input_output) when the file is damaged or no golden file of this schema
+  explicit GoldenFile(const std::filesystem::path& path);
+
+  const std::string& subject() const { return source_->subject(); }
+  const recipe::Recipe& recipe() const { return recipe_; }
+  const attention::Layout& layout() const { return layout_; }
+  const HeadShape& shape() const { return shape_; }
+  const TensorSource& source() const { return *source_; }
+  const files::Metadata& metadata() const { return metadata_; }
+  bool has(std::string_view stage) const { return source_->find(stage).has_value(); }
+
+  /// Values of a stage ("o", "q_scale", "bound.o_low", "q"), decoded exactly.
+  std::vector<float> values(std::string_view stage, Extents extents, std::size_t batch,
+                            std::size_t head) const;
+  numerics::FormatId format(std::string_view stage) const;
+
+  std::vector<int> tapped(std::size_t batch, std::size_t head) const;
+  attention::BlockTap tap(std::size_t batch, std::size_t head, int query_block) const;
+  /// The operands once more, from the inputs or the codes.
+  attention::QuantisedHead operands(std::size_t batch, std::size_t head) const;
+
+ private:
+  std::unique_ptr<TensorSource> source_;
+  files::Metadata metadata_;
+  recipe::Recipe recipe_;
+  attention::Layout layout_;
+  HeadShape shape_;
+};
+
+/// "tap.0.3.12.s": the stage of one tapped query block, as exports name it.
+std::string tap_name(std::size_t batch, std::size_t head, int query_block, std::string_view stage);
+
+}  // namespace karat::golden

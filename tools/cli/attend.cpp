@@ -1,0 +1,103 @@
+// karat attend: the outputs of a recipe as safetensors.
+#include "karat/attention/attend.hpp"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "case_options.hpp"
+#include "commands.hpp"
+#include "evidence.hpp"
+#include "interrupt.hpp"
+#include "karat/files/safetensors.hpp"
+#include "karat/golden/export.hpp"
+#include "karat/golden/formats.hpp"
+#include "karat/golden/metadata.hpp"
+#include "karat/golden/taps.hpp"
+#include "terminal.hpp"
+
+namespace karat::cli {
+namespace {
+
+/// Appends one head to a tensor [B,H,...]; heads come in order.
+void append(files::Tensor& all, const files::Tensor& head) {
+  all.bytes.insert(all.bytes.end(), head.bytes.begin(), head.bytes.end());
+}
+
+files::Tensor empty_heads(numerics::FormatId format, const golden::InputShape& shape,
+                          std::size_t channels) {
+  files::Tensor tensor{.dtype = golden::dtype_of(format),
+                       .shape = {shape.batch, shape.heads, shape.tokens()},
+                       .bytes = {}};
+  if (channels > 0) tensor.shape.push_back(channels);
+  return tensor;
+}
+
+}  // namespace
+
+int run_attend(int argc, char** argv) {
+  CommandLine line("attend", "Compute a recipe's outputs o and lse and write them as safetensors.");
+  add_case_options(line);
+  line.add("Output")("o,out", "the safetensors file: o, lse, m, l [B,H,S,...]",
+                     cxxopts::value<std::string>())(
+      "tap", "also tap.B.H.BLOCK.STAGE of these query blocks: all, none or a list",
+      cxxopts::value<std::string>()->default_value("none"));
+  const auto given = line.parse(argc, argv);
+  if (!given) return match;
+  const Narration narration = given->count("quiet") > 0 ? Narration::quiet : Narration::spoken;
+  const std::string out = required(*given, "out");
+  const CaseChoice choice = choose_case(*given);
+  const golden::InputShape& shape = choice.inputs->shape();
+  const attention::Layout layout =
+      attention::make_layout(choice.recipe, shape.grid, shape.channels);
+  const std::vector<int> taps =
+      golden::parse_taps((*given)["tap"].as<std::string>(), layout, choice.seed);
+
+  const Stopwatch watch;
+  files::Tensors tensors{{"o", empty_heads(choice.recipe.output, shape, shape.channels)}};
+  for (const char* name : {"lse", "m", "l"})
+    tensors[name] = empty_heads(numerics::FormatId::f32, shape, 0);
+  const double work =
+      layout.multiply_adds() * static_cast<double>(shape.batch * shape.heads);
+  for (std::size_t b = 0; b < shape.batch; ++b)
+    for (std::size_t h = 0; h < shape.heads; ++h) {
+      throw_if_interrupted();
+      const attention::QuantisedHead head =
+          choice.inputs->coded()
+              ? golden::quantised(choice.recipe, layout, choice.inputs->codes(b, h))
+              : attention::quantise_head(choice.recipe, layout,
+                                         choice.inputs->values(b, h, choice.threads).view(),
+                                         numerics::Path::fast, choice.threads);
+      Progress bar("head " + std::to_string(b * shape.heads + h + 1) + "/" +
+                       std::to_string(shape.batch * shape.heads),
+                   narration, layout.multiply_adds(), "MAC");
+      const attention::HeadResult result =
+          attention::attend(choice.recipe, layout, head,
+                            {.threads = choice.threads, .tapped = taps, .progress = bar.callback()});
+      const auto f32 = numerics::FormatId::f32;
+      append(tensors["o"], golden::encoded(result.o, choice.recipe.output,
+                                           {shape.tokens(), shape.channels}));
+      append(tensors["lse"], golden::encoded(result.lse, f32, {shape.tokens()}));
+      append(tensors["m"], golden::encoded(result.m, f32, {shape.tokens()}));
+      append(tensors["l"], golden::encoded(result.l, f32, {shape.tokens()}));
+      for (const attention::BlockTap& tap : result.taps)
+        for (auto& [name, tensor] : golden::tap_tensors(choice.recipe, layout, tap))
+          tensors[golden::tap_name(b, h, tap.query_block, name)] = std::move(tensor);
+    }
+  files::write_safetensors(out, tensors, golden::describe(choice.recipe, shape.grid));
+
+  const double seconds = watch.seconds();
+  say(narration, "wrote " + out + ": " + short_number(work) + "MAC in " + short_time(seconds) +
+                     " (" + short_number(work / seconds) + "MAC/s), peak memory " +
+                     short_number(peak_memory()) + "B");
+  say_evidence(narration, choice.recipe);
+  if (given->count("json") > 0)
+    print_json("attend", 1,
+               {{"file", out},
+                {"multiply_adds", work},
+                {"seconds", seconds},
+                {"peak_memory_bytes", peak_memory()},
+                {"evidence", evidence_json(choice.recipe)}});
+  return match;
+}
+
+}  // namespace karat::cli

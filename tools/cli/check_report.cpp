@@ -1,0 +1,196 @@
+// The stage table, the first difference in full, and the same as JSON.
+#include "check_report.hpp"
+
+#include <cmath>
+#include <cstdio>
+#include <limits>
+#include <nlohmann/json.hpp>
+
+#include "evidence.hpp"
+#include "karat/golden/make.hpp"
+#include "karat/numerics/convert.hpp"
+#include "terminal.hpp"
+
+namespace karat::cli {
+namespace {
+
+using golden::Difference;
+using golden::Location;
+using golden::StageReport;
+using golden::Verdict;
+
+std::string_view verdict_name(Verdict verdict) {
+  switch (verdict) {
+    case Verdict::equal: return "equal";
+    case Verdict::within: return "within";
+    case Verdict::differs: break;
+  }
+  return "differs";
+}
+Paint verdict_paint(Verdict verdict) {
+  return verdict == Verdict::differs ? Paint::bad : Paint::good;
+}
+
+std::string number(double value, const char* format = "%.9g") {
+  char text[48];
+  std::snprintf(text, sizeof text, format, value);
+  return text;
+}
+
+std::string ulps(std::int64_t ulp) {
+  return ulp == std::numeric_limits<std::int64_t>::max() ? "NaN" : std::to_string(ulp);
+}
+
+/// "0x58 = 16" for short formats, the number alone for f32.
+std::string value_text(float value, numerics::FormatId format) {
+  const int bits = numerics::format(format).bits;
+  if (bits > 16) return number(value);
+  char code[16];
+  std::snprintf(code, sizeof code, bits <= 8 ? "0x%02X = " : "0x%04X = ",
+                numerics::encode(value, format));
+  return code + number(value);
+}
+
+std::string place_text(const Location& at) {
+  std::string text = "batch " + std::to_string(at.batch) + ", head " + std::to_string(at.head);
+  const auto add = [&](const char* name, const std::optional<std::int64_t>& value) {
+    if (value) text += std::string(", ") + name + " " + std::to_string(*value);
+  };
+  add("token", at.token);
+  add("channel", at.channel);
+  add("scale group", at.group);
+  add("tile", at.query_tile);
+  add("query block", at.query_block);
+  add("key", at.key_token);
+  add("key tile", at.key_tile);
+  add("key block", at.key_block);
+  return text;
+}
+
+std::string difference_text(const StageReport& stage, const Difference& difference) {
+  std::string text = stage.stage + ", " + place_text(difference.at) + ": golden " +
+                     value_text(difference.golden, stage.format) + ", candidate " +
+                     value_text(difference.candidate, stage.format);
+  if (!stage.fixed)
+    text += ", legal " + number(difference.low) + " to " + number(difference.high);
+  return text;
+}
+
+/// What else is worth a word in the table's last column.
+std::string remark(const StageReport& stage) {
+  std::string text = stage.fixed ? "must be bit-equal" : "exp2 is free within 2 ulp";
+  const auto add = [&](const char* what, std::int64_t golden, std::int64_t candidate) {
+    if (golden != candidate)
+      text += "; " + std::string(what) + " " + std::to_string(golden) + " -> " +
+              std::to_string(candidate);
+  };
+  add("NaN", stage.golden.nan, stage.candidate.nan);
+  add("Inf", stage.golden.infinite, stage.candidate.infinite);
+  add("saturated", stage.golden.saturated, stage.candidate.saturated);
+  return text;
+}
+
+std::string histogram_text(const StageReport& stage) {
+  std::string text;
+  for (std::size_t i = 1; i < stage.ulp_histogram.size(); ++i)
+    if (stage.ulp_histogram[i] > 0)
+      text += (text.empty() ? "" : "  ") +
+              (i == 1 ? std::string("1") : i + 1 == stage.ulp_histogram.size()
+                                               ? std::string("more")
+                                               : "<" + short_number(std::ldexp(1.0, static_cast<int>(i)))) +
+              ": " + std::to_string(stage.ulp_histogram[i]);
+  return text;
+}
+
+files::Json json_number(double value) {
+  if (std::isfinite(value)) return value;
+  return std::isnan(value) ? "NaN" : value > 0 ? "Inf" : "-Inf";
+}
+
+files::Json difference_json(const Difference& difference) {
+  files::Json json{{"batch", difference.at.batch}, {"head", difference.at.head}};
+  const auto add = [&](const char* name, const std::optional<std::int64_t>& value) {
+    if (value) json[name] = *value;
+  };
+  add("token", difference.at.token);
+  add("channel", difference.at.channel);
+  add("group", difference.at.group);
+  add("query_tile", difference.at.query_tile);
+  add("query_block", difference.at.query_block);
+  add("key_token", difference.at.key_token);
+  add("key_tile", difference.at.key_tile);
+  add("key_block", difference.at.key_block);
+  json["golden"] = json_number(difference.golden);
+  json["candidate"] = json_number(difference.candidate);
+  json["low"] = json_number(difference.low);
+  json["high"] = json_number(difference.high);
+  json["ulp"] = difference.ulp;
+  return json;
+}
+
+files::Json specials_json(const golden::Specials& specials) {
+  return {{"nan", specials.nan}, {"inf", specials.infinite}, {"saturated", specials.saturated}};
+}
+
+}  // namespace
+
+std::string check_text(const golden::CheckReport& report, const golden::GoldenFile& golden,
+                       const golden::TensorSource& candidate) {
+  char line[256];
+  std::snprintf(line, sizeof line, "%-11s %-8s %23s %12s %9s %9s  %s\n", "stage", "result",
+                "differing", "outside", "max ulp", "rel L2", "");
+  std::string text = line;
+  for (const StageReport& stage : report.stages) {
+    const std::string differing =
+        std::to_string(stage.differing) + " / " + std::to_string(stage.compared);
+    std::snprintf(line, sizeof line, "%-11s %s%*s %23s %12lld %9s %9s  %s\n", stage.stage.c_str(),
+                  painted(verdict_name(stage.verdict), verdict_paint(stage.verdict)).c_str(),
+                  static_cast<int>(8 - verdict_name(stage.verdict).size()), "", differing.c_str(),
+                  static_cast<long long>(stage.outside), ulps(stage.max_ulp).c_str(),
+                  number(stage.relative_l2, "%.1e").c_str(), remark(stage).c_str());
+    text += line;
+  }
+  for (const StageReport& stage : report.stages)
+    if (stage.differing > 0)
+      text += "ulp of " + stage.stage + ": " + histogram_text(stage) + "\n";
+  if (const StageReport* first = report.first_difference()) {
+    text += "first difference: " + difference_text(*first, *first->first) + "\n";
+    if (first->worst->ulp > first->first->ulp)
+      text += "worst:            " + difference_text(*first, *first->worst) + "\n";
+  }
+  for (const auto& row : evidence_json(golden.recipe()))
+    text += row["instruction"].get<std::string>() + ": " + row["evidence"].get<std::string>() + "\n";
+  return text + candidate.subject() + (report.passed ? " matches " : " does not match ") +
+         golden.subject() + "\n";
+}
+
+files::Json check_json(const golden::CheckReport& report, const golden::GoldenFile& golden,
+                       const golden::TensorSource& candidate) {
+  files::Json stages = files::Json::array();
+  for (const StageReport& stage : report.stages) {
+    files::Json json{{"stage", stage.stage},
+                     {"format", numerics::format(stage.format).name},
+                     {"result", verdict_name(stage.verdict)},
+                     {"fixed", stage.fixed},
+                     {"compared", stage.compared},
+                     {"differing", stage.differing},
+                     {"outside", stage.outside},
+                     {"max_ulp", stage.max_ulp},
+                     {"relative_l2", json_number(stage.relative_l2)},
+                     {"ulp_histogram", stage.ulp_histogram},
+                     {"golden", specials_json(stage.golden)},
+                     {"candidate", specials_json(stage.candidate)}};
+    if (stage.first) json["first"] = difference_json(*stage.first);
+    if (stage.worst) json["worst"] = difference_json(*stage.worst);
+    stages.push_back(std::move(json));
+  }
+  const StageReport* first = report.first_difference();
+  return {{"golden", golden.subject()},
+          {"candidate", candidate.subject()},
+          {"passed", report.passed},
+          {"first_difference", first ? files::Json(first->stage) : files::Json()},
+          {"stages", std::move(stages)},
+          {"evidence", evidence_json(golden.recipe())}};
+}
+
+}  // namespace karat::cli
