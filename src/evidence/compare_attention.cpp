@@ -42,10 +42,10 @@ Compared compared(const CaptureReader& file, const std::string& stage, std::size
   return {"kernel.attention." + stage, std::move(part), ""};
 }
 
-Function by_table(const QuadraticTable& table,
-                  std::uint32_t (*function)(const Interpolator&, std::uint32_t)) {
-  return [unit = Interpolator(table), function](float x) {
-    return std::bit_cast<float>(function(unit, bits(x)));
+template <typename Table>
+Function by_table(Table table, std::uint32_t (*function)(const Table&, std::uint32_t)) {
+  return [table = std::move(table), function](float x) {
+    return std::bit_cast<float>(function(table, bits(x)));
   };
 }
 
@@ -83,7 +83,7 @@ std::vector<Compared> compare_attention(const CaptureReader& file, const Context
   list.push_back(compared(file, "s", kKeys, s, scores(a, scales[0], scales[1])));
   list.push_back(compared(file, "m", kRows, m, maxima(s)));
   if (context.ex2) {
-    const Function ex2 = by_table(*context.ex2, ex2_bits);
+    const Function ex2 = by_table(ex2_table(*context.ex2), ex2_bits);
     list.push_back(compared(file, "alpha", kRows, alpha, rescales(m, ex2)));
     list.push_back(compared(file, "p", kKeys, p, weights(s, m, ex2)));
   } else {
@@ -94,7 +94,8 @@ std::vector<Compared> compare_attention(const CaptureReader& file, const Context
   list.push_back(compared(file, "l", 1, l, row_sums(p, alpha)));
   if (context.rcp) {
     Floats own_r;
-    for (const float x : l) own_r.push_back(by_table(*context.rcp, rcp_bits)(x));
+    const Function rcp = by_table(Interpolator(*context.rcp), rcp_bits);
+    for (const float x : l) own_r.push_back(rcp(x));
     list.push_back(compared(file, "r", 1, r, own_r));
   } else {
     list.push_back(open(file, "r"));

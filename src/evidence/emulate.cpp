@@ -175,13 +175,14 @@ class Writer {
 
   void attention_kernel() {
     if (!wanted("attention")) return;
-    const auto unit = [](const QuadraticTable& table, auto function) {
-      return [table = Interpolator(table), function](float x) {
+    const auto unit = [](auto coefficients, auto function) {
+      return [table = std::move(coefficients), function](float x) {
         return std::bit_cast<float>(function(table, std::bit_cast<std::uint32_t>(x)));
       };
     };
-    const attention::Stages x = attention::run(options_.seed, unit(synthetic_ex2_table(), ex2_bits),
-                                               unit(synthetic_rcp_table(), rcp_bits));
+    const attention::Stages x =
+        attention::run(options_.seed, unit(ex2_table(synthetic_ex2_table()), ex2_bits),
+                       unit(Interpolator(synthetic_rcp_table()), rcp_bits));
     write("attention",
           {{"q_codes", list(DType::u8, x.q.codes)},
            {"k_codes", list(DType::u8, x.k.codes)},
@@ -262,6 +263,7 @@ QuadraticTable synthetic_ex2_table() {
       {.segment_bits = 6, .square_dropped = 21, .f0 = 26, .f1 = 22, .f2 = 23, .segments = {}},
       power_of_two);
   table.segments.front()[0] = std::int64_t{1} << table.f0;  // 2^0 is 1
+  table.segments.back()[0] -= 1 << (table.f0 - kFractionBits);  // results stay below 2
   return table;
 }
 

@@ -263,6 +263,7 @@ class Fit {
   bool fit_constants() {
     const int grid1 = table_.f1 + width_, grid2 = table_.f2 + 2 * width_ - dropped_;
     const int grid = std::max({grid1, grid2, kFractionBits});
+    if (grid > kFinestGrid) return false;
     const std::int64_t unit = std::int64_t{1} << (grid - kFractionBits);
     std::vector<std::int64_t> lows, highs;
     for (std::size_t i = 0; i < segments_.size(); ++i) {

@@ -2,6 +2,7 @@
 #include "karat/evidence/interpolator.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <nlohmann/json.hpp>
 
 #include "karat/numerics/error.hpp"
@@ -15,13 +16,23 @@ constexpr std::uint32_t kNan = 0x7FFFFFFFu;
 constexpr std::uint32_t kFractionMask = (1u << kFractionBits) - 1;
 constexpr int kBias = 127;
 
+int width(const QuadraticTable& t) { return kFractionBits - t.segment_bits; }
+int square_grid(const QuadraticTable& t) { return t.f2 + 2 * width(t) - t.square_dropped; }
+
+/// Every partial sum fits 64 bits: grids of at most 2^-56 and coefficients below 16.
 bool is_sound(const QuadraticTable& t) {
   const auto fits = [](int bits) { return bits >= 0 && bits <= 40; };
-  const int w = kFractionBits - t.segment_bits;
-  return t.segment_bits >= 1 && t.segment_bits <= 12 && fits(t.f0) && fits(t.f1) && fits(t.f2) &&
-         t.square_dropped >= 0 && t.square_dropped <= 2 * w &&
-         std::max({t.f0, t.f1 + w, t.f2 + 2 * w - t.square_dropped}) <= 60 &&
-         t.segments.size() == std::size_t{1} << t.segment_bits;
+  if (t.segment_bits < 1 || t.segment_bits > 12 || !fits(t.f0) || !fits(t.f1) || !fits(t.f2) ||
+      t.square_dropped < 0 || t.square_dropped > 2 * width(t) ||
+      std::max(t.f1 + width(t), square_grid(t)) > kFinestGrid ||
+      t.segments.size() != std::size_t{1} << t.segment_bits)
+    return false;
+  const auto small = [](std::int64_t c, int bits) {
+    return c < std::int64_t{16} << bits && c > -(std::int64_t{16} << bits);
+  };
+  return std::ranges::all_of(t.segments, [&](const std::array<std::int64_t, 3>& c) {
+    return small(c[0], t.f0) && small(c[1], t.f1) && small(c[2], t.f2);
+  });
 }
 
 }  // namespace
@@ -39,24 +50,26 @@ Interpolator::Interpolator(const QuadraticTable& table) {
     segments_.push_back({c0 << (grid_ - table.f0), c1 << (grid_ - grid1), c2 << (grid_ - grid2)});
 }
 
-std::uint32_t ex2_bits(const Interpolator& table, std::uint32_t x) {
-  const std::uint32_t magnitude = x & ~kSign;
-  if (magnitude > kInfinity) return kNan;
-  const bool negative = x & kSign;
-  const int exponent = static_cast<int>(magnitude >> kFractionBits) - kBias;
-  if (exponent >= 7 + (negative ? 1 : 0)) return negative ? 0 : kInfinity;  // beyond 2^128, 2^-256
-  std::int64_t fixed = 0;
-  if (magnitude > kFractionMask && exponent >= -kFractionBits) {
-    const std::int64_t significand = (magnitude & kFractionMask) | (1 << kFractionBits);
-    fixed = exponent >= 0 ? significand << exponent : significand >> -exponent;
+numerics::Ex2Table ex2_table(const QuadraticTable& table) {
+  if (!is_sound(table) || table.segment_bits != 6)
+    throw Error(ErrorKind::usage, "coefficient table", "is none of 64 segments");
+  const int grid1 = table.f1 + width(table), grid2 = square_grid(table);
+  const int grid = std::max({table.f0, grid1, grid2, kFractionBits});
+  numerics::Ex2Table result{.coefficients = {},
+                            .square_shift = table.square_dropped,
+                            .c0_shift = grid - table.f0,
+                            .c2_shift = 0,
+                            .constant = 0,
+                            .sum_shift = grid - kFractionBits};
+  for (std::size_t i = 0; i < table.segments.size(); ++i) {
+    const auto& [c0, c1, c2] = table.segments[i];
+    result.coefficients[i] = {c0, c1 << (grid - grid1), c2 << (grid - grid2)};
   }
-  if (negative) fixed = -fixed;
-  const std::int64_t power = fixed >> kFractionBits;
-  if (power < 1 - kBias) return 0;
-  const std::int64_t result = table(static_cast<std::uint32_t>(fixed) & kFractionMask);
-  // A sum that reaches 2 carries into the exponent, as the addition of fields does.
-  return static_cast<std::uint32_t>(((power + kBias) << kFractionBits) + result -
-                                    (std::int64_t{1} << kFractionBits));
+  return result;
+}
+
+std::uint32_t ex2_bits(const numerics::Ex2Table& table, std::uint32_t x) {
+  return std::bit_cast<std::uint32_t>(numerics::ex2_approx_ftz(std::bit_cast<float>(x), table));
 }
 
 std::uint32_t rcp_bits(const Interpolator& table, std::uint32_t x) {

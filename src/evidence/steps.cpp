@@ -2,6 +2,7 @@
 #include "steps.hpp"
 
 #include <algorithm>
+#include <set>
 
 #include "comparison.hpp"
 #include "explain.hpp"
@@ -12,9 +13,9 @@
 namespace karat::evidence {
 namespace {
 
-/// A chain longer than this, or more tiles, is a damaged file rather than a capture.
-constexpr std::uint32_t kMostSteps = 1u << 16;
-constexpr std::uint64_t kMostStepsInAll = std::uint64_t{1} << 36;
+/// Longer chains or more tiles than these are a damaged file rather than a capture.
+constexpr std::uint32_t kMostSteps = 1u << 12;
+constexpr std::uint64_t kMostTiles = 1u << 16;  ///< over all lengths of a chain
 
 constexpr auto kAbsent = "the emulator has no such instruction: nothing compared";
 
@@ -125,17 +126,14 @@ std::vector<Compared> compare_steps(const CaptureReader& file, const Context& co
   if (lengths.empty() || !std::is_sorted(lengths.begin(), lengths.end()) || lengths.front() < 1 ||
       lengths.back() > kMostSteps)
     file.fail("lengths", "are not ascending numbers of instructions");
-  if (tiles == 0 || tiles > (1u << 23) || tiles * kTileCases * lengths.back() > kMostStepsInAll)
+  if (tiles == 0 || tiles > kMostTiles || tiles * lengths.size() > kMostTiles)
     file.fail("tiles", std::to_string(tiles) + " tiles are absurd");
-  const SeededTiles source{file.number("seed"), model->k, chained};
-  const auto d =
-      run_tiles(*model, source, static_cast<std::uint32_t>(tiles), lengths, context.threads);
-
   const std::vector<std::uint32_t> cases = file.words("case");
   const std::vector<std::uint32_t> sample = file.words("d", lengths.size() * cases.size());
   const std::vector<std::uint64_t> hashes = file.hashes("hashes", lengths.size() * tiles);
   for (const std::uint32_t number : cases)
     if (number >= tiles * kTileCases) file.fail("case", std::to_string(number) + " does not exist");
+  const SeededTiles source{file.number("seed"), model->k, chained};
   if (file.has("a")) {
     // The sample's own operands: seeds are worth nothing if the two generators disagree.
     const auto k = static_cast<std::size_t>(model->k);
@@ -152,6 +150,8 @@ std::vector<Compared> compare_steps(const CaptureReader& file, const Context& co
     }
   }
 
+  const auto d =
+      run_tiles(*model, source, static_cast<std::uint32_t>(tiles), lengths, context.threads);
   std::vector<Compared> result;
   for (std::size_t l = 0; l < lengths.size(); ++l) {
     Part part{.file = file.name(),
@@ -166,6 +166,7 @@ std::vector<Compared> compare_steps(const CaptureReader& file, const Context& co
         first_tile = t;
     }
     std::vector<DifferingRow> rows;
+    std::set<std::uint32_t> beside_hash;  // samples that contradict their own tile's hash
     for (std::size_t i = 0; i < cases.size(); ++i) {
       const std::uint32_t captured = sample[l * cases.size() + i], emulated = d[l][cases[i]];
       if (captured == emulated) continue;
@@ -179,10 +180,10 @@ std::vector<Compared> compare_steps(const CaptureReader& file, const Context& co
       row.captured = captured;
       row.emulated = emulated;
       rows.push_back(std::move(row));
-      // A sample row that contradicts its own tile's hash is a difference too.
       const std::size_t tile = cases[i] / kTileCases;
-      if (hashes[l * tiles + tile] == expected[tile]) --part.equal;
+      if (hashes[l * tiles + tile] == expected[tile]) beside_hash.insert(cases[i]);
     }
+    part.equal -= beside_hash.size();
     if (!rows.empty())
       part.difference = explain(*model->instruction, rows);
     else if (first_tile)

@@ -19,13 +19,13 @@ void convert(std::uint32_t first, std::span<std::uint32_t> results) {
   std::copy(codes.begin(), codes.end(), results.begin());
 }
 
-Sweep by_table(const QuadraticTable& table,
-               std::uint32_t (*function)(const Interpolator&, std::uint32_t)) {
-  return [unit = Interpolator(table), function](std::uint32_t first,
-                                                std::span<std::uint32_t> results) {
-    for (std::size_t i = 0; i < results.size(); ++i)
-      results[i] = function(unit, first + static_cast<std::uint32_t>(i));
-  };
+template <typename Table>
+Sweep by_table(Table table, std::uint32_t (*function)(const Table&, std::uint32_t)) {
+  return
+      [table = std::move(table), function](std::uint32_t first, std::span<std::uint32_t> results) {
+        for (std::size_t i = 0; i < results.size(); ++i)
+          results[i] = function(table, first + static_cast<std::uint32_t>(i));
+      };
 }
 
 }  // namespace
@@ -34,8 +34,8 @@ std::optional<Sweep> sweep_model(const std::string& instruction,
                                  const std::optional<QuadraticTable>& ex2,
                                  const std::optional<QuadraticTable>& rcp) {
   if (instruction == kConversion) return convert;
-  if (instruction == kEx2 && ex2) return by_table(*ex2, ex2_bits);
-  if (instruction == kRcp && rcp) return by_table(*rcp, rcp_bits);
+  if (instruction == kEx2 && ex2) return by_table(ex2_table(*ex2), ex2_bits);
+  if (instruction == kRcp && rcp) return by_table(Interpolator(*rcp), rcp_bits);
   return std::nullopt;
 }
 

@@ -17,22 +17,29 @@ mkdir -p "$1/include/karat"
 folder=$(cd "$1" && pwd)
 ln -sfn "$root/numerics" "$folder/include/karat/numerics"
 
-# --expt-relaxed-constexpr: the shared headers are constexpr and serve as device code.
-flags="-std=c++20 -O3 --generate-code=arch=compute_90a,code=sm_90a --expt-relaxed-constexpr"
-flags="$flags -Wno-deprecated-gpu-targets"
-
 # A program is up to date when it is newer than everything it could include.
 is_current() {
   [ -x "$1" ] && [ -z "$(find "$here" "$root/include/karat/evidence" "$root/include/karat/golden" \
     "$root/numerics" -newer "$1" \( -name '*.cu' -o -name '*.cuh' -o -name '*.hpp' \) -print)" ]
 }
 
-for program in capture_steps capture_functions capture_attention capture_timings; do
-  if is_current "$folder/$program"; then continue; fi
-  # FlashAttention flushes subnormals in its FP32 arithmetic; so does the small kernel.
-  case $program in capture_attention) own=--ftz=true ;; *) own= ;; esac
-  echo "nvcc $program" >&2
-  nvcc $flags $own -I "$root/include" -I "$folder/include" "$here/$program.cu" \
-    -o "$folder/$program.part"
-  mv "$folder/$program.part" "$folder/$program"
-done
+# build PROGRAM [OPTION]. --expt-relaxed-constexpr: the shared headers are constexpr and serve as
+# device code.
+build() {
+  if is_current "$folder/$1"; then return; fi
+  nvcc -std=c++20 -O3 --generate-code=arch=compute_90a,code=sm_90a --expt-relaxed-constexpr \
+    ${2:+"$2"} -I "$root/include" -I "$folder/include" "$here/$1.cu" -o "$folder/$1.part"
+  mv "$folder/$1.part" "$folder/$1"
+}
+
+build capture_steps &
+steps=$!
+build capture_functions &
+functions=$!
+# FlashAttention flushes subnormals in its FP32 arithmetic; so does the small kernel.
+build capture_attention --ftz=true &
+attention=$!
+build capture_timings
+wait "$steps"
+wait "$functions"
+wait "$attention"

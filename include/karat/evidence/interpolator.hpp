@@ -10,10 +10,15 @@
 #include <string>
 #include <vector>
 
+#include "karat/numerics/ex2_approx.hpp"
+
 namespace karat::evidence {
 
 /// Fraction bits of an argument within its octave, and of a result.
 inline constexpr int kFractionBits = 23;
+
+/// Sums are integers in units of 2^-kFinestGrid or coarser, so that they fit 64 bits.
+inline constexpr int kFinestGrid = 56;
 
 /// One function's coefficients. With segment i = argument's top segment_bits, x = the other
 /// w = 23 - segment_bits bits as an integer, and square = floor(x^2 / 2^square_dropped):
@@ -52,11 +57,11 @@ class Interpolator {
   std::vector<Aligned> segments_;
 };
 
-/// ex2.approx.ftz.f32 on bits: |x| as fixed point 7.23 (bits below 2^-23 cut off), two's complement
-/// for negative x; the interpolator gives 2^fraction in [1, 2). +-0 and subnormals -> 1,
-/// -Inf -> +0, +Inf and overflow -> +Inf, NaN -> 0x7FFFFFFF, results below 2^-126 -> +0.
-/// The rounding of arguments to fixed point is a model: no capture confirms it.
-std::uint32_t ex2_bits(const Interpolator& table, std::uint32_t x);
+/// The same coefficients as numerics::ex2_approx_ftz takes them, aligned to one grid.
+/// @throws Error(usage) unless the table has 64 sound segments
+numerics::Ex2Table ex2_table(const QuadraticTable& table);
+/// ex2.approx.ftz.f32 on bits: numerics::ex2_approx_ftz.
+std::uint32_t ex2_bits(const numerics::Ex2Table& table, std::uint32_t x);
 
 /// rcp.approx.ftz.f32 on bits: the interpolator gives 1/(1+fraction), in units of 2^-24 once
 /// doubled into [1, 2). +-Inf -> +-0, +-0 and subnormals -> +-Inf, NaN -> 0x7FFFFFFF, subnormal
