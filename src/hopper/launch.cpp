@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <optional>
 #include <queue>
 
 #include "karat/numerics/error.hpp"
@@ -175,19 +176,26 @@ double combine_us(const Machine& m, const Timing& t, const Plan& p, const Shape&
   return t.combine_us + bytes / (m.l2_gb_per_s * t.l2_share) * 1e-3;
 }
 
-/// The clock a board holds: `sustained` when every SM is busy for long. Idle SMs leave power to the
-/// others, and short launches end before the board has warmed up.
+/// The clock a board holds. One that power limits gains where SMs idle, operands are zero padding
+/// or the launch ends before the board is warm, and loses where the tensor core is used above
+/// power_reference of the time. Others keep their clock.
+/// @param activity mean share of the launch for which an SM has work
+/// @param tensor_use share of the main loop for which its tensor core is busy
 double held_clock(const Machine& m, const Timing& t, const Plan& p, double activity,
-                  double sustained_us) {
+                  double tensor_use, double sustained_us) {
+  if (m.clock_mhz >= m.short_launch_clock_mhz) return m.clock_mhz;
+  const double real = double(p.head_dim) / p.tile_dim;
   const double cool = std::clamp(std::log10(t.warm_ms * 1e3 / sustained_us), 0.0, 1.0);
-  const double zeros = 1 - double(p.head_dim) / p.tile_dim;
-  const double mhz = m.clock_mhz * std::pow(activity, -t.power_exponent) *
-                     (1 + t.warm_slope * cool) * (1 + t.zero_gain * zeros);
-  return std::clamp(mhz, m.clock_mhz, std::max(m.clock_mhz, m.short_launch_clock_mhz));
+  const double hot = std::max(1.0, tensor_use * real / t.power_reference);
+  const double mhz = m.clock_mhz * std::pow(activity, -t.idle_exponent) *
+                     (1 + t.warm_slope * cool) * (1 + t.zero_gain * (1 - real)) *
+                     std::pow(hot, -t.tensor_exponent);
+  return std::min(mhz, m.short_launch_clock_mhz);
 }
 
 LaunchTime simulate(const Machine& machine, const Timing& timing, const Plan& plan,
-                    const Shape& shape, const Work& work, Ideal ideal) {
+                    const Shape& shape, const Work& work, Ideal ideal,
+                    std::optional<double> clock_mhz = {}) {
   if (work.head.empty() || total_blocks(work.head) <= 0 || work.copies <= 0) {
     throw Error(ErrorKind::usage, "work", "keeps no block", "widen the window");
   }
@@ -221,8 +229,9 @@ LaunchTime simulate(const Machine& machine, const Timing& timing, const Plan& pl
       std::accumulate(schedule.sm_end.begin(), schedule.sm_end.end(), 0.0) / machine.sms;
   out.clocks = ideal == Ideal::waves ? mean : schedule.end;
   out.sm_clocks = schedule.sm_end;
-  out.clock_mhz =
-      held_clock(machine, timing, plan, mean / schedule.end, out.clocks / machine.clock_mhz);
+  out.clock_mhz = clock_mhz.value_or(held_clock(machine, timing, plan, mean / schedule.end,
+                                                costs.tensor_use(plan.ctas_per_sm),
+                                                out.clocks / machine.clock_mhz));
   out.us = out.launch_us + out.combine_us + out.clocks / out.clock_mhz;
   out.steady_clocks = costs.steady(plan.ctas_per_sm) / plan.ctas_per_sm;
   for (int u = 0; u < kUnits; ++u) {
@@ -293,7 +302,9 @@ LaunchTime launch_time_without(Part part, const Machine& machine, const Timing& 
       t.launch_us = 0;
       break;
   }
-  return simulate(m, t, plan, shape, work, ideal);
+  // A part that costs nothing does not change the clock.
+  const double clock = simulate(machine, timing, plan, shape, work, Ideal::none).clock_mhz;
+  return simulate(m, t, plan, shape, work, ideal, clock);
 }
 
 }  // namespace karat::hopper

@@ -64,4 +64,12 @@ double TileCosts::steady(int residents) {
   return steady_[residents];
 }
 
+double TileCosts::tensor_use(int residents) {
+  constexpr int kTensor = static_cast<int>(UnitId::tensor);
+  const double work =
+      (at(kSimulated, residents).busy[kTensor] - at(kSimulated / 2, residents).busy[kTensor]) /
+      (kSimulated - kSimulated / 2);
+  return work * residents / steady(residents);
+}
+
 }  // namespace karat::hopper

@@ -34,6 +34,8 @@ class TileCosts {
   TileCost at(int blocks, int residents);
   /// Clocks per block far inside a tile.
   double steady(int residents);
+  /// Share of that time for which the tensor core is busy.
+  double tensor_use(int residents);
   std::uint64_t events() const { return events_; }
 
  private:

@@ -49,8 +49,13 @@ constexpr std::array kConstants = {
                    "literature, without the drain"},
     TimingConstant{"combine_us", &Timing::combine_us, "us",
                    "(fit) the kernel that merges key splits, beside its traffic"},
-    TimingConstant{"power_exponent", &Timing::power_exponent, "1",
+    TimingConstant{"idle_exponent", &Timing::idle_exponent, "1",
                    "(fit) clock ~ (share of SM time in use)^-x under the power limit"},
+    TimingConstant{"power_reference", &Timing::power_reference, "share",
+                   "tensor-core use up to which a board holds clock_mhz: that of the given rows"},
+    TimingConstant{"tensor_exponent", &Timing::tensor_exponent, "1",
+                   "clock ~ (tensor-core use / power_reference)^-x beyond it: the given BF16 GEMM "
+                   "rows above 1 ms run at 745 TFLOP/s, 0.93 of the tensor rate at 1482 MHz"},
     TimingConstant{"warm_slope", &Timing::warm_slope, "share/decade",
                    "(fit) clock above the sustained one in launches shorter than warm_ms, one "
                    "decade at most"},

@@ -31,7 +31,9 @@ struct Timing {
   double cta_start = 986;
   double launch_us = 7.98;
   double combine_us = 3.0;
-  double power_exponent = 0.102;
+  double idle_exponent = 0.102;
+  double power_reference = 0.62;
+  double tensor_exponent = 0.285;
   double warm_slope = 0.049;
   double warm_ms = 24;
 };

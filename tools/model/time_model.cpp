@@ -1,0 +1,238 @@
+// time_model fit ROWS.csv [even|odd]      fits the "(fit)" constants on all rows or on one half
+// time_model residuals ROWS.csv OUT.svg   prints errors by shape and draws predicted / measured
+// time_model constants                    prints the table of constants of docs/time-model.md
+// ROWS.csv is h100_fa3_bf16_noncausal.csv. Nothing else is fitted on.
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdio>
+#include <fstream>
+#include <functional>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "karat/files/atomic_file.hpp"
+#include "karat/hopper/launch.hpp"
+#include "karat/numerics/error.hpp"
+#include "karat/report/svg.hpp"
+
+namespace {
+
+using namespace karat;
+using namespace karat::hopper;
+
+struct Row {
+  Shape shape;
+  double us;
+  bool split;  ///< query tiles below 0.8 of the SMs
+};
+
+std::vector<Row> read_rows(const std::string& path) {
+  std::ifstream file(path);
+  if (!file) throw Error(ErrorKind::input_output, path, "cannot be read", "name the CSV of rows");
+  std::vector<Row> rows;
+  std::string line;
+  std::getline(file, line);
+  while (std::getline(file, line)) {
+    std::stringstream text(line);
+    std::vector<std::string> cell;
+    for (std::string each; std::getline(text, each, ',');) cell.push_back(each);
+    const int tokens = std::stoi(cell.at(5));
+    Row row{{.batch = std::stoi(cell[3]),
+             .heads = std::stoi(cell[4]),
+             .queries = tokens,
+             .keys = tokens,
+             .head_dim = std::stoi(cell[6])},
+            std::stod(cell.at(8)) * 1e3,
+            false};
+    row.split = std::ceil(tokens / 192.0) * row.shape.batch * row.shape.heads < 0.8 * 132;
+    rows.push_back(row);
+  }
+  return rows;
+}
+
+double predict(const Row& row, const Machine& machine, const Timing& timing) {
+  const Plan plan = make_plan({.head_dim = row.shape.head_dim}, machine);
+  return launch_time(machine, timing, plan, row.shape, dense(plan, row.shape)).us;
+}
+
+struct Errors {
+  int rows = 0, beyond_20 = 0;
+  double absolute = 0, signed_sum = 0;
+  void add(double error) {
+    ++rows;
+    absolute += std::abs(error);
+    signed_sum += error;
+    beyond_20 += std::abs(error) > 0.2;
+  }
+};
+
+/// Mean absolute error of the rows above 20 us, plus a twentieth of that of the split ones.
+double objective(const std::vector<Row>& rows, const Machine& machine, const Timing& timing) {
+  Errors whole, split;
+  for (const Row& row : rows) {
+    if (!row.split && row.us <= 20) continue;
+    (row.split ? split : whole).add(predict(row, machine, timing) / row.us - 1);
+  }
+  return whole.absolute / whole.rows + 0.05 * split.absolute / std::max(1, split.rows);
+}
+
+/// Coordinate descent over the sustained clock and every constant marked "(fit)".
+void fit(std::vector<Row> rows, const std::string& half) {
+  if (half == "even" || half == "odd") {
+    std::vector<Row> kept;
+    for (std::size_t i = half == "odd"; i < rows.size(); i += 2) kept.push_back(rows[i]);
+    rows = kept;
+  }
+  Machine board = machine("H100");
+  Timing timing;
+  struct Free {
+    std::string_view name;
+    double* value;
+    double step = 0.06;
+  };
+  std::vector<Free> free{{"clock_mhz", &board.clock_mhz}};
+  for (const TimingConstant& c : timing_constants()) {
+    if (c.source.starts_with("(fit)")) free.push_back({c.name, &(timing.*c.member)});
+  }
+  double best = objective(rows, board, timing);
+  for (int round = 0; round < 18; ++round) {
+    for (Free& f : free) {
+      const double before = *f.value;
+      bool better = false;
+      for (const double sign : {1.0, -1.0}) {
+        *f.value = before * (1 + sign * f.step);
+        const double error = objective(rows, board, timing);
+        if (error < best) {
+          best = error, better = true;
+          break;
+        }
+      }
+      if (!better) *f.value = before, f.step *= 0.6;
+    }
+  }
+  for (const Free& f : free) std::printf("%-22s %.4g\n", std::string(f.name).c_str(), *f.value);
+  std::printf("objective %.5f over %zu rows\n", best, rows.size());
+}
+
+void draw(const std::vector<Row>& rows, const std::vector<double>& errors,
+          const std::string& path) {
+  using report::Anchor;
+  constexpr double kLeft = 60, kRight = 880, kTop = 40, kBottom = 380, kLow = 10, kHigh = 1e5;
+  report::Svg svg(920, 440);
+  const auto x = [&](double us) {
+    return kLeft + (kRight - kLeft) * std::log(us / kLow) / std::log(kHigh / kLow);
+  };
+  const auto y = [&](double error) {
+    return (kTop + kBottom) / 2 - (kBottom - kTop) / 2 * std::clamp(error, -0.3, 0.3) / 0.3;
+  };
+  svg.text({kLeft, 24},
+           "Predicted / measured - 1 over measured time, H100 SXM, FlashAttention-3 BF16",
+           {.bold = true});
+  for (const double error : {-0.2, -0.1, 0.0, 0.1, 0.2}) {
+    svg.line({kLeft, y(error)}, {kRight, y(error)},
+             {.fill = {}, .stroke = error == 0 ? "#333333" : "#dddddd"});
+    char label[16];
+    std::snprintf(label, sizeof label, "%+.0f %%", 100 * error);
+    svg.text({kLeft - 6, y(error) + 4}, label, {.size = 11, .anchor = Anchor::end});
+  }
+  for (double us = kLow; us <= kHigh; us *= 10) {
+    char label[16];
+    std::snprintf(label, sizeof label, us < 1000 ? "%.0f us" : "%.0f ms",
+                  us < 1000 ? us : us / 1000);
+    svg.text({x(us), kBottom + 18}, label, {.size = 11, .anchor = Anchor::middle});
+  }
+  struct Mark {
+    int dim;
+    std::string_view colour, name;
+  };
+  constexpr std::array kMarks = {Mark{64, "#3b6fb6", "d = 64"}, Mark{72, "#d4552c", "d = 72"},
+                                 Mark{80, "#4b9a6a", "d = 80"}, Mark{0, "#bbbbbb", "split keys"}};
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const int dim = rows[i].split ? 0 : rows[i].shape.head_dim;
+    const auto mark =
+        std::find_if(kMarks.begin(), kMarks.end(), [&](const Mark& m) { return m.dim == dim; });
+    svg.circle({x(rows[i].us), y(errors[i])}, 2.5, {.fill = mark->colour, .stroke = {}});
+  }
+  double at = kLeft;
+  for (const Mark& mark : kMarks) {
+    svg.circle({at, 420}, 4, {.fill = mark.colour, .stroke = {}});
+    svg.text({at + 8, 424}, mark.name);
+    at += 110;
+  }
+  files::write_file(path, svg.str());
+}
+
+void residuals(const std::vector<Row>& rows, const std::string& svg) {
+  const Machine board = machine("H100");
+  std::vector<double> errors;
+  for (const Row& row : rows) errors.push_back(predict(row, board, {}) / row.us - 1);
+  struct Group {
+    std::string name;
+    std::function<bool(const Row&)> holds;
+  };
+  std::vector<Group> groups;
+  const auto whole = [](const Row& r) { return !r.split && r.us > 20; };
+  groups.push_back({"all above 20 us", whole});
+  for (const int dim : {64, 72, 80}) {
+    groups.push_back({"d = " + std::to_string(dim),
+                      [=](const Row& r) { return whole(r) && r.shape.head_dim == dim; }});
+  }
+  constexpr std::array<std::int64_t, 6> kEdges = {0, 600, 1600, 4000, 12000, 1 << 20};
+  for (std::size_t i = 0; i + 1 < kEdges.size(); ++i) {
+    const auto low = kEdges[i], high = kEdges[i + 1];
+    groups.push_back(
+        {std::to_string(low) + " <= tokens < " + std::to_string(high), [=](const Row& r) {
+           return whole(r) && r.shape.queries >= low && r.shape.queries < high;
+         }});
+  }
+  groups.push_back({"up to 20 us", [](const Row& r) { return !r.split && r.us <= 20; }});
+  groups.push_back({"split keys", [](const Row& r) { return r.split; }});
+  std::printf(
+      "| rows | number | mean absolute error | mean error | beyond 20 %% "
+      "|\n|---|---|---|---|---|\n");
+  for (const Group& group : groups) {
+    Errors e;
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      if (group.holds(rows[i])) e.add(errors[i]);
+    }
+    if (e.rows == 0) continue;
+    std::printf("| %s | %d | %.1f %% | %+.1f %% | %d |\n", group.name.c_str(), e.rows,
+                100 * e.absolute / e.rows, 100 * e.signed_sum / e.rows, e.beyond_20);
+  }
+  draw(rows, errors, svg);
+}
+
+void constants() {
+  std::printf("| constant | value | unit | source |\n|---|---|---|---|\n");
+  const Timing timing;
+  for (const TimingConstant& c : timing_constants()) {
+    std::printf("| `%s` | %.4g | %s | %s |\n", std::string(c.name).c_str(), timing.*c.member,
+                std::string(c.unit).c_str(), std::string(c.source).c_str());
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    const std::string verb = argc > 1 ? argv[1] : "";
+    if (verb == "fit" && argc >= 3) {
+      fit(read_rows(argv[2]), argc > 3 ? argv[3] : "all");
+    } else if (verb == "residuals" && argc == 4) {
+      residuals(read_rows(argv[2]), argv[3]);
+    } else if (verb == "constants") {
+      constants();
+    } else {
+      std::fputs(
+          "time_model constants | time_model fit ROWS.csv [even|odd] | time_model residuals "
+          "ROWS.csv OUT.svg\n",
+          stderr);
+      return 2;
+    }
+  } catch (const Error& error) {
+    std::fprintf(stderr, "time_model: %s\n", error.what());
+    return error.kind() == ErrorKind::usage ? 2 : 3;
+  }
+}
