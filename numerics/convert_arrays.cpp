@@ -1,5 +1,5 @@
-// Array conversions with Highway: round_magnitude() in 32-bit lanes, for every format up to 16 bits.
-// All lanes are integers, so no target can round differently.
+// Array conversions with Highway: round_magnitude() in 32-bit lanes, any format of up to 16 bits.
+// All lanes are integers, so no target can round differently. encode_bytes.cpp has a shorter way.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "karat/numerics/convert_arrays.cpp"
 #include "karat/numerics/simd.hpp"
@@ -15,6 +15,7 @@
 #include <type_traits>
 
 #include "karat/numerics/convert.hpp"
+#include "karat/numerics/encode_bytes.hpp"
 #include "karat/numerics/error.hpp"
 #include "karat/numerics/philox.hpp"
 
@@ -171,56 +172,6 @@ void WidenBf16(const std::uint16_t* codes, std::size_t count, float* x) {
   for (; i < count; ++i) x[i] = numerics::decode(codes[i], FormatId::bf16);
 }
 
-#if HWY_TARGET == HWY_SCALAR
-
-std::size_t PhiloxBlocks(RandomStream, std::uint64_t, std::size_t, std::uint32_t*) { return 0; }
-
-#else
-
-/// High and low halves of multiplier * x per 32-bit lane.
-HWY_INLINE void WideMultiply(DU du, std::uint32_t multiplier, VU x, VU& high, VU& low) {
-  const hn::RepartitionToWide<DU> du64;
-  const VU m = hn::Set(du, multiplier);
-  const auto even = hn::MulEven(x, m);
-  const auto odd = hn::MulEven(hn::BitCast(du, hn::ShiftRight<32>(hn::BitCast(du64, x))), m);
-  high = hn::OddEven(hn::BitCast(du, odd), hn::BitCast(du, hn::ShiftRight<32>(even)));
-  low = hn::OddEven(hn::BitCast(du, hn::ShiftLeft<32>(odd)), hn::BitCast(du, even));
-}
-
-/// Whole blocks `block`, `block` + 1, ...: as many as fit vectors; returns how many it wrote.
-std::size_t PhiloxBlocks(RandomStream random, std::uint64_t block, std::size_t blocks,
-                         std::uint32_t* words) {
-  const DU du;
-  const std::size_t lanes = hn::Lanes(du);
-  std::size_t done = 0;
-  // The low counter word must not wrap inside a vector.
-  for (; done + lanes <= blocks && ((block + done) & 0xFFFFFFFF) + lanes <= 0x100000000;
-       done += lanes) {
-    const std::uint64_t first = block + done;
-    VU c0 = hn::Iota(du, static_cast<std::uint32_t>(first));
-    VU c1 = hn::Set(du, static_cast<std::uint32_t>(first >> 32));
-    VU c2 = hn::Set(du, static_cast<std::uint32_t>(random.stream));
-    VU c3 = hn::Set(du, static_cast<std::uint32_t>(random.stream >> 32));
-    auto k0 = static_cast<std::uint32_t>(random.seed);
-    auto k1 = static_cast<std::uint32_t>(random.seed >> 32);
-    for (int round = 0; round < kPhiloxRounds; ++round) {
-      VU high0, low0, high1, low1;
-      WideMultiply(du, kPhiloxMultiplier[0], c0, high0, low0);
-      WideMultiply(du, kPhiloxMultiplier[1], c2, high1, low1);
-      c0 = hn::Xor(hn::Xor(high1, c1), hn::Set(du, k0));
-      c1 = low1;
-      c2 = hn::Xor(hn::Xor(high0, c3), hn::Set(du, k1));
-      c3 = low0;
-      k0 += kPhiloxWeyl[0];
-      k1 += kPhiloxWeyl[1];
-    }
-    hn::StoreInterleaved4(c0, c1, c2, c3, du, words + 4 * done);
-  }
-  return done;
-}
-
-#endif  // HWY_TARGET == HWY_SCALAR
-
 }  // namespace karat::numerics::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -231,7 +182,6 @@ namespace {
 HWY_EXPORT(Encode8);
 HWY_EXPORT(Encode16);
 HWY_EXPORT(WidenBf16);
-HWY_EXPORT(PhiloxBlocks);
 
 void check_sizes(std::size_t from, std::size_t to) {
   if (from != to) {
@@ -293,7 +243,12 @@ void decode_array(std::span<const Code> codes, std::span<float> x, FormatId id) 
 
 void encode(std::span<const float> x, std::span<std::uint8_t> codes, FormatId id, Policy policy,
             RandomStream random) {
-  encode_array(x, codes, id, policy, random, HWY_DYNAMIC_DISPATCH(Encode8));
+  check_sizes(x.size(), codes.size());
+  const std::size_t done =
+      encode_bytes(format(id), policy, x.data(), x.size(), random, codes.data());
+  random.first += done;
+  encode_array(x.subspan(done), codes.subspan(done), id, policy, random,
+               HWY_DYNAMIC_DISPATCH(Encode8));
 }
 
 void encode(std::span<const float> x, std::span<std::uint16_t> codes, FormatId id, Policy policy,
@@ -344,7 +299,7 @@ void fill_random(RandomStream random, std::span<std::uint32_t> words) {
   while (i < words.size()) {
     const std::uint64_t index = random.first + i;
     if (index % 4 == 0) {
-      const std::size_t done = HWY_DYNAMIC_DISPATCH(PhiloxBlocks)(
+      const std::size_t done = philox_blocks(
           random, index / 4, (words.size() - i) / 4, words.data() + i);
       i += 4 * done;
       if (done > 0) continue;
