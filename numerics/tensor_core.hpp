@@ -89,9 +89,11 @@ class ColumnOperand {
   std::unique_ptr<Packed> packed_;
 };
 
-/// D[i][j] = chain over k of a[i][k] * b[j][k], accumulator `start`, D row-major in f32 (an f16 or
-/// s32 accumulator widens or converts exactly where f32 can hold it). NaN results are the word the
-/// hardware writes (0x7FFFFFFF for f32).
+/// D[i][j] = chain over k of a[i][k] * b[j][k], accumulator `start`, D row-major in f32. NaN is the
+/// word the hardware writes (0x7FFFFFFF for f32). An f16 accumulator widens exactly. An s32
+/// accumulator is summed in 32 wrapping bits; f32 holds it exactly up to 2^24, which 1024 INT8
+/// products from an absent start cannot pass. Beyond that D is the nearest f32 (chain_bits() keeps
+/// every bit).
 /// "exact": products exact, summed ascending in f64 (start included), rounded once to f32 at the end.
 /// @throws Error(internal) when shapes do not fit.
 void chain(const Instruction&, const RowOperand& a, const ColumnOperand& b, Start start,
