@@ -163,9 +163,10 @@ void CaseWriter::inputs(std::size_t b, std::size_t h, const HeadValues& values) 
 void CaseWriter::operands(std::size_t b, std::size_t h, const attention::QuantisedHead& head) {
   for (const auto& [name, operand] :
        {std::pair{"q", &head.q}, std::pair{"k", &head.k}, std::pair{"v", &head.v}}) {
+    const auto& position_of = (operand == &head.q ? layout_.order : layout_.key_order).position_of;
     std::vector<float> rows(tokens_ * channels_);
     for (std::size_t token = 0; token < tokens_; ++token)
-      std::copy_n(&operand->values[layout_.order.position_of[token] * channels_], channels_,
+      std::copy_n(&operand->values[position_of[token] * channels_], channels_,
                   &rows[token * channels_]);
     const std::string stage = std::string("stages/") + name;
     put_values(stage + "_codes", b, h, rows, operand->format, {tokens_, channels_});

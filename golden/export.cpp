@@ -58,7 +58,7 @@ files::Tensors tap_tensors(const recipe::Recipe& recipe, const attention::Layout
   for (std::int64_t i = tap.queries.begin; i < tap.queries.end; ++i)
     queries.push_back(layout.order.token_at[i]);
   for (const std::int32_t position : tap.key_position)
-    keys.push_back(layout.order.token_at[position]);
+    keys.push_back(layout.key_order.token_at[position]);
   return {{"a", encoded(tap.a, FormatId::f32, {rows, columns})},
           {"s", encoded(tap.s, FormatId::f32, {rows, columns})},
           {"p_codes", encoded(tap.p, recipe.p.format, {rows, columns})},

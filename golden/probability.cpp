@@ -48,21 +48,23 @@ Exponents::Exponents(const recipe::Recipe& recipe, const attention::Layout& layo
     : recipe_(recipe),
       fp_{recipe.subnormals},
       initial_max_(recipe.softmax.initial_max.value_or(-kInf)),
-      fused_factor_(fp_.multiply(fp_.multiply(head.q.scale(0, 0), head.k.scale(0, 0)),
-                                 score_constant(recipe, layout.channels))) {}
+      fused_factor_(score_constant(recipe, layout.channels)) {
+  if (recipe.qk.scale_order == recipe::ScaleOrder::fused)
+    fused_factor_ =
+        fp_.multiply(fp_.multiply(head.q.scale(0, 0), head.k.scale(0, 0)), fused_factor_);
+}
 
 float Exponents::of_alpha(float before, float after) const {
   if (after == -kInf) return 0.0f;
   const float difference = fp_.add(before, -after);
-  return recipe_.qk.scale_order == recipe::ScaleOrder::fused
-             ? fp_.multiply(difference, fused_factor_)
-             : difference;
+  return recipe::is_fused(recipe_.qk.scale_order) ? fp_.multiply(difference, fused_factor_)
+                                                  : difference;
 }
 
 void Exponents::of_p(std::span<const float> s, float m, std::span<float> x) const {
   if (m == -kInf) return std::fill(x.begin(), x.end(), -kInf);
   const float offset = offset_of(recipe_.p);
-  if (recipe_.qk.scale_order != recipe::ScaleOrder::fused) {
+  if (!recipe::is_fused(recipe_.qk.scale_order)) {
     const float reference = fp_.add(m, -offset);
     for (std::size_t n = 0; n < s.size(); ++n) x[n] = fp_.add(s[n], -reference);
     return;

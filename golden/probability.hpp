@@ -29,7 +29,7 @@ class Exponents {
   const recipe::Recipe& recipe_;
   Fp32 fp_;
   float initial_max_;
-  float fused_factor_;  ///< ScaleOrder::fused: f = fl(fl(s_q*s_k)*c)
+  float fused_factor_;  ///< what the fused multiply-add multiplies by
 };
 
 /// P of one row and block: before the cast (the row sum's terms) and after.

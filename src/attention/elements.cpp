@@ -41,6 +41,8 @@ float score(const Launch& launch, float a, std::int64_t query, std::int64_t key)
       return fp.multiply(a, fp.multiply(fp.multiply(s_q, s_k), launch.c));
     case recipe::ScaleOrder::sequential:
       return fp.multiply(fp.multiply(fp.multiply(a, s_q), s_k), launch.c);
+    case recipe::ScaleOrder::scaled_then_fused:
+      return fp.multiply(a, fp.multiply(s_q, s_k));
     case recipe::ScaleOrder::fused:
       break;
   }
@@ -49,11 +51,10 @@ float score(const Launch& launch, float a, std::int64_t query, std::int64_t key)
 
 RowExponent row_exponent(const Launch& launch, float m, float block_maximum, float f) {
   const Fp32& fp = launch.fp32;
-  const float next = next_maximum(launch, m, block_maximum);
+  const float next = next_maximum(launch, m, block_maximum, f);
   if (next == -kInf) return {next, 1.0, f};
   const float difference = fp.add(m, -next);
-  const bool fused = launch.recipe.qk.scale_order == recipe::ScaleOrder::fused;
-  return {next, power(launch, fused ? fp.multiply(difference, f) : difference), f};
+  return {next, power(launch, launch.fused ? fp.multiply(difference, f) : difference), f};
 }
 
 double probability(const Launch& launch, float s, const RowExponent& row) {
@@ -61,7 +62,7 @@ double probability(const Launch& launch, float s, const RowExponent& row) {
   const Fp32& fp = launch.fp32;
   const float offset =
       launch.recipe.p.apply == recipe::PApply::exponent_offset ? launch.recipe.p.offset : 0.0f;
-  if (launch.recipe.qk.scale_order == recipe::ScaleOrder::fused) {
+  if (launch.fused) {
     if (s == -kInf) return 0.0;
     const float reference = fp.add(fp.multiply(row.m, row.fused_f), -offset);
     return power(launch, fp.fused(s, row.fused_f, -reference));

@@ -9,13 +9,13 @@
 
 namespace karat::attention {
 
-/// s of one pair from its raw accumulator, log2 units (raw units for ScaleOrder::fused).
+/// s of one pair from its raw accumulator, log2 units (not yet times f where the exponent is fused).
 float score(const Launch& launch, float a, std::int64_t query, std::int64_t key);
 
 struct RowExponent {
   float m;        ///< the maximum that P refers to
   double alpha;   ///< what the past is multiplied by
-  float fused_f;  ///< ScaleOrder::fused: the factor f inside the fma
+  float fused_f;  ///< launch.fused: the factor f inside the fma
 };
 
 /// One block's step of a row's maximum.

@@ -77,7 +77,8 @@ void scale_and_mask(const Visit& v, mask::Cover cover, int query_block) {
   } else {
     for (std::size_t n = 0; n < v.columns; ++n)
       scratch.column_scale[n] = launch.k_scale(v.keys.begin + static_cast<std::int64_t>(n));
-    scale_scores(v.block(scratch.a), scratch.row_scale, scratch.column_scale, launch.c, order, sub,
+    const float c = launch.fused ? 1.0f : launch.c;
+    scale_scores(v.block(scratch.a), scratch.row_scale, scratch.column_scale, c, order, sub,
                  v.block(scratch.s));
   }
   add_smoothing_delta(v, query_block);
@@ -98,17 +99,16 @@ bool advance_maxima(const Visit& v, std::size_t visit) {
   const Fp32& fp = launch.fp32;
   const float offset =
       launch.recipe.p.apply == recipe::PApply::exponent_offset ? launch.recipe.p.offset : 0.0f;
-  const bool fused = launch.recipe.qk.scale_order == recipe::ScaleOrder::fused;
   row_maxima(v.block(scratch.s), scratch.maxima);
   SkipTest test(launch, visit);
   for (std::size_t i = 0; i < v.rows; ++i) {
-    test.row(v.state.m[i], scratch.maxima[i]);
     const float f = scratch.factor[i];
+    test.row(v.state.m[i], scratch.maxima[i], f);
     const RowExponent step = row_exponent(launch, v.state.m[i], scratch.maxima[i], f);
     v.state.m[i] = step.m;
     scratch.alpha_exact[i] = step.alpha;
     scratch.alpha[i] = static_cast<float>(step.alpha);
-    const float scaled = fused ? fp.multiply(step.m, f) : step.m;
+    const float scaled = launch.fused ? fp.multiply(step.m, f) : step.m;
     scratch.reference[i] = step.m == -kInf ? 0.0f : fp.add(scaled, -offset);
   }
   return test.skips();
@@ -159,7 +159,7 @@ void softmax_rounded(const Visit& v, std::int64_t& saturated) {
   const recipe::Recipe& recipe = launch.recipe;
   FastScratch& scratch = v.scratch;
   const std::size_t count = v.elements();
-  if (recipe.qk.scale_order == recipe::ScaleOrder::fused)
+  if (launch.fused)
     fused_rows(v.block(scratch.s), scratch.factor, scratch.reference, recipe.subnormals,
                v.block(scratch.x));
   else
@@ -306,9 +306,9 @@ void run_block_fast(const Launch& launch, const PackedHead& packed, int query_bl
         launch, scratch, state, queries, keys, rows, static_cast<std::size_t>(keys.size())};
     reserve(scratch, rows, v.columns, launch.channels);
     for (std::size_t i = 0; i < rows; ++i) {
-      scratch.row_scale[i] = launch.q_scale(queries.begin + static_cast<std::int64_t>(i));
-      scratch.factor[i] = launch.fp32.multiply(
-          launch.fp32.multiply(scratch.row_scale[i], launch.k_scale(keys.begin)), launch.c);
+      const std::int64_t query = queries.begin + static_cast<std::int64_t>(i);
+      scratch.row_scale[i] = launch.q_scale(query);
+      scratch.factor[i] = launch.factor(query, keys.begin);
     }
     chain(launch.qk, scratch.q, packed.k[key_block], Start::absent,
           numerics::row_major(scratch.a.data(), rows, v.columns));

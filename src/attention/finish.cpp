@@ -42,9 +42,7 @@ float log_sum_exp(const Launch& launch, std::int64_t position, float m, float l)
   const recipe::Recipe& recipe = launch.recipe;
   const Fp32& fp = launch.fp32;
   double log2_sum = m;
-  if (recipe.qk.scale_order == recipe::ScaleOrder::fused)
-    log2_sum = fp.multiply(
-        m, fp.multiply(fp.multiply(launch.q_scale(position), launch.k_scale(0)), launch.c));
+  if (launch.fused) log2_sum = fp.multiply(m, launch.factor(position, 0));
   log2_sum += numerics::log2_f64(l);
   if (recipe.p.apply == recipe::PApply::exponent_offset) log2_sum -= recipe.p.offset;
   const auto& lost = launch.head.smoothed.q_dot_k_mean;
@@ -64,6 +62,7 @@ Launch::Launch(const recipe::Recipe& r, const Layout& l, const QuantisedHead& h)
       fp32{r.subnormals},
       channels(l.channels),
       c(score_constant(r, l.channels)),
+      fused(recipe::is_fused(r.qk.scale_order)),
       scores_scaled(r.qk.score_scale == recipe::ScoreScale::applied),
       masked_score(r.softmax.masked_score.value_or(-kInf)),
       initial_max(r.softmax.initial_max.value_or(-kInf)),
@@ -87,9 +86,11 @@ float row_sum(const Launch& launch, const float* partial) {
   return fp.add(fp.add(partial[0], partial[2]), fp.add(partial[1], partial[3]));
 }
 
-float next_maximum(const Launch& launch, float m, float block_maximum) {
+float next_maximum(const Launch& launch, float m, float block_maximum, float f) {
   const float candidate = block_maximum > m ? block_maximum : m;
-  const bool keep = launch.fp32.add(candidate, -m) <= launch.recipe.softmax.rescale_threshold;
+  const float rise = launch.fp32.add(candidate, -m);
+  const bool keep = (launch.fused ? launch.fp32.multiply(rise, f) : rise) <=
+                    launch.recipe.softmax.rescale_threshold;
   return (keep ? m : candidate) + 0.0f;  // -0 becomes +0
 }
 

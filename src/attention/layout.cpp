@@ -1,57 +1,110 @@
-// Order, mask, blocks and groups of a launch.
+// Blocks, visits and scale groups of a launch.
 #include "karat/attention/layout.hpp"
 
 #include <algorithm>
+#include <utility>
 
-#include "karat/mask/window.hpp"
+#include "arrangement.hpp"
+#include "karat/numerics/error.hpp"
 
 namespace karat::attention {
 namespace {
 
-std::unique_ptr<mask::Mask> make_mask(const recipe::Mask& spec, video::Extent3 grid,
-                                      const video::TokenOrder& order) {
-  if (spec.kind == recipe::MaskKind::none) return mask::dense_mask(order);
-  return mask::window_mask({.tile = spec.tile,
-                            .window = spec.window,
-                            .unit = spec.unit,
-                            .border = spec.border,
-                            .centre = spec.centre},
-                           grid, order);
+using Entry = mask::BlockMap::Entry;
+
+/// FlexAttention's view of an entry: the cover of the `listed` x `listed` block around it, partial
+/// wherever that sticks out of the sequence.
+mask::Cover listed_cover(const mask::Mask& mask, video::Range queries, video::Range keys,
+                         int listed) {
+  const auto around = [listed](video::Range range) {
+    const std::int64_t begin = range.begin / listed * listed;
+    return video::Range{begin, begin + listed};
+  };
+  const video::Range q = around(queries), k = around(keys);
+  if (q.end > mask.queries() || k.end > mask.keys()) return mask::Cover::partial;
+  return mask.cover(q, k);
 }
 
-void arrange(std::vector<mask::BlockMap::Entry>& row, recipe::KeyOrder order) {
-  switch (order) {
+void partial_then_full(Layout& layout, int listed) {
+  for (std::size_t i = 0; i < layout.blocks.rows.size(); ++i) {
+    auto& row = layout.blocks.rows[i];
+    std::stable_partition(row.begin(), row.end(), [&](const Entry& entry) {
+      const mask::Cover cover =
+          listed == 0 ? entry.cover
+                      : listed_cover(*layout.mask, layout.blocks.query_blocks[i],
+                                     layout.blocks.key_blocks[entry.key_block], listed);
+      return cover == mask::Cover::partial;
+    });
+  }
+}
+
+/// Puts each row's entries into the order of its list.
+void as_given(mask::BlockMap& blocks, const std::vector<std::vector<std::int32_t>>& lists) {
+  if (lists.size() != blocks.rows.size())
+    throw Error(ErrorKind::usage, "block.order",
+                std::to_string(lists.size()) + " lists of visits for " +
+                    std::to_string(blocks.rows.size()) + " query blocks",
+                "give one list per query block");
+  for (std::size_t i = 0; i < lists.size(); ++i) {
+    std::vector<Entry> row;
+    for (const std::int32_t block : lists[i]) {
+      const auto found = std::ranges::find(blocks.rows[i], block, &Entry::key_block);
+      if (found != blocks.rows[i].end()) row.push_back(*found);
+    }
+    auto visited = row;
+    std::ranges::sort(visited, {}, &Entry::key_block);
+    if (!std::ranges::equal(visited, blocks.rows[i], {}, &Entry::key_block, &Entry::key_block))
+      throw Error(ErrorKind::usage, "block.order",
+                  "the list of query block " + std::to_string(i) +
+                      " does not name every kept key block exactly once",
+                  "list the blocks of the mask");
+    blocks.rows[i] = std::move(row);
+  }
+}
+
+void order_visits(Layout& layout, const recipe::Block& block, const Setting& setting) {
+  switch (block.order) {
     case recipe::KeyOrder::ascending:
-      break;
+      return;
     case recipe::KeyOrder::descending:
-      std::reverse(row.begin(), row.end());
-      break;
+      for (auto& row : layout.blocks.rows) std::reverse(row.begin(), row.end());
+      return;
     case recipe::KeyOrder::partial_then_full:
-      std::stable_partition(row.begin(), row.end(),
-                            [](const auto& entry) { return entry.cover == mask::Cover::partial; });
-      break;
+      return partial_then_full(layout, block.listed);
+    case recipe::KeyOrder::given:
+      return as_given(layout.blocks, setting.given_order);
   }
 }
 
 }  // namespace
 
-Layout make_layout(const recipe::Recipe& recipe, video::Extent3 grid, std::size_t channels) {
+Layout make_layout(const recipe::Recipe& recipe, const Setting& setting, Arrangement arrangement) {
   Layout layout;
-  layout.grid = grid;
-  layout.channels = channels;
-  layout.order = video::tile_order(video::Tiling(grid, recipe.mask.tile), recipe.mask.ragged);
-  layout.mask = make_mask(recipe.mask, grid, layout.order);
-  layout.blocks =
-      mask::block_map(*layout.mask, cut_blocks(layout.order, recipe.block.q, recipe.block.align),
-                      cut_blocks(layout.order, recipe.block.k, recipe.block.align));
-  for (auto& row : layout.blocks.rows) arrange(row, recipe.block.order);
-  layout.q_groups =
-      quant::group_positions(recipe.q, grid, layout.order, layout.blocks.query_blocks, channels);
-  layout.k_groups =
-      quant::group_positions(recipe.k, grid, layout.order, layout.blocks.key_blocks, channels);
-  layout.v_groups =
-      quant::group_positions(recipe.v, grid, layout.order, layout.blocks.key_blocks, channels);
+  layout.grid = setting.grid;
+  layout.channels = setting.channels;
+  layout.order = std::move(arrangement.order);
+  layout.key_order = std::move(arrangement.key_order);
+  layout.mask = std::move(arrangement.mask);
+  layout.blocks = mask::block_map(
+      *layout.mask, cut_blocks(layout.order, recipe.block.q, recipe.block.align),
+      cut_blocks(layout.key_order, recipe.block.k, recipe.block.align));
+  order_visits(layout, recipe.block, setting);
+  const auto groups = [&](const recipe::Operand& rule, const video::TokenOrder& order,
+                          const std::vector<video::Range>& blocks) {
+    return quant::group_positions(rule, setting.grid, order, blocks, setting.channels);
+  };
+  layout.q_groups = groups(recipe.q, layout.order, layout.blocks.query_blocks);
+  layout.k_groups = groups(recipe.k, layout.key_order, layout.blocks.key_blocks);
+  layout.v_groups = groups(recipe.v, layout.key_order, layout.blocks.key_blocks);
   return layout;
+}
+
+Layout make_layout(const recipe::Recipe& recipe, const Setting& setting) {
+  return make_layout(recipe, setting, arrange(recipe.mask, setting));
+}
+
+Layout make_layout(const recipe::Recipe& recipe, video::Extent3 grid, std::size_t channels) {
+  return make_layout(recipe, {.grid = grid, .channels = channels});
 }
 
 double Layout::multiply_adds() const {

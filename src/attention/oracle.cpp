@@ -103,7 +103,7 @@ OracleResult oracle(const Layout& layout, const HeadInput& input,
   const double scale = kLog2E / std::sqrt(static_cast<double>(channels));
   std::vector<std::int32_t> original(layout.order.position_of.size());
   for (std::size_t i = 0; i < original.size(); ++i) original[i] = static_cast<std::int32_t>(i);
-  const auto& order = mask == OracleMask::dense ? original : layout.order.token_at;
+  const auto& order = mask == OracleMask::dense ? original : layout.key_order.token_at;
   const std::vector<float> k = padded_rows(input.k, channels, padded, order);
   const std::vector<float> v = padded_rows(input.v, channels, padded, order);
   const std::vector<Item> items =

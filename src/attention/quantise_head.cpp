@@ -12,11 +12,12 @@
 namespace karat::attention {
 namespace {
 
-std::vector<float> to_positions(std::span<const float> tokens, const Layout& layout) {
-  std::vector<float> rows(layout.order.token_at.size() * layout.channels, 0.0f);
-  for (std::size_t i = 0; i < layout.order.token_at.size(); ++i)
-    if (const std::int32_t token = layout.order.token_at[i]; token >= 0)
-      std::copy_n(&tokens[token * layout.channels], layout.channels, &rows[i * layout.channels]);
+std::vector<float> to_positions(std::span<const float> tokens, const video::TokenOrder& order,
+                                std::size_t channels) {
+  std::vector<float> rows(order.token_at.size() * channels, 0.0f);
+  for (std::size_t i = 0; i < order.token_at.size(); ++i)
+    if (const std::int32_t token = order.token_at[i]; token >= 0)
+      std::copy_n(&tokens[token * channels], channels, &rows[i * channels]);
   return rows;
 }
 
@@ -77,15 +78,17 @@ QuantisedHead quantise_head(const recipe::Recipe& recipe, const Layout& layout,
           std::to_string(values.size()) + " values where the grid has " + std::to_string(expected),
           "give tokens x channels values");
   Smoothed smoothed;
-  std::vector<float> q = to_positions(input.q, layout);
-  std::vector<float> k = to_positions(input.k, layout);
-  std::vector<float> v = to_positions(input.v, layout);
-  const video::Range all{0, layout.order.positions()};
+  const std::size_t d = layout.channels;
+  std::vector<float> q = to_positions(input.q, layout.order, d);
+  std::vector<float> k = to_positions(input.k, layout.key_order, d);
+  std::vector<float> v = to_positions(input.v, layout.key_order, d);
+  const auto smooth_keys = [&](std::vector<float>& rows, const recipe::Operand& rule) {
+    const video::Range all{0, layout.key_order.positions()};
+    return subtract_mean(rows, all, layout.key_order, d, rule, input.format);
+  };
   if (recipe.k.smooth == recipe::Smooth::mean)
-    smoothed.q_dot_k_mean =
-        dot_rows(q, subtract_mean(k, all, layout, recipe.k, input.format), layout.channels);
-  if (recipe.v.smooth == recipe::Smooth::mean)
-    smoothed.v_mean = subtract_mean(v, all, layout, recipe.v, input.format);
+    smoothed.q_dot_k_mean = dot_rows(q, smooth_keys(k, recipe.k), d);
+  if (recipe.v.smooth == recipe::Smooth::mean) smoothed.v_mean = smooth_keys(v, recipe.v);
   if (recipe.q.rotate == recipe::Rotate::hadamard)
     rotate_hadamard(q, recipe.q, recipe, layout.channels);
   if (recipe.k.rotate == recipe::Rotate::hadamard)
@@ -93,16 +96,15 @@ QuantisedHead quantise_head(const recipe::Recipe& recipe, const Layout& layout,
   fold_score_scale(q, recipe, layout.channels);
   if (recipe.q.smooth == recipe::Smooth::mean) {
     for (const video::Range block : layout.blocks.query_blocks) {
-      const auto means = subtract_mean(q, block, layout, recipe.q, input.format);
+      const auto means = subtract_mean(q, block, layout.order, d, recipe.q, input.format);
       smoothed.q_block_means.insert(smoothed.q_block_means.end(), means.begin(), means.end());
     }
     smoothed.keys = k;
   }
   const auto run = [&](const std::vector<float>& rows, const recipe::Operand& rule,
                        const quant::Grouping& groups) {
-    return quant::quantise(numerics::row_major<const float>(
-                               rows.data(), layout.order.token_at.size(), layout.channels),
-                           rule, groups, path, threads);
+    return quant::quantise(numerics::row_major<const float>(rows.data(), rows.size() / d, d), rule,
+                           groups, path, threads);
   };
   return {.q = run(q, recipe.q, layout.q_groups),
           .k = run(k, recipe.k, layout.k_groups),

@@ -121,13 +121,12 @@ void run_block_scalar(const Launch& launch, int query_block, HeadResult& result,
     std::vector<ScoreRow> scores;
     SkipTest test(launch, visit);
     for (std::size_t i = 0; i < rows; ++i) {
-      scores.push_back(
-          score_row(launch, query_block, queries.begin + static_cast<std::int64_t>(i), keys));
-      test.row(state.m[i], scores.back().maximum);
+      const std::int64_t query = queries.begin + static_cast<std::int64_t>(i);
+      scores.push_back(score_row(launch, query_block, query, keys));
+      test.row(state.m[i], scores.back().maximum, launch.factor(query, keys.begin));
     }
     for (std::size_t i = 0; i < rows; ++i) {
-      const float s_q = launch.q_scale(queries.begin + static_cast<std::int64_t>(i));
-      const float f = fp.multiply(fp.multiply(s_q, launch.k_scale(keys.begin)), launch.c);
+      const float f = launch.factor(queries.begin + static_cast<std::int64_t>(i), keys.begin);
       const RowExponent exponent = row_exponent(launch, state.m[i], scores[i].maximum, f);
       const auto row = probability_row(launch, scores[i], exponent, test.skips());
       for (const CodedP& code : row.codes) saturated += code.saturated;

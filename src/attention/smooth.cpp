@@ -15,14 +15,14 @@ float to_type(float x, const recipe::Operand& rule, numerics::FormatId input_for
 
 }  // namespace
 
-std::vector<float> subtract_mean(std::span<float> rows, video::Range range, const Layout& layout,
+std::vector<float> subtract_mean(std::span<float> rows, video::Range range,
+                                 const video::TokenOrder& order, std::size_t channels,
                                  const recipe::Operand& rule, numerics::FormatId input_format) {
-  const std::size_t channels = layout.channels;
   std::vector<numerics::ExactAccumulator> sums(channels);
   std::int64_t tokens = 0;
   const auto each_token = [&](auto&& visit) {
     for (std::int64_t i = range.begin; i < range.end; ++i)
-      if (layout.order.token_at[i] >= 0) visit(&rows[i * channels]);
+      if (order.token_at[i] >= 0) visit(&rows[i * channels]);
   };
   each_token([&](const float* row) {
     ++tokens;

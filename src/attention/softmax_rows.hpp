@@ -21,7 +21,7 @@ struct Block {
 };
 
 /// s = a scaled: `row_scale` per row, `column_scale` per column, then c, in the order named.
-/// product_first and folded_into_q: fl(a*fl(fl(r*k)*c)); sequential: fl(fl(fl(a*r)*k)*c).
+/// product_first, folded_into_q and (c = 1) scaled_then_fused: fl(a*fl(fl(r*k)*c)); sequential: fl(fl(fl(a*r)*k)*c).
 /// 64 floats behind column_scale must be readable.
 void scale_scores(Block a, std::span<const float> row_scale, std::span<const float> column_scale,
                   float c, recipe::ScaleOrder order, numerics::Subnormals subnormals, Block s);

@@ -14,11 +14,15 @@ Grouping by_token(const video::TokenOrder& order) {
   return grouping;
 }
 
+/// Text behind the video is one more tile.
 Grouping by_tile(const video::Tiling& tiles, const video::TokenOrder& order) {
+  const std::int64_t video = tiles.grid().volume();
+  const std::int32_t text_tile = tiles.tile_count();
   Grouping grouping{.row_part = std::vector<std::int32_t>(order.token_at.size(), 0),
-                    .row_parts = tiles.tile_count()};
+                    .row_parts = text_tile + (order.tokens() > video)};
   for (std::size_t i = 0; i < order.token_at.size(); ++i)
-    if (order.token_at[i] >= 0) grouping.row_part[i] = tiles.tile_of(order.token_at[i]);
+    if (const std::int32_t token = order.token_at[i]; token >= 0)
+      grouping.row_part[i] = token < video ? tiles.tile_of(token) : text_tile;
   return grouping;
 }
 

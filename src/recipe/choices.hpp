@@ -14,6 +14,20 @@ constexpr Choice choice(std::string_view name, Enum value, std::string_view mean
 inline constexpr Choice kMaskKind[] = {
     choice("none", MaskKind::none, "every pair of tokens"),
     choice("window", MaskKind::window, "a window of tiles around each tile"),
+    choice("band", MaskKind::band, "positions near the query's, and the first frames"),
+    choice("given", MaskKind::given, "comes with the workload: BlockMask arrays, boolean matrix"),
+};
+inline constexpr Choice kTokenSequence[] = {
+    choice("tiles", TokenSequence::tiles, "tile after tile, row-major inside"),
+    choice("token_major", TokenSequence::token_major, "all frames of a place, then the next"),
+};
+inline constexpr Choice kBandUnit[] = {
+    choice("frames", BandUnit::frames, "multiple of a frame's tokens"),
+    choice("density", BandUnit::density, "share s of all pairs: L*(1-sqrt(1-s)) tokens"),
+};
+inline constexpr Choice kCausal[] = {
+    choice("off", Causal::off, "keys before and behind the query"),
+    choice("on", Causal::on, "only keys up to the query's position"),
 };
 inline constexpr Choice kUnit[] = {
     choice("tiles", mask::Unit::tiles, "|dc| <= w/2 (integer division), c = tile coordinates"),
@@ -121,6 +135,8 @@ inline constexpr Choice kScaleOrder[] = {
     choice("sequential", ScaleOrder::sequential, "s = fl(fl(fl(A*s_q)*s_k)*c)"),
     choice("folded_into_q", ScaleOrder::folded_into_q, "c multiplies Q before it is coded"),
     choice("fused", ScaleOrder::fused, "the exponent is fma(A, f, -m*f)"),
+    choice("scaled_then_fused", ScaleOrder::scaled_then_fused,
+           "s = fl(A*fl(s_q*s_k)), the exponent is fma(s, c, -m*c)"),
 };
 inline constexpr Choice kScoreScale[] = {
     choice("applied", ScoreScale::applied, "s_q, s_k and c enter the kernel"),
@@ -156,6 +172,7 @@ inline constexpr Choice kKeyOrder[] = {
     choice("descending", KeyOrder::descending, "last key block first (FlashAttention-3)"),
     choice("partial_then_full", KeyOrder::partial_then_full,
            "partial blocks ascending, then full ones (FlexAttention)"),
+    choice("given", KeyOrder::given, "as the lists that come with the workload"),
 };
 inline constexpr Choice kReciprocal[] = {
     choice("rounded", Reciprocal::rounded, "fl(1/l)"),

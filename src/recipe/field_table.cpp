@@ -185,6 +185,8 @@ std::vector<Field> make_fields() {
       text_row<&Recipe::about>({"about", "one line for people", ""}, Kind::text, Role::label),
       choice_row<kMaskKind, &Recipe::mask, &Mask::kind>(
           {"mask.kind", "which pairs of tokens are computed", "FPSAttention Algorithm 1; STA"}),
+      choice_row<kTokenSequence, &Recipe::mask, &Mask::order>(
+          {"mask.order", "order of the tokens", "SparseVideoGen's temporal heads: token_major"}),
       extent_row<&Recipe::mask, &Mask::tile>(
           {"mask.tile", "mask tile in tokens t, h, w; also the token order ([1, 1, 1]: as given)",
            "STA: (6, 8, 8)"}),
@@ -200,6 +202,18 @@ std::vector<Field> make_fields() {
                                                          "STA; Algorithm 1 line 27 reads key"}),
       choice_row<kRagged, &Recipe::mask, &Mask::ragged>(
           {"mask.ragged", "tiles that stick out of the grid", "open in FPSAttention"}),
+      number_row<&Recipe::mask, &Mask::band>(
+          {"mask.band", "kind band: |query-key| <= this in band_unit, rounded up to 128 positions",
+           "SparseVideoGen; the density is open"},
+          0, kMaxFloat),
+      choice_row<kBandUnit, &Recipe::mask, &Mask::band_unit>(
+          {"mask.band_unit", "what mask.band counts", "SparseVideoGen: both"}),
+      integer_row<&Recipe::mask, &Mask::band_first>(
+          {"mask.band_first", "kind band: frames whose positions at the start all queries see",
+           "SparseVideoGen's spatial heads: 1"},
+          0, kMaxCount),
+      choice_row<kCausal, &Recipe::mask, &Mask::causal>(
+          {"mask.causal", "whether keys behind the query are masked too", "FlashAttention"}),
   };
   add_operand<&Recipe::q>(rows, "q");
   add_operand<&Recipe::k>(rows, "k");
@@ -264,6 +278,10 @@ std::vector<Field> make_fields() {
           {"block.align", "what blocks follow", "STA: tile"}),
       choice_row<kKeyOrder, &Recipe::block, &Block::order>(
           {"block.order", "order of a query block's key blocks", "STA: ascending"}),
+      integer_row<&Recipe::block, &Block::listed>(
+          {"block.listed", "partial_then_full sorts by blocks of this many positions; 0: q, k",
+           "FlexAttention: 128"},
+          0, kMaxCount),
       choice_row<kSkipRule, &Recipe::skip, &Skip::rule>(
           {"skip.rule", "visited blocks left out once their scores are known", "SpargeAttn"}),
       number_row<&Recipe::skip, &Skip::threshold>(

@@ -131,10 +131,31 @@ void row_groups(const std::string& name, const Operand& side, const std::string&
     found.push_back({name + ".rows", "a thread's rows repeat every 8", "give a multiple of 8"});
 }
 
+void masks(const Recipe& recipe, Problems& found) {
+  const Mask& m = recipe.mask;
+  if (m.kind == MaskKind::band && m.band == 0)
+    found.push_back({"mask.band", "a band of 0 keeps nothing", "give a number above 0"});
+  if (m.kind == MaskKind::band && m.band_unit == BandUnit::density && m.band > 1)
+    found.push_back({"mask.band", "a density above 1 is more than all pairs",
+                     "give a number up to 1, or mask.band_unit frames"});
+  if (recipe.block.order == KeyOrder::given && m.kind != MaskKind::given)
+    found.push_back({"block.order", "the lists of visits come with a given mask",
+                     "give mask.kind given, or another order"});
+  if (recipe.block.listed == 0) return;
+  for (const auto& [name, size] : {std::pair{"q", recipe.block.q}, {"k", recipe.block.k}})
+    if (recipe.block.listed % size != 0)
+      found.push_back({"block.listed", "a listed block holds no whole number of block." +
+                                           std::string(name) + " " + std::to_string(size),
+                       "give 0 or a multiple"});
+  if (recipe.block.align == video::Align::tile)
+    found.push_back({"block.listed", "listed blocks lie along the whole sequence",
+                     "give 0, or block.align sequence"});
+}
+
 /// Adding the mean's share back needs scaled scores and the channels as they were.
 void smoothing(const Recipe& recipe, Problems& found) {
   if (recipe.q.smooth == Smooth::mean &&
-      (recipe.qk.scale_order == ScaleOrder::fused || recipe.qk.score_scale == ScoreScale::omitted))
+      (is_fused(recipe.qk.scale_order) || recipe.qk.score_scale == ScoreScale::omitted))
     found.push_back({"q.smooth", "the mean's share of the scores has no place to come back",
                      "give none, or qk.scale_order product_first"});
   if (recipe.v.smooth == Smooth::mean && recipe.finish.cast == Cast::before_scale)
@@ -152,6 +173,9 @@ void rotations(const Recipe& recipe, Problems& found) {
 
 /// fma(A, f, -m*f) needs one f, so one scale for all of q and one for all of k.
 void fused_factor(const Recipe& recipe, Problems& found) {
+  if (is_fused(recipe.qk.scale_order) && recipe.qk.score_scale == ScoreScale::omitted)
+    found.push_back({"qk.scale_order", "a fused multiply-add has no scale to take in",
+                     "give product_first, or qk.score_scale applied"});
   if (recipe.qk.scale_order != ScaleOrder::fused) return;
   for (const Operand* side : {&recipe.q, &recipe.k}) {
     if (!is_coded(side->format) || side->group == Group::tensor) continue;
@@ -184,6 +208,7 @@ std::vector<Problem> problems(const Recipe& recipe) {
   operand("v", recipe.v, found);
   scales_leave_the_sum(recipe, found);
   overflow("p", recipe.p.format, recipe.p.overflow, found);
+  masks(recipe, found);
   row_groups("q", recipe.q, "block.q", recipe.block.q, found);
   row_groups("k", recipe.k, "block.k", recipe.block.k, found);
   rotations(recipe, found);

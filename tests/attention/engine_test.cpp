@@ -71,6 +71,15 @@ const std::vector<Edit>& edits() {
          r.qk.scale_order = ScaleOrder::fused;
          r.q.group = r.k.group = Group::tensor;
        }},
+      {"scaled, then fused",
+       [](Recipe& r) { r.qk.scale_order = ScaleOrder::scaled_then_fused; }},
+      {"fused, skipping and lazy",
+       [](Recipe& r) {
+         r.qk.scale_order = ScaleOrder::scaled_then_fused;
+         r.skip.rule = SkipRule::block_maximum;
+         r.skip.threshold = -0.5f;
+         r.softmax.rescale_threshold = 2;
+       }},
       {"scale omitted", [](Recipe& r) { r.qk.score_scale = ScoreScale::omitted; }},
       {"exact exp2", [](Recipe& r) { r.softmax.exp2 = Exp2::exact; }},
       {"lazy rescale", [](Recipe& r) { r.softmax.rescale_threshold = 4; }},
@@ -86,6 +95,11 @@ const std::vector<Edit>& edits() {
          r.mask.unit = mask::Unit::tokens_exact;
          r.mask.border = mask::Border::truncate;
          r.mask.window = {3, 5, 3};
+       }},
+      {"band in token-major order, causal",
+       [](Recipe& r) {
+         r.mask = {.kind = MaskKind::band, .order = TokenSequence::token_major,
+                   .band = 0.01f, .band_first = 1, .causal = Causal::on};
        }},
       {"padded tiles", [](Recipe& r) { r.mask.ragged = video::Ragged::pad; }},
       {"quantised row sum", [](Recipe& r) { r.softmax.row_sum = RowSum::quantized; }},

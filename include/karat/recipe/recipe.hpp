@@ -14,15 +14,31 @@
 
 namespace karat::recipe {
 
-enum class MaskKind { none, window };
+enum class MaskKind {
+  none,
+  window,
+  band,   ///< SparseVideoGen: positions near the query's, and the first frames
+  given,  ///< comes with the workload, as BlockMask arrays or a boolean matrix
+};
+enum class TokenSequence {
+  tiles,        ///< tile after tile
+  token_major,  ///< all frames of one place, then the next place
+};
+enum class BandUnit { frames, density };
+enum class Causal { off, on };
 struct Mask {
   MaskKind kind = MaskKind::none;
-  video::Extent3 tile{6, 8, 8};  ///< also decides the token order; {1,1,1} keeps the original order
+  TokenSequence order = TokenSequence::tiles;
+  video::Extent3 tile{6, 8, 8};  ///< decides the token order too; {1,1,1} keeps the original order
   video::Extent3 window{3, 3, 3};
   mask::Unit unit = mask::Unit::tiles;
   mask::Border border = mask::Border::clamp;
   mask::Centre centre = mask::Centre::query;
   video::Ragged ragged = video::Ragged::partial;
+  float band = 0.25f;  ///< half-width of the band, in band_unit
+  BandUnit band_unit = BandUnit::density;
+  int band_first = 0;  ///< frames' worth of first positions that every query sees
+  Causal causal = Causal::off;
 };
 
 using quant::CodeRule;
@@ -37,7 +53,11 @@ using quant::SmoothMean;
 /// How q, k or v becomes codes and scales.
 using Operand = quant::Rule;
 
-enum class ScaleOrder { product_first, sequential, folded_into_q, fused };
+enum class ScaleOrder { product_first, sequential, folded_into_q, fused, scaled_then_fused };
+/// The exponent is one fused multiply-add; scores and maxima are not yet in log2 units.
+constexpr bool is_fused(ScaleOrder order) {
+  return order == ScaleOrder::fused || order == ScaleOrder::scaled_then_fused;
+}
 enum class ScoreScale { applied, omitted };
 struct Qk {
   std::string instruction = "f32.fma";
@@ -74,12 +94,13 @@ struct Pv {
   int promote_every = 0;  ///< keys; 0 = never (the chain starts from the rescaled O)
 };
 
-enum class KeyOrder { ascending, descending, partial_then_full };
+enum class KeyOrder { ascending, descending, partial_then_full, given };
 struct Block {
   int q = 64;
   int k = 128;
   video::Align align = video::Align::tile;
   KeyOrder order = KeyOrder::ascending;
+  int listed = 0;  ///< positions of the blocks that partial_then_full sorts by; 0: q and k
 };
 
 enum class SkipRule {
