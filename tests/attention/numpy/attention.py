@@ -14,13 +14,20 @@ MINUS_INFINITY = F32(-np.inf)
 
 
 @dataclass
+class Operand:
+    """Q, K or V as they enter the tensor core."""
+    codes: np.ndarray  # [position, channel]: E4M3 codes, BF16 bits or float32
+    scales: np.ndarray = None  # per group, where the format has them
+
+
+@dataclass
 class KeyBlock:
     """What one query block computes on one block of keys; rows first."""
     begin: int  # positions
     end: int
     a: np.ndarray  # [row, key]
     s: np.ndarray
-    p: np.ndarray  # as it enters P V: codes, or values in the recipe's format
+    p_codes: np.ndarray  # P as it enters P V: codes like an operand's
     m: np.ndarray  # [row], after this block
     l: np.ndarray  # [row, 4], after this block
     o: np.ndarray  # [row, channel], after this block
@@ -39,11 +46,13 @@ class QueryBlock:
 class Head:
     """One batch entry and head of a recipe. A recipe defines
 
+    order                           the positions of the tokens
+    q, k, v                         the operands
     query_blocks                    list of (begin, end) in positions
     key_blocks(index)               (begin, end) of the blocks of keys the query block visits, in order
     scores(queries, keys)           A and s of two slices of positions
-    operand_of(p)                   P as it enters P V
-    accumulate(o, alpha, p, keys)   O after a block
+    codes_of(p)                     P as it enters P V
+    accumulate(o, alpha, p_codes, keys)   O after a block
     finish(o, l)                    the output rows
     """
 
@@ -57,11 +66,11 @@ class Head:
         for key_begin, key_end in self.key_blocks(index):
             keys = slice(key_begin, key_end)
             a, s = self.scores(slice(begin, end), keys)
-            m, alpha, probabilities = softmax_step(m, s)
-            l = add_to_row_sum(l, alpha, probabilities)
-            p = self.operand_of(probabilities)
-            o = self.accumulate(o, alpha, p, keys)
-            key_blocks.append(KeyBlock(key_begin, key_end, a, s, p, m, l, o))
+            m, alpha, p = softmax_step(m, s)
+            l = add_to_row_sum(l, alpha, p)
+            p_codes = self.codes_of(p)
+            o = self.accumulate(o, alpha, p_codes, keys)
+            key_blocks.append(KeyBlock(key_begin, key_end, a, s, p_codes, m, l, o))
         total = total_row_sum(l)
         return QueryBlock(begin, end, key_blocks, total, self.finish(o, total),
                           log_sum_exp(m, total))
@@ -106,6 +115,7 @@ def softmax_step(m, s):
     """The new maximum, alpha and P of one block of scores."""
     m_new = np.maximum(m, s.max(axis=1))
     m_new = np.where(m_new == 0, F32(0), m_new)
+    m_new = np.where(fl(m_new - m) <= 0, m, m_new)  # a subnormal difference keeps the old maximum
     nothing = np.isneginf(m_new)
     alpha = np.where(nothing, F32(1), exp2(fl(m - m_new)))
     p = np.where(nothing[:, None], F32(0), exp2(fl(s - m_new[:, None])))

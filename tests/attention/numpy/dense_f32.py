@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from attention import DenseHead, softmax_scale
+from attention import DenseHead, Operand, softmax_scale
 from formats import F32, fl
 from steps import chain_f32_fma
 
@@ -11,17 +11,17 @@ class DenseF32(DenseHead):
     def __init__(self, grid, q, k, v):
         """q, k, v: float32 [token, channel]."""
         super().__init__(grid, channels=q.shape[1])
-        self.q, self.k, self.v = q, k, v
+        self.q, self.k, self.v = Operand(q), Operand(k), Operand(v)
 
     def scores(self, queries, keys):
-        a = chain_f32_fma(self.q[queries], self.k[keys])
+        a = chain_f32_fma(self.q.codes[queries], self.k.codes[keys])
         return a, fl(a * softmax_scale(self.channels))
 
-    def operand_of(self, p):
+    def codes_of(self, p):
         return p
 
-    def accumulate(self, o, alpha, p, keys):
-        return chain_f32_fma(p, self.v[keys].T, fl(o * alpha[:, None]))
+    def accumulate(self, o, alpha, p_codes, keys):
+        return chain_f32_fma(p_codes, self.v.codes[keys].T, fl(o * alpha[:, None]))
 
     def finish(self, o, l):
         r = fl(F32(1) / l)

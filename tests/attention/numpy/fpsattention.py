@@ -1,22 +1,14 @@
 # The recipe fpsattention, operation by operation, written from docs/recipes/fpsattention.md alone.
 
-from dataclasses import dataclass
-
 import numpy as np
 
-from attention import TiledWindowHead, softmax_scale
+from attention import Operand, TiledWindowHead, softmax_scale
 from formats import E4M3_LARGEST, F32, bf16_bits, e4m3_code, fl
 from steps import chain_wgmma_e4m3
 
 TILE = (6, 8, 8)
 WINDOW = (3, 3, 3)
 MULTIPLIER = F32(448)
-
-
-@dataclass
-class Quantised:
-    codes: np.ndarray  # [position, channel]
-    scales: np.ndarray  # per group
 
 
 class FpsAttention(TiledWindowHead):
@@ -35,11 +27,11 @@ class FpsAttention(TiledWindowHead):
         f = fl(fl(s_q * s_k) * softmax_scale(self.channels))
         return a, fl(a * f)
 
-    def operand_of(self, p):
+    def codes_of(self, p):
         return e4m3_code(fl(MULTIPLIER * p))
 
-    def accumulate(self, o, alpha, p, keys):
-        t = chain_wgmma_e4m3(p, self.v.codes[keys].T)
+    def accumulate(self, o, alpha, p_codes, keys):
+        t = chain_wgmma_e4m3(p_codes, self.v.codes[keys].T)
         return fl(fl(o * alpha[:, None]) + t)
 
     def finish(self, o, l):
@@ -56,9 +48,9 @@ def scale_of(amax):
 def quantise_tiles(x, order):
     amax = np.array([np.abs(x[begin:end]).max() for begin, end in order.tile_ranges()], F32)
     scales = scale_of(amax)
-    return Quantised(e4m3_code(fl(x / scales[order.tile_of_position, None])), scales)
+    return Operand(e4m3_code(fl(x / scales[order.tile_of_position, None])), scales)
 
 
 def quantise_channels(x):
     scales = scale_of(np.abs(x).max(axis=0))
-    return Quantised(e4m3_code(fl(x / scales)), scales)
+    return Operand(e4m3_code(fl(x / scales)), scales)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from attention import TiledWindowHead, softmax_scale
+from attention import Operand, TiledWindowHead, softmax_scale
 from formats import F32, bf16_bits, bf16_value, fl
 from steps import chain_wgmma_bf16
 
@@ -16,17 +16,19 @@ class StaBf16(TiledWindowHead):
         """q, k, v: float32 [token, channel]."""
         super().__init__(grid, channels=q.shape[1], tile=TILE, window=WINDOW)
         positions = self.order.token_of_position
-        self.q, self.k, self.v = (bf16_saturated(x[positions]) for x in (q, k, v))
+        self.q, self.k, self.v = (Operand(bf16_saturated(x[positions])) for x in (q, k, v))
 
     def scores(self, queries, keys):
-        a = chain_wgmma_bf16(self.q[queries], self.k[keys])
+        a = chain_wgmma_bf16(bf16_value(self.q.codes[queries]),
+                             bf16_value(self.k.codes[keys]))
         return a, fl(a * softmax_scale(self.channels))
 
-    def operand_of(self, p):
-        return bf16_value(bf16_bits(p))
+    def codes_of(self, p):
+        return bf16_bits(p)
 
-    def accumulate(self, o, alpha, p, keys):
-        return chain_wgmma_bf16(p, self.v[keys].T, fl(o * alpha[:, None]))
+    def accumulate(self, o, alpha, p_codes, keys):
+        v = bf16_value(self.v.codes[keys])
+        return chain_wgmma_bf16(bf16_value(p_codes), v.T, fl(o * alpha[:, None]))
 
     def finish(self, o, l):
         r = fl(F32(1) / l)
@@ -34,4 +36,5 @@ class StaBf16(TiledWindowHead):
 
 
 def bf16_saturated(x):
-    return np.clip(bf16_value(bf16_bits(x)), -BF16_LARGEST, BF16_LARGEST)
+    """BF16 bits; what rounds above the largest finite number becomes that number."""
+    return bf16_bits(np.clip(bf16_value(bf16_bits(x)), -BF16_LARGEST, BF16_LARGEST))

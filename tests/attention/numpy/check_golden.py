@@ -1,0 +1,136 @@
+# Recomputes a golden file from its inputs by the NumPy program of its recipe and compares every stage of
+# every tapped query block bit for bit:  check_golden.py GOLDEN.h5
+# Prints one line per stage; exits 1 with the first difference.
+
+import json
+import sys
+
+import h5py
+import numpy as np
+
+from attention import total_row_sum
+from dense_f32 import DenseF32
+from formats import F32, F64, bf16_value
+from fpsattention import FpsAttention
+from sta_bf16 import StaBf16
+
+PROGRAMS = {"fpsattention": FpsAttention, "sta_bf16": StaBf16, "dense_f32": DenseF32}
+OPERANDS = ("q", "k", "v")
+
+
+class Comparison:
+    """Counts per stage; remembers the first difference."""
+
+    def __init__(self):
+        self.values, self.differing, self.first = {}, {}, None
+
+    def equal(self, stage, place, golden, page):
+        """Bit for bit; `place` says where an index of the arrays lies."""
+        golden, page = np.asarray(golden), np.asarray(page)
+        assert golden.shape == page.shape, (stage, golden.shape, page.shape)
+        if golden.dtype == F32:
+            page = page.astype(F32, casting="no")
+            different = golden.view(np.uint32) != page.view(np.uint32)
+        else:
+            different = golden != page
+        self.record(stage, place, golden, page, different)
+
+    def within(self, stage, place, golden, page, bound):
+        self.record(stage, place, golden, page, ~(np.abs(golden - page) <= bound))
+
+    def record(self, stage, place, golden, page, different):
+        self.values[stage] = self.values.get(stage, 0) + golden.size
+        self.differing[stage] = self.differing.get(stage, 0) + int(different.sum())
+        if self.first is None and different.any():
+            index = tuple(int(i) for i in np.argwhere(different)[0])
+            self.first = (f"first difference: {stage}, {place}, index {index}: "
+                          f"golden {golden[index]!r}, page {page[index]!r}")
+
+    def report(self):
+        for stage, values in self.values.items():
+            differing = self.differing[stage]
+            verdict = f"{differing} differ" if differing else "equal"
+            print(f"{stage:<16} {values:>10} values  {verdict}")
+        if self.first:
+            print(self.first)
+
+
+def compare(path):
+    with h5py.File(path) as golden:
+        recipe = json.loads(golden.attrs["recipe"])
+        if recipe["name"] not in PROGRAMS:
+            sys.exit(f"{path}: no program for the recipe {recipe['name']}; there is one for each of "
+                     + ", ".join(PROGRAMS))
+        comparison = Comparison()
+        batches, heads = golden["inputs/q"].shape[:2]
+        for b, h in np.ndindex(batches, heads):
+            check_head(comparison, golden, PROGRAMS[recipe["name"]], b, h)
+        if "a" not in comparison.values:
+            sys.exit(f"{path}: no query block is tapped; make it with --tap all")
+        return comparison
+
+
+def check_head(comparison, golden, program, b, h):
+    grid = tuple(int(n) for n in golden.attrs["grid"].split(","))
+    head = program(grid, *(widened(golden["inputs"][x], b, h) for x in OPERANDS))
+    place = f"batch {b}, head {h}"
+    comparison.equal("order", place, golden["order/token_at_position"],
+                     head.order.token_of_position)
+    stages = golden["stages"]
+    for name in OPERANDS:
+        operand = getattr(head, name)
+        codes = np.empty_like(operand.codes)
+        codes[head.order.token_of_position] = operand.codes
+        comparison.equal(f"{name}_codes", place, stages[f"{name}_codes"][b, h], codes)
+        if operand.scales is not None:
+            comparison.equal(f"{name}_scale", place, stages[f"{name}_scale"][b, h], operand.scales)
+    for index in stages.attrs["tapped_query_blocks"]:
+        check_query_block(comparison, stages, head, b, h, int(index))
+
+
+def check_query_block(comparison, stages, head, b, h, index):
+    place = f"batch {b}, head {h}, query block {index}"
+    tap = stages["tap"][str(b)][str(h)][str(index)]
+    page = head.run(index)
+    tokens = head.order.token_of_position
+    rows = tokens[page.begin:page.end]
+    keys = np.concatenate([tokens[block.begin:block.end] for block in page.key_blocks])
+
+    comparison.equal("query_token", place, tap["query_token"], rows)
+    comparison.equal("key_token", place, tap["key_token"], keys)  # the mask and the order of visits
+    columns = tap["column_begin"][:]
+    blocks = page.key_blocks
+    for i, block in enumerate(blocks):
+        at = f"{place}, key block {i} of those visited"
+        column = slice(columns[i], columns[i + 1])
+        comparison.equal("a", at, tap["a"][:, column], block.a)
+        comparison.equal("s", at, tap["s"][:, column], block.s)
+        comparison.equal("m", at, tap["m"][i], block.m)
+        comparison.equal("p_codes", at, tap["p_codes"][:, column], block.p_codes)
+        comparison.equal("l per block", at, tap["l"][i], total_row_sum(block.l))
+        comparison.equal("o per block", at, tap["o"][i], block.o)
+
+    comparison.equal("l", place, stages["l"][b, h][rows], page.l)
+    comparison.equal("o", place, stages["o"][b, h][rows], page.out)
+    check_lse(comparison, place, stages["lse"][b, h][rows], page)
+
+
+def check_lse(comparison, place, golden, page):
+    """lse is defined up to log2's 2^-51 in FP64, hence up to one unit in the last place of FP32."""
+    m = page.key_blocks[-1].m.astype(F64)
+    of_log2 = 2.0**-50 * (np.abs(m) + np.abs(np.log2(page.l.astype(F64))))
+    comparison.within("lse", place, golden, page.lse, np.spacing(np.abs(page.lse)) + of_log2)
+
+
+def widened(dataset, b, h):
+    """[token, channel] in float32, exactly. HDF5 has no type for BF16: its bits are uint16."""
+    values = dataset[b, h]
+    return bf16_value(values) if values.dtype == np.uint16 else values.astype(F32)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: check_golden.py GOLDEN.h5")
+    result = compare(sys.argv[1])
+    result.report()
+    sys.exit(1 if result.first else 0)
