@@ -101,7 +101,16 @@ class NpySource final : public MemorySource {
 class Hdf5Source final : public TensorSource {
  public:
   explicit Hdf5Source(const std::filesystem::path& path)
-      : TensorSource(path.string()), reader_(path) {}
+      : TensorSource(path.string()), reader_(path) {
+    const auto& root = reader_.attributes("");
+    const auto schema = root.find("schema");
+    if (schema == root.end() || reader_.seal()) return;
+    const auto* text = std::get_if<std::string>(&schema->second);
+    if (text != nullptr && text->starts_with("karat-"))
+      throw Error(ErrorKind::input_output, subject(),
+                  "calls itself " + *text + " but its seal is missing or damaged",
+                  "make or copy it again");
+  }
   const std::vector<TensorInfo>& list() const override { return reader_.tensors(); }
   files::Metadata metadata() const override {
     files::Metadata metadata;

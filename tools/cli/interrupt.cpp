@@ -22,6 +22,8 @@ void catch_interrupts() {
   sigaction(SIGTERM, &action, nullptr);
 }
 
+int interrupted_by() { return received; }
+
 void throw_if_interrupted() {
   if (const int signal = received) throw Interrupted{signal};
 }

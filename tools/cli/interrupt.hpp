@@ -11,6 +11,9 @@ struct Interrupted {
 /// From now on the first SIGINT or SIGTERM is remembered; a second one ends the process at once.
 void catch_interrupts();
 
+/// The signal received, or 0.
+int interrupted_by();
+
 /// Long work calls this now and then (the progress bar does).
 void throw_if_interrupted();
 

@@ -8,6 +8,7 @@
 #include "command.hpp"
 #include "interrupt.hpp"
 #include "karat/numerics/suggest.hpp"
+#include "terminal.hpp"
 #include "version.hpp"
 
 namespace {
@@ -67,8 +68,12 @@ int exit_code(ErrorKind kind) {
 }
 
 int report(std::string_view line, int code) {
-  std::cerr << "karat: " << line << "\n";
+  std::cerr << "karat: " << karat::cli::one_line(line) << "\n";
   return code;
+}
+
+int report_interrupt(int signal) {
+  return report("interrupted: nothing was written under the final name", 128 + signal);
 }
 
 /// A full disk behind stdout shows only when the last bytes are pushed out.
@@ -87,9 +92,10 @@ int main(int argc, char** argv) {
   try {
     return flushed(run(argc, argv));
   } catch (const karat::cli::Interrupted& interrupted) {
-    report("interrupted: nothing was written under the final name", 0);
-    return 128 + interrupted.signal;
+    return report_interrupt(interrupted.signal);
   } catch (const Error& error) {
+    // Ctrl-C reaches helper processes too; what they then fail at is no error of its own.
+    if (const int signal = karat::cli::interrupted_by()) return report_interrupt(signal);
     return report(error.what(), exit_code(error.kind()));
   } catch (const std::bad_alloc&) {
     return report("memory: not enough for this case; use fewer threads or a smaller grid",

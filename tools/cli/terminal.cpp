@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstdio>
 #include <cstdlib>
 #include <iostream>
@@ -61,6 +62,22 @@ void Progress::update(std::size_t done, std::size_t total) {
   std::fprintf(stderr, "\r%s [%s%s] %3.0f %%  %s%s/s  %s left\033[K", name_.c_str(),
                std::string(full, '=').c_str(), std::string(kWidth - full, ' ').c_str(),
                share * 100, short_number(rate).c_str(), unit_.c_str(), short_time(left).c_str());
+}
+
+std::string one_line(std::string_view text) {
+  std::string line;
+  for (std::size_t i = 0; i < text.size();) {
+    const auto lead = static_cast<unsigned char>(text[i]);
+    const int ones = std::countl_one(lead);
+    std::size_t size = lead >= 0xC2 && ones <= 4 ? static_cast<std::size_t>(ones) : 1;
+    bool valid = lead < 0x80 ? lead >= 0x20 && lead != 0x7F : size > 1 && i + size <= text.size();
+    for (std::size_t n = 1; valid && n < size; ++n)
+      valid = (static_cast<unsigned char>(text[i + n]) & 0xC0) == 0x80;
+    if (!valid) size = 1;
+    line += valid ? text.substr(i, size) : "?";
+    i += size;
+  }
+  return line;
 }
 
 std::string short_number(double value) {

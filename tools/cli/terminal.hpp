@@ -57,6 +57,9 @@ class Stopwatch {
   std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
 };
 
+/// The text with control characters and bytes that are no UTF-8 as "?": messages quote files.
+std::string one_line(std::string_view text);
+
 /// "85.1 G", "3.2 M": four characters of number and the letter of its thousand.
 std::string short_number(double value);
 /// "1 h 02 min", "3 min 05 s", "12 s", "0.4 s".

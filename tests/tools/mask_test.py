@@ -1,0 +1,97 @@
+"""karat mask against a mask counted pair by pair in NumPy."""
+import json
+import unittest
+
+import numpy as np
+
+from karat import Case, read
+
+
+def brute_mask(grid, tile, window, border):
+    """L x L booleans in original token order; unit tiles, centre query."""
+    coordinates = np.stack(np.meshgrid(*map(np.arange, grid), indexing="ij"), -1).reshape(-1, 3)
+    cells = coordinates // tile
+    counts = -(-np.array(grid) // tile)
+    half = np.array(window) // 2
+    keep = np.ones((len(cells), len(cells)), bool)
+    for axis in range(3):
+        centre = cells[:, axis]
+        if border == "clamp":
+            high = counts[axis] - 1 - half[axis]
+            centre = (np.clip(centre, half[axis], high) if counts[axis] > 2 * half[axis] + 1
+                      else np.full_like(centre, half[axis]))
+        distance = np.abs(centre[:, None] - cells[None, :, axis])
+        whole = border == "clamp" and 2 * half[axis] + 1 >= counts[axis]
+        keep &= True if whole else distance <= half[axis]
+    return keep
+
+
+class Mask(Case):
+    def report(self, *arguments):
+        return json.loads(self.succeeds("mask", *arguments, "--json").stdout)
+
+    def test_wan_720p_like_grid(self):
+        report = self.report("--tile", "6,8,8", "--window", "3,3,3", "--grid", "30,48,80")
+        self.assertEqual((report["schema"], report["version"]), ("karat.mask", 1))
+        self.assertAlmostEqual(report["density"], 0.09, places=12)  # 27 of 300 tiles
+        self.assertAlmostEqual(report["tile_density"], 0.09, places=12)
+        self.assertAlmostEqual(report["block_density"], 0.09, places=12)
+        self.assertEqual(report["full_blocks"], 900 * 81)
+        self.assertEqual(report["partial_blocks"], 0)
+
+    def test_density_equals_a_count_of_pairs(self):
+        for border in ("clamp", "truncate"):
+            for grid in ((5, 7, 9), (4, 4, 8)):
+                keep = brute_mask(grid, (2, 3, 4), (3, 1, 3), border)
+                report = self.report("--tile", "2,3,4", "--window", "3,1,3", "--border", border,
+                                     "--grid", ",".join(map(str, grid)))
+                self.assertEqual(report["kept_pairs"], int(keep.sum()))
+                self.assertAlmostEqual(report["density"], keep.mean(), places=12)
+
+    def test_blockmask_holds_the_same_pairs(self):
+        grid, tile, window, block = (5, 7, 9), (2, 3, 4), (3, 3, 1), 16
+        self.succeeds("mask", "--tile", "2,3,4", "--window", "3,3,1", "--grid", "5,7,9", "--block",
+                      "16,16", "--blockmask", "b.safetensors")
+        arrays = {name: array for name, (_, array) in read(self.path("b.safetensors")).items()}
+        keep = brute_mask(grid, tile, window, "clamp")
+        order = np.argsort(arrays["position_of_token"])
+        tiled = keep[np.ix_(order, order)]
+        blocks = -(-len(tiled) // block)
+        padded = np.zeros((blocks * block,) * 2, bool)
+        padded[:len(tiled), :len(tiled)] = tiled
+        parts = padded.reshape(blocks, block, blocks, block).swapaxes(1, 2)
+        share = parts.mean((2, 3))
+        for prefix, wanted in (("kv_", (share > 0) & (share < 1)), ("full_kv_", share == 1)):
+            counts, indices = arrays[prefix + "num_blocks"], arrays[prefix + "indices"]
+            self.assertEqual(counts.dtype, np.int32)
+            self.assertEqual(counts.shape, (1, 1, blocks))
+            self.assertEqual(indices.shape, (1, 1, blocks, blocks))
+            for row in range(blocks):
+                found = indices[0, 0, row, :counts[0, 0, row]]
+                np.testing.assert_array_equal(found, np.flatnonzero(wanted[row]))
+
+    def test_picture(self):
+        self.succeeds("mask", "--tile", "2,3,4", "--window", "3,1,3", "--grid", "5,7,9", "--svg",
+                      "m.svg")
+        with open(self.path("m.svg")) as file:
+            text = file.read()
+        self.assertTrue(text.startswith("<svg"))
+        self.assertIn("</svg>", text)
+
+    def test_recipes_have_masks_too(self):
+        report = self.report("--recipe", "fpsattention", "--grid", "21,30,52")
+        self.assertEqual(report["block"], [64, 128])
+
+    def test_bad_values(self):
+        base = ["mask", "--grid", "5,7,9"]
+        self.fails(2, "--window", arguments=base + ["--tile", "2,3,4", "--window", "0,3,3"])
+        self.fails(2, "--tile", arguments=base + ["--tile", "2,3", "--window", "3,3,3"])
+        self.fails(2, "tile", "missing", arguments=base + ["--window", "3,3,3"])
+        self.fails(2, "border", arguments=base + ["--tile", "2,3,4", "--window", "3,3,3", "--border",
+                                                  "clmap"])
+        self.fails(3, "no/m.svg", arguments=base + ["--tile", "2,3,4", "--window", "3,3,3", "--svg",
+                                                    "no/m.svg"])
+
+
+if __name__ == "__main__":
+    unittest.main()
