@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "karat/mask/compose.hpp"
 #include "karat/mask/mask.hpp"
 #include "karat/mask/window.hpp"
 #include "karat/numerics/error.hpp"
@@ -31,7 +32,21 @@ Element element_of(FormatId format, const char* field) {
   }
 }
 
-bool windowed(const recipe::Recipe& r) { return r.mask.kind == recipe::MaskKind::window; }
+/// A mask over the grid, listed block by block.
+bool listed(const recipe::Recipe& r) {
+  if (r.mask.kind == recipe::MaskKind::given) {
+    throw Error(ErrorKind::usage, "mask.kind", "\"given\" says nothing about the work",
+                "choose a recipe whose mask follows from the grid");
+  }
+  return r.mask.kind != recipe::MaskKind::none;
+}
+
+/// Recipes may be causal by themselves.
+Shape shape_of(const Question& q) {
+  Shape shape = q.shape;
+  if (q.recipe.mask.causal == recipe::Causal::on) shape.causality = Causality::causal;
+  return shape;
+}
 
 /// FP32 operations per score that the softmax itself does not have.
 double extra_per_score(const recipe::Recipe& r) {
@@ -43,11 +58,32 @@ double extra_per_score(const recipe::Recipe& r) {
   return (columns ? 1 : 0) + (multiplied ? 1 : 0);
 }
 
+video::TokenOrder token_order(const recipe::Mask& m, video::Extent3 grid) {
+  const bool tiles = m.order == recipe::TokenSequence::tiles;
+  return video::tile_order(video::Tiling(grid, tiles ? m.tile : video::Extent3{grid.t, 1, 1}),
+                           m.ragged);
+}
+
+/// SparseVideoGen's width: a multiple of a frame's tokens, from the density where that is given.
+std::int64_t band_width(const recipe::Mask& m, video::Extent3 grid) {
+  const double multiple = m.band_unit == recipe::BandUnit::frames
+                              ? double{m.band}
+                              : grid.t * (1 - std::sqrt(1 - double{m.band}));
+  return mask::band_width(multiple, std::int64_t{grid.h} * grid.w);
+}
+
 std::unique_ptr<mask::Mask> make_mask(const recipe::Mask& m, video::Extent3 grid,
                                       const video::TokenOrder& order) {
-  return mask::window_mask(
-      {.tile = m.tile, .window = m.window, .unit = m.unit, .border = m.border, .centre = m.centre},
-      grid, order);
+  std::unique_ptr<mask::Mask> made = m.kind == recipe::MaskKind::band
+                                         ? mask::band(mask::dense_mask(order), band_width(m, grid),
+                                                      std::int64_t{grid.h} * grid.w * m.band_first)
+                                         : mask::window_mask({.tile = m.tile,
+                                                              .window = m.window,
+                                                              .unit = m.unit,
+                                                              .border = m.border,
+                                                              .centre = m.centre},
+                                                             grid, order);
+  return m.causal == recipe::Causal::on ? mask::causal(std::move(made)) : std::move(made);
 }
 
 /// Consecutive equal tiles as one run.
@@ -64,13 +100,13 @@ int blocks_for(std::int64_t tokens, int block) {
   return static_cast<int>((tokens + block - 1) / block);
 }
 
-MaskedWork window_work(const Question& q, const Plan& plan) {
+MaskedWork listed_work(const Question& q, const Plan& plan) {
   if (!q.grid) {
-    throw Error(ErrorKind::usage, "grid", "is missing, and the recipe's mask is a window",
+    throw Error(ErrorKind::usage, "grid", "is missing, and the recipe's mask lies over one",
                 "give --grid T,H,W or --model and --resolution");
   }
   const recipe::Mask& m = q.recipe.mask;
-  const video::TokenOrder order = video::tile_order(video::Tiling(*q.grid, m.tile), m.ragged);
+  const video::TokenOrder order = token_order(m, *q.grid);
   if (order.tokens() + q.text_tokens != q.shape.queries || q.shape.queries != q.shape.keys) {
     throw Error(ErrorKind::usage, "grid",
                 video::to_string(*q.grid) + " holds " + std::to_string(order.tokens()) +
@@ -104,11 +140,12 @@ MaskedWork window_work(const Question& q, const Plan& plan) {
 
 MaskedWork all_work(const Question& q, const Plan& plan) {
   MaskedWork out;
-  out.work.head = dense_work(plan, q.shape);
+  const Shape shape = shape_of(q);
+  out.work.head = dense_work(plan, shape);
   const double queries = static_cast<double>(q.shape.queries);
   const double keys = static_cast<double>(q.shape.keys);
   out.kept_pairs = queries * keys;
-  if (q.shape.causality == Causality::causal) {
+  if (shape.causality == Causality::causal) {
     const double seen = std::min(queries, keys);  // queries that see a triangle
     out.kept_pairs = seen * (seen + 1) / 2 + seen * std::max(0.0, keys - queries);
   }
@@ -133,7 +170,7 @@ Kernel implied_kernel(const recipe::Recipe& recipe) {
   if (recipe.qk.instruction.starts_with("ampere.")) return Kernel::fa2;
   if (q == Element::int8) return Kernel::sage2;
   if (recipe.block.order == recipe::KeyOrder::partial_then_full) return Kernel::flex;
-  if (!windowed(recipe)) return Kernel::fa3;
+  if (!listed(recipe)) return Kernel::fa3;
   return v == Element::bf16 ? Kernel::sta : Kernel::fpsattention;
 }
 
@@ -143,7 +180,7 @@ Plan plan_of(const Question& q) {
                     .head_dim = q.shape.head_dim,
                     .qk = element_of(q.recipe.q.format, "q"),
                     .pv = v,
-                    .causality = q.shape.causality,
+                    .causality = listed(q.recipe) ? Causality::none : shape_of(q).causality,
                     .promote_every = v == Element::bf16 ? 0 : q.recipe.pv.promote_every,
                     .extra_per_score = extra_per_score(q.recipe)},
                    q.machine);
@@ -151,7 +188,7 @@ Plan plan_of(const Question& q) {
 
 MaskedWork work_of(const Question& q, const Plan& plan) {
   validate(q.shape);
-  MaskedWork out = windowed(q.recipe) ? window_work(q, plan) : all_work(q, plan);
+  MaskedWork out = listed(q.recipe) ? listed_work(q, plan) : all_work(q, plan);
   out.work.copies = std::int64_t{q.shape.batch} * q.shape.heads;
   for (const TileRun& run : out.work.head) {
     out.padded_pairs += double(run.tiles) * run.blocks * plan.block_q * plan.block_k;

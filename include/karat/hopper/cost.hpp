@@ -20,7 +20,7 @@ struct Question {
   Timing timing;
   std::optional<Kernel> kernel;        ///< empty: the one the recipe implies, see implied_kernel()
   Shape shape;                         ///< queries and keys count text_tokens too
-  std::optional<video::Extent3> grid;  ///< needed by window masks
+  std::optional<video::Extent3> grid;  ///< needed by window and band masks
   int text_tokens = 0;                 ///< behind the grid's tokens, seen by and seeing everything
 };
 
