@@ -1,0 +1,127 @@
+// The sensitivity table as CSV: one line a row, every line complete in itself.
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cmath>
+
+#include "karat/numerics/error.hpp"
+#include "karat/study/sensitivity.hpp"
+#include "table_order.hpp"
+
+namespace karat::study {
+namespace {
+
+constexpr std::string_view kHeader =
+    "prompt,step,steps,sigma,layer,head,branch,recipe,error,sampling_error,guided_error";
+constexpr std::size_t kColumns = 11;
+
+std::string decimal(double value) {
+  if (std::isnan(value)) return "";
+  std::array<char, 32> text;
+  return {text.data(), std::to_chars(text.data(), text.data() + text.size(), value).ptr};
+}
+
+/// Reads the cells of one line; errors name the line.
+class Line {
+ public:
+  Line(std::string_view text, std::string subject) : subject_(std::move(subject)) {
+    for (std::size_t begin = 0;;) {
+      const auto comma = std::min(text.find(',', begin), text.size());
+      cells_.push_back(text.substr(begin, comma - begin));
+      if (comma == text.size()) break;
+      begin = comma + 1;
+    }
+    if (cells_.size() != kColumns)
+      fail("has " + std::to_string(cells_.size()) + " cells instead of " +
+           std::to_string(kColumns));
+  }
+  std::string_view text(std::size_t column) const { return cells_[column]; }
+  double number(std::size_t column) const { return parsed<double>(column); }
+  double number_or_nan(std::size_t column) const {
+    return cells_[column].empty() ? std::numeric_limits<double>::quiet_NaN() : number(column);
+  }
+  std::int32_t integer(std::size_t column) const { return parsed<std::int32_t>(column); }
+  [[noreturn]] void fail(const std::string& problem) const {
+    throw Error(ErrorKind::input_output, subject_, problem, "columns are " + std::string(kHeader));
+  }
+
+ private:
+  template <class T>
+  T parsed(std::size_t column) const {
+    const std::string_view cell = cells_[column];
+    T value{};
+    const auto [end, failure] = std::from_chars(cell.data(), cell.data() + cell.size(), value);
+    if (failure != std::errc{} || end != cell.data() + cell.size())
+      fail("\"" + std::string(cell) + "\" in column " + std::to_string(column + 1) +
+           " is no number");
+    return value;
+  }
+  std::string subject_;
+  std::vector<std::string_view> cells_;
+};
+
+}  // namespace
+
+std::string sensitivity_csv(const SensitivityTable& table) {
+  std::string text = std::string(kHeader) + "\n";
+  for (const Sensitivity& row : table.rows) {
+    const Cell& c = row.cell;
+    for (const std::string& cell :
+         {std::to_string(c.prompt), std::to_string(c.step), std::to_string(table.steps),
+          decimal(table.sigma[c.step]), std::to_string(c.layer), std::to_string(c.head),
+          std::string(to_string(c.branch)), table.recipes[row.recipe], decimal(row.error),
+          decimal(row.sampling_error)})
+      text += cell + ",";
+    text += decimal(row.guided_error) + "\n";
+  }
+  return text;
+}
+
+SensitivityTable parse_sensitivity_csv(std::string_view text, const std::string& subject) {
+  SensitivityTable table{.origin = subject, .steps = 0};
+  std::size_t number = 0;
+  while (!text.empty()) {
+    const auto end = std::min(text.find('\n'), text.size());
+    std::string_view line = text.substr(0, end);
+    text.remove_prefix(std::min(end + 1, text.size()));
+    if (line.ends_with('\r')) line.remove_suffix(1);
+    const std::string where = subject + ", line " + std::to_string(++number);
+    if (number == 1) {
+      if (line != kHeader)
+        throw Error(ErrorKind::input_output, where, "is not the heading of a sensitivity table",
+                    "columns are " + std::string(kHeader));
+      continue;
+    }
+    if (line.empty()) continue;
+    const Line cells(line, where);
+    const int steps = cells.integer(2);
+    if (steps < 1 || steps > 1'000'000 || (table.steps != 0 && steps != table.steps))
+      cells.fail("\"" + std::string(cells.text(2)) + "\" steps where others say " +
+                 std::to_string(table.steps));
+    table.steps = steps;
+    table.sigma.resize(steps, std::numeric_limits<double>::quiet_NaN());
+    Sensitivity row{.cell = {.prompt = cells.integer(0),
+                             .step = cells.integer(1),
+                             .layer = cells.integer(4),
+                             .head = cells.integer(5)},
+                    .error = cells.number(8),
+                    .sampling_error = cells.number(9),
+                    .guided_error = cells.number_or_nan(10)};
+    if (row.cell.step < 0 || row.cell.step >= steps) cells.fail("has a step past the last one");
+    if (cells.text(6) != to_string(Branch::conditional) &&
+        cells.text(6) != to_string(Branch::unconditional))
+      cells.fail("\"" + std::string(cells.text(6)) + "\" is no branch");
+    row.cell.branch = parse_branch(cells.text(6));
+    table.sigma[row.cell.step] = cells.number_or_nan(3);
+    const std::string recipe(cells.text(7));
+    const auto known = std::find(table.recipes.begin(), table.recipes.end(), recipe);
+    row.recipe = static_cast<std::int32_t>(known - table.recipes.begin());
+    if (known == table.recipes.end()) table.recipes.push_back(recipe);
+    table.rows.push_back(row);
+  }
+  sort_rows(table);
+  validate(table, subject);
+  return table;
+}
+
+}  // namespace karat::study
