@@ -4,6 +4,7 @@
 #include <bit>
 #include <cfenv>
 #include <cmath>
+#include <cstring>
 #include <string>
 #include <vector>
 
@@ -53,9 +54,11 @@ Factor factor_of(const Instruction& row, float x) {
 /// Factors of one row or column in the order of k.
 template <typename Packed>
 void gather(const Packed& p, std::size_t index, std::vector<Factor>& factors) {
+  std::vector<float> values(p.padded);
+  p.unpack(index, values.data());
   factors.resize(p.k);
   for (std::size_t k = 0; k < p.k; ++k) {
-    factors[k] = factor_of(*p.instruction, p.value(index, chain_position(*p.instruction, k)));
+    factors[k] = factor_of(*p.instruction, values[chain_position(*p.instruction, k)]);
   }
 }
 
@@ -152,8 +155,9 @@ void split_chain(const Instruction& row, std::size_t padded, StepArguments s, Sc
     }
     s.a32 += step;
     s.a64 += step;
-    s.a_offset += step;
     s.a_exponent += step;
+    s.schedule += step;
+    s.same += 1;
     s.b32 += 2 * step * kPanel;
     s.b64 += 2 * step * kPanel;
     s.b_exponent8 += step * kPanel;
@@ -162,39 +166,57 @@ void split_chain(const Instruction& row, std::size_t padded, StepArguments s, Sc
 }
 
 /// Whether the kernels cover row i of the block: finite operands, accumulators not too large.
-bool covered(const RowOperand::Packed& a, std::size_t i, const float* sums) {
+bool covered(const RowOperand::Packed& a, std::size_t i, Start start, const float* sums) {
   const Lanes lanes = lanes_of(*a.instruction);
   if (lanes == Lanes::plain) return true;
   if (a.special.data()[i]) return false;
-  if (lanes == Lanes::split_f64 || a.instruction->accumulator == FormatId::f16) return true;
-  return std::all_of(sums, sums + kPanel,
-                     [](float c) { return std::fabs(c) < kLargestSplitF32; });
+  const bool f32_lanes = lanes == Lanes::split_f32 && a.instruction->accumulator == FormatId::f32;
+  if (start == Start::absent || !f32_lanes) return true;
+  // As integers, magnitudes of floats are in order, NaN and Inf last.
+  std::uint32_t largest = 0;
+  for (std::size_t j = 0; j < kPanel; ++j) {
+    largest = std::max(largest, std::bit_cast<std::uint32_t>(sums[j]) & 0x7FFFFFFF);
+  }
+  return largest < std::bit_cast<std::uint32_t>(kLargestSplitF32);
+}
+
+/// Copies `count` elements; strides count elements.
+void copy_line(const float* from, std::size_t from_stride, float* to, std::size_t to_stride,
+               std::size_t count) {
+  if (from_stride == 1 && to_stride == 1) {
+    std::memcpy(to, from, count * sizeof(float));
+    return;
+  }
+  for (std::size_t j = 0; j < count; ++j) to[j * to_stride] = from[j * from_stride];
 }
 
 void run_block(const RowOperand::Packed& a, const ColumnOperand::Packed& b, std::size_t first,
                std::size_t rows, std::size_t panel, Start start, Block d, Scratch& scratch) {
   const Instruction& row = *a.instruction;
   const std::size_t column = panel * kPanel, width = std::min(kPanel, b.columns - column);
-  std::fill_n(scratch.sums, rows * kPanel, 0.0f);
+  std::memset(scratch.sums, 0, (rows + rows % 2) * kPanel * sizeof(float));
   if (start == Start::from_d) {
     for (std::size_t i = 0; i < rows; ++i) {
-      for (std::size_t j = 0; j < width; ++j) scratch.sums[i * kPanel + j] = d(first + i, column + j);
+      copy_line(&d(first + i, column), d.column_stride, scratch.sums + i * kPanel, 1, width);
     }
   }
   bool row_covered[kRowBlock];
   for (std::size_t i = 0; i < rows; ++i) {
-    row_covered[i] = covered(a, first + i, scratch.sums + i * kPanel);
+    row_covered[i] = covered(a, first + i, start, scratch.sums + i * kPanel);
   }
   const std::size_t at = first * a.padded, b_at = panel * a.padded * kPanel;
-  const std::size_t halves = lanes_of(row) == Lanes::plain ? 1 : 2;
+  const bool split = lanes_of(row) != Lanes::plain;
+  const std::size_t halves = split ? 2 : 1, steps = a.padded / static_cast<std::size_t>(row.step);
   StepArguments s{.instruction = &row,
-                  .rows = rows,
+                  .rows = split ? rows + rows % 2 : rows,
                   .length = a.padded,
                   .a_stride = a.padded,
                   .a32 = a.f32.data() + at,
                   .a64 = a.f64.data() + at,
-                  .a_offset = a.offset.data() + at,
                   .a_exponent = a.exponent.data() + at,
+                  .schedule = a.schedule.data() + at / 2,
+                  .same = a.same.data() + first / 2 * steps,
+                  .same_stride = steps,
                   .b32 = b.f32.data() + halves * b_at,
                   .b64 = b.f64.data() + halves * b_at,
                   .b_exponent8 = b.exponent8.data() + b_at,
@@ -222,7 +244,7 @@ void run_block(const RowOperand::Packed& a, const ColumnOperand::Packed& b, std:
       scalar_block(a, b, first + i, 1, column, width, start, d);
       continue;
     }
-    for (std::size_t j = 0; j < width; ++j) d(first + i, column + j) = scratch.sums[i * kPanel + j];
+    copy_line(scratch.sums + i * kPanel, 1, &d(first + i, column), d.column_stride, width);
   }
 }
 
@@ -260,11 +282,13 @@ void RowOperand::pack(const Instruction& row, MatrixView<const float> values) {
   p.k = values.columns;
   p.padded = padded_k(row, p.k);
   const Lanes lanes = lanes_of(row);
-  const std::size_t size = p.rows * p.padded, split = lanes == Lanes::plain ? 0 : size;
+  const std::size_t pairs = (p.rows + 1) / 2, size = 2 * pairs * p.padded;
+  const std::size_t split = lanes == Lanes::plain ? 0 : size;
   p.f32.resize(lanes == Lanes::split_f64 ? 0 : size);
   p.f64.resize(lanes == Lanes::split_f64 ? size : 0);
-  p.offset.resize(split);
   p.exponent.resize(split);
+  p.schedule.resize(split / 2);
+  p.same.resize(split / 2 / static_cast<std::size_t>(row.step));
   p.special.resize(p.rows);
   pack_rows(row, values, p);
 }
@@ -302,7 +326,7 @@ void chain(const Instruction& row, const RowOperand& rows, const ColumnOperand& 
   if (path == Path::scalar || (split && !has_split_kernels())) {
     return scalar_block(a, b, 0, a.rows, 0, b.columns, start, d);
   }
-  const auto scratch = std::make_unique<Scratch>();
+  const auto scratch = std::make_unique_for_overwrite<Scratch>();
   for (std::size_t panel = 0; panel < b.panels; ++panel) {
     const std::size_t column = panel * kPanel, width = std::min(kPanel, b.columns - column);
     const std::uint8_t* special = b.special.data() + column;

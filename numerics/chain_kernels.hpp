@@ -15,13 +15,15 @@ inline constexpr std::size_t kRowBlock = 64;
 /// Pointers at the first k of the step: row 0 of A (rows are a_stride apart), the panel of B.
 struct StepArguments {
   const Instruction* instruction;
-  std::size_t rows;
+  std::size_t rows;    ///< even for the split kernels
   std::size_t length;  ///< products per step (split), or all of k (plain)
   std::size_t a_stride;
   const float* a32;
   const double* a64;
-  const std::uint32_t* a_offset;
   const std::uint32_t* a_exponent;
+  const std::uint32_t* schedule;  ///< per pair of rows, pairs a_stride apart
+  const std::uint32_t* same;      ///< per pair of rows, pairs same_stride apart
+  std::size_t same_stride;
   const float* b32;
   const double* b64;
   const std::int8_t* b_exponent8;

@@ -37,20 +37,47 @@ using DHalf32 = hn::Rebind<float, D64>;
 using D8 = hn::ScalableTag<std::int8_t>;
 using D16 = hn::ScalableTag<std::int16_t>;
 
-/// Vectors of f32 per pass: as many columns as one vector of int8 exponents has lanes.
+/// A pass covers two rows and as many columns as one vector of narrow exponents has lanes, which is
+/// four vectors of terms; the accumulators of kBlock of them fit the registers at a time.
 constexpr std::size_t kVectors = 4;
-/// Rows per pass: AVX-512 has the registers for two.
-constexpr std::size_t kRowsPerPass = HWY_TARGET <= HWY_AVX3 ? 2 : 1;
+constexpr std::size_t kBlock = HWY_TARGET <= HWY_AVX3 ? 4 : 2;
+
+/// Accumulators of two rows by kBlock column vectors: positive and negative terms.
+template <typename V>
+struct Sums {
+  V plus[2][kBlock], minus[2][kBlock];
+};
+
+/// Adds the products [first, last) of a schedule. With `kOpposite` the second row's signs are the
+/// reverse of the first one's, so what is positive for one is negative for the other.
+template <bool kOpposite, typename D, typename T, typename V = hn::Vec<D>>
+HWY_INLINE void AddProducts(D d, const T* a, std::size_t a_stride, const std::uint32_t* schedule,
+                            std::size_t first, std::size_t last, const T* b, Sums<V>& sums) {
+  const std::size_t lanes = hn::Lanes(d);
+  for (std::size_t q = first; q < last; ++q) {
+    const std::size_t at = schedule[q];
+    const T* same = b + at;
+    const T* opposite = b + (at ^ kPanel);
+    const V a0 = hn::Set(d, a[q]), a1 = hn::Set(d, a[a_stride + q]);
+    HWY_UNROLL(4) for (std::size_t v = 0; v < kBlock; ++v) {
+      const V x = hn::Load(d, same + v * lanes), y = hn::Load(d, opposite + v * lanes);
+      sums.plus[0][v] = hn::MulAdd(a0, x, sums.plus[0][v]);
+      sums.minus[0][v] = hn::MulAdd(a0, y, sums.minus[0][v]);
+      sums.plus[1][v] = hn::MulAdd(a1, kOpposite ? y : x, sums.plus[1][v]);
+      sums.minus[1][v] = hn::MulAdd(a1, kOpposite ? x : y, sums.minus[1][v]);
+    }
+  }
+}
 
 /// Largest exponent of a product per row and column of the pass, as biased f32 exponents;
 /// 1 where every product is zero.
-template <std::size_t kRows>
 HWY_INLINE void LargestExponents8(const StepArguments& s, std::size_t row, std::size_t column,
                                   std::uint8_t* biased) {
   const D8 d8;
+  constexpr std::size_t kRows = 2;
   hn::Vec<D8> largest[kRows];
   for (std::size_t r = 0; r < kRows; ++r) {
-    largest[r] = hn::Set(d8, static_cast<std::int8_t>(kNoExponent8));
+    largest[r] = hn::Set(d8, static_cast<std::int8_t>(2 * kNoExponent8));
   }
   const std::int8_t* b = s.b_exponent8 + column;
   const std::uint32_t* a = s.a_exponent + row * s.a_stride;
@@ -58,11 +85,11 @@ HWY_INLINE void LargestExponents8(const StepArguments& s, std::size_t row, std::
     const auto exponents = hn::Load(d8, b + k * kPanel);
     for (std::size_t r = 0; r < kRows; ++r) {
       const auto mine = hn::BitCast(d8, hn::Set(DU32(), a[r * s.a_stride + k]));
-      largest[r] = hn::Max(largest[r], hn::SaturatedAdd(mine, exponents));
+      largest[r] = hn::Max(largest[r], hn::Add(mine, exponents));
     }
   }
   for (std::size_t r = 0; r < kRows; ++r) {
-    const auto none = hn::Lt(largest[r], hn::Set(d8, std::int8_t{-64}));
+    const auto none = hn::Lt(largest[r], hn::Set(d8, std::int8_t{-32}));
     const auto exponent = hn::IfThenElse(none, hn::Set(d8, std::int8_t{-126}), largest[r]);
     const auto shifted = hn::Add(exponent, hn::Set(d8, std::int8_t{127}));
     hn::Store(hn::BitCast(hn::RebindToUnsigned<D8>(), shifted),
@@ -81,49 +108,35 @@ HWY_INLINE hn::Vec<DU32> AccumulatorExponent(V32 c) {
   return hn::IfThenZeroElse(hn::Eq(exponent, hn::Zero(du)), raised);
 }
 
-template <std::size_t kRows, FormatId kAccumulator>
-HWY_INLINE void PassF32(const StepArguments& s, std::size_t row, std::size_t column, V32 keep) {
+template <FormatId kAccumulator>
+HWY_INLINE void BlockF32(const StepArguments& s, std::size_t row, std::size_t column, V32 keep,
+                         const std::uint8_t* biased, std::size_t width) {
   const D32 d;
   const DU32 du;
   const std::size_t lanes = hn::Lanes(d);
-  const std::size_t width = kVectors * lanes;
-  HWY_ALIGN std::uint8_t biased[kRows * hn::MaxLanes(D8())];
-  LargestExponents8<kRows>(s, row, column, biased);
-
   const V32 zero = hn::Zero(d);
   const auto guard = hn::Set(du, static_cast<std::uint32_t>(23 - s.instruction->fraction) << 23);
   float* accumulators = s.accumulators + row * kPanel + column;
-  V32 plus[kRows][kVectors], minus[kRows][kVectors];
-  HWY_UNROLL(2) for (std::size_t r = 0; r < kRows; ++r) {
-    HWY_UNROLL(4) for (std::size_t v = 0; v < kVectors; ++v) {
+  Sums<V32> sums;
+  HWY_UNROLL(2) for (std::size_t r = 0; r < 2; ++r) {
+    HWY_UNROLL(4) for (std::size_t v = 0; v < kBlock; ++v) {
       const V32 c = hn::Load(d, accumulators + r * kPanel + v * lanes);
       const auto c_exponent = AccumulatorExponent<kAccumulator>(c);
       const auto bytes = hn::Load(hn::Rebind<std::uint8_t, D32>(), biased + r * width + v * lanes);
-      const auto exponent =
-          hn::Max(hn::ShiftLeft<23>(hn::PromoteTo(du, bytes)), c_exponent);
+      const auto exponent = hn::Max(hn::ShiftLeft<23>(hn::PromoteTo(du, bytes)), c_exponent);
       const V32 m = hn::BitCast(d, hn::Add(exponent, guard));
-      plus[r][v] = hn::Add(m, hn::Max(c, zero));
-      minus[r][v] = hn::Sub(m, hn::Min(c, zero));
+      sums.plus[r][v] = hn::Add(m, hn::Max(c, zero));
+      sums.minus[r][v] = hn::Sub(m, hn::Min(c, zero));
     }
   }
   const float* a = s.a32 + row * s.a_stride;
-  const std::uint32_t* offset = s.a_offset + row * s.a_stride;
-  const float* b = s.b32 + column;
-  for (std::size_t k = 0; k < s.length; ++k, b += 2 * kPanel) {
-    HWY_UNROLL(2) for (std::size_t r = 0; r < kRows; ++r) {
-      const V32 magnitude = hn::Set(d, a[r * s.a_stride + k]);
-      const std::size_t shift = offset[r * s.a_stride + k];
-      const float* same = b + shift;
-      const float* opposite = b + (kPanel - shift);
-      HWY_UNROLL(4) for (std::size_t v = 0; v < kVectors; ++v) {
-        plus[r][v] = hn::MulAdd(magnitude, hn::Load(d, same + v * lanes), plus[r][v]);
-        minus[r][v] = hn::MulAdd(magnitude, hn::Load(d, opposite + v * lanes), minus[r][v]);
-      }
-    }
-  }
-  HWY_UNROLL(2) for (std::size_t r = 0; r < kRows; ++r) {
-    HWY_UNROLL(4) for (std::size_t v = 0; v < kVectors; ++v) {
-      const V32 sum = hn::And(hn::Sub(plus[r][v], minus[r][v]), keep);
+  const std::uint32_t* schedule = s.schedule + row / 2 * s.a_stride;
+  const std::size_t same = s.same[row / 2 * s.same_stride];
+  AddProducts<false>(d, a, s.a_stride, schedule, 0, same, s.b32 + column, sums);
+  AddProducts<true>(d, a, s.a_stride, schedule, same, s.length, s.b32 + column, sums);
+  HWY_UNROLL(2) for (std::size_t r = 0; r < 2; ++r) {
+    HWY_UNROLL(4) for (std::size_t v = 0; v < kBlock; ++v) {
+      const V32 sum = hn::And(hn::Sub(sums.plus[r][v], sums.minus[r][v]), keep);
       hn::Store(sum, d, accumulators + r * kPanel + v * lanes);
     }
   }
@@ -131,13 +144,15 @@ HWY_INLINE void PassF32(const StepArguments& s, std::size_t row, std::size_t col
 
 template <FormatId kAccumulator>
 void PassesF32(const StepArguments& s, V32 keep) {
-  const std::size_t width = kVectors * hn::Lanes(D32());
+  const std::size_t lanes = hn::Lanes(D32()), width = kVectors * lanes;
+  HWY_ALIGN std::uint8_t biased[2 * hn::MaxLanes(D8())];
   for (std::size_t column = 0; column < kPanel; column += width) {
-    std::size_t i = 0;
-    for (; i + kRowsPerPass <= s.rows; i += kRowsPerPass) {
-      PassF32<kRowsPerPass, kAccumulator>(s, i, column, keep);
+    for (std::size_t i = 0; i < s.rows; i += 2) {
+      LargestExponents8(s, i, column, biased);
+      for (std::size_t v = 0; v < kVectors; v += kBlock) {
+        BlockF32<kAccumulator>(s, i, column + v * lanes, keep, biased + v * lanes, width);
+      }
     }
-    for (; i < s.rows; ++i) PassF32<1, kAccumulator>(s, i, column, keep);
   }
 }
 
@@ -151,10 +166,10 @@ void SplitF32(const StepArguments& s) {
   for (std::size_t i = 0; i < s.rows * kPanel; ++i) s.exact_sums[i] = s.accumulators[i];
 }
 
-template <std::size_t kRows>
 HWY_INLINE void LargestExponents16(const StepArguments& s, std::size_t row, std::size_t column,
                                    std::int16_t* exponents) {
   const D16 d16;
+  constexpr std::size_t kRows = 2;
   hn::Vec<D16> largest[kRows];
   const int floor = std::max(s.instruction->floor, -900);
   for (std::size_t r = 0; r < kRows; ++r) {
@@ -174,61 +189,48 @@ HWY_INLINE void LargestExponents16(const StepArguments& s, std::size_t row, std:
   }
 }
 
-template <std::size_t kRows>
-HWY_INLINE void PassF64(const StepArguments& s, std::size_t row, std::size_t column) {
+HWY_INLINE void BlockF64(const StepArguments& s, std::size_t row, std::size_t column,
+                         const std::int16_t* exponents, std::size_t width) {
   using V64 = hn::Vec<D64>;
   const D64 d;
   const DI64 di;
   const DHalf32 df;
   const std::size_t lanes = hn::Lanes(d);
-  const std::size_t width = kVectors * lanes;
-  HWY_ALIGN std::int16_t exponents[kRows * hn::MaxLanes(D16())];
-  LargestExponents16<kRows>(s, row, column, exponents);
-
   const Instruction& instruction = *s.instruction;
   const V64 zero = hn::Zero(d);
   const V64 guard = hn::Set(d, std::ldexp(1.0, 52 - instruction.fraction));
   const V64 smallest = hn::Set(d, instruction.accumulator == FormatId::f16 ? 0x1p-14 : 0x1p-126);
   float* accumulators = s.accumulators + row * kPanel + column;
-  V64 plus[kRows][kVectors], minus[kRows][kVectors];
-  HWY_UNROLL(2) for (std::size_t r = 0; r < kRows; ++r) {
-    HWY_UNROLL(4) for (std::size_t v = 0; v < kVectors; ++v) {
+  Sums<V64> sums;
+  HWY_UNROLL(2) for (std::size_t r = 0; r < 2; ++r) {
+    HWY_UNROLL(4) for (std::size_t v = 0; v < kBlock; ++v) {
       const V64 c = hn::PromoteTo(d, hn::Load(df, accumulators + r * kPanel + v * lanes));
-      const V64 power = hn::And(
-          c, hn::BitCast(d, hn::Set(di, std::int64_t{0x7FF0000000000000})));
+      const V64 power =
+          hn::And(c, hn::BitCast(d, hn::Set(di, std::int64_t{0x7FF0000000000000})));
       const V64 c_power = hn::IfThenElse(hn::Eq(c, zero), zero, hn::Max(power, smallest));
-      const auto narrow = hn::Load(hn::Rebind<std::int16_t, D64>(),
-                                   exponents + r * width + v * lanes);
+      const auto narrow =
+          hn::Load(hn::Rebind<std::int16_t, D64>(), exponents + r * width + v * lanes);
       const auto wide = hn::PromoteTo(di, hn::PromoteTo(hn::Rebind<std::int32_t, D64>(), narrow));
       const V64 products =
           hn::BitCast(d, hn::ShiftLeft<52>(hn::Add(wide, hn::Set(di, std::int64_t{1023}))));
       const V64 m = hn::Mul(hn::Max(products, c_power), guard);
-      plus[r][v] = hn::Add(m, hn::Max(c, zero));
-      minus[r][v] = hn::Sub(m, hn::Min(c, zero));
+      sums.plus[r][v] = hn::Add(m, hn::Max(c, zero));
+      sums.minus[r][v] = hn::Sub(m, hn::Min(c, zero));
     }
   }
   const double* a = s.a64 + row * s.a_stride;
-  const std::uint32_t* offset = s.a_offset + row * s.a_stride;
-  const double* b = s.b64 + column;
-  for (std::size_t k = 0; k < s.length; ++k, b += 2 * kPanel) {
-    HWY_UNROLL(2) for (std::size_t r = 0; r < kRows; ++r) {
-      const V64 magnitude = hn::Set(d, a[r * s.a_stride + k]);
-      const std::size_t shift = offset[r * s.a_stride + k];
-      const double* same = b + shift;
-      const double* opposite = b + (kPanel - shift);
-      HWY_UNROLL(4) for (std::size_t v = 0; v < kVectors; ++v) {
-        plus[r][v] = hn::MulAdd(magnitude, hn::Load(d, same + v * lanes), plus[r][v]);
-        minus[r][v] = hn::MulAdd(magnitude, hn::Load(d, opposite + v * lanes), minus[r][v]);
-      }
-    }
-  }
+  const std::uint32_t* schedule = s.schedule + row / 2 * s.a_stride;
+  const std::size_t same = s.same[row / 2 * s.same_stride];
+  AddProducts<false>(d, a, s.a_stride, schedule, 0, same, s.b64 + column, sums);
+  AddProducts<true>(d, a, s.a_stride, schedule, same, s.length, s.b64 + column, sums);
+
   const bool f16 = instruction.accumulator == FormatId::f16;
   const V64 infinity = hn::Set(d, std::bit_cast<double>(std::uint64_t{0x7FF0000000000000}));
   const auto infinity32 = hn::Set(df, std::bit_cast<float>(0x7F800000u));
   const auto nan32 = hn::Set(df, std::bit_cast<float>(0x7FFFFFFFu));
-  HWY_UNROLL(2) for (std::size_t r = 0; r < kRows; ++r) {
-    HWY_UNROLL(4) for (std::size_t v = 0; v < kVectors; ++v) {
-      const V64 sum = hn::Sub(plus[r][v], minus[r][v]);
+  HWY_UNROLL(2) for (std::size_t r = 0; r < 2; ++r) {
+    HWY_UNROLL(4) for (std::size_t v = 0; v < kBlock; ++v) {
+      const V64 sum = hn::Sub(sums.plus[r][v], sums.minus[r][v]);
       if (f16) {
         hn::Store(sum, d, s.exact_sums + (row + r) * kPanel + column + v * lanes);
         continue;
@@ -247,11 +249,15 @@ HWY_INLINE void PassF64(const StepArguments& s, std::size_t row, std::size_t col
 }
 
 void SplitF64(const StepArguments& s) {
-  const std::size_t width = kVectors * hn::Lanes(D64());
+  const std::size_t lanes = hn::Lanes(D64()), width = kVectors * lanes;
+  HWY_ALIGN std::int16_t exponents[2 * hn::MaxLanes(D16())];
   for (std::size_t column = 0; column < kPanel; column += width) {
-    std::size_t i = 0;
-    for (; i + kRowsPerPass <= s.rows; i += kRowsPerPass) PassF64<kRowsPerPass>(s, i, column);
-    for (; i < s.rows; ++i) PassF64<1>(s, i, column);
+    for (std::size_t i = 0; i < s.rows; i += 2) {
+      LargestExponents16(s, i, column, exponents);
+      for (std::size_t v = 0; v < kVectors; v += kBlock) {
+        BlockF64(s, i, column + v * lanes, exponents + v * lanes, width);
+      }
+    }
   }
 }
 
@@ -360,58 +366,100 @@ void IntegerChain(const StepArguments& s) {
   }
 }
 
-/// Magnitude, sign offset, exponent copies of `count` values; whether one is NaN or Inf.
-bool SplitRow(const Instruction& row, const float* x, std::size_t count, float* m32, double* m64,
-              std::uint32_t* offset, std::uint32_t* exponent) {
+/// Exponent words of one row; whether a value is NaN or Inf.
+bool RowExponents(const Instruction& row, const float* x, std::size_t count,
+                  std::uint32_t* exponent) {
   const bool narrow = lanes_of(row) == Lanes::split_f32;
   const std::uint32_t smallest =
       static_cast<std::uint32_t>(format(row.multiplied).min_exponent() + 127);
+  const std::uint32_t mask = narrow ? 0xFF : 0xFFFF;
+  const std::uint32_t none = static_cast<std::uint32_t>(narrow ? kNoExponent8 : kNoExponent16) & mask;
   std::uint32_t largest = 0;
   for (std::size_t k = 0; k < count; ++k) {
-    const auto bits = std::bit_cast<std::uint32_t>(x[k]);
-    const std::uint32_t magnitude = bits & 0x7FFFFFFFu;
+    const std::uint32_t magnitude = std::bit_cast<std::uint32_t>(x[k]) & 0x7FFFFFFFu;
     largest = std::max(largest, magnitude);
-    offset[k] = (bits >> 31) * static_cast<std::uint32_t>(kPanel);
-  }
-  if (narrow) {
-    for (std::size_t k = 0; k < count; ++k) {
-      const std::uint32_t magnitude = std::bit_cast<std::uint32_t>(x[k]) & 0x7FFFFFFFu;
-      const std::uint32_t e = (std::max(magnitude >> 23, smallest) - 127u) & 0xFF;
-      const std::uint32_t byte = magnitude == 0 ? (kNoExponent8 & 0xFF) : e;
-      m32[k] = std::bit_cast<float>(magnitude);
-      exponent[k] = byte | byte << 8 | byte << 16 | byte << 24;
-    }
-  } else {
-    for (std::size_t k = 0; k < count; ++k) {
-      const std::uint32_t magnitude = std::bit_cast<std::uint32_t>(x[k]) & 0x7FFFFFFFu;
-      const std::uint32_t e = (std::max(magnitude >> 23, smallest) - 127u) & 0xFFFF;
-      const std::uint32_t half = magnitude == 0 ? (kNoExponent16 & 0xFFFF) : e;
-      m64[k] = static_cast<double>(std::bit_cast<float>(magnitude));
-      exponent[k] = half | half << 16;
-    }
+    const std::uint32_t e = (std::max(magnitude >> 23, smallest) - 127u) & mask;
+    const std::uint32_t value = magnitude == 0 ? none : e;
+    const std::uint32_t half = narrow ? value | value << 8 : value;
+    exponent[k] = half | half << 16;
   }
   return largest >= 0x7F800000u;
 }
 
+/// Order and magnitudes of one step of a pair of rows; returns how many k have equal signs.
+template <typename T>
+HWY_INLINE std::uint32_t Schedule(const float* x0, const float* x1, std::size_t step,
+                                  std::uint32_t* schedule, T* m0, T* m1) {
+  std::uint32_t opposite = 0;
+  for (std::size_t k = 0; k < step; ++k) {
+    opposite +=
+        (std::bit_cast<std::uint32_t>(x0[k]) ^ std::bit_cast<std::uint32_t>(x1[k])) >> 31;
+  }
+  const std::uint32_t same = static_cast<std::uint32_t>(step) - opposite;
+  const auto entry = [&](std::size_t k) {
+    const std::uint32_t negative = std::bit_cast<std::uint32_t>(x0[k]) >> 31;
+    return static_cast<std::uint32_t>(k * 2 * kPanel) + negative * std::uint32_t{kPanel};
+  };
+  if (opposite == 0) {  // always so for P, whose values are never negative
+    for (std::size_t k = 0; k < step; ++k) {
+      schedule[k] = entry(k);
+      m0[k] = static_cast<T>(std::fabs(x0[k]));
+      m1[k] = static_cast<T>(std::fabs(x1[k]));
+    }
+    return same;
+  }
+  std::uint32_t place[2] = {0, same};
+  for (std::size_t k = 0; k < step; ++k) {
+    const std::uint32_t differ =
+        (std::bit_cast<std::uint32_t>(x0[k]) ^ std::bit_cast<std::uint32_t>(x1[k])) >> 31;
+    const std::uint32_t q = place[differ]++;
+    schedule[q] = entry(k);
+    m0[q] = static_cast<T>(std::fabs(x0[k]));
+    m1[q] = static_cast<T>(std::fabs(x1[k]));
+  }
+  return same;
+}
+
 void PackRows(const Instruction& row, MatrixView<const float> values, RowOperand::Packed& p) {
-  std::vector<float> line(p.padded, 0.0f);
-  for (std::size_t i = 0; i < p.rows; ++i) {
+  std::vector<float> lines(2 * p.padded, 0.0f);
+  const auto line = [&](std::size_t i, std::size_t slot) -> const float* {
     const float* x = values.data + i * values.row_stride;
     const bool in_place = values.column_stride == 1 && p.k == p.padded &&
                           row.arithmetic != Arithmetic::emulated;
-    if (!in_place) {
-      for (std::size_t k = 0; k < p.k; ++k) {
-        line[chain_position(row, k)] = x[k * values.column_stride];
-      }
-      x = line.data();
+    if (i < p.rows && in_place) return x;
+    float* copy = lines.data() + slot * p.padded;
+    if (i >= p.rows) {
+      std::fill(copy, copy + p.padded, 0.0f);
+      return copy;
     }
-    const std::size_t at = i * p.padded;
-    if (lanes_of(row) == Lanes::plain) {
-      std::copy(x, x + p.padded, p.f32.data() + at);
+    for (std::size_t k = 0; k < p.k; ++k) copy[chain_position(row, k)] = x[k * values.column_stride];
+    return copy;
+  };
+  if (lanes_of(row) == Lanes::plain) {
+    for (std::size_t i = 0; i < p.rows; ++i) {
+      const float* x = line(i, 0);
+      std::copy(x, x + p.padded, p.f32.data() + i * p.padded);
       p.special.data()[i] = 0;
-    } else {
-      p.special.data()[i] = SplitRow(row, x, p.padded, p.f32.data() + at, p.f64.data() + at,
-                                     p.offset.data() + at, p.exponent.data() + at);
+    }
+    return;
+  }
+  const auto step = static_cast<std::size_t>(row.step);
+  for (std::size_t i = 0; i < p.rows; i += 2) {
+    const float* x0 = line(i, 0);
+    const float* x1 = line(i + 1, 1);
+    const std::size_t at = i * p.padded;
+    p.special.data()[i] = RowExponents(row, x0, p.padded, p.exponent.data() + at);
+    const bool special = RowExponents(row, x1, p.padded, p.exponent.data() + at + p.padded);
+    if (i + 1 < p.rows) p.special.data()[i + 1] = special;
+    for (std::size_t k = 0; k < p.padded; k += step) {
+      std::uint32_t* schedule = p.schedule.data() + at / 2 + k;
+      std::uint32_t& same = p.same.data()[(at / 2 + k) / step];
+      const std::size_t first = at + k, second = first + p.padded;
+      same = lanes_of(row) == Lanes::split_f32
+                 ? Schedule(x0 + k, x1 + k, step, schedule, p.f32.data() + first,
+                            p.f32.data() + second)
+                 : Schedule(x0 + k, x1 + k, step, schedule, p.f64.data() + first,
+                            p.f64.data() + second);
     }
   }
 }

@@ -54,8 +54,9 @@ constexpr Lanes lanes_of(const Instruction& row) {
   return row.fraction <= 13 ? Lanes::split_f32 : Lanes::split_f64;
 }
 
-/// Exponent of a zero: below every sum of two exponents that matters, without overflow.
-inline constexpr int kNoExponent8 = -128;
+/// Exponent of a zero: with any partner it stays below every sum of two real exponents, and two of
+/// them do not overflow. The 8-bit formats have exponents -14..15, so real sums are -28 and up.
+inline constexpr int kNoExponent8 = -64;
 inline constexpr int kNoExponent16 = -16384;
 
 /// Position in the chain of the k-th product: the emulated instructions sum two interleaved halves.
@@ -65,24 +66,40 @@ constexpr std::size_t chain_position(const Instruction& row, std::size_t k) {
   return group * 32 + (j % 4 / 2) * 16 + j / 4 * 2 + j % 2;
 }
 
-/// One row of A per `padded` entries. `offset` is 0 for positive values and kPanel for negative
-/// ones: added to a column pointer it picks the half with the matching sign.
+/// Rows of A, `padded` entries each; the split kernels take them in pairs (an odd last row gets a
+/// partner of zeros). Inside a step the products of a pair are reordered, which an exact sum does
+/// not notice: first the k where both rows have the same sign, then the others, so that the kernel
+/// loads each column vector once for both rows without a branch per k.
 struct RowOperand::Packed {
   const Instruction* instruction = nullptr;
   std::size_t rows = 0, k = 0, padded = 0;
-  AlignedArray<float> f32;               ///< plain: values; split_f32: magnitudes
-  AlignedArray<double> f64;              ///< split_f64: magnitudes
-  AlignedArray<std::uint32_t> offset;    ///< split
-  AlignedArray<std::uint32_t> exponent;  ///< split: copies of an int8 or int16 that fill the word
+  AlignedArray<float> f32;               ///< plain: values; split_f32: magnitudes as scheduled
+  AlignedArray<double> f64;              ///< split_f64: magnitudes as scheduled
+  AlignedArray<std::uint32_t> exponent;  ///< split, in order of k: an int8 or int16, repeated
+  /// split, one line per pair: what to add to a column pointer at the start of the step,
+  /// k * 2 * kPanel, plus kPanel when the pair's first row is negative.
+  AlignedArray<std::uint32_t> schedule;
+  AlignedArray<std::uint32_t> same;      ///< split, per pair and step: how many k have equal signs
   AlignedArray<std::uint8_t> special;    ///< per row: holds NaN or Inf
 
-  /// @param position  chain_position() of k
-  float value(std::size_t row, std::size_t position) const {
-    const std::size_t at = row * padded + position;
+  /// Values of one row in chain order (see chain_position); out has `padded` places.
+  void unpack(std::size_t row, float* out) const {
     const Lanes lanes = lanes_of(*instruction);
-    const float magnitude =
-        lanes == Lanes::split_f64 ? static_cast<float>(f64.data()[at]) : f32.data()[at];
-    return lanes != Lanes::plain && offset.data()[at] ? -magnitude : magnitude;
+    const std::size_t at = row * padded;
+    if (lanes == Lanes::plain) {
+      std::memcpy(out, f32.data() + at, padded * sizeof(float));
+      return;
+    }
+    const auto step = static_cast<std::size_t>(instruction->step);
+    const std::size_t pair = row / 2, steps = padded / step;
+    for (std::size_t q = 0; q < padded; ++q) {
+      const std::uint32_t entry = schedule.data()[pair * padded + q];
+      const bool opposite = q % step >= same.data()[pair * steps + q / step];
+      const bool negative = ((entry / kPanel) % 2 != 0) != (row % 2 == 1 && opposite);
+      const float magnitude =
+          lanes == Lanes::split_f64 ? static_cast<float>(f64.data()[at + q]) : f32.data()[at + q];
+      out[q / step * step + entry / (2 * kPanel)] = negative ? -magnitude : magnitude;
+    }
   }
 };
 
@@ -96,13 +113,21 @@ struct ColumnOperand::Packed {
   AlignedArray<std::int16_t> exponent16;  ///< split_f64: [panel][k][64]
   AlignedArray<std::uint8_t> special;     ///< per column: holds NaN or Inf
 
-  float value(std::size_t column, std::size_t position) const {
-    const std::size_t k_index = column / kPanel * padded + position, lane = column % kPanel;
+  /// Values of one column in chain order; out has `padded` places.
+  void unpack(std::size_t column, float* out) const {
     const Lanes lanes = lanes_of(*instruction);
-    if (lanes == Lanes::plain) return f32.data()[k_index * kPanel + lane];
-    const std::size_t at = k_index * 2 * kPanel + lane;
-    if (lanes == Lanes::split_f32) return f32.data()[at] - f32.data()[at + kPanel];
-    return static_cast<float>(f64.data()[at] - f64.data()[at + kPanel]);
+    const std::size_t lane = column % kPanel;
+    for (std::size_t q = 0; q < padded; ++q) {
+      const std::size_t line = column / kPanel * padded + q;
+      const std::size_t at = line * 2 * kPanel + lane;
+      if (lanes == Lanes::plain) {
+        out[q] = f32.data()[line * kPanel + lane];
+      } else if (lanes == Lanes::split_f32) {
+        out[q] = f32.data()[at] - f32.data()[at + kPanel];
+      } else {
+        out[q] = static_cast<float>(f64.data()[at] - f64.data()[at + kPanel]);
+      }
+    }
   }
 };
 
