@@ -48,6 +48,14 @@ struct Sums {
   V plus[2][kBlock], minus[2][kBlock];
 };
 
+/// Compilers fold a load into every use of its value; the loop would be bound by the load ports.
+template <typename V>
+HWY_INLINE void KeepInRegister([[maybe_unused]] V& x) {
+#if HWY_ARCH_X86 && !HWY_COMPILER_MSVC
+  __asm__("" : "+v"(x.raw));
+#endif
+}
+
 /// Adds the products [first, last) of a schedule. With `kOpposite` the second row's signs are the
 /// reverse of the first one's, so what is positive for one is negative for the other.
 template <bool kOpposite, typename D, typename T, typename V = hn::Vec<D>>
@@ -60,7 +68,9 @@ HWY_INLINE void AddProducts(D d, const T* a, std::size_t a_stride, const std::ui
     const T* opposite = b + (at ^ kPanel);
     const V a0 = hn::Set(d, a[q]), a1 = hn::Set(d, a[a_stride + q]);
     HWY_UNROLL(4) for (std::size_t v = 0; v < kBlock; ++v) {
-      const V x = hn::Load(d, same + v * lanes), y = hn::Load(d, opposite + v * lanes);
+      V x = hn::Load(d, same + v * lanes), y = hn::Load(d, opposite + v * lanes);
+      KeepInRegister(x);
+      KeepInRegister(y);
       sums.plus[0][v] = hn::MulAdd(a0, x, sums.plus[0][v]);
       sums.minus[0][v] = hn::MulAdd(a0, y, sums.minus[0][v]);
       sums.plus[1][v] = hn::MulAdd(a1, kOpposite ? y : x, sums.plus[1][v]);
