@@ -18,6 +18,7 @@ step(${CMAKE_COMMAND} -S "${CONSUMER_SOURCE_DIR}" -B "${consumer}" -G Ninja
      "-DCMAKE_CXX_FLAGS=${CXX_FLAGS}")
 step(${CMAKE_COMMAND} --build "${consumer}" --parallel 2)
 step("${consumer}/consumer")
+step("${consumer}/c_consumer")
 if(EXISTS "${prefix}/bin/karat")
   step("${prefix}/bin/karat" --help)
 endif()

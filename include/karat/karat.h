@@ -1,0 +1,240 @@
+/* karat from C, and from every language that calls C: libkarat.so, plain buffers, no exceptions.
+ * docs/c.md shows a whole program. C99 and later, C++ too.
+ *
+ * Errors   Every call that can fail returns a karat_status and, if `error` is not NULL, fills it with
+ *          the same status and one line "subject: problem; action". On failure no output is written
+ *          (buffers may hold anything) and no handle or text is handed out.
+ * Buffers  Row-major, contiguous, little-endian, aligned to their element; inputs are only read.
+ *          Arrays of numbers are never copied when they lie as they are needed (f32, BHSD).
+ * Types    Named as in golden files: "f32" "f64" "f16" "bf16" "e4m3" "e5m2" "e8m0" "i8" "u8" "i16"
+ *          "u16" "i32" "u32" "i64" "u64" "bool". f16 and bf16 are bit patterns in 16-bit words, e4m3
+ *          e5m2 e8m0 codes in bytes.
+ * Text     UTF-8. Text handed out as char** belongs to the caller: karat_free_text().
+ * Threads  No state is shared between calls: any number of threads may call anything at once. A handle
+ *          may be used by several threads as long as none frees it. karat starts threads of its own
+ *          where a call takes `threads` (0: all the machine offers); results never depend on them.
+ * HDF5     Files are read and written by a forked child (fork without exec: no other program is
+ *          needed), so that a damaged file can hurt nobody.
+ */
+#ifndef KARAT_KARAT_H
+#define KARAT_KARAT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define KARAT_API __attribute__((visibility("default")))
+
+/* Values equal the exit codes of the command line. */
+typedef enum karat_status {
+  KARAT_OK = 0,
+  KARAT_STOPPED = 1,      /* the caller's progress function asked for it */
+  KARAT_USAGE = 2,        /* an argument, recipe, grid or shape */
+  KARAT_INPUT_OUTPUT = 3, /* a file's content, or reading and writing it */
+  KARAT_INTERNAL = 4      /* a defect of karat, or no memory left */
+} karat_status;
+
+typedef struct karat_error {
+  karat_status status;
+  char message[1020]; /* one line, cut at a whole character if it is longer */
+} karat_error;
+
+/* "0.1.0". */
+KARAT_API const char* karat_version(void);
+KARAT_API void karat_free_text(char* text);
+
+/* ---- Numbers ------------------------------------------------------------------------------- */
+
+/* Codes of `count` values in `format`: e4m3 e5m2 e8m0 e2m1 int8 int4 (one byte each), f16 bf16
+ * (16-bit words). `policy`: NULL is nearest even, saturating, NaN to the all-ones code; else the name
+ * of a policy ("torch", "ml_dtypes", "nvidia_satfinite", ...) or a JSON object with any of base (such a name),
+ * rounding (nearest_even toward_zero up down nearest_away stochastic), overflow (saturate nan infinity),
+ * seed, stream, first (for stochastic: element i draws word first + i of the Philox stream). */
+KARAT_API karat_status karat_encode(const float* x, size_t count, const char* format,
+                                    const char* policy, void* codes, karat_error* error);
+/* Exact values of codes; NaN codes become 0x7FC00000. */
+KARAT_API karat_status karat_decode(const void* codes, size_t count, const char* format, float* x,
+                                    karat_error* error);
+
+/* A matrix product in the arithmetic of one instruction, chained over k:
+ *   d[i][j] = fl(D * fl(scale_a[i] * scale_b[j])), D = the chain over a[i][.] and b[j][.] from c[i][j].
+ * With promote_every = n > 0 the chain restarts from nothing after every n of k and its sum is added
+ * to D by fl(D + sum); D then begins as c. Without scales the last product is left out. */
+typedef struct karat_scaled_mm_args {
+  size_t size;             /* sizeof(karat_scaled_mm_args) */
+  const char* instruction; /* "hopper.wgmma.e4m3.f32"; karat_names("instructions") lists them */
+  int64_t m, n, k;
+  const void* a; /* m x k codes of the instruction's input format: bytes, 16-bit words or f32 */
+  const void* b; /* n x k likewise: B stands transposed, as tensor cores want it */
+  const float* c;       /* m x n, or NULL for nothing */
+  const float* scale_a; /* NULL, one, or m */
+  size_t scale_a_count;
+  const float* scale_b; /* NULL, one, or n */
+  size_t scale_b_count;
+  int32_t promote_every; /* 0: never; else a multiple of the instruction's k */
+  int32_t threads;
+  float* d; /* m x n */
+} karat_scaled_mm_args;
+KARAT_API karat_status karat_scaled_mm(const karat_scaled_mm_args* args, karat_error* error);
+
+/* ---- Recipes and names --------------------------------------------------------------------- */
+
+/* A kernel as data. Immutable; share it between threads. */
+typedef struct karat_recipe karat_recipe;
+/* `text`: a preset's name, a path ending in ".json", or a JSON object ("{...}", may name a "base"). */
+KARAT_API karat_status karat_recipe_new(const char* text, karat_recipe** recipe, karat_error* error);
+KARAT_API void karat_recipe_free(karat_recipe* recipe);
+/* The resolved recipe, every field, as JSON. */
+KARAT_API karat_status karat_recipe_json(const karat_recipe* recipe, char** json, karat_error* error);
+
+/* A JSON list of what can be named: "recipes", "instructions", "policies", "formats", "gpus",
+ * "models", "workloads". */
+KARAT_API karat_status karat_names(const char* what, char** json, karat_error* error);
+
+/* ---- Tensors the library hands out --------------------------------------------------------- */
+
+enum { KARAT_MAX_RANK = 8 };
+typedef struct karat_array {
+  const void* data;
+  const char* type;
+  int32_t rank;
+  int64_t shape[KARAT_MAX_RANK];
+} karat_array;
+
+/* Named arrays and texts in memory of the library. */
+typedef struct karat_tensors karat_tensors;
+KARAT_API size_t karat_tensors_count(const karat_tensors* tensors);
+/* Both live as long as the handle. @pre i < count */
+KARAT_API const char* karat_tensors_name(const karat_tensors* tensors, size_t i);
+KARAT_API karat_array karat_tensors_array(const karat_tensors* tensors, size_t i);
+/* JSON object of texts; never NULL. */
+KARAT_API const char* karat_tensors_metadata(const karat_tensors* tensors);
+KARAT_API void karat_tensors_free(karat_tensors* tensors);
+
+/* ---- Attention ----------------------------------------------------------------------------- */
+
+/* PyTorch's BlockMask of one head (or all alike) over positions of the recipe's token order. */
+typedef struct karat_block_mask {
+  int32_t query_block, key_block;   /* BLOCK_SIZE */
+  int32_t query_blocks, key_blocks; /* extents of the arrays */
+  const int32_t* kv_num_blocks;     /* [query_blocks]: partial blocks */
+  const int32_t* kv_indices;        /* [query_blocks][key_blocks] */
+  const int32_t* full_kv_num_blocks; /* both NULL where there are no full blocks */
+  const int32_t* full_kv_indices;
+} karat_block_mask;
+
+/* Returns 0 to go on, anything else to stop. Called from threads of the library. */
+typedef int (*karat_progress)(size_t done, size_t total, void* context);
+
+/* Q, K, V of any number of heads, alike for every call that takes tensors. */
+typedef struct karat_heads {
+  const char* type;   /* of q, k and v: "f32", "f16" or "bf16"; every value finite */
+  const char* layout; /* "BHSD" or "BSHD" */
+  int64_t batch, heads, tokens, channels;
+  int32_t grid[3]; /* T, H, W with T*H*W = tokens; all 0: 1, 1, tokens */
+  const void *q, *k, *v;
+} karat_heads;
+
+typedef struct karat_attend_args {
+  size_t size; /* sizeof(karat_attend_args) */
+  const karat_recipe* recipe;
+  karat_heads input;
+  int32_t threads;
+  void* o;    /* the recipe's output type, shape and layout of q; NULL: not wanted */
+  float* lse; /* [B][H][S], and likewise: */
+  float* m;   /* final row maximum, log2 units */
+  float* l;   /* final row sum */
+  /* For recipes with mask.kind "given", one of: */
+  const karat_block_mask* block_mask; /* pairs of partial blocks as `keep` says, or all of them */
+  const uint8_t* keep;                /* [positions][positions], nonzero keeps the pair */
+  /* Codes, scales and tapped query blocks ("all", "none", "" eight of them, or "0,5,17") by the names of
+   * docs/golden.md: q_codes ... tap.B.H.BLOCK.s. NULL: not wanted. */
+  const char* taps;
+  karat_tensors** stages;
+  karat_progress progress; /* NULL, or called with query blocks of the head at work */
+  void* context;
+} karat_attend_args;
+KARAT_API karat_status karat_attend(const karat_attend_args* args, karat_error* error);
+
+/* Attention in f64 on the values as given, [B][H][S][D] and [B][H][S]: over all keys (sparse = 0) or
+ * those of the recipe's mask (sparse = 1). */
+KARAT_API karat_status karat_truth(const karat_recipe* recipe, const karat_heads* input, int sparse,
+                                   int32_t threads, double* o, double* lse, karat_error* error);
+
+/* Codes and scales of one operand ("q", "k" or "v") as the recipe's kernel makes them from f32, f16 or
+ * bf16 values: tensors "codes" (input's shape and layout) and "scale" [B][H][groups]; formats
+ * without a scale give "codes" alone. The input's q is read, whichever the operand; k and v are not. */
+KARAT_API karat_status karat_quantise(const karat_recipe* recipe, const char* operand,
+                                      const karat_heads* input, int32_t threads,
+                                      karat_tensors** result, karat_error* error);
+
+/* The recipe's mask on a grid as PyTorch's BlockMask arrays over blocks of the reordered sequence:
+ * kv_num_blocks [1][1][nQ], kv_indices [1][1][nQ][nK], full_kv_num_blocks, full_kv_indices,
+ * token_at_position (-1: padding), position_of_token. Block sizes 0: the recipe's. With `keep` nonzero also "keep",
+ * the mask pair by pair, bool [positions][positions]. Metadata: BLOCK_SIZE, grid, density. */
+KARAT_API karat_status karat_mask(const karat_recipe* recipe, const int32_t grid[3],
+                                  int32_t query_block, int32_t key_block, int keep,
+                                  karat_tensors** result, karat_error* error);
+
+/* ---- Files --------------------------------------------------------------------------------- */
+
+/* Tensors of a safetensors, npy or HDF5 file (golden files too), told apart by content. `names` is a
+ * JSON list, or NULL for all. */
+KARAT_API karat_status karat_load(const char* path, const char* names, karat_tensors** result,
+                                  karat_error* error);
+/* [{"name", "type", "shape", "problem"?}, ...] without reading values. */
+KARAT_API karat_status karat_list(const char* path, char** json, karat_error* error);
+/* One .npy array, or a .safetensors file; the ending decides. Atomically. `metadata`: a JSON object
+ * of texts, or NULL. */
+KARAT_API karat_status karat_save(const char* path, const char* const* names,
+                                  const karat_array* arrays, size_t count, const char* metadata,
+                                  karat_error* error);
+
+/* ---- Golden files -------------------------------------------------------------------------- */
+
+/* Q, K, V made from a seed: tensors q, k, v bf16 [B][H][S][D], metadata "grid". `workload` is a JSON object with any of
+ * kind, head_kind, grid [T,H,W], batch, heads, head_dim, sigma, seed, model, resolution. */
+KARAT_API karat_status karat_generate(const char* workload, int32_t threads, karat_tensors** result,
+                                      karat_error* error);
+/* A golden file of these heads. `taps` as in karat_attend_args, NULL: eight. The summary has the
+ * fields of `karat make --json`. */
+KARAT_API karat_status karat_make(const karat_recipe* recipe, const karat_heads* input,
+                                  uint64_t seed, const char* taps, int32_t threads,
+                                  const char* path, char** summary, karat_error* error);
+
+/* A candidate: a file, or arrays by stage name. */
+typedef struct karat_candidate {
+  const char* path; /* NULL: the arrays */
+  const char* const* names;
+  const karat_array* arrays;
+  size_t count;
+} karat_candidate;
+/* Compares stage by stage. The report has the fields of `karat check --json`; "passed" says it all.
+ * `options`: NULL or a JSON object with any of layout ("BHSD"), order ("original", "tiled"), batch,
+ * head, block (select one), threads. A mismatch is a report, not an error. */
+KARAT_API karat_status karat_check(const char* golden, const karat_candidate* candidate,
+                                   const char* options, char** report, karat_error* error);
+
+/* ---- Time ---------------------------------------------------------------------------------- */
+
+/* How long a Hopper GPU takes. The question is a JSON object with any of gpu ("H100"), kernel, model,
+ * resolution, grid [T,H,W], tokens, batch, heads, head_dim, causal, steps, forwards, dense_steps,
+ * gpus, linear ("bf16", "fp8", "fp8_block"); the answer has the fields of `karat cost --json`. */
+KARAT_API karat_status karat_cost(const karat_recipe* recipe, const char* question, char** answer,
+                                  karat_error* error);
+/* The same question as pictures: "svg" (Gantt, roofline, occupancy) or "trace" (Perfetto JSON). */
+KARAT_API karat_status karat_cost_picture(const karat_recipe* recipe, const char* question,
+                                          const char* kind, char** text, karat_error* error);
+
+/* A mask on a grid as SVG; query_tile -1 draws the matrix, else what that tile sees in the video. */
+KARAT_API karat_status karat_mask_picture(const karat_recipe* recipe, const int32_t grid[3],
+                                          int32_t query_tile, char** svg, karat_error* error);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,441 @@
+/* What a C program may expect of karat.h. Usage: test_c PART SCRATCH_FOLDER; silent when all is well. */
+#include <math.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "karat/karat.h"
+
+static int failures = 0;
+static karat_error error;
+static const char* scratch;
+
+#define EXPECT(condition)                                                                    \
+  do {                                                                                       \
+    if (!(condition)) {                                                                      \
+      ++failures;                                                                            \
+      fprintf(stderr, "%s:%d: %s\n    last error: %s\n", __FILE__, __LINE__, #condition,     \
+              error.message);                                                                \
+    }                                                                                        \
+  } while (0)
+#define OK(call) EXPECT((call) == KARAT_OK)
+/* The call fails with this status and a message that holds the text. */
+#define FAILS(call, kind, text)                                           \
+  do {                                                                    \
+    EXPECT((call) == (kind) && error.status == (kind));                   \
+    EXPECT(strstr(error.message, (text)) != NULL);                        \
+  } while (0)
+
+static karat_recipe* recipe_of(const char* text) {
+  karat_recipe* recipe = NULL;
+  OK(karat_recipe_new(text, &recipe, &error));
+  return recipe;
+}
+
+static const karat_array* find(const karat_tensors* tensors, const char* name, karat_array* array) {
+  for (size_t i = 0; i < karat_tensors_count(tensors); ++i)
+    if (strcmp(karat_tensors_name(tensors, i), name) == 0) {
+      *array = karat_tensors_array(tensors, i);
+      return array;
+    }
+  EXPECT(!"tensor is there");
+  memset(array, 0, sizeof *array);
+  return NULL;
+}
+
+static void path_of(char* path, size_t size, const char* name) {
+  snprintf(path, size, "%s/%s", scratch, name);
+}
+
+static void test_version(void) {
+  int major, minor, patch;
+  EXPECT(sscanf(karat_version(), "%d.%d.%d", &major, &minor, &patch) == 3);
+}
+
+/* E4M3 by its definition: 448 = 0x7E, 2^-9 = 0x01; 17 lies between 16 (0x58) and 18 (0x59). */
+static void test_numbers(void) {
+  const float x[] = {448.0f, 0.001953125f, 17.0f, -1.0f, 1000.0f, 0.0f};
+  unsigned char codes[6];
+  float back[6];
+  OK(karat_encode(x, 6, "e4m3", NULL, codes, &error));
+  const unsigned char saturated[] = {0x7E, 0x01, 0x58, 0xB8, 0x7E, 0x00};
+  EXPECT(memcmp(codes, saturated, 6) == 0);
+  OK(karat_decode(codes, 6, "e4m3", back, &error));
+  EXPECT(back[0] == 448.0f && back[1] == 0.001953125f && back[2] == 16.0f && back[4] == 448.0f);
+  OK(karat_encode(x, 6, "e4m3", "ml_dtypes", codes, &error));
+  EXPECT(codes[4] == 0x7F);
+  OK(karat_encode(x, 6, "e4m3", "{\"rounding\": \"up\", \"overflow\": \"nan\"}", codes, &error));
+  EXPECT(codes[2] == 0x59 && codes[4] == 0x7F);
+  unsigned short halves[6];
+  OK(karat_encode(x, 6, "bf16", NULL, halves, &error));
+  EXPECT(halves[3] == 0xBF80);
+  OK(karat_encode(NULL, 0, "e4m3", NULL, NULL, &error));
+  FAILS(karat_encode(x, 6, "e4m4", NULL, codes, &error), KARAT_USAGE, "e4m3");
+  FAILS(karat_encode(x, 6, "f32", NULL, codes, &error), KARAT_USAGE, "f32");
+  FAILS(karat_encode(x, 6, "e4m3", "{\"roundin\": 1}", codes, &error), KARAT_USAGE, "rounding");
+  FAILS(karat_encode(NULL, 6, "e4m3", NULL, codes, &error), KARAT_USAGE, "NULL");
+}
+
+/* Ones and twos: every sum is exact, so any instruction gives the schoolbook product. A large c shows
+ * that FP8 wgmma keeps few bits beside it, and promotion keeps more. */
+static void test_product(void) {
+  enum { m = 70, n = 3, k = 64 };
+  static unsigned char a[m * k], b[n * k];
+  static float c[m * n], d[m * n], scale_a[m], scale_b[1] = {0.5f};
+  for (int i = 0; i < m * k; ++i) a[i] = i % 3 == 0 ? 0x40 : 0x38; /* 2 or 1 */
+  for (int i = 0; i < n * k; ++i) b[i] = i % 5 == 0 ? 0x40 : 0x38;
+  for (int i = 0; i < m; ++i) scale_a[i] = (float)(i + 1);
+  karat_scaled_mm_args args = {sizeof args, "hopper.wgmma.e4m3.f32", m, n, k, a, b, NULL, scale_a, m,
+                               scale_b, 1, 0, 0, d};
+  OK(karat_scaled_mm(&args, &error));
+  int equal = 1;
+  for (int i = 0; i < m; ++i)
+    for (int j = 0; j < n; ++j) {
+      float sum = 0;
+      for (int l = 0; l < k; ++l)
+        sum += ((i * k + l) % 3 == 0 ? 2.0f : 1.0f) * ((j * k + l) % 5 == 0 ? 2.0f : 1.0f);
+      if (d[i * n + j] != sum * ((float)(i + 1) * 0.5f)) equal = 0;
+    }
+  EXPECT(equal);
+  args.scale_a = args.scale_b = NULL;
+  for (int i = 0; i < m * n; ++i) c[i] = 1048576.0f + 0.0625f;
+  args.c = c;
+  OK(karat_scaled_mm(&args, &error));
+  const float chained = d[0];
+  args.promote_every = 32;
+  OK(karat_scaled_mm(&args, &error));
+  EXPECT(chained != d[0]);
+  EXPECT(d[0] == floorf(d[0]) + 0.0625f);
+  args.promote_every = 33;
+  FAILS(karat_scaled_mm(&args, &error), KARAT_USAGE, "multiple");
+  args.promote_every = 0;
+  args.instruction = "hopper.wgmma.e4m3.f3";
+  FAILS(karat_scaled_mm(&args, &error), KARAT_USAGE, "hopper.wgmma.e4m3.f32");
+  args.size = 1;
+  FAILS(karat_scaled_mm(&args, &error), KARAT_USAGE, "sizeof");
+}
+
+static void test_recipes(void) {
+  char *json = NULL, *again = NULL;
+  karat_recipe* recipe = recipe_of("fpsattention");
+  OK(karat_recipe_json(recipe, &json, &error));
+  karat_recipe* read = recipe_of(json);
+  OK(karat_recipe_json(read, &again, &error));
+  EXPECT(strcmp(json, again) == 0 && strstr(json, "\"fpsattention\"") != NULL);
+  karat_free_text(json);
+  karat_free_text(again);
+  karat_recipe_free(recipe);
+  karat_recipe_free(read);
+  FAILS(karat_recipe_new("fpsatention", &recipe, &error), KARAT_USAGE, "fpsattention");
+  FAILS(karat_recipe_new("{\"mask\": {\"kin\": 1}}", &recipe, &error), KARAT_USAGE, "mask.kin");
+  FAILS(karat_recipe_new("{", &recipe, &error), KARAT_INPUT_OUTPUT, "line 1");
+  OK(karat_names("recipes", &json, &error));
+  EXPECT(strstr(json, "\"sta_bf16\"") != NULL);
+  karat_free_text(json);
+  FAILS(karat_names("colours", &json, &error), KARAT_USAGE, "recipes");
+}
+
+enum { T = 4, H = 8, W = 8, S = T * H * W, D = 64 };
+
+/* One head of a generated workload in bf16. */
+static karat_heads workload(karat_tensors** owner) {
+  karat_array q, k, v;
+  OK(karat_generate("{\"grid\": [4, 8, 8], \"head_dim\": 64, \"seed\": 7}", 0, owner, &error));
+  karat_heads heads = {"bf16", "BHSD", 1, 1, S, D, {T, H, W}, NULL, NULL, NULL};
+  heads.q = find(*owner, "q", &q)->data;
+  heads.k = find(*owner, "k", &k)->data;
+  heads.v = find(*owner, "v", &v)->data;
+  return heads;
+}
+
+/* dense_f32 against softmax in double, written down here once more; sums of 256 terms in f32. */
+static void test_attention(void) {
+  karat_tensors* owner = NULL;
+  karat_heads heads = workload(&owner);
+  static float q[S * D], k[S * D], v[S * D], o[S * D], lse[S], swapped[S * D];
+  OK(karat_decode(heads.q, S * D, "bf16", q, &error));
+  OK(karat_decode(heads.k, S * D, "bf16", k, &error));
+  OK(karat_decode(heads.v, S * D, "bf16", v, &error));
+  karat_recipe* recipe = recipe_of("dense_f32");
+  karat_attend_args args;
+  memset(&args, 0, sizeof args);
+  args.size = sizeof args;
+  args.recipe = recipe;
+  args.input = heads;
+  args.input.type = "f32";
+  args.input.q = q;
+  args.input.k = k;
+  args.input.v = v;
+  args.o = o;
+  args.lse = lse;
+  OK(karat_attend(&args, &error));
+  static double truth[S * D], truth_lse[S];
+  OK(karat_truth(recipe, &args.input, 0, 0, truth, truth_lse, &error));
+  double worst = 0, worst_truth = 0;
+  for (int i = 0; i < S; i += 17) {
+    double weight[S], sum = 0, most = -1e300;
+    for (int j = 0; j < S; ++j) {
+      weight[j] = 0;
+      for (int c = 0; c < D; ++c) weight[j] += (double)q[i * D + c] * k[j * D + c];
+      weight[j] /= sqrt((double)D);
+      if (weight[j] > most) most = weight[j];
+    }
+    for (int j = 0; j < S; ++j) sum += weight[j] = exp(weight[j] - most);
+    for (int c = 0; c < D; ++c) {
+      double value = 0;
+      for (int j = 0; j < S; ++j) value += weight[j] / sum * v[j * D + c];
+      worst = fmax(worst, fabs(value - o[i * D + c]));
+      worst_truth = fmax(worst_truth, fabs(value - truth[i * D + c]));
+    }
+    EXPECT(fabs(most + log(sum) - lse[i]) < 1e-5 * fmax(1, fabs(most)));
+    EXPECT(fabs(most + log(sum) - truth_lse[i]) < 1e-10);
+  }
+  EXPECT(worst > 0 && worst < 2e-5);
+  EXPECT(worst_truth < 1e-11);
+  /* One head is the same in both layouts. */
+  args.input.layout = "BSHD";
+  args.o = swapped;
+  OK(karat_attend(&args, &error));
+  EXPECT(memcmp(o, swapped, sizeof o) == 0);
+  args.input.grid[0] = 3;
+  FAILS(karat_attend(&args, &error), KARAT_USAGE, "grid");
+  args.input.grid[0] = T;
+  q[5] = NAN;
+  FAILS(karat_attend(&args, &error), KARAT_USAGE, "channel 5");
+  karat_recipe_free(recipe);
+  karat_tensors_free(owner);
+}
+
+static int stop_at_once(size_t done, size_t total, void* context) {
+  (void)total;
+  *(int*)context += done > 0;
+  return 1;
+}
+
+/* Stages by name; a mask given as BlockMask arrays equals the recipe's own. */
+static void test_stages(void) {
+  karat_tensors *owner = NULL, *stages = NULL, *mask = NULL, *codes = NULL;
+  karat_heads heads = workload(&owner);
+  karat_array array, other;
+  static unsigned short o[S * D], given[S * D];
+  karat_attend_args args;
+  memset(&args, 0, sizeof args);
+  args.size = sizeof args;
+  args.recipe = recipe_of(
+      "{\"base\": \"fpsattention\", \"mask\": {\"tile\": [2, 4, 4], \"window\": [1, 1, 1]}}");
+  args.input = heads;
+  args.o = o;
+  args.taps = "0";
+  args.stages = &stages;
+  OK(karat_attend(&args, &error));
+  find(stages, "tap.0.0.0.s", &array);
+  EXPECT(array.rank == 2 && strcmp(array.type, "f32") == 0);
+  find(stages, "q_codes", &array);
+  EXPECT(array.rank == 4 && strcmp(array.type, "e4m3") == 0 && array.shape[2] == S);
+  OK(karat_quantise(args.recipe, "q", &heads, 0, &codes, &error));
+  find(codes, "codes", &other);
+  EXPECT(memcmp(array.data, other.data, S * D) == 0);
+  karat_tensors_free(codes);
+
+  OK(karat_mask(args.recipe, heads.grid, 32, 32, 1, &mask, &error));
+  karat_block_mask blocks = {32, 32, S / 32, S / 32, NULL, NULL, NULL, NULL};
+  blocks.kv_num_blocks = find(mask, "kv_num_blocks", &array)->data;
+  blocks.kv_indices = find(mask, "kv_indices", &array)->data;
+  blocks.full_kv_num_blocks = find(mask, "full_kv_num_blocks", &array)->data;
+  blocks.full_kv_indices = find(mask, "full_kv_indices", &array)->data;
+  const unsigned char* keep = find(mask, "keep", &array)->data;
+  long kept = 0;
+  for (int i = 0; i < S * S; ++i) kept += keep[i];
+  EXPECT(kept > 0 && kept < (long)S * S);
+  karat_recipe* own = (karat_recipe*)args.recipe;
+  args.block_mask = &blocks;
+  FAILS(karat_attend(&args, &error), KARAT_USAGE, "given");
+  args.recipe = recipe_of(
+      "{\"base\": \"fpsattention\", \"mask\": {\"tile\": [2, 4, 4], \"kind\": \"given\"}}");
+  args.keep = keep;
+  args.o = given;
+  args.stages = NULL;
+  OK(karat_attend(&args, &error));
+  EXPECT(memcmp(o, given, sizeof o) == 0);
+  int calls = 0;
+  args.progress = stop_at_once;
+  args.context = &calls;
+  FAILS(karat_attend(&args, &error), KARAT_STOPPED, "stopped");
+  EXPECT(calls > 0);
+  karat_recipe_free((karat_recipe*)args.recipe);
+  karat_recipe_free(own);
+  karat_tensors_free(mask);
+  karat_tensors_free(stages);
+  karat_tensors_free(owner);
+}
+
+static void test_files(void) {
+  const char* endings[] = {"safetensors", "npy"};
+  const unsigned short values[] = {1, 2, 3, 4, 5, 0xBF80};
+  const karat_array array = {values, "bf16", 2, {2, 3, 0, 0, 0, 0, 0, 0}};
+  const char* names[] = {"values"};
+  for (int i = 0; i < 2; ++i) {
+    char path[4096], name[32];
+    snprintf(name, sizeof name, "values.%s", endings[i]);
+    path_of(path, sizeof path, name);
+    karat_tensors* read = NULL;
+    karat_array back;
+    char* list = NULL;
+    OK(karat_save(path, names, &array, 1, "{\"made_by\": \"test\"}", &error));
+    OK(karat_load(path, NULL, &read, &error));
+    find(read, "values", &back);
+    EXPECT(strcmp(back.type, "bf16") == 0 && back.rank == 2 && back.shape[1] == 3);
+    EXPECT(memcmp(back.data, values, sizeof values) == 0);
+    if (i == 0) EXPECT(strcmp(karat_tensors_metadata(read), "{\"made_by\":\"test\"}") == 0);
+    OK(karat_list(path, &list, &error));
+    EXPECT(strstr(list, "\"bf16\"") != NULL && strstr(list, "[2,3]") != NULL);
+    karat_free_text(list);
+    karat_tensors_free(read);
+    FAILS(karat_load(path, "[\"other\"]", &read, &error), KARAT_INPUT_OUTPUT, "other");
+  }
+  karat_tensors* none = NULL;
+  FAILS(karat_load("/nowhere/x.npy", NULL, &none, &error), KARAT_INPUT_OUTPUT, "/nowhere/x.npy");
+  FAILS(karat_save("x.txt", names, &array, 1, NULL, &error), KARAT_USAGE, ".safetensors");
+  EXPECT(none == NULL);
+}
+
+static void test_golden(void) {
+  char path[4096];
+  path_of(path, sizeof path, "golden.h5");
+  karat_tensors *owner = NULL, *golden = NULL;
+  karat_heads heads = workload(&owner);
+  karat_recipe* recipe = recipe_of("{\"base\": \"fpsattention\", \"mask\": {\"tile\": [2, 4, 4]}}");
+  char* text = NULL;
+  OK(karat_make(recipe, &heads, 3, NULL, 0, path, &text, &error));
+  EXPECT(strstr(text, "sha256") != NULL);
+  karat_free_text(text);
+  OK(karat_load(path, "[\"stages/o\"]", &golden, &error));
+  karat_array o = karat_tensors_array(golden, 0);
+  const char* names[] = {"o"};
+  karat_candidate candidate = {NULL, names, &o, 1};
+  OK(karat_check(path, &candidate, NULL, &text, &error));
+  EXPECT(strstr(text, "\"passed\":true") != NULL);
+  karat_free_text(text);
+  /* One bit in one value is found and placed. */
+  unsigned short* wrong = malloc(S * D * sizeof *wrong);
+  memcpy(wrong, o.data, S * D * sizeof *wrong);
+  wrong[20 * D + 9] ^= 0x4000;
+  o.data = wrong;
+  OK(karat_check(path, &candidate, "{\"threads\": 1}", &text, &error));
+  EXPECT(strstr(text, "\"passed\":false") != NULL);
+  EXPECT(strstr(text, "\"token\":20") != NULL && strstr(text, "\"channel\":9") != NULL);
+  karat_free_text(text);
+  names[0] = "nothing";
+  FAILS(karat_check(path, &candidate, NULL, &text, &error), KARAT_USAGE, "no stage");
+  FAILS(karat_check(path, &candidate, "{\"layot\": 1}", &text, &error), KARAT_USAGE, "layout");
+  candidate.path = path;
+  OK(karat_check(path, &candidate, NULL, &text, &error));
+  EXPECT(strstr(text, "\"passed\":true") != NULL);
+  karat_free_text(text);
+  free(wrong);
+  karat_recipe_free(recipe);
+  karat_tensors_free(golden);
+  karat_tensors_free(owner);
+}
+
+static void test_time(void) {
+  char* text = NULL;
+  karat_recipe* recipe = recipe_of("fpsattention");
+  OK(karat_cost(recipe,
+                "{\"gpu\": \"H20\", \"model\": \"wan2.1-1.3b\", \"resolution\": \"480p\"}", &text,
+                &error));
+  EXPECT(strstr(text, "\"time_ms\":") != NULL && strstr(text, "\"run_s\":") != NULL);
+  karat_free_text(text);
+  OK(karat_cost_picture(recipe, "{\"grid\": [6, 16, 16]}", "svg", &text, &error));
+  EXPECT(strncmp(text, "<svg", 4) == 0);
+  karat_free_text(text);
+  const int32_t grid[3] = {6, 16, 16};
+  OK(karat_mask_picture(recipe, grid, -1, &text, &error));
+  EXPECT(strncmp(text, "<svg", 4) == 0);
+  karat_free_text(text);
+  FAILS(karat_cost(recipe, "{}", &text, &error), KARAT_USAGE, "shape");
+  FAILS(karat_cost(recipe, "{\"tokens\": -4}", &text, &error), KARAT_USAGE, "tokens");
+  FAILS(karat_cost(recipe, "{\"tokens\": 4096, \"steps\": 2}", &text, &error), KARAT_USAGE, "model");
+  FAILS(karat_cost(recipe, "[]", &text, &error), KARAT_USAGE, "object");
+  karat_recipe_free(recipe);
+}
+
+/* A NULL error is fine, NULL arguments are errors, and freeing nothing is nothing. */
+static void test_errors(void) {
+  EXPECT(karat_recipe_new("nobody", NULL, NULL) == KARAT_USAGE);
+  EXPECT(karat_scaled_mm(NULL, &error) == KARAT_USAGE);
+  EXPECT(karat_attend(NULL, &error) == KARAT_USAGE);
+  EXPECT(karat_load(NULL, NULL, NULL, &error) == KARAT_USAGE);
+  EXPECT(karat_mask(NULL, NULL, 0, 0, 0, NULL, &error) == KARAT_USAGE);
+  EXPECT(karat_check(NULL, NULL, NULL, NULL, &error) == KARAT_USAGE);
+  EXPECT(karat_cost(NULL, NULL, NULL, &error) == KARAT_USAGE);
+  karat_free_text(NULL);
+  karat_recipe_free(NULL);
+  karat_tensors_free(NULL);
+  EXPECT(karat_tensors_count(NULL) == 0);
+  /* A long message is cut, not overrun. */
+  static char name[5000];
+  memset(name, 'x', sizeof name - 1);
+  EXPECT(karat_names(name, NULL, &error) == KARAT_USAGE);
+  char* json = NULL;
+  EXPECT(karat_names(name, &json, &error) == KARAT_USAGE);
+  EXPECT(strlen(error.message) == sizeof error.message - 1);
+}
+
+static void* work(void* result) {
+  karat_tensors* owner = NULL;
+  karat_error mine;
+  karat_recipe* recipe = NULL;
+  if (karat_recipe_new("sta_bf16", &recipe, &mine) != KARAT_OK) return NULL;
+  if (karat_generate("{\"grid\": [4, 8, 8], \"head_dim\": 64}", 1, &owner, &mine) != KARAT_OK)
+    return NULL;
+  karat_attend_args args;
+  memset(&args, 0, sizeof args);
+  args.size = sizeof args;
+  args.recipe = recipe;
+  args.input = (karat_heads){"bf16", "BHSD", 1, 1, S, D, {T, H, W}, NULL, NULL, NULL};
+  args.input.k = karat_tensors_array(owner, 0).data;
+  args.input.q = karat_tensors_array(owner, 1).data;
+  args.input.v = karat_tensors_array(owner, 2).data;
+  args.threads = 1;
+  args.o = result;
+  for (int i = 0; i < 5; ++i) {
+    if (karat_attend(&args, &mine) != KARAT_OK) return NULL;
+    if (karat_names("colours", NULL, &mine) != KARAT_USAGE) return NULL;
+  }
+  karat_recipe_free(recipe);
+  karat_tensors_free(owner);
+  return result;
+}
+
+static void test_threads(void) {
+  enum { kThreads = 8 };
+  static unsigned short results[kThreads][S * D];
+  pthread_t threads[kThreads];
+  for (int i = 0; i < kThreads; ++i) pthread_create(&threads[i], NULL, work, results[i]);
+  for (int i = 0; i < kThreads; ++i) {
+    void* done = NULL;
+    pthread_join(threads[i], &done);
+    EXPECT(done == results[i]);
+    EXPECT(memcmp(results[0], results[i], sizeof results[0]) == 0);
+  }
+}
+
+int main(int argc, char** argv) {
+  const struct {
+    const char* name;
+    void (*run)(void);
+  } parts[] = {{"version", test_version},     {"numbers", test_numbers}, {"product", test_product},
+               {"recipes", test_recipes},     {"attention", test_attention},
+               {"stages", test_stages},       {"files", test_files},     {"golden", test_golden},
+               {"time", test_time},           {"errors", test_errors},   {"threads", test_threads}};
+  if (argc != 3) return 2;
+  scratch = argv[2];
+  for (size_t i = 0; i < sizeof parts / sizeof parts[0]; ++i)
+    if (strcmp(parts[i].name, argv[1]) == 0) {
+      parts[i].run();
+      return failures == 0 ? 0 : 1;
+    }
+  return 2;
+}

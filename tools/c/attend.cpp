@@ -1,0 +1,205 @@
+// Attention head by head into the caller's buffers, with the stages on request.
+#include "karat/attention/attend.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+#include "call.hpp"
+#include "heads.hpp"
+#include "karat/attention/oracle.hpp"
+#include "karat/golden/export.hpp"
+#include "karat/golden/formats.hpp"
+#include "karat/golden/metadata.hpp"
+#include "karat/golden/taps.hpp"
+#include "karat/mask/listed.hpp"
+#include "karat/numerics/convert.hpp"
+#include "tensors.hpp"
+
+namespace karat::c {
+namespace {
+
+mask::BlockMask arrays_of(const karat_block_mask& given) {
+  if (given.query_block < 1 || given.key_block < 1 || given.query_blocks < 1 ||
+      given.key_blocks < 1)
+    throw Error(ErrorKind::usage, "block_mask", "has an extent below 1",
+                "give BLOCK_SIZE and the extents of kv_indices");
+  mask::BlockMask arrays{.query_block = given.query_block,
+                         .key_block = given.key_block,
+                         .query_blocks = given.query_blocks,
+                         .key_blocks = given.key_blocks};
+  const auto rows = static_cast<std::size_t>(given.query_blocks);
+  const std::size_t all = rows * static_cast<std::size_t>(given.key_blocks);
+  const auto list = [](const std::int32_t* values, std::size_t count, const char* what) {
+    required(values, what);
+    return std::vector<std::int32_t>(values, values + count);
+  };
+  arrays.kv_num_blocks = list(given.kv_num_blocks, rows, "kv_num_blocks");
+  arrays.kv_indices = list(given.kv_indices, all, "kv_indices");
+  if (given.full_kv_num_blocks == nullptr) {
+    arrays.full_kv_num_blocks.assign(rows, 0);
+    arrays.full_kv_indices.assign(all, 0);
+  } else {
+    arrays.full_kv_num_blocks = list(given.full_kv_num_blocks, rows, "full_kv_num_blocks");
+    arrays.full_kv_indices = list(given.full_kv_indices, all, "full_kv_indices");
+  }
+  return arrays;
+}
+
+attention::GivenMask given_mask(const karat_attend_args& args) {
+  if (args.block_mask == nullptr && args.keep == nullptr) return {};
+  return [&args](const video::TokenOrder& order) {
+    const std::int64_t n = order.positions();
+    std::unique_ptr<mask::Mask> keep;
+    if (args.keep != nullptr)
+      keep = mask::boolean_matrix({args.keep, static_cast<std::size_t>(n * n)}, n, n);
+    if (args.block_mask == nullptr) return keep;
+    return mask::listed_blocks(arrays_of(*args.block_mask), n, n, std::move(keep));
+  };
+}
+
+void require_given(const karat_attend_args& args) {
+  if (args.recipe->recipe.mask.kind == recipe::MaskKind::given) return;
+  if (args.block_mask == nullptr && args.keep == nullptr) return;
+  throw Error(ErrorKind::usage, "block_mask", "comes with a recipe that has a mask of its own",
+              "set mask.kind to \"given\" in the recipe, or leave the mask out");
+}
+
+/// [B][H][S] of one head.
+void put(float* all, std::size_t number, std::span<const float> head) {
+  if (all != nullptr) std::ranges::copy(head, all + number * head.size());
+}
+
+/// Rows of one head in the recipe's output type, in the layout of the inputs.
+void put_output(void* all, const Heads& heads, std::size_t b, std::size_t h,
+                const std::vector<float>& o, numerics::FormatId format) {
+  if (all == nullptr) return;
+  const golden::InputShape& shape = heads.shape();
+  const Strides strides(shape, heads.layout());
+  const files::Tensor coded = golden::encoded(o, format, {shape.tokens(), shape.channels});
+  const std::size_t size = files::info(coded.dtype).size, row = shape.channels * size;
+  auto* to = static_cast<std::byte*>(all) + strides.offset(b, h) * size;
+  for (std::size_t s = 0; s < shape.tokens(); ++s)
+    std::memcpy(to + s * strides.row * size, &coded.bytes[s * row], row);
+}
+
+/// Codes and scales under their stage names, all heads, each operand once.
+class Stages {
+ public:
+  Stages(const recipe::Recipe& recipe, const attention::Layout& layout, const Heads& heads)
+      : recipe_(recipe), layout_(layout), shape_(heads.shape()) {}
+
+  void add(const attention::QuantisedHead& head) {
+    add_operand("q", head.q, layout_.order);
+    add_operand("k", head.k, layout_.key_order);
+    add_operand("v", head.v, layout_.key_order);
+  }
+  void add(std::size_t b, std::size_t h, const attention::HeadResult& result) {
+    for (const attention::BlockTap& tap : result.taps)
+      for (auto& [name, tensor] : golden::tap_tensors(recipe_, layout_, tap))
+        file_.tensors[golden::tap_name(b, h, tap.query_block, name)] = std::move(tensor);
+  }
+  files::TensorFile take() {
+    file_.metadata = golden::describe(recipe_, layout_.grid);
+    return std::move(file_);
+  }
+
+ private:
+  void add_operand(const std::string& name, const quant::Quantised& operand,
+                   const video::TokenOrder& order) {
+    const std::size_t d = shape_.channels;
+    std::vector<float> rows(shape_.tokens() * d);
+    for (std::size_t token = 0; token < shape_.tokens(); ++token)
+      std::copy_n(&operand.values[static_cast<std::size_t>(order.position_of[token]) * d], d,
+                  &rows[token * d]);
+    append(name + "_codes", golden::encoded(rows, operand.format, {shape_.tokens(), d}));
+    if (!operand.scales.empty())
+      append(name + "_scale", golden::encoded(operand.scales, numerics::FormatId::f32,
+                                              {operand.scales.size()}));
+  }
+  void append(const std::string& name, files::Tensor head) {
+    files::Tensor& all = file_.tensors[name];
+    if (all.bytes.empty()) {
+      all.dtype = head.dtype;
+      all.shape = head.shape;
+      all.shape.insert(all.shape.begin(), {shape_.batch, shape_.heads});
+    }
+    all.bytes.insert(all.bytes.end(), head.bytes.begin(), head.bytes.end());
+  }
+
+  const recipe::Recipe& recipe_;
+  const attention::Layout& layout_;
+  golden::InputShape shape_;
+  files::TensorFile file_;
+};
+
+void attend(const karat_attend_args& args) {
+  const recipe::Recipe& recipe = required(args.recipe, "recipe")->recipe;
+  require_given(args);
+  const Heads heads(args.input);
+  const golden::InputShape& shape = heads.shape();
+  const attention::Layout layout =
+      attention::make_layout(recipe, {.grid = shape.grid,
+                                      .channels = shape.channels,
+                                      .given_mask = given_mask(args)});
+  attention::AttendOptions options{.threads = args.threads};
+  if (args.stages != nullptr)
+    options.tapped = golden::parse_taps(args.taps == nullptr ? "none" : args.taps, layout, 0);
+  if (args.progress != nullptr)
+    options.progress = [&args](std::size_t done, std::size_t total) {
+      if (args.progress(done, total, args.context) != 0) throw Stopped{};
+    };
+  Stages stages(recipe, layout, heads);
+  Heads::Room room;
+  for (std::size_t b = 0; b < shape.batch; ++b)
+    for (std::size_t h = 0; h < shape.heads; ++h) {
+      const attention::QuantisedHead head = attention::quantise_head(
+          recipe, layout, heads.head(b, h, room), numerics::Path::fast, args.threads);
+      const attention::HeadResult result = attention::attend(recipe, layout, head, options);
+      const std::size_t number = b * shape.heads + h;
+      put_output(args.o, heads, b, h, result.o, recipe.output);
+      put(args.lse, number, result.lse);
+      put(args.m, number, result.m);
+      put(args.l, number, result.l);
+      if (args.stages == nullptr) continue;
+      stages.add(head);
+      stages.add(b, h, result);
+    }
+  if (args.stages != nullptr) *args.stages = handed_out(stages.take());
+}
+
+void truth(const recipe::Recipe& recipe, const karat_heads& input, int sparse, int threads,
+           double* o, double* lse) {
+  const Heads heads(input);
+  const golden::InputShape& shape = heads.shape();
+  const attention::Layout layout = attention::make_layout(recipe, shape.grid, shape.channels);
+  std::vector<std::int32_t> tokens(shape.tokens());
+  for (std::size_t i = 0; i < tokens.size(); ++i) tokens[i] = static_cast<std::int32_t>(i);
+  Heads::Room room;
+  for (std::size_t number = 0; number < heads.count(); ++number) {
+    const attention::OracleResult result = attention::oracle(
+        layout, heads.head(number / shape.heads, number % shape.heads, room), tokens,
+        sparse != 0 ? attention::OracleMask::sparse : attention::OracleMask::dense, threads);
+    if (o != nullptr) std::ranges::copy(result.o, o + number * result.o.size());
+    if (lse != nullptr) std::ranges::copy(result.lse, lse + number * result.lse.size());
+  }
+}
+
+}  // namespace
+}  // namespace karat::c
+
+using namespace karat;
+
+karat_status karat_attend(const karat_attend_args* args, karat_error* error) {
+  return c::guarded(error, [&] {
+    c::require_size(c::required(args, "args")->size, sizeof *args, "karat_attend_args");
+    c::attend(*args);
+  });
+}
+
+karat_status karat_truth(const karat_recipe* recipe, const karat_heads* input, int sparse,
+                         int32_t threads, double* o, double* lse, karat_error* error) {
+  return c::guarded(error, [&] {
+    c::truth(c::required(recipe, "recipe")->recipe, *c::required(input, "input"), sparse, threads, o,
+             lse);
+  });
+}

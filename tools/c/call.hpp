@@ -1,0 +1,65 @@
+// What every function of the C interface has in common: no exception leaves, texts change owners.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "karat/files/json_file.hpp"
+#include "karat/karat.h"
+#include "karat/numerics/error.hpp"
+#include "karat/recipe/recipe.hpp"
+
+struct karat_recipe {
+  karat::recipe::Recipe recipe;
+};
+
+namespace karat::c {
+
+/// Thrown when the caller's progress function asks to stop.
+struct Stopped {};
+
+/// Runs `body`; whatever it throws becomes a status and a message.
+karat_status guarded(karat_error* error, const std::function<void()>& body) noexcept;
+
+/// A copy the caller frees by karat_free_text().
+char* handed_out(std::string_view text);
+
+/// @throws Error(usage) naming `what` when the pointer is null
+template <typename T>
+T* required(T* pointer, const char* what) {
+  if (pointer == nullptr) throw Error(ErrorKind::usage, what, "is NULL", "give one");
+  return pointer;
+}
+/// @throws Error(usage) unless a struct's `size` is the one compiled here
+void require_size(std::size_t given, std::size_t known, const char* what);
+
+/// A JSON object from a caller: NULL is an empty one.
+files::Json object_of(const char* text, const char* what);
+
+/// Reads known fields of an object; finish() refuses the rest, naming the nearest.
+class Fields {
+ public:
+  Fields(files::Json object, std::string subject);
+  bool has(const char* name);
+  std::string text(const char* name, std::string_view otherwise);
+  double number(const char* name, double otherwise);
+  std::int64_t whole(const char* name, std::int64_t otherwise, std::int64_t low, std::int64_t high);
+  bool flag(const char* name);
+  /// Three numbers from 1.
+  video::Extent3 extent(const char* name);
+  void finish() const;
+
+ private:
+  const files::Json* find(const char* name);
+  [[noreturn]] void fail(const char* name, const std::string& wanted) const;
+
+  files::Json object_;
+  std::string subject_;
+  std::vector<std::string> known_;
+};
+
+}  // namespace karat::c

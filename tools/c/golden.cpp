@@ -1,0 +1,138 @@
+// Golden files: workloads, making, checking.
+
+#include "call.hpp"
+#include "check_report.hpp"
+#include "evidence.hpp"
+#include "heads.hpp"
+#include "karat/golden/check.hpp"
+#include "karat/golden/formats.hpp"
+#include "karat/golden/make.hpp"
+#include "karat/video/models.hpp"
+#include "tensors.hpp"
+
+namespace karat::c {
+namespace {
+
+constexpr std::int64_t kMostInt = std::numeric_limits<std::int32_t>::max();
+
+video::WorkloadSpec workload(const char* text) {
+  Fields fields(object_of(text, "workload"), "workload");
+  video::WorkloadSpec spec;
+  if (fields.has("model")) {
+    const video::Model& model = video::find_model(fields.text("model", ""));
+    spec.grid = video::token_grid(
+        model, fields.has("resolution")
+                   ? video::find_resolution(model, fields.text("resolution", ""))
+                   : model.resolutions.front());
+    spec.head_dim = model.head_dim;
+  } else if (fields.has("resolution")) {
+    throw Error(ErrorKind::usage, "workload.resolution", "needs a model", "add \"model\"");
+  }
+  if (fields.has("grid")) spec.grid = fields.extent("grid");
+  if (fields.has("kind")) spec.kind = video::find_workload_kind(fields.text("kind", ""));
+  if (fields.has("head_kind")) spec.head_kind = video::find_head_kind(fields.text("head_kind", ""));
+  spec.batch = static_cast<int>(fields.whole("batch", 1, 1, kMostInt));
+  spec.heads = static_cast<int>(fields.whole("heads", 1, 1, kMostInt));
+  spec.head_dim = static_cast<int>(fields.whole("head_dim", spec.head_dim, 1, kMostInt));
+  spec.sigma = fields.number("sigma", spec.sigma);
+  spec.seed = static_cast<std::uint64_t>(
+      fields.whole("seed", 0, 0, std::numeric_limits<std::int64_t>::max()));
+  fields.finish();
+  return spec;
+}
+
+files::TensorFile generate(const video::WorkloadSpec& spec, int threads) {
+  const auto inputs = golden::generated_inputs(spec, 0);
+  const golden::InputShape& shape = inputs->shape();
+  files::TensorFile file{.tensors = {}, .metadata = {{"grid", video::to_string(shape.grid)}}};
+  const auto append = [&](const char* name, const std::vector<float>& values) {
+    const files::Tensor head = golden::encoded(values, numerics::FormatId::bf16, {values.size()});
+    files::Tensor& all = file.tensors[name];
+    all.dtype = head.dtype;
+    all.shape = {shape.batch, shape.heads, shape.tokens(), shape.channels};
+    all.bytes.insert(all.bytes.end(), head.bytes.begin(), head.bytes.end());
+  };
+  for (std::size_t b = 0; b < shape.batch; ++b)
+    for (std::size_t h = 0; h < shape.heads; ++h) {
+      const golden::HeadValues values = inputs->values(b, h, threads);
+      append("q", values.q);
+      append("k", values.k);
+      append("v", values.v);
+    }
+  return file;
+}
+
+files::Json make(const recipe::Recipe& recipe, const karat_heads& input, std::uint64_t seed,
+                 const char* taps, int threads, const char* path) {
+  const Heads heads(input);
+  const auto inputs = inputs_of(heads);
+  const golden::MakeSummary summary =
+      golden::make(recipe, *inputs,
+                   {.seed = seed, .taps = taps == nullptr ? "" : taps, .threads = threads}, path);
+  return {{"file", path},
+          {"sha256", summary.seal.sha256},
+          {"bytes", summary.seal.bytes},
+          {"heads", summary.heads},
+          {"multiply_adds", summary.multiply_adds},
+          {"attention_seconds", summary.attention_seconds},
+          {"truth_multiply_adds", summary.truth_multiply_adds},
+          {"truth_seconds", summary.truth_seconds},
+          {"saturated_p_codes", summary.saturated_p_codes},
+          {"evidence", cli::evidence_json(recipe)}};
+}
+
+golden::CheckOptions check_options(const char* text) {
+  Fields fields(object_of(text, "options"), "options");
+  golden::CheckOptions options;
+  options.layout = golden::parse_layout(fields.text("layout", "BHSD"));
+  const std::string order = fields.text("order", "original");
+  if (order != "original" && order != "tiled")
+    throw Error(ErrorKind::usage, "options.order", "\"" + order + "\" is not known",
+                "give original or tiled");
+  options.order = order == "tiled" ? golden::RowOrder::tiled : golden::RowOrder::original;
+  const auto place = [&](const char* name) {
+    return static_cast<std::size_t>(fields.whole(name, 0, 0, kMostInt));
+  };
+  if (fields.has("batch")) options.select.batch = place("batch");
+  if (fields.has("head")) options.select.head = place("head");
+  if (fields.has("block")) options.select.block = static_cast<int>(place("block"));
+  options.threads = static_cast<int>(fields.whole("threads", 0, 0, 1024));
+  fields.finish();
+  return options;
+}
+
+}  // namespace
+}  // namespace karat::c
+
+using namespace karat;
+
+karat_status karat_generate(const char* workload, int32_t threads, karat_tensors** result,
+                            karat_error* error) {
+  return c::guarded(error, [&] {
+    c::required(result, "result");
+    *result = c::handed_out(c::generate(c::workload(workload), threads));
+  });
+}
+
+karat_status karat_make(const karat_recipe* recipe, const karat_heads* input, uint64_t seed,
+                        const char* taps, int32_t threads, const char* path, char** summary,
+                        karat_error* error) {
+  return c::guarded(error, [&] {
+    const files::Json made =
+        c::make(c::required(recipe, "recipe")->recipe, *c::required(input, "input"), seed, taps,
+                threads, c::required(path, "path"));
+    if (summary != nullptr) *summary = c::handed_out(made.dump());
+  });
+}
+
+karat_status karat_check(const char* golden, const karat_candidate* candidate, const char* options,
+                         char** report, karat_error* error) {
+  return c::guarded(error, [&] {
+    c::required(report, "report");
+    const golden::CheckOptions how = c::check_options(options);
+    const golden::GoldenFile file(c::required(golden, "golden"));
+    const auto source = c::source_of(*c::required(candidate, "candidate"));
+    *report = c::handed_out(
+        cli::check_json(golden::check(file, *source, how), file, *source).dump());
+  });
+}

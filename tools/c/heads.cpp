@@ -1,0 +1,141 @@
+// See heads.hpp.
+#include "heads.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "call.hpp"
+#include "karat/files/sha256.hpp"
+#include "karat/golden/formats.hpp"
+#include "karat/numerics/convert.hpp"
+
+namespace karat::c {
+namespace {
+
+numerics::FormatId format_named(const char* name) {
+  const std::string_view type = required(name, "type");
+  if (type == "f32") return numerics::FormatId::f32;
+  if (type == "f16") return numerics::FormatId::f16;
+  if (type == "bf16") return numerics::FormatId::bf16;
+  throw Error(ErrorKind::usage, "type", "q, k and v in " + std::string(type) + " are not taken",
+              "give f32, f16 or bf16; f64 values round first, which only you can allow");
+}
+
+std::size_t extent(std::int64_t value, const char* what) {
+  if (value < 1 || value >= (std::int64_t{1} << 31))
+    throw Error(ErrorKind::usage, what, std::to_string(value) + " is no extent", "give one from 1");
+  return static_cast<std::size_t>(value);
+}
+
+video::Extent3 grid_of(const karat_heads& given) {
+  const auto& [t, h, w] = given.grid;
+  if (t == 0 && h == 0 && w == 0) return {1, 1, static_cast<int>(given.tokens)};
+  const video::Extent3 grid{t, h, w};
+  if (t < 1 || h < 1 || w < 1)
+    throw Error(ErrorKind::usage, "grid " + video::to_string(grid), "has an extent below 1",
+                "give T,H,W tokens");
+  if (grid.volume() != given.tokens)
+    throw Error(ErrorKind::usage, "grid " + video::to_string(grid),
+                "has " + std::to_string(grid.volume()) + " tokens where the tensors have " +
+                    std::to_string(given.tokens),
+                "give the grid of these tokens, or the other layout (BHSD, BSHD)");
+  return grid;
+}
+
+class BorrowedInputs final : public golden::Inputs {
+ public:
+  explicit BorrowedInputs(const Heads& heads) : Inputs(heads.shape()), heads_(heads) {}
+  files::Json source() const override {
+    return {{"kind", "memory"}, {"sha256", heads_.sha256()}};
+  }
+  files::DType dtype() const override { return golden::dtype_of(heads_.format()); }
+  golden::HeadValues values(std::size_t batch, std::size_t head, int) const override {
+    Heads::Room room;
+    const attention::HeadInput input = heads_.head(batch, head, room);
+    const auto copy = [](std::span<const float> x) {
+      return std::vector<float>(x.begin(), x.end());
+    };
+    return {.q = copy(input.q), .k = copy(input.k), .v = copy(input.v), .format = input.format};
+  }
+
+ private:
+  const Heads& heads_;
+};
+
+}  // namespace
+
+Strides::Strides(const golden::InputShape& shape, golden::TensorLayout layout) {
+  const std::size_t d = shape.channels, s = shape.tokens(), h = shape.heads;
+  batch = h * s * d;
+  const bool bhsd = layout == golden::TensorLayout::bhsd;
+  head = bhsd ? s * d : d;
+  row = bhsd ? d : h * d;
+}
+
+Heads::Heads(const karat_heads& given, Reads reads)
+    : layout_(golden::parse_layout(required(given.layout, "layout"))),
+      format_(format_named(given.type)),
+      q_(required(given.q, "q")),
+      k_(reads == Reads::all ? required(given.k, "k") : nullptr),
+      v_(reads == Reads::all ? required(given.v, "v") : nullptr) {
+  shape_ = {.grid = {},
+            .batch = extent(given.batch, "batch"),
+            .heads = extent(given.heads, "heads"),
+            .channels = extent(given.channels, "channels")};
+  (void)extent(given.tokens, "tokens");
+  shape_.grid = grid_of(given);
+}
+
+attention::HeadInput Heads::head(std::size_t batch, std::size_t head, Room& room) const {
+  attention::HeadInput input{.q = values(q_, "q", batch, head, room.q),
+                             .k = {},
+                             .v = {},
+                             .format = format_};
+  input.k = k_ == nullptr ? input.q : values(k_, "k", batch, head, room.k);
+  input.v = v_ == nullptr ? input.q : values(v_, "v", batch, head, room.v);
+  return input;
+}
+
+std::span<const float> Heads::values(const void* tensor, const char* name, std::size_t batch,
+                                     std::size_t head, std::vector<float>& room) const {
+  const Strides strides(shape_, layout_);
+  const std::size_t d = shape_.channels, rows = shape_.tokens(), count = rows * d;
+  const std::size_t begin = strides.offset(batch, head);
+  std::span<const float> values;
+  if (format_ == numerics::FormatId::f32 && strides.row == d) {
+    values = {static_cast<const float*>(tensor) + begin, count};
+  } else {
+    room.resize(count);
+    values = room;
+    for (std::size_t s = 0; s < rows; ++s) {
+      const std::size_t at = begin + s * strides.row;
+      const std::span<float> row(room.data() + s * d, d);
+      if (format_ == numerics::FormatId::f32)
+        std::copy_n(static_cast<const float*>(tensor) + at, d, row.data());
+      else
+        numerics::decode({static_cast<const std::uint16_t*>(tensor) + at, d}, row, format_);
+    }
+  }
+  const auto bad = std::ranges::find_if(values, [](float x) { return !std::isfinite(x); });
+  if (bad == values.end()) return values;
+  const auto at = static_cast<std::size_t>(bad - values.begin());
+  throw Error(ErrorKind::usage, name,
+              std::string(std::isnan(*bad) ? "NaN" : "Inf") + " at batch " + std::to_string(batch) +
+                  ", head " + std::to_string(head) + ", token " + std::to_string(at / d) +
+                  ", channel " + std::to_string(at % d),
+              "attention of it has no value; mend the input");
+}
+
+std::string Heads::sha256() const {
+  const std::size_t size = (format_ == numerics::FormatId::f32 ? 4 : 2) * count() *
+                           shape_.tokens() * shape_.channels;
+  files::Sha256 hash;
+  for (const void* tensor : {q_, k_, v_}) hash.update({static_cast<const std::byte*>(tensor), size});
+  return hash.hex();
+}
+
+std::unique_ptr<golden::Inputs> inputs_of(const Heads& heads) {
+  return std::make_unique<BorrowedInputs>(heads);
+}
+
+}  // namespace karat::c

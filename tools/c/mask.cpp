@@ -1,0 +1,91 @@
+// A recipe's mask as PyTorch's BlockMask arrays, pair by pair, or as a picture.
+
+#include "call.hpp"
+#include "karat/attention/layout.hpp"
+#include "karat/mask/blockmask.hpp"
+#include "karat/mask/density.hpp"
+#include "karat/mask/picture.hpp"
+#include "tensors.hpp"
+
+namespace karat::c {
+namespace {
+
+video::Extent3 grid_of(const int32_t grid[3]) {
+  required(grid, "grid");
+  for (int axis = 0; axis < 3; ++axis)
+    if (grid[axis] < 1)
+      throw Error(ErrorKind::usage, "grid", "has an extent below 1", "give T,H,W tokens");
+  return {grid[0], grid[1], grid[2]};
+}
+
+files::Tensor pairs(const mask::Mask& mask) {
+  const auto rows = static_cast<std::size_t>(mask.queries());
+  const auto columns = static_cast<std::size_t>(mask.keys());
+  files::Tensor keep = files::make_tensor(files::DType::boolean, {rows, columns});
+  for (std::size_t i = 0; i < rows; ++i)
+    for (std::size_t j = 0; j < columns; ++j)
+      keep.bytes[i * columns + j] = static_cast<std::byte>(
+          mask.keeps(static_cast<std::int64_t>(i), static_cast<std::int64_t>(j)));
+  return keep;
+}
+
+files::TensorFile arrays(const recipe::Recipe& recipe, const attention::Layout& layout,
+                         int query_block, int key_block) {
+  const mask::BlockMask made = mask::sequence_blockmask(*layout.mask, query_block, key_block);
+  const auto rows = static_cast<std::size_t>(made.query_blocks);
+  const auto columns = static_cast<std::size_t>(made.key_blocks);
+  const auto tensor = [](files::Shape shape, const std::vector<std::int32_t>& values) {
+    return files::make_tensor(files::DType::i32, std::move(shape), values);
+  };
+  const mask::Density density = mask::density(*layout.mask, layout.order, layout.blocks,
+                                              recipe.block.q, recipe.block.k);
+  return {.tensors = {{"kv_num_blocks", tensor({1, 1, rows}, made.kv_num_blocks)},
+                      {"kv_indices", tensor({1, 1, rows, columns}, made.kv_indices)},
+                      {"full_kv_num_blocks", tensor({1, 1, rows}, made.full_kv_num_blocks)},
+                      {"full_kv_indices", tensor({1, 1, rows, columns}, made.full_kv_indices)},
+                      {"position_of_token",
+                       tensor({layout.order.position_of.size()}, layout.order.position_of)},
+                      {"token_at_position",
+                       tensor({layout.order.token_at.size()}, layout.order.token_at)}},
+          .metadata = {{"BLOCK_SIZE",
+                        std::to_string(query_block) + "," + std::to_string(key_block)},
+                       {"grid", video::to_string(layout.grid)},
+                       {"density", files::Json(density.tokens).dump()}}};
+}
+
+std::string picture(const recipe::Recipe& recipe, video::Extent3 grid, int query_tile) {
+  const attention::Layout layout = attention::make_layout(recipe, grid, 1);
+  const mask::Caption caption{.title = recipe.name + ", grid " + video::to_string(grid),
+                              .lines = {"tile " + video::to_string(recipe.mask.tile) +
+                                        ", window " + video::to_string(recipe.mask.window)}};
+  if (query_tile < 0) return mask::draw_matrix(*layout.mask, layout.order, caption);
+  return mask::draw_window(*layout.mask, video::Tiling(grid, recipe.mask.tile), layout.order,
+                           query_tile, caption);
+}
+
+}  // namespace
+}  // namespace karat::c
+
+using namespace karat;
+
+karat_status karat_mask(const karat_recipe* recipe, const int32_t grid[3], int32_t query_block,
+                        int32_t key_block, int keep, karat_tensors** result, karat_error* error) {
+  return c::guarded(error, [&] {
+    const recipe::Recipe& of = c::required(recipe, "recipe")->recipe;
+    c::required(result, "result");
+    const attention::Layout layout = attention::make_layout(of, c::grid_of(grid), 1);
+    files::TensorFile file = c::arrays(of, layout, query_block == 0 ? of.block.q : query_block,
+                                       key_block == 0 ? of.block.k : key_block);
+    if (keep != 0) file.tensors["keep"] = c::pairs(*layout.mask);
+    *result = c::handed_out(std::move(file));
+  });
+}
+
+karat_status karat_mask_picture(const karat_recipe* recipe, const int32_t grid[3],
+                                int32_t query_tile, char** svg, karat_error* error) {
+  return c::guarded(error, [&] {
+    const recipe::Recipe& of = c::required(recipe, "recipe")->recipe;
+    c::required(svg, "svg");
+    *svg = c::handed_out(c::picture(of, c::grid_of(grid), query_tile));
+  });
+}
