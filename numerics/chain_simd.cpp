@@ -40,6 +40,7 @@ using D16 = hn::ScalableTag<std::int16_t>;
 /// A pass covers two rows and as many columns as one vector of narrow exponents has lanes, which is
 /// four vectors of terms; the accumulators of kBlock of them fit the registers at a time.
 constexpr std::size_t kVectors = 4;
+constexpr std::size_t kUnrolled = 4;  ///< divides every step's length
 constexpr std::size_t kBlock = HWY_TARGET <= HWY_AVX3 ? 4 : 2;
 
 /// Accumulators of two rows by kBlock column vectors: positive and negative terms.
@@ -91,11 +92,14 @@ HWY_INLINE void LargestExponents8(const StepArguments& s, std::size_t row, std::
   }
   const std::int8_t* b = s.b_exponent8 + column;
   const std::uint32_t* a = s.a_exponent + row * s.a_stride;
-  for (std::size_t k = 0; k < s.length; ++k) {
-    const auto exponents = hn::Load(d8, b + k * kPanel);
-    for (std::size_t r = 0; r < kRows; ++r) {
-      const auto mine = hn::BitCast(d8, hn::Set(DU32(), a[r * s.a_stride + k]));
-      largest[r] = hn::Max(largest[r], hn::Add(mine, exponents));
+  for (std::size_t k = 0; k < s.length; k += kUnrolled) {
+    HWY_UNROLL(4) for (std::size_t u = 0; u < kUnrolled; ++u) {
+      auto theirs = hn::Load(d8, b + (k + u) * kPanel);
+      KeepInRegister(theirs);
+      HWY_UNROLL(2) for (std::size_t r = 0; r < kRows; ++r) {
+        const auto mine = hn::BitCast(d8, hn::Set(DU32(), a[r * s.a_stride + k + u]));
+        largest[r] = hn::Max(largest[r], hn::Add(mine, theirs));
+      }
     }
   }
   for (std::size_t r = 0; r < kRows; ++r) {
@@ -187,11 +191,14 @@ HWY_INLINE void LargestExponents16(const StepArguments& s, std::size_t row, std:
   }
   const std::int16_t* b = s.b_exponent16 + column;
   const std::uint32_t* a = s.a_exponent + row * s.a_stride;
-  for (std::size_t k = 0; k < s.length; ++k) {
-    const auto theirs = hn::Load(d16, b + k * kPanel);
-    for (std::size_t r = 0; r < kRows; ++r) {
-      const auto mine = hn::BitCast(d16, hn::Set(DU32(), a[r * s.a_stride + k]));
-      largest[r] = hn::Max(largest[r], hn::Add(mine, theirs));
+  for (std::size_t k = 0; k < s.length; k += kUnrolled) {
+    HWY_UNROLL(4) for (std::size_t u = 0; u < kUnrolled; ++u) {
+      auto theirs = hn::Load(d16, b + (k + u) * kPanel);
+      KeepInRegister(theirs);
+      HWY_UNROLL(2) for (std::size_t r = 0; r < kRows; ++r) {
+        const auto mine = hn::BitCast(d16, hn::Set(DU32(), a[r * s.a_stride + k + u]));
+        largest[r] = hn::Max(largest[r], hn::Add(mine, theirs));
+      }
     }
   }
   for (std::size_t r = 0; r < kRows; ++r) {
