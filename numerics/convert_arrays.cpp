@@ -105,8 +105,9 @@ void EncodeLoop(const Format& f, Policy policy, const float* x, std::size_t coun
   const float infinity = std::bit_cast<float>(0x7F800000u);
   const float nan = std::bit_cast<float>(0x7FC00000u);
   const float huge = std::bit_cast<float>(0x7F7FFFFFu);
+  // With all random bits set, stochastic rounding takes the largest f32 beyond bf16's range too.
   const auto magnitude_of = [&](float value) {
-    return hn::Set(du, numerics::encode(value, f.id, policy) & f.magnitude_mask());
+    return hn::Set(du, numerics::encode(value, f.id, policy, ~0u) & f.magnitude_mask());
   };
   const Constants k = {
       .min_exponent = hn::Set(du, static_cast<std::uint32_t>(f.min_exponent() + 127)),
