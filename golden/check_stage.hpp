@@ -29,13 +29,16 @@ class Comparison {
   /// a, s, p_codes and, after each key block, m, l, o of the query blocks both files hold.
   std::vector<StageReport> taps() const;
 
+  bool selected(std::size_t batch, std::size_t head) const;
+  /// One head of the candidate's stage, original token order.
+  std::vector<float> candidate_rows(const StageRow& row, std::size_t batch, std::size_t head) const;
+  /// @throws Error(usage) when the candidate's stage has another shape
+  void require_shape(const StageRow& row) const;
+
  private:
   struct TapStage;
 
-  bool selected(std::size_t batch, std::size_t head) const;
-  std::vector<float> candidate_rows(const StageRow& row, std::size_t batch, std::size_t head) const;
   std::vector<float> to_tokens(std::vector<float> rows, std::size_t channels) const;
-  void require_shape(const StageRow& row) const;
   Location at_token(Location at, std::int64_t token) const;
   Location at_key(Location at, const attention::BlockTap& tap, std::size_t column) const;
 

@@ -16,6 +16,8 @@ class RowSum {
   void absorb(const recipe::Recipe& recipe, Interval alpha, std::span<const float> low,
               std::span<const float> high);
   Interval total(const recipe::Recipe& recipe) const;
+  /// Lane 0..3 of wgmma_quad; the whole sum is lane 0 in other orders.
+  Interval partial(std::size_t lane) const { return partial_[lane]; }
 
  private:
   std::array<Interval, 4> partial_{};

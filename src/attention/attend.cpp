@@ -85,7 +85,7 @@ void require_one_factor(const Launch& launch) {
 
 HeadResult attend(const recipe::Recipe& recipe, const Layout& layout, const QuantisedHead& head,
                   const AttendOptions& options) {
-  const Launch launch(recipe, layout, head);
+  const Launch launch(recipe, layout, head, options.score_factor.value_or(1.0));
   require_one_scale_per_segment(launch);
   require_one_factor(launch);
   const std::vector<int> chosen = blocks_to_run(layout, options);

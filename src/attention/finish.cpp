@@ -13,10 +13,12 @@ constexpr double kLog2E = 1.4426950408889634;
 constexpr double kLn2 = 0.6931471805599453;
 constexpr float kInf = std::numeric_limits<float>::infinity();
 
-float score_constant(const recipe::Recipe& recipe, std::size_t channels) {
-  if (recipe.qk.score_scale == recipe::ScoreScale::omitted) return static_cast<float>(kLog2E);
-  if (recipe.qk.scale_order == recipe::ScaleOrder::folded_into_q) return 1.0f;
-  return static_cast<float>(kLog2E / std::sqrt(static_cast<double>(channels)));
+float score_constant(const recipe::Recipe& recipe, std::size_t channels, double factor) {
+  if (recipe.qk.score_scale == recipe::ScoreScale::omitted)
+    return static_cast<float>(kLog2E * factor);
+  if (recipe.qk.scale_order == recipe::ScaleOrder::folded_into_q)
+    return static_cast<float>(factor);
+  return static_cast<float>(kLog2E / std::sqrt(static_cast<double>(channels)) * factor);
 }
 
 float cast(float x, numerics::FormatId format) {
@@ -53,7 +55,8 @@ float log_sum_exp(const Launch& launch, std::int64_t position, float m, float l)
 
 }  // namespace
 
-Launch::Launch(const recipe::Recipe& r, const Layout& l, const QuantisedHead& h)
+Launch::Launch(const recipe::Recipe& r, const Layout& l, const QuantisedHead& h,
+               double score_factor)
     : recipe(r),
       layout(l),
       head(h),
@@ -61,7 +64,7 @@ Launch::Launch(const recipe::Recipe& r, const Layout& l, const QuantisedHead& h)
       pv(numerics::instruction(r.pv.instruction)),
       fp32{r.subnormals},
       channels(l.channels),
-      c(score_constant(r, l.channels)),
+      c(score_constant(r, l.channels, score_factor)),
       fused(recipe::is_fused(r.qk.scale_order)),
       scores_scaled(r.qk.score_scale == recipe::ScoreScale::applied),
       masked_score(r.softmax.masked_score.value_or(-kInf)),

@@ -10,7 +10,8 @@ namespace karat::attention {
 
 /// Constants of a launch, computed once.
 struct Launch {
-  Launch(const recipe::Recipe& recipe, const Layout& layout, const QuantisedHead& head);
+  Launch(const recipe::Recipe& recipe, const Layout& layout, const QuantisedHead& head,
+         double score_factor = 1.0);
 
   const recipe::Recipe& recipe;
   const Layout& layout;

@@ -4,59 +4,21 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "check_options.hpp"
 #include "check_report.hpp"
 #include "command.hpp"
 #include "commands.hpp"
-#include "values.hpp"
 
 namespace karat::cli {
-namespace {
-
-constexpr Named<golden::RowOrder> kOrders[] = {{"original", golden::RowOrder::original},
-                                               {"tiled", golden::RowOrder::tiled}};
-
-/// "b,h,block"; "*" leaves a place open, missing places are open too.
-golden::Selection parse_selection(std::string_view text) {
-  golden::Selection select;
-  int place = 0;
-  for (std::string_view rest = text; place < 3 && !rest.empty(); ++place) {
-    const std::string_view item = rest.substr(0, rest.find(','));
-    rest.remove_prefix(std::min(rest.size(), item.size() + 1));
-    if (item == "*") continue;
-    const auto number = parse_integer(item, "--select", 0);
-    if (place == 0) select.batch = static_cast<std::size_t>(number);
-    if (place == 1) select.head = static_cast<std::size_t>(number);
-    if (place == 2) select.block = static_cast<int>(number);
-    if (place == 2 && !rest.empty())
-      throw Error(ErrorKind::usage, "--select", "takes at most three numbers",
-                  "give batch,head,query block; * for all");
-  }
-  return select;
-}
-
-}  // namespace
 
 int run_check(int argc, char** argv) {
-  using cxxopts::value;
   CommandLine line("check", "Compare a candidate with a golden file, stage by stage.",
                    {"golden", "candidate"});
-  line.add()("golden", "golden file", value<std::string>())(
-      "candidate", "safetensors or HDF5 with stages by name, npy with o, or a golden file",
-      value<std::string>())("layout", "of the candidate: BHSD or BSHD",
-                            value<std::string>()->default_value("BHSD"))(
-      "order", "of the candidate's rows: original or tiled",
-      value<std::string>()->default_value("original"))(
-      "select", "batch,head,query block; * for all", value<std::string>()->default_value(""))(
-      "threads", "0: all the machine has", value<std::string>()->default_value("0"));
+  add_check_options(line);
   line.note("exit code 0: every stage equal or within what the recipe leaves free; 1: not.");
   const auto given = line.parse(argc, argv);
   if (!given) return match;
-  const golden::CheckOptions options{
-      .layout = golden::parse_layout((*given)["layout"].as<std::string>()),
-      .order = parse_choice((*given)["order"].as<std::string>(), "--order", kOrders),
-      .select = parse_selection((*given)["select"].as<std::string>()),
-      .threads =
-          static_cast<int>(parse_integer((*given)["threads"].as<std::string>(), "--threads", 0))};
+  const golden::CheckOptions options = check_options(*given);
   const std::string candidate_name = required(*given, "candidate");
   const golden::GoldenFile golden(required(*given, "golden"));
   const auto candidate = golden::TensorSource::open(candidate_name);

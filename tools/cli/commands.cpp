@@ -11,6 +11,7 @@ std::span<const Command> commands() {
       {"check", "compare a candidate with a golden file, stage by stage", run_check},
       {"codec", "show a value in any number format; convert raw files", run_codec},
       {"cost", "how long a recipe takes on a Hopper GPU, and what limits it", run_cost},
+      {"diagnose", "name the recipe edit or mistake that explains a candidate", run_diagnose},
       {"evidence", "compare a capture of GPU instructions with the emulator", run_evidence},
       {"inspect", "look into a golden file; map a wgmma fragment", run_inspect},
       {"make", "compute a case bit for bit and write a golden file", run_make},

@@ -5,6 +5,7 @@ namespace karat::cli {
 
 int run_codec(int argc, char** argv);
 int run_cost(int argc, char** argv);
+int run_diagnose(int argc, char** argv);
 int run_evidence(int argc, char** argv);
 int run_attend(int argc, char** argv);
 int run_check(int argc, char** argv);

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -18,6 +19,9 @@ struct AttendOptions {
   int threads = 0;                             ///< 0: all the machine offers
   std::vector<int> query_blocks;               ///< compute only these (ascending); empty: all
   std::vector<int> tapped;                     ///< query blocks to record (subset of the computed)
+  /// A kernel that gets d^-1/2 log2 e wrong: what is in force of this constant times the factor, one
+  /// rounding to f32. (For diagnosing kernels; no recipe means it.)
+  std::optional<double> score_factor = {};
   std::function<void(std::size_t done, std::size_t total)> progress;  ///< called from any worker
   /// Takes each tap as soon as its query block is done, on the worker that ran it, together with
   /// its finished rows in `result`; HeadResult::taps stays empty. Lets all blocks be tapped in little

@@ -1,0 +1,82 @@
+// What to look for in a kernel, field by field.
+#include "hypothesis.hpp"
+#include "karat/recipe/fields.hpp"
+
+namespace karat::golden {
+namespace {
+
+struct Row {
+  std::string_view field;  ///< the whole path, or its last part for operands
+  std::string_view look_for;
+};
+constexpr Row kRows[] = {
+    {"softmax.rescale_threshold",
+     "the old maximum stays while the new one is within the threshold; P then passes the format's "
+     "largest value and saturates, the row sum does not"},
+    {"softmax.row_sum", "whether l adds P before or after its cast"},
+    {"softmax.row_sum_order", "the order of l's additions: lanes of the fragment, then shuffles"},
+    {"softmax.masked_score", "the number written to masked scores"},
+    {"softmax.initial_max", "what m holds before the first block"},
+    {"softmax.exp2", "the exponential: an exact one is no GPU instruction"},
+    {"softmax.lse", "natural logarithm or log2 in the stored lse"},
+    {"p.multiplier", "the constant that P is multiplied by before its cast, and its inverse in the "
+                     "epilogue"},
+    {"p.offset", "the offset added to the exponent of P"},
+    {"p.apply", "whether P's factor stands in the exponent or multiplies the result"},
+    {"p.rounding", "the rounding of the cast of P"},
+    {"p.overflow", "satfinite on the cast of P"},
+    {"p.format", "the type P is cast to before P V"},
+    {"pv.promote_every", "after how many keys the tensor core's accumulator is added to an FP32 one"},
+    {"pv.instruction", "the accumulator of P V: instruction, type and path (wgmma, mma.sync, FFMA)"},
+    {"qk.instruction", "the accumulator of Q K^T: instruction, type and path (wgmma, mma.sync, FFMA)"},
+    {"qk.scale_order", "where s_q, s_k and the softmax scale are multiplied"},
+    {"qk.score_scale", "whether the kernel multiplies scores at all"},
+    {"mask.kind", "which mask the kernel was launched with"},
+    {"mask.order", "the order of tokens before the kernel"},
+    {"mask.tile", "the extents of the mask tile and the order of its axes"},
+    {"mask.window", "the window's extents: off by one, or axes exchanged"},
+    {"mask.unit", "whether the window counts tiles or tokens"},
+    {"mask.border", "what the window does at the grid's edge: clamp the centre or cut"},
+    {"mask.centre", "whether the window lies around the query's tile or the key's"},
+    {"mask.ragged", "how tiles that stick out of the grid are handled"},
+    {"mask.causal", "the causal flag and on which side of the diagonal it masks"},
+    {"block.q", "the query rows of a CTA"},
+    {"block.k", "the keys of a block: it decides where O is rescaled and promoted"},
+    {"block.align", "whether blocks follow tiles or the sequence"},
+    {"block.order", "the direction of the loop over key blocks"},
+    {"block.listed", "the block size behind the list of partial and full blocks"},
+    {"skip.rule", "the test that skips a block's exponentials and P V"},
+    {"skip.threshold", "the threshold of that test"},
+    {"finish.cast", "whether the cast comes before or after v's scale"},
+    {"finish.fully_masked", "what rows without keys get"},
+    {"output", "the type the output is rounded to"},
+    {"subnormals", "-ftz on the FP32 operations"},
+    {"format", "the type the operand is cast to"},
+    {"group", "which elements share a scale"},
+    {"tile", "the extents of the scale tile and the order of its axes"},
+    {"rows", "how many rows share a scale"},
+    {"scale", "the type scales are stored in"},
+    {"scale_rule", "division by the format's largest value or multiplication by its inverse"},
+    {"code_rule", "whether codes come from x/s, x*(1/s) or x*(M/amax)"},
+    {"guard", "what keeps an all-zero group from dividing by zero"},
+    {"limit", "the code magnitude that amax maps to"},
+    {"rounding", "the rounding of the operand's cast"},
+    {"overflow", "satfinite on the operand's cast"},
+    {"smooth", "whether the mean over tokens is subtracted, and its correction"},
+    {"smooth_mean", "the type of the mean"},
+    {"rotate", "the Hadamard rotation of Q and K"},
+    {"rotate_seed", "the random signs of the rotation"},
+};
+
+}  // namespace
+
+std::string advice(std::string_view field) {
+  const std::string_view leaf = field.substr(field.rfind('.') + 1);
+  for (const Row& row : kRows)
+    if (row.field == field) return std::string(row.look_for);
+  for (const Row& row : kRows)
+    if (row.field == leaf) return std::string(row.look_for);
+  return std::string(recipe::field(field).meaning);
+}
+
+}  // namespace karat::golden

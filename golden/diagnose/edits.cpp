@@ -1,0 +1,223 @@
+// Alternatives of every field, and the edits that go together.
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <set>
+
+#include "hypothesis.hpp"
+#include "karat/numerics/error.hpp"
+#include "karat/numerics/tensor_core.hpp"
+#include "karat/recipe/validate.hpp"
+
+namespace karat::golden {
+namespace {
+
+using recipe::Field;
+using recipe::Recipe;
+using recipe::Value;
+
+/// Numbers worth trying, beside the golden one's half and double.
+struct Numbers {
+  std::string_view field;
+  std::vector<double> values;
+};
+const std::vector<Numbers>& numbers() {
+  constexpr double kMinusInfinity = -std::numeric_limits<double>::infinity();
+  static const std::vector<Numbers> rows = {
+      {"softmax.rescale_threshold", {0, 1, 2, 4, 8, 16, 1e9}},
+      {"softmax.masked_score", {kMinusInfinity, 0, -1e4, -5e6, -1e9}},
+      {"softmax.initial_max", {kMinusInfinity, 0, -1e4, -5e6}},
+      {"p.multiplier", {1, 127, 224, 240, 256, 448}},
+      {"p.offset", {0, 4, 8, 8.807}},
+      {"skip.threshold", {5, 10, 20, 50}},
+      {"mask.band", {0.125, 0.25, 0.5, 1, 2, 4}},
+      {"limit", {0, 2.25, 4.5, 127, 224, 240, 256, 448}},
+      {"mask.band_first", {0, 1, 2}},
+      {"pv.promote_every", {0, 16, 32, 64, 96, 128, 256}},
+      {"block.q", {16, 32, 64, 128, 192}},
+      {"block.k", {16, 32, 64, 80, 96, 112, 128, 160, 176, 192, 224, 256}},
+      {"block.listed", {0, 64, 128}},
+      {"rows", {8, 16, 32, 64, 128}},
+      {"rotate_seed", {0, 1}},
+  };
+  return rows;
+}
+
+constexpr video::Extent3 kTiles[] = {{1, 1, 1},    {3, 4, 4},    {4, 4, 4}, {6, 8, 8},
+                                     {12, 16, 16}, {24, 32, 32}};
+
+std::string_view leaf(std::string_view path) { return path.substr(path.rfind('.') + 1); }
+
+void add_numbers(const Field& field, double golden, std::vector<Value>& values) {
+  for (const Numbers& row : numbers())
+    if (row.field == field.path || row.field == leaf(field.path))
+      for (const double value : row.values) values.emplace_back(value);
+  if (field.kind == recipe::Kind::integer || !std::isfinite(golden) || golden == 0) return;
+  values.emplace_back(golden / 2);
+  values.emplace_back(golden * 2);
+}
+
+/// Axes exchanged, each axis one or two more or less, and tiles in use.
+void add_extents(const Field& field, video::Extent3 golden, std::vector<Value>& values) {
+  const auto [t, h, w] = golden;
+  for (const video::Extent3 swapped :
+       {video::Extent3{t, w, h}, {h, t, w}, {h, w, t}, {w, t, h}, {w, h, t}})
+    values.emplace_back(swapped);
+  for (const int step : {-2, -1, 1, 2}) {
+    for (const video::Extent3 moved : {video::Extent3{t + step, h + step, w + step},
+                                       {t + step, h, w}, {t, h + step, w}, {t, h, w + step}})
+      if (moved.t > 0 && moved.h > 0 && moved.w > 0) values.emplace_back(moved);
+    if (field.path != "mask.window") break;  // of tiles one smaller is enough
+  }
+  if (field.path == "mask.window") return;
+  for (const video::Extent3 tile : kTiles) values.emplace_back(tile);
+}
+
+std::vector<Value> alternatives(const Field& field, const Value& golden) {
+  std::vector<Value> values;
+  switch (field.kind) {
+    case recipe::Kind::choice:
+      for (const recipe::Choice& choice : field.choices) values.emplace_back(std::string(choice.name));
+      break;
+    case recipe::Kind::instruction:
+      for (const auto& row : numerics::instructions())
+        values.emplace_back(std::string(numerics::name(row)));
+      break;
+    case recipe::Kind::integer:
+    case recipe::Kind::number: add_numbers(field, std::get<double>(golden), values); break;
+    case recipe::Kind::extent: add_extents(field, std::get<video::Extent3>(golden), values); break;
+    case recipe::Kind::text: break;
+  }
+  std::vector<Value> different;
+  for (const Value& value : values)
+    if (value != golden && std::find(different.begin(), different.end(), value) == different.end())
+      different.push_back(value);
+  return different;
+}
+
+/// Fields a kernel's author sets in one place: an edit of the first is also tried on all.
+const std::vector<std::vector<std::string>>& together() {
+  static const std::vector<std::vector<std::string>> rows = [] {
+    std::vector<std::vector<std::string>> made = {{"qk.instruction", "pv.instruction"},
+                                                  {"mask.tile", "q.tile", "k.tile"}};
+    for (const Field& field : recipe::fields())
+      if (field.path.starts_with("q.")) {
+        const std::string name(leaf(field.path));
+        made.push_back({"q." + name, "k." + name});
+        made.push_back({"q." + name, "k." + name, "v." + name});
+      }
+    return made;
+  }();
+  return rows;
+}
+
+/// Decides this field anything in the golden recipe? (Scales of BF16 operands do not.)
+bool decides(const Recipe& golden, const std::string& path) {
+  const auto operand = [&](const quant::Rule& rule, std::string_view name) {
+    const bool coded = quant::has_scale(rule.format);
+    if (name == "tile")
+      return coded && (rule.group == quant::Group::tile || rule.group == quant::Group::tile_channel);
+    if (name == "rows")
+      return coded && (rule.group == quant::Group::rows || rule.group == quant::Group::rows_stride_8 ||
+                       rule.group == quant::Group::row_pairs_stride_8);
+    if (name == "smooth_mean") return rule.smooth != quant::Smooth::none;
+    if (name == "rotate_seed") return rule.rotate != quant::Rotate::none;
+    constexpr std::string_view kScaled[] = {"group", "scale", "scale_rule", "code_rule", "guard",
+                                            "limit"};
+    return coded || std::find(std::begin(kScaled), std::end(kScaled), name) == std::end(kScaled);
+  };
+  if (path.starts_with("q.")) return operand(golden.q, leaf(path));
+  if (path.starts_with("k.")) return operand(golden.k, leaf(path));
+  if (path.starts_with("v.")) return operand(golden.v, leaf(path));
+  const bool window = golden.mask.kind == recipe::MaskKind::window;
+  if (path == "mask.window" || path == "mask.unit" || path == "mask.border" || path == "mask.centre")
+    return window;
+  if (path == "mask.band" || path == "mask.band_unit" || path == "mask.band_first")
+    return golden.mask.kind == recipe::MaskKind::band;
+  return true;
+}
+
+class Edits {
+ public:
+  explicit Edits(const Recipe& golden) : golden_(golden) {}
+
+  void add(const std::vector<std::string>& fields, const Value& value) {
+    Recipe edited = golden_;
+    try {
+      for (const std::string& field : fields) edited = recipe::edited(edited, field, value);
+    } catch (const Error&) {
+      return;  // no value of this field
+    }
+    if (!recipe::problems(edited).empty()) return;
+    Hypothesis hypothesis{.edits = {}, .mistakes = {}, .recipe = edited};
+    for (const recipe::Difference& d : recipe::diff(golden_, edited))
+      hypothesis.edits.push_back({d.field->path, d.left, d.right});
+    if (hypothesis.edits.empty() || !seen_.insert(to_text(hypothesis.edits)).second) return;
+    made_.push_back(std::move(hypothesis));
+  }
+  std::vector<Hypothesis> take() { return std::move(made_); }
+
+ private:
+  const Recipe& golden_;
+  std::set<std::string> seen_;
+  std::vector<Hypothesis> made_;
+};
+
+}  // namespace
+
+std::string to_text(const std::vector<FieldEdit>& edits) {
+  std::string text;
+  for (const FieldEdit& edit : edits)
+    text += (text.empty() ? "" : ", ") + edit.field + " " + recipe::to_text(edit.golden) + " -> " +
+            recipe::to_text(edit.candidate);
+  return text;
+}
+
+std::string to_text(const Hypothesis& hypothesis) {
+  std::string text = to_text(hypothesis.edits);
+  for (const Mistake* mistake : hypothesis.mistakes)
+    text += (text.empty() ? "" : ", ") + std::string(mistake->name);
+  return text;
+}
+
+std::vector<Hypothesis> recipe_edits(const Recipe& golden) {
+  Edits edits(golden);
+  for (const Field& field : recipe::fields()) {
+    if (field.role == recipe::Role::label || !decides(golden, field.path)) continue;
+    for (const Value& value : alternatives(field, field.read(golden))) edits.add({field.path}, value);
+  }
+  for (const auto& fields : together()) {
+    const Field& first = recipe::field(fields.front());
+    const Value value = first.read(golden);
+    const bool alike = std::all_of(fields.begin(), fields.end(), [&](const std::string& field) {
+      return recipe::get(golden, field) == value;
+    });
+    if (!alike || !decides(golden, first.path)) continue;
+    for (const Value& other : alternatives(first, value)) edits.add(fields, other);
+  }
+  // FP32 accumulation fits every format; the two products may come from different instructions.
+  for (const char* instruction : {"f32.fma", "exact"})
+    edits.add({"qk.instruction", "pv.instruction"}, std::string(instruction));
+  return edits.take();
+}
+
+std::optional<Hypothesis> both(const Recipe& golden, const Hypothesis& a, const Hypothesis& b) {
+  Hypothesis pair = a;
+  for (const FieldEdit& edit : b.edits) {
+    for (const FieldEdit& other : a.edits)
+      if (other.field == edit.field) return std::nullopt;
+    recipe::set(pair.recipe, edit.field, edit.candidate);
+  }
+  if (!recipe::problems(pair.recipe).empty()) return std::nullopt;
+  pair.edits.clear();
+  for (const recipe::Difference& d : recipe::diff(golden, pair.recipe))
+    pair.edits.push_back({d.field->path, d.left, d.right});
+  for (const Mistake* mistake : b.mistakes) {
+    for (const Mistake* other : a.mistakes)
+      if (other == mistake || other->apply == mistake->apply) return std::nullopt;
+    pair.mistakes.push_back(mistake);
+  }
+  return pair;
+}
+
+}  // namespace karat::golden

@@ -1,0 +1,87 @@
+// Which kernel would have produced these bits? The candidate is taken for the golden recipe with one
+// field edited, with one coding mistake, or with two of these; sampled query blocks are computed
+// again under every such hypothesis, and those that reproduce the candidate come first.
+#pragma once
+
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "karat/golden/check.hpp"
+#include "karat/recipe/fields.hpp"
+
+namespace karat::golden {
+
+/// One field of the recipe, as the golden file has it and as the candidate would have it.
+struct FieldEdit {
+  std::string field;
+  recipe::Value golden, candidate;
+};
+
+/// What a mistake is called, what the kernel then does, where to look for it.
+struct MistakeName {
+  std::string_view name;
+  std::string_view meaning;
+  std::string_view look_for;
+};
+/// Every mistake that diagnose() knows and that is no edit of a recipe.
+std::vector<MistakeName> known_mistakes();
+
+/// One stage's share in the evidence, over the sampled values.
+struct StageEvidence {
+  std::string stage;
+  std::int64_t compared = 0;
+  std::int64_t differing = 0;  ///< candidate against golden, beyond what is legal
+  std::int64_t explained = 0;  ///< of these, inside the hypothesis' own legal range
+  std::int64_t equal = 0;      ///< of all compared, bit for bit as the hypothesis computes them
+};
+
+struct Explanation {
+  std::vector<FieldEdit> edits;
+  std::vector<std::string> mistakes;  ///< names, see known_mistakes()
+  std::string look_for;
+  double explained = 0;  ///< share of the differing values inside the hypothesis' legal range
+  double agreed = 0;     ///< share of all values inside it
+  double equal = 0;      ///< share of all values that are bit-equal
+  double distance = 0;   ///< relative L2 norm of candidate - hypothesis
+  bool accounts = false;  ///< explains the candidate: explained and agreed are (all but) 1
+  std::vector<StageEvidence> stages;
+  std::vector<std::string> same_bits;  ///< hypotheses with the same bits on the sampled blocks
+};
+
+/// "softmax.rescale_threshold 0 -> 4", or the mistakes' names.
+std::string to_text(const Explanation& explanation);
+
+struct Diagnosis {
+  bool matches = false;    ///< nothing to diagnose: the candidate is what a correct kernel may write
+  bool explained = false;  ///< the first hypothesis accounts for the candidate
+  std::size_t batch = 0, head = 0;   ///< the head that was looked at
+  std::vector<int> query_blocks;     ///< sampled, of the golden layout
+  std::size_t tried = 0;             ///< hypotheses that have a meaning on this case
+  std::size_t invisible = 0;         ///< of these, with golden bits on the sampled blocks
+  std::vector<Explanation> hypotheses;  ///< best first; hypotheses of equal bits are one entry
+};
+
+enum class Alarm {
+  outside,   ///< values count as differing where no correct kernel could write them
+  any_bit,   ///< every differing bit counts: the candidate's exp2 is known to be the golden one
+};
+
+struct DiagnoseOptions {
+  TensorLayout layout = TensorLayout::bhsd;
+  RowOrder order = RowOrder::original;
+  Selection select;
+  Alarm alarm = Alarm::outside;
+  int threads = 0;
+  int query_blocks = 4;       ///< sampled
+  std::size_t reported = 10;  ///< hypotheses in the result
+  std::function<void(std::size_t done, std::size_t total)> progress;
+};
+
+/// @throws Error(usage) when the candidate cannot be compared (as check())
+Diagnosis diagnose(const GoldenFile& golden, const TensorSource& candidate,
+                   const DiagnoseOptions& options = {});
+
+}  // namespace karat::golden
