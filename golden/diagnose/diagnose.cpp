@@ -13,8 +13,11 @@
 namespace karat::golden {
 namespace {
 
+/// Classes of hypotheses that come from the screen to the whole sample, and most hypotheses.
+constexpr std::size_t kScreened = 24;
+constexpr std::size_t kMostScreened = 80;
 /// Hypotheses that are looked at with their legal ranges.
-constexpr std::size_t kRanged = 16;
+constexpr std::size_t kRanged = 12;
 /// Single hypotheses that pairs are built on.
 constexpr std::size_t kPromising = 4;
 /// A hypothesis must compute at least this share of the sampled rows.
@@ -39,66 +42,100 @@ bool more_equal(const Judged& a, const Judged& b) {
   return nearer(a, b);
 }
 
+/// A part of the sample with what to ask a hypothesis about it.
+struct Part {
+  Sample sample;
+  Question question;
+  std::uint64_t golden_bits = 0;
+
+  Part(const Base& base, Sample chosen, std::size_t blocks) : sample(std::move(chosen)) {
+    for (const SampledStage& stage : sample.stages) question.stages.push_back(stage.stage);
+    question.tokens = sample.tokens;
+    question.most_blocks = 2 * blocks + 2;
+    const Hypothesis golden{.edits = {}, .mistakes = {}, .recipe = base.recipe};
+    golden_bits = predict(base, golden, question, Ranges::no)->bits;
+  }
+};
+
 class Search {
  public:
   Search(const Base& base, const Sample& sample, const DiagnoseOptions& options)
-      : base_(base), sample_(sample), options_(options) {
-    for (const SampledStage& stage : sample.stages) question_.stages.push_back(stage.stage);
-    question_.tokens = sample.tokens;
-    question_.most_blocks = 2 * sample.query_blocks.size() + 2;
-    const Hypothesis golden{.edits = {}, .mistakes = {}, .recipe = base.recipe};
-    golden_bits_ = predict(base_, golden, question_, Ranges::no)->bits;
-    golden_score_ = score(sample_, golden_prediction(sample_));
-  }
+      : base_(base),
+        options_(options),
+        whole_(base, sample, sample.query_blocks.size()),
+        screen_(base, restricted(sample, sample.screen), 1),
+        golden_score_(score(sample, golden_prediction(sample))) {}
 
   void run(Diagnosis& diagnosis) {
     std::vector<Hypothesis> singles = recipe_edits(base_.recipe);
     for (const Mistake& mistake : mistakes())
       singles.push_back({.edits = {}, .mistakes = {&mistake}, .recipe = base_.recipe});
-    total_ = singles.size() + kRanged;
-    std::vector<Judged> judged = judge(singles);
-    diagnosis.tried = judged.size();
-    diagnosis.invisible = static_cast<std::size_t>(
-        std::erase_if(judged, [&](const Judged& j) { return j.bits == golden_bits_; }));
-    judged = classes(std::move(judged));
-    judged = with_ranges(std::move(judged));
+    std::vector<Judged> judged = sifted(singles, diagnosis);
     if (judged.empty() || !judged.front().score.accounts) {
-      std::vector<Judged> pairs = judge(pairs_of(judged, singles));
-      diagnosis.tried += pairs.size();
-      std::erase_if(pairs, [&](const Judged& j) { return j.bits == golden_bits_; });
+      std::vector<Judged> pairs = sifted(pairs_of(judged, singles), diagnosis);
       judged.insert(judged.end(), std::make_move_iterator(pairs.begin()),
                     std::make_move_iterator(pairs.end()));
-      judged = with_ranges(classes(std::move(judged)));
+      std::sort(judged.begin(), judged.end(), nearer);
     }
     diagnosis.explained = !judged.empty() && judged.front().score.accounts;
     for (Judged& j : judged) {
       if (diagnosis.hypotheses.size() == options_.reported) break;
       diagnosis.hypotheses.push_back(explanation(std::move(j)));
     }
-    report(total_);
   }
 
  private:
+  /// Screen, whole sample, legal ranges; the best first.
+  std::vector<Judged> sifted(const std::vector<Hypothesis>& hypotheses, Diagnosis& diagnosis) {
+    total_ = done_ + hypotheses.size() + kMostScreened + kRanged;
+    std::vector<Judged> judged = judge(hypotheses, screen_);
+    diagnosis.tried += judged.size();
+    diagnosis.invisible += std::erase_if(
+        judged, [&](const Judged& j) { return j.bits == screen_.golden_bits; });
+    judged = classes(judge(promising(std::move(judged)), whole_));
+    return with_ranges(std::move(judged));
+  }
+
+  /// The best classes of the screen, by distance and by equal bits in turns, with all their members.
+  static std::vector<Hypothesis> promising(std::vector<Judged> judged) {
+    std::vector<Judged> by_bits = judged;
+    std::sort(judged.begin(), judged.end(), nearer);
+    std::sort(by_bits.begin(), by_bits.end(), more_equal);
+    std::set<std::uint64_t> chosen;
+    for (std::size_t i = 0; i < judged.size() && chosen.size() < kScreened; ++i) {
+      chosen.insert(judged[i].bits);
+      chosen.insert(by_bits[i].bits);
+    }
+    std::vector<Judged> kept;
+    for (Judged& j : judged)
+      if (chosen.contains(j.bits) && kept.size() < kMostScreened) kept.push_back(std::move(j));
+    std::sort(kept.begin(), kept.end(),
+              [](const Judged& a, const Judged& b) { return a.number < b.number; });
+    std::vector<Hypothesis> hypotheses;
+    for (Judged& j : kept) hypotheses.push_back(std::move(j.hypothesis));
+    return hypotheses;
+  }
+
   void report(std::size_t done) const {
     if (options_.progress) options_.progress(std::min(done, total_), total_);
   }
 
-  std::optional<Prediction> predicted(const Hypothesis& hypothesis, Ranges ranges) const {
+  std::optional<Prediction> predicted(const Hypothesis& hypothesis, const Part& part,
+                                      Ranges ranges) const {
     try {
-      return predict(base_, hypothesis, question_, ranges);
+      return predict(base_, hypothesis, part.question, ranges);
     } catch (const Error& error) {
       if (error.kind() == ErrorKind::internal) throw;
       return std::nullopt;  // no meaning on this case
     }
   }
 
-  std::vector<Judged> judge(const std::vector<Hypothesis>& hypotheses) {
+  std::vector<Judged> judge(const std::vector<Hypothesis>& hypotheses, const Part& part) {
     std::vector<std::optional<Judged>> slots(hypotheses.size());
-    total_ = done_ + hypotheses.size() + kRanged;
     numerics::parallel_for(hypotheses.size(), options_.threads, [&](std::size_t i, int) {
-      if (const auto prediction = predicted(hypotheses[i], Ranges::no)) {
+      if (const auto prediction = predicted(hypotheses[i], part, Ranges::no)) {
         Judged judged{.hypothesis = hypotheses[i],
-                      .score = score(sample_, *prediction),
+                      .score = score(part.sample, *prediction),
                       .bits = prediction->bits,
                       .number = i + first_number_,
                       .same_bits = {}};
@@ -140,8 +177,8 @@ class Search {
       chosen.insert(judged[i].number);
     numerics::parallel_for(judged.size(), options_.threads, [&](std::size_t i, int) {
       if (!chosen.contains(judged[i].number)) return;
-      if (const auto prediction = predicted(judged[i].hypothesis, Ranges::yes))
-        judged[i].score = score(sample_, *prediction);
+      if (const auto prediction = predicted(judged[i].hypothesis, whole_, Ranges::yes))
+        judged[i].score = score(whole_.sample, *prediction);
       report(++done_);
     });
     std::sort(judged.begin(), judged.end(), nearer);
@@ -190,11 +227,9 @@ class Search {
   }
 
   const Base& base_;
-  const Sample& sample_;
   const DiagnoseOptions& options_;
-  Question question_;
-  std::uint64_t golden_bits_ = 0;
-  Score golden_score_;
+  Part whole_, screen_;
+  Score golden_score_;  ///< of the golden recipe itself
   std::size_t total_ = 0;
   std::size_t first_number_ = 0;
   std::atomic<std::size_t> done_ = 0;

@@ -70,7 +70,26 @@ void add_extents(const Field& field, video::Extent3 golden, std::vector<Value>& 
     if (field.path != "mask.window") break;  // of tiles one smaller is enough
   }
   if (field.path == "mask.window") return;
+  for (const video::Extent3 doubled : {video::Extent3{2 * t, h, w}, {t, 2 * h, w}, {t, h, 2 * w}})
+    values.emplace_back(doubled);
   for (const video::Extent3 tile : kTiles) values.emplace_back(tile);
+}
+
+/// Instructions of the same input format, FP32 accumulation, and detours through 16-bit operands. Of
+/// FP16 accumulators, which are slow to emulate, those of the golden machine.
+void add_instructions(std::string_view golden, std::vector<Value>& values) {
+  const auto& own = numerics::instruction(golden);
+  const auto machine = [](std::string_view name) { return name.substr(0, name.find('.')); };
+  constexpr std::string_view kDetours[] = {"f32.fma", "exact", "hopper.wgmma.bf16.f32",
+                                           "hopper.wgmma.f16.f32", "hopper.mma.f16.f32"};
+  for (const auto& row : numerics::instructions()) {
+    const std::string_view name = numerics::name(row);
+    const bool same_input = numerics::input_format(row) == numerics::input_format(own);
+    const bool half = numerics::accumulator_format(row) == numerics::FormatId::f16;
+    const bool detour = std::find(std::begin(kDetours), std::end(kDetours), name) != std::end(kDetours);
+    if (detour || (same_input && (!half || machine(name) == machine(golden))))
+      values.emplace_back(std::string(name));
+  }
 }
 
 std::vector<Value> alternatives(const Field& field, const Value& golden) {
@@ -80,8 +99,7 @@ std::vector<Value> alternatives(const Field& field, const Value& golden) {
       for (const recipe::Choice& choice : field.choices) values.emplace_back(std::string(choice.name));
       break;
     case recipe::Kind::instruction:
-      for (const auto& row : numerics::instructions())
-        values.emplace_back(std::string(numerics::name(row)));
+      add_instructions(std::get<std::string>(golden), values);
       break;
     case recipe::Kind::integer:
     case recipe::Kind::number: add_numbers(field, std::get<double>(golden), values); break;

@@ -88,12 +88,13 @@ std::vector<int> choose_blocks(const std::vector<std::int64_t>& differing, int w
   return chosen;
 }
 
-SampledStage rows_of(const SampledStage& whole, const std::vector<std::int32_t>& tokens) {
+/// `rows`: indices of rows in `whole`.
+SampledStage rows_of(const SampledStage& whole, const std::vector<std::int32_t>& rows) {
   SampledStage part{.stage = whole.stage, .width = whole.width, .golden = {}, .candidate = {},
                     .differs = {}};
-  for (const std::int32_t token : tokens)
+  for (const std::int32_t row : rows)
     for (std::size_t j = 0; j < whole.width; ++j) {
-      const std::size_t e = token * whole.width + j;
+      const std::size_t e = row * whole.width + j;
       part.golden.push_back(whole.golden[e]);
       part.candidate.push_back(whole.candidate[e]);
       part.differs.push_back(whole.differs[e]);
@@ -102,6 +103,19 @@ SampledStage rows_of(const SampledStage& whole, const std::vector<std::int32_t>&
 }
 
 }  // namespace
+
+Sample restricted(const Sample& sample, const std::vector<std::int32_t>& tokens) {
+  Sample part = sample;
+  part.tokens = tokens;
+  std::vector<std::int32_t> rows;
+  for (const std::int32_t token : tokens)
+    rows.push_back(static_cast<std::int32_t>(
+        std::lower_bound(sample.tokens.begin(), sample.tokens.end(), token) -
+        sample.tokens.begin()));
+  part.stages.clear();
+  for (const SampledStage& stage : sample.stages) part.stages.push_back(rows_of(stage, rows));
+  return part;
+}
 
 Sample take_sample(const GoldenFile& golden, const TensorSource& candidate,
                    const DiagnoseOptions& options) {
@@ -117,7 +131,7 @@ Sample take_sample(const GoldenFile& golden, const TensorSource& candidate,
     }
   Sample sample;
   std::int64_t most = -1;
-  std::vector<SampledStage> worst;
+  std::vector<SampledStage> most_differing;
   for (std::size_t b = 0; b < golden.shape().batch; ++b)
     for (std::size_t h = 0; h < golden.shape().heads; ++h) {
       if (!comparison.selected(b, h)) continue;
@@ -131,12 +145,12 @@ Sample take_sample(const GoldenFile& golden, const TensorSource& candidate,
       most = total;
       sample.batch = b;
       sample.head = h;
-      worst = std::move(stages);
+      most_differing = std::move(stages);
     }
   if (sample.differing == 0) return sample;
 
   const attention::Layout& layout = golden.layout();
-  const auto count = per_token(worst, golden.shape().rows);
+  const auto count = per_token(most_differing, golden.shape().rows);
   std::vector<std::int64_t> per_block(layout.blocks.query_blocks.size(), 0);
   const auto tokens_of = [&](int block, auto&& visit) {
     const video::Range rows = layout.blocks.query_blocks[block];
@@ -150,7 +164,12 @@ Sample take_sample(const GoldenFile& golden, const TensorSource& candidate,
   for (const int block : sample.query_blocks)
     tokens_of(block, [&](std::int32_t token) { sample.tokens.push_back(token); });
   std::sort(sample.tokens.begin(), sample.tokens.end());
-  for (const SampledStage& stage : worst) sample.stages.push_back(rows_of(stage, sample.tokens));
+  const int worst_block =
+      *std::max_element(sample.query_blocks.begin(), sample.query_blocks.end(),
+                        [&](int x, int y) { return per_block[x] < per_block[y]; });
+  tokens_of(worst_block, [&](std::int32_t token) { sample.screen.push_back(token); });
+  std::sort(sample.screen.begin(), sample.screen.end());
+  for (const SampledStage& stage : most_differing) sample.stages.push_back(rows_of(stage, sample.tokens));
   return sample;
 }
 

@@ -21,6 +21,7 @@ struct Sample {
   std::vector<int> query_blocks;
   std::vector<std::int32_t> tokens;
   std::vector<SampledStage> stages;
+  std::vector<std::int32_t> screen;  ///< of these the tokens of the block that differs most
   std::int64_t differing = 0;  ///< over all heads and tokens, not only the sampled ones
 };
 
@@ -28,5 +29,8 @@ struct Sample {
 /// value differs. @throws Error(usage) when nothing can be compared
 Sample take_sample(const GoldenFile& golden, const TensorSource& candidate,
                    const DiagnoseOptions& options);
+
+/// The sample's rows of these tokens alone (ascending, all among the sampled).
+Sample restricted(const Sample& sample, const std::vector<std::int32_t>& tokens);
 
 }  // namespace karat::golden
