@@ -1,0 +1,59 @@
+// Charts: series of points over two axes, as SVG.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "karat/report/svg.hpp"
+
+namespace karat::report {
+
+enum class Scale { linear, logarithmic };
+struct Axis {
+  std::string title;
+  Scale scale = Scale::linear;
+  std::vector<std::string> names{};  ///< of x = 0, 1, ...; empty: numbers
+};
+
+enum class Mark {
+  line,
+  staircase,  ///< each value holds until the next x: a front of the best so far
+  dots,
+};
+/// An interval in y at one x.
+struct Bar {
+  double x = 0, low = 0, high = 0;
+};
+struct Series {
+  std::string name;
+  std::string colour;  ///< "#rrggbb"
+  Mark mark = Mark::line;
+  std::vector<Point> points{};
+  std::vector<Bar> intervals{};  ///< a pale band for lines and staircases, whiskers for dots
+};
+/// A line at one x, with a word at its top.
+struct Marker {
+  double x = 0;
+  std::string name;
+};
+
+struct Chart {
+  std::string title;
+  Axis x, y;
+  std::vector<Series> series{};
+  std::vector<Marker> markers{};
+  double width = 640, height = 400;
+};
+
+/// Values that an axis cannot show (not finite; not positive on a logarithmic one) are left out.
+/// Ticks are round numbers; the legend stands below.
+std::string draw(const Chart& chart);
+
+/// Distinct colours for up to eight series, safe for the colour-blind; they repeat beyond.
+std::string_view series_colour(std::size_t index);
+/// The colour mixed with white: share 0 is the colour, 1 white.
+std::string paler(std::string_view colour, double share);
+/// A number as people read it: at most `digits` significant digits, no trailing zeros.
+std::string short_decimal(double value, int digits = 3);
+
+}  // namespace karat::report

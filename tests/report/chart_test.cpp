@@ -1,0 +1,93 @@
+// Charts and pages: every value lands where the axes say, and the text stays well-formed.
+#include "karat/report/chart.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <regex>
+
+#include "karat/report/html.hpp"
+
+namespace karat::report {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+
+/// All circles' centres, in the order drawn.
+std::vector<Point> circles(const std::string& svg) {
+  static const std::regex pattern("<circle cx=\"([-0-9.]+)\" cy=\"([-0-9.]+)\"");
+  std::vector<Point> out;
+  for (std::sregex_iterator at(svg.begin(), svg.end(), pattern), end; at != end; ++at)
+    out.push_back({std::stod((*at)[1]), std::stod((*at)[2])});
+  return out;
+}
+
+Chart dots(Scale scale, std::vector<Point> points) {
+  return {
+      .title = "t",
+      .x = {.title = "time"},
+      .y = {.title = "error", .scale = scale},
+      .series = {
+          {.name = "a < b", .colour = "#0072b2", .mark = Mark::dots, .points = std::move(points)}}};
+}
+
+TEST(Chart, LinearAxesKeepProportions) {
+  const auto at = circles(draw(dots(Scale::linear, {{0, 1}, {10, 2}, {30, 4}})));
+  ASSERT_EQ(at.size(), 4u);  // and the legend's
+  EXPECT_NEAR((at[2].x - at[0].x) / (at[1].x - at[0].x), 3, 0.01);
+  EXPECT_NEAR((at[2].y - at[0].y) / (at[1].y - at[0].y), 3, 0.01);
+  EXPECT_LT(at[2].y, at[0].y) << "larger stands higher";
+}
+
+TEST(Chart, LogarithmicAxesKeepRatiosAndDropWhatTheyCannotShow) {
+  const auto at =
+      circles(draw(dots(Scale::logarithmic, {{0, 1}, {1, 0}, {2, 10}, {3, NAN}, {4, 1000}})));
+  ASSERT_EQ(at.size(), 4u);
+  EXPECT_NEAR((at[2].y - at[0].y) / (at[1].y - at[0].y), 3, 0.01);
+}
+
+TEST(Chart, StaircaseHoldsEachValueUntilTheNext) {
+  Chart chart = dots(Scale::linear, {{0, 2}, {1, 1}});
+  chart.series[0].mark = Mark::staircase;
+  const std::string svg = draw(chart);
+  std::smatch match;
+  ASSERT_TRUE(std::regex_search(svg, match,
+                                std::regex("points=\"([-0-9.]+),([-0-9.]+) "
+                                           "([-0-9.]+),([-0-9.]+) ([-0-9.]+),")));
+  EXPECT_EQ(match[2], match[4]);
+  EXPECT_EQ(match[3], match[5]);
+}
+
+TEST(Chart, EmptyAndSingleValuesStillDraw) {
+  for (const std::string& svg :
+       {draw({}), draw(dots(Scale::linear, {{1, 1}})), draw(dots(Scale::logarithmic, {{1, 1}}))}) {
+    EXPECT_THAT(svg, HasSubstr("</svg>"));
+    EXPECT_THAT(svg, Not(HasSubstr("nan")));
+    EXPECT_THAT(svg, Not(HasSubstr("inf")));
+  }
+}
+
+TEST(Chart, ColoursMixWithWhite) {
+  EXPECT_EQ(paler("#0072b2", 0), "#0072b2");
+  EXPECT_EQ(paler("#0072b2", 1), "#ffffff");
+  EXPECT_EQ(paler("#000000", 0.2), "#333333");
+  EXPECT_EQ(short_decimal(0.5), "0.5");
+  EXPECT_EQ(short_decimal(1234.5, 5), "1234.5");
+}
+
+TEST(HtmlPage, IsOneFileThatLoadsNothing) {
+  HtmlPage page("a & b", "<i>");
+  page.table(std::vector<std::string>{"x"}, std::vector<std::vector<std::string>>{{"1 < 2"}});
+  page.figure(draw({}), "caption");
+  const std::string text = page.str();
+  EXPECT_THAT(text, HasSubstr("<h1>a &amp; b</h1>"));
+  EXPECT_THAT(text, HasSubstr("<td class=\"number\">1 &lt; 2</td>"));
+  EXPECT_THAT(text, Not(HasSubstr("<i>")));
+  for (const char* outside : {"src=", "href=", "@import", "url("})
+    EXPECT_THAT(text, Not(HasSubstr(outside)));
+}
+
+}  // namespace
+}  // namespace karat::report
