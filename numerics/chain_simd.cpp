@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <type_traits>
 #include <vector>
 
 #include "karat/numerics/chain_kernels.hpp"
@@ -37,14 +38,30 @@ using DHalf32 = hn::Rebind<float, D64>;
 using D8 = hn::ScalableTag<std::int8_t>;
 using D16 = hn::ScalableTag<std::int16_t>;
 
-/// A pass covers two rows and as many columns as one vector of narrow exponents has lanes, which is
-/// four vectors of terms; the accumulators of kBlock of them fit the registers at a time.
-constexpr std::size_t kVectors = 4;
 constexpr std::size_t kUnrolled = 4;  ///< divides every step's length
-constexpr std::size_t kBlock = HWY_TARGET <= HWY_AVX3 ? 4 : 2;
+
+/// body(column, number of vectors) for a panel's columns, as many vectors at a time as have their
+/// accumulators in registers: four with 32 registers; three with 16, where two leave the fused
+/// multiply-adds waiting for each other.
+template <typename Body>
+HWY_INLINE void for_blocks(std::size_t lanes, const Body& body) {
+  for (std::size_t left = kPanel / lanes; left > 0;) {
+    const std::size_t column = kPanel - left * lanes;
+    if (HWY_TARGET <= HWY_AVX3) {
+      body(column, std::integral_constant<std::size_t, 4>());
+      left -= 4;
+    } else if (left == 2 || left == 4) {
+      body(column, std::integral_constant<std::size_t, 2>());
+      left -= 2;
+    } else {
+      body(column, std::integral_constant<std::size_t, 3>());
+      left -= 3;
+    }
+  }
+}
 
 /// Accumulators of two rows by kBlock column vectors: positive and negative terms.
-template <typename V>
+template <typename V, std::size_t kBlock>
 struct Sums {
   V plus[2][kBlock], minus[2][kBlock];
 };
@@ -59,9 +76,9 @@ HWY_INLINE void KeepInRegister([[maybe_unused]] V& x) {
 
 /// Adds the products [first, last) of a schedule. With `kOpposite` the second row's signs are the
 /// reverse of the first one's, so what is positive for one is negative for the other.
-template <bool kOpposite, typename D, typename T, typename V = hn::Vec<D>>
+template <bool kOpposite, typename D, typename T, typename V, std::size_t kBlock>
 HWY_INLINE void AddProducts(D d, const T* a, std::size_t a_stride, const std::uint32_t* schedule,
-                            std::size_t first, std::size_t last, const T* b, Sums<V>& sums) {
+                            std::size_t first, std::size_t last, const T* b, Sums<V, kBlock>& sums) {
   const std::size_t lanes = hn::Lanes(d);
   for (std::size_t q = first; q < last; ++q) {
     const std::size_t at = schedule[q];
@@ -107,7 +124,7 @@ HWY_INLINE void LargestExponents8(const StepArguments& s, std::size_t row, std::
     const auto exponent = hn::IfThenElse(none, hn::Set(d8, std::int8_t{-126}), largest[r]);
     const auto shifted = hn::Add(exponent, hn::Set(d8, std::int8_t{127}));
     hn::Store(hn::BitCast(hn::RebindToUnsigned<D8>(), shifted),
-              hn::RebindToUnsigned<D8>(), biased + r * hn::Lanes(d8));
+              hn::RebindToUnsigned<D8>(), biased + r * kPanel + column);
   }
 }
 
@@ -122,21 +139,21 @@ HWY_INLINE hn::Vec<DU32> AccumulatorExponent(V32 c) {
   return hn::IfThenZeroElse(hn::Eq(exponent, hn::Zero(du)), raised);
 }
 
-template <FormatId kAccumulator>
+template <FormatId kAccumulator, std::size_t kBlock>
 HWY_INLINE void BlockF32(const StepArguments& s, std::size_t row, std::size_t column, V32 keep,
-                         const std::uint8_t* biased, std::size_t width) {
+                         const std::uint8_t* biased) {
   const D32 d;
   const DU32 du;
   const std::size_t lanes = hn::Lanes(d);
   const V32 zero = hn::Zero(d);
   const auto guard = hn::Set(du, static_cast<std::uint32_t>(23 - s.instruction->fraction) << 23);
   float* accumulators = s.accumulators + row * kPanel + column;
-  Sums<V32> sums;
+  Sums<V32, kBlock> sums;
   HWY_UNROLL(2) for (std::size_t r = 0; r < 2; ++r) {
     HWY_UNROLL(4) for (std::size_t v = 0; v < kBlock; ++v) {
       const V32 c = hn::Load(d, accumulators + r * kPanel + v * lanes);
       const auto c_exponent = AccumulatorExponent<kAccumulator>(c);
-      const auto bytes = hn::Load(hn::Rebind<std::uint8_t, D32>(), biased + r * width + v * lanes);
+      const auto bytes = hn::Load(hn::Rebind<std::uint8_t, D32>(), biased + r * kPanel + column + v * lanes);
       const auto exponent = hn::Max(hn::ShiftLeft<23>(hn::PromoteTo(du, bytes)), c_exponent);
       const V32 m = hn::BitCast(d, hn::Add(exponent, guard));
       sums.plus[r][v] = hn::Add(m, hn::Max(c, zero));
@@ -158,15 +175,14 @@ HWY_INLINE void BlockF32(const StepArguments& s, std::size_t row, std::size_t co
 
 template <FormatId kAccumulator>
 void PassesF32(const StepArguments& s, V32 keep) {
-  const std::size_t lanes = hn::Lanes(D32()), width = kVectors * lanes;
-  HWY_ALIGN std::uint8_t biased[2 * hn::MaxLanes(D8())];
-  for (std::size_t column = 0; column < kPanel; column += width) {
-    for (std::size_t i = 0; i < s.rows; i += 2) {
-      LargestExponents8(s, i, column, biased);
-      for (std::size_t v = 0; v < kVectors; v += kBlock) {
-        BlockF32<kAccumulator>(s, i, column + v * lanes, keep, biased + v * lanes, width);
-      }
+  HWY_ALIGN std::uint8_t biased[2 * kPanel];
+  for (std::size_t row = 0; row < s.rows; row += 2) {
+    for (std::size_t column = 0; column < kPanel; column += hn::Lanes(D8())) {
+      LargestExponents8(s, row, column, biased);
     }
+    for_blocks(hn::Lanes(D32()), [&](std::size_t column, auto block) HWY_ATTR {
+      BlockF32<kAccumulator, block>(s, row, column, keep, biased);
+    });
   }
 }
 
@@ -202,12 +218,13 @@ HWY_INLINE void LargestExponents16(const StepArguments& s, std::size_t row, std:
     }
   }
   for (std::size_t r = 0; r < kRows; ++r) {
-    hn::Store(largest[r], d16, exponents + r * hn::Lanes(d16));
+    hn::Store(largest[r], d16, exponents + r * kPanel + column);
   }
 }
 
+template <std::size_t kBlock>
 HWY_INLINE void BlockF64(const StepArguments& s, std::size_t row, std::size_t column,
-                         const std::int16_t* exponents, std::size_t width) {
+                         const std::int16_t* exponents) {
   using V64 = hn::Vec<D64>;
   const D64 d;
   const DI64 di;
@@ -218,7 +235,7 @@ HWY_INLINE void BlockF64(const StepArguments& s, std::size_t row, std::size_t co
   const V64 guard = hn::Set(d, std::ldexp(1.0, 52 - instruction.fraction));
   const V64 smallest = hn::Set(d, instruction.accumulator == FormatId::f16 ? 0x1p-14 : 0x1p-126);
   float* accumulators = s.accumulators + row * kPanel + column;
-  Sums<V64> sums;
+  Sums<V64, kBlock> sums;
   HWY_UNROLL(2) for (std::size_t r = 0; r < 2; ++r) {
     HWY_UNROLL(4) for (std::size_t v = 0; v < kBlock; ++v) {
       const V64 c = hn::PromoteTo(d, hn::Load(df, accumulators + r * kPanel + v * lanes));
@@ -226,7 +243,7 @@ HWY_INLINE void BlockF64(const StepArguments& s, std::size_t row, std::size_t co
           hn::And(c, hn::BitCast(d, hn::Set(di, std::int64_t{0x7FF0000000000000})));
       const V64 c_power = hn::IfThenElse(hn::Eq(c, zero), zero, hn::Max(power, smallest));
       const auto narrow =
-          hn::Load(hn::Rebind<std::int16_t, D64>(), exponents + r * width + v * lanes);
+          hn::Load(hn::Rebind<std::int16_t, D64>(), exponents + r * kPanel + column + v * lanes);
       const auto wide = hn::PromoteTo(di, hn::PromoteTo(hn::Rebind<std::int32_t, D64>(), narrow));
       const V64 products =
           hn::BitCast(d, hn::ShiftLeft<52>(hn::Add(wide, hn::Set(di, std::int64_t{1023}))));
@@ -266,15 +283,14 @@ HWY_INLINE void BlockF64(const StepArguments& s, std::size_t row, std::size_t co
 }
 
 void SplitF64(const StepArguments& s) {
-  const std::size_t lanes = hn::Lanes(D64()), width = kVectors * lanes;
-  HWY_ALIGN std::int16_t exponents[2 * hn::MaxLanes(D16())];
-  for (std::size_t column = 0; column < kPanel; column += width) {
-    for (std::size_t i = 0; i < s.rows; i += 2) {
-      LargestExponents16(s, i, column, exponents);
-      for (std::size_t v = 0; v < kVectors; v += kBlock) {
-        BlockF64(s, i, column + v * lanes, exponents + v * lanes, width);
-      }
+  HWY_ALIGN std::int16_t exponents[2 * kPanel];
+  for (std::size_t row = 0; row < s.rows; row += 2) {
+    for (std::size_t column = 0; column < kPanel; column += hn::Lanes(D16())) {
+      LargestExponents16(s, row, column, exponents);
     }
+    for_blocks(hn::Lanes(D64()), [&](std::size_t column, auto block) HWY_ATTR {
+      BlockF64<block>(s, row, column, exponents);
+    });
   }
 }
 
