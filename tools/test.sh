@@ -56,6 +56,15 @@ run_sanitized() {
   ctest --preset asan -j "$jobs" -R "$pattern" || failed+=("asan tests")
 }
 
+run_python() {
+  stage "Python package"
+  local log=build/python.log line arguments=()
+  [[ $long == 1 ]] && arguments=(--long)
+  tools/python/test.sh "${arguments[@]}" 2>&1 | tee "$log"
+  [[ ${PIPESTATUS[0]} == 0 ]] || failed+=("Python package")
+  while read -r line; do skipped+=("${line#skipped: }"); done < <(grep '^skipped: ' "$log")
+}
+
 karat_setup
 mkdir -p build
 stage "release build"
@@ -63,6 +72,7 @@ cmake --preset release || karat_die "configuring failed"
 build release || karat_die "building failed: see build/release.log"
 run_fuzzers
 run_sanitized
+run_python
 [[ -d "$(sed -n 's/^KARAT_DATA_DIR:PATH=//p' build/release/CMakeCache.txt)" ]] ||
   skipped+=("measured hardware rows: KARAT_DATA_DIR is not there")
 [[ $long == 1 ]] || skipped+=("exhaustive sweeps and large cases: tools/test.sh --long")

@@ -150,6 +150,7 @@ typedef struct karat_attend_args {
   /* For recipes with mask.kind "given", one of: */
   const karat_block_mask* block_mask; /* pairs of partial blocks as `keep` says, or all of them */
   const uint8_t* keep;                /* [positions][positions], nonzero keeps the pair */
+  int64_t keep_positions;             /* extent of keep, checked against the token order */
   /* Codes, scales and tapped query blocks ("all", "none", "" eight of them, or "0,5,17") by the names of
    * docs/golden.md: q_codes ... tap.B.H.BLOCK.s. NULL: not wanted. */
   const char* taps;

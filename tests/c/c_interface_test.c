@@ -254,6 +254,9 @@ static void test_stages(void) {
   args.recipe = recipe_of(
       "{\"base\": \"fpsattention\", \"mask\": {\"tile\": [2, 4, 4], \"kind\": \"given\"}}");
   args.keep = keep;
+  args.keep_positions = S - 1;
+  FAILS(karat_attend(&args, &error), KARAT_USAGE, "positions");
+  args.keep_positions = S;
   args.o = given;
   args.stages = NULL;
   OK(karat_attend(&args, &error));

@@ -50,8 +50,14 @@ attention::GivenMask given_mask(const karat_attend_args& args) {
   return [&args](const video::TokenOrder& order) {
     const std::int64_t n = order.positions();
     std::unique_ptr<mask::Mask> keep;
-    if (args.keep != nullptr)
+    if (args.keep != nullptr) {
+      if (args.keep_positions != n)
+        throw Error(ErrorKind::usage, "mask",
+                    "is of " + std::to_string(args.keep_positions) + " positions, the workload of " +
+                        std::to_string(n),
+                    "give the mask of this workload's tokens");
       keep = mask::boolean_matrix({args.keep, static_cast<std::size_t>(n * n)}, n, n);
+    }
     if (args.block_mask == nullptr) return keep;
     return mask::listed_blocks(arrays_of(*args.block_mask), n, n, std::move(keep));
   };

@@ -1,0 +1,86 @@
+"""BlockMask arrays, given and taken."""
+
+import numpy as np
+import pytest
+from conftest import GRID, SMALL
+
+import karat
+
+CASES = [
+    (dict(tile=[2, 4, 4], window=[1, 1, 1]), (4, 8, 8)),
+    (dict(tile=[2, 4, 4], window=[3, 1, 1]), (5, 7, 9)),
+    (dict(tile=[3, 4, 4], window=[1, 3, 1], border="truncate"), (6, 8, 8)),
+    (dict(tile=[1, 1, 1], window=[3, 5, 5], unit="tokens_exact"), (3, 8, 8)),
+]
+
+
+def kept(tile, window, grid, border="clamp", unit="tiles"):
+    """Pairs by the definition of docs/recipe.md, token by token; tiles, odd windows."""
+    tokens = [(t, h, w) for t in range(grid[0]) for h in range(grid[1]) for w in range(grid[2])]
+    cells = [-(-n // s) for n, s in zip(grid, tile)]
+    keep = np.zeros((len(tokens), len(tokens)), bool)
+    for i, query in enumerate(tokens):
+        for j, key in enumerate(tokens):
+            inside = True
+            for axis in range(3):
+                radius = window[axis] // 2
+                centre, cell = query[axis] // tile[axis], key[axis] // tile[axis]
+                count = cells[axis]
+                if border == "clamp":
+                    if 2 * radius + 1 >= count:
+                        continue
+                    centre = min(max(centre, radius), count - 1 - radius)
+                inside &= abs(centre - cell) <= radius
+            keep[i, j] = inside
+    return keep
+
+
+@pytest.mark.parametrize("mask, grid", CASES)
+def test_pairs_follow_the_definition(mask, grid):
+    made = karat.block_mask({"base": "sta_bf16", "mask": mask}, grid, block_size=32)
+    position = made.position_of_token
+    keep = made.keep.astype(bool)[np.ix_(position, position)]
+    assert np.array_equal(keep, kept(grid=grid, **mask))
+
+
+@pytest.mark.parametrize("mask, grid", CASES)
+def test_arrays_are_torchs(mask, grid):
+    """Partial and full blocks counted from the pairs, padded with False as create_block_mask does."""
+    made = karat.block_mask({"base": "sta_bf16", "mask": mask}, grid, block_size=(32, 16))
+    n = made.seq_lengths[0]
+    rows, columns = -(-n // 32), -(-n // 16)
+    padded = np.zeros((rows * 32, columns * 16), bool)
+    padded[:n, :n] = made.keep
+    count = padded.reshape(rows, 32, columns, 16).sum((1, 3))
+    for i in range(rows):
+        partial = made.kv_indices[0, 0, i, : made.kv_num_blocks[0, 0, i]]
+        full = made.full_kv_indices[0, 0, i, : made.full_kv_num_blocks[0, 0, i]]
+        assert np.array_equal(partial, np.flatnonzero((count[i] > 0) & (count[i] < 512)))
+        assert np.array_equal(full, np.flatnonzero(count[i] == 512))
+
+
+def test_a_given_mask_equals_the_recipes_own(heads):
+    own = karat.attend(*heads, recipe=SMALL, grid=GRID)
+    mask = karat.block_mask(SMALL, GRID)
+    assert mask.kv_num_blocks.sum() + mask.full_kv_num_blocks.sum() < mask.kv_indices.size
+    for given in (mask, mask.keep.astype(bool), mask.keep.astype(bool)[None, None]):
+        o = karat.attend(*heads, recipe=SMALL, grid=GRID, mask=given)
+        assert np.array_equal(o.view(np.uint16), own.view(np.uint16))
+    flipped = mask.keep.astype(bool).copy()
+    flipped[0, 0] = False
+    o = karat.attend(*heads, recipe=SMALL, grid=GRID, mask=flipped)
+    assert not np.array_equal(o.view(np.uint16), own.view(np.uint16))
+
+
+def test_order_and_back():
+    mask = karat.block_mask(SMALL, GRID)
+    x = np.arange(256, dtype=np.float32).reshape(1, 1, 256, 1)
+    there = mask.reorder(x)
+    assert np.array_equal(there[0, 0, :, 0], mask.token_at_position)
+    assert there[0, 0, 1, 0] == 1 and there[0, 0, 4, 0] == 8  # the tile's second row of w
+    assert np.array_equal(mask.restore(there), x)
+
+
+def test_pictures():
+    assert karat.mask_picture(SMALL, GRID).startswith("<svg")
+    assert karat.mask_picture(SMALL, GRID, query_tile=3) != karat.mask_picture(SMALL, GRID)

@@ -1,0 +1,36 @@
+"""karat: reference simulator and numerics of FP8 block-sparse video attention.
+
+    o = karat.attend(q, k, v, recipe="fpsattention", grid=(6, 16, 16))
+    golden = karat.save("case.h5", q, k, v, recipe="fpsattention", grid=(6, 16, 16))
+    print(karat.check(golden, my_kernel(q, k, v)))
+
+NumPy arrays and PyTorch CPU tensors, read where they lie. Bits do not depend on threads.
+"""
+
+from ._arrays import Coded, view_as
+from ._attention import attend, scaled_dot_product_attention, stages, truth
+from ._core import version as _version
+from ._cost import cost, cost_picture
+from ._errors import (
+    ArrayError,
+    FileError,
+    InternalError,
+    KaratError,
+    MissingPackage,
+    UsageError,
+)
+from ._golden import Golden, check, load, read_tensors, save, write_tensors
+from ._masks import BlockMask, block_mask, mask_picture
+from ._numerics import decode, encode, generate, quantize, scaled_mm
+from ._recipe import Recipe, names
+from ._report import CheckReport
+
+__version__ = _version()
+
+__all__ = [
+    "ArrayError", "BlockMask", "CheckReport", "Coded", "FileError", "Golden", "InternalError",
+    "KaratError", "MissingPackage", "Recipe", "UsageError", "attend", "block_mask", "check", "cost",
+    "cost_picture", "decode", "encode", "generate", "load", "mask_picture", "names", "quantize",
+    "read_tensors", "save", "scaled_dot_product_attention", "scaled_mm", "stages", "truth", "view_as",
+    "write_tensors",
+]  # fmt: skip

@@ -1,0 +1,60 @@
+"""How long a recipe takes on a Hopper GPU."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Sequence
+
+from . import _core
+from ._recipe import RecipeLike, as_recipe
+
+
+def _question(**given: Any) -> str:
+    if given.get("grid") is not None:
+        given["grid"] = [int(n) for n in given["grid"]]
+    return json.dumps({name: value for name, value in given.items() if value is not None})
+
+
+def cost(
+    recipe: RecipeLike = "fpsattention",
+    *,
+    gpu: str = "H100",
+    model: str | None = None,
+    resolution: str | None = None,
+    grid: Sequence[int] | None = None,
+    tokens: int | None = None,
+    batch: int | None = None,
+    heads: int | None = None,
+    head_dim: int | None = None,
+    causal: bool | None = None,
+    kernel: str | None = None,
+    steps: int | None = None,
+    forwards: int | None = None,
+    dense_steps: int | None = None,
+    gpus: int | None = None,
+    linear: str | None = None,
+) -> dict[str, Any]:
+    """Time of one attention launch in the pipeline model, and of a whole run when a model is named.
+
+    gpu: "H100", "H200", "H800", "H20", "H100-PCIe" or a machine's .json. Shape: model and resolution, or grid
+    (T, H, W), or tokens, with heads and head_dim.
+
+    Returns the fields of ``karat cost --json`` (docs/time-model.md): time_ms, tflops, speedup, bound_by,
+    busy, plan, ... and run (run_s, speedup, ...). Raises UsageError.
+    """
+    question = _question(
+        gpu=gpu, model=model, resolution=resolution, grid=grid, tokens=tokens, batch=batch, heads=heads,
+        head_dim=head_dim, causal=causal, kernel=kernel, steps=steps, forwards=forwards,
+        dense_steps=dense_steps, gpus=gpus, linear=linear,
+    )  # fmt: skip
+    return json.loads(_core.cost(as_recipe(recipe)._core, question))
+
+
+def cost_picture(
+    recipe: RecipeLike = "fpsattention", *, kind: str = "svg", gpu: str = "H100", **shape: Any
+) -> str:
+    """The launch as SVG (Gantt of an SM, roofline, occupancy), or ``kind="trace"`` for Perfetto.
+
+    ``shape``: as for cost().
+    """
+    return _core.cost_picture(as_recipe(recipe)._core, _question(gpu=gpu, **shape), kind)

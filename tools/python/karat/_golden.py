@@ -1,0 +1,172 @@
+"""Golden files: made, opened, compared with; and tensor files of every kind."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any, Iterator, Mapping, Sequence
+
+import numpy as np
+
+from . import _core
+from ._arrays import named_views, typed_dict, view
+from ._attention import heads_of
+from ._errors import FileError, UsageError
+from ._recipe import Recipe, RecipeLike, as_recipe
+from ._report import CheckReport
+
+PathLike = Any  # str or os.PathLike
+
+
+def read_tensors(path: PathLike, names: Sequence[str] | None = None) -> dict[str, np.ndarray]:
+    """Tensors of a safetensors, npy or HDF5 file by name, told apart by content.
+
+    BF16 and FP8 come as ml_dtypes types. ``names`` reads these alone. Raises FileError.
+    """
+    wanted = None if names is None else json.dumps(list(names))
+    return typed_dict(_core.load(os.fspath(path), wanted))
+
+
+def write_tensors(
+    path: PathLike, tensors: Mapping[str, Any] | Any, metadata: Mapping[str, str] | None = None
+) -> None:
+    """Tensors by name into a .safetensors file, or one tensor into a .npy (FP8 and BF16 beside a note).
+
+    Written whole or not at all. NumPy arrays and PyTorch CPU tensors, contiguous.
+    """
+    if not isinstance(tensors, Mapping):
+        tensors = {"tensor": tensors}
+    text = None if metadata is None else json.dumps(dict(metadata))
+    _core.save(os.fspath(path), named_views(dict(tensors)), text)
+
+
+class Golden(Mapping[str, np.ndarray]):
+    """A golden file, opened: arrays by stage name, read when asked for.
+
+    ``golden["o"]``, ``golden["q_codes"]``, ``golden["tap/0/0/3/s"]`` and every other dataset of
+    docs/golden.md, with or without its group. BF16 and FP8 come as ml_dtypes types.
+    """
+
+    def __init__(self, path: PathLike):
+        self.path = os.fspath(path)
+        listed = json.loads(_core.list(self.path))
+        self._names = [each["name"] for each in listed if "problem" not in each]
+        order = "order/position_of_token"
+        if order not in self._names:
+            raise FileError(f"{self.path}: is no golden file; make one with karat.save")
+        _, metadata = _core.load(self.path, json.dumps([order]))
+        self.metadata: dict[str, str] = json.loads(metadata)
+        if self.metadata.get("schema") != "karat-golden/1":
+            raise FileError(f"{self.path}: is no golden file of this schema; make it again")
+        self.recipe = Recipe(self.metadata["recipe"])
+        t, h, w = (int(n) for n in self.metadata["grid"].split(","))
+        self.grid = (t, h, w)
+
+    def _name(self, name: str) -> str:
+        if not isinstance(name, str):
+            raise KeyError(name)
+        plain = name.replace(".", "/")
+        for candidate in (name, plain, f"stages/{plain}", f"inputs/{plain}"):
+            if candidate in self._names:
+                return candidate
+        raise KeyError(f"{name}: {self.path} holds {', '.join(self._names[:12])}, ...")
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        full = self._name(name)
+        return read_tensors(self.path, [full])[full]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __repr__(self) -> str:
+        return f"karat.Golden({self.path!r}, recipe={self.recipe.name!r}, grid={self.grid})"
+
+    @property
+    def inputs(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """q, k, v [B, H, S, D] as they went in."""
+        read = read_tensors(self.path, ["inputs/q", "inputs/k", "inputs/v"])
+        return read["inputs/q"], read["inputs/k"], read["inputs/v"]
+
+    def check(self, candidate: Any, **options: Any) -> CheckReport:
+        """karat.check(self, candidate, ...)."""
+        return check(self, candidate, **options)
+
+
+def save(
+    path: PathLike,
+    q: Any,
+    k: Any,
+    v: Any,
+    *,
+    recipe: RecipeLike,
+    grid: Sequence[int] | None = None,
+    layout: str = "BHSD",
+    seed: int = 0,
+    taps: str | Sequence[int] | None = None,
+    threads: int = 0,
+) -> Golden:
+    """Computes a case and writes its golden file: inputs, every stage, legal ranges, FP64 truth.
+
+    Tensors as for attend(). seed decides taps and truth rows. taps: None for eight query blocks,
+    "all", "none" or a list. Same case, same bytes.
+    """
+    given = heads_of(q, k, v, grid, layout)
+    if taps is not None and not isinstance(taps, str):
+        taps = ",".join(str(int(block)) for block in taps) or "none"
+    _core.make(
+        as_recipe(recipe)._core, *given.arrays, given.type, given.layout, given.shape, given.grid,
+        seed, taps, threads, os.fspath(path),
+    )  # fmt: skip
+    return Golden(path)
+
+
+def load(path: PathLike) -> Golden:
+    """Opens a golden file; its hash is checked first. Raises FileError."""
+    return Golden(path)
+
+
+def check(
+    golden: Golden | PathLike,
+    candidate: Any,
+    *,
+    layout: str = "BHSD",
+    order: str = "original",
+    batch: int | None = None,
+    head: int | None = None,
+    block: int | None = None,
+    threads: int = 0,
+) -> CheckReport:
+    """Compares a kernel's tensors with a golden file, stage by stage.
+
+    candidate: the output o alone; a dict of stages by name (o, lse, q_codes, tap.0.0.3.s, ...); or a file.
+    In the golden file's types, shapes [B, H, S, D] as ``layout`` says (leading 1s may be missing).
+    order: "original", or "tiled" where rows stand in the kernel's order of positions. batch, head, block
+    select one. What the recipe fixes must be bit-equal, what it leaves free must lie within derived
+    bounds (docs/bounds.md).
+
+    Returns a report that is true when every stage passes; ``print(report)`` shows the table.
+    """
+    options: dict[str, Any] = {"layout": layout, "order": order, "threads": threads}
+    for name, value in (("batch", batch), ("head", head), ("block", block)):
+        if value is not None:
+            options[name] = int(value)
+    path, named = candidate_arguments(candidate)
+    file = golden.path if isinstance(golden, Golden) else os.fspath(golden)
+    return CheckReport(json.loads(_core.check(file, path, named, json.dumps(options))))
+
+
+def candidate_arguments(candidate: Any) -> tuple[str | None, list[tuple[str, str, np.ndarray]]]:
+    """A file, stages by name, or the output alone."""
+    if isinstance(candidate, Golden):
+        return candidate.path, []
+    if isinstance(candidate, (str, os.PathLike)):
+        return os.fspath(candidate), []
+    if isinstance(candidate, Mapping):
+        if not candidate:
+            raise UsageError("candidate: names no stage; give {\"o\": output}")
+        return None, named_views(dict(candidate))
+    seen = view(candidate, "o")
+    return None, [("o", seen.type, seen.array)]

@@ -1,0 +1,200 @@
+"""Masks as PyTorch's BlockMask arrays, both ways."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, Sequence
+
+import numpy as np
+
+from . import _core
+from ._arrays import is_torch, typed, view
+from ._errors import ArrayError, MissingPackage, UsageError
+from ._recipe import RecipeLike, as_recipe
+
+
+@dataclass(frozen=True)
+class BlockMask:
+    """The arrays of torch.nn.attention.flex_attention.BlockMask for one head (or all alike).
+
+    Positions are those of the recipe's token order: position i holds token ``token_at_position[i]``.
+    Row i of kv_indices names its partial key blocks in the first kv_num_blocks[i] entries, row i of
+    full_kv_indices the full ones.
+    """
+
+    kv_num_blocks: np.ndarray  # int32 [1, 1, Q]
+    kv_indices: np.ndarray  # int32 [1, 1, Q, K]
+    full_kv_num_blocks: np.ndarray | None
+    full_kv_indices: np.ndarray | None
+    BLOCK_SIZE: tuple[int, int]
+    seq_lengths: tuple[int, int]
+    keep: np.ndarray | None = None  # uint8 [positions, positions]: which pairs of partial blocks
+    token_at_position: np.ndarray | None = None  # int32 [positions], -1 where padding stands
+    position_of_token: np.ndarray | None = None  # int32 [tokens]
+    density: float | None = None  # kept token pairs / tokens^2
+
+    def reorder(self, x: Any, axis: int = -2) -> Any:
+        """Tokens of a tensor (axis -2 in BHSD) into the order of positions, as the kernel reads them."""
+        return self._taken(x, self.token_at_position, axis)
+
+    def restore(self, x: Any, axis: int = -2) -> Any:
+        """Back: rows in order of positions into the original order of tokens."""
+        return self._taken(x, self.position_of_token, axis)
+
+    def to_torch(self, device: Any = "cpu") -> Any:
+        """PyTorch's own BlockMask; with ``keep`` its mask_mod decides pair by pair."""
+        torch, flex = _flex_attention()
+
+        def tensor(array: np.ndarray | None) -> Any:
+            return None if array is None else torch.from_numpy(np.array(array)).to(device)
+
+        if self.keep is None:
+            mask_mod = None
+        else:
+            table = tensor(self.keep.astype(bool))
+
+            def mask_mod(b: Any, h: Any, q: Any, kv: Any) -> Any:
+                return table[q, kv]
+
+        return flex.BlockMask.from_kv_blocks(
+            tensor(self.kv_num_blocks),
+            tensor(self.kv_indices),
+            tensor(self.full_kv_num_blocks),
+            tensor(self.full_kv_indices),
+            BLOCK_SIZE=self.BLOCK_SIZE,
+            mask_mod=mask_mod,
+            seq_lengths=self.seq_lengths,
+        )
+
+    @classmethod
+    def from_torch(cls, block_mask: Any) -> BlockMask:
+        """PyTorch's BlockMask; its mask_mod is asked for every pair once, for partial blocks.
+
+        Batch and head dimensions must be 1: call once per head otherwise.
+        """
+        torch, flex = _flex_attention()
+
+        def array(name: str) -> np.ndarray | None:
+            value = getattr(block_mask, name)
+            return None if value is None else view(value.cpu().contiguous(), name).array
+
+        queries, keys = block_mask.seq_lengths
+        if queries != keys:
+            raise UsageError(
+                f"mask: {queries} queries and {keys} keys; karat's heads have as many of both"
+            )
+        pairs = flex.create_mask(
+            block_mask.mask_mod, 1, 1, queries, keys, device=str(block_mask.kv_num_blocks.device)
+        )
+        return cls(
+            kv_num_blocks=array("kv_num_blocks"),
+            kv_indices=array("kv_indices"),
+            full_kv_num_blocks=array("full_kv_num_blocks"),
+            full_kv_indices=array("full_kv_indices"),
+            BLOCK_SIZE=tuple(block_mask.BLOCK_SIZE),
+            seq_lengths=(queries, keys),
+            keep=np.ascontiguousarray(pairs[0, 0].cpu().numpy()).view(np.uint8),
+        )
+
+    def _taken(self, x: Any, index: np.ndarray | None, axis: int) -> Any:
+        if index is None:
+            raise UsageError("mask: knows no token order; take it from karat.block_mask()")
+        if (index < 0).any():
+            raise UsageError(
+                "mask: positions with padding hold no token; use mask.ragged \"partial\""
+            )
+        if is_torch(x):
+            import torch
+
+            return x.index_select(axis, torch.from_numpy(np.array(index)).to(x.device))
+        return np.take(x, index, axis=axis)
+
+    def _core_arguments(self) -> tuple[Any, ...]:
+        def rows(array: Any, name: str, rank: int) -> np.ndarray | None:
+            if array is None:
+                return None
+            seen = view(array, name)
+            if seen.type != "i32":
+                raise ArrayError(f"{name}: is {seen.type}; give int32, as PyTorch has it")
+            if seen.array.ndim < rank or any(n != 1 for n in seen.array.shape[:-rank]):
+                raise UsageError(
+                    f"{name}: shape {seen.array.shape} differs from head to head; call once per head"
+                )
+            return seen.array.reshape(seen.array.shape[-rank:])
+
+        indices = rows(self.kv_indices, "kv_indices", 2)
+        full = rows(self.full_kv_indices, "full_kv_indices", 2)
+        return (
+            *(int(n) for n in self.BLOCK_SIZE),
+            rows(self.kv_num_blocks, "kv_num_blocks", 1),
+            indices,
+            rows(self.full_kv_num_blocks, "full_kv_num_blocks", 1),
+            full,
+        )
+
+
+def block_mask(
+    recipe: RecipeLike = "sta_bf16",
+    grid: Sequence[int] = (),
+    *,
+    block_size: tuple[int, int] | int | None = None,
+    pairs: bool = True,
+) -> BlockMask:
+    """The recipe's mask on a grid (T, H, W), over blocks of the reordered sequence.
+
+    ``block_size``: positions of a query and a key block; the recipe's own unless given (PyTorch's
+    default is 128). ``pairs`` also asks for every pair (positions^2 bytes), which partial blocks need.
+    """
+    from ._attention import as_grid
+
+    extent = as_grid(grid or None)
+    if extent == (0, 0, 0):
+        raise UsageError("grid: is missing; give (T, H, W) tokens")
+    if isinstance(block_size, int):
+        block_size = (block_size, block_size)
+    query, key = block_size or (0, 0)
+    handed_over = _core.mask(as_recipe(recipe)._core, extent, query, key, pairs)
+    arrays = {name: typed(array, type) for name, type, array in handed_over[0]}
+    facts = json.loads(handed_over[1])
+    query, key = (int(n) for n in facts["BLOCK_SIZE"].split(","))
+    positions = len(arrays["token_at_position"])
+    return BlockMask(
+        kv_num_blocks=arrays["kv_num_blocks"],
+        kv_indices=arrays["kv_indices"],
+        full_kv_num_blocks=arrays["full_kv_num_blocks"],
+        full_kv_indices=arrays["full_kv_indices"],
+        BLOCK_SIZE=(query, key),
+        seq_lengths=(positions, positions),
+        keep=arrays["keep"].view(np.uint8) if pairs else None,
+        token_at_position=arrays["token_at_position"],
+        position_of_token=arrays["position_of_token"],
+        density=float(facts["density"]),
+    )
+
+
+def as_block_mask(mask: Any) -> BlockMask:
+    """A BlockMask of karat's or PyTorch's."""
+    return mask if isinstance(mask, BlockMask) else BlockMask.from_torch(mask)
+
+
+def mask_picture(
+    recipe: RecipeLike, grid: Sequence[int], *, query_tile: int | None = None
+) -> str:
+    """The mask as SVG: the whole matrix, or what one query tile sees inside the video."""
+    from ._attention import as_grid
+
+    return _core.mask_picture(
+        as_recipe(recipe)._core, as_grid(grid), -1 if query_tile is None else query_tile
+    )
+
+
+def _flex_attention() -> tuple[Any, Any]:
+    try:
+        import torch
+        from torch.nn.attention import flex_attention
+    except ImportError:
+        raise MissingPackage(
+            "torch: FlexAttention is not here; pip install 'torch>=2.5'"
+        ) from None
+    return torch, flex_attention

@@ -1,0 +1,98 @@
+"""Recipes: a kernel as plain data."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+from typing import Any, Mapping
+
+from . import _core
+from ._errors import ArrayError
+
+
+class Recipe:
+    """A kernel's recipe, read and valid. Immutable; share it between threads.
+
+    ``Recipe("fpsattention")``, ``Recipe("mine.json")``, ``Recipe({"base": "fpsattention",
+    "p": {"format": "f32"}})``. Raises UsageError naming the field that is wrong.
+    """
+
+    __slots__ = ("_core", "_fields")
+
+    def __init__(self, recipe: str | os.PathLike[str] | Mapping[str, Any]):
+        self._core = _core.Recipe(_text(recipe))
+        self._fields: dict[str, Any] = json.loads(self._core.json())
+
+    @property
+    def name(self) -> str:
+        return self._fields["name"]
+
+    @property
+    def output(self) -> str:
+        """Number format of the output: "bf16", "f16", "f32", "e4m3"."""
+        return self._fields["output"]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Every field, resolved; ``Recipe(r.to_dict())`` is the same recipe."""
+        return json.loads(self._core.json())
+
+    def replace(self, **sections: Any) -> Recipe:
+        """The recipe with some fields changed: ``r.replace(p={"format": "f32"}, output="f32")``.
+
+        Instructions follow operand formats unless given.
+        """
+        fields = self.to_dict()
+        implied = {"qk": ("q", "k"), "pv": ("p", "v")}
+        for section, value in sections.items():
+            if isinstance(value, Mapping) and isinstance(fields.get(section), dict):
+                fields[section].update(value)
+            else:
+                fields[section] = value
+        for section, operands in implied.items():
+            changed = any("format" in dict(sections.get(o) or {}) for o in operands)
+            if changed and "instruction" not in dict(sections.get(section) or {}):
+                fields[section].pop("instruction")
+        return Recipe(fields)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Recipe) and self._fields == other._fields
+
+    def __hash__(self) -> int:
+        return hash(self._core.json())
+
+    def __repr__(self) -> str:
+        return f"karat.Recipe({self.name!r})"
+
+
+RecipeLike = Any  # str, path, mapping or Recipe
+
+
+def _text(recipe: Any) -> str:
+    if isinstance(recipe, Mapping):
+        return json.dumps(recipe)
+    if isinstance(recipe, (str, os.PathLike)):
+        return os.fspath(recipe)
+    raise ArrayError(
+        f"recipe: {type(recipe).__name__} is no recipe; give a preset's name, a path to a .json, a "
+        "dict or a karat.Recipe"
+    )
+
+
+@functools.lru_cache(maxsize=256)
+def _named(text: str) -> Recipe:
+    return Recipe(text)
+
+
+def as_recipe(recipe: RecipeLike) -> Recipe:
+    """Any way to say which recipe; presets and JSON texts are read once."""
+    if isinstance(recipe, Recipe):
+        return recipe
+    text = _text(recipe)
+    return Recipe(text) if text.endswith(".json") else _named(text)
+
+
+def names(what: str = "recipes") -> list[str]:
+    """What can be named: "recipes", "instructions", "policies", "formats", "gpus", "models" or
+    "workloads"."""
+    return json.loads(_core.names(what))

@@ -1,0 +1,79 @@
+"""What a check found, as data and as the table people read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_NAN = 2**63 - 1
+
+
+class CheckReport:
+    """The verdict on a candidate. True when every stage is equal or within what the recipe leaves free.
+
+    ``stages``: one dict per stage with the fields of docs/json.md (stage, result, differing, max_ulp,
+    first, worst, ...), in the order of computation.
+    """
+
+    def __init__(self, report: dict[str, Any]):
+        self.report = report
+        self.passed: bool = report["passed"]
+        self.stages: list[dict[str, Any]] = report["stages"]
+        self.first_difference: str | None = report["first_difference"]
+
+    def __bool__(self) -> bool:
+        return self.passed
+
+    def __getitem__(self, stage: str) -> dict[str, Any]:
+        for each in self.stages:
+            if each["stage"] == stage:
+                return each
+        raise KeyError(stage)
+
+    def table(self) -> str:
+        """One line per stage, then the first difference in full."""
+        lines = [
+            f"{'stage':<12}{'result':<9}{'differing':<22}{'max ulp':<10}{'rel L2':<10}must be"
+        ]
+        for s in self.stages:
+            ulp = "NaN" if s["max_ulp"] == _NAN else str(s["max_ulp"])
+            l2 = s["relative_l2"]
+            lines.append(
+                f"{s['stage']:<12}{s['result']:<9}{s['differing']} / {s['compared']:<12}"[:43].ljust(43)
+                + f"{ulp:<10}{l2 if isinstance(l2, str) else format(l2, '.1e'):<10}"
+                + ("bit-equal" if s["fixed"] else "within its bounds")
+                + _specials(s)
+            )
+        if self.first_difference is not None:
+            lines.append("first difference: " + _difference(self[self.first_difference], "first"))
+            worst = _difference(self[self.first_difference], "worst")
+            if worst != _difference(self[self.first_difference], "first"):
+                lines.append("worst:            " + worst)
+        return "\n".join(lines)
+
+    __str__ = table
+
+    def __repr__(self) -> str:
+        return f"<karat.CheckReport {'passed' if self.passed else 'failed'}>\n{self.table()}"
+
+
+def _specials(stage: dict[str, Any]) -> str:
+    text = ""
+    for what in ("nan", "inf", "saturated"):
+        golden, candidate = stage["golden"].get(what, 0), stage["candidate"].get(what, 0)
+        if golden != candidate:
+            text += f"; {what} {golden} -> {candidate}"
+    return text
+
+
+def _difference(stage: dict[str, Any], which: str) -> str:
+    found = stage[which]
+    places = (
+        ("batch", "batch"), ("head", "head"), ("token", "token"), ("channel", "channel"),
+        ("group", "scale group"), ("query_tile", "tile"), ("query_block", "query block"),
+        ("key_token", "key"), ("key_tile", "key tile"), ("key_block", "key block"),
+    )  # fmt: skip
+    where = ", ".join(f"{word} {found[field]}" for field, word in places if field in found)
+    text = f"{stage['stage']}, {where}: golden {found['golden']}, candidate {found['candidate']}"
+    if not stage["fixed"]:
+        text += f", legal {found['low']} to {found['high']}"
+    return text
