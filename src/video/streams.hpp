@@ -11,7 +11,16 @@ namespace karat::video {
 
 enum class Tensor : std::uint8_t { q, k, v };
 
-enum class Purpose : std::uint8_t { scene, head, projection, noise, choice };
+enum class Purpose : std::uint8_t {
+  scene,
+  head,
+  projection,
+  noise,
+  choice,
+  latent_texture,  ///< of a clean clip, token by token
+  latent_noise,    ///< the sampler's starting noise
+  prompt,          ///< what a prompt's words add
+};
 
 /// purpose | tensor | batch | head, 8, 8, 24 and 24 bits from the top.
 inline std::uint64_t stream(Purpose purpose, Tensor tensor, int batch, int head) {

@@ -155,6 +155,16 @@ void VideoHead::rows(std::int64_t token, std::span<float> q, std::span<float> k,
   content(project_q_, features, noise(Tensor::q), token, q);
   content(project_k_, features, noise(Tensor::k), token, k);
   content(project_v_, features, noise(Tensor::v), token, v);
+  shape_rows(token, q, k, v);
+}
+
+const std::vector<float>& VideoHead::projection(Tensor tensor) const {
+  return tensor == Tensor::q ? project_q_ : tensor == Tensor::k ? project_k_ : project_v_;
+}
+
+void VideoHead::shape_rows(std::int64_t token, std::span<float> q, std::span<float> k,
+                           std::span<float> v) const {
+  const Extent3 at = token_coordinate(spec_.grid, token);
   const Row& bias_k = token < sink_tokens_ ? sink_ : bias_k_;
   for (std::size_t j = 0; j < q.size(); ++j) {
     q[j] = content_share_ * q[j] + bias_q_[j];

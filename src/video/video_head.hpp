@@ -8,6 +8,7 @@
 #include "karat/video/rope.hpp"
 #include "karat/video/workload.hpp"
 #include "scene.hpp"
+#include "streams.hpp"
 
 namespace karat::video {
 
@@ -19,6 +20,12 @@ class VideoHead {
 
   /// Q, K and V of one token, in f32 before the rounding to BF16.
   void rows(std::int64_t token, std::span<float> q, std::span<float> k, std::span<float> v) const;
+
+  /// The same from the head's content of the token, unit variance per channel, instead of the scene's.
+  void shape_rows(std::int64_t token, std::span<float> q, std::span<float> k,
+                  std::span<float> v) const;
+  /// [features][head_dim], unit variance per channel for features whose squares sum to 1.
+  const std::vector<float>& projection(Tensor tensor) const;
 
  private:
   using Row = std::vector<float>;

@@ -14,5 +14,6 @@ int run_make(int argc, char** argv);
 int run_mask(int argc, char** argv);
 int run_mma(int argc, char** argv);
 int run_recipes(int argc, char** argv);
+int run_study(int argc, char** argv);
 
 }  // namespace karat::cli

@@ -1,0 +1,86 @@
+// What is measured in one cell: errors of a recipe against FP64 truth, of its mask and its FP8 alone,
+// of every source of error, and through guidance.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "karat/recipe/recipe.hpp"
+#include "karat/study/sample.hpp"
+#include "karat/study/source.hpp"
+
+namespace karat::study {
+
+/// One number of one cell. Quantities, all relative L2 errors unless said otherwise; D = dense FP64
+/// truth, M = FP64 truth under the recipe's mask, R = the recipe, F = the recipe without its mask:
+///   both            |R - D| / |D|
+///   mask            |M - D| / |D|
+///   fp8             |F - D| / |D|
+///   fp8_given_mask  |R - M| / |M|
+///   kept_mass       mean over rows of the attention that the mask keeps
+///   rung.PART       |rung - D| / |D|, parts added one after the other (ladder.hpp)
+///   given.PART      |rung - M| / |M|, the same rungs
+///   alone.PART      that part and nothing else, against M; accumulator, exp2 and reciprocal: the step
+///                   from the rung before, since they need what stands before them
+///   suspect.NAME    |R' - D| / |D| for an edit R' of the recipe: score_scale, p_times_1, e4m3_output
+///   guided, guided_mask, guided_fp8   both, mask and fp8 of u + g*(c - u); on the conditional branch
+///   guided_common, guided_independent |(e_c + e_u)/2| and (g - 1/2)*|e_c - e_u| over the guided truth,
+///                   e = R - D: the guided error is their sum, with its cross term
+///   theory.*        what arithmetic predicts (theory.hpp)
+struct Figure {
+  Branch branch = Branch::conditional;
+  std::int32_t recipe = 0;
+  std::string quantity;
+  double value = 0;
+  double standard_error = 0;  ///< from sampling rows
+  friend bool operator==(const Figure&, const Figure&) = default;
+};
+
+/// One sampled row of a recipe that is taken apart, conditional branch: where the error lives.
+struct RowRecord {
+  std::int32_t recipe = 0, token = 0;
+  double truth = 0;      ///< |D|^2 of the row; the errors below are squares too
+  double mask = 0, both = 0, given = 0;  ///< |M - D|^2, |R - D|^2, |R - M|^2
+  double kept_mass = 0;  ///< of the row's attention
+  double entropy = 0;    ///< of the row's dense attention, natural units
+  double max_logit = 0;  ///< natural units
+  double edge = 0;       ///< tokens from the query to the nearest edge of its window inside the grid
+  friend bool operator==(const RowRecord&, const RowRecord&) = default;
+};
+
+struct JobResult {
+  Job job;
+  std::vector<Figure> figures;
+  std::vector<RowRecord> rows;
+  friend bool operator==(const JobResult&, const JobResult&) = default;
+};
+
+struct MeasureOptions {
+  SampleSpec sample;
+  std::vector<std::int32_t> taken_apart{0};  ///< recipes whose ladder is climbed
+};
+
+/// Recipes with everything about them that does not depend on a head, ready to meet one after another.
+class Workbench {
+ public:
+  /// @throws Error(usage) for no recipes, two of one name, or one without meaning on the source's grid
+  Workbench(const Source& source, std::vector<recipe::Recipe> recipes,
+            const MeasureOptions& options);
+  ~Workbench();
+
+  const std::vector<recipe::Recipe>& recipes() const;
+  /// Steps a job reports, for progress.
+  std::size_t steps_per_job() const;
+  /// All figures of one job, on `threads` threads. Bits depend on source, recipes and options alone.
+  /// @param step called after each step; an exception it throws ends the work
+  JobResult measure(const Job& job, int threads, const std::function<void()>& step) const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace karat::study

@@ -1,0 +1,282 @@
+// One job: truth once, every kernel on the sampled query blocks, then what guidance makes of it.
+#include "karat/study/measure.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <set>
+
+#include "karat/attention/attend.hpp"
+#include "karat/attention/oracle.hpp"
+#include "karat/numerics/error.hpp"
+#include "karat/numerics/exp2.hpp"
+#include "karat/study/theory.hpp"
+#include "prepared.hpp"
+#include "rows.hpp"
+#include "window_edge.hpp"
+
+namespace karat::study {
+namespace {
+
+constexpr std::size_t kDetailedRows = 2;  // of each draw: their weights are looked at key by key
+
+/// Truth and errors of one branch that guidance needs again.
+struct Kept {
+  Rows truth, full, mask, fp8;  ///< errors: R - D, M - D, F - D
+};
+
+/// Everything about one head of one branch.
+struct Bench {
+  const HeadValues& values;
+  std::size_t channels;
+  int threads;
+  const std::function<void()>& step;
+
+  Rows run(const Kernel& kernel, const Sample& sample) const {
+    const auto head = attention::quantise_head(kernel.recipe, kernel.layout, values.view(),
+                                               numerics::Path::fast, threads);
+    attention::AttendOptions options{.threads = threads, .query_blocks = sample.query_blocks};
+    const auto result = attention::attend(kernel.recipe, kernel.layout, head, options);
+    Rows rows;
+    rows.reserve(sample.tokens.size() * channels);
+    for (const std::int32_t token : sample.tokens)
+      rows.insert(rows.end(), &result.o[token * channels], &result.o[token * channels] + channels);
+    step();
+    return rows;
+  }
+  attention::OracleResult truth(const Kernel& kernel, const Sample& sample,
+                                attention::OracleMask mask) const {
+    auto result =
+        attention::oracle(kernel.layout, values.view(), sample.tokens, mask, threads);
+    step();
+    return result;
+  }
+};
+
+/// Collects figures of one recipe and branch.
+class Figures {
+ public:
+  Figures(std::vector<Figure>& out, Branch branch, std::int32_t recipe, const Sample& sample)
+      : out_(out), branch_(branch), recipe_(recipe), sample_(sample) {}
+  void ratio(const std::string& quantity, const std::vector<double>& errors,
+             const std::vector<double>& references) {
+    add(quantity, relative_l2(sample_, errors, references));
+  }
+  void average(const std::string& quantity, const std::vector<double>& values) {
+    add(quantity, mean(sample_, values));
+  }
+  void add(const std::string& quantity, const Estimate& estimate) {
+    if (!std::isfinite(estimate.value))
+      throw Error(ErrorKind::input_output, quantity, "the error is no finite number",
+                  "look for NaN or zeros in the tensors");
+    out_.push_back({branch_, recipe_, quantity, estimate.value, estimate.standard_error});
+  }
+
+ private:
+  std::vector<Figure>& out_;
+  Branch branch_;
+  std::int32_t recipe_;
+  const Sample& sample_;
+};
+
+/// The first rows of every draw, as a sample of its own over indices into `tokens`.
+Sample first_rows(const Sample& sample, std::size_t count) {
+  Sample few{.query_blocks = sample.query_blocks, .tokens = {}, .draws = {}, .complete = false};
+  for (const auto& draw : sample.draws) {
+    auto& rows = few.draws.emplace_back();
+    for (std::size_t i = 0; i < std::min(count, draw.size()); ++i) {
+      rows.push_back(few.tokens.size());
+      few.tokens.push_back(static_cast<std::int32_t>(draw[i]));
+    }
+  }
+  return few;
+}
+
+}  // namespace
+
+struct Workbench::State {
+  const Source& source;
+  std::vector<recipe::Recipe> recipes;
+  MeasureOptions options;
+  std::vector<Prepared> prepared;
+};
+
+Workbench::Workbench(const Source& source, std::vector<recipe::Recipe> recipes,
+                     const MeasureOptions& options)
+    : state_(new State{source, std::move(recipes), options, {}}) {
+  State& s = *state_;
+  if (s.recipes.empty())
+    throw Error(ErrorKind::usage, "recipes", "the list is empty", "name at least one");
+  std::set<std::string> names;
+  for (std::size_t r = 0; r < s.recipes.size(); ++r) {
+    if (!names.insert(s.recipes[r].name).second)
+      throw Error(ErrorKind::usage, "recipes", "\"" + s.recipes[r].name + "\" is named twice",
+                  "give each recipe a name of its own");
+    const bool apart = std::ranges::find(options.taken_apart, static_cast<std::int32_t>(r)) !=
+                       options.taken_apart.end();
+    s.prepared.push_back(prepare(s.recipes[r], source.grid(), source.channels(), apart));
+  }
+}
+
+Workbench::~Workbench() = default;
+
+const std::vector<recipe::Recipe>& Workbench::recipes() const { return state_->recipes; }
+
+std::size_t Workbench::steps_per_job() const {
+  std::size_t steps = 0;
+  std::set<std::string> rows, masks;
+  for (const Prepared& p : state_->prepared) {
+    steps += 2 + p.suspects.size() + (p.rungs.empty() ? 0 : 1);
+    for (const auto& rung : p.rungs) steps += rung.alone.has_value();
+    steps += p.rungs.empty() ? 0 : p.rungs.size() - 1;
+    rows.insert(p.rows_key);
+    masks.insert(p.mask_key);
+  }
+  return state_->source.branches().size() * (1 + steps + rows.size() + masks.size());
+}
+
+namespace {
+
+/// Ladder and suspects of one recipe on one head.
+void take_apart(const Prepared& recipe, const Bench& bench, const Sample& sample, const Rows& dense,
+                const Rows& masked, const Rows& full, Figures& figures) {
+  const std::size_t d = bench.channels;
+  const auto dense_squares = squares(dense, d), masked_squares = squares(masked, d);
+  Rows before = masked;
+  for (std::size_t i = 0; i < recipe.rungs.size(); ++i) {
+    const PreparedRung& rung = recipe.rungs[i];
+    const std::string name(to_string(rung.part));
+    const Rows now = i + 1 == recipe.rungs.size() ? full : bench.run(rung.so_far, sample);
+    figures.ratio("rung." + name, squares(now, dense, d), dense_squares);
+    figures.ratio("given." + name, squares(now, masked, d), masked_squares);
+    const Rows alone = rung.alone ? bench.run(*rung.alone, sample) : now;
+    figures.ratio("alone." + name, squares(alone, rung.alone ? masked : before, d), masked_squares);
+    before = now;
+  }
+  for (const NamedKernel& suspect : recipe.suspects)
+    figures.ratio("suspect." + suspect.name,
+                  squares(bench.run(suspect.kernel, sample), dense, d), dense_squares);
+}
+
+/// Rows looked at key by key: predictions, and where the error lives.
+void look_closer(const Prepared& recipe, std::int32_t index, const Bench& bench,
+                 const Sample& sample, const Rows& dense, const Rows& masked, const Rows& full,
+                 const std::vector<double>& kept_mass, bool record, Figures& figures,
+                 const Sample& few, std::vector<RowRecord>& records) {
+  const std::size_t d = bench.channels;
+  const Kernel& kernel = recipe.full;
+  const auto coded = attention::quantise_head(kernel.recipe, kernel.layout, bench.values.view(),
+                                              numerics::Path::fast, bench.threads);
+  const auto dense_squares = squares(dense, d), masked_squares = squares(masked, d);
+  const auto mask_errors = squares(masked, dense, d), both = squares(full, dense, d),
+             given = squares(full, masked, d);
+  std::vector<double> q, k, p, v, truth;
+  std::vector<std::vector<double>> lost(2 * std::size(kMultipliers));
+  for (const std::int32_t row : few.tokens) {
+    const std::int32_t token = sample.tokens[row];
+    const RowTheory t =
+        predict_row(kernel.recipe, kernel.layout, bench.values.view(), coded, token);
+    q.push_back(t.q), k.push_back(t.k), p.push_back(t.p), v.push_back(t.v);
+    truth.push_back(t.truth);
+    for (std::size_t i = 0; i < lost.size(); ++i) lost[i].push_back(t.lost[i]);
+    if (record)
+      records.push_back({.recipe = index,
+                         .token = token,
+                         .truth = dense_squares[row],
+                         .mask = mask_errors[row],
+                         .both = both[row],
+                         .given = given[row],
+                         .kept_mass = kept_mass[row],
+                         .entropy = t.entropy,
+                         .max_logit = t.max_logit,
+                         .edge = window_edge(kernel.recipe.mask, kernel.layout, token)});
+  }
+  std::vector<double> qk(q.size());
+  for (std::size_t i = 0; i < q.size(); ++i) qk[i] = q[i] + k[i];
+  figures.ratio("theory.qk", qk, truth);
+  figures.ratio("theory.p", p, truth);
+  figures.ratio("theory.v", v, truth);
+  std::size_t slot = 0;
+  for (const double multiplier : kMultipliers)
+    for (const char* order : {"ascending", "descending"})
+      figures.average("theory.lost." + std::to_string(static_cast<int>(multiplier)) + "." + order,
+                      lost[slot++]);
+  bench.step();
+}
+
+/// Errors of u + g*(c - u).
+void guide(const Kept& c, const Kept& u, double g, std::size_t d, Figures& figures) {
+  const auto guided = [&](const Rows& a, const Rows& b) { return combined(g, a, 1 - g, b); };
+  const auto reference = squares(guided(c.truth, u.truth), d);
+  figures.ratio("guided", squares(guided(c.full, u.full), d), reference);
+  figures.ratio("guided_mask", squares(guided(c.mask, u.mask), d), reference);
+  figures.ratio("guided_fp8", squares(guided(c.fp8, u.fp8), d), reference);
+  figures.ratio("guided_common", squares(combined(0.5, c.full, 0.5, u.full), d), reference);
+  figures.ratio("guided_independent", squares(combined(g - 0.5, c.full, 0.5 - g, u.full), d),
+                reference);
+}
+
+}  // namespace
+
+JobResult Workbench::measure(const Job& job, int threads,
+                             const std::function<void()>& step) const {
+  const State& s = *state_;
+  const std::size_t d = s.source.channels();
+  JobResult result{.job = job, .figures = {}, .rows = {}};
+  const auto available = s.source.query_tokens(job);
+  const std::uint64_t stream =
+      ((std::uint64_t{0x73616D70} ^ static_cast<std::uint64_t>(job.prompt)) << 32) ^
+      (static_cast<std::uint64_t>(job.step) << 22) ^ (static_cast<std::uint64_t>(job.layer) << 11) ^
+      static_cast<std::uint64_t>(job.head);
+  std::map<std::string, Sample> samples;
+  for (const Prepared& p : s.prepared)
+    if (!samples.contains(p.rows_key))
+      samples[p.rows_key] = draw_sample(p.full.layout, available, s.options.sample, stream);
+
+  std::vector<std::vector<Kept>> kept(s.prepared.size());
+  for (const Branch branch : s.source.branches()) {
+    const HeadValues values = s.source.values(cell_of(job, branch), threads);
+    step();
+    const Bench bench{values, d, threads, step};
+    std::map<std::string, attention::OracleResult> dense, masked;
+    for (std::size_t r = 0; r < s.prepared.size(); ++r) {
+      const Prepared& p = s.prepared[r];
+      const Sample& sample = samples[p.rows_key];
+      if (!dense.contains(p.rows_key))
+        dense[p.rows_key] = bench.truth(p.full, sample, attention::OracleMask::dense);
+      if (!masked.contains(p.mask_key))
+        masked[p.mask_key] = bench.truth(p.full, sample, attention::OracleMask::sparse);
+      const attention::OracleResult &all = dense[p.rows_key], &some = masked[p.mask_key];
+      const Rows full = bench.run(p.full, sample), fp8 = bench.run(p.unmasked, sample);
+      const auto index = static_cast<std::int32_t>(r);
+      Figures figures(result.figures, branch, index, sample);
+      const auto all_squares = squares(all.o, d);
+      figures.ratio("both", squares(full, all.o, d), all_squares);
+      figures.ratio("mask", squares(some.o, all.o, d), all_squares);
+      figures.ratio("fp8", squares(fp8, all.o, d), all_squares);
+      figures.ratio("fp8_given_mask", squares(full, some.o, d), squares(some.o, d));
+      std::vector<double> mass;
+      for (std::size_t i = 0; i < all.lse.size(); ++i)
+        mass.push_back(numerics::exp2_f64((some.lse[i] - all.lse[i]) * 1.4426950408889634));
+      figures.average("kept_mass", mass);
+      if (!p.rungs.empty()) {
+        take_apart(p, bench, sample, all.o, some.o, full, figures);
+        const Sample few = first_rows(sample, kDetailedRows);
+        Figures few_figures(result.figures, branch, index, few);
+        look_closer(p, index, bench, sample, all.o, some.o, full, mass,
+                    branch == Branch::conditional, few_figures, few, result.rows);
+      }
+      kept[r].push_back({all.o, combined(1, full, -1, all.o), combined(1, some.o, -1, all.o),
+                         combined(1, fp8, -1, all.o)});
+    }
+  }
+  if (s.source.branches().size() == 2)
+    for (std::size_t r = 0; r < s.prepared.size(); ++r) {
+      Figures figures(result.figures, Branch::conditional, static_cast<std::int32_t>(r),
+                      samples[s.prepared[r].rows_key]);
+      guide(kept[r][0], kept[r][1], s.source.guidance(), d, figures);
+    }
+  return result;
+}
+
+}  // namespace karat::study

@@ -1,0 +1,114 @@
+// Averages over cells, and ratios of the errors of one cell.
+#include "karat/study/summary.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+namespace karat::study {
+namespace {
+
+constexpr std::uint64_t kSeed = 7;  // of the bootstrap: a result has one interval
+constexpr double kNothing = 1e-9;   // errors below are rounding of the truth itself
+
+bool matches(const Where& where, const StudyResult& result, std::size_t job) {
+  const Job& j = result.jobs[job].job;
+  return (!where.step || *where.step == j.step) && (!where.layer || *where.layer == j.layer) &&
+         (!where.head || *where.head == j.head) &&
+         (where.head_kind.empty() || where.head_kind == result.head_kinds[job]);
+}
+
+double value_of(const JobResult& job, std::int32_t recipe, Branch branch, std::string_view name) {
+  for (const Figure& f : job.figures)
+    if (f.recipe == recipe && f.branch == branch && f.quantity == name) return f.value;
+  return std::numeric_limits<double>::quiet_NaN();
+}
+
+double amplification_of(const JobResult& job, std::int32_t recipe, Branch branch,
+                        Amplification form) {
+  const auto value = [&](std::string_view name) { return value_of(job, recipe, branch, name); };
+  const bool guided = form == Amplification::guided_sum || form == Amplification::guided_rss;
+  if (form == Amplification::conditional) return value("fp8_given_mask") / value("fp8");
+  const double both = value(guided ? "guided" : "both"),
+               mask = value(guided ? "guided_mask" : "mask"),
+               fp8 = value(guided ? "guided_fp8" : "fp8");
+  if (!(mask > kNothing) || !(fp8 > kNothing)) return std::numeric_limits<double>::quiet_NaN();
+  const bool sum = form == Amplification::sum || form == Amplification::guided_sum;
+  return both / (sum ? mask + fp8 : std::sqrt(mask * mask + fp8 * fp8));
+}
+
+}  // namespace
+
+std::string_view to_string(Amplification form) {
+  constexpr std::string_view kNames[] = {"sum", "rss", "conditional", "guided_sum", "guided_rss"};
+  return kNames[static_cast<int>(form)];
+}
+
+std::vector<Observation> observations(const StudyResult& result, std::int32_t recipe,
+                                      std::string_view quantity, const Where& where) {
+  std::vector<Observation> all;
+  for (std::size_t j = 0; j < result.jobs.size(); ++j) {
+    if (!matches(where, result, j)) continue;
+    for (const Figure& f : result.jobs[j].figures)
+      if (f.recipe == recipe && f.quantity == quantity && (!where.branch || *where.branch == f.branch))
+        all.push_back({result.jobs[j].job.prompt, f.value});
+  }
+  return all;
+}
+
+std::optional<Interval> average(const StudyResult& result, std::int32_t recipe,
+                                std::string_view quantity, const Where& where) {
+  const auto all = observations(result, recipe, quantity, where);
+  if (all.empty()) return std::nullopt;
+  return bootstrap_mean(all, kSeed);
+}
+
+std::optional<Interval> amplification(const StudyResult& result, std::int32_t recipe,
+                                      Amplification form, const Where& where) {
+  std::vector<Observation> all;
+  for (std::size_t j = 0; j < result.jobs.size(); ++j) {
+    if (!matches(where, result, j)) continue;
+    for (const Branch branch : {Branch::conditional, Branch::unconditional}) {
+      if (where.branch && *where.branch != branch) continue;
+      const double value = amplification_of(result.jobs[j], recipe, branch, form);
+      if (std::isfinite(value) && value > 0) all.push_back({result.jobs[j].job.prompt, value});
+    }
+  }
+  if (all.empty()) return std::nullopt;
+  return bootstrap_geometric_mean(all, kSeed);
+}
+
+Summary summarise(const StudyResult& result) {
+  Summary summary;
+  std::set<int> steps, prompts;
+  for (const JobResult& job : result.jobs) {
+    steps.insert(job.job.step);
+    prompts.insert(job.job.prompt);
+  }
+  summary.prompts = static_cast<int>(prompts.size());
+  for (std::int32_t r = 0; r < std::ssize(result.recipes); ++r) {
+    RecipeSummary recipe{.name = result.recipes[r], .quantities = {}, .amplifications = {}, .steps = {}};
+    std::vector<std::string> names;
+    for (const Figure& f : result.jobs.front().figures)
+      if (f.recipe == r && std::ranges::find(names, f.quantity) == names.end())
+        names.push_back(f.quantity);
+    for (const std::string& name : names)
+      if (const auto interval = average(result, r, name))
+        recipe.quantities.push_back({name, *interval});
+    for (const Amplification form : kAmplifications)
+      if (const auto interval = amplification(result, r, form))
+        recipe.amplifications.push_back({std::string(to_string(form)), *interval});
+    for (const int step : steps)
+      if (const auto interval = average(result, r, "both", {.step = step}))
+        recipe.steps.push_back({step, result.sigma[step], *interval});
+    summary.recipes.push_back(std::move(recipe));
+  }
+  return summary;
+}
+
+const Interval* find(const std::vector<NamedInterval>& list, std::string_view name) {
+  const auto found = std::ranges::find(list, name, &NamedInterval::name);
+  return found == list.end() ? nullptr : &found->interval;
+}
+
+}  // namespace karat::study

@@ -1,0 +1,85 @@
+// karat study: what FP8 and sparsity cost, apart and together, cell by cell.
+#include "karat/study/run.hpp"
+
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+#include "commands.hpp"
+#include "command.hpp"
+#include "karat/files/atomic_file.hpp"
+#include "karat/recipe/json.hpp"
+#include "study_options.hpp"
+#include "study_summary.hpp"
+#include "terminal.hpp"
+
+namespace karat::cli {
+namespace {
+
+using study::StudyResult;
+
+/// The finished result of this very study, if it stands under the name.
+std::optional<StudyResult> finished(const std::string& out, const study::StudyIdentity& identity) {
+  if (!std::filesystem::exists(out)) return std::nullopt;
+  try {
+    StudyResult result = study::read_study(out);
+    if (result.identity.sha256 == identity.sha256) return result;
+  } catch (const Error&) {
+    // some other file: it is replaced, as every output is
+  }
+  return std::nullopt;
+}
+
+StudyResult measured(const StudyChoice& choice, const std::string& out, Narration narration) {
+  const study::StudyIdentity identity =
+      study::identity_of(*choice.source, choice.recipes, choice.options);
+  if (auto result = finished(out, identity)) {
+    say(narration, out + " holds this study already");
+    return *result;
+  }
+  const study::Workbench bench(*choice.source, choice.recipes, choice.options);
+  study::Journal journal(out + ".journal", identity);
+  const std::size_t jobs = choice.source->jobs().size(), kept = journal.finished().size();
+  if (kept > 0)
+    say(narration, "continuing: " + std::to_string(kept) + " of " + std::to_string(jobs) +
+                       " cells are in " + out + ".journal");
+  StudyResult result;
+  {
+    Progress bar("study", narration, static_cast<double>(jobs), "cells");
+    result = study::run(*choice.source, bench, identity, journal,
+                        {.threads = choice.threads, .progress = bar.callback()});
+  }
+  study::write_study(out, result);
+  journal.remove();
+  return result;
+}
+
+}  // namespace
+
+int run_study(int argc, char** argv) {
+  CommandLine line("study", "Measure what FP8 and sparsity cost, apart and together, cell by cell.");
+  add_study_options(line);
+  line.note("A study that is stopped continues when the same command is given again.");
+  const auto given = line.parse(argc, argv);
+  if (!given) return match;
+  const Narration narration = given->count("quiet") > 0 ? Narration::quiet : Narration::spoken;
+  const StudyChoice choice = choose_study(*given);
+  const std::string out = required(*given, "out");
+  const Stopwatch watch;
+  const StudyResult result = measured(choice, out, narration);
+  if (const auto csv = text_of(*given, "csv"))
+    files::write_file(*csv, study::sensitivity_csv(study::sensitivity(result)));
+  if (const auto table = text_of(*given, "table"))
+    files::write_json(*table, study::sensitivity_json(study::sensitivity(result)));
+  if (const auto figures = text_of(*given, "figures"))
+    files::write_file(*figures, study::figures_csv(result));
+  const study::Summary summary = study::summarise(result);
+  say(narration, "wrote " + out + ": " + std::to_string(result.jobs.size()) + " cells in " +
+                     short_time(watch.seconds()));
+  if (given->count("json") > 0)
+    print_study_json(out, result, summary);
+  else
+    print_summary(result, summary);
+  return match;
+}
+
+}  // namespace karat::cli

@@ -1,0 +1,158 @@
+// Defaults of a study: five kinds of heads, eight steps, three prompts on Wan's 480p grid.
+#include "study_options.hpp"
+
+#include <algorithm>
+#include <set>
+
+#include "karat/recipe/json.hpp"
+#include "karat/video/models.hpp"
+#include "values.hpp"
+
+namespace karat::cli {
+namespace {
+
+using cxxopts::value;
+
+/// How much a study measures when nothing else is said.
+struct Size {
+  const char* recipes;
+  const char* grid;
+  int prompts, steps, heads, rows, draws;
+};
+constexpr Size kDefault{
+    "fpsattention,fpsattention_coarse,fpsattention_intermediate,naive_fp8_sparse,sta_bf16",
+    "21,30,52", 3, 5, 5, 256, 8};
+constexpr Size kQuick{"fpsattention,fpsattention_coarse,sta_bf16", "12,24,32", 3, 3, 2, 64, 4};
+
+std::vector<std::string> split(std::string_view list) {
+  std::vector<std::string> words;
+  while (!list.empty()) {
+    const auto comma = std::min(list.find(','), list.size());
+    words.emplace_back(list.substr(0, comma));
+    list.remove_prefix(std::min(comma + 1, list.size()));
+  }
+  return words;
+}
+
+int whole(const cxxopts::ParseResult& given, const std::string& option, int otherwise, int low) {
+  const auto text = text_of(given, option);
+  return text ? static_cast<int>(parse_integer(*text, "--" + option, low)) : otherwise;
+}
+
+std::unique_ptr<study::Source> generated(const cxxopts::ParseResult& given, const Size& size) {
+  study::GeneratedSource source;
+  source.model = text_of(given, "model").value_or("wan2.1-1.3b");
+  const video::Model& model = video::find_model(source.model);
+  source.spec.layers = model.layers;
+  source.spec.heads = model.heads;
+  source.spec.head_dim = model.head_dim;
+  if (const auto resolution = text_of(given, "resolution"))
+    source.spec.grid = video::token_grid(model, video::find_resolution(model, *resolution));
+  else
+    source.spec.grid = parse_extent(text_of(given, "grid").value_or(size.grid), "--grid");
+  if (const auto channels = text_of(given, "channels"))
+    source.spec.head_dim = static_cast<int>(parse_integer(*channels, "--channels", 6));
+  if (const auto kind = text_of(given, "head-kind"))
+    source.spec.head_kind = video::find_head_kind(*kind);
+  source.spec.seed = static_cast<std::uint64_t>(whole(given, "network-seed", 0, 0));
+  source.prompts = whole(given, "prompts", size.prompts, 1);
+  const auto list = [&](const std::string& option, int count, int total) {
+    const auto text = text_of(given, option);
+    return text ? parse_list(*text, "--" + option) : study::spread(count, total);
+  };
+  source.steps = list("steps", size.steps, model.sampler.steps);
+  source.layers = list("layers", 1, source.spec.layers);
+  source.heads = list("heads", size.heads, source.spec.heads);
+  if (given.count("conditional-only") > 0) source.branches = {study::Branch::conditional};
+  return study::generated_source(source);
+}
+
+void require_nothing_generated(const cxxopts::ParseResult& given) {
+  for (const char* option : {"model", "resolution", "grid", "channels", "head-kind", "prompts",
+                             "steps", "layers", "heads", "network-seed", "conditional-only"})
+    if (given.count(option) > 0)
+      throw Error(ErrorKind::usage, std::string("--") + option,
+                  "describes a generated workload, but --capture gives the tensors",
+                  "leave one out");
+}
+
+std::vector<std::int32_t> taken_apart(const cxxopts::ParseResult& given,
+                                      const std::vector<recipe::Recipe>& recipes) {
+  const auto text = text_of(given, "ladder");
+  if (!text) return {0};
+  if (*text == "none") return {};
+  std::vector<std::int32_t> chosen;
+  for (const std::string& name : split(*text)) {
+    const auto found = std::ranges::find(recipes, name, &recipe::Recipe::name);
+    if (found == recipes.end())
+      throw Error(ErrorKind::usage, "--ladder", "\"" + name + "\" is none of the recipes",
+                  "name some of --recipes, or none");
+    chosen.push_back(static_cast<std::int32_t>(found - recipes.begin()));
+  }
+  std::sort(chosen.begin(), chosen.end());
+  return chosen;
+}
+
+}  // namespace
+
+void add_study_options(CommandLine& line) {
+  line.add("Cells")("capture", "a folder of your own tensors (docs/study.md says how to name them)",
+                    value<std::string>())(
+      "model", "whose steps, layers and heads: wan2.1-1.3b", value<std::string>())(
+      "resolution", "of the model, instead of --grid", value<std::string>())(
+      "grid", "T,H,W tokens: 21,30,52 (480p)", value<std::string>())(
+      "channels", "head dimension", value<std::string>())(
+      "prompts", "how many seeds of scene and noise", value<std::string>())(
+      "steps", "which of the sampler's steps: 0,12,25 or 0-9", value<std::string>())(
+      "layers", "which layers", value<std::string>())("heads", "which heads", value<std::string>())(
+      "head-kind", "all heads local, spatial, temporal, global or sink", value<std::string>())(
+      "network-seed", "of the heads' projections", value<std::string>())(
+      "conditional-only", "leave the branch without the prompt out");
+  line.add("Measuring")("recipes", "presets or .json files, joined by commas",
+                        value<std::string>())(
+      "ladder", "recipes to take apart: the first by default, none, or a list",
+      value<std::string>())("rows", "rows of truth per cell: 256", value<std::string>())(
+      "draws", "query blocks they lie in: 8", value<std::string>())(
+      "seed", "of the sampled rows", value<std::string>()->default_value("0"))(
+      "quick", "a study of about a minute")("threads", "0: all the machine has",
+                                            value<std::string>()->default_value("0"));
+  line.add("Output")("o,out", "the result, HDF5", value<std::string>())(
+      "csv", "the sensitivity table, which karat tune reads", value<std::string>())(
+      "table", "the same as JSON", value<std::string>())(
+      "figures", "every figure as CSV", value<std::string>());
+}
+
+std::vector<int> parse_list(std::string_view text, const std::string& option) {
+  std::set<int> numbers;
+  for (const std::string& word : split(text)) {
+    const auto dash = word.find('-');
+    const auto first = parse_integer(word.substr(0, dash), option, 0, 1'000'000);
+    const auto last = dash == std::string::npos
+                          ? first
+                          : parse_integer(word.substr(dash + 1), option, first, 1'000'000);
+    for (auto i = first; i <= last; ++i) numbers.insert(static_cast<int>(i));
+  }
+  if (numbers.empty()) throw Error(ErrorKind::usage, option, "names none", "give at least one");
+  return {numbers.begin(), numbers.end()};
+}
+
+StudyChoice choose_study(const cxxopts::ParseResult& given) {
+  const Size& size = given.count("quick") > 0 ? kQuick : kDefault;
+  StudyChoice choice;
+  if (const auto capture = text_of(given, "capture")) {
+    require_nothing_generated(given);
+    choice.source = study::capture_source(*capture);
+  } else {
+    choice.source = generated(given, size);
+  }
+  for (const std::string& name : split(text_of(given, "recipes").value_or(size.recipes)))
+    choice.recipes.push_back(recipe::load_recipe(name));
+  choice.options.taken_apart = taken_apart(given, choice.recipes);
+  choice.options.sample = {.rows = whole(given, "rows", size.rows, 1),
+                           .draws = whole(given, "draws", size.draws, 2),
+                           .seed = static_cast<std::uint64_t>(whole(given, "seed", 0, 0))};
+  choice.threads = whole(given, "threads", 0, 0);
+  return choice;
+}
+
+}  // namespace karat::cli
