@@ -100,6 +100,9 @@ Layout make_layout(const recipe::Recipe& recipe, const Setting& setting, Arrange
 }
 
 Layout make_layout(const recipe::Recipe& recipe, const Setting& setting) {
+  if (recipe.predict.rule != recipe::PredictRule::never)
+    throw Error(ErrorKind::usage, "predict.rule", "the mask depends on Q and K of each head",
+                "give a recipe with predict.rule never where there is no head");
   return make_layout(recipe, setting, arrange(recipe.mask, setting));
 }
 

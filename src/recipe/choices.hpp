@@ -46,6 +46,26 @@ inline constexpr Choice kRagged[] = {
     choice("partial", video::Ragged::partial, "edge tiles are smaller"),
     choice("pad", video::Ragged::pad, "edge tiles are padded to full size and the padding masked"),
 };
+inline constexpr Choice kPredictRule[] = {
+    choice("never", PredictRule::never, "the mask section alone"),
+    choice("similarity", PredictRule::similarity,
+           "pooled scores of blocks whose rows are alike (SpargeAttn; top-k)"),
+    choice("clusters", PredictRule::clusters, "k-means over queries and keys (SparseVideoGen 2)"),
+    choice("profile", PredictRule::profile,
+           "of spatial and temporal band the one with less error (SparseVideoGen 1)"),
+};
+inline constexpr Choice kSelect[] = {
+    choice("mass", Select::mass, "the heaviest key blocks that hold predict.mass of the weight"),
+    choice("share", Select::share, "the heaviest predict.share of the key blocks (top-k)"),
+};
+inline constexpr Choice kCrossing[] = {
+    choice("dropped", Crossing::dropped, "keep while the sum with the block is <= mass"),
+    choice("kept", Crossing::kept, "keep while the sum before the block is < mass"),
+};
+inline constexpr Choice kSink[] = {
+    choice("off", Sink::off, "no"),
+    choice("on", Sink::on, "every query block sees the first key block"),
+};
 inline constexpr Choice kOperandFormat[] = {
     choice("e4m3", numerics::FormatId::e4m3, "FP8, coded with scales"),
     choice("e5m2", numerics::FormatId::e5m2, "FP8, coded with scales"),

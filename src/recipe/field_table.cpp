@@ -214,6 +214,50 @@ std::vector<Field> make_fields() {
           0, kMaxCount),
       choice_row<kCausal, &Recipe::mask, &Mask::causal>(
           {"mask.causal", "whether keys behind the query are masked too", "FlashAttention"}),
+      choice_row<kPredictRule, &Recipe::predict, &Predict::rule>(
+          {"predict.rule", "how a mask is made from each head's Q and K before its kernel runs",
+           "SpargeAttn, SparseVideoGen"}),
+      choice_row<kSelect, &Recipe::predict, &Predict::select>(
+          {"predict.select", "how many key blocks a query block keeps", "SpargeAttn: both"}),
+      number_row<&Recipe::predict, &Predict::mass>(
+          {"predict.mass", "select mass: share of the softmax weight",
+           "SpargeAttn cdfthreshd: 0.98; SparseVideoGen 2: 0.9"},
+          0, kMaxFloat),
+      choice_row<kCrossing, &Recipe::predict, &Predict::crossing>(
+          {"predict.crossing", "select mass: the block at which the sum passes it",
+           "SpargeAttn: dropped; SparseVideoGen 2: kept"}),
+      number_row<&Recipe::predict, &Predict::least>(
+          {"predict.least", "select mass: share of the key blocks kept in any case",
+           "SparseVideoGen 2: 0.1"},
+          0, kMaxFloat),
+      number_row<&Recipe::predict, &Predict::share>(
+          {"predict.share", "select share: of the key blocks, rounded down, at least one",
+           "SpargeAttn topk: 0.5"},
+          0, kMaxFloat),
+      number_row<&Recipe::predict, &Predict::similarity>(
+          {"predict.similarity",
+           "rule similarity: blocks with a mean cosine not above this see and are seen by all",
+           "SpargeAttn simthreshd1: 0.6; -0.1 with topk"},
+          -kMaxFloat, kMaxFloat),
+      choice_row<kSink, &Recipe::predict, &Predict::sink>(
+          {"predict.sink", "rule similarity: whether the first key block is always kept",
+           "SpargeAttn"}),
+      integer_row<&Recipe::predict, &Predict::query_clusters>(
+          {"predict.query_clusters", "rule clusters: clusters of queries",
+           "SparseVideoGen 2 for Wan: 300"},
+          1, kMaxCount),
+      integer_row<&Recipe::predict, &Predict::key_clusters>(
+          {"predict.key_clusters", "rule clusters: clusters of keys",
+           "SparseVideoGen 2 for Wan: 1000"},
+          1, kMaxCount),
+      integer_row<&Recipe::predict, &Predict::iterations>(
+          {"predict.iterations", "rule clusters: Lloyd iterations", "open in SparseVideoGen 2"}, 0,
+          kMaxCount),
+      integer_row<&Recipe::predict, &Predict::rows>(
+          {"predict.rows", "rule profile: sampled query rows", "SparseVideoGen: 32"}, 1,
+          kMaxCount),
+      integer_row<&Recipe::predict, &Predict::seed>(
+          {"predict.seed", "of sampled rows and first centres", ""}, 0, kMaxCount),
   };
   add_operand<&Recipe::q>(rows, "q");
   add_operand<&Recipe::k>(rows, "k");

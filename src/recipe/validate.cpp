@@ -152,6 +152,23 @@ void masks(const Recipe& recipe, Problems& found) {
                      "give 0, or block.align sequence"});
 }
 
+void predictors(const Recipe& recipe, Problems& found) {
+  const Predict& p = recipe.predict;
+  if (p.rule == PredictRule::never) return;
+  const bool profile = p.rule == PredictRule::profile;
+  if (profile != (recipe.mask.kind == MaskKind::band) ||
+      (!profile && recipe.mask.kind != MaskKind::none))
+    found.push_back({"predict.rule", "does not go with this mask.kind",
+                     "give mask.kind band to profile, none to the other rules"});
+  if (recipe.mask.ragged == video::Ragged::pad)
+    found.push_back({"mask.ragged", "predictors see tokens only", "give partial"});
+  if (p.rule != PredictRule::clusters) return;
+  if (recipe.mask.causal == Causal::on)
+    found.push_back({"mask.causal", "clusters leave no order of tokens", "give off"});
+  if (recipe.block.align == video::Align::sequence)
+    found.push_back({"block.align", "blocks would straddle clusters", "give tile"});
+}
+
 /// Adding the mean's share back needs scaled scores and the channels as they were.
 void smoothing(const Recipe& recipe, Problems& found) {
   if (recipe.q.smooth == Smooth::mean &&
@@ -209,6 +226,7 @@ std::vector<Problem> problems(const Recipe& recipe) {
   scales_leave_the_sum(recipe, found);
   overflow("p", recipe.p.format, recipe.p.overflow, found);
   masks(recipe, found);
+  predictors(recipe, found);
   row_groups("q", recipe.q, "block.q", recipe.block.q, found);
   row_groups("k", recipe.k, "block.k", recipe.block.k, found);
   rotations(recipe, found);

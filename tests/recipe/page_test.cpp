@@ -41,7 +41,9 @@ std::string values(const Field& field) {
     case Kind::integer:
       return "whole number from " + to_text(field.low);
     case Kind::number:
-      if (field.path == "p.offset" || field.path == "skip.threshold") return "number";
+      if (field.path == "p.offset" || field.path == "skip.threshold" ||
+          field.path == "predict.similarity")
+        return "number";
       if (field.path == "p.multiplier") return "number above 0";
       return field.low == 0 ? "number from 0" : "number or `\"-inf\"`";
     case Kind::extent:

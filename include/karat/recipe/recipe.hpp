@@ -41,6 +41,32 @@ struct Mask {
   Causal causal = Causal::off;
 };
 
+enum class PredictRule {
+  never,
+  similarity,  ///< SpargeAttn: pooled scores of blocks whose rows are alike
+  clusters,    ///< SparseVideoGen 2: k-means over queries and keys
+  profile,     ///< SparseVideoGen 1: spatial or temporal band by sampled rows
+};
+enum class Select { mass, share };
+enum class Crossing { dropped, kept };
+enum class Sink { off, on };
+/// A mask made from each head's own Q and K before the kernel runs.
+struct Predict {
+  PredictRule rule = PredictRule::never;
+  Select select = Select::mass;
+  float mass = 0.98f;
+  Crossing crossing = Crossing::dropped;
+  float least = 0;   ///< Select::mass: share of the key blocks kept in any case
+  float share = 0.5f;  ///< Select::share
+  float similarity = 0.6f;
+  Sink sink = Sink::off;
+  int query_clusters = 300;
+  int key_clusters = 1000;
+  int iterations = 5;
+  int rows = 32;  ///< PredictRule::profile: sampled
+  int seed = 0;
+};
+
 using quant::CodeRule;
 using quant::Group;
 using quant::Guard;
@@ -130,6 +156,7 @@ struct Recipe {
   std::string name = "unnamed";
   std::string about;  ///< one line for people; decides nothing
   Mask mask;
+  Predict predict;
   Operand q, k, v;
   Qk qk;
   Softmax softmax;
