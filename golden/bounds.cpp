@@ -139,7 +139,8 @@ bool HeadBounds::State::skips(const attention::BlockTap& tap, std::size_t visit)
     const float maximum =
         *std::max_element(s + tap.column_begin[visit], s + tap.column_begin[visit + 1]);
     if (maximum > -kInf)
-      largest = std::max(largest, fp.add(maximum, -tap.m[(visit - 1) * rows + i]));
+      largest = std::max(largest, fp.add(exponents.in_log2(maximum),
+                                         -exponents.in_log2(tap.m[(visit - 1) * rows + i])));
   }
   return fp.add(largest, recipe.skip.threshold) <= 0;
 }

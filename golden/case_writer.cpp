@@ -5,6 +5,7 @@
 #include <string>
 
 #include "block_arrays.hpp"
+#include "karat/attention/predict.hpp"
 #include "karat/golden/evidence.hpp"
 #include "karat/golden/export.hpp"
 #include "karat/golden/formats.hpp"
@@ -33,19 +34,22 @@ constexpr std::string_view kBoundText =
 }  // namespace
 
 CaseWriter::CaseWriter(const std::filesystem::path& destination, const recipe::Recipe& recipe,
-                       const attention::Layout& layout, const Inputs& inputs, std::uint64_t seed,
-                       const std::vector<int>& taps, const std::vector<std::int32_t>& truth_rows)
+                       const attention::Layout& layout, const Inputs& inputs,
+                       const MakeOptions& options, const std::vector<int>& taps,
+                       const std::vector<std::int32_t>& truth_rows)
     : recipe_(recipe),
-      layout_(layout),
+      layout_(&layout),
       inputs_(inputs),
       writer_(destination, std::string(kSchema)),
       batch_(inputs.shape().batch),
       heads_(inputs.shape().heads),
       tokens_(inputs.shape().tokens()),
       channels_(inputs.shape().channels) {
-  describe(seed, taps);
-  write_order();
-  write_mask();
+  describe(options, taps);
+  if (!attention::depends_on_head(recipe)) {
+    write_order("order");
+    write_mask("mask");
+  }
   create_datasets(inputs.coded());
   writer_.write("truth/rows", make_tensor(DType::i32, {truth_rows.size()}, truth_rows));
   for (const char* kind : {"dense", "sparse"}) {
@@ -58,26 +62,29 @@ CaseWriter::CaseWriter(const std::filesystem::path& destination, const recipe::R
                                                   : "the inputs, before quantisation")}});
 }
 
-void CaseWriter::describe(std::uint64_t seed, const std::vector<int>& taps) {
+void CaseWriter::describe(const MakeOptions& options, const std::vector<int>& taps) {
   const InputShape& shape = inputs_.shape();
   files::Json text{{"recipe", recipe_.name},
                    {"grid", extent_json(shape.grid)},
                    {"batch", shape.batch},
                    {"heads", shape.heads},
                    {"channels", shape.channels},
-                   {"seed", seed},
+                   {"seed", options.seed},
                    {"source", inputs_.source()}};
+  if (!options.schedule.empty())
+    text["schedule"] = files::parse_json(options.schedule, "schedule");
   writer_.set_attributes(
       "", {{"version", std::string(KARAT_VERSION)},
            {"case", text.dump()},
            {"recipe", recipe::to_json(recipe_, recipe::JsonStyle::line)},
            {"grid", video::to_string(shape.grid)},
-           {"seed", std::to_string(seed)},
+           {"seed", std::to_string(options.seed)},
            {"shape", std::vector<std::int64_t>{
                          static_cast<std::int64_t>(batch_), static_cast<std::int64_t>(heads_),
                          static_cast<std::int64_t>(tokens_), static_cast<std::int64_t>(channels_)}}});
   writer_.group("stages");
-  files::Attributes evidence{{"tapped_query_blocks", wide(taps)}};
+  files::Attributes evidence;
+  if (!attention::depends_on_head(recipe_)) evidence["tapped_query_blocks"] = wide(taps);
   for (const auto& [stage, name] :
        {std::pair{"qk", &recipe_.qk.instruction}, std::pair{"pv", &recipe_.pv.instruction}}) {
     const numerics::Instruction& instruction = numerics::instruction(*name);
@@ -89,18 +96,32 @@ void CaseWriter::describe(std::uint64_t seed, const std::vector<int>& taps) {
   writer_.set_attributes("stages", evidence);
 }
 
-void CaseWriter::write_order() {
-  writer_.write("order/position_of_token",
-                make_tensor(DType::i32, {layout_.order.position_of.size()}, layout_.order.position_of));
-  writer_.write("order/token_at_position",
-                make_tensor(DType::i32, {layout_.order.token_at.size()}, layout_.order.token_at));
+void CaseWriter::layout(std::size_t b, std::size_t h, const attention::Layout& layout,
+                        const std::vector<int>& taps) {
+  layout_ = &layout;
+  const std::string head = "/" + std::to_string(b) + "/" + std::to_string(h);
+  write_order("order" + head);
+  write_mask("mask" + head);
+  writer_.set_attributes("mask" + head, {{"tapped_query_blocks", wide(taps)}});
 }
 
-void CaseWriter::write_mask() {
-  for (const auto& [name, tensor] : block_arrays(layout_)) writer_.write("mask/" + name, tensor);
+void CaseWriter::write_order(const std::string& group) {
+  const auto write = [&](const std::string& name, const std::vector<std::int32_t>& values) {
+    writer_.write(group + "/" + name, make_tensor(DType::i32, {values.size()}, values));
+  };
+  write("position_of_token", layout_->order.position_of);
+  write("token_at_position", layout_->order.token_at);
+  if (layout_->key_order.token_at == layout_->order.token_at) return;
+  write("key_position_of_token", layout_->key_order.position_of);
+  write("key_token_at_position", layout_->key_order.token_at);
+}
+
+void CaseWriter::write_mask(const std::string& group) {
+  for (const auto& [name, tensor] : block_arrays(*layout_))
+    writer_.write(group + "/" + name, tensor);
   writer_.set_attributes(
-      "mask", {{"block_size", std::vector<std::int64_t>{recipe_.block.q, recipe_.block.k}},
-               {"kept_pairs", layout_.mask->kept_pairs()},
+      group, {{"block_size", std::vector<std::int64_t>{recipe_.block.q, recipe_.block.k}},
+               {"kept_pairs", layout_->mask->kept_pairs()},
                {"about", std::string("block i covers positions begin[i] to begin[i+1]; indices "
                                      "beyond each count are 0")}});
 }
@@ -125,9 +146,9 @@ void CaseWriter::create_datasets(bool coded) {
   if (!coded)
     for (const char* name : {"inputs/q", "inputs/k", "inputs/v"})
       writer_.create(name, inputs_.dtype(), matrix);
-  create_operand("q", recipe_.q, layout_.q_groups);
-  create_operand("k", recipe_.k, layout_.k_groups);
-  create_operand("v", recipe_.v, layout_.v_groups);
+  create_operand("q", recipe_.q, layout_->q_groups);
+  create_operand("k", recipe_.k, layout_->k_groups);
+  create_operand("v", recipe_.v, layout_->v_groups);
   writer_.create("stages/o", dtype_of(recipe_.output), matrix);
   for (const char* name : {"stages/m", "stages/l", "stages/lse"})
     writer_.create(name, DType::f32, vector);
@@ -163,7 +184,7 @@ void CaseWriter::inputs(std::size_t b, std::size_t h, const HeadValues& values) 
 void CaseWriter::operands(std::size_t b, std::size_t h, const attention::QuantisedHead& head) {
   for (const auto& [name, operand] :
        {std::pair{"q", &head.q}, std::pair{"k", &head.k}, std::pair{"v", &head.v}}) {
-    const auto& position_of = (operand == &head.q ? layout_.order : layout_.key_order).position_of;
+    const auto& position_of = (operand == &head.q ? layout_->order : layout_->key_order).position_of;
     std::vector<float> rows(tokens_ * channels_);
     for (std::size_t token = 0; token < tokens_; ++token)
       std::copy_n(&operand->values[position_of[token] * channels_], channels_,
@@ -196,7 +217,7 @@ void CaseWriter::result(std::size_t b, std::size_t h, const BoundedResult& resul
 }
 
 void CaseWriter::put_tap(const std::string& group, const attention::BlockTap& tap) {
-  for (const auto& [name, tensor] : tap_tensors(recipe_, layout_, tap))
+  for (const auto& [name, tensor] : tap_tensors(recipe_, *layout_, tap))
     writer_.write(group + "/" + name, tensor);
 }
 

@@ -8,17 +8,22 @@
 #include "head_work.hpp"
 #include "karat/attention/oracle.hpp"
 #include "karat/files/hdf5.hpp"
-#include "karat/golden/inputs.hpp"
+#include "karat/golden/make.hpp"
 
 namespace karat::golden {
 
 class CaseWriter {
  public:
-  /// Creates the file and everything that heads share: case, recipe, order, mask.
+  /// Creates the file and everything that heads share: case, recipe, and, where the mask does not
+  /// depend on the head, order and mask. `layout` and `taps` are the first head's.
   CaseWriter(const std::filesystem::path& destination, const recipe::Recipe& recipe,
-             const attention::Layout& layout, const Inputs& inputs, std::uint64_t seed,
-             const std::vector<int>& taps, const std::vector<std::int32_t>& truth_rows);
+             const attention::Layout& layout, const Inputs& inputs,
+             const MakeOptions& options, const std::vector<int>& taps,
+             const std::vector<std::int32_t>& truth_rows);
 
+  /// Begins a head with a layout of its own, which must outlive its writing.
+  void layout(std::size_t b, std::size_t h, const attention::Layout& layout,
+              const std::vector<int>& taps);
   void inputs(std::size_t b, std::size_t h, const HeadValues& values);
   void operands(std::size_t b, std::size_t h, const attention::QuantisedHead& head);
   void result(std::size_t b, std::size_t h, const BoundedResult& result);
@@ -27,9 +32,9 @@ class CaseWriter {
   files::Seal commit() { return writer_.commit(); }
 
  private:
-  void describe(std::uint64_t seed, const std::vector<int>& taps);
-  void write_order();
-  void write_mask();
+  void describe(const MakeOptions& options, const std::vector<int>& taps);
+  void write_order(const std::string& group);
+  void write_mask(const std::string& group);
   void create_datasets(bool coded);
   void create_operand(const std::string& name, const quant::Rule& rule,
                       const quant::Grouping& groups);
@@ -39,7 +44,7 @@ class CaseWriter {
   void put_tap(const std::string& group, const attention::BlockTap& tap);
 
   const recipe::Recipe& recipe_;
-  const attention::Layout& layout_;
+  const attention::Layout* layout_;
   const Inputs& inputs_;
   files::Hdf5Writer writer_;
   std::size_t batch_, heads_, tokens_, channels_;

@@ -41,7 +41,8 @@ void require_selection(const GoldenFile& golden, const Selection& select) {
   require(select.batch.value_or(0), golden.shape().batch, "batch");
   require(select.head.value_or(0), golden.shape().heads, "head");
   require(static_cast<std::size_t>(select.block.value_or(0)),
-          golden.layout().blocks.query_blocks.size(), "query block");
+          golden.layout(select.batch.value_or(0), select.head.value_or(0)).blocks.query_blocks.size(),
+          "query block");
 }
 
 }  // namespace

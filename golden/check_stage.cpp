@@ -28,7 +28,8 @@ void Comparison::require_shape(const StageRow& row) const {
   HeadShape expected = source.head_shape(*source.find(row.name), extents_of(row.kind),
                                          TensorLayout::bhsd);
   if (options_.order == RowOrder::tiled && row.kind != StageKind::groups)
-    expected.rows = golden_.layout().order.token_at.size();
+    expected.rows = order(row, options_.select.batch.value_or(0), options_.select.head.value_or(0))
+                        .token_at.size();
   const HeadShape found = candidate_.head_shape(name, extents_of(row.kind), options_.layout);
   const bool one_head = found.batch == 1 && found.heads == 1 && options_.select.head &&
                         (options_.select.batch || expected.batch == 1);
@@ -46,9 +47,16 @@ void Comparison::require_shape(const StageRow& row) const {
               swapped ? "try the other --layout" : "compare the same case, or --select one head");
 }
 
-std::vector<float> Comparison::to_tokens(std::vector<float> rows, std::size_t channels) const {
+const video::TokenOrder& Comparison::order(const StageRow& row, std::size_t batch,
+                                           std::size_t head) const {
+  const attention::Layout& layout = golden_.layout(batch, head);
+  return side_of(row.name) == Side::key ? layout.key_order : layout.order;
+}
+
+std::vector<float> Comparison::to_tokens(std::vector<float> rows, std::size_t channels,
+                                         const video::TokenOrder& order) const {
   if (options_.order == RowOrder::original) return rows;
-  const auto& position_of = golden_.layout().order.position_of;
+  const auto& position_of = order.position_of;
   std::vector<float> tokens(position_of.size() * channels);
   for (std::size_t token = 0; token < position_of.size(); ++token)
     std::copy_n(&rows[position_of[token] * channels], channels, &tokens[token * channels]);
@@ -65,11 +73,11 @@ std::vector<float> Comparison::candidate_rows(const StageRow& row, std::size_t b
   std::vector<float> values = candidate_values(tensor, golden_.format(row.name),
                                                candidate_.subject() + ": " + name);
   if (row.kind == StageKind::groups) return values;
-  return to_tokens(std::move(values), shape.channels);
+  return to_tokens(std::move(values), shape.channels, order(row, batch, head));
 }
 
 Location Comparison::at_token(Location at, std::int64_t token) const {
-  const attention::Layout& layout = golden_.layout();
+  const attention::Layout& layout = golden_.layout(at.batch, at.head);
   at.token = token;
   const std::int64_t position = layout.order.position_of[token];
   at.query_tile = layout.order.tile_at[position];
@@ -86,7 +94,6 @@ StageReport Comparison::stage(const StageRow& row) const {
   const std::string bound = std::string(row.bound);
   const bool bounded = !bound.empty() && golden_.has(bound + "_low");
   Tally tally(std::string(row.name), golden_.format(row.name), !bounded);
-  const attention::Layout& layout = golden_.layout();
   const std::size_t channels = row.kind == StageKind::matrix ? golden_.shape().channels : 1;
   for (std::size_t b = 0; b < golden_.shape().batch; ++b)
     for (std::size_t h = 0; h < golden_.shape().heads; ++h) {
@@ -109,6 +116,7 @@ StageReport Comparison::stage(const StageRow& row) const {
       };
       std::function<bool(std::size_t)> skip;
       if (options_.select.block && row.kind != StageKind::groups) {
+        const attention::Layout& layout = golden_.layout(b, h);
         const video::Range block = layout.blocks.query_blocks[*options_.select.block];
         skip = [&layout, block, channels](std::size_t i) {
           const std::int64_t position = layout.order.position_of[i / channels];

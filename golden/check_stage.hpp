@@ -9,6 +9,12 @@
 
 namespace karat::golden {
 
+/// Whether k and v, which clusters may order by themselves, or the queries give the rows.
+enum class Side { query, key };
+constexpr Side side_of(std::string_view stage) {
+  return stage.starts_with('k') || stage.starts_with('v') ? Side::key : Side::query;
+}
+
 enum class StageKind {
   matrix,  ///< tokens x channels
   vector,  ///< tokens
@@ -38,7 +44,9 @@ class Comparison {
  private:
   struct TapStage;
 
-  std::vector<float> to_tokens(std::vector<float> rows, std::size_t channels) const;
+  std::vector<float> to_tokens(std::vector<float> rows, std::size_t channels,
+                               const video::TokenOrder& order) const;
+  const video::TokenOrder& order(const StageRow& row, std::size_t batch, std::size_t head) const;
   Location at_token(Location at, std::int64_t token) const;
   Location at_key(Location at, const attention::BlockTap& tap, std::size_t column) const;
 

@@ -43,10 +43,10 @@ class LazyBounds {
     if (free == Free::nothing || !leaves_freedom(golden_.recipe())) return {};
     if (!bounds_) {
       operands_ = golden_.operands(batch_, head_);
-      bounds_.emplace(golden_.recipe(), golden_.layout(), operands_, threads_);
+      bounds_.emplace(golden_.recipe(), golden_.layout(batch_, head_), operands_, threads_);
     }
     if (block_ != tap.query_block) {
-      const attention::Layout& layout = golden_.layout();
+      const attention::Layout& layout = golden_.layout(batch_, head_);
       block_bounds_ = bounds_->of(
           tap,
           gather(golden_.values("o", Extents::matrix, batch_, head_), layout, tap.queries,
@@ -79,13 +79,13 @@ Location Comparison::at_key(Location at, const attention::BlockTap& tap,
                      tap.column_begin.begin() - 1;
   const std::int32_t position = tap.key_position[column];
   at.key_block = tap.key_block[visit];
-  at.key_token = golden_.layout().order.token_at[position];
-  at.key_tile = golden_.layout().order.tile_at[position];
+  const video::TokenOrder& keys = golden_.layout(at.batch, at.head).key_order;
+  at.key_token = keys.token_at[position];
+  at.key_tile = keys.tile_at[position];
   return at;
 }
 
 std::vector<StageReport> Comparison::taps() const {
-  const attention::Layout& layout = golden_.layout();
   std::vector<Tally> tallies;
   std::vector<bool> used(std::size(kTapRows), false);
   for (const TapRow& row : kTapRows)
@@ -95,6 +95,7 @@ std::vector<StageReport> Comparison::taps() const {
   for (std::size_t b = 0; b < golden_.shape().batch; ++b)
     for (std::size_t h = 0; h < golden_.shape().heads; ++h) {
       if (!selected(b, h)) continue;
+      const attention::Layout& layout = golden_.layout(b, h);
       LazyBounds bounds(golden_, b, h, options_.threads);
       for (const int block : golden_.tapped(b, h)) {
         if (options_.select.block.value_or(block) != block) continue;

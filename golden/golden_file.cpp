@@ -3,7 +3,10 @@
 
 #include <algorithm>
 #include <charconv>
+#include <map>
+#include <mutex>
 
+#include "karat/attention/predict.hpp"
 #include "karat/files/widen.hpp"
 #include "karat/golden/formats.hpp"
 #include "karat/golden/make.hpp"
@@ -27,8 +30,15 @@ std::string tap_name(std::size_t batch, std::size_t head, int query_block,
          std::to_string(query_block) + "." + std::string(stage);
 }
 
+struct GoldenFile::Layouts {
+  std::mutex mutex;
+  std::map<std::pair<std::size_t, std::size_t>, attention::Layout> made;
+};
+
 GoldenFile::GoldenFile(const std::filesystem::path& path)
-    : source_(TensorSource::open(path)), metadata_(source_->metadata()) {
+    : source_(TensorSource::open(path)),
+      metadata_(source_->metadata()),
+      layouts_(std::make_shared<Layouts>()) {
   const auto schema = metadata_.find("schema");
   if (schema == metadata_.end() || schema->second != kSchema)
     throw Error(ErrorKind::input_output, subject(),
@@ -43,9 +53,35 @@ GoldenFile::GoldenFile(const std::filesystem::path& path)
                 "make it again");
   recipe_ = *recipe;
   shape_ = source_->head_shape(*source_->find("o"), Extents::matrix, TensorLayout::bhsd);
-  layout_ = attention::make_layout(recipe_, *grid, shape_.channels);
+  grid_ = *grid;
   if (static_cast<std::size_t>(grid->volume()) != shape_.rows)
     throw Error(ErrorKind::input_output, subject(), "grid and outputs disagree", "make it again");
+  if (!layout_per_head()) layout();
+}
+
+bool GoldenFile::layout_per_head() const { return attention::depends_on_head(recipe_); }
+
+const attention::Layout& GoldenFile::layout() const {
+  if (layout_per_head())
+    throw Error(ErrorKind::usage, subject(), "has a mask of its own for every head",
+                "choose a head");
+  return layout(0, 0);
+}
+
+const attention::Layout& GoldenFile::layout(std::size_t batch, std::size_t head) const {
+  const std::pair at = layout_per_head() ? std::pair(batch, head) : std::pair<std::size_t, std::size_t>();
+  const std::lock_guard lock(layouts_->mutex);
+  const auto found = layouts_->made.find(at);
+  if (found != layouts_->made.end()) return found->second;
+  attention::Layout made;
+  if (layout_per_head()) {
+    const auto inputs = file_inputs({subject()}, {.grid = grid_});
+    made = attention::make_layout(recipe_, inputs->setting(),
+                                  inputs->values(batch, head, 0).view(), 0);
+  } else {
+    made = attention::make_layout(recipe_, {.grid = grid_, .channels = shape_.channels});
+  }
+  return layouts_->made.emplace(at, std::move(made)).first->second;
 }
 
 std::vector<float> GoldenFile::values(std::string_view stage, Extents extents, std::size_t batch,
@@ -75,8 +111,9 @@ std::vector<int> GoldenFile::tapped(std::size_t batch, std::size_t head) const {
 }
 
 attention::BlockTap GoldenFile::tap(std::size_t batch, std::size_t head, int query_block) const {
+  const attention::Layout& layout = this->layout(batch, head);
   if (query_block < 0 ||
-      static_cast<std::size_t>(query_block) >= layout_.blocks.query_blocks.size())
+      static_cast<std::size_t>(query_block) >= layout.blocks.query_blocks.size())
     throw Error(ErrorKind::input_output, subject(),
                 "taps query block " + std::to_string(query_block) + ", which the grid has not",
                 "make it again");
@@ -86,10 +123,10 @@ attention::BlockTap GoldenFile::tap(std::size_t batch, std::size_t head, int que
   };
   attention::BlockTap tap;
   tap.query_block = query_block;
-  tap.queries = layout_.blocks.query_blocks[query_block];
+  tap.queries = layout.blocks.query_blocks[query_block];
   tap.column_begin.push_back(0);
-  for (const auto& entry : layout_.blocks.rows[query_block]) {
-    const video::Range keys = layout_.blocks.key_blocks[entry.key_block];
+  for (const auto& entry : layout.blocks.rows[query_block]) {
+    const video::Range keys = layout.blocks.key_blocks[entry.key_block];
     tap.key_block.push_back(entry.key_block);
     tap.column_begin.push_back(tap.column_begin.back() + keys.size());
     for (std::int64_t key = keys.begin; key < keys.end; ++key)
@@ -110,9 +147,10 @@ attention::BlockTap GoldenFile::tap(std::size_t batch, std::size_t head, int que
 }
 
 attention::QuantisedHead GoldenFile::operands(std::size_t batch, std::size_t head) const {
-  const auto inputs = file_inputs({subject()}, {.grid = layout_.grid});
-  if (inputs->coded()) return quantised(recipe_, layout_, inputs->codes(batch, head));
-  return attention::quantise_head(recipe_, layout_, inputs->values(batch, head, 0).view(),
+  const auto inputs = file_inputs({subject()}, {.grid = grid_});
+  const attention::Layout& layout = this->layout(batch, head);
+  if (inputs->coded()) return quantised(recipe_, layout, inputs->codes(batch, head));
+  return attention::quantise_head(recipe_, layout, inputs->values(batch, head, 0).view(),
                                   numerics::Path::fast);
 }
 

@@ -10,8 +10,8 @@ namespace karat::golden {
 namespace {
 
 quant::Quantised operand_of(const CodedOperand& coded, const quant::Rule& rule,
-                         const quant::Grouping& grouping, const attention::Layout& layout,
-                         const char* name) {
+                            const quant::Grouping& grouping, const video::TokenOrder& order,
+                            std::size_t channels, const char* name) {
   if (!quant::has_scale(rule.format))
     throw Error(ErrorKind::usage, std::string(name) + ".format",
                 "the recipe reads values, the input holds codes", "choose a recipe with codes");
@@ -23,27 +23,26 @@ quant::Quantised operand_of(const CodedOperand& coded, const quant::Rule& rule,
                 std::to_string(coded.scales.size()) + " scales where the recipe's groups are " +
                     std::to_string(grouping.count()),
                 "give one scale per group of " + std::string(name));
-  const std::size_t channels = layout.channels;
-  std::vector<std::uint8_t> codes(layout.order.token_at.size() * channels, 0);
-  for (std::size_t i = 0; i < layout.order.token_at.size(); ++i)
-    if (const std::int32_t token = layout.order.token_at[i]; token >= 0)
+  std::vector<std::uint8_t> codes(order.token_at.size() * channels, 0);
+  for (std::size_t i = 0; i < order.token_at.size(); ++i)
+    if (const std::int32_t token = order.token_at[i]; token >= 0)
       std::copy_n(&coded.codes[token * channels], channels, &codes[i * channels]);
-  quant::Quantised operand = quant::from_codes(
-      codes, coded.scales, layout.order.token_at.size(), channels, rule.format, grouping);
+  quant::Quantised operand = quant::from_codes(codes, coded.scales, order.token_at.size(), channels,
+                                               rule.format, grouping);
   for (std::size_t e = 0; e < operand.values.size(); ++e)
     if (std::isnan(operand.values[e]))
       throw Error(ErrorKind::input_output, std::string(name) + "_codes",
-                  "NaN at token " + std::to_string(layout.order.token_at[e / channels]) +
+                  "NaN at token " + std::to_string(order.token_at[e / channels]) +
                       ", channel " + std::to_string(e % channels),
                   "attention of it has no value; mend the input");
   return operand;
 }
 
-std::vector<float> values_of(const quant::Quantised& operand, const attention::Layout& layout) {
-  const std::size_t channels = layout.channels;
-  std::vector<float> values(layout.order.position_of.size() * channels);
-  for (std::size_t token = 0; token < layout.order.position_of.size(); ++token) {
-    const auto row = static_cast<std::size_t>(layout.order.position_of[token]);
+std::vector<float> values_of(const quant::Quantised& operand, const video::TokenOrder& order,
+                             std::size_t channels) {
+  std::vector<float> values(order.position_of.size() * channels);
+  for (std::size_t token = 0; token < order.position_of.size(); ++token) {
+    const auto row = static_cast<std::size_t>(order.position_of[token]);
     for (std::size_t j = 0; j < channels; ++j)
       values[token * channels + j] = operand.scale(row, j) * operand.values[row * channels + j];
   }
@@ -58,15 +57,16 @@ CodedHead Inputs::codes(std::size_t, std::size_t) const {
 
 attention::QuantisedHead quantised(const recipe::Recipe& recipe, const attention::Layout& layout,
                                    const CodedHead& head) {
-  return {.q = operand_of(head.q, recipe.q, layout.q_groups, layout, "q"),
-          .k = operand_of(head.k, recipe.k, layout.k_groups, layout, "k"),
-          .v = operand_of(head.v, recipe.v, layout.v_groups, layout, "v")};
+  const std::size_t d = layout.channels;
+  return {.q = operand_of(head.q, recipe.q, layout.q_groups, layout.order, d, "q"),
+          .k = operand_of(head.k, recipe.k, layout.k_groups, layout.key_order, d, "k"),
+          .v = operand_of(head.v, recipe.v, layout.v_groups, layout.key_order, d, "v")};
 }
 
 HeadValues dequantised(const attention::Layout& layout, const attention::QuantisedHead& head) {
-  return {.q = values_of(head.q, layout),
-          .k = values_of(head.k, layout),
-          .v = values_of(head.v, layout)};
+  return {.q = values_of(head.q, layout.order, layout.channels),
+          .k = values_of(head.k, layout.key_order, layout.channels),
+          .v = values_of(head.v, layout.key_order, layout.channels)};
 }
 
 }  // namespace karat::golden

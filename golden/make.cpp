@@ -2,10 +2,13 @@
 #include "karat/golden/make.hpp"
 
 #include <chrono>
+#include <optional>
 
 #include "case_writer.hpp"
 #include "head_work.hpp"
+#include "karat/attention/predict.hpp"
 #include "karat/golden/taps.hpp"
+#include "karat/numerics/error.hpp"
 
 namespace karat::golden {
 namespace {
@@ -21,10 +24,20 @@ double seconds_since(Clock::time_point begin) {
 MakeSummary make(const recipe::Recipe& recipe, const Inputs& inputs, const MakeOptions& options,
                  const std::filesystem::path& destination) {
   const InputShape& shape = inputs.shape();
-  const attention::Layout layout = attention::make_layout(recipe, shape.grid, shape.channels);
-  const std::vector<int> taps = parse_taps(options.taps, layout, options.seed);
+  const bool per_head = attention::depends_on_head(recipe);
+  if (per_head && inputs.coded())
+    throw Error(ErrorKind::usage, "predict.rule", "looks at values, the input holds codes",
+                "give q, k and v as values");
   const std::vector<std::int32_t> rows = truth_rows(shape.tokens(), options.seed);
-  CaseWriter writer(destination, recipe, layout, inputs, options.seed, taps, rows);
+  attention::Layout layout;
+  std::vector<int> taps;
+  std::optional<CaseWriter> writer;
+  const auto begin_with = [&](attention::Layout made) {
+    layout = std::move(made);
+    taps = parse_taps(options.taps, layout, options.seed);
+    if (!writer) writer.emplace(destination, recipe, layout, inputs, options, taps, rows);
+  };
+  if (!per_head) begin_with(attention::make_layout(recipe, inputs.setting()));
 
   MakeSummary summary{.heads = shape.batch * shape.heads};
   for (std::size_t b = 0; b < shape.batch; ++b) {
@@ -44,14 +57,18 @@ MakeSummary make(const recipe::Recipe& recipe, const Inputs& inputs, const MakeO
         values = dequantised(layout, head);
       } else {
         values = inputs.values(b, h, options.threads);
+        if (per_head) {
+          begin_with(attention::make_layout(recipe, inputs.setting(), values.view(), options.threads));
+          writer->layout(b, h, layout, taps);
+        }
         head = attention::quantise_head(recipe, layout, values.view(), numerics::Path::fast,
                                         options.threads);
-        writer.inputs(b, h, values);
+        writer->inputs(b, h, values);
       }
-      writer.operands(b, h, head);
+      writer->operands(b, h, head);
       const BoundedResult result =
           attend_with_bounds(recipe, layout, head, taps, options.threads, report(Phase::attention));
-      writer.result(b, h, result);
+      writer->result(b, h, result);
       summary.attention_seconds += seconds_since(begin);
       summary.multiply_adds += layout.multiply_adds();
       summary.saturated_p_codes += result.golden.saturated_p_codes;
@@ -60,7 +77,7 @@ MakeSummary make(const recipe::Recipe& recipe, const Inputs& inputs, const MakeO
       begin = Clock::now();
       for (const auto mask : {attention::OracleMask::sparse, attention::OracleMask::dense}) {
         const bool sparse = mask == attention::OracleMask::sparse;
-        writer.truth(b, h, mask,
+        writer->truth(b, h, mask,
                      attention::oracle(layout, values.view(), rows, mask, options.threads,
                                        report(sparse ? Phase::truth_sparse : Phase::truth_dense)));
         const double share = sparse ? static_cast<double>(layout.mask->kept_pairs()) /
@@ -72,7 +89,7 @@ MakeSummary make(const recipe::Recipe& recipe, const Inputs& inputs, const MakeO
       summary.truth_seconds += seconds_since(begin);
     }
   }
-  summary.seal = writer.commit();
+  summary.seal = writer->commit();
   return summary;
 }
 

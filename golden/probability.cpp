@@ -61,6 +61,10 @@ float Exponents::of_alpha(float before, float after) const {
                                                   : difference;
 }
 
+float Exponents::in_log2(float score) const {
+  return recipe::is_fused(recipe_.qk.scale_order) ? fp_.multiply(score, fused_factor_) : score;
+}
+
 void Exponents::of_p(std::span<const float> s, float m, std::span<float> x) const {
   if (m == -kInf) return std::fill(x.begin(), x.end(), -kInf);
   const float offset = offset_of(recipe_.p);

@@ -24,6 +24,8 @@ class Exponents {
   /// Arguments of P for one row's scores under maximum m.
   void of_p(std::span<const float> s, float m, std::span<float> x) const;
   float initial_max() const { return initial_max_; }
+  /// A score or maximum of the taps in log2 units.
+  float in_log2(float score) const;
 
  private:
   const recipe::Recipe& recipe_;

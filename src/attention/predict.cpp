@@ -46,7 +46,7 @@ Layout make_layout(const recipe::Recipe& recipe, const Setting& setting, const H
 
 std::vector<std::int32_t> select_blocks(std::span<const double> weights,
                                         const recipe::Predict& rule) {
-  const auto count = static_cast<double>(weights.size());
+  const auto count = static_cast<float>(weights.size());
   std::vector<std::int32_t> sorted(weights.size());
   std::iota(sorted.begin(), sorted.end(), 0);
   std::stable_sort(sorted.begin(), sorted.end(),

@@ -49,8 +49,13 @@ struct CountingIterator {
 /// Builds the value; the parser's own builder keeps the last of two equal keys silently.
 class StrictBuilder : public nlohmann::json_sax<Json> {
  public:
-  StrictBuilder(std::string_view text, const std::string& subject, const std::size_t& position)
-      : text_(text), subject_(subject), position_(position), inner_(root_, false) {}
+  StrictBuilder(std::string_view text, const std::string& subject, const std::size_t& position,
+                ErrorKind syntax)
+      : text_(text),
+        subject_(subject),
+        position_(position),
+        syntax_(syntax),
+        inner_(root_, false) {}
 
   Json take() { return std::move(root_); }
 
@@ -109,7 +114,7 @@ class StrictBuilder : public nlohmann::json_sax<Json> {
     const auto line = 1 + std::ranges::count(before, '\n');
     const auto column = before.size() - (before.rfind('\n') + 1) + 1;  // npos + 1 == 0
     throw Error(
-        ErrorKind::input_output, subject_,
+        syntax_, subject_,
         "line " + std::to_string(line) + ", column " + std::to_string(column) + ": " + problem,
         "correct the JSON there");
   }
@@ -117,6 +122,7 @@ class StrictBuilder : public nlohmann::json_sax<Json> {
   std::string_view text_;
   const std::string& subject_;
   const std::size_t& position_;
+  ErrorKind syntax_;
   Json root_;
   nlohmann::detail::json_sax_dom_parser<Json> inner_;
   std::vector<std::set<std::string>> keys_;
@@ -167,9 +173,9 @@ void append(std::string& out, const Json& value, std::size_t indent, std::size_t
 
 }  // namespace
 
-Json parse_json(std::string_view text, const std::string& subject) {
+Json parse_json(std::string_view text, const std::string& subject, ErrorKind syntax) {
   std::size_t position = 0;
-  StrictBuilder builder(text, subject, position);
+  StrictBuilder builder(text, subject, position, syntax);
   const CountingIterator first{text.data(), &position};
   const CountingIterator last{text.data() + text.size(), &position};
   Json::sax_parse(first, last, &builder);
@@ -177,13 +183,15 @@ Json parse_json(std::string_view text, const std::string& subject) {
 }
 
 Json parse_json(std::span<const std::byte> text, const std::string& subject) {
-  return parse_json({reinterpret_cast<const char*>(text.data()), text.size()}, subject);
+  return parse_json(std::string_view(reinterpret_cast<const char*>(text.data()), text.size()),
+                    subject);
 }
 
-Json read_json(const std::filesystem::path& path) {
+Json read_json(const std::filesystem::path& path, ErrorKind syntax) {
   const ByteSource source(path);
   if (source.size() > kMaxFile) throw source.error("is larger than 64 MiB", "is it JSON?");
-  return parse_json(source.read_text(0, static_cast<std::size_t>(source.size())), source.subject());
+  return parse_json(source.read_text(0, static_cast<std::size_t>(source.size())), source.subject(),
+                    syntax);
 }
 
 std::string format_json(const Json& value) {

@@ -142,13 +142,13 @@ Recipe from_document(const Json& document, const std::string& subject) {
 
 Recipe parse_recipe(std::string_view json_text, std::string_view subject) {
   const std::string name(subject);
-  return from_document(files::parse_json(json_text, name), name);
+  return from_document(files::parse_json(json_text, name, ErrorKind::usage), name);
 }
 
 Recipe load_recipe(std::string_view name_or_path) {
   if (!name_or_path.ends_with(".json")) return preset(name_or_path);
   const std::string path(name_or_path);
-  return from_document(files::read_json(path), path);
+  return from_document(files::read_json(path, ErrorKind::usage), path);
 }
 
 }  // namespace karat::recipe

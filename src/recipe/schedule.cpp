@@ -128,11 +128,7 @@ Schedule listed_phases(const Json& document, const std::string& subject) {
   return schedule;
 }
 
-}  // namespace
-
-Schedule parse_schedule(std::string_view json_text, std::string_view subject) {
-  const std::string at(subject);
-  const Json document = files::parse_json(json_text, at);
+Schedule schedule_from(const Json& document, const std::string& at) {
   if (!document.is_object()) fail(at, "is not a JSON object");
   Schedule schedule =
       document.contains("phases") ? listed_phases(document, at) : three_phases(document, at);
@@ -144,12 +140,33 @@ Schedule parse_schedule(std::string_view json_text, std::string_view subject) {
   return schedule;
 }
 
+}  // namespace
+
+Schedule parse_schedule(std::string_view json_text, std::string_view subject) {
+  const std::string at(subject);
+  return schedule_from(files::parse_json(json_text, at, ErrorKind::usage), at);
+}
+
+Schedule load_schedule(const std::string& path) {
+  return schedule_from(files::read_json(path, ErrorKind::usage), path);
+}
+
+bool needs_sigma(const Schedule& schedule) {
+  return std::ranges::any_of(schedule.phases,
+                             [](const Phase& phase) { return phase.sigma_from.has_value(); });
+}
+
 const Recipe& recipe_of(const Schedule& schedule, int step, int steps,
                         std::optional<double> sigma) {
+  return schedule.phases[phase_of(schedule, step, steps, sigma)].recipe;
+}
+
+std::size_t phase_of(const Schedule& schedule, int step, int steps, std::optional<double> sigma) {
   if (steps < 1 || step < 0 || step >= steps)
     throw Error(ErrorKind::usage, "step " + std::to_string(step),
                 "is none of " + std::to_string(steps) + " steps", "give one from 0 to steps - 1");
-  for (const Phase& phase : schedule.phases) {
+  for (std::size_t i = 0; i < schedule.phases.size(); ++i) {
+    const Phase& phase = schedule.phases[i];
     if (phase.until && !within(step + 1, *phase.until, steps)) continue;
     if (phase.sigma_from) {
       if (!sigma)
@@ -157,7 +174,7 @@ const Recipe& recipe_of(const Schedule& schedule, int step, int steps,
                     "give the step's sigma");
       if (*sigma < *phase.sigma_from) continue;
     }
-    return phase.recipe;
+    return i;
   }
   throw Error(ErrorKind::internal, "schedule", "its last phase has a condition", {});
 }

@@ -162,6 +162,14 @@ void predictors(const Recipe& recipe, Problems& found) {
                      "give mask.kind band to profile, none to the other rules"});
   if (recipe.mask.ragged == video::Ragged::pad)
     found.push_back({"mask.ragged", "predictors see tokens only", "give partial"});
+  if (p.rule == PredictRule::similarity) return;
+  // Clusters and the profiled order move tokens: groups of positions would differ from head to head.
+  for (const auto& [name, operand] : {std::pair{"q", &recipe.q}, std::pair{"k", &recipe.k},
+                                      std::pair{"v", &recipe.v}})
+    if (groups_rows(operand->group))
+      found.push_back({std::string(name) + ".group",
+                       "groups of positions differ where each head orders its tokens",
+                       "group by tensor, tile, token or channel"});
   if (p.rule != PredictRule::clusters) return;
   if (recipe.mask.causal == Causal::on)
     found.push_back({"mask.causal", "clusters leave no order of tokens", "give off"});

@@ -8,6 +8,7 @@
 #include <random>
 
 #include "head_work.hpp"
+#include "karat/attention/predict.hpp"
 #include "karat/recipe/fields.hpp"
 #include "karat/recipe/json.hpp"
 #include "perturbed_kernel.hpp"
@@ -26,8 +27,9 @@ struct GoldenRun {
 
   GoldenRun(recipe::Recipe chosen, video::Extent3 grid, std::size_t channels, Flavour flavour,
             unsigned seed)
-      : recipe(std::move(chosen)), layout(attention::make_layout(recipe, grid, channels)) {
+      : recipe(std::move(chosen)) {
     const auto values = attention::random_head(grid, channels, flavour, seed);
+    layout = attention::make_layout(recipe, {.grid = grid, .channels = channels}, values.input());
     head = attention::quantise_head(recipe, layout, values.input(), numerics::Path::fast);
     attention::AttendOptions options;
     for (int i = 0; i < std::ssize(layout.blocks.query_blocks); ++i) options.tapped.push_back(i);

@@ -71,6 +71,7 @@ TEST(Fields, EveryMemberHasARow) {
                                  [&](const Field& f) { return f.path.starts_with(section); });
   };
   EXPECT_EQ(member_count<Mask>(), rows_of("mask."));
+  EXPECT_EQ(member_count<Predict>(), rows_of("predict."));
   for (const char* operand : {"q.", "k.", "v."}) {
     EXPECT_EQ(member_count<Operand>(), rows_of(operand));
   }
@@ -83,7 +84,7 @@ TEST(Fields, EveryMemberHasARow) {
   EXPECT_EQ(member_count<Finish>(), rows_of("finish."));
   const auto top_level = std::ranges::count_if(
       fields(), [](const Field& f) { return f.path.find('.') == std::string::npos; });
-  EXPECT_EQ(member_count<Recipe>(), top_level + 11) << "eleven sections and the top-level fields";
+  EXPECT_EQ(member_count<Recipe>(), top_level + 12) << "twelve sections and the top-level fields";
 }
 
 TEST(Fields, EveryChoiceHasOneSpellingAndOneValue) {

@@ -143,7 +143,7 @@ TEST(RecipeJson, RefusesWrongTypes) {
 
 TEST(RecipeJson, RefusesWhatIsNotCleanJson) {
   const auto refused_as_file = [](std::string_view text, const std::string& message) {
-    expect_error(ErrorKind::input_output, HasSubstr(message),
+    expect_error(ErrorKind::usage, HasSubstr(message),
                  [&] { parse_recipe(text, "r.json"); });
   };
   refused_as_file("", "r.json: line 1");

@@ -144,7 +144,7 @@ class BadInputs(Case):
             recipe = json.loads(json.dumps(good))
             change(recipe)
             self.fails(2, "r.json", *words, arguments=with_recipe(json.dumps(recipe)))
-        self.fails(3, "r.json", "line 1", arguments=with_recipe("{"))
+        self.fails(2, "r.json", "line 1", arguments=with_recipe("{"))
         self.fails(2, "fpsattention", arguments=["attend", "--recipe", "fpsatention", "--grid",
                                                  "2,2,2", "--out", "o.safetensors"])
         self.fails(3, "no.json", arguments=["attend", "--recipe", "no.json", "--grid", "2,2,2",

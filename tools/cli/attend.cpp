@@ -8,6 +8,7 @@
 #include "commands.hpp"
 #include "evidence.hpp"
 #include "interrupt.hpp"
+#include "karat/attention/predict.hpp"
 #include "karat/files/safetensors.hpp"
 #include "karat/golden/export.hpp"
 #include "karat/golden/formats.hpp"
@@ -47,26 +48,38 @@ int run_attend(int argc, char** argv) {
   const std::string out = required(*given, "out");
   const CaseChoice choice = choose_case(*given);
   const golden::InputShape& shape = choice.inputs->shape();
-  const attention::Layout layout =
-      attention::make_layout(choice.recipe, shape.grid, shape.channels);
-  const std::vector<int> taps =
-      golden::parse_taps((*given)["tap"].as<std::string>(), layout, choice.seed);
+  const bool per_head = attention::depends_on_head(choice.recipe);
+  if (per_head && choice.inputs->coded())
+    throw Error(ErrorKind::usage, "predict.rule", "looks at values, the input holds codes",
+                "give q, k and v as values");
+  attention::Layout layout;
+  std::vector<int> taps;
+  const auto begin_with = [&](attention::Layout made) {
+    layout = std::move(made);
+    taps = golden::parse_taps((*given)["tap"].as<std::string>(), layout, choice.seed);
+  };
+  if (!per_head) begin_with(attention::make_layout(choice.recipe, choice.inputs->setting()));
 
   const Stopwatch watch;
   files::Tensors tensors{{"o", empty_heads(choice.recipe.output, shape, shape.channels)}};
   for (const char* name : {"lse", "m", "l"})
     tensors[name] = empty_heads(numerics::FormatId::f32, shape, 0);
-  const double work =
-      layout.multiply_adds() * static_cast<double>(shape.batch * shape.heads);
+  double work = 0;
   for (std::size_t b = 0; b < shape.batch; ++b)
     for (std::size_t h = 0; h < shape.heads; ++h) {
       throw_if_interrupted();
-      const attention::QuantisedHead head =
-          choice.inputs->coded()
-              ? golden::quantised(choice.recipe, layout, choice.inputs->codes(b, h))
-              : attention::quantise_head(choice.recipe, layout,
-                                         choice.inputs->values(b, h, choice.threads).view(),
-                                         numerics::Path::fast, choice.threads);
+      attention::QuantisedHead head;
+      if (choice.inputs->coded()) {
+        head = golden::quantised(choice.recipe, layout, choice.inputs->codes(b, h));
+      } else {
+        const golden::HeadValues values = choice.inputs->values(b, h, choice.threads);
+        if (per_head)
+          begin_with(attention::make_layout(choice.recipe, choice.inputs->setting(), values.view(),
+                                            choice.threads));
+        head = attention::quantise_head(choice.recipe, layout, values.view(), numerics::Path::fast,
+                                        choice.threads);
+      }
+      work += layout.multiply_adds();
       Progress bar("head " + std::to_string(b * shape.heads + h + 1) + "/" +
                        std::to_string(shape.batch * shape.heads),
                    narration, layout.multiply_adds(), "MAC");

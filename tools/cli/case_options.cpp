@@ -2,9 +2,11 @@
 #include "case_options.hpp"
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
 #include "karat/golden/metadata.hpp"
 #include "karat/recipe/json.hpp"
+#include "karat/recipe/schedule.hpp"
 #include "karat/video/models.hpp"
 #include "values.hpp"
 
@@ -45,17 +47,70 @@ double number(const cxxopts::ParseResult& given, const std::string& option, doub
 
 /// Options that describe a generated workload mean nothing beside --in.
 void require_generated(const cxxopts::ParseResult& given) {
-  for (const char* option : {"model", "resolution", "heads", "batch", "workload", "channels",
-                             "sigma", "head-kind"})
-    if (given.count(option) > 0)
-      throw Error(ErrorKind::usage, std::string("--") + option,
+  for (const std::string_view option : {"model", "resolution", "heads", "batch", "workload",
+                                        "channels", "sigma", "head-kind"}) {
+    if (option == "sigma" && given.count("schedule") > 0) continue;  // its phases may ask for it
+    if (given.count(std::string(option)) > 0)
+      throw Error(ErrorKind::usage, "--" + std::string(option),
                   "describes a generated workload, but --in gives the tensors", "leave one out");
+  }
 }
 
 std::optional<video::Extent3> grid_option(const cxxopts::ParseResult& given) {
   const auto text = text_of(given, "grid");
   if (!text) return std::nullopt;
   return parse_extent(*text, "--grid");
+}
+
+/// The step of --step and --steps; counted from 0.
+struct Step {
+  int step = 0;
+  int steps = 0;
+  std::optional<double> sigma;  ///< --sigma, or the model's sampler at this step
+};
+
+std::optional<Step> step_of(const cxxopts::ParseResult& given) {
+  const auto step = text_of(given, "step");
+  if (!step) {
+    if (given.count("steps") > 0)
+      throw Error(ErrorKind::usage, "--steps", "says nothing without --step", "give --step too");
+    return std::nullopt;
+  }
+  const video::Model* model = nullptr;
+  if (const auto name = text_of(given, "model")) model = &video::find_model(*name);
+  Step chosen{.step = whole(given, "step", 0, 0),
+              .steps = whole(given, "steps", model ? model->sampler.steps : 50, 1)};
+  if (chosen.step >= chosen.steps)
+    throw Error(ErrorKind::usage, "--step",
+                std::to_string(chosen.step) + " of " + std::to_string(chosen.steps) + " steps",
+                "count from 0 to " + std::to_string(chosen.steps - 1));
+  if (given.count("sigma") > 0)
+    chosen.sigma = number(given, "sigma", 0);
+  else if (model && model->sampler.kind == video::SamplerKind::rectified_flow)
+    chosen.sigma = video::sigma(*model, chosen.step, chosen.steps);
+  return chosen;
+}
+
+/// The recipe of --recipe, or the one --schedule has for the step; nothing when neither is given.
+std::optional<recipe::Recipe> chosen_recipe(const cxxopts::ParseResult& given, CaseChoice& choice) {
+  const auto recipe = text_of(given, "recipe");
+  const auto path = text_of(given, "schedule");
+  if (!path) return recipe ? std::optional(recipe::load_recipe(*recipe)) : std::nullopt;
+  if (recipe)
+    throw Error(ErrorKind::usage, "--schedule", "and --recipe exclude each other", "leave one out");
+  const auto step = step_of(given);
+  if (!step)
+    throw Error(ErrorKind::usage, "--schedule", "has a recipe for every step, but no step is given",
+                "add --step 17 --steps 50");
+  const recipe::Schedule schedule = recipe::load_schedule(*path);
+  const std::size_t phase = recipe::phase_of(schedule, step->step, step->steps, step->sigma);
+  files::Json picked{{"name", schedule.name.empty() ? *path : schedule.name},
+                     {"step", step->step},
+                     {"steps", step->steps},
+                     {"phase", phase}};
+  if (step->sigma) picked["sigma"] = *step->sigma;
+  choice.schedule = picked.dump();
+  return schedule.phases[phase].recipe;
 }
 
 video::WorkloadSpec workload(const cxxopts::ParseResult& given, std::uint64_t seed) {
@@ -78,7 +133,8 @@ video::WorkloadSpec workload(const cxxopts::ParseResult& given, std::uint64_t se
   if (const auto kind = text_of(given, "head-kind")) spec.head_kind = video::find_head_kind(*kind);
   spec.batch = whole(given, "batch", 1, 1);
   spec.head_dim = whole(given, "channels", spec.head_dim, 1);
-  spec.sigma = number(given, "sigma", spec.sigma);
+  const auto step = step_of(given);
+  spec.sigma = step && step->sigma ? *step->sigma : number(given, "sigma", spec.sigma);
   return spec;
 }
 
@@ -86,6 +142,9 @@ video::WorkloadSpec workload(const cxxopts::ParseResult& given, std::uint64_t se
 
 void add_case_options(CommandLine& line) {
   line.add("Case")("recipe", "a preset (karat recipes) or a .json file", value<std::string>())(
+      "schedule", "a .json file of phases, instead of a recipe", value<std::string>())(
+      "step", "denoising step, from 0: picks the schedule's recipe and the model's sigma",
+      value<std::string>())("steps", "of the run; the model's, or 50", value<std::string>())(
       "in", "q, k, v (or q_codes, q_scale, ...): safetensors, npy, HDF5 or golden; commas join files",
       value<std::string>())("layout", "of --in: BHSD or BSHD",
                             value<std::string>()->default_value("BHSD"))(
@@ -110,7 +169,7 @@ CaseChoice choose_case(const cxxopts::ParseResult& given) {
       given["seed"].as<std::string>(), "--seed", 0, std::numeric_limits<std::int64_t>::max()));
   choice.threads =
       static_cast<int>(parse_integer(given["threads"].as<std::string>(), "--threads", 0, 1024));
-  const auto recipe = text_of(given, "recipe");
+  const auto recipe = chosen_recipe(given, choice);
   const auto head = text_of(given, "head");
   if (const auto in = text_of(given, "in")) {
     require_generated(given);
@@ -126,12 +185,12 @@ CaseChoice choose_case(const cxxopts::ParseResult& given) {
                               paths.front().string());
     if (!recipe && !own)
       throw Error(ErrorKind::usage, "--recipe", "missing", "give a preset or a .json file");
-    choice.recipe = recipe ? recipe::load_recipe(*recipe) : *own;
+    choice.recipe = recipe ? *recipe : *own;
     choice.inputs = golden::file_inputs(paths, options);
     return choice;
   }
   if (!recipe) throw Error(ErrorKind::usage, "--recipe", "missing", "give a preset or a .json file");
-  choice.recipe = recipe::load_recipe(*recipe);
+  choice.recipe = *recipe;
   video::WorkloadSpec spec = workload(given, choice.seed);
   const int first = head ? static_cast<int>(parse_integer(*head, "--head", 0)) : 0;
   if (head && given.count("heads") > 0)

@@ -14,6 +14,7 @@ void add_case_options(CommandLine& line);
 struct CaseChoice {
   recipe::Recipe recipe;
   std::unique_ptr<golden::Inputs> inputs;
+  std::string schedule;  ///< JSON of what --schedule picked: name, step, steps, phase, sigma
   std::uint64_t seed = 0;
   int threads = 0;
 };

@@ -8,6 +8,7 @@
 #include "karat/files/atomic_file.hpp"
 #include "karat/hopper/trace.hpp"
 #include "karat/recipe/json.hpp"
+#include "karat/recipe/schedule.hpp"
 #include "values.hpp"
 
 namespace karat::cli {
@@ -96,6 +97,10 @@ void read_shape(const cxxopts::ParseResult& given, Question& q) {
 
 CostAnswer answer(const Question& q, const ModelRun& run, hopper::Detail detail,
                   std::string title) {
+  if (q.recipe.predict.rule != recipe::PredictRule::never)
+    throw Error(ErrorKind::usage, "recipe " + q.recipe.name,
+                "its mask is predicted from Q and K, and there are no tensors here",
+                "choose one without predict.rule");
   CostAnswer a{.title = std::move(title), .question = q, .cost = attention_cost(q, detail)};
   a.around = hopper::around_attention(q);
   if (run.model) a.run = hopper::run_time(q, run.request);
@@ -156,8 +161,45 @@ std::vector<CostAnswer> sweep(const cxxopts::ParseResult& given, const Question&
   return answers;
 }
 
+/// An answer per phase of the schedule, each about the steps that run with it.
+std::vector<CostAnswer> phases(const std::string& path, const Question& base, ModelRun run) {
+  if (!run.model)
+    throw Error(ErrorKind::usage, "--schedule", "is about a model's run", "add --model wan2.1-14b");
+  const recipe::Schedule schedule = recipe::load_schedule(path);
+  const int steps = run.request.steps;
+  const bool flow = run.model->sampler.kind == video::SamplerKind::rectified_flow;
+  std::vector<int> counts(schedule.phases.size(), 0);
+  for (int step = 0; step < steps; ++step) {
+    std::optional<double> sigma;
+    if (flow) sigma = video::sigma(*run.model, step, steps);
+    ++counts[recipe::phase_of(schedule, step, steps, sigma)];
+  }
+  std::vector<CostAnswer> answers;
+  for (std::size_t i = 0; i < counts.size(); ++i) {
+    if (counts[i] == 0) continue;
+    Question q = base;
+    q.recipe = schedule.phases[i].recipe;
+    run.request.steps = counts[i];
+    answers.push_back(answer(q, run, hopper::Detail::time,
+                             std::to_string(counts[i]) + " steps " + q.recipe.name));
+  }
+  return answers;
+}
+
+/// The phases' runs together.
+hopper::RunTime together(const std::vector<CostAnswer>& phases) {
+  hopper::RunTime total;
+  for (const CostAnswer& phase : phases) {
+    total.run_s += phase.run->run_s;
+    total.dense_run_s += phase.run->dense_run_s;
+  }
+  total.speedup = total.dense_run_s / total.run_s;
+  return total;
+}
+
 void add_options(CommandLine& line) {
   line.add()("recipe", "preset or FILE.json (default fa3_bf16)", value<std::string>())(
+      "schedule", "FILE.json: a recipe for every step of the model's run", value<std::string>())(
       "gpu", "H100 (default, SXM), H100-PCIe, H200, H800, H20 or FILE.json", value<std::string>())(
       "kernel-version", "fa2, fa3, sta, flex, sage2 or fpsattention; default: the recipe's own",
       value<std::string>());
@@ -214,7 +256,11 @@ int run_cost(int argc, char** argv) {
     }
   } else {
     q.machine = hopper::load_machine(text_of(*given, "gpu").value_or("H100"));
-    if (given->count("sweep") > 0) {
+    if (const auto path = text_of(*given, "schedule")) {
+      refuse_together(*given, "schedule",
+                      {"recipe", "sweep", "tile", "window", "dense-steps", "trace", "svg"});
+      answers = phases(*path, q, run);
+    } else if (given->count("sweep") > 0) {
       answers = sweep(*given, q, run);
     } else {
       answers.push_back(answer(q, run, hopper::Detail::bounds, q.machine.name));
@@ -231,11 +277,22 @@ int run_cost(int argc, char** argv) {
     if (answers.size() > 1) {
       for (const CostAnswer& each : answers) body["answers"].push_back(cost_json(each));
     }
+    if (given->count("schedule") > 0) {
+      const hopper::RunTime total = together(answers);
+      body["schedule"] = {{"run_s", total.run_s},
+                          {"dense_run_s", total.dense_run_s},
+                          {"speedup", total.speedup}};
+    }
     print_json("cost", 1, body);
   } else if (given->count("csv") > 0) {
     std::fputs(cost_csv(answers).c_str(), stdout);
   } else {
     std::fputs((answers.size() > 1 ? cost_table(answers) : cost_text(first)).c_str(), stdout);
+    if (given->count("schedule") > 0) {
+      const hopper::RunTime total = together(answers);
+      std::printf("whole run       %.0f s, dense BF16 %.0f s: %.2fx\n", total.run_s,
+                  total.dense_run_s, total.speedup);
+    }
   }
   return match;
 }

@@ -27,7 +27,7 @@ void export_to(const std::filesystem::path& folder, const golden::GoldenFile& go
   if (error)
     throw Error(ErrorKind::input_output, folder.string(), "cannot be made: " + error.message(),
                 "choose a folder that can be written");
-  const files::Metadata metadata = golden::describe(golden.recipe(), golden.layout().grid);
+  const files::Metadata metadata = golden::describe(golden.recipe(), golden.grid());
   files::write_safetensors(folder / "inputs.safetensors", golden::exported_inputs(golden), metadata);
   files::write_safetensors(folder / "stages.safetensors", golden::exported_stages(golden), metadata);
   files::write_file(folder / "recipe.json", recipe::to_json(golden.recipe()));
@@ -85,12 +85,15 @@ int summarise(const golden::GoldenFile& golden, bool json) {
                 {"tensors", tensors_json(golden.source())}});
     return match;
   }
+  const mask::BlockMap& blocks = golden.layout(0, 0).blocks;
   std::cout << golden.subject() << ": " << text("schema") << ", made by karat " << text("version")
             << ", hash verified\nrecipe   " << golden.recipe().name << "\ncase     " << shape.batch
-            << " x " << shape.heads << " heads, grid " << video::to_string(golden.layout().grid)
+            << " x " << shape.heads << " heads, grid " << video::to_string(golden.grid())
             << " = " << shape.rows << " tokens x " << shape.channels << " channels, seed "
-            << text("seed") << "\nblocks   " << golden.layout().blocks.query_blocks.size()
-            << " query x " << golden.layout().blocks.key_blocks.size() << " key\ntapped   ";
+            << text("seed") << "\nblocks   " << blocks.query_blocks.size() << " query x "
+            << blocks.key_blocks.size() << " key"
+            << (golden.layout_per_head() ? " in head 0; each head has its own mask" : "")
+            << "\ntapped   ";
   for (const int block : tapped) std::cout << block << " ";
   std::cout << "\n";
   for (const auto& row : evidence_json(golden.recipe()))
@@ -105,18 +108,19 @@ TokenOf tokens_of(const golden::GoldenFile& golden, const std::string& select) {
   const auto numbers = parse_integers(select, "--visit", 0);
   if (numbers.size() != 2)
     throw Error(ErrorKind::usage, "--visit", "takes two numbers", "give query block,key block");
-  const auto& blocks = golden.layout().blocks;
+  const auto& blocks = golden.layout(0, 0).blocks;
   if (numbers[0] >= std::ssize(blocks.query_blocks) || numbers[1] >= std::ssize(blocks.key_blocks))
     throw Error(ErrorKind::usage, "--visit", "no such block",
                 std::to_string(blocks.query_blocks.size()) + " query and " +
                     std::to_string(blocks.key_blocks.size()) + " key blocks exist");
   const video::Range queries = blocks.query_blocks[numbers[0]];
   const video::Range keys = blocks.key_blocks[numbers[1]];
-  const auto& token_at = golden.layout().order.token_at;
-  return [queries, keys, &token_at](int row, int column) {
+  const auto& query_at = golden.layout(0, 0).order.token_at;
+  const auto& key_at = golden.layout(0, 0).key_order.token_at;
+  return [queries, keys, &query_at, &key_at](int row, int column) {
     FragmentTokens tokens;
-    if (row < queries.size()) tokens.query = token_at[queries.begin + row];
-    if (column < keys.size()) tokens.key = token_at[keys.begin + column];
+    if (row < queries.size()) tokens.query = query_at[queries.begin + row];
+    if (column < keys.size()) tokens.key = key_at[keys.begin + column];
     return tokens;
   };
 }

@@ -73,6 +73,7 @@ int run_make(int argc, char** argv) {
       {.seed = choice.seed,
        .taps = text_of(*given, "tap").value_or(""),
        .threads = choice.threads,
+       .schedule = choice.schedule,
        .progress = [&](golden::Phase phase, std::size_t head, std::size_t done,
                        std::size_t total) { bars.update(phase, head, heads, done, total); }},
       out);

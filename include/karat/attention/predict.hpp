@@ -22,7 +22,7 @@ Layout make_layout(const recipe::Recipe& recipe, const Setting& setting, const H
 /// Which of a query block's key blocks to keep, ascending. Sorted by weight, descending (ties: the
 /// lower index first), select mass keeps a prefix whose share of the total, summed in that order,
 /// stays <= mass (crossing dropped) or up to and with the one that reaches mass (crossing kept), at
-/// least ceil(least*n) and one; select share keeps floor(share*n), at least one.
+/// least ceil(fl(least*n)) and one; select share keeps floor(fl(share*n)), at least one.
 std::vector<std::int32_t> select_blocks(std::span<const double> weights,
                                         const recipe::Predict& rule);
 

@@ -9,6 +9,8 @@
 #include <string>
 #include <string_view>
 
+#include "karat/numerics/error.hpp"
+
 namespace karat::files {
 
 using Json = nlohmann::ordered_json;
@@ -16,13 +18,15 @@ using Json = nlohmann::ordered_json;
 /// Objects and arrays inside each other, at most.
 constexpr std::size_t kMaxJsonDepth = 64;
 
-/// The value of a JSON text (RFC 8259, UTF-8). Throws Error(input_output)
+/// The value of a JSON text (RFC 8259, UTF-8). Throws Error(syntax)
 /// "subject: line 3, column 7: what is wrong"; columns count bytes from 1.
-Json parse_json(std::string_view text, const std::string& subject);
+/// @param syntax usage where the text is something a user writes for karat, such as a recipe
+Json parse_json(std::string_view text, const std::string& subject,
+                ErrorKind syntax = ErrorKind::input_output);
 Json parse_json(std::span<const std::byte> text, const std::string& subject);
 
-/// parse_json of a file of at most 64 MiB.
-Json read_json(const std::filesystem::path& path);
+/// parse_json of a file of at most 64 MiB; one that cannot be read is Error(input_output).
+Json read_json(const std::filesystem::path& path, ErrorKind syntax = ErrorKind::input_output);
 
 /// The text of a value: two spaces a level; an array or object of plain values stays on one line
 /// while that line fits 100 columns; shortest decimals that read back the same; a final newline.

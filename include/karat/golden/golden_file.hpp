@@ -20,7 +20,13 @@ class GoldenFile {
 
   const std::string& subject() const { return source_->subject(); }
   const recipe::Recipe& recipe() const { return recipe_; }
-  const attention::Layout& layout() const { return layout_; }
+  video::Extent3 grid() const { return grid_; }
+  /// Whether the mask is predicted from each head's Q and K, so that layouts differ.
+  bool layout_per_head() const;
+  /// The layout of all heads. @throws Error(usage) where each has its own.
+  const attention::Layout& layout() const;
+  /// The layout of one head, for every recipe; predicted when first asked for. Thread-safe.
+  const attention::Layout& layout(std::size_t batch, std::size_t head) const;
   const HeadShape& shape() const { return shape_; }
   const TensorSource& source() const { return *source_; }
   const files::Metadata& metadata() const { return metadata_; }
@@ -40,8 +46,10 @@ class GoldenFile {
   std::unique_ptr<TensorSource> source_;
   files::Metadata metadata_;
   recipe::Recipe recipe_;
-  attention::Layout layout_;
+  video::Extent3 grid_;
   HeadShape shape_;
+  struct Layouts;
+  std::shared_ptr<Layouts> layouts_;  ///< computed on demand
 };
 
 /// "tap.0.3.12.s": the stage of one tapped query block, as exports name it.

@@ -44,6 +44,10 @@ class Inputs {
  public:
   virtual ~Inputs() = default;
   const InputShape& shape() const { return shape_; }
+  /// What a launch takes from the workload beside Q, K and V.
+  attention::Setting setting() const {
+    return {.grid = shape_.grid, .channels = shape_.channels};
+  }
   /// What the case says about its source; decides nothing.
   virtual files::Json source() const = 0;
   /// Type in which values are stored; every value is exact in it.

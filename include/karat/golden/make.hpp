@@ -23,6 +23,7 @@ struct MakeOptions {
   std::uint64_t seed = 0;    ///< also decides taps and truth rows
   std::string taps;          ///< as parse_taps()
   int threads = 0;
+  std::string schedule;  ///< JSON that goes into the case as "schedule"; decides nothing
   /// Begin of a phase (done = 0) and its way; from any worker. An exception stops the work.
   std::function<void(Phase, std::size_t head, std::size_t done, std::size_t total)> progress;
 };

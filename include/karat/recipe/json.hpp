@@ -14,9 +14,9 @@ namespace karat::recipe {
 /// base; with a base only where the text names one of those formats).
 /// The result is valid (validate.hpp).
 /// @param subject what errors are about, e.g. the file's name
-/// @throws Error(input_output) for text that is no JSON or gives a key twice, with line and column;
-///   Error(usage) "subject: path: problem; action" for unknown fields (naming the nearest), wrong
-///   types, values out of range, and recipes without meaning.
+/// @throws Error(usage) for text that is no JSON or gives a key twice, with line and column, and
+///   "subject: path: problem; action" for unknown fields (naming the nearest), wrong types, values
+///   out of range, and recipes without meaning.
 Recipe parse_recipe(std::string_view json_text, std::string_view subject);
 
 enum class JsonStyle {

@@ -29,14 +29,20 @@ struct Schedule {
 /// {"recipe": R}]}, R a preset's name or a recipe object; or the paper's three phases on one line:
 /// {"base": "fpsattention", "alpha": [a1, a2], "g": [G, G, G], "W": [W, W, W]}, coarse, fine,
 /// intermediate: the scale tiles of q and k, and the windows.
-/// @throws Error(input_output) for text that is no JSON; Error(usage) "subject: ..." for anything else
-///   amiss: unknown keys, fractions out of order or outside (0, 1), a last phase with a condition.
+/// @throws Error(usage) "subject: ..." for text that is no JSON and anything else amiss: unknown keys, fractions out of order or outside (0, 1), a last phase with a condition.
 Schedule parse_schedule(std::string_view json_text, std::string_view subject);
+/// The same from a file. @throws also Error(input_output) when it cannot be read.
+Schedule load_schedule(const std::string& path);
 
 /// The recipe of step `step` in [0, steps); t = step + 1.
 /// @param sigma the step's noise level, needed only by phases with sigma_from
 /// @throws Error(usage) for a step out of range, or when a phase asks for a sigma that is not given.
 const Recipe& recipe_of(const Schedule& schedule, int step, int steps,
                         std::optional<double> sigma = {});
+/// The same as an index into the phases.
+std::size_t phase_of(const Schedule& schedule, int step, int steps,
+                     std::optional<double> sigma = {});
+/// Whether a phase asks for the noise level.
+bool needs_sigma(const Schedule& schedule);
 
 }  // namespace karat::recipe

@@ -1,0 +1,74 @@
+"""Every preset through make, attend and check on small grids; KARAT_LONG=1: at 480p, one head at 720p."""
+import json
+import os
+import unittest
+
+import h5py
+import numpy as np
+
+from karat import Case, read, write
+
+LONG = os.environ.get("KARAT_LONG")
+
+
+class Presets(Case):
+    def names(self):
+        listed = json.loads(self.succeeds("recipes", "--json").stdout)
+        return [recipe["name"] for recipe in listed["recipes"]]
+
+    def round(self, name, *case):
+        """make, attend on its inputs, check; then a wrong output must not pass."""
+        self.succeeds("make", "--recipe", name, *case, "-o", "g.h5", "--quiet")
+        self.succeeds("attend", "--in", "g.h5", "-o", "c.safetensors", "--quiet")
+        report = json.loads(self.succeeds("check", "g.h5", "c.safetensors", "--json").stdout)
+        self.assertEqual({stage["result"] for stage in report["stages"]}, {"equal"}, name)
+        return report
+
+    def test_all_on_small_grids(self):
+        for name in self.names():
+            with self.subTest(name):
+                self.round(name, "--grid", "4,9,7", "--channels", 64, "--heads", 2)
+                self.succeeds("check", "g.h5", "g.h5")
+                tensors = read(self.path("c.safetensors"))
+                dtype, o = tensors["o"]
+                o = o.copy()
+                o[0, 1, 100] = o[0, 1, 101]
+                write(self.path("c.safetensors"), {"o": (dtype, o)})
+                self.assertEqual(self.karat("check", "g.h5", "c.safetensors").returncode, 1, name)
+
+    def test_predicted_masks_are_stored_head_by_head(self):
+        for name in ("sparge_sm90", "svg1", "svg2"):
+            self.succeeds("make", "--recipe", name, "--grid", "4,9,7", "--channels", 64, "--heads", 2,
+                          "-o", "g.h5", "--quiet", "--tap", "all")
+            self.succeeds("attend", "--in", "g.h5", "-o", "c.safetensors", "--quiet", "--tap", "all")
+            self.succeeds("check", "g.h5", "c.safetensors")
+            with h5py.File(self.path("g.h5")) as file:
+                o = file["stages/o"][:]
+                for head in "01":
+                    order = file["order/0/" + head]
+                    at, position = order["token_at_position"][:], order["position_of_token"][:]
+                    np.testing.assert_array_equal(at[position], np.arange(4 * 9 * 7))
+                    self.assertEqual("key_token_at_position" in order, name == "svg2")
+                    counts = file["mask/0/" + head + "/kv_num_blocks"][:]
+                    counts = counts + file["mask/0/" + head + "/full_kv_num_blocks"][:]
+                    for block, count in enumerate(counts):
+                        visited = file[f"stages/tap/0/{head}/{block}/key_block"][:]
+                        self.assertEqual(len(visited), count, name)
+                at = file["order/0/0/token_at_position"][:]
+            write(self.path("t.safetensors"), {"o": ("BF16", o[:, :1, at])})
+            self.succeeds("check", "g.h5", "t.safetensors", "--order", "tiled", "--select", "0,0")
+
+    def test_two_at_480p(self):
+        for name in self.names() if LONG else ("fpsattention", "sparge_sm90"):
+            with self.subTest(name):
+                self.round(name, "--model", "wan2.1-1.3b", "--resolution", "480p")
+
+    @unittest.skipUnless(LONG, "KARAT_LONG=1")
+    def test_one_head_at_720p(self):
+        for name in self.names():
+            with self.subTest(name):
+                self.round(name, "--model", "wan2.1-14b", "--resolution", "720p")
+
+
+if __name__ == "__main__":
+    unittest.main()
