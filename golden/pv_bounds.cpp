@@ -192,15 +192,21 @@ void PvBounds::accumulate(const Part& part, const attention::BlockTap& tap, std:
       for (std::size_t j = 0; j < channels; ++j) row[j] = {golden[j], golden[j]};
       continue;
     }
+    // How far the accumulator the chain starts from may lie from the golden one, on either side:
+    // the golden one is the last visit's times some legal alpha.
     double start = 0;
+    std::vector<Interval> away(channels);
     for (std::size_t j = 0; j < channels; ++j) {
+      const float before = visit == 0 ? 0.0f : tap.o[((visit - 1) * rows + i) * channels + j];
+      const Interval begun = fp_.multiply(Interval{before, before}, alpha[i]);
       row[j] = fp_.multiply(row[j], alpha[i]);
+      away[j] = {up(static_cast<double>(begun.high) - row[j].low),
+                 up(static_cast<double>(row[j].high) - begun.low)};
       start = std::max<double>({start, std::abs(row[j].low), std::abs(row[j].high)});
     }
     const std::vector<double> around = deviation(part, i, start);
     for (std::size_t j = 0; j < channels; ++j) {
-      const double moved = static_cast<double>(row[j].high) - row[j].low;
-      row[j] = {down(golden[j] - around[j] - moved), up(golden[j] + around[j] + moved)};
+      row[j] = {down(golden[j] - around[j] - away[j].low), up(golden[j] + around[j] + away[j].high)};
     }
   }
 }

@@ -145,6 +145,23 @@ TEST_P(LegalKernels, StayInside) {
 INSTANTIATE_TEST_SUITE_P(Presets, LegalKernels,
                          testing::Values("fpsattention", "sta_bf16", "dense_f32"));
 
+// One accumulator over 54 key blocks: each visit adds to the range, none multiplies it.
+TEST(Bounds, GrowSlowlyOverManyVisitsWithoutPromotion) {
+  recipe::Recipe recipe = recipe::preset("fa2_bf16");
+  recipe.block.k = 8;
+  const GoldenRun run(small(recipe), {6, 8, 9}, 32, Flavour::normal, 5);
+  const HeadBounds bounds(run.recipe, run.layout, run.head);
+  std::int64_t narrow = 0, all = 0;
+  for (const attention::BlockTap& tap : run.result.taps) {
+    ASSERT_EQ(tap.key_block.size(), 54u);
+    const BlockBounds block = bounds.of(tap, run.o(tap), run.lse(tap), Detail::outputs);
+    for (std::size_t e = 0; e < block.out_low.size(); ++e)
+      narrow += block.out_high[e] - block.out_low[e] <= 0x1p-5f;
+    all += static_cast<std::int64_t>(block.out_low.size());
+  }
+  EXPECT_EQ(narrow, all);
+}
+
 // The range is tight: most BF16 outputs leave room for no other value.
 TEST(Bounds, AreTight) {
   const GoldenRun run(small(recipe::preset("fpsattention")), {6, 8, 9}, 32, Flavour::normal, 5);

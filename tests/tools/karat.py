@@ -57,8 +57,9 @@ class Case(unittest.TestCase):
         return os.path.join(self.folder, name)
 
     def karat(self, *arguments, **options):
+        options.setdefault("timeout", 120)
         return subprocess.run([KARAT, *map(str, arguments)], capture_output=True, text=True,
-                              cwd=self.folder, timeout=120, **options)
+                              cwd=self.folder, **options)
 
     def succeeds(self, *arguments, **options):
         done = self.karat(*arguments, **options)

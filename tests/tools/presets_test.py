@@ -18,9 +18,11 @@ class Presets(Case):
 
     def round(self, name, *case):
         """make, attend on its inputs, check; then a wrong output must not pass."""
-        self.succeeds("make", "--recipe", name, *case, "-o", "g.h5", "--quiet")
-        self.succeeds("attend", "--in", "g.h5", "-o", "c.safetensors", "--quiet")
-        report = json.loads(self.succeeds("check", "g.h5", "c.safetensors", "--json").stdout)
+        def run(*arguments):
+            return self.succeeds(*arguments, timeout=3600).stdout
+        run("make", "--recipe", name, *case, "-o", "g.h5", "--quiet")
+        run("attend", "--in", "g.h5", "-o", "c.safetensors", "--quiet")
+        report = json.loads(run("check", "g.h5", "c.safetensors", "--json"))
         self.assertEqual({stage["result"] for stage in report["stages"]}, {"equal"}, name)
         return report
 
@@ -39,8 +41,8 @@ class Presets(Case):
     def test_predicted_masks_are_stored_head_by_head(self):
         for name in ("sparge_sm90", "svg1", "svg2"):
             self.succeeds("make", "--recipe", name, "--grid", "4,9,7", "--channels", 64, "--heads", 2,
-                          "-o", "g.h5", "--quiet", "--tap", "all")
-            self.succeeds("attend", "--in", "g.h5", "-o", "c.safetensors", "--quiet", "--tap", "all")
+                          "-o", "g.h5", "--quiet")
+            self.succeeds("attend", "--in", "g.h5", "-o", "c.safetensors", "--quiet", "--tap", "0")
             self.succeeds("check", "g.h5", "c.safetensors")
             with h5py.File(self.path("g.h5")) as file:
                 o = file["stages/o"][:]
@@ -51,15 +53,15 @@ class Presets(Case):
                     self.assertEqual("key_token_at_position" in order, name == "svg2")
                     counts = file["mask/0/" + head + "/kv_num_blocks"][:]
                     counts = counts + file["mask/0/" + head + "/full_kv_num_blocks"][:]
-                    for block, count in enumerate(counts):
+                    for block in file["stages/tap/0/" + head]:
                         visited = file[f"stages/tap/0/{head}/{block}/key_block"][:]
-                        self.assertEqual(len(visited), count, name)
+                        self.assertEqual(len(visited), counts[int(block)], name)
                 at = file["order/0/0/token_at_position"][:]
             write(self.path("t.safetensors"), {"o": ("BF16", o[:, :1, at])})
             self.succeeds("check", "g.h5", "t.safetensors", "--order", "tiled", "--select", "0,0")
 
     def test_two_at_480p(self):
-        for name in self.names() if LONG else ("fpsattention", "sparge_sm90"):
+        for name in self.names() if LONG else ("fpsattention", "sta_bf16"):
             with self.subTest(name):
                 self.round(name, "--model", "wan2.1-1.3b", "--resolution", "480p")
 
