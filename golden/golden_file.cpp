@@ -64,7 +64,7 @@ bool GoldenFile::layout_per_head() const { return attention::depends_on_head(rec
 const attention::Layout& GoldenFile::layout() const {
   if (layout_per_head())
     throw Error(ErrorKind::usage, subject(), "has a mask of its own for every head",
-                "choose a head");
+                "give a case without predict.rule here");
   return layout(0, 0);
 }
 

@@ -104,7 +104,9 @@ std::optional<recipe::Recipe> chosen_recipe(const cxxopts::ParseResult& given, C
                 "add --step 17 --steps 50");
   const recipe::Schedule schedule = recipe::load_schedule(*path);
   const std::size_t phase = recipe::phase_of(schedule, step->step, step->steps, step->sigma);
-  files::Json picked{{"name", schedule.name.empty() ? *path : schedule.name},
+  files::Json picked{{"name", schedule.name.empty()
+                                  ? std::filesystem::path(*path).filename().string()
+                                  : schedule.name},
                      {"step", step->step},
                      {"steps", step->steps},
                      {"phase", phase}};
