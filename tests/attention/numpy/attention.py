@@ -7,17 +7,10 @@ import numpy as np
 
 from exp2 import exp2
 from formats import F32, F64, fl
-from video import Order, window_mask
+from steps import round_sum_to_f32
+from video import Order, as_given, partial_then_full, window_mask
 
-QUERY_BLOCK, KEY_BLOCK = 64, 128
 MINUS_INFINITY = F32(-np.inf)
-
-
-@dataclass
-class Operand:
-    """Q, K or V as they enter the tensor core."""
-    codes: np.ndarray  # [position, channel]: E4M3 codes, BF16 bits or float32
-    scales: np.ndarray = None  # per group, where the format has them
 
 
 @dataclass
@@ -50,30 +43,84 @@ class Head:
     q, k, v                         the operands
     query_blocks                    list of (begin, end) in positions
     key_blocks(index)               (begin, end) of the blocks of keys the query block visits, in order
+    kept                            None, or the mask of pairs of positions
     scores(queries, keys)           A and s of two slices of positions
     codes_of(p)                     P as it enters P V
     accumulate(o, alpha, p_codes, keys)   O after a block
     finish(o, l)                    the output rows
+
+    and, where they differ from the usual, the numbers and the softmax below.
     """
+
+    QUERY_BLOCK, KEY_BLOCK = 64, 128
+    RESCALE_THRESHOLD = F32(0)
+    INITIAL_MAXIMUM = MINUS_INFINITY
+    OFFSET = F32(0)  # P is 2^OFFSET times as large
+    kept = None
+    lost = None  # per position: what the smoothing of K took from every score, log2 units
 
     def run(self, index):
         begin, end = self.query_blocks[index]
-        rows = end - begin
-        m = np.full(rows, MINUS_INFINITY)
+        queries, rows = slice(begin, end), end - begin
+        m = np.full(rows, self.INITIAL_MAXIMUM)
         l = np.zeros((rows, 4), F32)
         o = np.zeros((rows, self.channels), F32)
         key_blocks = []
         for key_begin, key_end in self.key_blocks(index):
             keys = slice(key_begin, key_end)
-            a, s = self.scores(slice(begin, end), keys)
-            m, alpha, p = softmax_step(m, s)
+            a, s = self.scores(queries, keys)
+            if self.kept is not None:
+                s = np.where(self.kept[queries, keys], s, MINUS_INFINITY)
+            m, alpha, p = self.softmax(m, a, s)
             l = add_to_row_sum(l, alpha, p)
             p_codes = self.codes_of(p)
             o = self.accumulate(o, alpha, p_codes, keys)
             key_blocks.append(KeyBlock(key_begin, key_end, a, s, p_codes, m, l, o))
         total = total_row_sum(l)
         return QueryBlock(begin, end, key_blocks, total, self.finish(o, total),
-                          log_sum_exp(m, total))
+                          self.log_sum_exp(m, total, queries))
+
+    def softmax(self, m, a, s):
+        """The new maximum, alpha and P of one block."""
+        m_new = self.maximum(m, s)
+        alpha, p = self.alpha(m, m_new), self.probabilities(a, s, m_new)
+        nothing = np.isneginf(m_new)
+        p = np.where(nothing[:, None], p.dtype.type(0), p)
+        return m_new, np.where(nothing, alpha.dtype.type(1), alpha), p
+
+    def maximum(self, m, s):
+        m_new = np.maximum(m, s.max(axis=1))
+        m_new = np.where(m_new == 0, F32(0), m_new)
+        # Without a threshold a subnormal difference keeps the old maximum.
+        return np.where(self.log2_of(fl(m_new - m)) <= self.RESCALE_THRESHOLD, m, m_new)
+
+    def alpha(self, m, m_new):
+        return exp2(self.log2_of(fl(m - m_new)))
+
+    def log2_of(self, m):
+        """A maximum or a difference of two in log2 units."""
+        return m
+
+    def probabilities(self, a, s, m_new):
+        return exp2(fl(s - fl(m_new - self.OFFSET)[:, None]))
+
+    def log_sum_exp(self, m, l, queries):
+        """Natural; the one stage that is not defined to the last bit."""
+        log2 = self.log2_of(m).astype(F64) + np.log2(l.astype(F64)) - F64(self.OFFSET)
+        if self.lost is not None:
+            log2 = log2 + self.lost[queries]
+        return np.where(l == 0, MINUS_INFINITY, (log2 * np.log(F64(2))).astype(F32))
+
+
+class FusedExponent:
+    """Scores and maxima are not in log2 units: `unit` times them is, inside a fused multiply-add."""
+
+    def log2_of(self, m):
+        return fl(m * self.unit)
+
+    def probabilities(self, a, s, m_new):
+        reference = fl(self.log2_of(m_new) - self.OFFSET)
+        return exp2(fused(s, self.unit, reference[:, None]))
 
 
 class TiledWindowHead(Head):
@@ -82,13 +129,13 @@ class TiledWindowHead(Head):
     def __init__(self, grid, channels, tile, window):
         self.channels = channels
         self.order = Order(grid, tile)
-        self.kept = window_mask(self.order.tiles_per_axis, window)
-        self.query_blocks = self.order.tile_blocks(QUERY_BLOCK)
+        self.tiles_seen = window_mask(self.order.tiles_per_axis, window)
+        self.query_blocks = self.order.tile_blocks(self.QUERY_BLOCK)
 
     def key_blocks(self, index):
-        kept = self.kept[self.tile_of(self.query_blocks[index][0])]
-        return [(begin, end) for begin, end in self.order.tile_blocks(KEY_BLOCK)
-                if kept[self.tile_of(begin)]]
+        seen = self.tiles_seen[self.tile_of(self.query_blocks[index][0])]
+        return [(begin, end) for begin, end in self.order.tile_blocks(self.KEY_BLOCK)
+                if seen[self.tile_of(begin)]]
 
     def tile_of(self, position):
         return self.order.tile_of_position[position]
@@ -97,44 +144,80 @@ class TiledWindowHead(Head):
 class DenseHead(Head):
     """Tokens as given, blocks along their sequence, every block of keys visited."""
 
+    DESCENDING = False
+
     def __init__(self, grid, channels):
         self.channels = channels
-        self.order = Order(grid, tile=(1, 1, 1))
-        self.query_blocks = self.order.sequence_blocks(QUERY_BLOCK)
+        self.order = as_given(grid)
+        self.query_blocks = self.order.sequence_blocks(self.QUERY_BLOCK)
 
     def key_blocks(self, index):
-        return self.order.sequence_blocks(KEY_BLOCK)
+        blocks = self.order.sequence_blocks(self.KEY_BLOCK)
+        return blocks[::-1] if self.DESCENDING else blocks
+
+
+class ListedHead(Head):
+    """Blocks along the sequence of any order, any mask of pairs; partial blocks of keys first."""
+
+    QUERY_BLOCK, KEY_BLOCK, LISTED = 128, 64, 128
+
+    def __init__(self, order, channels, kept):
+        self.channels, self.order, self.kept = channels, order, kept
+        self.query_blocks = order.sequence_blocks(self.QUERY_BLOCK)
+        self.visits = partial_then_full(kept, self.QUERY_BLOCK, self.KEY_BLOCK, self.LISTED)
+
+    def key_blocks(self, index):
+        return self.visits[index]
+
+
+LOG2_E = F64(1.4426950408889634)
 
 
 def softmax_scale(channels):
     """c = d^-1/2 * log2(e), in FP64, rounded to FP32."""
-    return F32(F64(1.4426950408889634) / np.sqrt(F64(channels)))
+    return F32(LOG2_E / np.sqrt(F64(channels)))
 
 
-def softmax_step(m, s):
-    """The new maximum, alpha and P of one block of scores."""
-    m_new = np.maximum(m, s.max(axis=1))
-    m_new = np.where(m_new == 0, F32(0), m_new)
-    m_new = np.where(fl(m_new - m) <= 0, m, m_new)  # a subnormal difference keeps the old maximum
-    nothing = np.isneginf(m_new)
-    alpha = np.where(nothing, F32(1), exp2(fl(m - m_new)))
-    p = np.where(nothing[:, None], F32(0), exp2(fl(s - m_new[:, None])))
-    return m_new, alpha, p
+def lost_to_smoothing(q, k_mean):
+    """q . mean of K in FP64, channels ascending, times d^-1/2 * log2(e)."""
+    total = np.zeros(len(q))
+    for channel in range(q.shape[1]):
+        total = total + q[:, channel].astype(F64) * F64(k_mean[channel])
+    return total * (LOG2_E / np.sqrt(F64(q.shape[1])))
+
+
+def scale_pairs(q, k, queries, keys):
+    """fl(s_q * s_k) of every row and key."""
+    s_q, s_k = q.scales[q.group_of_row[queries]], k.scales[k.group_of_row[keys]]
+    return fl(s_q[:, None] * s_k[None, :])
+
+
+def fused(a, f, reference):
+    """fma(a, f, -reference): one rounding, then fl's flush."""
+    return fl(round_sum_to_f32(a.astype(F64) * np.asarray(f, F64), -np.asarray(reference, F64)))
+
+
+def rescaled(o, alpha):
+    return fl(o * alpha[:, None])
+
+
+def normalised(o, l):
+    """fl(O * fl(1/l)); what a row without keys gets is the caller's affair."""
+    return fl(o * fl(F32(1) / l)[:, None])
+
+
+def zero_where_empty(out, l):
+    return np.where(l[:, None] == 0, F32(0), out)
 
 
 def add_to_row_sum(l, alpha, p):
-    l = fl(l * alpha[:, None])
-    for j in range(p.shape[1]):
-        i = j // 2 % 4
-        l[:, i] = fl(l[:, i] + p[:, j])
+    l = fl((l * alpha[:, None]).astype(F32))
+    columns = np.pad(p, ((0, 0), (0, -p.shape[1] % 8))).reshape(len(p), -1, 4, 2)  # fl(l + 0) = l
+    for eight in range(columns.shape[1]):
+        for odd in range(2):
+            l = fl((l + columns[:, eight, :, odd]).astype(F32))
     return l
 
 
 def total_row_sum(l):
     return fl(fl(l[:, 0] + l[:, 2]) + fl(l[:, 1] + l[:, 3]))
-
-
-def log_sum_exp(m, l):
-    """Natural; the one stage that is not defined to the last bit."""
-    natural = (m.astype(F64) + np.log2(l.astype(F64))) * np.log(F64(2))
-    return np.where(l == 0, MINUS_INFINITY, natural.astype(F32))

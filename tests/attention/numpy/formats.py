@@ -1,5 +1,5 @@
-# Number formats, written from docs/recipes/fpsattention.md alone: the FP32 rounding fl(), E4M3 codes,
-# BF16. Arrays in, arrays out; one rounding per call. Needs NumPy and nothing of karat.
+# Number formats, written from docs/recipes/operations.md alone: the FP32 rounding fl(), E4M3 codes, BF16,
+# FP16, INT8. Arrays in, arrays out; one rounding per call. Needs NumPy and nothing of karat.
 
 import numpy as np
 
@@ -8,6 +8,9 @@ F64 = np.float64
 
 SMALLEST_NORMAL = F32(2.0**-126)
 E4M3_LARGEST = F32(448)
+INT8_LARGEST = F32(127)
+BF16_LARGEST = F32((2 - 2.0**-7) * 2.0**127)
+F16_LARGEST = np.float16(65504)
 
 np.seterr(over="ignore", under="ignore", invalid="ignore", divide="ignore")
 assert F32(2.0**-126) / F32(2) > 0, "this process flushes subnormals: its FP32 cannot be trusted"
@@ -44,7 +47,7 @@ def e4m3_code(x):
     magnitude = np.abs(np.asarray(x, F32)).astype(F64)
     assert not np.isnan(magnitude).any()
     below = np.searchsorted(_MIDPOINTS, magnitude, side="left")  # a midpoint counts as the lower
-    tie = np.isin(magnitude, _MIDPOINTS)
+    tie = magnitude == _MIDPOINTS[np.minimum(below, len(_MIDPOINTS) - 1)]
     code = below + (tie & (below % 2 == 1))
     return (code | np.where(np.signbit(x), 0x80, 0)).astype(np.uint8)
 
@@ -62,3 +65,23 @@ def bf16_bits(x):
 
 def bf16_value(bits):
     return (np.asarray(bits, np.uint16).astype(np.uint32) << 16).view(F32)
+
+
+def bf16_saturated(x):
+    """BF16 bits of finite x; what rounds above the largest finite number becomes that number."""
+    return bf16_bits(np.clip(bf16_value(bf16_bits(x)), -BF16_LARGEST, BF16_LARGEST))
+
+
+def f16_bits(x):
+    """Float32 to FP16, nearest, ties to even, as uint16; subnormals are kept, overflow saturates."""
+    return np.clip(np.asarray(x, F32).astype(np.float16), -F16_LARGEST, F16_LARGEST).view(np.uint16)
+
+
+def f16_value(bits):
+    return np.asarray(bits, np.uint16).view(np.float16).astype(F32)
+
+
+def int8_code(x):
+    """The nearest integer, ties away from zero, within [-127, 127]."""
+    x = np.asarray(x, F32).astype(F64)
+    return np.clip(np.copysign(np.floor(np.abs(x) + 0.5), x), -127, 127).astype(np.int8)

@@ -1,5 +1,5 @@
 # Tensor-core steps and their chains, exact integers over all outputs at once, written from the recipe
-# pages alone.
+# pages alone. a and b are [row, k] and [column, k]: codes of E4M3, integers, or float32 values.
 
 import numpy as np
 
@@ -7,46 +7,86 @@ from formats import E4M3_EXPONENTS, E4M3_VALUES, F32, F64
 
 NAN = np.uint32(0x7FFFFFFF).view(F32)
 NO_EXPONENT = -10000  # of a zero: below every exponent that occurs, also twice
+NO_E4M3_EXPONENT = -60  # likewise, twice of it in eight bits
 
 
 def wgmma_e4m3_step(a, b, c):
-    """hopper.wgmma.e4m3.f32: D[m,n] = step(a[m,0..31], b[n,0..31], c[m,n]); a, b codes, c and D f32.
-
-    Every quantity before the last line is an exact double: products have 8 significant bits, scaling
-    is by powers of two, integers stay below 2^21.
-    """
-    value_a, value_b = E4M3_VALUES[a].astype(F64), E4M3_VALUES[b].astype(F64)
-    nan = np.isnan(value_a).any(-1)[:, None] | np.isnan(value_b).any(-1) | np.isnan(c)
-    finite_c = np.where(np.isfinite(c), c, F32(0)).astype(F64)
-    value_a, value_b = np.nan_to_num(value_a), np.nan_to_num(value_b)
-
-    exponent_a = np.where(value_a == 0, NO_EXPONENT, E4M3_EXPONENTS[a])
-    exponent_b = np.where(value_b == 0, NO_EXPONENT, E4M3_EXPONENTS[b])
-    largest = (exponent_a[:, None, :] + exponent_b[None, :, :]).max(-1)
-    largest = np.maximum(largest, exponent_of_f32(finite_c))
-    nothing = largest <= NO_EXPONENT // 2
-    grid = np.ldexp(1.0, np.where(nothing, 0, largest) - 13)
-
-    products = value_a[:, None, :] * value_b[None, :, :]
-    terms = np.trunc(products / grid[:, :, None])
-    total = terms.sum(-1) + np.trunc(finite_c / grid)  # exact in any order
+    """hopper.wgmma.e4m3.f32: D[m,n] = step(a[m,0..31], b[n,0..31], c[m,n]); a, b codes, c and D f32."""
+    total, grid = aligned_e4m3(a, b, np.where(np.isfinite(c), c, F32(0)))
     d = (truncate_significand(total, 13) * grid).astype(F32)
+    nan = has_nan(a)[:, None] | has_nan(b) | np.isnan(c)
     return np.where(nan, NAN, np.where(np.isinf(c), c, d))
 
 
-def wgmma_bf16_step(a, b, c):
-    """hopper.wgmma.bf16.f32: D[m,n] = step(a[m,0..15], b[n,0..15], c[m,n]); all values float32.
+def ada_e4m3_step(a, b, c):
+    """ada.mma.e4m3.f32: k 0..15, then k 16..31 on the first result."""
+    return wgmma_e4m3_step(a[:, 16:], b[:, 16:], wgmma_e4m3_step(a[:, :16], b[:, :16], c))
 
-    a, b hold BF16 values, all finite. Products have 16 significant bits and the integers stay below
-    2^33, so doubles are exact up to the last line.
+
+def ada_e4m3_f16_step(a, b, c):
+    """ada.mma.e4m3.f16: the same, each result rounded to FP16; finite operands, c holds FP16 values."""
+    for half in (slice(0, 16), slice(16, 32)):
+        total, grid = aligned_e4m3(a[:, half], b[:, half], c)
+        c = (total * grid).astype(np.float16).astype(F32) + F32(0)  # never -0
+    return c
+
+
+def aligned_e4m3(a, b, c):
+    """Sum of the truncated terms and their grid, E = largest exponent, grid = 2^(E-13).
+
+    Everything is exact: products have 8 significant bits, scaling is by powers of two, the integers
+    stay below 2^21. Products that are not zero have exponents from -12 on.
+    """
+    value_a, value_b = np.nan_to_num(E4M3_VALUES[a]), np.nan_to_num(E4M3_VALUES[b])
+    exponent_a = np.where(value_a == 0, NO_E4M3_EXPONENT, E4M3_EXPONENTS[a]).astype(np.int8)
+    exponent_b = np.where(value_b == 0, NO_E4M3_EXPONENT, E4M3_EXPONENTS[b]).astype(np.int8)
+    of_products = (exponent_a[:, None, :] + exponent_b[None, :, :]).max(-1).astype(int)
+    c = c.astype(F64)
+    largest = np.maximum(np.where(of_products < -12, NO_EXPONENT, of_products), exponent_of_f32(c))
+    largest = np.where(largest == NO_EXPONENT, 0, largest)
+    to_grid = np.ldexp(F32(1), 13 - np.maximum(largest, -12))
+    terms = value_a[:, None, :] * value_b[None, :, :]
+    terms *= to_grid[:, :, None]
+    np.trunc(terms, out=terms)
+    grid = np.ldexp(1.0, largest - 13)
+    return terms.sum(-1).astype(F64) + np.trunc(c / grid), grid
+
+
+def has_nan(codes):
+    return ((codes & 0x7F) == 0x7F).any(-1)
+
+
+def wgmma_bf16_step(a, b, c):
+    """hopper.wgmma.bf16.f32: D[m,n] = step(a[m,0..15], b[n,0..15], c[m,n]), all finite."""
+    return aligned_f32(a, b, c, smallest=-126, floor=-133, fraction=25)
+
+
+def ampere_bf16_step(a, b, c):
+    """ampere.mma.bf16.f32: k 0..7, then k 8..15 on the first result."""
+    first = aligned_f32(a[:, :8], b[:, :8], c, smallest=-126, floor=-132, fraction=24)
+    return aligned_f32(a[:, 8:], b[:, 8:], first, smallest=-126, floor=-132, fraction=24)
+
+
+def ampere_f16_step(a, b, c):
+    """ampere.mma.f16.f32: likewise with FP16 values."""
+    first = aligned_f32(a[:, :8], b[:, :8], c, smallest=-14, floor=-132, fraction=24)
+    return aligned_f32(a[:, 8:], b[:, 8:], first, smallest=-14, floor=-132, fraction=24)
+
+
+def aligned_f32(a, b, c, smallest, floor, fraction):
+    """One aligned truncated sum of BF16 or FP16 values, `smallest` the exponent of their subnormals.
+
+    Products have at most 22 significant bits and the integers stay below 2^33: doubles are exact.
     """
     a, b, c = a.astype(F64), b.astype(F64), c.astype(F64)
-    exponents = exponent_of_f32(a)[:, None, :] + exponent_of_f32(b)[None, :, :]
-    largest = np.maximum(exponents.max(-1), np.maximum(exponent_of_f32(c), -133))
-    grid = np.ldexp(1.0, largest - 25)
-    products = a[:, None, :] * b[None, :, :]
-    total = np.trunc(products / grid[:, :, None]).sum(-1) + np.trunc(c / grid)
-    return truncate_to_f32(total * grid)
+    exponents = (exponent_of(a, smallest).astype(np.int16)[:, None, :] +
+                 exponent_of(b, smallest).astype(np.int16)[None, :, :])
+    largest = np.maximum(exponents.max(-1), np.maximum(exponent_of_f32(c), floor))
+    grid = np.ldexp(1.0, largest - fraction)
+    terms = a[:, None, :] * b[None, :, :]
+    terms *= np.ldexp(1.0, fraction - largest)[:, :, None]
+    np.trunc(terms, out=terms)
+    return truncate_to_f32((terms.sum(-1) + np.trunc(c / grid)) * grid)
 
 
 def f32_fma_step(a, b, c):
@@ -55,10 +95,14 @@ def f32_fma_step(a, b, c):
     return round_sum_to_f32(product, c.astype(F64))
 
 
+def exponent_of(x, smallest):
+    """e of x = sig * 2^e with sig in [1,2); `smallest` for subnormals, NO_EXPONENT for zero."""
+    exponent = np.maximum(np.frexp(x)[1] - 1, smallest)
+    return np.where(x == 0, NO_EXPONENT, exponent)
+
+
 def exponent_of_f32(c):
-    """e of c = sig * 2^e with sig in [1,2); -126 for subnormals, NO_EXPONENT for zero."""
-    exponent = np.maximum(np.frexp(c)[1] - 1, -126)
-    return np.where(c == 0, NO_EXPONENT, exponent)
+    return exponent_of(c, -126)
 
 
 def truncate_significand(x, fraction_bits):
@@ -101,13 +145,44 @@ def fill(x, length):
     return np.pad(x, ((0, 0), (0, length - x.shape[-1])))
 
 
-def chain_wgmma_e4m3(a, b):
-    return chain(wgmma_e4m3_step, 32, a, b)
+def chain_wgmma_e4m3(a, b, total=None):
+    return chain(wgmma_e4m3_step, 32, a, b, total)
+
+
+def chain_ada_e4m3(a, b, total=None):
+    return chain(ada_e4m3_step, 32, a, b, total)
+
+
+def chain_ada_e4m3_f16(a, b, total=None):
+    return chain(ada_e4m3_f16_step, 32, a, b, total)
 
 
 def chain_wgmma_bf16(a, b, total=None):
     return chain(wgmma_bf16_step, 16, a, b, total)
 
 
+def chain_ampere_bf16(a, b, total=None):
+    return chain(ampere_bf16_step, 16, a, b, total)
+
+
+def chain_ampere_f16(a, b, total=None):
+    return chain(ampere_f16_step, 16, a, b, total)
+
+
 def chain_f32_fma(a, b, total=None):
     return chain(f32_fma_step, 1, a, b, total)
+
+
+def chain_s8(a, b):
+    """s8.s32: the exact sum, as float32; here it fits 24 bits, so that nothing is rounded."""
+    total = a.astype(F64) @ b.astype(F64).T
+    assert np.abs(total).max() < 2**24
+    return total.astype(F32)
+
+
+def chain_exact(a, b, total=None):
+    """exact: products and sums in FP64, k ascending, rounded once to FP32."""
+    total = np.zeros((len(a), len(b))) if total is None else total.astype(F64)
+    for k in range(a.shape[-1]):
+        total = total + a[:, None, k].astype(F64) * b[None, :, k].astype(F64)
+    return total.astype(F32)

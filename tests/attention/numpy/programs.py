@@ -1,0 +1,32 @@
+# Which program rebuilds which preset.
+
+from flash import Fa2Bf16, Fa3Bf16, Fa3Fp8, Fa3Fp8BlockHadamard, Fa3Fp8LazyRescale
+from fp8 import (DeepseekFp8, FpsAttention, FpsAttentionCoarse, FpsAttentionFlex,
+                 FpsAttentionIntermediate, NaiveFp8Sparse)
+from plain import DenseF32, DenseF64, FlexBf16, StaBf16, Svg1Spatial, Svg1Temporal
+from sage import Sage1, Sage2pp, Sage2Sm89, Sage2Sm90
+
+PROGRAMS = {
+    "deepseek_fp8": DeepseekFp8,
+    "dense_f32": DenseF32,
+    "dense_f64": DenseF64,
+    "fa2_bf16": Fa2Bf16,
+    "fa3_bf16": Fa3Bf16,
+    "fa3_fp8": Fa3Fp8,
+    "fa3_fp8_block_hadamard": Fa3Fp8BlockHadamard,
+    "fa3_fp8_lazy_rescale": Fa3Fp8LazyRescale,
+    "flex_bf16": FlexBf16,
+    "fpsattention": FpsAttention,
+    "fpsattention_coarse": FpsAttentionCoarse,
+    "fpsattention_fine": FpsAttention,
+    "fpsattention_flex": FpsAttentionFlex,
+    "fpsattention_intermediate": FpsAttentionIntermediate,
+    "naive_fp8_sparse": NaiveFp8Sparse,
+    "sage1": Sage1,
+    "sage2_sm89": Sage2Sm89,
+    "sage2_sm90": Sage2Sm90,
+    "sage2pp": Sage2pp,
+    "sta_bf16": StaBf16,
+    "svg1_spatial": Svg1Spatial,
+    "svg1_temporal": Svg1Temporal,
+}
