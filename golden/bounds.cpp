@@ -126,7 +126,7 @@ void HeadBounds::State::output_values(std::span<float> row) const {
     row[j] = fp.multiply(row[j], factor[j]);
     if (!mean.empty() && !before_scale) row[j] = fp.add(row[j], mean[j]);
   }
-  rounded(row, before_scale ? numerics::FormatId::bf16 : recipe.output);
+  rounded(row, attention::output_format(recipe));
 }
 
 bool HeadBounds::State::skips(const attention::BlockTap& tap, std::size_t visit) const {

@@ -149,12 +149,13 @@ void CaseWriter::create_datasets(bool coded) {
   create_operand("q", recipe_.q, layout_->q_groups);
   create_operand("k", recipe_.k, layout_->k_groups);
   create_operand("v", recipe_.v, layout_->v_groups);
-  writer_.create("stages/o", dtype_of(recipe_.output), matrix);
+  writer_.create("stages/o", dtype_of(attention::output_format(recipe_)), matrix);
   for (const char* name : {"stages/m", "stages/l", "stages/lse"})
     writer_.create(name, DType::f32, vector);
   if (!leaves_freedom(recipe_)) return;
   for (const char* end : {"low", "high"}) {
-    writer_.create(std::string("bound/o_") + end, dtype_of(recipe_.output), matrix);
+    writer_.create(std::string("bound/o_") + end, dtype_of(attention::output_format(recipe_)),
+                   matrix);
     for (const char* stage : {"l_", "lse_"})
       writer_.create("bound/" + std::string(stage) + end, DType::f32, vector);
   }
@@ -198,7 +199,7 @@ void CaseWriter::operands(std::size_t b, std::size_t h, const attention::Quantis
 
 void CaseWriter::result(std::size_t b, std::size_t h, const BoundedResult& result) {
   const attention::HeadResult& golden = result.golden;
-  put_values("stages/o", b, h, golden.o, recipe_.output, {tokens_, channels_});
+  put_values("stages/o", b, h, golden.o, attention::output_format(recipe_), {tokens_, channels_});
   put_values("stages/m", b, h, golden.m, FormatId::f32, {tokens_});
   put_values("stages/l", b, h, golden.l, FormatId::f32, {tokens_});
   put_values("stages/lse", b, h, golden.lse, FormatId::f32, {tokens_});
@@ -208,8 +209,10 @@ void CaseWriter::result(std::size_t b, std::size_t h, const BoundedResult& resul
             tap);
   const OutputBounds& bounds = result.bounds;
   if (bounds.o_low.empty()) return;
-  put_values("bound/o_low", b, h, bounds.o_low, recipe_.output, {tokens_, channels_});
-  put_values("bound/o_high", b, h, bounds.o_high, recipe_.output, {tokens_, channels_});
+  put_values("bound/o_low", b, h, bounds.o_low, attention::output_format(recipe_),
+             {tokens_, channels_});
+  put_values("bound/o_high", b, h, bounds.o_high, attention::output_format(recipe_),
+             {tokens_, channels_});
   put_values("bound/l_low", b, h, bounds.l_low, FormatId::f32, {tokens_});
   put_values("bound/l_high", b, h, bounds.l_high, FormatId::f32, {tokens_});
   put_values("bound/lse_low", b, h, bounds.lse_low, FormatId::f32, {tokens_});

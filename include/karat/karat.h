@@ -143,7 +143,8 @@ typedef struct karat_attend_args {
   const karat_recipe* recipe;
   karat_heads input;
   int32_t threads;
-  void* o;    /* the recipe's output type, shape and layout of q; NULL: not wanted */
+  void* o;    /* the recipe's output type (BF16 with finish.cast before_scale), shape and layout of q;
+               * NULL: not wanted */
   float* lse; /* [B][H][S], and likewise: */
   float* m;   /* final row maximum, log2 units */
   float* l;   /* final row sum */

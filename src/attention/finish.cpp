@@ -35,8 +35,7 @@ float output_value(const Launch& launch, float normalised, float factor, const f
     const float value = launch.fp32.multiply(normalised, factor);
     return cast(mean == nullptr ? value : launch.fp32.add(value, *mean), recipe.output);
   }
-  return cast(launch.fp32.multiply(cast(normalised, recipe.output), factor),
-              numerics::FormatId::bf16);
+  return cast(launch.fp32.multiply(cast(normalised, recipe.output), factor), output_format(recipe));
 }
 
 /// (m + log2 l) * ln 2 in f64, what P's offset and k's smoothing changed put back, one rounding.
@@ -54,6 +53,11 @@ float log_sum_exp(const Launch& launch, std::int64_t position, float m, float l)
 }
 
 }  // namespace
+
+numerics::FormatId output_format(const recipe::Recipe& recipe) {
+  return recipe.finish.cast == recipe::Cast::before_scale ? numerics::FormatId::bf16
+                                                          : recipe.output;
+}
 
 Launch::Launch(const recipe::Recipe& r, const Layout& l, const QuantisedHead& h,
                double score_factor)

@@ -75,7 +75,7 @@ void put(float* all, std::size_t number, std::span<const float> head) {
   if (all != nullptr) std::ranges::copy(head, all + number * head.size());
 }
 
-/// Rows of one head in the recipe's output type, in the layout of the inputs.
+/// Rows of one head in the output's type, in the layout of the inputs.
 void put_output(void* all, const Heads& heads, std::size_t b, std::size_t h,
                 const std::vector<float>& o, numerics::FormatId format) {
   if (all == nullptr) return;
@@ -162,7 +162,7 @@ void attend(const karat_attend_args& args) {
           recipe, layout, heads.head(b, h, room), numerics::Path::fast, args.threads);
       const attention::HeadResult result = attention::attend(recipe, layout, head, options);
       const std::size_t number = b * shape.heads + h;
-      put_output(args.o, heads, b, h, result.o, recipe.output);
+      put_output(args.o, heads, b, h, result.o, attention::output_format(recipe));
       put(args.lse, number, result.lse);
       put(args.m, number, result.m);
       put(args.l, number, result.l);

@@ -61,7 +61,8 @@ int run_attend(int argc, char** argv) {
   if (!per_head) begin_with(attention::make_layout(choice.recipe, choice.inputs->setting()));
 
   const Stopwatch watch;
-  files::Tensors tensors{{"o", empty_heads(choice.recipe.output, shape, shape.channels)}};
+  const numerics::FormatId output = attention::output_format(choice.recipe);
+  files::Tensors tensors{{"o", empty_heads(output, shape, shape.channels)}};
   for (const char* name : {"lse", "m", "l"})
     tensors[name] = empty_heads(numerics::FormatId::f32, shape, 0);
   double work = 0;
@@ -87,8 +88,7 @@ int run_attend(int argc, char** argv) {
           attention::attend(choice.recipe, layout, head,
                             {.threads = choice.threads, .tapped = taps, .progress = bar.callback()});
       const auto f32 = numerics::FormatId::f32;
-      append(tensors["o"], golden::encoded(result.o, choice.recipe.output,
-                                           {shape.tokens(), shape.channels}));
+      append(tensors["o"], golden::encoded(result.o, output, {shape.tokens(), shape.channels}));
       append(tensors["lse"], golden::encoded(result.lse, f32, {shape.tokens()}));
       append(tensors["m"], golden::encoded(result.m, f32, {shape.tokens()}));
       append(tensors["l"], golden::encoded(result.l, f32, {shape.tokens()}));

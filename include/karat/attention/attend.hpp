@@ -30,13 +30,17 @@ struct AttendOptions {
 };
 
 struct HeadResult {
-  std::vector<float> o;  ///< tokens x channels, original order, exact in the recipe's output format
+  std::vector<float> o;  ///< tokens x channels, original order, exact in output_format()
   std::vector<float> lse;              ///< tokens; natural logarithm or log2 as the recipe says
   std::vector<float> m;                ///< tokens; final running maximum
   std::vector<float> l;                ///< tokens; final row sum
   std::vector<BlockTap> taps;          ///< in ascending order of query blocks
   std::int64_t saturated_p_codes = 0;  ///< codes of P at the largest finite value
 };
+
+/// The format of the output: recipe.output, or bf16 where the cast to it comes before v's scale
+/// (finish.cast before_scale).
+numerics::FormatId output_format(const recipe::Recipe& recipe);
 
 /// Bits are a function of (recipe, layout, head) alone.
 /// Rows of query blocks that were not computed are NaN.
