@@ -11,11 +11,14 @@ from fractions import Fraction
 import numpy as np
 
 from exp2 import MARGIN, exp2, exp2_exact
-from formats import E4M3_VALUES, F32, F64, bf16_bits, bf16_value, e4m3_code, fl
-from steps import (chain_f32_fma, chain_wgmma_e4m3, f32_fma_step, wgmma_bf16_step,
-                   wgmma_e4m3_step)
+from formats import (E4M3_VALUES, F32, F64, bf16_bits, bf16_value, e4m3_code, f16_bits, f16_value, fl,
+                     int8_code)
+from philox import philox
+from quantise import bf16_of, row_pairs_stride_8, rotated, rows_stride_8, without_token_mean
+from steps import (ada_e4m3_f16_step, ada_e4m3_step, ampere_bf16_step, ampere_f16_step, chain_exact,
+                   chain_f32_fma, chain_wgmma_e4m3, f32_fma_step, wgmma_bf16_step, wgmma_e4m3_step)
 
-ROWS = None  # the file of measured rows
+ROWS = None  # the directory of measured rows
 
 
 def codes(text):
@@ -61,6 +64,29 @@ WORKED = [
 ]
 
 
+# The same into FP16, operands in the first half of k: the second half adds nothing.
+WORKED_F16 = [
+    ("38", "38", "0000", "3c00"),
+    ("7ex16", "7ex16", "0000", "7c00"),
+    ("7e 01", "7e 01", "0000", "7c00"),
+    ("38 01", "38 18", "0000", "3c00"),
+    ("00", "00", "3c01", "3c01"),
+    ("3c", "38", "7000", "7000"),
+    ("38", "38", "7400", "7400"),
+    ("3f", "3f", "0000", "4308"),
+    ("07", "38", "0000", "2300"),
+    ("01", "01", "0000", "0040"),
+    ("80x32", "38x32", "8000", "0000"),
+    ("7ex16", "7ex16", "7bff", "7c00"),
+    ("00", "00", "03ff", "03ff"),
+    ("00", "00", "0001", "0001"),
+]
+
+
+def f16_word(x):
+    return int(np.float16(x).view(np.uint16))
+
+
 class Step(unittest.TestCase):
     def test_worked_examples(self):
         for a, b, c, expected in WORKED:
@@ -68,18 +94,25 @@ class Step(unittest.TestCase):
             self.assertEqual(f"{d:08x}", expected, (a, b, c))
 
     def test_measured_rows(self):
-        if ROWS is None or not os.path.exists(ROWS):
-            self.skipTest(f"no measured rows at {ROWS}")
-        equal = total = 0
-        with open(ROWS) as file:
-            rows = [line for line in file if not line.startswith("#")]
-        for line in rows:
-            a, b, c, expected = line.split()
-            a, b = (np.frombuffer(bytes.fromhex(x), np.uint8)[None] for x in (a, b))
-            d = wgmma_e4m3_step(a, b, word_f32(c)).view(np.uint32)[0, 0]
-            equal += int(d) == int(expected, 16)
-            total += 1
-        self.assertEqual((equal, total), (5000, 5000))
+        for name, step in (("H100_E4M3_fp32.txt", wgmma_e4m3_step),
+                           ("Ada_E4M3_fp32.txt", ada_e4m3_step)):
+            with self.subTest(name):
+                path = os.path.join(ROWS or "", name)
+                if ROWS is None or not os.path.exists(path):
+                    self.skipTest(f"no measured rows at {path}")
+                with open(path) as file:
+                    rows = [line.split() for line in file if not line.startswith("#")]
+                equal = 0
+                for a, b, c, expected in rows:
+                    a, b = (np.frombuffer(bytes.fromhex(x), np.uint8)[None] for x in (a, b))
+                    d = step(a, b, word_f32(c)).view(np.uint32)[0, 0]
+                    equal += int(d) == int(expected, 16)
+                self.assertEqual((equal, len(rows)), (5000, 5000))
+
+    def test_f16_accumulator(self):
+        for a, b, c, expected in WORKED_F16:
+            d = ada_e4m3_f16_step(codes(a), codes(b), f16_value(np.array([[int(c, 16)]])))
+            self.assertEqual(f"{f16_word(d[0, 0]):04x}", expected, (a, b, c))
 
     def test_chain_stalls_at_64(self):
         sixteenths = np.full((1, 32 * 520), 0x18, np.uint8)
@@ -106,7 +139,7 @@ def round_down(exact):
     return F32(magnitude if exact > 0 else -magnitude)
 
 
-class Bf16Step(unittest.TestCase):
+class Bf16AndF16Steps(unittest.TestCase):
     def test_the_floor_of_the_grid(self):
         d = wgmma_bf16_step(bf16("1afc 1931 9b4c 9afd"), bf16("1aa0 1a28 1af6 1abd"), word_f32("0"))
         self.assertEqual(f"{d.view(np.uint32)[0, 0]:08x}", "8000000c")
@@ -121,12 +154,26 @@ class Bf16Step(unittest.TestCase):
             for m, n in np.ndindex(8, 8):
                 self.assertEqual(d[m, n], self.one_step(a[m], b[n], c[m, n]))
 
-    def one_step(self, a, b, c):
-        exponent = lambda x: max(int(np.frexp(F64(x))[1]) - 1, -126)
+    def test_ampere_in_two_halves(self):
+        rng = np.random.default_rng(6)
+        for step, bits, value, smallest, spread in (
+                (ampere_bf16_step, bf16_bits, bf16_value, -126, 20),
+                (ampere_f16_step, f16_bits, f16_value, -14, 9)):
+            a, b, c = ((rng.standard_normal(shape) * 2.0**rng.integers(
+                -2 * spread, spread // 2, shape)).astype(F32) for shape in ((8, 16), (8, 16), (8, 8)))
+            a, b = value(bits(a)), value(bits(b))
+            d = step(a, b, c)
+            for m, n in np.ndindex(8, 8):
+                half = self.one_step(a[m, :8], b[n, :8], c[m, n], smallest, -132, 24)
+                self.assertEqual(d[m, n],
+                                 self.one_step(a[m, 8:], b[n, 8:], half, smallest, -132, 24))
+
+    def one_step(self, a, b, c, smallest=-126, floor=-133, fraction=25):
+        exponent = lambda x, least: max(int(np.frexp(F64(x))[1]) - 1, least)
         pairs = [(x, y) for x, y in zip(a, b) if x * y != 0]
-        largest = max([-133] + [exponent(x) + exponent(y) for x, y in pairs] +
-                      ([exponent(c)] if c else []))
-        grid = Fraction(2) ** (largest - 25)
+        largest = max([floor] + [exponent(x, smallest) + exponent(y, smallest) for x, y in pairs] +
+                      ([exponent(c, -126)] if c else []))
+        grid = Fraction(2) ** (largest - fraction)
         terms = [Fraction(float(x)) * Fraction(float(y)) for x, y in pairs] + [Fraction(float(c))]
         return round_down(sum(int(t / grid) for t in terms) * grid)
 
@@ -191,6 +238,53 @@ class Formats(unittest.TestCase):
         self.assertEqual([f"{b:04x}" for b in bf16_bits(x)], ["3f80", "3f82", "3f81", "8000"])
 
 
+    def test_int8_ties_go_away_from_zero(self):
+        x = np.array([0.5, -0.5, 1.5, 2.5, -2.5, 0.49999997, 126.5, 127.4, 1e9, -1e9], F32)
+        self.assertEqual(int8_code(x).tolist(), [1, -1, 2, 3, -3, 0, 127, 127, 127, -127])
+
+    def test_f16_saturates(self):
+        x = np.array([65504, 65519, 65520, -1e9, 2.0**-25, 1.5 * 2.0**-24], F32)
+        self.assertEqual([f"{b:04x}" for b in f16_bits(x)],
+                         ["7bff", "7bff", "7bff", "fbff", "0000", "0002"])
+
+
+class Operands(unittest.TestCase):
+    def test_philox_known_answers(self):
+        # From Random123's table of known answers.
+        for counter, key, words in (
+                ("00000000 " * 4, "00000000 " * 2, "6627e8d5 e169c58d bc57ac4c 9b00dbd8"),
+                ("ffffffff " * 4, "ffffffff " * 2, "408f276d 41c83b0e a20bc7c6 6d5451fd"),
+                ("243f6a88 85a308d3 13198a2e 03707344", "a4093822 299f31d0",
+                 "d16cfe09 94fdcceb 5001e420 24126ea1")):
+            numbers = lambda text: [int(w, 16) for w in text.split()]
+            self.assertEqual(philox(numbers(counter), numbers(key)), numbers(words))
+
+    def test_rotation_is_sylvesters_matrix(self):
+        signs = np.sign(rotated(np.eye(16, dtype=F32), seed=3))
+        hadamard = np.array([[(-1.0)**bin(i & j).count("1") for j in range(16)] for i in range(16)])
+        columns = signs * signs[:, :1]  # the random sign of each input channel taken back
+        self.assertEqual(columns.tolist(), hadamard.tolist())
+        self.assertTrue((np.abs(rotated(np.eye(16, dtype=F32), seed=3)) == 0.25).all())
+        self.assertEqual(len(set(signs[:, 0])), 2)
+
+    def test_thread_groups(self):
+        group, count = rows_stride_8([(0, 32), (32, 35)], 16)
+        self.assertEqual(count, 24)
+        self.assertEqual(group[[0, 1, 8, 15, 16, 31, 32, 34]].tolist(), [0, 1, 0, 7, 8, 15, 16, 18])
+        group, count = row_pairs_stride_8([(0, 16), (16, 17)], 16)
+        self.assertEqual(count, 8)
+        self.assertEqual(group[[0, 1, 2, 3, 7, 8, 9, 15, 16]].tolist(), [0, 0, 1, 1, 3, 0, 0, 3, 4])
+
+    def test_the_mean_is_rounded_once(self):
+        x = np.zeros((256, 1), F32)
+        x[:4, 0] = 128, 128, 1, 2.0**-30  # the mean is 1 + 2^-8 + 2^-38, past a tie of BF16
+        self.assertEqual(without_token_mean(x, bf16_of)[1].tolist(), [1 + 2.0**-7])
+
+    def test_exact_chain(self):
+        a, b = np.array([[2.0**40, 1, -2.0**40]], F32), np.ones((1, 3), F32)
+        self.assertEqual(chain_exact(a, b)[0, 0], 1)
+
+
 class Exp2(unittest.TestCase):
     def test_powers_and_ends(self):
         x = np.array([0, -1, -126, -127, -149, -150, -1e30, -np.inf, 127, 128], F32)
@@ -223,5 +317,5 @@ class Exp2(unittest.TestCase):
 
 if __name__ == "__main__":
     if len(sys.argv) > 1:
-        ROWS = os.path.join(sys.argv.pop(1), "hardware", "H100_E4M3_fp32.txt")
+        ROWS = os.path.join(sys.argv.pop(1), "hardware")
     unittest.main()
