@@ -78,7 +78,7 @@ def per_channel_inverse(x, limit):
     """E4M3 of fl(x * fl(limit/amax)), one scale per channel; codes 0 where amax is 0."""
     amax = np.abs(x).max(axis=0)
     factor = fl(limit / amax)
-    codes = e4m3_code(np.where(amax == 0, F32(0), fl(x * np.where(amax == 0, F32(1), factor))))
+    codes = e4m3_code(fl(x * np.where(amax == 0, F32(1), factor)))
     return Operand(codes, one_for_zero(fl(amax / limit)))
 
 
@@ -132,7 +132,7 @@ def without_token_mean(x, round_to_input):
     """x minus each channel's mean over the tokens, and the means; both have the input's type."""
     sums = np.array([math.fsum(channel) for channel in x.T.astype(F64)])
     mean = round_to_input(sums / len(x))
-    return round_to_input(fl(x - mean)), mean
+    return round_to_input(x - mean), mean
 
 
 def bf16_of(x):

@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 
 from check_golden import compare
+from formats import bf16_bits
 from programs import PROGRAMS
 
 KARAT, PAGES, FOLDER = sys.argv[1:4]
@@ -71,6 +72,29 @@ def make(recipe, grid, channels, workload, seed, batch=1, heads=1):
     return path
 
 
+def special_inputs():
+    """BF16 q, k, v of 4x8x8 tokens and 64 channels: a mean of K just past a tie of BF16, zeros of either sign."""
+    rng = np.random.default_rng(7)
+    q, k, v = (rng.standard_normal((256, 64)).astype(np.float32) for _ in range(3))
+    k[:, 0] = 0
+    k[:4, 0] = 128, 128, 1, 2.0**-30
+    v[:, 3] = 0
+    v[::2, 3] = -0.0
+    q[:64] = 0
+    q[:64:2] = -0.0
+    header, data = {}, b""
+    for name, x in (("q", q), ("k", k), ("v", v)):
+        bits = bf16_bits(x).tobytes()
+        header[name] = {"dtype": "BF16", "shape": [1, 1, *x.shape],
+                        "data_offsets": [len(data), len(data) + len(bits)]}
+        data += bits
+    text = json.dumps(header).encode()
+    path = os.path.join(FOLDER, "special.safetensors")
+    with open(path, "wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text + data)
+    return path
+
+
 def flip_one_bit(path, dataset, bit=0):
     with h5py.File(path, "r+") as file:
         values = file[dataset][...]
@@ -99,6 +123,16 @@ class Page(unittest.TestCase):
                           result.first or "equal", flush=True)
                     self.assertIsNone(result.first)
                     os.remove(path)
+
+    def test_means_past_a_tie_and_zeros_of_either_sign(self):
+        inputs = special_inputs()
+        for recipe in {"deepseek_fp8", "fa3_fp8", "fa3_fp8_block_hadamard", "fpsattention", "sage1",
+                       "sage2_sm90"}.intersection(CHOSEN):
+            with self.subTest(recipe=recipe):
+                path = os.path.join(FOLDER, f"{recipe}_special.h5")
+                subprocess.run([KARAT, "make", "--recipe", recipe, "--in", inputs, "--grid", "4,8,8",
+                                "--threads", "1", "--tap", "all", "--quiet", "-o", path], check=True)
+                self.assertIsNone(compare(path).first)
 
     def test_one_flipped_bit_is_found(self):
         sound = make("fpsattention", "2,3,9", 40, "video", 20)
