@@ -39,7 +39,7 @@ class QueryBlock:
 class Head:
     """One batch entry and head of a recipe. A recipe defines
 
-    order                           the positions of the tokens
+    order, key_order                the positions of the queries' and the keys' tokens
     q, k, v                         the operands
     query_blocks                    list of (begin, end) in positions
     key_blocks(index)               (begin, end) of the blocks of keys the query block visits, in order
@@ -56,6 +56,7 @@ class Head:
     RESCALE_THRESHOLD = F32(0)
     INITIAL_MAXIMUM = MINUS_INFINITY
     OFFSET = F32(0)  # P is 2^OFFSET times as large
+    key_order = property(lambda self: self.order)
     kept = None
     lost = None  # per position: what the smoothing of K took from every score, log2 units
 
@@ -71,14 +72,20 @@ class Head:
             a, s = self.scores(queries, keys)
             if self.kept is not None:
                 s = np.where(self.kept[queries, keys], s, MINUS_INFINITY)
+            skipped = len(key_blocks) > 0 and self.skips(m, s)
             m, alpha, p = self.softmax(m, a, s)
+            p = np.where(skipped, p.dtype.type(0), p)
             l = add_to_row_sum(l, alpha, p)
             p_codes = self.codes_of(p)
-            o = self.accumulate(o, alpha, p_codes, keys)
+            o = rescaled(o, alpha) if skipped else self.accumulate(o, alpha, p_codes, keys)
             key_blocks.append(KeyBlock(key_begin, key_end, a, s, p_codes, m, l, o))
         total = total_row_sum(l)
         return QueryBlock(begin, end, key_blocks, total, self.finish(o, total),
                           self.log_sum_exp(m, total, queries))
+
+    def skips(self, m, s):
+        """Whether the block is left out once its scores are known."""
+        return False
 
     def softmax(self, m, a, s):
         """The new maximum, alpha and P of one block."""

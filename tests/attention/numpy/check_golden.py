@@ -10,7 +10,7 @@ import numpy as np
 
 from attention import total_row_sum
 from formats import F32, F64, bf16_value
-from programs import PROGRAMS
+from programs import EDITED, PROGRAMS
 from quantise import bf16_of
 
 OPERANDS = ("q", "k", "v")
@@ -56,13 +56,14 @@ class Comparison:
 def compare(path):
     with h5py.File(path) as golden:
         recipe = json.loads(golden.attrs["recipe"])
-        if recipe["name"] not in PROGRAMS:
+        programs = PROGRAMS | {name: program for name, (program, _) in EDITED.items()}
+        if recipe["name"] not in programs:
             sys.exit(f"{path}: no program for the recipe {recipe['name']}; there is one for each of "
                      + ", ".join(PROGRAMS))
         comparison = Comparison()
         batches, heads = golden["inputs/q"].shape[:2]
         for b, h in np.ndindex(batches, heads):
-            check_head(comparison, golden, PROGRAMS[recipe["name"]], b, h)
+            check_head(comparison, golden, programs[recipe["name"]], b, h)
         if "a" not in comparison.values:
             sys.exit(f"{path}: no query block is tapped; make it with --tap all")
         return comparison
@@ -74,26 +75,31 @@ def check_head(comparison, golden, program, b, h):
     assert all(inputs[x].dtype == np.uint16 for x in OPERANDS), "generated workloads are BF16"
     head = program(grid, *(bf16_value(inputs[x][b, h]) for x in OPERANDS), bf16_of)
     place = f"batch {b}, head {h}"
-    comparison.equal("order", place, golden["order/token_at_position"],
-                     head.order.token_of_position)
+    order = golden["order"]
+    order = order[f"{b}/{h}"] if str(b) in order else order  # of each head, or of all
+    comparison.equal("order", place, order["token_at_position"], head.order.token_of_position)
+    if "key_token_at_position" in order:
+        comparison.equal("order of keys", place, order["key_token_at_position"],
+                         head.key_order.token_of_position)
     stages = golden["stages"]
     for name in OPERANDS:
         operand = getattr(head, name)
         codes = np.empty_like(operand.codes)
-        codes[head.order.token_of_position] = operand.codes
+        tokens = (head.order if name == "q" else head.key_order).token_of_position
+        codes[tokens] = operand.codes
         comparison.equal(f"{name}_codes", place, stages[f"{name}_codes"][b, h], codes)
         if operand.scales is not None:
             comparison.equal(f"{name}_scale", place, stages[f"{name}_scale"][b, h], operand.scales)
-    for index in stages.attrs["tapped_query_blocks"]:
-        check_query_block(comparison, stages, head, b, h, int(index))
+    for index in sorted(int(i) for i in stages.get(f"tap/{b}/{h}", ())):
+        check_query_block(comparison, stages, head, b, h, index)
 
 
 def check_query_block(comparison, stages, head, b, h, index):
     place = f"batch {b}, head {h}, query block {index}"
     tap = stages["tap"][str(b)][str(h)][str(index)]
     page = head.run(index)
-    tokens = head.order.token_of_position
-    rows = tokens[page.begin:page.end]
+    rows = head.order.token_of_position[page.begin:page.end]
+    tokens = head.key_order.token_of_position
     keys = np.concatenate([tokens[block.begin:block.end] for block in page.key_blocks])
 
     comparison.equal("query_token", place, tap["query_token"], rows)

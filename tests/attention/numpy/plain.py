@@ -50,8 +50,9 @@ class Bf16:
     chain = staticmethod(chain_wgmma_bf16)
 
     def enter(self, q, k, v):
-        positions = self.order.token_of_position
-        self.q, self.k, self.v = (plain_bf16(x[positions]) for x in (q, k, v))
+        queries, keys = self.order.token_of_position, self.key_order.token_of_position
+        self.q = plain_bf16(q[queries])
+        self.k, self.v = plain_bf16(k[keys]), plain_bf16(v[keys])
 
     def scores(self, queries, keys):
         a = self.chain(bf16_value(self.q.codes[queries]), bf16_value(self.k.codes[keys]))

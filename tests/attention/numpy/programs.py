@@ -4,6 +4,7 @@ from flash import Fa2Bf16, Fa3Bf16, Fa3Fp8, Fa3Fp8BlockHadamard, Fa3Fp8LazyResca
 from fp8 import (DeepseekFp8, FpsAttention, FpsAttentionCoarse, FpsAttentionFlex,
                  FpsAttentionIntermediate, NaiveFp8Sparse)
 from plain import DenseF32, DenseF64, FlexBf16, StaBf16, Svg1Spatial, Svg1Temporal
+from predicted import SpargePruned, SpargeSm90, Svg2, Svg2FewClusters, svg1
 from sage import Sage1, Sage2pp, Sage2Sm89, Sage2Sm90
 
 PROGRAMS = {
@@ -26,7 +27,19 @@ PROGRAMS = {
     "sage2_sm89": Sage2Sm89,
     "sage2_sm90": Sage2Sm90,
     "sage2pp": Sage2pp,
+    "sparge_sm90": SpargeSm90,
     "sta_bf16": StaBf16,
+    "svg1": svg1,
     "svg1_spatial": Svg1Spatial,
     "svg1_temporal": Svg1Temporal,
+    "svg2": Svg2,
+}
+
+# Presets with other numbers, as files: what small cases of the preset itself do not reach.
+EDITED = {
+    "sparge_pruned": (SpargePruned, {"base": "sparge_sm90",
+                                     "predict": {"similarity": 0.15, "mass": 0.9},
+                                     "skip": {"threshold": -4}}),
+    "svg2_few_clusters": (Svg2FewClusters, {"base": "svg2",
+                                            "predict": {"query_clusters": 6, "key_clusters": 9}}),
 }
