@@ -29,6 +29,8 @@ std::vector<float> candidate_values(const files::Tensor& tensor, numerics::Forma
                    (bits == 16 && type == DType::u16);
   if (raw && bits == 8) return decoded<std::uint8_t>(tensor, format);
   if (raw && bits == 16) return decoded<std::uint16_t>(tensor, format);
+  if (bits == 16 && (type == DType::f8_e4m3 || type == DType::f8_e5m2))  // narrower, so no code of it
+    return decoded<std::uint8_t>(tensor, format_of(type));
   const bool number = files::info(type).storage == files::Storage::floating ||
                       type == DType::bf16 || type == DType::f16;
   if (bits == 8 || !number)

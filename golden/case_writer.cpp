@@ -84,7 +84,8 @@ void CaseWriter::describe(const MakeOptions& options, const std::vector<int>& ta
                          static_cast<std::int64_t>(tokens_), static_cast<std::int64_t>(channels_)}}});
   writer_.group("stages");
   files::Attributes evidence;
-  if (!attention::depends_on_head(recipe_)) evidence["tapped_query_blocks"] = wide(taps);
+  if (!attention::depends_on_head(recipe_) && !taps.empty())
+    evidence["tapped_query_blocks"] = wide(taps);
   for (const auto& [stage, name] :
        {std::pair{"qk", &recipe_.qk.instruction}, std::pair{"pv", &recipe_.pv.instruction}}) {
     const numerics::Instruction& instruction = numerics::instruction(*name);

@@ -24,10 +24,7 @@ const attention::Layout& layout_of(const Trial& trial) { return *trial.layout; }
 bool from_next_head(Trial& trial, int which) {
   const HeadShape& shape = trial.base.golden.shape();
   if (!trial.values || shape.heads < 2) return false;
-  const auto inputs =
-      file_inputs({trial.base.golden.subject()}, {.grid = trial.base.layout->grid});
-  const HeadValues other =
-      inputs->values(trial.base.batch, (trial.base.head + 1) % shape.heads, 1);
+  const HeadValues other = trial.base.values_of((trial.base.head + 1) % shape.heads);
   HeadValues& own = trial.own_values();
   if (which & 1) own.q = other.q;
   if (which & 2) own.k = other.k;
@@ -40,11 +37,9 @@ bool heads_and_tokens_exchanged(Trial& trial, int which) {
   const HeadShape& shape = trial.base.golden.shape();
   if (!trial.values || shape.heads < 2) return false;
   const std::size_t heads = shape.heads, tokens = shape.rows, d = shape.channels;
-  const auto inputs =
-      file_inputs({trial.base.golden.subject()}, {.grid = trial.base.layout->grid});
   HeadValues& own = trial.own_values();
   for (std::size_t h = 0; h < heads; ++h) {
-    HeadValues other = inputs->values(trial.base.batch, h, 1);
+    HeadValues other = trial.base.values_of(h);
     for (int x = kQ; x <= kV; ++x) {
       if (!(which >> x & 1)) continue;
       for (std::size_t s = 0; s < tokens; ++s) {

@@ -245,6 +245,7 @@ void fill_from_golden(const Trial& trial, const std::vector<RowSource>& sources,
   const GoldenFile& golden = trial.base.golden;
   const std::string name(kTokenStageNames[static_cast<int>(stage)]);
   if (!golden.has(name)) return;
+  const std::lock_guard lock(*trial.base.file);
   const std::size_t width = stage == TokenStage::o ? trial.layout->channels : 1;
   const Extents extents = stage == TokenStage::o ? Extents::matrix : Extents::vector;
   std::map<std::size_t, std::vector<std::size_t>> by_head;
@@ -284,6 +285,11 @@ std::uint64_t hash_of(const std::vector<StageRows>& stages) {
 
 }  // namespace
 
+HeadValues Base::values_of(std::size_t other) const {
+  const std::lock_guard lock(*file);
+  return file_inputs({golden.subject()}, {.grid = layout->grid})->values(batch, other, 1);
+}
+
 HeadValues& Trial::own_values() {
   if (!changed_values_) {
     changed_values_ = std::make_shared<HeadValues>(*values);
@@ -310,7 +316,8 @@ Base make_base(const GoldenFile& golden, std::size_t batch, std::size_t head) {
             .codes = {},
             .layout = std::make_shared<attention::Layout>(attention::make_layout(
                 golden.recipe(), golden.layout().grid, golden.layout().channels)),
-            .operands = {}};
+            .operands = {},
+            .file = std::make_shared<std::mutex>()};
   if (inputs->coded()) {
     base.codes = std::make_shared<CodedHead>(inputs->codes(batch, head));
     base.operands = std::make_shared<attention::QuantisedHead>(

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -23,6 +24,10 @@ struct Base {
   std::shared_ptr<const CodedHead> codes;    ///< null where the case holds values
   std::shared_ptr<const attention::Layout> layout;
   std::shared_ptr<const attention::QuantisedHead> operands;
+  std::shared_ptr<std::mutex> file;  ///< HDF5 reads one thing at a time
+
+  /// Inputs of another head of the batch item. @pre values is not null
+  HeadValues values_of(std::size_t other) const;
 };
 Base make_base(const GoldenFile& golden, std::size_t batch, std::size_t head);
 

@@ -1,0 +1,222 @@
+// The checker checked: every hypothesis is injected alone and must come back first; kernels that are
+// right but for a legal exp2 raise no alarm.
+#include "karat/golden/diagnose.hpp"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <bit>
+#include <chrono>
+#include <cmath>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+
+#include "diagnose/trial.hpp"
+#include "karat/files/safetensors.hpp"
+#include "karat/golden/formats.hpp"
+#include "karat/golden/make.hpp"
+#include "karat/numerics/error.hpp"
+#include "karat/recipe/json.hpp"
+
+namespace karat::golden {
+namespace {
+
+namespace fs = std::filesystem;
+
+bool long_run() { return std::getenv("KARAT_LONG") != nullptr; }
+
+bool same(float a, float b) {
+  return std::bit_cast<std::uint32_t>(a) == std::bit_cast<std::uint32_t>(b) ||
+         (std::isnan(a) && std::isnan(b));
+}
+
+/// A preset cut down to small tiles and blocks.
+recipe::Recipe small(std::string_view name) {
+  recipe::Recipe recipe = recipe::preset(name);
+  if (recipe.mask.kind == recipe::MaskKind::window || recipe.mask.tile.volume() > 1)
+    recipe.mask.tile = {2, 4, 4};
+  for (quant::Rule* rule : {&recipe.q, &recipe.k, &recipe.v}) rule->tile = {2, 4, 4};
+  recipe.block.q = 16;
+  recipe.block.k = 32;
+  for (quant::Rule* rule : {&recipe.q, &recipe.k, &recipe.v}) rule->rows = 16;
+  if (recipe.block.listed > 0) recipe.block.listed = 32;
+  if (recipe.pv.promote_every > 0) recipe.pv.promote_every = 32;
+  return recipe;
+}
+
+/// Another exp2 within 2 ulp, different for every argument.
+KernelExp2 another_exp2(std::uint32_t seed) {
+  return [seed](float x, float rounded) {
+    std::uint32_t h = std::bit_cast<std::uint32_t>(x) * 2654435761u ^ seed * 2246822519u;
+    h = (h ^ h >> 15) * 2246822519u;
+    const double ulp = 0x1p-23 * std::exp2(std::ilogb(rounded));
+    return static_cast<float>(rounded + (static_cast<int>(h >> 16) % 2) * ulp);
+  };
+}
+
+struct Workload {
+  const char* name;
+  video::WorkloadSpec spec;
+};
+const Workload kWorkloads[] = {
+    {"ordinary", {.grid = {4, 16, 16}, .heads = 2, .head_dim = 32}},
+    {"adversarial",
+     {.kind = video::WorkloadKind::saturating_p, .grid = {4, 16, 16}, .heads = 2, .head_dim = 32}},
+    {"ragged", {.grid = {3, 15, 13}, .heads = 2, .head_dim = 32, .seed = 3}},
+};
+
+class Diagnose : public testing::Test {
+ protected:
+  Diagnose() : folder_(fs::path(testing::TempDir()) / ("karat_diagnose_" + std::to_string(getpid()))) {
+    fs::create_directories(folder_);
+  }
+  ~Diagnose() override { fs::remove_all(folder_); }
+
+  GoldenFile make_golden(const recipe::Recipe& recipe, const video::WorkloadSpec& spec) {
+    make(recipe, *generated_inputs(spec, 0), {.taps = "none", .threads = 2}, folder_ / "g.h5");
+    return GoldenFile(folder_ / "g.h5");
+  }
+
+  /// The golden outputs with head 0 replaced, as f32.
+  std::unique_ptr<TensorSource> candidate(const GoldenFile& golden, const std::vector<float>& o) {
+    const HeadShape& shape = golden.shape();
+    std::vector<float> all = o;
+    for (std::size_t h = 1; h < shape.heads; ++h) {
+      const auto other = golden.values("o", Extents::matrix, 0, h);
+      all.insert(all.end(), other.begin(), other.end());
+    }
+    files::write_safetensors(
+        folder_ / "c.safetensors",
+        {{"o", encoded(all, numerics::FormatId::f32,
+                       {shape.batch, shape.heads, shape.rows, shape.channels})}});
+    return TensorSource::open(folder_ / "c.safetensors");
+  }
+
+  fs::path folder_;
+};
+
+std::vector<Hypothesis> all_hypotheses(const recipe::Recipe& recipe) {
+  std::vector<Hypothesis> all = recipe_edits(recipe);
+  for (const Mistake& mistake : mistakes())
+    all.push_back({.edits = {}, .mistakes = {&mistake}, .recipe = recipe});
+  return all;
+}
+
+/// 1 for the first entry; 0 when it is not there.
+std::size_t rank_of(const Diagnosis& diagnosis, const std::string& injected) {
+  for (std::size_t i = 0; i < diagnosis.hypotheses.size(); ++i) {
+    const Explanation& e = diagnosis.hypotheses[i];
+    if (to_text(e) == injected ||
+        std::find(e.same_bits.begin(), e.same_bits.end(), injected) != e.same_bits.end())
+      return i + 1;
+  }
+  return 0;
+}
+
+struct Count {
+  int injected = 0, invisible = 0, within = 0, first = 0, visible = 0;
+  double seconds = 0;
+};
+
+TEST_F(Diagnose, FindsEveryInjectedFault) {
+  const char* path = std::getenv("KARAT_DIAGNOSE_TABLE");
+  std::ofstream table(path != nullptr ? path : (folder_ / "table.md").string());
+  table << "| fault | workload | exp2 | found | seconds |\n|---|---|---|---|---|\n";
+  for (const Workload& workload : kWorkloads)
+    for (const bool legal_exp2 : {false, true}) {
+      const GoldenFile golden = make_golden(small("fpsattention"), workload.spec);
+      const Base base = make_base(golden, 0, 0);
+      const std::vector<float> right = golden.values("o", Extents::matrix, 0, 0);
+      const std::vector<Hypothesis> all = all_hypotheses(golden.recipe());
+      Count count;
+      const std::size_t step = long_run() ? 1 : legal_exp2 ? 40 : 10;
+      for (std::size_t i = legal_exp2 ? 7 : 3; i < all.size(); i += step) {
+        const std::string text = to_text(all[i]);
+        std::optional<Prediction> made;
+        try {
+          if (legal_exp2 && !kernel_runs(all[i].recipe)) continue;
+          made = predict_all(base, all[i], legal_exp2 ? another_exp2(5) : KernelExp2{});
+        } catch (const Error&) {
+        }
+        if (!made) continue;
+        ++count.injected;
+        const std::vector<float>& o = made->stages[1].values;
+        const char* exp2 = legal_exp2 ? "another" : "golden";
+        if (!legal_exp2 && std::equal(o.begin(), o.end(), right.begin(), same)) {
+          ++count.invisible;
+          table << "| " << text << " | " << workload.name << " | " << exp2 << " | invisible | |\n";
+          continue;
+        }
+        const auto begin = std::chrono::steady_clock::now();
+        const auto source = candidate(golden, o);
+        DiagnoseOptions options{.reported = 1000};
+        Diagnosis diagnosis = diagnose(golden, *source, options);
+        const bool within = diagnosis.matches;
+        if (within) {
+          ++count.within;
+          if (legal_exp2) {  // the fault cannot be told from a legal kernel
+            table << "| " << text << " | " << workload.name << " | " << exp2 << " | within | |\n";
+            continue;
+          }
+          options.alarm = Alarm::any_bit;
+          diagnosis = diagnose(golden, *source, options);
+        }
+        const double seconds =
+            std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+        count.seconds += seconds;
+        ++count.visible;
+        const std::size_t rank = rank_of(diagnosis, text);
+        count.first += rank == 1;
+        table << "| " << text << " | " << workload.name << " | " << exp2 << " | " << rank
+              << (within ? " (any bit)" : "")
+              << (rank == 1 ? "" : ", first: " + to_text(diagnosis.hypotheses.at(0))) << " | "
+              << std::round(seconds * 100) / 100 << " |\n"
+              << std::flush;
+      }
+      std::cout << workload.name << (legal_exp2 ? ", another exp2" : "") << ": injected "
+                << count.injected << ", invisible " << count.invisible << ", within "
+                << count.within << ", visible " << count.visible << ", first " << count.first
+                << ", " << count.seconds / std::max(1, count.visible) << " s each\n";
+      EXPECT_GE(count.first, 0.95 * count.visible) << workload.name << legal_exp2;
+      EXPECT_GT(count.visible, 5);
+    }
+}
+
+TEST_F(Diagnose, CorrectKernelsRaiseNoAlarm) {
+  int compared = 0;
+  for (const std::string_view name : recipe::preset_names())
+    for (std::uint64_t seed = 0; seed < (long_run() ? 20 : 1); ++seed) {
+      const recipe::Recipe recipe = small(name);
+      if (!kernel_runs(recipe)) continue;
+      const GoldenFile golden = make_golden(
+          recipe, {.grid = {3, 9, 7}, .heads = 1, .head_dim = 32, .seed = seed});
+      const Base base = make_base(golden, 0, 0);
+      const Hypothesis none{.edits = {}, .mistakes = {}, .recipe = recipe};
+      const auto made = predict_all(base, none, another_exp2(static_cast<std::uint32_t>(seed)));
+      const auto source = candidate(golden, made->stages[1].values);
+      const Diagnosis diagnosis = diagnose(golden, *source);
+      EXPECT_TRUE(diagnosis.matches) << name << " seed " << seed;
+      ++compared;
+    }
+  EXPECT_GT(compared, 15);
+}
+
+// The kernel that mistakes are injected into is the engine, bit for bit.
+TEST_F(Diagnose, TheFaultlessKernelIsTheEngine) {
+  for (const std::string_view name : recipe::preset_names()) {
+    const recipe::Recipe recipe = small(name);
+    if (!kernel_runs(recipe)) continue;
+    const GoldenFile golden =
+        make_golden(recipe, {.grid = {3, 9, 7}, .heads = 1, .head_dim = 32, .seed = 9});
+    const Base base = make_base(golden, 0, 0);
+    const Hypothesis none{.edits = {}, .mistakes = {}, .recipe = recipe};
+    const auto made = predict_all(base, none, [](float, float rounded) { return rounded; });
+    const std::vector<float> right = golden.values("o", Extents::matrix, 0, 0);
+    EXPECT_TRUE(std::equal(right.begin(), right.end(), made->stages[1].values.begin(), same)) << name;
+  }
+}
+
+}  // namespace
+}  // namespace karat::golden
