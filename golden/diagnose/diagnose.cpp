@@ -31,8 +31,13 @@ struct Judged {
   std::vector<std::string> same_bits;
 };
 
+/// A hypothesis that moves tokens far is computed for some of the sampled rows; one that speaks of
+/// (nearly) all comes first.
+bool speaks_of_all(const Judged& j) { return j.score.covered > 0.9; }
+
 bool nearer(const Judged& a, const Judged& b) {
   if (a.score.accounts != b.score.accounts) return a.score.accounts;
+  if (a.score.accounts && speaks_of_all(a) != speaks_of_all(b)) return speaks_of_all(a);
   if (a.score.distance != b.score.distance) return a.score.distance < b.score.distance;
   if (a.score.equal != b.score.equal) return a.score.equal > b.score.equal;
   return a.number < b.number;

@@ -37,6 +37,7 @@ struct Squares {
 Score score(const Sample& sample, const Prediction& prediction) {
   Score result;
   double with_differences = 0, rows_covered = 0, rows = 0;
+  std::int64_t seen_differing = 0, explained = 0;
   for (std::size_t s = 0; s < sample.stages.size(); ++s) {
     const SampledStage& seen = sample.stages[s];
     const StageRows& made = prediction.stages[s];
@@ -62,6 +63,8 @@ Score score(const Sample& sample, const Prediction& prediction) {
     result.equal += ratio(static_cast<double>(evidence.equal), compared);
     result.agreed += ratio(static_cast<double>(agreed), compared);
     result.distance += squares.relative();
+    seen_differing += std::count(seen.differs.begin(), seen.differs.end(), true);
+    explained += evidence.explained;
     if (evidence.differing > 0) {
       with_differences += 1;
       result.explained += ratio(static_cast<double>(evidence.explained),
@@ -75,7 +78,8 @@ Score score(const Sample& sample, const Prediction& prediction) {
   result.distance /= stages;
   result.explained = ratio(result.explained, with_differences);
   result.covered = ratio(rows_covered, rows);
-  result.accounts = result.explained >= 1 - kTolerated && result.agreed >= 1 - kTolerated;
+  result.accounts = result.explained >= 1 - kTolerated && result.agreed >= 1 - kTolerated &&
+                    explained >= std::min(kLeastExplained, seen_differing);
   return result;
 }
 

@@ -18,6 +18,8 @@ struct Score {
 inline constexpr double kFarthest = 10;
 /// A hypothesis accounts for a candidate when all but this share of the values is reproduced.
 inline constexpr double kTolerated = 0.005;
+/// ... and when at least so many differing values are (or all there are).
+inline constexpr std::int64_t kLeastExplained = 16;
 
 Score score(const Sample& sample, const Prediction& prediction);
 
