@@ -18,6 +18,9 @@ constexpr std::size_t kScreened = 24;
 constexpr std::size_t kMostScreened = 80;
 /// Hypotheses that are looked at with their legal ranges.
 constexpr std::size_t kRanged = 12;
+/// Of two hypotheses that account for a candidate, one must reproduce more than so many values beyond
+/// the other's to be told from it: what is free decides single values like coins.
+constexpr std::int64_t kChance = 8;
 /// Single hypotheses that pairs are built on.
 constexpr std::size_t kPromising = 4;
 /// A hypothesis must compute at least this share of the sampled rows.
@@ -28,8 +31,14 @@ struct Judged {
   Score score;
   std::uint64_t bits = 0;
   std::size_t number = 0;  ///< in the order of the tables; simpler first
-  std::vector<std::string> same_bits;
+  std::vector<std::string> same_bits, as_good;
 };
+
+std::int64_t equal_values(const Judged& j) {
+  std::int64_t sum = 0;
+  for (const StageEvidence& stage : j.score.stages) sum += stage.equal;
+  return sum;
+}
 
 /// A hypothesis that moves tokens far is computed for some of the sampled rows; one that speaks of
 /// (nearly) all comes first.
@@ -83,6 +92,7 @@ class Search {
       std::sort(judged.begin(), judged.end(), nearer);
     }
     diagnosis.explained = !judged.empty() && judged.front().score.accounts;
+    if (diagnosis.explained) simplest_first(judged);
     for (Judged& j : judged) {
       if (diagnosis.hypotheses.size() == options_.reported) break;
       diagnosis.hypotheses.push_back(explanation(std::move(j)));
@@ -143,7 +153,8 @@ class Search {
                       .score = score(part.sample, *prediction),
                       .bits = prediction->bits,
                       .number = i + first_number_,
-                      .same_bits = {}};
+                      .same_bits = {},
+                      .as_good = {}};
         if (judged.score.covered >= kLeastCovered) slots[i] = std::move(judged);
       }
       report(++done_);
@@ -190,6 +201,26 @@ class Search {
     return judged;
   }
 
+  /// Among those at the front that bits do not tell apart the simplest stands first, and names the
+  /// others.
+  static void simplest_first(std::vector<Judged>& judged) {
+    const std::int64_t best = equal_values(judged.front());
+    const bool whole = speaks_of_all(judged.front());
+    std::size_t count = 1;
+    while (count < judged.size() && judged[count].score.accounts &&
+           speaks_of_all(judged[count]) == whole &&
+           std::abs(equal_values(judged[count]) - best) <= kChance)
+      ++count;
+    const auto end = judged.begin() + static_cast<std::ptrdiff_t>(count);
+    const auto simplest = std::min_element(
+        judged.begin(), end, [](const Judged& a, const Judged& b) { return a.number < b.number; });
+    std::rotate(judged.begin(), simplest, simplest + 1);
+    for (auto other = judged.begin() + 1; other != end; ++other) {
+      judged.front().as_good.push_back(to_text(other->hypothesis));
+      for (const std::string& text : other->same_bits) judged.front().as_good.push_back(text);
+    }
+  }
+
   /// The promising singles with every other one.
   std::vector<Hypothesis> pairs_of(const std::vector<Judged>& judged,
                                    const std::vector<Hypothesis>& singles) const {
@@ -218,7 +249,8 @@ class Search {
                      .distance = judged.score.distance,
                      .accounts = judged.score.accounts,
                      .stages = std::move(judged.score.stages),
-                     .same_bits = std::move(judged.same_bits)};
+                     .same_bits = std::move(judged.same_bits),
+                     .as_good = std::move(judged.as_good)};
     const auto look = [&](std::string text) {
       if (made.look_for.find(text) == std::string::npos)
         made.look_for += (made.look_for.empty() ? "" : "; ") + text;

@@ -37,6 +37,15 @@ std::string evidence_text(const Explanation& explanation) {
   return text;
 }
 
+std::string listed(std::string_view title, const std::vector<std::string>& others) {
+  constexpr std::size_t kShown = 4;
+  std::string text;
+  for (std::size_t i = 0; i < std::min(kShown, others.size()); ++i)
+    text += (i == 0 ? "    " + std::string(title) + ": " : " | ") + others[i];
+  if (others.size() > kShown) text += " | " + std::to_string(others.size() - kShown) + " more";
+  return text.empty() ? text : text + "\n";
+}
+
 std::string entry(std::size_t rank, const Explanation& explanation) {
   char head[16], numbers[96];
   std::snprintf(head, sizeof head, "%2zu. ", rank);
@@ -49,15 +58,8 @@ std::string entry(std::size_t rank, const Explanation& explanation) {
     text += "    " + evidence_text(explanation) + "\n";
     text += "    look at: " + explanation.look_for + "\n";
   }
-  if (!explanation.same_bits.empty()) {
-    text += "    same bits here:";
-    constexpr std::size_t kShown = 4;
-    for (std::size_t i = 0; i < std::min(kShown, explanation.same_bits.size()); ++i)
-      text += (i == 0 ? " " : " | ") + explanation.same_bits[i];
-    if (explanation.same_bits.size() > kShown)
-      text += " | " + std::to_string(explanation.same_bits.size() - kShown) + " more";
-    text += "\n";
-  }
+  text += listed("same bits here", explanation.same_bits);
+  text += listed("not told apart by these bits", explanation.as_good);
   return text;
 }
 
@@ -95,7 +97,8 @@ files::Json diagnosis_json(const golden::Diagnosis& diagnosis, const std::string
                      {"distance", explanation.distance},
                      {"accounts", explanation.accounts},
                      {"look_for", explanation.look_for},
-                     {"same_bits", explanation.same_bits}};
+                     {"same_bits", explanation.same_bits},
+                     {"as_good", explanation.as_good}};
     if (!explanation.edits.empty()) {
       json["edits"] = files::Json::array();
       for (const golden::FieldEdit& edit : explanation.edits)

@@ -49,6 +49,9 @@ struct Explanation {
   bool accounts = false;  ///< explains the candidate: explained and agreed are (all but) 1
   std::vector<StageEvidence> stages;
   std::vector<std::string> same_bits;  ///< hypotheses with the same bits on the sampled blocks
+  /// The first entry only: others that account for the candidate and reproduce as many bits, but for
+  /// a handful that chance could explain.
+  std::vector<std::string> as_good;
 };
 
 /// "softmax.rescale_threshold 0 -> 4", or the mistakes' names.
