@@ -103,7 +103,8 @@ void CaseWriter::layout(std::size_t b, std::size_t h, const attention::Layout& l
   const std::string head = "/" + std::to_string(b) + "/" + std::to_string(h);
   write_order("order" + head);
   write_mask("mask" + head);
-  writer_.set_attributes("mask" + head, {{"tapped_query_blocks", wide(taps)}});
+  if (!taps.empty())
+    writer_.set_attributes("mask" + head, {{"tapped_query_blocks", wide(taps)}});
 }
 
 void CaseWriter::write_order(const std::string& group) {

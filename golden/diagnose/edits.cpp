@@ -149,6 +149,8 @@ bool decides(const Recipe& golden, const std::string& path) {
   if (path.starts_with("q.")) return operand(golden.q, leaf(path));
   if (path.starts_with("k.")) return operand(golden.k, leaf(path));
   if (path.starts_with("v.")) return operand(golden.v, leaf(path));
+  if (path.starts_with("predict.") && path != "predict.rule")
+    return golden.predict.rule != recipe::PredictRule::never;
   const bool window = golden.mask.kind == recipe::MaskKind::window;
   if (path == "mask.window" || path == "mask.unit" || path == "mask.border" || path == "mask.centre")
     return window;

@@ -149,7 +149,7 @@ Sample take_sample(const GoldenFile& golden, const TensorSource& candidate,
     }
   if (sample.differing == 0) return sample;
 
-  const attention::Layout& layout = golden.layout();
+  const attention::Layout& layout = golden.layout(sample.batch, sample.head);
   const auto count = per_token(most_differing, golden.shape().rows);
   std::vector<std::int64_t> per_block(layout.blocks.query_blocks.size(), 0);
   const auto tokens_of = [&](int block, auto&& visit) {

@@ -9,6 +9,7 @@
 #include <numeric>
 
 #include "../head_work.hpp"
+#include "karat/attention/predict.hpp"
 #include "karat/golden/bounds.hpp"
 #include "karat/numerics/error.hpp"
 
@@ -22,14 +23,14 @@ bool starts_with_any(std::string_view text, std::initializer_list<std::string_vi
 
 bool same_operands(const Hypothesis& hypothesis) {
   return std::none_of(hypothesis.edits.begin(), hypothesis.edits.end(), [](const FieldEdit& edit) {
-    return starts_with_any(edit.field, {"mask.order", "mask.tile", "mask.ragged", "q.", "k.", "v.",
+    return starts_with_any(edit.field, {"mask.order", "mask.tile", "mask.ragged", "predict.", "q.", "k.", "v.",
                                         "block.q", "block.k", "block.align", "qk.scale_order",
                                         "subnormals"});
   });
 }
 bool same_layout(const Hypothesis& hypothesis) {
   return std::none_of(hypothesis.edits.begin(), hypothesis.edits.end(), [](const FieldEdit& edit) {
-    return starts_with_any(edit.field, {"mask.", "block.", "q.", "k.", "v."});
+    return starts_with_any(edit.field, {"mask.", "predict.", "block.", "q.", "k.", "v."});
   });
 }
 bool has_moment(const Hypothesis& hypothesis, std::initializer_list<Moment> moments) {
@@ -38,9 +39,12 @@ bool has_moment(const Hypothesis& hypothesis, std::initializer_list<Moment> mome
   });
 }
 
-std::shared_ptr<attention::Layout> copy_of(const Base& base, const recipe::Recipe& recipe) {
+std::shared_ptr<attention::Layout> layout_for(const Trial& trial) {
+  const attention::Setting setting{.grid = trial.base.layout->grid,
+                                   .channels = trial.base.layout->channels};
   return std::make_shared<attention::Layout>(
-      attention::make_layout(recipe, base.layout->grid, base.layout->channels));
+      trial.values ? attention::make_layout(trial.recipe, setting, trial.values->view())
+                   : attention::make_layout(trial.recipe, setting));
 }
 
 std::shared_ptr<const attention::QuantisedHead> operands_of(const Trial& trial) {
@@ -69,7 +73,7 @@ std::optional<Trial> prepare(const Base& base, const Hypothesis& hypothesis,
   if (as_golden && same_layout(hypothesis))
     trial.layout = std::const_pointer_cast<attention::Layout>(base.layout);  // never changed below
   else
-    trial.layout = copy_of(base, trial.recipe);
+    trial.layout = layout_for(trial);
   if (!apply(trial, hypothesis, Moment::layout)) return std::nullopt;
   trial.operands =
       as_golden && same_operands(hypothesis) ? base.operands : operands_of(trial);
@@ -307,15 +311,14 @@ attention::QuantisedHead& Trial::own_operands() {
 }
 
 Base make_base(const GoldenFile& golden, std::size_t batch, std::size_t head) {
-  const auto inputs = file_inputs({golden.subject()}, {.grid = golden.layout().grid});
+  const auto inputs = file_inputs({golden.subject()}, {.grid = golden.grid()});
   Base base{.golden = golden,
             .batch = batch,
             .head = head,
             .recipe = golden.recipe(),
             .values = {},
             .codes = {},
-            .layout = std::make_shared<attention::Layout>(attention::make_layout(
-                golden.recipe(), golden.layout().grid, golden.layout().channels)),
+            .layout = {std::shared_ptr<void>(), &golden.layout(batch, head)},  // the file's own
             .operands = {},
             .file = std::make_shared<std::mutex>()};
   if (inputs->coded()) {

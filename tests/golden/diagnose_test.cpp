@@ -241,7 +241,6 @@ TEST_F(Diagnose, RecognisesFp32AccumulationOfAnIndependentProgram) {
     EXPECT_TRUE(edit.field.ends_with(".instruction")) << edit.field;
     EXPECT_EQ(edit.candidate, recipe::Value(std::string("f32.fma")));
   }
-  }
 }
 
 // The kernel that mistakes are injected into is the engine, bit for bit.
