@@ -21,7 +21,7 @@ constexpr NamedPolicy kPolicies[] = {
      "PyTorch up to 2.11: overflow is Inf or NaN, NaN keeps its sign"},
     {"torch_2_12",
      {Rounding::nearest_even, Overflow::saturate, NanSign::keep, NanPayload::all_ones},
-     "PyTorch from 2.12: finite overflow saturates (what Inf does there was not read)"},
+     "PyTorch from 2.12, E4M3 alone: overflow saturates, Inf too (E5M2 stays with torch)"},
     {"ml_dtypes",
      {Rounding::nearest_even, Overflow::infinity, NanSign::keep, NanPayload::quiet},
      "ml_dtypes (JAX, NumPy): overflow is Inf or NaN, a quiet NaN keeps its sign"},

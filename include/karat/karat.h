@@ -220,6 +220,12 @@ typedef struct karat_candidate {
 KARAT_API karat_status karat_check(const char* golden, const karat_candidate* candidate,
                                    const char* options, char** report, karat_error* error);
 
+/* Which kernel would have produced these bits? The report has the fields of `karat diagnose --json`,
+ * hypotheses best first. `options`: those of karat_check, and alarm ("outside", "any-bit"), blocks
+ * (sampled query blocks, 4), most (hypotheses reported, 10). */
+KARAT_API karat_status karat_diagnose(const char* golden, const karat_candidate* candidate,
+                                      const char* options, char** report, karat_error* error);
+
 /* ---- Time ---------------------------------------------------------------------------------- */
 
 /* How long a Hopper GPU takes. The question is a JSON object with any of gpu ("H100"), kernel, model,

@@ -322,6 +322,7 @@ static void test_golden(void) {
   karat_free_text(text);
   /* One bit in one value is found and placed. */
   unsigned short* wrong = malloc(S * D * sizeof *wrong);
+  const void* golden_o = o.data;
   memcpy(wrong, o.data, S * D * sizeof *wrong);
   wrong[20 * D + 9] ^= 0x4000;
   o.data = wrong;
@@ -329,6 +330,14 @@ static void test_golden(void) {
   EXPECT(strstr(text, "\"passed\":false") != NULL);
   EXPECT(strstr(text, "\"token\":20") != NULL && strstr(text, "\"channel\":9") != NULL);
   karat_free_text(text);
+  /* V's channels reversed is a mistake that diagnose has a name for. */
+  for (int i = 0; i < S; ++i)
+    for (int c = 0; c < D; ++c) wrong[i * D + c] = ((const unsigned short*)golden_o)[i * D + D - 1 - c];
+  OK(karat_diagnose(path, &candidate, "{\"blocks\": 2}", &text, &error));
+  EXPECT(strstr(text, "\"matches\":false") != NULL && strstr(text, "\"hypotheses\":[{") != NULL);
+  karat_free_text(text);
+  FAILS(karat_diagnose(path, &candidate, "{\"alarm\": \"loud\"}", &text, &error), KARAT_USAGE,
+        "any-bit");
   names[0] = "nothing";
   FAILS(karat_check(path, &candidate, NULL, &text, &error), KARAT_USAGE, "no stage");
   FAILS(karat_check(path, &candidate, "{\"layot\": 1}", &text, &error), KARAT_USAGE, "layout");

@@ -105,6 +105,17 @@ def test_the_fixture_replaces_a_damaged_file(karat_golden):
     assert again.check(again["o"])
 
 
+def test_diagnose_names_the_edit(golden, heads):
+    """A kernel that codes P at another place, and one that forgot the mask."""
+    other = karat.Recipe(SMALL).replace(p={"multiplier": 256})
+    found = karat.diagnose(golden, karat.attend(*heads, recipe=other, grid=GRID))
+    assert found.explained and any("p.multiplier" in name for name in found.names()), str(found)
+    dense = SMALL | {"mask": {"tile": [2, 4, 4], "kind": "none"}}
+    found = golden.diagnose(karat.attend(*heads, recipe=dense, grid=GRID))
+    assert found.explained and "mask" in found.names()[0] and "look at" in str(found)
+    assert golden.diagnose(golden["o"]).matches
+
+
 @pytest.mark.parametrize("name", ["x.safetensors", "x.npy"])
 @pytest.mark.parametrize(
     "dtype", [np.float32, np.float16, ml_dtypes.bfloat16, ml_dtypes.float8_e4m3fn, np.int32, bool]

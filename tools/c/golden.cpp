@@ -1,10 +1,12 @@
 // Golden files: workloads, making, checking.
-
+#include <chrono>
 #include "call.hpp"
 #include "check_report.hpp"
+#include "diagnose_report.hpp"
 #include "evidence.hpp"
 #include "heads.hpp"
 #include "karat/golden/check.hpp"
+#include "karat/golden/diagnose.hpp"
 #include "karat/golden/formats.hpp"
 #include "karat/golden/make.hpp"
 #include "karat/video/models.hpp"
@@ -81,8 +83,8 @@ files::Json make(const recipe::Recipe& recipe, const karat_heads& input, std::ui
           {"evidence", cli::evidence_json(recipe)}};
 }
 
-golden::CheckOptions check_options(const char* text) {
-  Fields fields(object_of(text, "options"), "options");
+/// What karat_check and karat_diagnose have in common.
+golden::CheckOptions check_options(Fields& fields) {
   golden::CheckOptions options;
   options.layout = golden::parse_layout(fields.text("layout", "BHSD"));
   const std::string order = fields.text("order", "original");
@@ -97,6 +99,25 @@ golden::CheckOptions check_options(const char* text) {
   if (fields.has("head")) options.select.head = place("head");
   if (fields.has("block")) options.select.block = static_cast<int>(place("block"));
   options.threads = static_cast<int>(fields.whole("threads", 0, 0, 1024));
+  return options;
+}
+
+golden::DiagnoseOptions diagnose_options(const char* text) {
+  Fields fields(object_of(text, "options"), "options");
+  const golden::CheckOptions check = check_options(fields);
+  const std::string alarm = fields.text("alarm", "outside");
+  if (alarm != "outside" && alarm != "any-bit")
+    throw Error(ErrorKind::usage, "options.alarm", "\"" + alarm + "\" is not known",
+                "give outside or any-bit");
+  const golden::DiagnoseOptions options{
+      .layout = check.layout,
+      .order = check.order,
+      .select = check.select,
+      .alarm = alarm == "outside" ? golden::Alarm::outside : golden::Alarm::any_bit,
+      .threads = check.threads,
+      .query_blocks = static_cast<int>(fields.whole("blocks", 4, 1, 64)),
+      .reported = static_cast<std::size_t>(fields.whole("most", 10, 1, 1000)),
+      .progress = {}};
   fields.finish();
   return options;
 }
@@ -129,10 +150,27 @@ karat_status karat_check(const char* golden, const karat_candidate* candidate, c
                          char** report, karat_error* error) {
   return c::guarded(error, [&] {
     c::required(report, "report");
-    const golden::CheckOptions how = c::check_options(options);
+    c::Fields fields(c::object_of(options, "options"), "options");
+    const golden::CheckOptions how = c::check_options(fields);
+    fields.finish();
     const golden::GoldenFile file(c::required(golden, "golden"));
     const auto source = c::source_of(*c::required(candidate, "candidate"));
     *report = c::handed_out(
         cli::check_json(golden::check(file, *source, how), file, *source).dump());
+  });
+}
+
+karat_status karat_diagnose(const char* golden, const karat_candidate* candidate,
+                            const char* options, char** report, karat_error* error) {
+  return c::guarded(error, [&] {
+    c::required(report, "report");
+    const golden::DiagnoseOptions how = c::diagnose_options(options);
+    const golden::GoldenFile file(c::required(golden, "golden"));
+    const auto source = c::source_of(*c::required(candidate, "candidate"));
+    const auto begin = std::chrono::steady_clock::now();
+    const golden::Diagnosis diagnosis = golden::diagnose(file, *source, how);
+    const std::chrono::duration<double> time = std::chrono::steady_clock::now() - begin;
+    *report = c::handed_out(
+        cli::diagnosis_json(diagnosis, file.subject(), source->subject(), time.count()).dump());
   });
 }

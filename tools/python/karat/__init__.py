@@ -19,18 +19,18 @@ from ._errors import (
     MissingPackage,
     UsageError,
 )
-from ._golden import Golden, check, load, read_tensors, save, write_tensors
+from ._golden import Golden, check, diagnose, load, read_tensors, save, write_tensors
 from ._masks import BlockMask, block_mask, mask_picture
 from ._numerics import decode, encode, generate, quantize, scaled_mm
 from ._recipe import Recipe, names
-from ._report import CheckReport
+from ._report import CheckReport, Diagnosis
 
 __version__ = _version()
 
 __all__ = [
-    "ArrayError", "BlockMask", "CheckReport", "Coded", "FileError", "Golden", "InternalError",
+    "ArrayError", "BlockMask", "CheckReport", "Coded", "Diagnosis", "FileError", "Golden", "InternalError",
     "KaratError", "MissingPackage", "Recipe", "UsageError", "attend", "block_mask", "check", "cost",
-    "cost_picture", "decode", "encode", "generate", "load", "mask_picture", "names", "quantize",
+    "cost_picture", "decode", "diagnose", "encode", "generate", "load", "mask_picture", "names", "quantize",
     "read_tensors", "save", "scaled_dot_product_attention", "scaled_mm", "stages", "truth", "view_as",
     "write_tensors",
 ]  # fmt: skip

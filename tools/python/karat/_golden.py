@@ -13,7 +13,7 @@ from ._arrays import named_views, typed_dict, view
 from ._attention import heads_of
 from ._errors import FileError, UsageError
 from ._recipe import Recipe, RecipeLike, as_recipe
-from ._report import CheckReport
+from ._report import CheckReport, Diagnosis
 
 PathLike = Any  # str or os.PathLike
 
@@ -94,6 +94,10 @@ class Golden(Mapping[str, np.ndarray]):
         """karat.check(self, candidate, ...)."""
         return check(self, candidate, **options)
 
+    def diagnose(self, candidate: Any, **options: Any) -> Diagnosis:
+        """karat.diagnose(self, candidate, ...)."""
+        return diagnose(self, candidate, **options)
+
 
 def save(
     path: PathLike,
@@ -156,6 +160,38 @@ def check(
     path, named = candidate_arguments(candidate)
     file = golden.path if isinstance(golden, Golden) else os.fspath(golden)
     return CheckReport(json.loads(_core.check(file, path, named, json.dumps(options))))
+
+
+def diagnose(
+    golden: Golden | PathLike,
+    candidate: Any,
+    *,
+    layout: str = "BHSD",
+    order: str = "original",
+    batch: int | None = None,
+    head: int | None = None,
+    alarm: str = "outside",
+    blocks: int = 4,
+    most: int = 10,
+    threads: int = 0,
+) -> Diagnosis:
+    """Names the recipe edit or coding mistake that explains a candidate's bits.
+
+    candidate, layout, order, batch, head: as for check(). alarm: "outside" counts what no correct kernel
+    writes, "any-bit" every differing bit. blocks: query blocks sampled. most: hypotheses reported.
+
+    Returns hypotheses, best first; ``print(diagnosis)`` tells them (docs/diagnose.md).
+    """
+    options: dict[str, Any] = {
+        "layout": layout, "order": order, "alarm": alarm, "blocks": blocks, "most": most,
+        "threads": threads,
+    }  # fmt: skip
+    for name, value in (("batch", batch), ("head", head)):
+        if value is not None:
+            options[name] = int(value)
+    path, named = candidate_arguments(candidate)
+    file = golden.path if isinstance(golden, Golden) else os.fspath(golden)
+    return Diagnosis(json.loads(_core.diagnose(file, path, named, json.dumps(options))))
 
 
 def candidate_arguments(candidate: Any) -> tuple[str | None, list[tuple[str, str, np.ndarray]]]:

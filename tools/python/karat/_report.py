@@ -56,6 +56,43 @@ class CheckReport:
         return f"<karat.CheckReport {'passed' if self.passed else 'failed'}>\n{self.table()}"
 
 
+class Diagnosis:
+    """Which kernel would have produced these bits: hypotheses, best first.
+
+    ``matches``: nothing to diagnose. ``explained``: the first hypothesis accounts for the candidate.
+    ``hypotheses``: dicts with the fields of docs/json.md (edits, mistakes, explained, look_for, ...).
+    """
+
+    def __init__(self, report: dict[str, Any]):
+        self.report = report
+        self.matches: bool = report["matches"]
+        self.explained: bool = report["explained"]
+        self.hypotheses: list[dict[str, Any]] = report["hypotheses"]
+
+    def names(self) -> list[str]:
+        """Each hypothesis in a few words: "softmax.rescale_threshold 0 -> 4", or a mistake's name."""
+        return [
+            " + ".join(
+                [f"{e['field']} {e['golden']} -> {e['candidate']}" for e in each.get("edits", [])]
+                + each.get("mistakes", [])
+            )
+            for each in self.hypotheses
+        ]
+
+    def __str__(self) -> str:
+        if self.matches:
+            return "matches: nothing to diagnose"
+        lines = [] if self.explained else ["No hypothesis explains this. The nearest:"]
+        for rank, (name, each) in enumerate(zip(self.names(), self.hypotheses), 1):
+            lines.append(
+                f"{rank:2}. {name}: explained {100 * each['explained']:.1f} %, "
+                f"equal {100 * each['equal']:.1f} %"
+            )
+            if rank == 1 or each["accounts"]:
+                lines.append(f"    look at: {each['look_for']}")
+        return "\n".join(lines)
+
+
 def _specials(stage: dict[str, Any]) -> str:
     text = ""
     for what in ("nan", "inf", "saturated"):

@@ -390,6 +390,20 @@ std::string check(const std::string& golden, const Text& path, const std::vector
   return owned(report);
 }
 
+std::string diagnose(const std::string& golden, const Text& path, const std::vector<Named>& named,
+                     const Text& options) {
+  const Arrays arrays(named);
+  const karat_candidate candidate{.path = pointer(path),
+                                  .names = arrays.names(),
+                                  .arrays = arrays.arrays(),
+                                  .count = arrays.count()};
+  char* report = nullptr;
+  run([&](karat_error* error) {
+    karat_diagnose(golden.c_str(), &candidate, pointer(options), &report, error);
+  });
+  return owned(report);
+}
+
 std::string names(const std::string& what) {
   char* json = nullptr;
   run([&](karat_error* error) { karat_names(what.c_str(), &json, error); });
@@ -431,6 +445,7 @@ PYBIND11_MODULE(_core, module) {
   module.def("generate", &generate);
   module.def("make", &make);
   module.def("check", &check);
+  module.def("diagnose", &diagnose);
   module.def("names", &names);
   module.def("cost", &cost);
   module.def("cost_picture", &cost_picture);
