@@ -1,0 +1,241 @@
+"""karat.capture on real model classes with small random weights."""
+
+import json
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="PyTorch is not installed (tools/test.sh --long)")
+
+import karat  # noqa: E402
+import karat.capture as capturing  # noqa: E402
+
+GRID = (3, 4, 6)
+TOKENS = 72
+TILE = (2, 2, 4)
+
+
+class Attention(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.qkv = torch.nn.Linear(32, 96)
+        self.last = None
+
+    def forward(self, x):
+        q, k, v = (
+            part.unflatten(-1, (2, 16)).transpose(1, 2) for part in self.qkv(x).chunk(3, -1)
+        )
+        self.last = (q, k, v)
+        o = torch.nn.functional.scaled_dot_product_attention(q, k, v)
+        return x + o.transpose(1, 2).flatten(2)
+
+
+def plain_model(seed=0):
+    torch.manual_seed(seed)
+    return torch.nn.Sequential(Attention(), Attention())
+
+
+def plan(cells, steps=2, **options):
+    return capturing.make_plan(
+        grid=GRID, steps=steps, tile=TILE, cells=[dict(c, query_tiles=[0, 5]) for c in cells], **options
+    )
+
+
+CELLS = [dict(step=0, layer=0, head=1), dict(step=1, layer=1, head=0)]
+
+
+def tensors_of(folder):
+    read = {}
+    for path in sorted(folder.glob("*.safetensors")):
+        read |= karat.read_tensors(path)
+    return read
+
+
+def test_plain_pytorch(tmp_path):
+    model = plain_model()
+    before = torch.nn.functional.scaled_dot_product_attention
+    x = torch.randn(1, TOKENS, 32)
+    kept = []
+    with torch.no_grad(), capturing.Capture(model, plan(CELLS), tmp_path, layers=list(model)) as capture:
+        for _ in range(2):
+            model(x)
+            kept.append([layer.last for layer in model])
+            x = x + 1
+    assert torch.nn.functional.scaled_dot_product_attention is before
+    read = tensors_of(tmp_path)
+    assert set(n.rsplit(".", 1)[0] for n in read) == {"p0.s0.l0.h1.cond", "p0.s1.l1.h0.cond"}
+    q, k, v = (x[0, 0].numpy() for x in kept[1][1])
+    name = "p0.s1.l1.h0.cond"
+    tiles = capturing.tile_ids(GRID, TILE)
+    rows = np.flatnonzero(np.isin(tiles, [0, 5]))
+    assert np.array_equal(read[f"{name}.q_tokens"], rows.astype(np.int32))
+    assert np.array_equal(read[f"{name}.q"], q[rows])
+    assert np.array_equal(read[f"{name}.k"], k) and np.array_equal(read[f"{name}.v"], v)
+    amax = np.stack([np.abs(q[tiles == i]).max(0) for i in range(tiles.max() + 1)])
+    assert np.array_equal(read[f"{name}.q_tile_amax"], amax)
+    # entropy and kept mass once more in float64
+    s = q[rows].astype(float) @ k.astype(float).T / 4
+    p = np.exp(s - s.max(-1, keepdims=True))
+    p /= p.sum(-1, keepdims=True)
+    facts = capture.statistics[1]
+    assert facts["entropy"] == pytest.approx(-(p * np.log(p)).sum(-1).mean(), rel=1e-5)
+    near = capturing.kept_tiles(GRID, TILE, (3, 3, 3))[tiles[rows]][:, tiles]
+    assert facts["window_mass"] == pytest.approx((p * near).sum(-1).mean(), rel=1e-5)
+    assert facts["k_amax"] == pytest.approx(np.abs(k).max())
+    summary = json.loads((tmp_path / "statistics.json").read_text())
+    assert summary["cells"] == capture.statistics
+    safetensors = pytest.importorskip("safetensors")
+    with safetensors.safe_open(tmp_path / f"{name}.safetensors", "pt") as file:
+        assert file.metadata()["grid"] == "3,4,6" and file.metadata()["steps"] == "2"
+        assert file.metadata()["tile"] == "2,2,4"
+
+
+def test_tiles_are_those_of_the_study():
+    tiles = capturing.tile_ids(GRID, TILE)
+    t, h, w = 2, 3, 5
+    assert tiles[(t * 4 + h) * 6 + w] == (t // 2 * 2 + h // 2) * 2 + w // 4
+    kept = capturing.kept_tiles((6, 6, 6), (2, 2, 2), (1, 1, 3))
+    assert kept.sum(1).tolist() == [3] * 27 and kept[0, :3].all()
+
+
+def test_what_goes_wrong_says_so(tmp_path):
+    model = plain_model()
+    x = torch.randn(1, TOKENS, 32)
+    with pytest.raises(karat.UsageError, match="layers="):
+        capturing.Capture(model, plan(CELLS), tmp_path)
+    with pytest.raises(karat.UsageError, match="layer 1, the model has 1"):
+        capturing.Capture(model, plan(CELLS), tmp_path, layers=[model[0]])
+    with pytest.raises(karat.UsageError, match="never came"):
+        with torch.no_grad(), capturing.Capture(model, plan(CELLS), tmp_path, layers=list(model)):
+            model(x)
+    with pytest.raises(karat.UsageError, match="tokens"):
+        with torch.no_grad(), capturing.Capture(model, plan(CELLS), tmp_path, layers=list(model)):
+            model(x[:, 1:])
+    with pytest.raises(karat.UsageError, match="head 9"):
+        far = plan([dict(step=0, layer=0, head=9)])
+        with torch.no_grad(), capturing.Capture(model, far, tmp_path, layers=list(model)):
+            model(x)
+    with pytest.raises(karat.UsageError, match="did not call"):
+        linear = torch.nn.Sequential(torch.nn.Linear(32, 32), torch.nn.Linear(32, 32))
+        with capturing.Capture(linear, plan(CELLS), tmp_path, layers=list(linear)):
+            linear(x)
+    with pytest.raises(karat.UsageError, match="study_plan"):
+        capturing.read_plan({"schema": "other"})
+    with pytest.raises(RuntimeError, match="mine"):
+        with capturing.Capture(model, plan(CELLS), tmp_path, layers=list(model)):
+            raise RuntimeError("mine")
+
+
+BOTH = dict(branches=["cond", "uncond"])
+
+
+def wan():
+    diffusers = pytest.importorskip("diffusers", reason="diffusers is not installed")
+    torch.manual_seed(1)
+    model = diffusers.WanTransformer3DModel(
+        patch_size=(1, 2, 2), num_attention_heads=2, attention_head_dim=24, in_channels=4, out_channels=4,
+        text_dim=16, freq_dim=16, ffn_dim=32, num_layers=2, cross_attn_norm=True, rope_max_seq_len=32,
+    ).eval()  # fmt: skip
+    latent = torch.randn(1, 4, GRID[0], 2 * GRID[1], 2 * GRID[2])
+
+    def forward(step):
+        for text in (torch.ones(1, 5, 16), torch.zeros(1, 5, 16)):
+            model(latent + step, timestep=torch.tensor([900 - step]), encoder_hidden_states=text)
+
+    return model, forward
+
+
+def cogvideox():
+    diffusers = pytest.importorskip("diffusers", reason="diffusers is not installed")
+    torch.manual_seed(2)
+    model = diffusers.CogVideoXTransformer3DModel(
+        num_attention_heads=2, attention_head_dim=24, in_channels=4, out_channels=4, time_embed_dim=8,
+        text_embed_dim=16, num_layers=2, sample_width=2 * GRID[2], sample_height=2 * GRID[1],
+        sample_frames=9, patch_size=2, temporal_compression_ratio=4, max_text_seq_length=5,
+    ).eval()  # fmt: skip
+    latent = torch.randn(2, GRID[0], 4, 2 * GRID[1], 2 * GRID[2])
+
+    def forward(step):
+        text = torch.cat([torch.zeros(1, 5, 16), torch.ones(1, 5, 16)])
+        model(latent + step, text, torch.tensor([900 - step, 900 - step]))
+
+    return model, forward
+
+
+def hunyuan():
+    diffusers = pytest.importorskip("diffusers", reason="diffusers is not installed")
+    torch.manual_seed(3)
+    model = diffusers.HunyuanVideoTransformer3DModel(
+        in_channels=4, out_channels=4, num_attention_heads=2, attention_head_dim=24, num_layers=1,
+        num_single_layers=1, num_refiner_layers=1, patch_size=2, patch_size_t=1, guidance_embeds=True,
+        text_embed_dim=16, pooled_projection_dim=8, rope_axes_dim=(8, 8, 8),
+    ).eval()  # fmt: skip
+    latent = torch.randn(1, 4, GRID[0], 2 * GRID[1], 2 * GRID[2])
+
+    def forward(step):
+        model(
+            latent + step, torch.tensor([900 - step]), torch.ones(1, 5, 16),
+            torch.ones(1, 5, dtype=torch.bool), torch.ones(1, 8), guidance=torch.tensor([6000.0]),
+        )  # fmt: skip
+
+    return model, forward
+
+
+@pytest.mark.parametrize(
+    "make, branches", [(wan, BOTH), (cogvideox, BOTH), (hunyuan, {})], ids=["wan", "cogvideox", "hunyuan"]
+)
+def test_diffusers_models(tmp_path, monkeypatch, make, branches):
+    """The captured rows are those of the model's own attention calls, text left out."""
+    model, forward = make()
+    calls = []
+    original = torch.nn.functional.scaled_dot_product_attention
+
+    def record(q, k, v, *args, **kwargs):
+        calls.append((q, k, v))
+        return original(q, k, v, *args, **kwargs)
+
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", record)
+    with torch.no_grad():
+        with capturing.Capture(model, plan(CELLS, **branches), tmp_path) as capture:
+            for step in range(2):
+                forward(step)
+    read = tensors_of(tmp_path)
+    wanted = len(CELLS) * len(branches.get("branches", ["cond"]))
+    assert len(capture.statistics) == wanted and len(read) == 5 * wanted
+    joint = [call for call in calls if call[0].shape[-2] >= TOKENS and call[1].shape[-2] >= TOKENS]
+    text = joint[0][0].shape[-2] - TOKENS
+    assert text == {"wan": 0, "cogvideox": 5, "hunyuan": 5}[make.__name__]
+    video = slice(text, None) if make is cogvideox else slice(0, TOKENS)
+    rows = np.flatnonzero(np.isin(capturing.tile_ids(GRID, TILE), [0, 5]))
+    per_step = len(joint) // 2
+    for facts in capture.statistics:
+        step, layer, head, branch = (facts[n] for n in ("step", "layer", "head", "branch"))
+        call, entry = step * per_step + layer, 0
+        if make is wan:
+            call = step * 4 + (branch == "uncond") * 2 + layer
+        elif make is cogvideox:
+            entry = int(branch == "cond")
+        name = f"p0.s{step}.l{layer}.h{head}.{branch}"
+        for tensor, x in zip("qkv", joint[call]):
+            x = x[entry, head, video].numpy()
+            assert np.array_equal(read[f"{name}.{tensor}"], x[rows] if tensor == "q" else x), name
+        assert 0 < facts["entropy"] < np.log(TOKENS) + 1e-5 and 0 < facts["window_mass"] < 1.00001
+    if make is wan:
+        assert not np.array_equal(read["p0.s0.l0.h1.cond.q"], read["p0.s1.l1.h0.cond.q"])
+
+
+def test_karat_attends_what_was_captured(tmp_path):
+    """From the model to the kernel's bits: all rows of one head."""
+    model = plain_model()
+    x = torch.randn(1, TOKENS, 32)
+    everything = capturing.make_plan(
+        grid=GRID, steps=1, tile=TILE,
+        cells=[dict(step=0, layer=0, head=0, query_tiles=list(range(8)))],
+    )  # fmt: skip
+    with torch.no_grad(), capturing.Capture(model, everything, tmp_path, layers=list(model)):
+        model(x)
+    read = karat.read_tensors(tmp_path / "p0.s0.l0.h0.cond.safetensors")
+    q, k, v = (read[f"p0.s0.l0.h0.cond.{n}"] for n in "qkv")
+    o = karat.attend(q, k, v, recipe="dense_f32")
+    ours = torch.nn.functional.scaled_dot_product_attention(*(y[0, 0] for y in model[0].last))
+    assert np.abs(o - ours.numpy()).max() < 1e-5

@@ -1,0 +1,342 @@
+"""Q, K, V of a running model, only the cells a study asks for.
+
+    plan = karat.capture.read_plan("plan.json")                    # karat study --plan plan.json ...
+    with karat.capture.Capture(pipe.transformer, plan, "capture") as capture:
+        pipe(prompt, num_inference_steps=plan["steps"], ...)
+    print(capture.statistics[0])
+
+Hooks the attention modules of a transformer, sees queries, keys and values as they enter
+torch.nn.functional.scaled_dot_product_attention (after norms and RoPE), and writes the planned (step, layer,
+head) in the naming rule of docs/study.md. Everything is selected and reduced where the tensors live; only
+sampled rows leave the device. Works with every module that calls PyTorch's attention: plain PyTorch, and
+diffusers' Wan, HunyuanVideo and CogVideoX transformers with the native attention backend.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any, Mapping, NamedTuple, Sequence
+
+import numpy as np
+
+from ._errors import MissingPackage, UsageError
+from ._golden import write_tensors
+from ._masks import block_mask
+
+Grid = tuple[int, int, int]
+
+
+class ModelKind(NamedTuple):
+    """What has to be known about a transformer's class."""
+
+    layers: tuple[str, ...]  # attention modules: attribute paths with * for an index
+    text: str  # where text tokens stand in the joint sequence: "none", "first" or "last"
+    guidance: str  # "calls": cond, then uncond; "batch": uncond, cond in one batch; "none"
+
+
+KINDS: dict[str, ModelKind] = {
+    "WanTransformer3DModel": ModelKind(("blocks.*.attn1",), "none", "calls"),
+    "CogVideoXTransformer3DModel": ModelKind(("transformer_blocks.*.attn1",), "first", "batch"),
+    "HunyuanVideoTransformer3DModel": ModelKind(
+        ("transformer_blocks.*.attn", "single_transformer_blocks.*.attn"), "last", "none"
+    ),
+}
+
+
+def read_plan(plan: str | os.PathLike[str] | Mapping[str, Any]) -> dict[str, Any]:
+    """A sampling plan as `karat study --plan` writes it, from a file or a dict. Raises UsageError."""
+    if not isinstance(plan, Mapping):
+        plan = json.loads(Path(plan).read_text())
+    if plan.get("schema") != "karat.study_plan" or plan.get("version") != 1:
+        raise UsageError("plan: is no karat.study_plan of version 1; make one with karat study --plan")
+    for field in ("grid", "steps", "branches", "tile", "cells"):
+        if field not in plan:
+            raise UsageError(f"plan: lacks {field}; make it again with karat study --plan")
+    return dict(plan)
+
+
+def make_plan(
+    *,
+    grid: Sequence[int],
+    steps: int,
+    cells: Sequence[Mapping[str, Any]],
+    branches: Sequence[str] = ("cond",),
+    tile: Sequence[int] = (6, 8, 8),
+    **facts: Any,
+) -> dict[str, Any]:
+    """A plan by hand: cells are dicts of step, layer, head and query_tiles (ids; docs/study.md)."""
+    return {
+        "schema": "karat.study_plan", "version": 1, "grid": list(grid), "steps": steps,
+        "branches": list(branches), "tile": list(tile), "cells": [dict(cell) for cell in cells],
+    } | facts  # fmt: skip
+
+
+def tile_ids(grid: Sequence[int], tile: Sequence[int]) -> np.ndarray:
+    """Tile id of every token, int64 [T*H*W]; row-major over tiles, w fastest."""
+    t, h, w = np.indices(tuple(grid)).reshape(3, -1) // np.array(tile).reshape(3, 1)
+    across = [-(-n // s) for n, s in zip(grid, tile)]
+    return (t * across[1] + h) * across[2] + w
+
+
+def kept_tiles(grid: Sequence[int], tile: Sequence[int], window: Sequence[int]) -> np.ndarray:
+    """Which key tiles each query tile sees, bool [tiles, tiles]: a window in tiles, clamped."""
+    across = tuple(-(-n // s) for n, s in zip(grid, tile))
+    recipe = {
+        "base": "sta_bf16",
+        "mask": {"kind": "window", "tile": [1, 1, 1], "window": [int(n) for n in window],
+                 "unit": "tiles", "border": "clamp"},
+    }  # fmt: skip
+    mask = block_mask(recipe, across)
+    position = mask.position_of_token
+    assert mask.keep is not None and position is not None
+    return mask.keep.astype(bool)[np.ix_(position, position)]
+
+
+class Capture:
+    """Writes the planned cells of a model's forwards while the `with` block runs.
+
+    model: the transformer (its forwards are counted). plan: read_plan() or make_plan(). folder: where
+    files go, one per cell and branch; `statistics.json` at the end. prompt: number of the first prompt of
+    a batch. layers: the attention modules in order, or None for diffusers' classes in KINDS. text, guidance: as in
+    ModelKind, None for the class's own. window: of the kept mass, in tiles of the plan.
+
+    statistics: per cell and branch a dict with q_amax, k_amax, v_amax; entropy (nats, mean over the sampled
+    rows); window_mass (mean share of the softmax inside the window).
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        plan: Mapping[str, Any] | str | os.PathLike[str],
+        folder: str | os.PathLike[str],
+        *,
+        prompt: int = 0,
+        layers: Sequence[Any] | None = None,
+        text: str | None = None,
+        guidance: str | None = None,
+        window: Sequence[int] = (3, 3, 3),
+    ):
+        self._torch = _torch()
+        self.plan = read_plan(plan)
+        self.folder = Path(folder)
+        self.statistics: list[dict[str, Any]] = []
+        kind = KINDS.get(type(model).__name__)
+        if kind is None and layers is None:
+            raise UsageError(
+                f"model: {type(model).__name__} is none of {', '.join(KINDS)}; give layers=, its "
+                "attention modules in order"
+            )
+        kind = kind or ModelKind((), "none", "none")
+        self._model = model
+        self._prompt = prompt
+        self._text = text or kind.text
+        self._guidance = guidance or kind.guidance
+        if self._text not in ("none", "first", "last"):
+            raise UsageError(f"text: {self._text!r} is not known; give none, first or last")
+        if self._guidance not in ("calls", "batch", "none"):
+            raise UsageError(f"guidance: {self._guidance!r} is not known; give calls, batch or none")
+        self._layers = list(layers) if layers is not None else _find(model, kind.layers)
+        self._grid: Grid = tuple(int(n) for n in self.plan["grid"])  # type: ignore[assignment]
+        self._tile: Grid = tuple(int(n) for n in self.plan["tile"])  # type: ignore[assignment]
+        self._tiles = tile_ids(self._grid, self._tile)
+        self._kept = kept_tiles(self._grid, self._tile, window)
+        self._window = [int(n) for n in window]
+        self._cells: dict[tuple[int, int], list[dict[str, Any]]] = {}
+        for cell in self.plan["cells"]:
+            self._cells.setdefault((cell["step"], cell["layer"]), []).append(cell)
+        self._last_layer = max((cell["layer"] for cell in self.plan["cells"]), default=0)
+        if self._last_layer >= len(self._layers):
+            raise UsageError(
+                f"plan: asks for layer {self._last_layer}, the model has {len(self._layers)}; make the "
+                "plan for this model"
+            )
+        self._forward = -1
+        self._layer: int | None = None
+        self._seen = False
+        self._handles: list[Any] = []
+
+    # ---- while the block runs ----
+
+    def __enter__(self) -> Capture:
+        functional = self._torch.nn.functional
+        self._original = functional.scaled_dot_product_attention
+        self._handles = [self._model.register_forward_pre_hook(self._next_forward)]
+        for number, layer in enumerate(self._layers):
+            self._handles.append(layer.register_forward_pre_hook(self._entering(number)))
+            self._handles.append(layer.register_forward_hook(self._leaving, always_call=True))
+        functional.scaled_dot_product_attention = self._attention
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return self
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        self._torch.nn.functional.scaled_dot_product_attention = self._original
+        for handle in self._handles:
+            handle.remove()
+        self._handles = []
+        if kind is not None:
+            return
+        found = {(s["step"], s["layer"], s["head"], s["branch"]) for s in self.statistics}
+        branches = self.plan["branches"] if self._guidance != "none" else ["cond"]
+        missing = [
+            (cell["step"], cell["layer"], cell["head"], branch)
+            for cell in self.plan["cells"]
+            for branch in branches
+            if (cell["step"], cell["layer"], cell["head"], branch) not in found
+        ]
+        if missing:
+            step, layer, head, branch = missing[0]
+            raise UsageError(
+                f"capture: {len(missing)} planned cells never came, first step {step}, layer {layer}, "
+                f"head {head}, {branch}; run all {self.plan['steps']} steps of the plan inside the block"
+            )
+        summary = {
+            "schema": "karat.capture_statistics", "version": 1, "window": self._window,
+            "cells": self.statistics,
+        }  # fmt: skip
+        temporary = self.folder / ".statistics.json.part"
+        temporary.write_text(json.dumps(summary, indent=1) + "\n")
+        temporary.rename(self.folder / "statistics.json")
+
+    def _next_forward(self, *_: Any) -> None:
+        self._forward += 1
+
+    def _entering(self, number: int) -> Any:
+        def enter(*_: Any) -> None:
+            self._layer, self._seen = number, False
+
+        return enter
+
+    def _leaving(self, *_: Any) -> None:
+        layer, self._layer = self._layer, None
+        if layer is not None and not self._seen and self._wanted(layer):
+            raise UsageError(
+                f"capture: layer {layer} did not call scaled_dot_product_attention; choose that backend "
+                '(diffusers: model.set_attention_backend("native")) and do not compile the model'
+            )
+
+    def _wanted(self, layer: int) -> list[dict[str, Any]]:
+        calls = 2 if self._guidance == "calls" and len(self.plan["branches"]) == 2 else 1
+        return self._cells.get((self._forward // calls, layer), [])
+
+    def _attention(self, query: Any, key: Any, value: Any, *args: Any, **kwargs: Any) -> Any:
+        if self._layer is not None and not self._seen:
+            self._seen = True
+            if self._wanted(self._layer):
+                with self._torch.no_grad():
+                    self._take(query, key, value)
+        return self._original(query, key, value, *args, **kwargs)
+
+    # ---- one layer's tensors ----
+
+    def _take(self, query: Any, key: Any, value: Any) -> None:
+        assert self._layer is not None
+        query, key, value = (self._video(x) for x in (query, key, value))
+        for first, count, branch in self._branches(query.shape[0]):
+            if branch not in self.plan["branches"]:
+                continue
+            for b in range(count):
+                for cell in self._wanted(self._layer):
+                    if cell["head"] >= query.shape[1]:
+                        raise UsageError(
+                            f"plan: asks for head {cell['head']}, layer {self._layer} has "
+                            f"{query.shape[1]}; make the plan for this model"
+                        )
+                    place = (first + b, cell["head"])
+                    self._write(cell, branch, self._prompt + b, *(x[place] for x in (query, key, value)))
+
+    def _video(self, x: Any) -> Any:
+        """Video tokens alone of [B, H, S, D]."""
+        tokens = len(self._tiles)
+        extra = x.shape[-2] - tokens
+        if x.ndim != 4 or extra < 0 or (extra > 0) != (self._text != "none"):
+            raise UsageError(
+                f"capture: attention of {tuple(x.shape)} where the plan's grid {self._grid} has {tokens} "
+                f"tokens and text is \"{self._text}\"; give the plan of this resolution, or text="
+            )
+        return x[:, :, extra:] if self._text == "first" else x[:, :, :tokens]
+
+    def _branches(self, batch: int) -> list[tuple[int, int, str]]:
+        """(first batch entry, entries, branch)"""
+        if self._guidance == "batch" and len(self.plan["branches"]) == 2:
+            return [(batch // 2, batch // 2, "cond"), (0, batch // 2, "uncond")]
+        if self._guidance == "calls" and len(self.plan["branches"]) == 2:
+            return [(0, batch, "cond" if self._forward % 2 == 0 else "uncond")]
+        return [(0, batch, "cond")]
+
+    def _write(self, cell: Mapping[str, Any], branch: str, prompt: int, q: Any, k: Any, v: Any) -> None:
+        torch = self._torch
+        tiles = torch.from_numpy(self._tiles).to(q.device)
+        wanted = torch.tensor(sorted(cell["query_tiles"]), device=q.device)
+        rows = torch.isin(tiles, wanted).nonzero().flatten()
+        if len(rows) == 0:
+            raise UsageError(f"plan: query_tiles {cell['query_tiles']} hold no token; make it again")
+        count = int(self._kept.shape[0])
+        amax = torch.zeros(count, q.shape[-1], dtype=torch.float32, device=q.device)
+        amax.scatter_reduce_(
+            0, tiles[:, None].expand(-1, q.shape[-1]), q.abs().float(), "amax", include_self=True
+        )
+        name = f"p{prompt}.s{cell['step']}.l{cell['layer']}.h{cell['head']}.{branch}"
+        tensors = {
+            f"{name}.q": q[rows], f"{name}.k": k, f"{name}.v": v,
+            f"{name}.q_tokens": rows.to(torch.int32), f"{name}.q_tile_amax": amax,
+        }  # fmt: skip
+        write_tensors(
+            self.folder / f"{name}.safetensors",
+            {key: x.contiguous().cpu() for key, x in tensors.items()},
+            self._metadata(),
+        )
+        entropy, mass = self._softmax_facts(q[rows], k, tiles, tiles[rows])
+        self.statistics.append(
+            {
+                "prompt": prompt, "step": cell["step"], "layer": cell["layer"], "head": cell["head"],
+                "branch": branch, "q_amax": float(amax.max()), "k_amax": float(k.abs().max()),
+                "v_amax": float(v.abs().max()), "entropy": entropy, "window_mass": mass,
+            }  # fmt: skip
+        )
+
+    def _softmax_facts(self, q: Any, k: Any, tiles: Any, query_tiles: Any) -> tuple[float, float]:
+        """Mean entropy in nats and mean mass inside the window, float32, 256 rows at a time."""
+        torch = self._torch
+        kept = torch.from_numpy(self._kept).to(q.device)
+        entropy = mass = 0.0
+        for begin in range(0, len(q), 256):
+            part = slice(begin, begin + 256)
+            s = (q[part].float() @ k.float().T) * q.shape[-1] ** -0.5
+            log_p = torch.log_softmax(s, -1)
+            p = log_p.exp()
+            entropy -= float((p * log_p).nan_to_num().sum())
+            mass += float((p * kept[query_tiles[part]][:, tiles]).sum())
+        return entropy / len(q), mass / len(q)
+
+    def _metadata(self) -> dict[str, str]:
+        facts = {
+            "grid": ",".join(str(n) for n in self._grid),
+            "steps": str(self.plan["steps"]),
+            "tile": ",".join(str(n) for n in self._tile),
+        }
+        if self.plan.get("sigma"):
+            facts["sigma"] = json.dumps(self.plan["sigma"])
+        for name in ("model", "guidance"):
+            if self.plan.get(name) not in (None, ""):
+                facts[name] = str(self.plan[name])
+        return facts
+
+
+def _find(model: Any, paths: Sequence[str]) -> list[Any]:
+    """Modules at paths with one * each, by ascending index; path after path."""
+    found = []
+    for path in paths:
+        before, after = path.split(".*.")
+        for block in getattr(model, before):
+            found.append(getattr(block, after))
+    return found
+
+
+def _torch() -> Any:
+    try:
+        import torch
+    except ImportError:
+        raise MissingPackage("torch: capturing needs PyTorch; pip install torch") from None
+    return torch
