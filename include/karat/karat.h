@@ -145,6 +145,7 @@ typedef struct karat_attend_args {
   int32_t threads;
   void* o;    /* the recipe's output type (BF16 with finish.cast before_scale), shape and layout of q;
                * NULL: not wanted */
+  const char* o_type; /* the type there is room for in o: refused unless it is that one */
   float* lse; /* [B][H][S], and likewise: */
   float* m;   /* final row maximum, log2 units */
   float* l;   /* final row sum */

@@ -129,7 +129,7 @@ static void test_recipes(void) {
   karat_recipe_free(read);
   FAILS(karat_recipe_new("fpsatention", &recipe, &error), KARAT_USAGE, "fpsattention");
   FAILS(karat_recipe_new("{\"mask\": {\"kin\": 1}}", &recipe, &error), KARAT_USAGE, "mask.kin");
-  FAILS(karat_recipe_new("{", &recipe, &error), KARAT_INPUT_OUTPUT, "line 1");
+  FAILS(karat_recipe_new("{", &recipe, &error), KARAT_USAGE, "line 1");
   OK(karat_names("recipes", &json, &error));
   EXPECT(strstr(json, "\"sta_bf16\"") != NULL);
   karat_free_text(json);
@@ -168,6 +168,9 @@ static void test_attention(void) {
   args.input.k = k;
   args.input.v = v;
   args.o = o;
+  args.o_type = "bf16";
+  FAILS(karat_attend(&args, &error), KARAT_USAGE, "f32");
+  args.o_type = "f32";
   args.lse = lse;
   OK(karat_attend(&args, &error));
   static double truth[S * D], truth_lse[S];
@@ -226,6 +229,7 @@ static void test_stages(void) {
       "{\"base\": \"fpsattention\", \"mask\": {\"tile\": [2, 4, 4], \"window\": [1, 1, 1]}}");
   args.input = heads;
   args.o = o;
+  args.o_type = "bf16";
   args.taps = "0";
   args.stages = &stages;
   OK(karat_attend(&args, &error));
@@ -412,6 +416,7 @@ static void* work(void* result) {
   args.input.v = karat_tensors_array(owner, 2).data;
   args.threads = 1;
   args.o = result;
+  args.o_type = "bf16";
   for (int i = 0; i < 5; ++i) {
     if (karat_attend(&args, &mine) != KARAT_OK) return NULL;
     if (karat_names("colours", NULL, &mine) != KARAT_USAGE) return NULL;

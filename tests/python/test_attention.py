@@ -114,6 +114,19 @@ def test_sdpa_takes_the_arguments_of_torch(heads):
         karat.scaled_dot_product_attention(q, k, v, attn_mask=np.zeros((256, 256), np.float32))
 
 
+@pytest.mark.parametrize("name", karat.names())
+def test_every_preset_runs_and_says_its_output(heads, name):
+    one = [x[:, :1] for x in heads]
+    o = karat.attend(*one, recipe=name, grid=GRID)
+    values = o.astype(np.float64)
+    assert o.shape == one[0].shape and np.isfinite(values).all() and np.abs(values).max() > 0
+    # a mean of rows of V; codes of P may sum to a little more than their row sum
+    assert np.abs(values).max() <= 1.2 * np.abs(one[2].astype(np.float64)).max()
+    assert str(o.dtype).replace("float", "f").replace("bf", "b").startswith(
+        {"bf16": "b", "f16": "f16", "f32": "f32", "e4m3": "f8"}[karat.Recipe(name).output]
+    )
+
+
 def test_recipes_are_values():
     recipe = karat.Recipe("fpsattention")
     assert karat.Recipe(recipe.to_dict()) == recipe and hash(karat.Recipe(recipe.to_dict())) == hash(recipe)

@@ -61,7 +61,7 @@ def test_tensors(qkv, change, error, action):
         (dict(recipe={"p": {"format": "e4m4"}}), ValueError, "e4m3"),
         (dict(recipe=3), TypeError, "preset"),
         (dict(recipe="missing.json"), OSError, "missing.json"),
-        (dict(recipe="{"), OSError, "line 1"),
+        (dict(recipe="{"), ValueError, "line 1"),
         (dict(grid=(4, 8, 9)), ValueError, "288 tokens"),
         (dict(grid=(4, 8)), ValueError, "three"),
         (dict(grid=(0, 8, 8)), ValueError, "from 1"),
@@ -140,10 +140,10 @@ def test_the_extension_refuses_what_the_package_never_sends(qkv):
     small = np.zeros(3, np.float32)
     shape, grid = (1, 2, 256, 64), GRID
     with pytest.raises(ValueError):
-        _core.attend(recipe, small, *qkv[1:], "f32", "BHSD", shape, grid, 0, None, 2, None, None, None,
+        _core.attend(recipe, small, *qkv[1:], "f32", "BHSD", shape, grid, 0, None, "bf16", None, None, None,
                      None, None, None)  # fmt: skip
     with pytest.raises(ValueError):
-        _core.attend(recipe, *qkv, "f32", "BHSD", (2**40, 2, 256, 64), grid, 0, None, 2, None, None,
+        _core.attend(recipe, *qkv, "f32", "BHSD", (2**40, 2, 256, 64), grid, 0, None, "bf16", None, None,
                      None, None, None, None)  # fmt: skip
     with pytest.raises(ValueError):
         _core.encode(small, "e4m3", None, np.zeros(2, np.uint8))

@@ -7,6 +7,7 @@
 #include "call.hpp"
 #include "heads.hpp"
 #include "karat/attention/oracle.hpp"
+#include "karat/attention/predict.hpp"
 #include "karat/golden/export.hpp"
 #include "karat/golden/formats.hpp"
 #include "karat/golden/metadata.hpp"
@@ -70,6 +71,16 @@ void require_given(const karat_attend_args& args) {
               "set mask.kind to \"given\" in the recipe, or leave the mask out");
 }
 
+void require_output_type(const karat_attend_args& args) {
+  if (args.o == nullptr) return;
+  const files::DType made = golden::dtype_of(attention::output_format(args.recipe->recipe));
+  if (dtype_of(required(args.o_type, "o_type")) == made) return;
+  throw Error(ErrorKind::usage, "o_type",
+              std::string(args.o_type) + " where the recipe writes " +
+                  std::string(files::info(made).name),
+              "give room of that type");
+}
+
 /// [B][H][S] of one head.
 void put(float* all, std::size_t number, std::span<const float> head) {
   if (all != nullptr) std::ranges::copy(head, all + number * head.size());
@@ -91,6 +102,7 @@ void put_output(void* all, const Heads& heads, std::size_t b, std::size_t h,
 /// Codes and scales under their stage names, all heads, each operand once.
 class Stages {
  public:
+  /// @param layout of the head that is added next
   Stages(const recipe::Recipe& recipe, const attention::Layout& layout, const Heads& heads)
       : recipe_(recipe), layout_(layout), shape_(heads.shape()) {}
 
@@ -105,7 +117,7 @@ class Stages {
         file_.tensors[golden::tap_name(b, h, tap.query_block, name)] = std::move(tensor);
   }
   files::TensorFile take() {
-    file_.metadata = golden::describe(recipe_, layout_.grid);
+    file_.metadata = golden::describe(recipe_, shape_.grid);
     return std::move(file_);
   }
 
@@ -141,15 +153,20 @@ class Stages {
 void attend(const karat_attend_args& args) {
   const recipe::Recipe& recipe = required(args.recipe, "recipe")->recipe;
   require_given(args);
+  require_output_type(args);
   const Heads heads(args.input);
   const golden::InputShape& shape = heads.shape();
-  const attention::Layout layout =
-      attention::make_layout(recipe, {.grid = shape.grid,
-                                      .channels = shape.channels,
-                                      .given_mask = given_mask(args)});
+  const attention::Setting setting{
+      .grid = shape.grid, .channels = shape.channels, .given_mask = given_mask(args)};
+  const bool per_head = attention::depends_on_head(recipe);
   attention::AttendOptions options{.threads = args.threads};
-  if (args.stages != nullptr)
-    options.tapped = golden::parse_taps(args.taps == nullptr ? "none" : args.taps, layout, 0);
+  attention::Layout layout;
+  const auto begin_with = [&](attention::Layout made) {
+    layout = std::move(made);
+    if (args.stages != nullptr)
+      options.tapped = golden::parse_taps(args.taps == nullptr ? "none" : args.taps, layout, 0);
+  };
+  if (!per_head) begin_with(attention::make_layout(recipe, setting));
   if (args.progress != nullptr)
     options.progress = [&args](std::size_t done, std::size_t total) {
       if (args.progress(done, total, args.context) != 0) throw Stopped{};
@@ -158,8 +175,10 @@ void attend(const karat_attend_args& args) {
   Heads::Room room;
   for (std::size_t b = 0; b < shape.batch; ++b)
     for (std::size_t h = 0; h < shape.heads; ++h) {
+      const attention::HeadInput input = heads.head(b, h, room);
+      if (per_head) begin_with(attention::make_layout(recipe, setting, input, args.threads));
       const attention::QuantisedHead head = attention::quantise_head(
-          recipe, layout, heads.head(b, h, room), numerics::Path::fast, args.threads);
+          recipe, layout, input, numerics::Path::fast, args.threads);
       const attention::HeadResult result = attention::attend(recipe, layout, head, options);
       const std::size_t number = b * shape.heads + h;
       put_output(args.o, heads, b, h, result.o, attention::output_format(recipe));
@@ -177,13 +196,19 @@ void truth(const recipe::Recipe& recipe, const karat_heads& input, int sparse, i
            double* o, double* lse) {
   const Heads heads(input);
   const golden::InputShape& shape = heads.shape();
-  const attention::Layout layout = attention::make_layout(recipe, shape.grid, shape.channels);
+  const attention::Setting setting{.grid = shape.grid, .channels = shape.channels};
+  const bool per_head = attention::depends_on_head(recipe);
+  attention::Layout layout;
+  if (!per_head) layout = attention::make_layout(recipe, setting);
   std::vector<std::int32_t> tokens(shape.tokens());
   for (std::size_t i = 0; i < tokens.size(); ++i) tokens[i] = static_cast<std::int32_t>(i);
   Heads::Room room;
   for (std::size_t number = 0; number < heads.count(); ++number) {
+    const attention::HeadInput head =
+        heads.head(number / shape.heads, number % shape.heads, room);
+    if (per_head) layout = attention::make_layout(recipe, setting, head, threads);
     const attention::OracleResult result = attention::oracle(
-        layout, heads.head(number / shape.heads, number % shape.heads, room), tokens,
+        layout, head, tokens,
         sparse != 0 ? attention::OracleMask::sparse : attention::OracleMask::dense, threads);
     if (o != nullptr) std::ranges::copy(result.o, o + number * result.o.size());
     if (lse != nullptr) std::ranges::copy(result.lse, lse + number * result.lse.size());

@@ -14,7 +14,6 @@ from ._errors import ArrayError, UsageError
 from ._masks import BlockMask, as_block_mask
 from ._recipe import Recipe, RecipeLike, as_recipe
 
-_SIZES = {"f32": 4, "f16": 2, "bf16": 2, "e4m3": 1}
 _STORED = {"f32", "f16", "bf16"}
 
 
@@ -163,7 +162,7 @@ def attend(
     lse = empty(_rows_shape(given), "f32") if return_lse else None
     _core.attend(
         made._core, *given.arrays, given.type, given.layout, given.shape, given.grid, threads,
-        o, _SIZES[made.output], lse, None, None, blocks, keep, None,
+        o, made.output, lse, None, None, blocks, keep, None,
     )  # fmt: skip
     out = like(o, made.output, given.torch)
     return (out, like(lse, "f32", given.torch)) if lse is not None else out
@@ -196,7 +195,7 @@ def stages(
         taps = ",".join(str(int(block)) for block in taps) or "none"
     handed_over = _core.attend(
         made._core, *given.arrays, given.type, given.layout, given.shape, given.grid, threads,
-        o, _SIZES[made.output], statistics["lse"], statistics["m"], statistics["l"], blocks, keep, taps,
+        o, made.output, statistics["lse"], statistics["m"], statistics["l"], blocks, keep, taps,
     )  # fmt: skip
     found = {name: typed(array, type) for name, type, array in handed_over[0]}
     return found | statistics | {"o": typed(o, made.output)}

@@ -40,7 +40,7 @@ def attend(
     grid: _Shape,
     threads: int,
     o: _Array | None,
-    o_size: int,
+    o_type: str,
     lse: _Array | None,
     m: _Array | None,
     l: _Array | None,

@@ -30,8 +30,12 @@ class Recipe:
 
     @property
     def output(self) -> str:
-        """Number format of the output: "bf16", "f16", "f32", "e4m3"."""
-        return self._fields["output"]
+        """Number format of the output: "bf16", "f16", "f32", "e4m3".
+
+        BF16 where the kernel's cast comes before V's scale (finish.cast "before_scale").
+        """
+        before_scale = self._fields["finish"]["cast"] == "before_scale"
+        return "bf16" if before_scale else self._fields["output"]
 
     def to_dict(self) -> dict[str, Any]:
         """Every field, resolved; ``Recipe(r.to_dict())`` is the same recipe."""

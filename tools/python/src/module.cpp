@@ -263,7 +263,7 @@ karat_block_mask block_mask(const Blocks& given) {
 
 py::object attend(const Recipe& recipe, const py::array& q, const py::array& k, const py::array& v,
                   const std::string& type, const std::string& layout, const Shape& shape,
-                  const Grid& grid, int threads, std::optional<py::array> o, std::size_t o_size,
+                  const Grid& grid, int threads, std::optional<py::array> o, const std::string& o_type,
                   std::optional<py::array> lse, std::optional<py::array> m,
                   std::optional<py::array> l, const std::optional<Blocks>& blocks,
                   const std::optional<py::array>& keep, const Text& taps) {
@@ -274,7 +274,8 @@ py::object attend(const Recipe& recipe, const py::array& q, const py::array& k, 
   args.recipe = recipe.get();
   args.input = heads.given;
   args.threads = threads;
-  if (o) args.o = room(*o, heads.count, o_size, "o");
+  if (o) args.o = room(*o, heads.count, width_of(o_type), "o");
+  args.o_type = o_type.c_str();
   args.lse = room<float>(lse, heads.rows(), "lse");
   args.m = room<float>(m, heads.rows(), "m");
   args.l = room<float>(l, heads.rows(), "l");
