@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -44,8 +45,9 @@ ADVERSARIES = ["dense_f32", "fa3_fp8_lazy_rescale", "fpsattention", "sage1", "sa
                "sta_bf16"]
 # For edited recipes: several blocks or clusters of which some are left out.
 EDITED_CASES = [("9,9,7", 64, "video", 31), ("5,9,7", 40, "outliers", 32)]
-# More tiles than a window on the first axis and on the last, several scale tiles; more positions than a band.
-SPARSE = [("25,9,3", 40, "video", 21), ("7,3,17", 64, "video", 22)]
+# More tiles than a window on every axis, several scale tiles; more positions than a band.
+SPARSE = [("25,9,3", 40, "video", 21), ("7,3,17", 64, "video", 22), ("1,49,2", 32, "video", 23),
+          ("1,2,33", 32, "video", 24)]
 ROTATED = ["fa3_fp8_block_hadamard"]  # takes powers of two: 32 channels for 40
 
 
@@ -64,6 +66,16 @@ def cases(recipe):
 def described(recipe):
     return json.loads(subprocess.run([KARAT, "recipes", recipe, "--json"], check=True,
                                      capture_output=True).stdout)
+
+
+def text_of(page):
+    with open(os.path.join(PAGES, page)) as file:
+        return file.read()
+
+
+def anchors(page):
+    headings = re.findall(r"^#+ (.*)$", text_of(page), re.M)
+    return [re.sub(r"[^a-z0-9 -]", "", h.lower()).replace(" ", "-") for h in headings]
 
 
 def recipe_argument(recipe):
@@ -123,6 +135,15 @@ class Presets(unittest.TestCase):
                 self.assertTrue(os.path.exists(os.path.join(PAGES, f"{recipe}.md")))
                 self.assertIn(recipe, PROGRAMS)
         self.assertEqual(set(PROGRAMS) - set(PRESETS), set())
+
+    def test_every_link_of_a_page_leads_somewhere(self):
+        pages = [name for name in os.listdir(PAGES) if name.endswith(".md")]
+        for page in pages:
+            for target, anchor in re.findall(r"\]\(([^)#]*)(?:#([^)]*))?\)", text_of(page)):
+                with self.subTest(page=page, link=target, anchor=anchor):
+                    self.assertTrue(os.path.exists(os.path.join(PAGES, target or page)))
+                    if anchor:
+                        self.assertIn(anchor, anchors(target or page))
 
 
 class Page(unittest.TestCase):
