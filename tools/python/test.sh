@@ -42,6 +42,10 @@ if [[ $long == 1 ]]; then
     skip "Python tests with PyTorch: it cannot be installed"
   install diffusers diffusers transformers ||
     skip "Python tests with diffusers: it cannot be installed"
+  # Its data classes alone: its own requirements hold CUDA packages.
+  install docstring_parser docstring-parser && install pydantic pydantic &&
+    install flashinfer_bench --no-deps flashinfer-bench ||
+    skip "Python tests with flashinfer-bench: it cannot be installed"
 elif ! installed torch; then
   skip "Python tests with PyTorch and diffusers: tools/test.sh --long"
 fi
