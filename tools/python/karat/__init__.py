@@ -7,6 +7,7 @@
 NumPy arrays and PyTorch CPU tensors, read where they lie. Bits do not depend on threads.
 """
 
+from . import capture, flashinfer, testing
 from ._arrays import Coded, view_as
 from ._attention import attend, scaled_dot_product_attention, stages, truth
 from ._core import version as _version
@@ -28,9 +29,10 @@ from ._report import CheckReport, Diagnosis
 __version__ = _version()
 
 __all__ = [
-    "ArrayError", "BlockMask", "CheckReport", "Coded", "Diagnosis", "FileError", "Golden", "InternalError",
-    "KaratError", "MissingPackage", "Recipe", "UsageError", "attend", "block_mask", "check", "cost",
-    "cost_picture", "decode", "diagnose", "encode", "generate", "load", "mask_picture", "names", "quantize",
-    "read_tensors", "save", "scaled_dot_product_attention", "scaled_mm", "stages", "truth", "view_as",
+    "ArrayError", "BlockMask", "CheckReport", "Coded", "Diagnosis", "FileError", "Golden",
+    "InternalError", "KaratError", "MissingPackage", "Recipe", "UsageError", "attend",
+    "block_mask", "capture", "check", "cost", "cost_picture", "decode", "diagnose", "encode",
+    "flashinfer", "generate", "load", "mask_picture", "names", "quantize", "read_tensors", "save",
+    "scaled_dot_product_attention", "scaled_mm", "stages", "testing", "truth", "view_as",
     "write_tensors",
 ]  # fmt: skip

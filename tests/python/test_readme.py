@@ -1,0 +1,45 @@
+"""The README's Python, run as it stands."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+import karat
+
+README = Path(__file__).parent.parent.parent / "README.md"
+
+
+class TransposingArray(np.ndarray):
+    """NumPy with PyTorch's .t(), so that one snippet serves both."""
+
+    def t(self):
+        return self.T
+
+
+def snippets():
+    section = README.read_text().split("## Python\n")[1].split("\n## ")[0]
+    return re.findall(r"```python\n(.*?)```", section, re.S)
+
+
+def test_snippets(tmp_path, monkeypatch, karat_golden):
+    calls, adoption, h5 = snippets()
+    q, k, v = karat.generate("gaussian", grid=(6, 16, 16))
+    a = karat.encode(np.ones((4, 128), np.float32), "e4m3")
+    space = {"q": q, "k": k, "v": v, "a": a, "b": a.view(TransposingArray)}
+    exec(calls, space)
+    assert space["o"].shape == q.shape and (space["d"] == 128).all()
+
+    def my_kernel(q, k, v):
+        return karat.attend(q, k, v, recipe="fpsattention", grid=(6, 16, 16))
+
+    space = {"karat": karat, "my_kernel": my_kernel}
+    exec(adoption, space)
+    space["test_my_kernel"](karat_golden)
+
+    monkeypatch.chdir(tmp_path)
+    golden = karat.save("golden.h5", q, k, v, recipe="fpsattention", grid=(6, 16, 16))
+    space = {}
+    exec(h5, space)
+    assert np.array_equal(space["o"].view(np.uint16), golden["o"].view(np.uint16))
+    assert np.array_equal(space["truth"], golden["truth/sparse_o"])
