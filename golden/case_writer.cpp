@@ -5,7 +5,6 @@
 #include <string>
 
 #include "block_arrays.hpp"
-#include "karat/attention/predict.hpp"
 #include "karat/golden/evidence.hpp"
 #include "karat/golden/export.hpp"
 #include "karat/golden/formats.hpp"
@@ -43,13 +42,17 @@ CaseWriter::CaseWriter(const std::filesystem::path& destination, const recipe::R
       writer_(destination, std::string(kSchema)),
       batch_(inputs.shape().batch),
       heads_(inputs.shape().heads),
+      group_(inputs.shape().group()),
       tokens_(inputs.shape().tokens()),
       channels_(inputs.shape().channels) {
   describe(options, taps);
-  if (!attention::depends_on_head(recipe)) {
+  if (!layout_per_head(recipe, inputs)) {
     write_order("order");
     write_mask("mask");
   }
+  if (inputs.mask() != nullptr)
+    for (const auto& [name, tensor] : inputs.mask()->arrays())
+      writer_.write("mask/given/" + name, tensor);
   create_datasets(inputs.coded());
   writer_.write("truth/rows", make_tensor(DType::i32, {truth_rows.size()}, truth_rows));
   for (const char* kind : {"dense", "sparse"}) {
@@ -82,9 +85,10 @@ void CaseWriter::describe(const MakeOptions& options, const std::vector<int>& ta
            {"shape", std::vector<std::int64_t>{
                          static_cast<std::int64_t>(batch_), static_cast<std::int64_t>(heads_),
                          static_cast<std::int64_t>(tokens_), static_cast<std::int64_t>(channels_)}}});
+  if (shape.text > 0) writer_.set_attributes("", {{"text", std::to_string(shape.text)}});
   writer_.group("stages");
   files::Attributes evidence;
-  if (!attention::depends_on_head(recipe_) && !taps.empty())
+  if (!layout_per_head(recipe_, inputs_) && !taps.empty())
     evidence["tapped_query_blocks"] = wide(taps);
   for (const auto& [stage, name] :
        {std::pair{"qk", &recipe_.qk.instruction}, std::pair{"pv", &recipe_.pv.instruction}}) {
@@ -131,10 +135,11 @@ void CaseWriter::write_mask(const std::string& group) {
 void CaseWriter::create_operand(const std::string& name, const quant::Rule& rule,
                                 const quant::Grouping& groups) {
   const std::string stage = "stages/" + name;
-  writer_.create(stage + "_codes", dtype_of(rule.format), {batch_, heads_, tokens_, channels_});
+  const std::size_t heads = name == "q" ? heads_ : heads_ / group_;
+  writer_.create(stage + "_codes", dtype_of(rule.format), {batch_, heads, tokens_, channels_});
   if (!quant::has_scale(rule.format)) return;
   writer_.create(stage + "_scale", DType::f32,
-                 {batch_, heads_, static_cast<std::size_t>(groups.count())});
+                 {batch_, heads, static_cast<std::size_t>(groups.count())});
   writer_.set_attributes(
       stage + "_scale",
       {{"group", std::get<std::string>(recipe::get(recipe_, name + ".group"))},
@@ -145,9 +150,10 @@ void CaseWriter::create_operand(const std::string& name, const quant::Rule& rule
 void CaseWriter::create_datasets(bool coded) {
   const Shape matrix{batch_, heads_, tokens_, channels_};
   const Shape vector{batch_, heads_, tokens_};
+  const Shape shared{batch_, heads_ / group_, tokens_, channels_};
   if (!coded)
     for (const char* name : {"inputs/q", "inputs/k", "inputs/v"})
-      writer_.create(name, inputs_.dtype(), matrix);
+      writer_.create(name, inputs_.dtype(), name == std::string_view("inputs/q") ? matrix : shared);
   create_operand("q", recipe_.q, layout_->q_groups);
   create_operand("k", recipe_.k, layout_->k_groups);
   create_operand("v", recipe_.v, layout_->v_groups);
@@ -180,22 +186,25 @@ void CaseWriter::put_values(const std::string& name, std::size_t b, std::size_t 
 void CaseWriter::inputs(std::size_t b, std::size_t h, const HeadValues& values) {
   const FormatId format = format_of(inputs_.dtype());
   put_values("inputs/q", b, h, values.q, format, {tokens_, channels_});
-  put_values("inputs/k", b, h, values.k, format, {tokens_, channels_});
-  put_values("inputs/v", b, h, values.v, format, {tokens_, channels_});
+  if (h % group_ != 0) return;
+  put_values("inputs/k", b, h / group_, values.k, format, {tokens_, channels_});
+  put_values("inputs/v", b, h / group_, values.v, format, {tokens_, channels_});
 }
 
 void CaseWriter::operands(std::size_t b, std::size_t h, const attention::QuantisedHead& head) {
   for (const auto& [name, operand] :
        {std::pair{"q", &head.q}, std::pair{"k", &head.k}, std::pair{"v", &head.v}}) {
+    const std::size_t group = operand == &head.q ? 1 : group_;
+    if (h % group != 0) continue;
     const auto& position_of = (operand == &head.q ? layout_->order : layout_->key_order).position_of;
     std::vector<float> rows(tokens_ * channels_);
     for (std::size_t token = 0; token < tokens_; ++token)
       std::copy_n(&operand->values[position_of[token] * channels_], channels_,
                   &rows[token * channels_]);
     const std::string stage = std::string("stages/") + name;
-    put_values(stage + "_codes", b, h, rows, operand->format, {tokens_, channels_});
+    put_values(stage + "_codes", b, h / group, rows, operand->format, {tokens_, channels_});
     if (!operand->scales.empty())
-      put_values(stage + "_scale", b, h, operand->scales, FormatId::f32, {operand->scales.size()});
+      put_values(stage + "_scale", b, h / group, operand->scales, FormatId::f32, {operand->scales.size()});
   }
 }
 

@@ -47,7 +47,9 @@ class CaseWriter {
   const attention::Layout* layout_;
   const Inputs& inputs_;
   files::Hdf5Writer writer_;
-  std::size_t batch_, heads_, tokens_, channels_;
+  std::size_t batch_, heads_;
+  std::size_t group_;  ///< heads that share k and v, which the file holds once
+  std::size_t tokens_, channels_;
 };
 
 }  // namespace karat::golden

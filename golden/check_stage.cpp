@@ -68,8 +68,9 @@ std::vector<float> Comparison::candidate_rows(const StageRow& row, std::size_t b
   const std::string name = *candidate_.find(row.name);
   const HeadShape shape = candidate_.head_shape(name, extents_of(row.kind), options_.layout);
   const bool one_head = shape.batch == 1 && shape.heads == 1;
+  const std::size_t number = head * shape.heads / golden_.shape().heads;  // fewer of k and v
   const files::Tensor tensor = candidate_.head(name, extents_of(row.kind), options_.layout,
-                                               one_head ? 0 : batch, one_head ? 0 : head);
+                                               one_head ? 0 : batch, one_head ? 0 : number);
   std::vector<float> values = candidate_values(tensor, golden_.format(row.name),
                                                candidate_.subject() + ": " + name);
   if (row.kind == StageKind::groups) return values;
@@ -95,9 +96,13 @@ StageReport Comparison::stage(const StageRow& row) const {
   const bool bounded = !bound.empty() && golden_.has(bound + "_low");
   Tally tally(std::string(row.name), golden_.format(row.name), !bounded);
   const std::size_t channels = row.kind == StageKind::matrix ? golden_.shape().channels : 1;
+  const TensorSource& source = golden_.source();
+  const std::size_t group =  // query heads that share this stage
+      golden_.shape().heads / source.head_shape(*source.find(row.name), extents_of(row.kind),
+                                                TensorLayout::bhsd).heads;
   for (std::size_t b = 0; b < golden_.shape().batch; ++b)
     for (std::size_t h = 0; h < golden_.shape().heads; ++h) {
-      if (!selected(b, h)) continue;
+      if (!selected(b, h) || (!options_.select.head && h % group != 0)) continue;
       std::vector<float> low, high;
       const auto legal = [&] {
         if (!bounded) return Legal{};

@@ -39,10 +39,12 @@ void require_finite(const std::vector<float>& values, std::size_t channels, cons
 
 class FileInputs final : public Inputs {
  public:
-  FileInputs(InputShape shape, std::vector<std::unique_ptr<TensorSource>> sources,
+  /// @param group query heads that share one of k and v
+  FileInputs(InputShape shape, std::size_t group, std::vector<std::unique_ptr<TensorSource>> sources,
              std::array<Place, 3> tensors, std::array<Place, 3> scales,
              const FileInputOptions& options)
       : Inputs(shape),
+        group_(group),
         sources_(std::move(sources)),
         tensors_(std::move(tensors)),
         scales_(std::move(scales)),
@@ -74,10 +76,11 @@ class FileInputs final : public Inputs {
     std::vector<float>* out[] = {&values.q, &values.k, &values.v};
     for (int i = 0; i < 3; ++i) {
       const Place& place = tensors_[i];
+      const std::size_t number = number_of(head, i);
       *out[i] = files::widen_to_f32(
-          place.source->head(place.name, Extents::matrix, layout_, batch, head + first_head_),
+          place.source->head(place.name, Extents::matrix, layout_, batch, number),
           place.subject());
-      require_finite(*out[i], shape().channels, place, batch, head + first_head_);
+      require_finite(*out[i], shape().channels, place, batch, number);
     }
     return values;
   }
@@ -86,8 +89,9 @@ class FileInputs final : public Inputs {
     CodedHead coded;
     CodedOperand* out[] = {&coded.q, &coded.k, &coded.v};
     for (int i = 0; i < 3; ++i) {
+      const std::size_t number = number_of(head, i);
       const files::Tensor codes = tensors_[i].source->head(tensors_[i].name, Extents::matrix,
-                                                           layout_, batch, head + first_head_);
+                                                           layout_, batch, number);
       if (files::info(codes.dtype).size != 1)
         throw Error(ErrorKind::usage, tensors_[i].subject(),
                     "codes are stored as " + std::string(files::info(codes.dtype).name),
@@ -95,15 +99,20 @@ class FileInputs final : public Inputs {
       out[i]->codes.resize(codes.bytes.size());
       std::memcpy(out[i]->codes.data(), codes.bytes.data(), codes.bytes.size());
       out[i]->scales = files::widen_to_f32(
-          scales_[i].source->head(scales_[i].name, Extents::vector, layout_, batch,
-                                  head + first_head_),
+          scales_[i].source->head(scales_[i].name, Extents::vector, layout_, batch, number),
           scales_[i].subject());
-      require_finite(out[i]->scales, 1, scales_[i], batch, head + first_head_);
+      require_finite(out[i]->scales, 1, scales_[i], batch, number);
     }
     return coded;
   }
 
  private:
+  /// The file's number of a head's q (operand 0), k or v.
+  std::size_t number_of(std::size_t head, int operand) const {
+    return operand == 0 ? head + first_head_ : (head + first_head_) / group_;
+  }
+
+  std::size_t group_;
   std::vector<std::unique_ptr<TensorSource>> sources_;
   std::array<Place, 3> tensors_;
   std::array<Place, 3> scales_;  ///< without source: tensors_ hold values
@@ -173,12 +182,15 @@ std::unique_ptr<Inputs> file_inputs(const std::vector<std::filesystem::path>& pa
   std::array<HeadShape, 3> shapes;
   for (int i = 0; i < 3; ++i) {
     shapes[i] = tensors[i].source->head_shape(tensors[i].name, Extents::matrix, options.layout);
-    if (shapes[i] != shapes[0])
+    HeadShape expected = shapes[0];
+    if (i > 0 && shapes[1].heads > 0 && shapes[0].heads % shapes[1].heads == 0)
+      expected.heads = shapes[1].heads;
+    if (shapes[i] != expected)
       throw Error(ErrorKind::usage, tensors[i].subject(),
                   "shape " + files::to_string(tensors[i].source->info(tensors[i].name).shape) +
                       " differs from " + tensors[0].name + "'s " +
                       files::to_string(tensors[0].source->info(tensors[0].name).shape),
-                  "give q, k and v of one shape");
+                  "give q, k and v of one shape; k and v may have fewer heads, a divisor");
   }
   const auto& [batch, heads, rows, channels] = shapes[0];
   if (batch * heads * rows * channels == 0)
@@ -189,18 +201,23 @@ std::unique_ptr<Inputs> file_inputs(const std::vector<std::filesystem::path>& pa
                 "choose one from 0 to " + std::to_string(heads - 1));
   std::optional<video::Extent3> grid = options.grid;
   if (!grid) grid = grid_of(tensors[0].source->metadata());
-  if (!grid) grid = video::Extent3{1, 1, static_cast<int>(rows)};
-  if (static_cast<std::size_t>(grid->volume()) != rows)
+  if (!grid) grid = video::Extent3{1, 1, static_cast<int>(rows) - options.text.value_or(0)};
+  const int text = options.text ? *options.text : text_of(tensors[0].source->metadata());
+  if (static_cast<std::size_t>(grid->volume() + text) != rows)
     throw Error(ErrorKind::usage, "grid " + video::to_string(*grid),
-                "has " + std::to_string(grid->volume()) + " tokens where " + tensors[0].subject() +
+                "has " + std::to_string(grid->volume()) + " tokens" +
+                    (text > 0 ? " and " + std::to_string(text) + " of text" : "") + " where " + tensors[0].subject() +
                     " has " + std::to_string(rows),
                 options.layout == TensorLayout::bhsd ? "give the grid of these tokens, or --layout BSHD"
                                                      : "give the grid of these tokens");
+  const std::size_t group = heads / shapes[1].heads;
   const InputShape shape{.grid = *grid,
+                         .text = text,
                          .batch = batch,
                          .heads = options.only_head ? 1 : heads,
+                         .kv_heads = options.only_head ? 1 : shapes[1].heads,
                          .channels = channels};
-  return std::make_unique<FileInputs>(shape, std::move(sources), tensors, scales, options);
+  return std::make_unique<FileInputs>(shape, group, std::move(sources), tensors, scales, options);
 }
 
 }  // namespace karat::golden

@@ -54,12 +54,27 @@ GoldenFile::GoldenFile(const std::filesystem::path& path)
   recipe_ = *recipe;
   shape_ = source_->head_shape(*source_->find("o"), Extents::matrix, TensorLayout::bhsd);
   grid_ = *grid;
-  if (static_cast<std::size_t>(grid->volume()) != shape_.rows)
+  text_ = text_of(metadata_);
+  if (static_cast<std::size_t>(grid->volume() + text_) != shape_.rows)
     throw Error(ErrorKind::input_output, subject(), "grid and outputs disagree", "make it again");
+  files::Tensors given;
+  constexpr std::string_view kGiven = "mask/given/";
+  for (const files::TensorInfo& tensor : source_->list())
+    if (tensor.name.starts_with(kGiven))
+      given[tensor.name.substr(kGiven.size())] = source_->read(tensor.name);
+  if (!given.empty()) mask_ = std::make_shared<const GivenMask>(std::move(given), subject());
   if (!layout_per_head()) layout();
 }
 
-bool GoldenFile::layout_per_head() const { return attention::depends_on_head(recipe_); }
+std::unique_ptr<Inputs> GoldenFile::inputs() const {
+  auto inputs = file_inputs({subject()}, {.grid = grid_, .text = text_});
+  if (mask_) inputs->give(mask_);
+  return inputs;
+}
+
+bool GoldenFile::layout_per_head() const {
+  return attention::depends_on_head(recipe_) || (mask_ && mask_->per_head());
+}
 
 const attention::Layout& GoldenFile::layout() const {
   if (layout_per_head())
@@ -74,12 +89,15 @@ const attention::Layout& GoldenFile::layout(std::size_t batch, std::size_t head)
   const auto found = layouts_->made.find(at);
   if (found != layouts_->made.end()) return found->second;
   attention::Layout made;
-  if (layout_per_head()) {
-    const auto inputs = file_inputs({subject()}, {.grid = grid_});
-    made = attention::make_layout(recipe_, inputs->setting(),
-                                  inputs->values(batch, head, 0).view(), 0);
+  if (attention::depends_on_head(recipe_)) {
+    const auto opened = inputs();
+    const HeadValues values = opened->values(batch, head, 0);
+    made = head_layout(recipe_, *opened, batch, head, &values, 0);
+  } else if (mask_) {
+    made = head_layout(recipe_, *inputs(), batch, head, nullptr, 0);
   } else {
-    made = attention::make_layout(recipe_, {.grid = grid_, .channels = shape_.channels});
+    made = attention::make_layout(recipe_,
+                                  {.grid = grid_, .channels = shape_.channels, .text = text_});
   }
   return layouts_->made.emplace(at, std::move(made)).first->second;
 }
@@ -87,7 +105,9 @@ const attention::Layout& GoldenFile::layout(std::size_t batch, std::size_t head)
 std::vector<float> GoldenFile::values(std::string_view stage, Extents extents, std::size_t batch,
                                       std::size_t head) const {
   const std::string name = *source_->find(stage);
-  return decoded(source_->head(name, extents, TensorLayout::bhsd, batch, head),
+  const std::size_t heads = source_->head_shape(name, extents, TensorLayout::bhsd).heads;
+  return decoded(source_->head(name, extents, TensorLayout::bhsd, batch,
+                               head * heads / shape_.heads),
                  subject() + ": " + name);
 }
 
@@ -147,10 +167,10 @@ attention::BlockTap GoldenFile::tap(std::size_t batch, std::size_t head, int que
 }
 
 attention::QuantisedHead GoldenFile::operands(std::size_t batch, std::size_t head) const {
-  const auto inputs = file_inputs({subject()}, {.grid = grid_});
+  const auto opened = inputs();
   const attention::Layout& layout = this->layout(batch, head);
-  if (inputs->coded()) return quantised(recipe_, layout, inputs->codes(batch, head));
-  return attention::quantise_head(recipe_, layout, inputs->values(batch, head, 0).view(),
+  if (opened->coded()) return quantised(recipe_, layout, opened->codes(batch, head));
+  return attention::quantise_head(recipe_, layout, opened->values(batch, head, 0).view(),
                                   numerics::Path::fast);
 }
 

@@ -6,9 +6,7 @@
 
 #include "case_writer.hpp"
 #include "head_work.hpp"
-#include "karat/attention/predict.hpp"
 #include "karat/golden/taps.hpp"
-#include "karat/numerics/error.hpp"
 
 namespace karat::golden {
 namespace {
@@ -24,10 +22,7 @@ double seconds_since(Clock::time_point begin) {
 MakeSummary make(const recipe::Recipe& recipe, const Inputs& inputs, const MakeOptions& options,
                  const std::filesystem::path& destination) {
   const InputShape& shape = inputs.shape();
-  const bool per_head = attention::depends_on_head(recipe);
-  if (per_head && inputs.coded())
-    throw Error(ErrorKind::usage, "predict.rule", "looks at values, the input holds codes",
-                "give q, k and v as values");
+  const bool per_head = layout_per_head(recipe, inputs);
   const std::vector<std::int32_t> rows = truth_rows(shape.tokens(), options.seed);
   attention::Layout layout;
   std::vector<int> taps;
@@ -37,7 +32,12 @@ MakeSummary make(const recipe::Recipe& recipe, const Inputs& inputs, const MakeO
     taps = parse_taps(options.taps, layout, options.seed);
     if (!writer) writer.emplace(destination, recipe, layout, inputs, options, taps, rows);
   };
-  if (!per_head) begin_with(attention::make_layout(recipe, inputs.setting()));
+  const auto begin_head = [&](std::size_t b, std::size_t h, const HeadValues* values) {
+    if (!per_head) return;
+    begin_with(head_layout(recipe, inputs, b, h, values, options.threads));
+    writer->layout(b, h, layout, taps);
+  };
+  if (!per_head) begin_with(head_layout(recipe, inputs, 0, 0, nullptr, options.threads));
 
   MakeSummary summary{.heads = shape.batch * shape.heads};
   for (std::size_t b = 0; b < shape.batch; ++b) {
@@ -53,14 +53,12 @@ MakeSummary make(const recipe::Recipe& recipe, const Inputs& inputs, const MakeO
       HeadValues values;
       attention::QuantisedHead head;
       if (inputs.coded()) {
+        begin_head(b, h, nullptr);
         head = quantised(recipe, layout, inputs.codes(b, h));
         values = dequantised(layout, head);
       } else {
         values = inputs.values(b, h, options.threads);
-        if (per_head) {
-          begin_with(attention::make_layout(recipe, inputs.setting(), values.view(), options.threads));
-          writer->layout(b, h, layout, taps);
-        }
+        begin_head(b, h, &values);
         head = attention::quantise_head(recipe, layout, values.view(), numerics::Path::fast,
                                         options.threads);
         writer->inputs(b, h, values);

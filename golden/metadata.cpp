@@ -1,15 +1,27 @@
 // Recipe and grid as text and back.
 #include "karat/golden/metadata.hpp"
 
+#include <algorithm>
 #include <cstdio>
 
 #include "karat/recipe/json.hpp"
 
 namespace karat::golden {
 
-files::Metadata describe(const recipe::Recipe& recipe, video::Extent3 grid) {
-  return {{"grid", video::to_string(grid)},
-          {"recipe", recipe::to_json(recipe, recipe::JsonStyle::line)}};
+files::Metadata describe(const recipe::Recipe& recipe, video::Extent3 grid, int text) {
+  files::Metadata metadata{{"grid", video::to_string(grid)},
+                           {"recipe", recipe::to_json(recipe, recipe::JsonStyle::line)}};
+  if (text > 0) metadata["text"] = std::to_string(text);
+  return metadata;
+}
+
+int text_of(const files::Metadata& metadata) {
+  const auto found = metadata.find("text");
+  int text = 0;
+  char rest = 0;
+  if (found == metadata.end() || std::sscanf(found->second.c_str(), "%d%c", &text, &rest) != 1)
+    return 0;
+  return std::max(text, 0);
 }
 
 std::optional<video::Extent3> grid_of(const files::Metadata& metadata) {

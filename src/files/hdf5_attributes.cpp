@@ -35,10 +35,18 @@ struct WriteAttribute {
     write(Handle(H5Tcopy(H5T_IEEE_F64LE)), Handle(H5Screate(H5S_SCALAR)), &value);
   }
   void operator()(const std::vector<std::int64_t>& value) const {
-    write(Handle(H5Tcopy(H5T_STD_I64LE)), list_space(value.size()), value.data());
+    write_list(H5T_STD_I64LE, value);
   }
   void operator()(const std::vector<double>& value) const {
-    write(Handle(H5Tcopy(H5T_IEEE_F64LE)), list_space(value.size()), value.data());
+    write_list(H5T_IEEE_F64LE, value);
+  }
+
+  /// HDF5 wants an address even where there is nothing to write.
+  template <class T>
+  void write_list(hid_t type, const std::vector<T>& values) const {
+    const T nothing{};
+    write(Handle(H5Tcopy(type)), list_space(values.size()),
+          values.empty() ? &nothing : values.data());
   }
 
   void write(const Handle& type, const Handle& space, const void* value) const {

@@ -143,6 +143,19 @@ void equal_keys(const Place& at, Row row) {
   normal(same, row);
 }
 
+/// Every query gives the first key 14 to 18 log2 units more than any other, and the first value is
+/// 2^-6 of the others: the output lives in tails that E4M3 codes with a bit or two.
+void sink(const Place& at, Row row) {
+  if (at.tensor == Tensor::v) {
+    normal(at, row);
+    if (at.token == 0)
+      for (float& x : row) x *= power_of_two(-6);
+    return;
+  }
+  const float tail = -14 - static_cast<float>(at.token_word(0) & 31) / 8;
+  std::ranges::fill(row, at.tensor == Tensor::q ? 1 : key_value(at, at.token == 0 ? 0 : tail));
+}
+
 struct Filler {
   WorkloadKind kind;
   void (*fill)(const Place&, Row);
@@ -159,6 +172,7 @@ constexpr Filler kFillers[] = {
     {WorkloadKind::dynamic_range, dynamic_range},
     {WorkloadKind::tiny_tails, tiny_tails},
     {WorkloadKind::equal_keys, equal_keys},
+    {WorkloadKind::sink, sink},
 };
 
 }  // namespace
@@ -167,6 +181,13 @@ void adversarial_row(const WorkloadSpec& spec, Tensor tensor, int batch, int hea
                      std::int64_t token, std::span<float> row) {
   std::ranges::find(kFillers, spec.kind, &Filler::kind)
       ->fill({spec, tensor, batch, head, token}, row);
+}
+
+void text_rows(const WorkloadSpec& spec, int batch, int head, std::int64_t token,
+               std::span<float> q, std::span<float> k, std::span<float> v) {
+  normal({spec, Tensor::q, batch, head, token}, q);
+  normal({spec, Tensor::k, batch, head, token}, k);
+  normal({spec, Tensor::v, batch, head, token}, v);
 }
 
 }  // namespace karat::video

@@ -14,4 +14,8 @@ namespace karat::video {
 void adversarial_row(const WorkloadSpec& spec, Tensor tensor, int batch, int head,
                      std::int64_t token, std::span<float> row);
 
+/// A text token beside an adversarial video: N(0,1).
+void text_rows(const WorkloadSpec& spec, int batch, int head, std::int64_t token,
+               std::span<float> q, std::span<float> k, std::span<float> v);
+
 }  // namespace karat::video

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <utility>
 
 #include "head_shape.hpp"
 #include "karat/numerics/elementary.hpp"
@@ -160,6 +161,15 @@ void VideoHead::rows(std::int64_t token, std::span<float> q, std::span<float> k,
 
 const std::vector<float>& VideoHead::projection(Tensor tensor) const {
   return tensor == Tensor::q ? project_q_ : tensor == Tensor::k ? project_k_ : project_v_;
+}
+
+void VideoHead::text_rows(std::int64_t token, std::span<float> q, std::span<float> k,
+                          std::span<float> v) const {
+  for (const auto& [tensor, row] : {std::pair{Tensor::q, q}, {Tensor::k, k}, {Tensor::v, v}})
+    normal_row(spec_.seed, stream(Purpose::noise, tensor, batch_, head_), token, row);
+  normalise(q, offset_q_);
+  normalise(k, offset_k_);
+  for (std::size_t j = 0; j < v.size(); ++j) v[j] = gain_v_[j] * (v[j] + offset_v_[j]);
 }
 
 void VideoHead::shape_rows(std::int64_t token, std::span<float> q, std::span<float> k,

@@ -24,6 +24,9 @@ class VideoHead {
   /// The same from the head's content of the token, unit variance per channel, instead of the scene's.
   void shape_rows(std::int64_t token, std::span<float> q, std::span<float> k,
                   std::span<float> v) const;
+  /// A text token's: noise of its own in the head's normalisation, with neither scene nor rotation.
+  void text_rows(std::int64_t token, std::span<float> q, std::span<float> k,
+                 std::span<float> v) const;
   /// [features][head_dim], unit variance per channel for features whose squares sum to 1.
   const std::vector<float>& projection(Tensor tensor) const;
 

@@ -27,6 +27,7 @@ constexpr KindRow<WorkloadKind> kWorkloadKinds[] = {
     {WorkloadKind::dynamic_range, "dynamic_range", "magnitudes 2^-36 to 2^3 inside every tile"},
     {WorkloadKind::tiny_tails, "tiny_tails", "a few peaks; all other P flush to zero in E4M3"},
     {WorkloadKind::equal_keys, "equal_keys", "all keys equal: uniform attention"},
+    {WorkloadKind::sink, "sink", "the first token takes nearly all weight and has a tiny value"},
 };
 
 constexpr KindRow<HeadKind> kHeadKinds[] = {
@@ -76,6 +77,7 @@ HeadKind find_head_kind(std::string_view name) {
 void validate(const WorkloadSpec& spec) {
   Tiling(spec.grid, spec.tile);
   constexpr int kMost = 1 << 24;
+  require(spec.text >= 0 && spec.text < kMost, "text", "0 to 2^24 - 1");
   require(spec.batch > 0 && spec.batch < kMost, "batch", "1 to 2^24 - 1");
   require(spec.heads > 0 && spec.heads < kMost, "heads", "1 to 2^24 - 1");
   require(spec.head_dim > 0 && spec.head_dim <= 4096, "head_dim", "1 to 4096");
@@ -93,7 +95,7 @@ Head generate_head(const WorkloadSpec& spec, int batch, int head, int threads) {
   validate(spec);
   require(batch >= 0 && batch < spec.batch, "batch index", "0 to batch - 1");
   require(head >= 0 && head < spec.heads, "head index", "0 to heads - 1");
-  const std::int64_t tokens = spec.grid.volume();
+  const std::int64_t video_tokens = spec.grid.volume(), tokens = video_tokens + spec.text;
   const std::size_t d = spec.head_dim, size = static_cast<std::size_t>(tokens) * d;
   Head out{std::vector<float>(size), std::vector<float>(size), std::vector<float>(size)};
   std::optional<VideoHead> video;
@@ -106,7 +108,12 @@ Head generate_head(const WorkloadSpec& spec, int batch, int head, int threads) {
     const std::int64_t begin = static_cast<std::int64_t>(item) * kTokensPerItem;
     const std::int64_t end = std::min(begin + kTokensPerItem, tokens);
     for (std::int64_t t = begin; t < end; ++t) {
-      if (video) {
+      if (t >= video_tokens) {
+        if (video)
+          video->text_rows(t, row(out.q, t), row(out.k, t), row(out.v, t));
+        else
+          text_rows(spec, batch, head, t, row(out.q, t), row(out.k, t), row(out.v, t));
+      } else if (video) {
         video->rows(t, row(out.q, t), row(out.k, t), row(out.v, t));
       } else {
         adversarial_row(spec, Tensor::q, batch, head, t, row(out.q, t));

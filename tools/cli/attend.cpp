@@ -8,7 +8,6 @@
 #include "commands.hpp"
 #include "evidence.hpp"
 #include "interrupt.hpp"
-#include "karat/attention/predict.hpp"
 #include "karat/files/safetensors.hpp"
 #include "karat/golden/export.hpp"
 #include "karat/golden/formats.hpp"
@@ -48,17 +47,17 @@ int run_attend(int argc, char** argv) {
   const std::string out = required(*given, "out");
   const CaseChoice choice = choose_case(*given);
   const golden::InputShape& shape = choice.inputs->shape();
-  const bool per_head = attention::depends_on_head(choice.recipe);
-  if (per_head && choice.inputs->coded())
-    throw Error(ErrorKind::usage, "predict.rule", "looks at values, the input holds codes",
-                "give q, k and v as values");
+  const bool per_head = golden::layout_per_head(choice.recipe, *choice.inputs);
   attention::Layout layout;
   std::vector<int> taps;
   const auto begin_with = [&](attention::Layout made) {
     layout = std::move(made);
     taps = golden::parse_taps((*given)["tap"].as<std::string>(), layout, choice.seed);
   };
-  if (!per_head) begin_with(attention::make_layout(choice.recipe, choice.inputs->setting()));
+  const auto begin_head = [&](std::size_t b, std::size_t h, const golden::HeadValues* values) {
+    begin_with(golden::head_layout(choice.recipe, *choice.inputs, b, h, values, choice.threads));
+  };
+  if (!per_head) begin_head(0, 0, nullptr);
 
   const Stopwatch watch;
   const numerics::FormatId output = attention::output_format(choice.recipe);
@@ -71,12 +70,11 @@ int run_attend(int argc, char** argv) {
       throw_if_interrupted();
       attention::QuantisedHead head;
       if (choice.inputs->coded()) {
+        if (per_head) begin_head(b, h, nullptr);
         head = golden::quantised(choice.recipe, layout, choice.inputs->codes(b, h));
       } else {
         const golden::HeadValues values = choice.inputs->values(b, h, choice.threads);
-        if (per_head)
-          begin_with(attention::make_layout(choice.recipe, choice.inputs->setting(), values.view(),
-                                            choice.threads));
+        if (per_head) begin_head(b, h, &values);
         head = attention::quantise_head(choice.recipe, layout, values.view(), numerics::Path::fast,
                                         choice.threads);
       }
@@ -96,7 +94,7 @@ int run_attend(int argc, char** argv) {
         for (auto& [name, tensor] : golden::tap_tensors(choice.recipe, layout, tap))
           tensors[golden::tap_name(b, h, tap.query_block, name)] = std::move(tensor);
     }
-  files::write_safetensors(out, tensors, golden::describe(choice.recipe, shape.grid));
+  files::write_safetensors(out, tensors, golden::describe(choice.recipe, shape.grid, shape.text));
 
   const double seconds = watch.seconds();
   say(narration, "wrote " + out + ": " + short_number(work) + "MAC in " + short_time(seconds) +

@@ -5,8 +5,10 @@
 #include <nlohmann/json.hpp>
 
 #include "karat/golden/metadata.hpp"
+#include "karat/mask/strategy.hpp"
 #include "karat/recipe/json.hpp"
 #include "karat/recipe/schedule.hpp"
+#include "karat/recipe/validate.hpp"
 #include "karat/video/models.hpp"
 #include "values.hpp"
 
@@ -48,7 +50,8 @@ double number(const cxxopts::ParseResult& given, const std::string& option, doub
 /// Options that describe a generated workload mean nothing beside --in.
 void require_generated(const cxxopts::ParseResult& given) {
   for (const std::string_view option : {"model", "resolution", "heads", "batch", "workload",
-                                        "channels", "sigma", "head-kind"}) {
+                                        "channels", "sigma", "head-kind",
+                                        "kv-heads"}) {
     if (option == "sigma" && given.count("schedule") > 0) continue;  // its phases may ask for it
     if (given.count(std::string(option)) > 0)
       throw Error(ErrorKind::usage, "--" + std::string(option),
@@ -115,6 +118,27 @@ std::optional<recipe::Recipe> chosen_recipe(const cxxopts::ParseResult& given, C
   return schedule.phases[phase].recipe;
 }
 
+/// --mask: FastVideo's windows of a step and layer, or arrays. The recipe then says mask.kind given.
+void take_mask(const cxxopts::ParseResult& given, CaseChoice& choice, std::size_t first_head) {
+  const auto path = text_of(given, "mask");
+  if (!path) return;
+  const std::size_t heads = choice.inputs->shape().heads;
+  if (path->ends_with(".json")) {
+    const auto layer = text_of(given, "layer");
+    const auto step = step_of(given);
+    if (!layer || !step)
+      throw Error(ErrorKind::usage, "--mask", "a strategy has windows for every step and layer",
+                  "add --step S and --layer L");
+    const auto strategy = mask::parse_window_strategy(files::read_json(*path).dump(), *path);
+    choice.inputs->give(std::make_shared<golden::GivenMask>(golden::GivenMask::of_strategy(
+        strategy, step->step, whole(given, "layer", 0, 0), first_head, heads)));
+    return;
+  }
+  choice.recipe.mask.kind = recipe::MaskKind::given;
+  recipe::validate(choice.recipe, "--mask with recipe " + choice.recipe.name);
+  choice.inputs->give(std::make_shared<golden::GivenMask>(golden::GivenMask::open(*path)));
+}
+
 video::WorkloadSpec workload(const cxxopts::ParseResult& given, std::uint64_t seed) {
   video::WorkloadSpec spec;
   spec.seed = seed;
@@ -133,6 +157,7 @@ video::WorkloadSpec workload(const cxxopts::ParseResult& given, std::uint64_t se
   if (const auto grid = grid_option(given)) spec.grid = *grid;
   if (const auto kind = text_of(given, "workload")) spec.kind = video::find_workload_kind(*kind);
   if (const auto kind = text_of(given, "head-kind")) spec.head_kind = video::find_head_kind(*kind);
+  spec.text = whole(given, "text", 0, 0);
   spec.batch = whole(given, "batch", 1, 1);
   spec.head_dim = whole(given, "channels", spec.head_dim, 1);
   const auto step = step_of(given);
@@ -153,11 +178,15 @@ void add_case_options(CommandLine& line) {
       "grid", "T,H,W tokens; 1,1,S when --in says nothing else", value<std::string>())(
       "model", "generate heads of this video model's size", value<std::string>())(
       "resolution", "of the model: 480p, 720p or WIDTHxHEIGHTxFRAMES", value<std::string>())(
+      "text", "tokens of text behind the video's", value<std::string>())(
+      "mask", "mask [S,S], BlockMask arrays, or FastVideo's strategy .json (with --step, --layer)",
+      value<std::string>())("layer", "of the strategy", value<std::string>())(
       "workload", "video (default), gaussian, ties, one_hot, ...", value<std::string>())(
       "head-kind", "local, spatial, temporal, global or sink", value<std::string>())(
       "channels", "head dimension of a generated workload", value<std::string>())(
       "sigma", "noise level of the denoising step, 0 to 1", value<std::string>())(
       "heads", "how many heads to generate", value<std::string>())(
+      "kv-heads", "heads of K and V, a divisor of --heads", value<std::string>())(
       "head", "one head alone", value<std::string>())("batch", "batch entries to generate",
                                                       value<std::string>())(
       "seed", "of workload, taps and truth rows",
@@ -188,7 +217,9 @@ CaseChoice choose_case(const cxxopts::ParseResult& given) {
     if (!recipe && !own)
       throw Error(ErrorKind::usage, "--recipe", "missing", "give a preset or a .json file");
     choice.recipe = recipe ? *recipe : *own;
+    if (given.count("text") > 0) options.text = whole(given, "text", 0, 0);
     choice.inputs = golden::file_inputs(paths, options);
+    take_mask(given, choice, options.only_head.value_or(0));
     return choice;
   }
   if (!recipe) throw Error(ErrorKind::usage, "--recipe", "missing", "give a preset or a .json file");
@@ -198,7 +229,12 @@ CaseChoice choose_case(const cxxopts::ParseResult& given) {
   if (head && given.count("heads") > 0)
     throw Error(ErrorKind::usage, "--head", "and --heads exclude each other", "leave one out");
   spec.heads = head ? first + 1 : whole(given, "heads", 1, 1);
-  choice.inputs = golden::generated_inputs(spec, static_cast<std::size_t>(first));
+  if (head && given.count("kv-heads") > 0)
+    throw Error(ErrorKind::usage, "--kv-heads", "says nothing about one head alone",
+                "give --heads instead of --head");
+  const auto kv_heads = static_cast<std::size_t>(whole(given, "kv-heads", 0, 1));
+  choice.inputs = golden::generated_inputs(spec, static_cast<std::size_t>(first), kv_heads);
+  take_mask(given, choice, static_cast<std::size_t>(first));
   return choice;
 }
 

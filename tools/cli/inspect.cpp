@@ -27,7 +27,7 @@ void export_to(const std::filesystem::path& folder, const golden::GoldenFile& go
   if (error)
     throw Error(ErrorKind::input_output, folder.string(), "cannot be made: " + error.message(),
                 "choose a folder that can be written");
-  const files::Metadata metadata = golden::describe(golden.recipe(), golden.grid());
+  const files::Metadata metadata = golden::describe(golden.recipe(), golden.grid(), golden.text());
   files::write_safetensors(folder / "inputs.safetensors", golden::exported_inputs(golden), metadata);
   files::write_safetensors(folder / "stages.safetensors", golden::exported_stages(golden), metadata);
   files::write_file(folder / "recipe.json", recipe::to_json(golden.recipe()));

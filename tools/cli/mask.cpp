@@ -8,6 +8,7 @@
 #include "karat/attention/layout.hpp"
 #include "karat/files/atomic_file.hpp"
 #include "karat/files/safetensors.hpp"
+#include "karat/golden/given_mask.hpp"
 #include "karat/golden/metadata.hpp"
 #include "karat/mask/blockmask.hpp"
 #include "karat/mask/density.hpp"
@@ -29,6 +30,9 @@ recipe::Recipe masked_recipe(const cxxopts::ParseResult& given) {
   recipe::Recipe recipe;
   if (const auto name = text_of(given, "recipe")) {
     recipe = recipe::load_recipe(*name);
+  } else if (given.count("mask") > 0) {
+    recipe.mask.tile = {1, 1, 1};
+    recipe.block = {.q = 128, .k = 128, .align = video::Align::sequence};
   } else {
     recipe.mask.kind = recipe::MaskKind::window;
     recipe.block.q = recipe.block.k = 128;
@@ -94,6 +98,21 @@ std::string picture(const cxxopts::ParseResult& given, const recipe::Recipe& rec
   return mask::draw_window(*layout.mask, tiling, layout.order, number, caption);
 }
 
+int text_tokens(const cxxopts::ParseResult& given) {
+  const auto text = text_of(given, "text");
+  return text ? static_cast<int>(parse_integer(*text, "--text", 0)) : 0;
+}
+
+/// The recipe's mask, or head --head of the one in a file.
+attention::Layout layout_of(const cxxopts::ParseResult& given, recipe::Recipe recipe,
+                            const attention::Setting& setting) {
+  const auto path = text_of(given, "mask");
+  if (!path) return attention::make_layout(recipe, setting);
+  const auto head = parse_integer(text_of(given, "head").value_or("0"), "--head", 0);
+  recipe.mask.kind = recipe::MaskKind::given;
+  return golden::GivenMask::open(*path).layout(recipe, setting, 0, static_cast<std::size_t>(head));
+}
+
 }  // namespace
 
 int run_mask(int argc, char** argv) {
@@ -110,6 +129,9 @@ int run_mask(int argc, char** argv) {
       value<std::string>())("block", "positions of a query and a key block; 128,128",
                             value<std::string>())(
       "align", "of the counted blocks: tile (default) or sequence", value<std::string>())(
+      "mask", "a mask from a file instead: mask [S,S] or BlockMask arrays", value<std::string>())(
+      "head", "of the file's mask", value<std::string>())(
+      "text", "tokens of text behind the video's", value<std::string>())(
       "svg", "draw the mask into a file", value<std::string>())(
       "query-tile", "draw this tile's window in the video instead", value<std::string>())(
       "blockmask", "write kv_num_blocks, kv_indices, full_kv_num_blocks, full_kv_indices as "
@@ -120,7 +142,8 @@ int run_mask(int argc, char** argv) {
   const Narration narration = given->count("quiet") > 0 ? Narration::quiet : Narration::spoken;
   const recipe::Recipe recipe = masked_recipe(*given);
   const video::Extent3 grid = parse_extent(required(*given, "grid"), "--grid");
-  const attention::Layout layout = attention::make_layout(recipe, grid, 1);
+  const attention::Setting setting{.grid = grid, .channels = 1, .text = text_tokens(*given)};
+  const attention::Layout layout = layout_of(*given, recipe, setting);
   const mask::Density density = mask::density(*layout.mask, layout.order, layout.blocks,
                                               recipe.block.q, recipe.block.k);
   if (const auto path = text_of(*given, "svg")) {
@@ -134,7 +157,7 @@ int run_mask(int argc, char** argv) {
   if (given->count("json") > 0) {
     print_json("mask", 1,
                {{"grid", {grid.t, grid.h, grid.w}},
-                {"tokens", grid.volume()},
+                {"tokens", setting.tokens()},
                 {"density", density.tokens},
                 {"tile_density", density.tiles},
                 {"block_density", density.blocks},
@@ -146,7 +169,7 @@ int run_mask(int argc, char** argv) {
                 {"partial_blocks", density.partial_blocks}});
     return match;
   }
-  std::printf("tokens          %lld\n", static_cast<long long>(grid.volume()));
+  std::printf("tokens          %lld\n", static_cast<long long>(setting.tokens()));
   std::printf("density         %.6f  kept token pairs / L^2\n", density.tokens);
   std::printf("tile density    %.6f  kept tile pairs / all\n", density.tiles);
   std::printf("block density   %.6f  kept blocks of %d x %d, padded, / L^2\n", density.blocks,

@@ -21,6 +21,9 @@ class GoldenFile {
   const std::string& subject() const { return source_->subject(); }
   const recipe::Recipe& recipe() const { return recipe_; }
   video::Extent3 grid() const { return grid_; }
+  int text() const { return text_; }
+  /// The case's inputs, with the mask that came with it.
+  std::unique_ptr<Inputs> inputs() const;
   /// Whether the mask is predicted from each head's Q and K, so that layouts differ.
   bool layout_per_head() const;
   /// The layout of all heads. @throws Error(usage) where each has its own.
@@ -32,7 +35,8 @@ class GoldenFile {
   const files::Metadata& metadata() const { return metadata_; }
   bool has(std::string_view stage) const { return source_->find(stage).has_value(); }
 
-  /// Values of a stage ("o", "q_scale", "bound.o_low", "q"), decoded exactly.
+  /// Values of a stage ("o", "q_scale", "bound.o_low", "q"), decoded exactly; of k and v those that
+  /// the query head `head` reads.
   std::vector<float> values(std::string_view stage, Extents extents, std::size_t batch,
                             std::size_t head) const;
   numerics::FormatId format(std::string_view stage) const;
@@ -47,6 +51,8 @@ class GoldenFile {
   files::Metadata metadata_;
   recipe::Recipe recipe_;
   video::Extent3 grid_;
+  int text_ = 0;
+  std::shared_ptr<const GivenMask> mask_;  ///< null: the recipe says all
   HeadShape shape_;
   struct Layouts;
   std::shared_ptr<Layouts> layouts_;  ///< computed on demand

@@ -9,6 +9,7 @@
 #include "karat/attention/head.hpp"
 #include "karat/files/json_file.hpp"
 #include "karat/files/tensor.hpp"
+#include "karat/golden/given_mask.hpp"
 #include "karat/golden/tensor_source.hpp"
 #include "karat/recipe/recipe.hpp"
 #include "karat/video/grid.hpp"
@@ -18,10 +19,14 @@ namespace karat::golden {
 
 struct InputShape {
   video::Extent3 grid;
+  int text = 0;  ///< tokens behind the video's
   std::size_t batch = 1;
   std::size_t heads = 1;
+  std::size_t kv_heads = 0;  ///< heads of k and v, a divisor of heads; 0: as many
   std::size_t channels = 128;
-  std::size_t tokens() const { return static_cast<std::size_t>(grid.volume()); }
+  std::size_t tokens() const { return static_cast<std::size_t>(grid.volume() + text); }
+  /// Query heads that share one head of k and v.
+  std::size_t group() const { return kv_heads == 0 ? 1 : heads / kv_heads; }
 };
 
 /// One head in original token order, tokens x channels each.
@@ -46,8 +51,12 @@ class Inputs {
   const InputShape& shape() const { return shape_; }
   /// What a launch takes from the workload beside Q, K and V.
   attention::Setting setting() const {
-    return {.grid = shape_.grid, .channels = shape_.channels};
+    return {.grid = shape_.grid, .channels = shape_.channels, .text = shape_.text};
   }
+  /// The mask that came with the case, or null.
+  const GivenMask* mask() const { return mask_.get(); }
+  /// @throws Error(usage) when it is made for other heads
+  void give(std::shared_ptr<const GivenMask> mask);
   /// What the case says about its source; decides nothing.
   virtual files::Json source() const = 0;
   /// Type in which values are stored; every value is exact in it.
@@ -64,13 +73,25 @@ class Inputs {
 
  private:
   InputShape shape_;
+  std::shared_ptr<const GivenMask> mask_;
 };
 
-/// Generated heads first_head, first_head + 1, ...
-std::unique_ptr<Inputs> generated_inputs(const video::WorkloadSpec& spec, std::size_t first_head);
+/// Whether layouts differ from head to head: predicted, or given so.
+bool layout_per_head(const recipe::Recipe& recipe, const Inputs& inputs);
+/// The layout of one head. `values` are looked at only where a mask is predicted; null is fine else.
+/// @throws Error(usage) for a predicted mask without values.
+attention::Layout head_layout(const recipe::Recipe& recipe, const Inputs& inputs,
+                              std::size_t batch, std::size_t head, const HeadValues* values,
+                              int threads);
+
+/// Generated heads first_head, first_head + 1, ... With kv_heads below their number (0: as many), the
+/// heads of a group have the K and V of its first.
+std::unique_ptr<Inputs> generated_inputs(const video::WorkloadSpec& spec, std::size_t first_head,
+                                         std::size_t kv_heads = 0);
 
 struct FileInputOptions {
   std::optional<video::Extent3> grid;  ///< empty: the file's own, else 1,1,S
+  std::optional<int> text;             ///< empty: the file's own, else 0
   TensorLayout layout = TensorLayout::bhsd;
   std::optional<std::size_t> only_head;  ///< one head of the file instead of all
 };

@@ -11,9 +11,12 @@
 
 namespace karat::golden {
 
-files::Metadata describe(const recipe::Recipe& recipe, video::Extent3 grid);
+/// "text", the number of tokens behind the video's, stands there when there are any.
+files::Metadata describe(const recipe::Recipe& recipe, video::Extent3 grid, int text = 0);
 /// Nothing when the key is missing or is not three positive numbers.
 std::optional<video::Extent3> grid_of(const files::Metadata& metadata);
+/// 0 when the key is missing or is no number.
+int text_of(const files::Metadata& metadata);
 /// Nothing when the key is missing. @throws Error(usage) when it is no valid recipe.
 std::optional<recipe::Recipe> recipe_of(const files::Metadata& metadata,
                                         const std::string& subject);

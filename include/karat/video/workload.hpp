@@ -25,7 +25,8 @@ enum class WorkloadKind {
   subnormals,
   dynamic_range,
   tiny_tails,
-  equal_keys
+  equal_keys,
+  sink,
 };
 
 /// What a video head attends to.
@@ -34,6 +35,7 @@ enum class HeadKind { local, spatial, temporal, global, sink };
 struct WorkloadSpec {
   WorkloadKind kind = WorkloadKind::video;
   Extent3 grid{6, 16, 16};
+  int text = 0;  ///< tokens behind the video's: rows of their own noise, not rotated
   int batch = 1;
   int heads = 1;
   int head_dim = 128;
@@ -48,7 +50,7 @@ struct WorkloadSpec {
   Extent3 tile{6, 8, 8};     ///< zero_tiles and subnormals: which tiles
 };
 
-/// One head, row-major [tokens][head_dim] in original token order. Every value is exact in BF16.
+/// One head, row-major [tokens + text][head_dim] in original token order. Every value is exact in BF16.
 struct Head {
   std::vector<float> q, k, v;
 };

@@ -1,0 +1,89 @@
+// Each preset's rate on one head beside the chain rate of its own instructions, on one thread:
+//   benchmark_presets [T H W]    default 21 30 52, the token grid of 480 x 832 x 81 frames
+// Ratio is the engine's time over what its multiply-adds take at the instructions' own rates, both
+// products each at its own; predictors and quantisation are reported apart.
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "karat/attention/attend.hpp"
+#include "karat/attention/predict.hpp"
+#include "karat/recipe/json.hpp"
+#include "karat/video/workload.hpp"
+
+namespace karat {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds(const auto& work) {
+  const auto begin = Clock::now();
+  work();
+  return std::chrono::duration<double>(Clock::now() - begin).count();
+}
+
+/// Multiply-adds per second of D = A B^T, 64 x 128 with 128 terms, B packed before, A packed anew.
+double chain_rate(const std::string& name) {
+  static std::map<std::string, double> known;
+  if (const auto found = known.find(name); found != known.end()) return found->second;
+  const numerics::Instruction& instruction = numerics::instruction(name);
+  const bool integers = numerics::format(numerics::input_format(instruction)).kind ==
+                        numerics::Kind::integer;
+  std::vector<float> a(64 * 128), b(128 * 128), d(64 * 128);
+  for (std::size_t i = 0; i < b.size(); ++i)
+    b[i] = integers ? static_cast<float>(i * 37 % 201) - 100
+                    : (static_cast<float>(i * 37 % 15) - 7) / (i % 3 ? 8 : 64);
+  for (std::size_t i = 0; i < a.size(); ++i) a[i] = b[i + 5];
+  numerics::ColumnOperand columns;
+  columns.pack(instruction, numerics::row_major<const float>(b.data(), 128, 128));
+  numerics::RowOperand rows;
+  const auto once = [&] {
+    rows.pack(instruction, numerics::row_major<const float>(a.data(), 64, 128));
+    numerics::chain(instruction, rows, columns, numerics::Start::absent,
+                    numerics::row_major(d.data(), 64, 128));
+  };
+  int count = 1;
+  double best = 1e9;
+  while (seconds([&] { for (int i = 0; i < count; ++i) once(); }) < 0.05) count *= 2;
+  for (int turn = 0; turn < 5; ++turn)
+    best = std::min(best, seconds([&] { for (int i = 0; i < count; ++i) once(); }));
+  return known[name] = 64.0 * 128 * 128 * count / best;
+}
+
+void measure(const std::string& name, video::Extent3 grid, const attention::HeadInput& input) {
+  const recipe::Recipe recipe = recipe::preset(name);
+  const attention::Setting setting{.grid = grid, .channels = 128};
+  attention::Layout layout;
+  const double planning =
+      seconds([&] { layout = attention::make_layout(recipe, setting, input, 1); });
+  attention::QuantisedHead head;
+  const double quantising = seconds(
+      [&] { head = attention::quantise_head(recipe, layout, input, numerics::Path::fast, 1); });
+  const double engine =
+      seconds([&] { attention::attend(recipe, layout, head, {.threads = 1}); });
+  const double work = layout.multiply_adds();
+  const double own = 2 / (1 / chain_rate(recipe.qk.instruction) + 1 / chain_rate(recipe.pv.instruction));
+  std::printf("| %s | %.2f | %.1f | %.1f | %.2f | %.2f | %.2f |\n", name.c_str(), work * 1e-9,
+              work / engine * 1e-9, own * 1e-9, own / (work / engine), quantising, planning);
+  std::fflush(stdout);
+}
+
+}  // namespace
+}  // namespace karat
+
+int main(int argc, char** argv) {
+  using namespace karat;
+  video::Extent3 grid{21, 30, 52};
+  if (argc >= 4) grid = {std::atoi(argv[1]), std::atoi(argv[2]), std::atoi(argv[3])};
+  const video::Head made = video::generate_head({.grid = grid}, 0, 0);
+  const attention::HeadInput input{made.q, made.k, made.v, numerics::FormatId::bf16};
+  std::printf("| preset | 1e9 multiply-adds | 1e9/s | instructions' own 1e9/s | ratio | quantising s | "
+              "mask, predictor s |\n|---|---|---|---|---|---|---|\n");
+  for (const std::string_view name : recipe::preset_names())
+    if (argc < 5 || name == argv[4]) measure(std::string(name), grid, input);
+  return 0;
+}
