@@ -143,6 +143,27 @@ TEST(Validate, MultiplierAndOffsetExcludeEachOther) {
   EXPECT_TRUE(problems(recipe).empty());
 }
 
+TEST(Validate, PredictorsWithoutAMaskToPredict) {
+  refused("predict.rule", "does not go with this mask.kind",
+          [](Recipe& r) { r.predict.rule = PredictRule::similarity; });
+  const auto svg2 = [](auto edit) {
+    Recipe recipe = preset("svg2");
+    edit(recipe);
+    const auto found = problems(recipe);
+    return found.empty() ? std::string() : found.front().path;
+  };
+  EXPECT_EQ(svg2([](Recipe& r) { r.mask.causal = Causal::on; }), "mask.causal");
+  EXPECT_EQ(svg2([](Recipe& r) { r.block.align = video::Align::sequence; }), "block.align");
+  EXPECT_EQ(svg2([](Recipe& r) { r.mask.ragged = video::Ragged::pad; }), "mask.ragged");
+  EXPECT_EQ(svg2([](Recipe& r) {
+              r.q.format = r.k.format = FormatId::int8;
+              r.qk.instruction = "hopper.wgmma.s8.s32";
+              r.q.group = Group::rows;
+              r.q.rows = 16;
+            }),
+            "q.group");
+}
+
 TEST(Validate, OneFusedFactorNeedsOneScale) {
   refused("qk.scale_order", "one scale for all of q",
           [](Recipe& r) { r.qk.scale_order = ScaleOrder::fused; });

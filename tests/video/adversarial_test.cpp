@@ -171,5 +171,42 @@ TEST(Adversarial, EqualKeysAreEqual) {
   EXPECT_FALSE(std::equal(head.q.begin(), head.q.begin() + kDim, head.q.begin() + kDim));
 }
 
+TEST(Adversarial, ASinkTokenTakesNearlyAllWeightAndHasATinyValue) {
+  const Head head = make(WorkloadKind::sink);
+  for (const std::int64_t query : {std::int64_t{0}, kTokens - 1}) {
+    const auto s = scores(head, query);
+    EXPECT_EQ(s[0], 0);
+    for (std::size_t j = 1; j < s.size(); ++j) {
+      EXPECT_LT(s[j], -13.8);
+      EXPECT_GT(s[j], -18.2);
+    }
+  }
+  const auto power = [&](std::int64_t token) {
+    const float* v = head.v.data() + token * kDim;
+    return std::inner_product(v, v + kDim, v, 0.0);
+  };
+  EXPECT_LT(power(0) * 1000, power(1));
+}
+
+/// The video's rows do not change, the text's are neither zero nor alike.
+TEST(Workload, TextStandsBehindTheVideo) {
+  for (const WorkloadKind kind : {WorkloadKind::video, WorkloadKind::ties}) {
+    const WorkloadSpec plain{.kind = kind, .grid = kGrid, .head_dim = kDim};
+    WorkloadSpec with_text = plain;
+    with_text.text = 300;
+    const Head head = generate_head(plain, 0, 0), more = generate_head(with_text, 0, 0);
+    ASSERT_EQ(more.k.size(), static_cast<std::size_t>(kTokens + 300) * kDim);
+    EXPECT_TRUE(std::equal(head.k.begin(), head.k.end(), more.k.begin()));
+    EXPECT_TRUE(std::equal(head.v.begin(), head.v.end(), more.v.begin()));
+    for (const auto* rows : {&more.q, &more.k, &more.v}) {
+      double power = 0;
+      for (std::size_t i = rows->size() - 300 * kDim; i < rows->size(); ++i)
+        power += double{(*rows)[i]} * (*rows)[i];
+      EXPECT_GT(power, 0.05 * 300 * kDim);
+      EXPECT_FALSE(std::equal(rows->end() - kDim, rows->end(), rows->end() - 2 * kDim));
+    }
+  }
+}
+
 }  // namespace
 }  // namespace karat::video
