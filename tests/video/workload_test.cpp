@@ -100,7 +100,7 @@ TEST(Workload, BitsStay) {
 }
 
 TEST(Workload, KindsAreFoundByName) {
-  EXPECT_EQ(workload_kinds().size(), std::size_t(WorkloadKind::equal_keys) + 1);
+  EXPECT_EQ(workload_kinds().size(), std::size_t(WorkloadKind::sink) + 1);
   EXPECT_EQ(head_kinds().size(), std::size_t(HeadKind::sink) + 1);
   for (const auto& row : workload_kinds()) {
     EXPECT_EQ(find_workload_kind(row.name), row.kind);
