@@ -119,6 +119,7 @@ std::vector<Rung> ladder(const Recipe& recipe) {
 Recipe without_mask(Recipe recipe) {
   recipe.mask.kind = recipe::MaskKind::none;
   recipe.mask.causal = recipe::Causal::off;
+  recipe.predict = {};
   if (recipe.block.order == recipe::KeyOrder::given)
     recipe.block.order = recipe::KeyOrder::ascending;
   return recipe;

@@ -109,6 +109,9 @@ Workbench::Workbench(const Source& source, std::vector<recipe::Recipe> recipes,
     throw Error(ErrorKind::usage, "recipes", "the list is empty", "name at least one");
   std::set<std::string> names;
   for (std::size_t r = 0; r < s.recipes.size(); ++r) {
+    if (s.recipes[r].name.find_first_of(",\"\n\r") != std::string::npos)
+      throw Error(ErrorKind::usage, s.recipes[r].name, "a comma or quote in a recipe's name breaks CSV",
+                  "rename the recipe");
     if (!names.insert(s.recipes[r].name).second)
       throw Error(ErrorKind::usage, "recipes", "\"" + s.recipes[r].name + "\" is named twice",
                   "give each recipe a name of its own");
@@ -123,16 +126,17 @@ Workbench::~Workbench() = default;
 const std::vector<recipe::Recipe>& Workbench::recipes() const { return state_->recipes; }
 
 std::size_t Workbench::steps_per_job() const {
-  std::size_t steps = 0;
+  std::size_t apart = 0;
   std::set<std::string> rows, masks;
   for (const Prepared& p : state_->prepared) {
-    steps += 2 + p.suspects.size() + (p.rungs.empty() ? 0 : 1);
-    for (const auto& rung : p.rungs) steps += rung.alone.has_value();
-    steps += p.rungs.empty() ? 0 : p.rungs.size() - 1;
     rows.insert(p.rows_key);
     masks.insert(p.mask_key);
+    if (p.rungs.empty()) continue;
+    apart += p.suspects.size() + p.rungs.size();
+    for (const auto& rung : p.rungs) apart += rung.alone.has_value();
   }
-  return state_->source.branches().size() * (1 + steps + rows.size() + masks.size());
+  const std::size_t branch = 1 + 2 * state_->prepared.size() + rows.size() + masks.size();
+  return state_->source.branches().size() * branch + apart;
 }
 
 namespace {
@@ -161,8 +165,8 @@ void take_apart(const Prepared& recipe, const Bench& bench, const Sample& sample
 /// Rows looked at key by key: predictions, and where the error lives.
 void look_closer(const Prepared& recipe, std::int32_t index, const Bench& bench,
                  const Sample& sample, const Rows& dense, const Rows& masked, const Rows& full,
-                 const std::vector<double>& kept_mass, bool record, Figures& figures,
-                 const Sample& few, std::vector<RowRecord>& records) {
+                 const std::vector<double>& kept_mass, Figures& figures, const Sample& few,
+                 std::vector<RowRecord>& records) {
   const std::size_t d = bench.channels;
   const Kernel& kernel = recipe.full;
   const auto coded = attention::quantise_head(kernel.recipe, kernel.layout, bench.values.view(),
@@ -179,8 +183,7 @@ void look_closer(const Prepared& recipe, std::int32_t index, const Bench& bench,
     q.push_back(t.q), k.push_back(t.k), p.push_back(t.p), v.push_back(t.v);
     truth.push_back(t.truth);
     for (std::size_t i = 0; i < lost.size(); ++i) lost[i].push_back(t.lost[i]);
-    if (record)
-      records.push_back({.recipe = index,
+    records.push_back({.recipe = index,
                          .token = token,
                          .truth = dense_squares[row],
                          .mask = mask_errors[row],
@@ -259,12 +262,12 @@ JobResult Workbench::measure(const Job& job, int threads,
       for (std::size_t i = 0; i < all.lse.size(); ++i)
         mass.push_back(numerics::exp2_f64((some.lse[i] - all.lse[i]) * 1.4426950408889634));
       figures.average("kept_mass", mass);
-      if (!p.rungs.empty()) {
+      if (!p.rungs.empty() && branch == s.source.branches().front()) {
         take_apart(p, bench, sample, all.o, some.o, full, figures);
         const Sample few = first_rows(sample, kDetailedRows);
         Figures few_figures(result.figures, branch, index, few);
-        look_closer(p, index, bench, sample, all.o, some.o, full, mass,
-                    branch == Branch::conditional, few_figures, few, result.rows);
+        look_closer(p, index, bench, sample, all.o, some.o, full, mass, few_figures, few,
+                    result.rows);
       }
       kept[r].push_back({all.o, combined(1, full, -1, all.o), combined(1, some.o, -1, all.o),
                          combined(1, fp8, -1, all.o)});

@@ -31,7 +31,6 @@ std::vector<std::pair<std::string, Recipe>> suspects(const Recipe& recipe) {
   times_1.p.offset = 0;
   edits.emplace_back("p_times_1", times_1);
   e4m3.output = numerics::FormatId::e4m3;
-  e4m3.finish.cast = recipe::Cast::before_scale;
   edits.emplace_back("e4m3_output", e4m3);
   return edits;
 }

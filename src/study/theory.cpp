@@ -14,7 +14,7 @@ namespace {
 constexpr double kLog2E = 1.4426950408889634;
 constexpr double kLn2 = 0.6931471805599453;
 constexpr double kMantissa = 0.5410106403333613;  // 3 / (8 ln 2): mean of 1/m^2, m log-uniform in [1, 2)
-constexpr double kWeightOfCovariance = 1e-6;      // keys below do not count in Cov(k, v)
+constexpr double kWeightOfCovariance = 1e-5;      // keys below do not count in Cov(k, v)
 constexpr double kSmallestCode = 0x1p-10;         // half of E4M3's smallest: below, a code is 0
 
 /// Variance of rounding x: relative to x^2, plus absolute.

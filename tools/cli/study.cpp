@@ -7,10 +7,11 @@
 #include "commands.hpp"
 #include "command.hpp"
 #include "karat/files/atomic_file.hpp"
-#include "karat/recipe/json.hpp"
+#include "karat/study/page.hpp"
 #include "study_options.hpp"
 #include "study_summary.hpp"
 #include "terminal.hpp"
+#include "version.hpp"
 
 namespace karat::cli {
 namespace {
@@ -27,6 +28,21 @@ std::optional<StudyResult> finished(const std::string& out, const study::StudyId
     // some other file: it is replaced, as every output is
   }
   return std::nullopt;
+}
+
+int write_plan(const cxxopts::ParseResult& given, const std::string& path, Narration narration) {
+  const files::Json plan = study::make_plan(choose_plan(given));
+  files::write_json(path, plan);
+  say(narration, "wrote " + path + ": " + std::to_string(plan["cells"].size()) + " cells a prompt, " +
+                     short_number(plan["bytes_per_prompt"].get<double>()) + "B a prompt");
+  if (given.count("json") > 0) std::cout << files::format_json(plan);
+  return match;
+}
+
+std::string typed(int argc, char** argv) {
+  std::string text = "karat";
+  for (int i = 0; i < argc; ++i) text += std::string(" ") + argv[i];
+  return text;
 }
 
 StudyResult measured(const StudyChoice& choice, const std::string& out, Narration narration) {
@@ -62,6 +78,7 @@ int run_study(int argc, char** argv) {
   const auto given = line.parse(argc, argv);
   if (!given) return match;
   const Narration narration = given->count("quiet") > 0 ? Narration::quiet : Narration::spoken;
+  if (const auto plan = text_of(*given, "plan")) return write_plan(*given, *plan, narration);
   const StudyChoice choice = choose_study(*given);
   const std::string out = required(*given, "out");
   const Stopwatch watch;
@@ -73,6 +90,8 @@ int run_study(int argc, char** argv) {
   if (const auto figures = text_of(*given, "figures"))
     files::write_file(*figures, study::figures_csv(result));
   const study::Summary summary = study::summarise(result);
+  if (const auto html = text_of(*given, "html"))
+    files::write_file(*html, study::html_page(result, summary, {typed(argc, argv), KARAT_VERSION}));
   say(narration, "wrote " + out + ": " + std::to_string(result.jobs.size()) + " cells in " +
                      short_time(watch.seconds()));
   if (given->count("json") > 0)

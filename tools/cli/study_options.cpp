@@ -1,10 +1,11 @@
-// Defaults of a study: five kinds of heads, eight steps, three prompts on Wan's 480p grid.
+// Defaults of a study: heads of five kinds, four steps, three prompts on Wan's 480p grid.
 #include "study_options.hpp"
 
 #include <algorithm>
 #include <set>
 
 #include "karat/recipe/json.hpp"
+#include "karat/study/sweep.hpp"
 #include "karat/video/models.hpp"
 #include "values.hpp"
 
@@ -20,9 +21,9 @@ struct Size {
   int prompts, steps, heads, rows, draws;
 };
 constexpr Size kDefault{
-    "fpsattention,fpsattention_coarse,fpsattention_intermediate,naive_fp8_sparse,sta_bf16",
-    "21,30,52", 3, 5, 5, 256, 8};
-constexpr Size kQuick{"fpsattention,fpsattention_coarse,sta_bf16", "12,24,32", 3, 3, 2, 64, 4};
+    "fpsattention,fpsattention_coarse,fpsattention_intermediate,naive_fp8_sparse",
+    "21,30,52", 3, 4, 5, 256, 8};
+constexpr Size kQuick{"fpsattention,fpsattention_coarse,naive_fp8_sparse", "12,24,32", 3, 3, 2, 64, 4};
 
 std::vector<std::string> split(std::string_view list) {
   std::vector<std::string> words;
@@ -37,6 +38,16 @@ std::vector<std::string> split(std::string_view list) {
 int whole(const cxxopts::ParseResult& given, const std::string& option, int otherwise, int low) {
   const auto text = text_of(given, option);
   return text ? static_cast<int>(parse_integer(*text, "--" + option, low)) : otherwise;
+}
+
+/// The first heads of a layer that are of different kinds, `count` at most.
+std::vector<int> heads_of_each_kind(const video::DenoisingSpec& spec, int layer, int count) {
+  std::set<video::HeadKind> kinds;
+  std::vector<int> heads;
+  for (int head = 0; head < spec.heads && std::ssize(heads) < count; ++head)
+    if (spec.head_kind || kinds.insert(video::head_kind_of(spec, layer, head)).second)
+      heads.push_back(head);
+  return heads;
 }
 
 std::unique_ptr<study::Source> generated(const cxxopts::ParseResult& given, const Size& size) {
@@ -62,7 +73,9 @@ std::unique_ptr<study::Source> generated(const cxxopts::ParseResult& given, cons
   };
   source.steps = list("steps", size.steps, model.sampler.steps);
   source.layers = list("layers", 1, source.spec.layers);
-  source.heads = list("heads", size.heads, source.spec.heads);
+  const auto heads = text_of(given, "heads");
+  source.heads = heads ? parse_list(*heads, "--heads")
+                       : heads_of_each_kind(source.spec, source.layers.front(), size.heads);
   if (given.count("conditional-only") > 0) source.branches = {study::Branch::conditional};
   return study::generated_source(source);
 }
@@ -111,15 +124,21 @@ void add_study_options(CommandLine& line) {
   line.add("Measuring")("recipes", "presets or .json files, joined by commas",
                         value<std::string>())(
       "ladder", "recipes to take apart: the first by default, none, or a list",
-      value<std::string>())("rows", "rows of truth per cell: 256", value<std::string>())(
+      value<std::string>())("sweep", "edits of the first recipe too: tile,window,p,promotion,scale",
+                            value<std::string>())("rows", "rows of truth per cell: 256", value<std::string>())(
       "draws", "query blocks they lie in: 8", value<std::string>())(
       "seed", "of the sampled rows", value<std::string>()->default_value("0"))(
       "quick", "a study of about a minute")("threads", "0: all the machine has",
                                             value<std::string>()->default_value("0"));
+  line.add("Plan")("plan", "write which cells and query tiles of a model to save, and stop",
+                   value<std::string>())(
+      "cells", "with --plan: cells drawn per stratum of steps and layers: 2", value<std::string>())(
+      "query-tiles", "with --plan: query tiles of a cell: 8", value<std::string>());
   line.add("Output")("o,out", "the result, HDF5", value<std::string>())(
       "csv", "the sensitivity table, which karat tune reads", value<std::string>())(
       "table", "the same as JSON", value<std::string>())(
-      "figures", "every figure as CSV", value<std::string>());
+      "figures", "every figure as CSV", value<std::string>())(
+      "html", "the report, one HTML file", value<std::string>());
 }
 
 std::vector<int> parse_list(std::string_view text, const std::string& option) {
@@ -136,6 +155,21 @@ std::vector<int> parse_list(std::string_view text, const std::string& option) {
   return {numbers.begin(), numbers.end()};
 }
 
+study::PlanSpec choose_plan(const cxxopts::ParseResult& given) {
+  for (const char* option : {"capture", "grid", "steps", "layers", "heads", "recipes", "out", "csv"})
+    if (given.count(option) > 0)
+      throw Error(ErrorKind::usage, std::string("--") + option, "has no meaning with --plan",
+                  "leave it out");
+  study::PlanSpec spec;
+  spec.model = text_of(given, "model").value_or(spec.model);
+  spec.resolution = text_of(given, "resolution").value_or("");
+  spec.prompts = whole(given, "prompts", spec.prompts, 1);
+  spec.cells = whole(given, "cells", spec.cells, 1);
+  spec.query_tiles = whole(given, "query-tiles", spec.query_tiles, 1);
+  spec.seed = static_cast<std::uint64_t>(whole(given, "seed", 0, 0));
+  return spec;
+}
+
 StudyChoice choose_study(const cxxopts::ParseResult& given) {
   const Size& size = given.count("quick") > 0 ? kQuick : kDefault;
   StudyChoice choice;
@@ -147,6 +181,13 @@ StudyChoice choose_study(const cxxopts::ParseResult& given) {
   }
   for (const std::string& name : split(text_of(given, "recipes").value_or(size.recipes)))
     choice.recipes.push_back(recipe::load_recipe(name));
+  if (choice.recipes.empty())
+    throw Error(ErrorKind::usage, "--recipes", "the list is empty", "name at least one");
+  if (const auto axes = text_of(given, "sweep"))
+    for (const std::string& axis : split(*axes))
+      for (const recipe::Recipe& edit :
+           study::sweep(choice.recipes.at(0), study::parse_sweep_axis(axis)))
+        choice.recipes.push_back(edit);
   choice.options.taken_apart = taken_apart(given, choice.recipes);
   choice.options.sample = {.rows = whole(given, "rows", size.rows, 1),
                            .draws = whole(given, "draws", size.draws, 2),

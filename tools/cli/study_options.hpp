@@ -6,6 +6,7 @@
 
 #include "command.hpp"
 #include "karat/study/measure.hpp"
+#include "karat/study/plan.hpp"
 
 namespace karat::cli {
 
@@ -19,6 +20,9 @@ struct StudyChoice {
 };
 /// @throws Error(usage) for options that contradict each other
 StudyChoice choose_study(const cxxopts::ParseResult& given);
+
+/// What --plan was given beside it.
+study::PlanSpec choose_plan(const cxxopts::ParseResult& given);
 
 /// "0,5,10" and "0-9" in any mixture, ascending, each once.
 std::vector<int> parse_list(std::string_view text, const std::string& option);

@@ -14,6 +14,7 @@ using study::Interval;
 
 std::string percent(const Interval* interval) {
   if (interval == nullptr) return "-";
+  if (interval->value < 1e-9) return "0 %";
   char text[32];
   std::snprintf(text, sizeof text, "%.3g %%", 100 * interval->value);
   return text;

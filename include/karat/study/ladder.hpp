@@ -17,7 +17,7 @@ enum class Part {
   v,            ///< codes and scales of V
   accumulator,  ///< the tensor core's instructions
   exp2,         ///< how 2^x is computed
-  reciprocal,   ///< how 1/l is computed
+  reciprocal,   ///< how 1/l is computed: fl(1/l) is a recipe's one choice so far, below 2^-24
   output,       ///< the output's format and where it is cast
 };
 

@@ -21,15 +21,17 @@ namespace karat::study {
 ///   fp8             |F - D| / |D|
 ///   fp8_given_mask  |R - M| / |M|
 ///   kept_mass       mean over rows of the attention that the mask keeps
+/// of recipes that are taken apart, in the first branch:
 ///   rung.PART       |rung - D| / |D|, parts added one after the other (ladder.hpp)
 ///   given.PART      |rung - M| / |M|, the same rungs
 ///   alone.PART      that part and nothing else, against M; accumulator, exp2 and reciprocal: the step
 ///                   from the rung before, since they need what stands before them
+///   theory.*        what arithmetic predicts (theory.hpp)
 ///   suspect.NAME    |R' - D| / |D| for an edit R' of the recipe: score_scale, p_times_1, e4m3_output
-///   guided, guided_mask, guided_fp8   both, mask and fp8 of u + g*(c - u); on the conditional branch
+/// of cells with both branches, on the conditional one:
+///   guided, guided_mask, guided_fp8   both, mask and fp8 of u + g*(c - u)
 ///   guided_common, guided_independent |(e_c + e_u)/2| and (g - 1/2)*|e_c - e_u| over the guided truth,
 ///                   e = R - D: the guided error is their sum, with its cross term
-///   theory.*        what arithmetic predicts (theory.hpp)
 struct Figure {
   Branch branch = Branch::conditional;
   std::int32_t recipe = 0;
@@ -39,7 +41,7 @@ struct Figure {
   friend bool operator==(const Figure&, const Figure&) = default;
 };
 
-/// One sampled row of a recipe that is taken apart, conditional branch: where the error lives.
+/// One sampled row of a recipe that is taken apart, first branch: where the error lives.
 struct RowRecord {
   std::int32_t recipe = 0, token = 0;
   double truth = 0;      ///< |D|^2 of the row; the errors below are squares too

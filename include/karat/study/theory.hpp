@@ -13,7 +13,7 @@ namespace karat::study {
 
 /// Squares of predicted errors of one row under a mask, and what they rest on. p are the row's weights
 /// over kept keys, o = sum p v, rounding errors taken as independent with mean 0:
-///   q: sum_i var(q_i) |sum_j p_j k_ji (v_j - o)|^2 / d  over keys with p_j > 1e-6
+///   q: sum_i var(q_i) |sum_j p_j k_ji (v_j - o)|^2 / d  over keys with p_j > 1e-5
 ///   k: sum_j p_j^2 |v_j - o|^2 sum_i var(k_ji) q_i^2 / d
 ///   p: rel^2 sum_j p_j^2 |v_j|^2 over keys below the running maximum (P = 1 itself is exact), and the
 ///      square of the weighted v that underflow

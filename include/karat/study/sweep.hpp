@@ -1,0 +1,25 @@
+// Families of recipes that differ in one choice: what a sweep compares.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "karat/recipe/recipe.hpp"
+
+namespace karat::study {
+
+/// What is varied:
+///   tile       the scale group of Q and K: token, tiles (3,4,4) to (24,32,32), tensor
+///   window     the mask's window in tiles
+///   p          P's multiplier: 1, 16, 256, 448
+///   promotion  keys between promotions of the P V accumulator: 32, 64, 128, never
+///   scale      the format of the scales of Q, K and V
+enum class SweepAxis { tile, window, p, promotion, scale };
+/// @throws Error(usage) naming the choices
+SweepAxis parse_sweep_axis(std::string_view name);
+
+/// Edits of `base`, named BASE:AXIS=VALUE; those without meaning for it are left out.
+std::vector<recipe::Recipe> sweep(const recipe::Recipe& base, SweepAxis axis);
+
+}  // namespace karat::study
