@@ -16,11 +16,13 @@ def load(folder, name):
 
 
 def percent(value):
-    return f"{100 * value:.3g} %"
+    return "0 %" if value < 1e-9 else f"{100 * value:.3g} %"
 
 
 def interval(entry, scale=1.0, unit=""):
     low, high = entry["low"], entry["high"]
+    if entry["value"] < 1e-9:
+        return "0" + unit
     if isinstance(low, str):
         return f"{scale * entry['value']:.3g}{unit}"
     return f"{scale * entry['value']:.3g} ({scale * max(low, 0):.3g} to {scale * high:.3g}){unit}"
