@@ -121,6 +121,10 @@ def test_what_goes_wrong_says_so(tmp_path):
             linear(x)
     with pytest.raises(karat.UsageError, match="study_plan"):
         capturing.read_plan({"schema": "other"})
+    with pytest.raises(karat.FileError, match="none.json"):
+        capturing.read_plan(tmp_path / "none.json")
+    with pytest.raises(karat.UsageError, match="cell 0 lacks query_tiles"):
+        capturing.read_plan(plan([]) | {"cells": [dict(step=0, layer=0, head=0)]})
     with pytest.raises(RuntimeError, match="mine"):
         with capturing.Capture(model, plan(CELLS), tmp_path, layers=list(model)):
             raise RuntimeError("mine")

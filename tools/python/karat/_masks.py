@@ -79,6 +79,8 @@ class BlockMask:
             value = getattr(block_mask, name)
             return None if value is None else view(value.cpu().contiguous(), name).array
 
+        num_blocks, indices = array("kv_num_blocks"), array("kv_indices")
+        assert num_blocks is not None and indices is not None  # PyTorch always has these
         queries, keys = block_mask.seq_lengths
         if queries != keys:
             raise UsageError(
@@ -88,8 +90,8 @@ class BlockMask:
             block_mask.mask_mod, 1, 1, queries, keys, device=str(block_mask.kv_num_blocks.device)
         )
         return cls(
-            kv_num_blocks=array("kv_num_blocks"),
-            kv_indices=array("kv_indices"),
+            kv_num_blocks=num_blocks,
+            kv_indices=indices,
             full_kv_num_blocks=array("full_kv_num_blocks"),
             full_kv_indices=array("full_kv_indices"),
             BLOCK_SIZE=tuple(block_mask.BLOCK_SIZE),

@@ -21,7 +21,7 @@ from typing import Any, Mapping, NamedTuple, Sequence
 
 import numpy as np
 
-from ._errors import MissingPackage, UsageError
+from ._errors import FileError, MissingPackage, UsageError
 from ._golden import write_tensors
 from ._masks import block_mask
 
@@ -46,15 +46,29 @@ KINDS: dict[str, ModelKind] = {
 
 
 def read_plan(plan: str | os.PathLike[str] | Mapping[str, Any]) -> dict[str, Any]:
-    """A sampling plan as `karat study --plan` writes it, from a file or a dict. Raises UsageError."""
-    if not isinstance(plan, Mapping):
-        plan = json.loads(Path(plan).read_text())
-    if plan.get("schema") != "karat.study_plan" or plan.get("version") != 1:
+    """A sampling plan as `karat study --plan` writes it, from a file or a dict.
+
+    Raises FileError for a file that cannot be read, UsageError for what is no plan.
+    """
+    made = dict(plan) if isinstance(plan, Mapping) else _read_json(plan)
+    if made.get("schema") != "karat.study_plan" or made.get("version") != 1:
         raise UsageError("plan: is no karat.study_plan of version 1; make one with karat study --plan")
     for field in ("grid", "steps", "branches", "tile", "cells"):
-        if field not in plan:
+        if field not in made:
             raise UsageError(f"plan: lacks {field}; make it again with karat study --plan")
-    return dict(plan)
+    for number, cell in enumerate(made["cells"]):
+        for field in ("step", "layer", "head", "query_tiles"):
+            if field not in cell:
+                raise UsageError(f"plan: cell {number} lacks {field}; make it again")
+    return made
+
+
+def _read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
+    try:
+        read = json.loads(Path(path).read_text())
+    except (OSError, ValueError) as problem:
+        raise FileError(f"{os.fspath(path)}: cannot be read as JSON ({problem})") from None
+    return read if isinstance(read, dict) else {}
 
 
 def make_plan(
