@@ -1,6 +1,8 @@
 """karat.capture on real model classes with small random weights."""
 
 import json
+import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -243,3 +245,32 @@ def test_karat_attends_what_was_captured(tmp_path):
     o = karat.attend(q, k, v, recipe="dense_f32")
     ours = torch.nn.functional.scaled_dot_product_attention(*(y[0, 0] for y in model[0].last))
     assert np.abs(o - ours.numpy()).max() < 1e-5
+
+
+def test_karat_study_reads_what_was_captured(tmp_path):
+    """From hooks to the sensitivity table, with query tiles sampled and both branches."""
+    binary = Path(__file__).parent.parent.parent / "build/release/karat"
+    if not binary.exists():
+        pytest.skip("build/release/karat is not built")
+    torch.manual_seed(5)
+    model = plain_model()
+    cells = [dict(step=s, layer=layer, head=0) for s in range(2) for layer in range(2)]
+    made = plan(cells, sigma=[0.9, 0.5], **BOTH)
+    x = torch.randn(1, TOKENS, 32)
+    with torch.no_grad():
+        with capturing.Capture(
+            model, made, tmp_path / "capture", layers=list(model), guidance="calls"
+        ):
+            for _ in range(4):
+                model(x)
+                x = x + 0.5
+    recipe = {"base": "fpsattention", "name": "small", "mask": {"tile": TILE, "window": [1, 1, 1]},
+              "q": {"tile": TILE}, "k": {"tile": TILE}}  # fmt: skip
+    (tmp_path / "small.json").write_text(json.dumps(recipe))
+    command = [binary, "study", "--capture", "capture", "--recipes", "small.json", "--ladder", "none",
+               "--quiet", "-o", "study.h5", "--csv", "table.csv"]  # fmt: skip
+    subprocess.run(command, cwd=tmp_path, check=True, timeout=120)
+    rows = [line.split(",") for line in (tmp_path / "table.csv").read_text().splitlines()]
+    measured = [dict(zip(rows[0], row)) for row in rows[1:]]
+    assert len(measured) == len(cells) * 2
+    assert all(0 < float(row["error"]) < 2 for row in measured)
