@@ -3,9 +3,9 @@
 // Ratio is the engine's time over what its multiply-adds take at the instructions' own rates, both
 // products each at its own; predictors and quantisation are reported apart.
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
 #include <map>
 #include <string>
 #include <vector>
@@ -18,12 +18,11 @@
 namespace karat {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
+/// Processor time: one thread works, and others on the machine do not count.
 double seconds(const auto& work) {
-  const auto begin = Clock::now();
+  const std::clock_t begin = std::clock();
   work();
-  return std::chrono::duration<double>(Clock::now() - begin).count();
+  return static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC;
 }
 
 /// Multiply-adds per second of D = A B^T, 64 x 128 with 128 terms, B packed before, A packed anew.

@@ -156,6 +156,30 @@ class WorkloadOptions(Case):
         arrays = self.made("--grid", "4,9,7", recipe="r.json")
         self.compare(arrays, [np.tril(np.ones((TOKENS, TOKENS), bool))])
 
+    def test_a_schedule_picks_the_recipe_of_a_step(self):
+        """The paper's three phases; the golden file says what was picked and holds that recipe."""
+        with open(self.path("s.json"), "w") as file:
+            file.write('{"base": "fpsattention", "alpha": [0.2, 0.7], "g": [[24,32,32],[6,8,8],[12,16,16]],'
+                       ' "W": [[3,3,1],[3,3,3],[3,5,1]]}')
+        case = ["--schedule", "s.json", "--grid", "2,9,7", "--channels", 16, "--quiet"]
+        for step, phase, tile in ((9, 0, 24), (10, 1, 6), (34, 1, 6), (35, 2, 12)):
+            self.succeeds("make", *case, "--step", step, "--steps", 50, "-o", "g.h5", "--tap", "none")
+            report = json.loads(self.succeeds("inspect", "g.h5", "--json").stdout)
+            self.assertEqual(report["case"]["schedule"],
+                             {"name": "s.json", "step": step, "steps": 50, "phase": phase})
+            self.assertEqual(report["recipe"]["q"]["tile"][0], tile)
+        self.succeeds("attend", *case, "--step", 35, "-o", "c.safetensors")
+        self.succeeds("check", "g.h5", "c.safetensors")
+        cost = json.loads(self.succeeds("cost", "--schedule", "s.json", "--model", "wan2.1-1.3b",
+                                        "--resolution", "480p", "--json").stdout)
+        self.assertEqual(len(cost["answers"]), 3)
+        self.assertAlmostEqual(cost["schedule"]["run_s"],
+                               sum(answer["run"]["run_s"] for answer in cost["answers"]), places=6)
+        out = ["-o", "x.h5"]
+        self.fails(2, "--step", arguments=["make", *case, *out])
+        self.fails(2, "50 of 50", arguments=["make", *case, *out, "--step", 50, "--steps", 50])
+        self.fails(2, "exclude", arguments=["make", *case, *out, "--step", 1, "--recipe", "sta_bf16"])
+
     def test_a_fully_masked_row_of_every_preset(self):
         """Zero and lse -inf, or the mean of V over the keys visited, as finish.fully_masked says."""
         keep = np.ones((TOKENS, TOKENS), bool)
