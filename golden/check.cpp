@@ -58,7 +58,7 @@ CheckReport check(const GoldenFile& golden, const TensorSource& candidate,
                   const CheckOptions& options) {
   require_selection(golden, options.select);
   CheckReport report;
-  const Comparison comparison(golden, candidate, options);
+  Comparison comparison(golden, candidate, options);
   const auto add = [&](std::span<const StageRow> rows) {
     for (const StageRow& row : rows)
       if (golden.has(row.name) && candidate.find(row.name))
@@ -68,6 +68,7 @@ CheckReport check(const GoldenFile& golden, const TensorSource& candidate,
   for (StageReport& stage : comparison.taps()) report.stages.push_back(std::move(stage));
   add(kOutputStages);
   if (report.stages.empty()) throw_nothing_in_common(golden, candidate);
+  report.outputs = comparison.outputs();
   report.passed = report.first_difference() == nullptr;
   return report;
 }

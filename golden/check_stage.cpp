@@ -90,7 +90,33 @@ Location Comparison::at_token(Location at, std::int64_t token) const {
   return at;
 }
 
-StageReport Comparison::stage(const StageRow& row) const {
+/// |x - truth|^2 and |truth|^2 over the rows whose truth the file holds.
+void Comparison::note_outputs(std::size_t b, std::size_t h, std::span<const float> golden,
+                              std::span<const float> candidate) {
+  const TensorSource& source = golden_.source();
+  const auto rows_name = source.find("truth.rows");
+  const auto truth_name = source.find("truth.sparse_o");
+  if (!rows_name || !truth_name) return;
+  const files::Tensor rows = source.read(*rows_name);
+  const files::Tensor truth = source.head(*truth_name, Extents::matrix, TensorLayout::bhsd, b, h);
+  if (rows.dtype != files::DType::i32 || truth.dtype != files::DType::f64) return;
+  const std::size_t channels = golden_.shape().channels;
+  const auto values = truth.as<double>();
+  std::size_t r = 0;
+  for (const std::int32_t token : rows.as<std::int32_t>()) {
+    for (std::size_t j = 0; j < channels; ++j) {
+      const double exact = values[r * channels + j];
+      const std::size_t e = token * channels + j;
+      outputs_.truth_squared += exact * exact;
+      outputs_.golden_squared += (golden[e] - exact) * (golden[e] - exact);
+      outputs_.candidate_squared += (candidate[e] - exact) * (candidate[e] - exact);
+    }
+    ++r;
+  }
+  outputs_.truth_rows += static_cast<std::int64_t>(r);
+}
+
+StageReport Comparison::stage(const StageRow& row) {
   require_shape(row);
   const std::string bound = std::string(row.bound);
   const bool bounded = !bound.empty() && golden_.has(bound + "_low");
@@ -128,8 +154,25 @@ StageReport Comparison::stage(const StageRow& row) const {
           return position < block.begin || position >= block.end;
         };
       }
-      tally.add(golden_.values(row.name, extents_of(row.kind), b, h), candidate_rows(row, b, h),
-                legal, locate, skip);
+      const std::vector<float> golden = golden_.values(row.name, extents_of(row.kind), b, h);
+      const std::vector<float> candidate = candidate_rows(row, b, h);
+      if (row.name != "o") {
+        tally.add(golden, candidate, legal, locate, skip);
+        continue;
+      }
+      const video::TokenOrder& order = golden_.layout(b, h).order;
+      std::vector<TileError> tiles(order.tile_begin.size() - 1);
+      for (std::size_t tile = 0; tile < tiles.size(); ++tile)
+        tiles[tile] = {.batch = b, .head = h, .tile = static_cast<std::int64_t>(tile)};
+      for (const std::int32_t position : order.position_of)
+        tiles[order.tile_at[position]].compared += static_cast<std::int64_t>(channels);
+      tally.add(golden, candidate, legal, locate, skip, [&](std::size_t i, bool outside) {
+        TileError& tile = tiles[order.tile_at[order.position_of[i / channels]]];
+        ++tile.differing;
+        tile.outside += outside;
+      });
+      outputs_.tiles.insert(outputs_.tiles.end(), tiles.begin(), tiles.end());
+      note_outputs(b, h, golden, candidate);
     }
   return tally.report();
 }

@@ -6,6 +6,7 @@
 
 #include "karat/golden/bounds.hpp"
 #include "karat/golden/check.hpp"
+#include "teacher_forced.hpp"
 
 namespace karat::golden {
 
@@ -31,7 +32,8 @@ class Comparison {
   Comparison(const GoldenFile& golden, const TensorSource& candidate, const CheckOptions& options)
       : golden_(golden), candidate_(candidate), options_(options) {}
 
-  StageReport stage(const StageRow& row) const;
+  StageReport stage(const StageRow& row);
+  const OutputErrors& outputs() const { return outputs_; }
   /// a, s, p_codes and, after each key block, m, l, o of the query blocks both files hold.
   std::vector<StageReport> taps() const;
 
@@ -42,17 +44,24 @@ class Comparison {
   void require_shape(const StageRow& row) const;
 
  private:
-  struct TapStage;
+  void note_outputs(std::size_t b, std::size_t h, std::span<const float> golden,
+                    std::span<const float> candidate);
 
   std::vector<float> to_tokens(std::vector<float> rows, std::size_t channels,
                                const video::TokenOrder& order) const;
   const video::TokenOrder& order(const StageRow& row, std::size_t batch, std::size_t head) const;
   Location at_token(Location at, std::int64_t token) const;
+  CandidateTap candidate_tap(std::size_t b, std::size_t h, const attention::BlockTap& tap) const;
+  /// Where element i of a tapped stage stands; `per_column`: rows x columns, else visits x rows x
+  /// channels.
+  Location in_tap(Location at, const attention::BlockTap& tap, bool per_column,
+                  std::size_t channels, std::size_t i) const;
   Location at_key(Location at, const attention::BlockTap& tap, std::size_t column) const;
 
   const GoldenFile& golden_;
   const TensorSource& candidate_;
   const CheckOptions& options_;
+  OutputErrors outputs_;
 };
 
 }  // namespace karat::golden

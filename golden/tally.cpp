@@ -42,6 +42,7 @@ void Tally::count_specials(float value, Specials& specials) const {
   specials.nan += std::isnan(value);
   specials.infinite += std::isinf(value);
   specials.saturated += std::abs(value) == largest_;
+  specials.zero += value == 0;
 }
 
 void Tally::note(std::size_t i, float golden, float candidate, float low, float high, bool outside,
@@ -66,7 +67,8 @@ void Tally::note(std::size_t i, float golden, float candidate, float low, float 
 void Tally::add(std::span<const float> golden, std::span<const float> candidate,
                 const std::function<Legal()>& legal,
                 const std::function<Location(std::size_t)>& locate,
-                const std::function<bool(std::size_t)>& skip) {
+                const std::function<bool(std::size_t)>& skip,
+                const std::function<void(std::size_t, bool)>& on_difference) {
   std::optional<Legal> range;
   for (std::size_t i = 0; i < golden.size(); ++i) {
     if (skip && skip(i)) continue;
@@ -86,7 +88,9 @@ void Tally::add(std::span<const float> golden, std::span<const float> candidate,
     const bool bounded = !range->low.empty();
     const float low = bounded ? range->low[i] : g;
     const float high = bounded ? range->high[i] : g;
-    note(i, g, c, low, high, !inside(c, low, high), locate);
+    const bool outside = !inside(c, low, high);
+    note(i, g, c, low, high, outside, locate);
+    if (on_difference) on_difference(i, outside);
   }
 }
 

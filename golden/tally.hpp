@@ -21,7 +21,9 @@ class Tally {
   /// asked for once, if anything differs.
   void add(std::span<const float> golden, std::span<const float> candidate,
            const std::function<Legal()>& legal, const std::function<Location(std::size_t)>& locate,
-           const std::function<bool(std::size_t)>& skip);
+           const std::function<bool(std::size_t)>& skip,
+           const std::function<void(std::size_t, bool outside)>& on_difference = {});
+  std::int64_t differing() const { return report_.differing; }
   StageReport report() const;
 
  private:

@@ -22,7 +22,7 @@ constexpr std::size_t kRanged = 12;
 /// the other's to be told from it: what is free decides single values like coins.
 constexpr std::int64_t kChance = 8;
 /// Single hypotheses that pairs are built on.
-constexpr std::size_t kPromising = 4;
+constexpr std::size_t kPromising = 3;
 /// A hypothesis must compute at least this share of the sampled rows.
 constexpr double kLeastCovered = 0.1;
 
@@ -105,6 +105,8 @@ class Search {
     total_ = done_ + hypotheses.size() + kMostScreened + kRanged;
     std::vector<Judged> judged = judge(hypotheses, screen_);
     diagnosis.tried += judged.size();
+    for (const Judged& j : judged)
+      if (j.bits != screen_.golden_bits) visible_.insert(to_text(j.hypothesis));
     diagnosis.invisible += std::erase_if(
         judged, [&](const Judged& j) { return j.bits == screen_.golden_bits; });
     judged = classes(judge(promising(std::move(judged)), whole_));
@@ -232,9 +234,11 @@ class Search {
       if (j.score.distance >= golden_score_.distance && j.score.equal <= golden_score_.equal)
         continue;
       if (++promising > kPromising) break;
-      for (const Hypothesis& other : singles)
+      for (const Hypothesis& other : singles) {
+        if (!visible_.contains(to_text(other))) continue;
         if (auto pair = both(base_.recipe, j.hypothesis, other))
           if (seen.insert(to_text(*pair)).second) pairs.push_back(std::move(*pair));
+      }
     }
     return pairs;
   }
@@ -267,6 +271,7 @@ class Search {
   const DiagnoseOptions& options_;
   Part whole_, screen_;
   Score golden_score_;  ///< of the golden recipe itself
+  std::set<std::string> visible_;  ///< hypotheses that change something on the screen
   std::size_t total_ = 0;
   std::size_t first_number_ = 0;
   std::atomic<std::size_t> done_ = 0;

@@ -1,12 +1,15 @@
 // A golden file from a small case: deterministic, readable, checkable against itself.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <unistd.h>
 
+#include "karat/files/safetensors.hpp"
 #include "karat/golden/check.hpp"
+#include "karat/golden/export.hpp"
 #include "karat/golden/make.hpp"
 #include "karat/numerics/error.hpp"
 #include "karat/recipe/json.hpp"
@@ -72,6 +75,41 @@ TEST_F(Case, TheGoldenFileMatchesItself) {
   EXPECT_TRUE(report.passed);
   EXPECT_EQ(report.stages.size(), 19u);
   for (const StageReport& stage : report.stages) EXPECT_EQ(stage.verdict, Verdict::equal);
+}
+
+// P truncated: P is wrong given its own scores, O is right given its own P; the table says so.
+TEST_F(Case, StagesAreJudgedByTheCandidatesOwnInputsToo) {
+  const GoldenFile golden(make_file("g.h5", recipe::preset("fpsattention"), 0));
+  const auto candidate = [&](const recipe::Recipe& recipe, const char* name) {
+    const attention::HeadResult result = attention::attend(
+        recipe, golden.layout(0, 0), golden.operands(0, 0), {.tapped = golden.tapped(0, 0)});
+    files::Tensors tensors;
+    for (const attention::BlockTap& tap : result.taps)
+      for (auto& [stage, tensor] : tap_tensors(recipe, golden.layout(0, 0), tap))
+        tensors[tap_name(0, 0, tap.query_block, stage)] = std::move(tensor);
+    files::write_safetensors(folder_ / name, tensors);
+    return check(golden, *TensorSource::open(folder_ / name));
+  };
+  const auto stage = [](const CheckReport& report, std::string_view name) {
+    return *std::find_if(report.stages.begin(), report.stages.end(),
+                         [&](const StageReport& s) { return s.stage == name; });
+  };
+  recipe::Recipe truncated = golden.recipe();
+  truncated.p.rounding = numerics::Rounding::toward_zero;
+  const CheckReport p = candidate(truncated, "p.safetensors");
+  EXPECT_GT(stage(p, "p_codes").forced->outside, 0);
+  EXPECT_GT(stage(p, "o by block").outside, 0);
+  EXPECT_EQ(stage(p, "o by block").forced->outside, 0);
+  EXPECT_FALSE(stage(p, "s").forced);
+
+  recipe::Recipe lazy = golden.recipe();
+  lazy.softmax.rescale_threshold = 4;
+  const CheckReport m = candidate(lazy, "m.safetensors");
+  EXPECT_GT(stage(m, "m by block").forced->outside, 0);
+  EXPECT_GT(stage(m, "p_codes").outside, 0);
+  EXPECT_EQ(stage(m, "p_codes").forced->outside, 0);
+  EXPECT_EQ(stage(m, "l by block").forced->outside, 0);
+  EXPECT_EQ(stage(m, "o by block").forced->outside, 0);
 }
 
 TEST_F(Case, AStoppedRunLeavesNothingBehind) {

@@ -4,10 +4,12 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "check_html.hpp"
 #include "check_options.hpp"
 #include "check_report.hpp"
 #include "command.hpp"
 #include "commands.hpp"
+#include "karat/files/atomic_file.hpp"
 
 namespace karat::cli {
 
@@ -15,6 +17,7 @@ int run_check(int argc, char** argv) {
   CommandLine line("check", "Compare a candidate with a golden file, stage by stage.",
                    {"golden", "candidate"});
   add_check_options(line);
+  line.add()("html", "also write a page with heat maps here", cxxopts::value<std::string>());
   line.note("exit code 0: every stage equal or within what the recipe leaves free; 1: not.");
   const auto given = line.parse(argc, argv);
   if (!given) return match;
@@ -23,6 +26,10 @@ int run_check(int argc, char** argv) {
   const golden::GoldenFile golden(required(*given, "golden"));
   const auto candidate = golden::TensorSource::open(candidate_name);
   const golden::CheckReport report = golden::check(golden, *candidate, options);
+  if (const auto page = text_of(*given, "html")) {
+    const std::string html = check_html(report, golden, *candidate);
+    files::write_file(*page, std::string_view(html));
+  }
   if (given->count("json") > 0)
     print_json("check", 1, check_json(report, golden, *candidate));
   else

@@ -1,9 +1,11 @@
 // The stage table, the first difference in full, and the same as JSON.
 #include "check_report.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <limits>
+#include <vector>
 #include <nlohmann/json.hpp>
 
 #include "evidence.hpp"
@@ -12,14 +14,9 @@
 #include "terminal.hpp"
 
 namespace karat::cli {
-namespace {
 
-using golden::Difference;
-using golden::Location;
-using golden::StageReport;
-using golden::Verdict;
-
-std::string_view verdict_name(Verdict verdict) {
+std::string_view verdict_name(golden::Verdict verdict) {
+  using golden::Verdict;
   switch (verdict) {
     case Verdict::equal: return "equal";
     case Verdict::within: return "within";
@@ -27,6 +24,21 @@ std::string_view verdict_name(Verdict verdict) {
   }
   return "differs";
 }
+
+std::string forced_text(const golden::StageReport& stage) {
+  if (!stage.forced) return "";
+  if (stage.forced->outside == 0) return "right";
+  return std::to_string(stage.forced->outside) + " of " + std::to_string(stage.forced->compared) +
+         " wrong";
+}
+
+namespace {
+
+using golden::Difference;
+using golden::Location;
+using golden::StageReport;
+using golden::Verdict;
+
 Paint verdict_paint(Verdict verdict) {
   return verdict == Verdict::differs ? Paint::bad : Paint::good;
 }
@@ -79,6 +91,10 @@ std::string difference_text(const StageReport& stage, const Difference& differen
 /// What else is worth a word in the table's last column.
 std::string remark(const StageReport& stage) {
   std::string text = stage.fixed ? "must be bit-equal" : "exp2 is free within 2 ulp";
+  if (const std::string forced = forced_text(stage); !forced.empty())
+    text += "; given its own inputs: " + forced;
+  if (stage.stage == "p_codes" && stage.differing > stage.outside)
+    text += "; " + std::to_string(stage.differing - stage.outside) + " flips at rounding boundaries";
   const auto add = [&](const char* what, std::int64_t golden, std::int64_t candidate) {
     if (golden != candidate)
       text += "; " + std::string(what) + " " + std::to_string(golden) + " -> " +
@@ -87,6 +103,7 @@ std::string remark(const StageReport& stage) {
   add("NaN", stage.golden.nan, stage.candidate.nan);
   add("Inf", stage.golden.infinite, stage.candidate.infinite);
   add("saturated", stage.golden.saturated, stage.candidate.saturated);
+  add("zero", stage.golden.zero, stage.candidate.zero);
   return text;
 }
 
@@ -129,13 +146,47 @@ files::Json difference_json(const Difference& difference) {
 }
 
 files::Json specials_json(const golden::Specials& specials) {
-  return {{"nan", specials.nan}, {"inf", specials.infinite}, {"saturated", specials.saturated}};
+  return {{"nan", specials.nan}, {"inf", specials.infinite}, {"saturated", specials.saturated},
+          {"zero", specials.zero}};
+}
+
+}  // namespace
+
+namespace {
+
+/// "error against FP64: golden 4.1e-02, candidate 4.3e-02 (512 rows)"
+std::string truth_text(const golden::OutputErrors& outputs) {
+  if (outputs.truth_rows == 0 || !(outputs.truth_squared > 0)) return "";
+  const auto relative = [&](double squared) {
+    return number(std::sqrt(squared / outputs.truth_squared), "%.3e");
+  };
+  return "error against FP64: golden " + relative(outputs.golden_squared) + ", candidate " +
+         relative(outputs.candidate_squared) + " (relative L2, " +
+         std::to_string(outputs.truth_rows) + " rows)\n";
+}
+
+/// The tiles of o with most values outside.
+std::string tiles_text(const golden::OutputErrors& outputs) {
+  std::vector<golden::TileError> tiles = outputs.tiles;
+  const auto wrong = std::count_if(tiles.begin(), tiles.end(),
+                                   [](const auto& tile) { return tile.outside > 0; });
+  if (wrong == 0) return "";
+  std::stable_sort(tiles.begin(), tiles.end(),
+                   [](const auto& a, const auto& b) { return a.outside > b.outside; });
+  std::string text = "o by query tile: " + std::to_string(wrong) + " of " +
+                     std::to_string(tiles.size()) + " tiles hold wrong values; most in";
+  for (std::size_t i = 0; i < std::min<std::size_t>(3, tiles.size()); ++i)
+    if (tiles[i].outside > 0)
+      text += std::string(i == 0 ? " " : ", ") + "head " + std::to_string(tiles[i].head) + " tile " +
+              std::to_string(tiles[i].tile) + " (" + std::to_string(tiles[i].outside) + " of " +
+              std::to_string(tiles[i].compared) + ")";
+  return text + "\n";
 }
 
 }  // namespace
 
 std::string check_text(const golden::CheckReport& report, const golden::GoldenFile& golden,
-                       const golden::TensorSource& candidate) {
+                       const golden::TensorSource& candidate, TextFor reader) {
   char line[256];
   std::snprintf(line, sizeof line, "%-11s %-8s %23s %12s %9s %9s  %s\n", "stage", "result",
                 "differing", "outside", "max ulp", "rel L2", "");
@@ -144,7 +195,9 @@ std::string check_text(const golden::CheckReport& report, const golden::GoldenFi
     const std::string differing =
         std::to_string(stage.differing) + " / " + std::to_string(stage.compared);
     std::snprintf(line, sizeof line, "%-11s %s%*s %23s %12lld %9s %9s  %s\n", stage.stage.c_str(),
-                  painted(verdict_name(stage.verdict), verdict_paint(stage.verdict)).c_str(),
+                  painted(verdict_name(stage.verdict),
+                          reader == TextFor::page ? Paint::plain : verdict_paint(stage.verdict))
+                      .c_str(),
                   static_cast<int>(8 - verdict_name(stage.verdict).size()), "", differing.c_str(),
                   static_cast<long long>(stage.outside), ulps(stage.max_ulp).c_str(),
                   number(stage.relative_l2, "%.1e").c_str(), remark(stage).c_str());
@@ -158,10 +211,13 @@ std::string check_text(const golden::CheckReport& report, const golden::GoldenFi
     if (first->worst->ulp > first->first->ulp)
       text += "worst:            " + difference_text(*first, *first->worst) + "\n";
   }
+  text += tiles_text(report.outputs) + truth_text(report.outputs);
   for (const auto& row : evidence_json(golden.recipe()))
     text += row["instruction"].get<std::string>() + ": " + row["evidence"].get<std::string>() + "\n";
   return text + candidate.subject() + (report.passed ? " matches " : " does not match ") +
-         golden.subject() + "\n";
+         golden.subject() + "\n" +
+         (report.passed ? std::string()
+                        : "next: karat diagnose " + golden.subject() + " " + candidate.subject() + "\n");
 }
 
 files::Json check_json(const golden::CheckReport& report, const golden::GoldenFile& golden,
@@ -180,16 +236,31 @@ files::Json check_json(const golden::CheckReport& report, const golden::GoldenFi
                      {"ulp_histogram", stage.ulp_histogram},
                      {"golden", specials_json(stage.golden)},
                      {"candidate", specials_json(stage.candidate)}};
+    if (stage.forced)
+      json["forced"] = {{"compared", stage.forced->compared}, {"outside", stage.forced->outside}};
     if (stage.first) json["first"] = difference_json(*stage.first);
     if (stage.worst) json["worst"] = difference_json(*stage.worst);
     stages.push_back(std::move(json));
   }
+  files::Json tiles = files::Json::array();
+  for (const golden::TileError& tile : report.outputs.tiles)
+    if (tile.differing > 0)
+      tiles.push_back({{"batch", tile.batch}, {"head", tile.head}, {"tile", tile.tile},
+                       {"compared", tile.compared}, {"differing", tile.differing},
+                       {"outside", tile.outside}});
+  files::Json truth;
+  if (const golden::OutputErrors& o = report.outputs; o.truth_rows > 0)
+    truth = {{"rows", o.truth_rows},
+             {"golden", json_number(std::sqrt(o.golden_squared / o.truth_squared))},
+             {"candidate", json_number(std::sqrt(o.candidate_squared / o.truth_squared))}};
   const StageReport* first = report.first_difference();
   return {{"golden", golden.subject()},
           {"candidate", candidate.subject()},
           {"passed", report.passed},
           {"first_difference", first ? files::Json(first->stage) : files::Json()},
           {"stages", std::move(stages)},
+          {"tiles", std::move(tiles)},
+          {"truth", std::move(truth)},
           {"evidence", evidence_json(golden.recipe())}};
 }
 

@@ -39,6 +39,13 @@ struct Specials {
   std::int64_t nan = 0;
   std::int64_t infinite = 0;
   std::int64_t saturated = 0;  ///< codes at the largest finite value (8-bit formats)
+  std::int64_t zero = 0;       ///< of either sign; where the candidate has more, it flushes
+};
+
+/// A stage against what the recipe makes of the candidate's own earlier stages.
+struct Forced {
+  std::int64_t compared = 0;
+  std::int64_t outside = 0;
 };
 
 struct StageReport {
@@ -54,12 +61,30 @@ struct StageReport {
   /// [0]: equal values; [i]: ulp distance in [2^(i-1), 2^i).
   std::array<std::int64_t, 34> ulp_histogram{};
   Specials golden, candidate;
+  /// Inner stages that differ, where the candidate holds what they are computed from. Nothing
+  /// outside: the stage is right, an earlier one is not.
+  std::optional<Forced> forced;
   std::optional<Difference> first;  ///< first outside; if none, first differing
   std::optional<Difference> worst;  ///< largest ulp among the same
 };
 
+/// Differences of o by query tile.
+struct TileError {
+  std::size_t batch = 0, head = 0;
+  std::int64_t tile = 0;
+  std::int64_t compared = 0, differing = 0, outside = 0;
+};
+struct OutputErrors {
+  std::vector<TileError> tiles;  ///< of every head compared, tiles ascending
+  /// Squared norms over the rows whose FP64 truth the golden file holds (under the mask): of the
+  /// truth, and of the distance of golden and candidate from it.
+  std::int64_t truth_rows = 0;
+  double truth_squared = 0, golden_squared = 0, candidate_squared = 0;
+};
+
 struct CheckReport {
   std::vector<StageReport> stages;  ///< in the order of computation, those the candidate holds
+  OutputErrors outputs;  ///< where the candidate holds o
   bool passed = true;
   /// The first stage that differs, or null.
   const StageReport* first_difference() const;
