@@ -27,6 +27,10 @@ constexpr ArrayRow kArrays[] = {{"mask", 2},
                                 {"full_kv_indices", 2},
                                 {"window", 1}};
 
+bool is_array(const std::string& name) {
+  return std::ranges::find(kArrays, name, &ArrayRow::name) != std::end(kArrays);
+}
+
 std::size_t rank_of(const std::string& name) {
   return std::ranges::find(kArrays, name, &ArrayRow::name)->rank;
 }
@@ -62,14 +66,20 @@ std::array<std::size_t, 2> heads_of(const Tensor& tensor, std::size_t rank) {
 GivenMask::GivenMask(files::Tensors arrays, std::string subject)
     : arrays_(std::move(arrays)), subject_(std::move(subject)) {
   std::erase_if(arrays_, [](const auto& array) {
-    return array.first != "block_size" &&
-           std::ranges::find(kArrays, array.first, &ArrayRow::name) == std::end(kArrays);
+    return array.first != "block_size" && !is_array(array.first);
   });
   if (!has_windows() && !arrays_.contains("mask") && !arrays_.contains("kv_num_blocks"))
     throw Error(ErrorKind::usage, subject_, "holds no mask",
                 "name it mask [S,S], or kv_num_blocks, kv_indices and so on");
   for (const auto& [name, tensor] : arrays_) {
-    if (name == "block_size") continue;
+    const bool pair = name == "block_size";
+    if (tensor.element_count() == 0 || (pair && tensor.element_count() != 2) ||
+        (name == "window" && tensor.shape.back() != 3))
+      throw Error(ErrorKind::usage, subject_ + ": " + name,
+                  "is of shape " + files::to_string(tensor.shape),
+                  pair ? "give two numbers" : "give an entry per head");
+    integers(tensor, 0, 0, subject_ + ": " + name);
+    if (pair) continue;
     const std::size_t rank = rank_of(name);
     if (tensor.shape.size() < rank || tensor.shape.size() > rank + 2)
       throw Error(ErrorKind::usage, subject_ + ": " + name,
@@ -80,7 +90,6 @@ GivenMask::GivenMask(files::Tensors arrays, std::string subject)
       throw Error(ErrorKind::usage, subject_ + ": mask",
                   "is stored as " + std::string(files::info(tensor.dtype).name),
                   "store bool or uint8");
-    integers(tensor, 0, 0, subject_ + ": " + name);
   }
   if (arrays_.contains("kv_num_blocks") && !arrays_.contains("kv_indices"))
     throw Error(ErrorKind::usage, subject_, "holds kv_num_blocks without kv_indices", "give both");
@@ -92,7 +101,7 @@ GivenMask GivenMask::open(const std::filesystem::path& path) {
   for (const files::TensorInfo& tensor : source->list()) {
     const std::string leaf = tensor.name.substr(tensor.name.rfind('/') + 1);
     const bool alone = source->list().size() == 1 && tensor.shape.size() >= 2;
-    arrays[alone && leaf != "mask" ? "mask" : leaf] = source->read(tensor.name);
+    arrays[alone && !is_array(leaf) ? "mask" : leaf] = source->read(tensor.name);
   }
   const files::Metadata metadata = source->metadata();
   int q = 0, k = 0;
@@ -174,6 +183,15 @@ mask::BlockMask GivenMask::blocks_of(std::size_t batch, std::size_t head) const 
       blocks.query_blocks == 0
           ? 0
           : static_cast<int>(blocks.kv_indices.size() / blocks.kv_num_blocks.size());
+  const auto fits = [&](const std::vector<std::int32_t>& full,
+                        const std::vector<std::int32_t>& partial) {
+    return full.empty() || full.size() == partial.size();
+  };
+  if (!fits(blocks.full_kv_num_blocks, blocks.kv_num_blocks) ||
+      !fits(blocks.full_kv_indices, blocks.kv_indices) ||
+      blocks.full_kv_num_blocks.empty() != blocks.full_kv_indices.empty())
+    throw Error(ErrorKind::usage, subject_, "the arrays of full and of partial blocks differ in size",
+                "give full_kv_num_blocks and full_kv_indices like the other two");
   if (blocks.full_kv_num_blocks.empty()) {
     blocks.full_kv_num_blocks.assign(blocks.kv_num_blocks.size(), 0);
     blocks.full_kv_indices.assign(blocks.kv_indices.size(), 0);

@@ -34,6 +34,34 @@ TEST(BooleanMatrix, IsTheMatrix) {
   EXPECT_THROW(boolean_matrix({}, 0, 0), Error);
 }
 
+/// Every range of positions against the pairs one by one.
+TEST(BlockTable, IsTheMatrixOfItsBlocks) {
+  const std::vector<Range> queries{{0, 3}, {3, 4}, {4, 9}}, keys{{0, 2}, {2, 7}};
+  const std::vector<std::uint8_t> keep{1, 0, 0, 1, 1, 1};
+  const auto mask = block_table(queries, keys, keep);
+  const auto kept = [&](std::int64_t q, std::int64_t k) {
+    return keep[(q < 3 ? 0 : q < 4 ? 1 : 2) * 2 + (k < 2 ? 0 : 1)] != 0;
+  };
+  EXPECT_EQ(mask->kept_pairs(), 3 * 2 + 1 * 5 + 5 * 7);
+  for (std::int64_t q0 = 0; q0 <= 9; ++q0)
+    for (std::int64_t q1 = q0; q1 <= 9; ++q1)
+      for (std::int64_t k0 = 0; k0 <= 7; ++k0)
+        for (std::int64_t k1 = k0; k1 <= 7; ++k1) {
+          std::int64_t count = 0;
+          for (std::int64_t q = q0; q < q1; ++q)
+            for (std::int64_t k = k0; k < k1; ++k) {
+              EXPECT_EQ(mask->keeps(q, k), kept(q, k));
+              count += kept(q, k);
+            }
+          const std::int64_t all = (q1 - q0) * (k1 - k0);
+          EXPECT_EQ(mask->cover({q0, q1}, {k0, k1}), count == 0     ? Cover::none
+                                                     : count == all ? Cover::full
+                                                                    : Cover::partial);
+        }
+  EXPECT_THROW(block_table({{0, 3}, {4, 9}}, keys, keep), Error);
+  EXPECT_THROW(block_table(queries, keys, {1, 0}), Error);
+}
+
 TEST(ListedBlocks, WithTheirMaskModAreTheMaskTheyCameFrom) {
   Dice dice(2);
   for (int i = 0; i < 40; ++i) {
