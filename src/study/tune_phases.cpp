@@ -1,7 +1,7 @@
 // Schedules of few contiguous phases, exactly: all pairs and triples, or dynamic programming.
 #include <algorithm>
-#include <array>
-#include <numeric>
+#include <cmath>
+#include <limits>
 
 #include "karat/numerics/error.hpp"
 #include "karat/study/tune.hpp"
@@ -69,47 +69,95 @@ void prune(std::vector<ThreePhases>& points) {
 }
 
 constexpr std::size_t kPool = 1 << 20;
+using Choices = std::vector<PhaseChoice>;
+
+TuneProblem prepared(const TuneProblem& problem) {
+  validate(problem);
+  if (problem.steps < 3)
+    throw Error(ErrorKind::usage, "three phases", "need at least three steps",
+                "give --steps 3 or more");
+  return by_step(problem);
+}
+
+/// Calls visit(pair, early, middle, late) for every pair of transition points.
+template <class Visit>
+void for_every_pair(const TuneProblem& problem, const Visit& visit) {
+  const Prefix sums(problem);
+  const int steps = problem.steps;
+  std::vector<Choices> late(static_cast<std::size_t>(steps));
+  for (int second = 2; second < steps; ++second)
+    late[static_cast<std::size_t>(second)] = choices(sums, problem.candidates, second, steps);
+  for (int first = 1; first < steps - 1; ++first) {
+    const Choices early = choices(sums, problem.candidates, 0, first);
+    for (int second = first + 1; second < steps; ++second)
+      visit(ThreePhases{.first = first, .second = second}, early,
+            choices(sums, problem.candidates, first, second),
+            late[static_cast<std::size_t>(second)]);
+  }
+}
+
+ThreePhases joined(ThreePhases point, const PhaseChoice& a, const PhaseChoice& b,
+                   const PhaseChoice& c) {
+  point.recipe[0] = a.candidate;
+  point.recipe[1] = b.candidate;
+  point.recipe[2] = c.candidate;
+  point.time = a.time + b.time + c.time;
+  point.error = a.error + b.error + c.error;
+  return point;
+}
+
+/// Sums in the order of evaluate().
+void settle(ThreePhases& point, const TuneProblem& problem) {
+  const Totals totals = evaluate(problem, assignment_of(point, problem));
+  point.time = totals.time;
+  point.error = totals.error;
+}
 
 }  // namespace
 
 std::vector<ThreePhases> three_phase_front(const TuneProblem& given) {
-  validate(given);
-  if (given.steps < 3)
-    throw Error(ErrorKind::usage, "three phases", "need at least three steps",
-                "give --steps 3 or more");
-  const TuneProblem problem = by_step(given);
-  const Prefix sums(problem);
-  const int steps = problem.steps;
-  std::vector<std::vector<PhaseChoice>> last(static_cast<std::size_t>(steps));
-  for (int second = 2; second < steps; ++second)
-    last[static_cast<std::size_t>(second)] = choices(sums, problem.candidates, second, steps);
+  const TuneProblem problem = prepared(given);
   std::vector<ThreePhases> pool;
   std::size_t limit = kPool;
-  for (int first = 1; first < steps - 1; ++first) {
-    const auto early = choices(sums, problem.candidates, 0, first);
-    for (int second = first + 1; second < steps; ++second) {
-      for (const PhaseChoice& b : choices(sums, problem.candidates, first, second))
-        for (const PhaseChoice& a : early)
-          for (const PhaseChoice& c : last[static_cast<std::size_t>(second)])
-            pool.push_back({.first = first,
-                            .second = second,
-                            .recipe = {a.candidate, b.candidate, c.candidate},
-                            .time = a.time + b.time + c.time,
-                            .error = a.error + b.error + c.error});
-      if (pool.size() > limit) {
-        prune(pool);
-        limit = kPool + pool.size();
-      }
+  for_every_pair(problem, [&](const ThreePhases& at, const Choices& early, const Choices& middle,
+                              const Choices& late) {
+    for (const PhaseChoice& b : middle)
+      for (const PhaseChoice& a : early)
+        for (const PhaseChoice& c : late) pool.push_back(joined(at, a, b, c));
+    if (pool.size() > limit) {
+      prune(pool);
+      limit = kPool + pool.size();
     }
-  }
+  });
   prune(pool);
-  for (ThreePhases& point : pool) {
-    const Totals totals = evaluate(problem, assignment_of(point, problem));
-    point.time = totals.time;
-    point.error = totals.error;
-  }
+  for (ThreePhases& point : pool) settle(point, problem);
   prune(pool);
   return pool;
+}
+
+ThreePhases three_phases_within(const TuneProblem& given, double budget) {
+  const TuneProblem problem = prepared(given);
+  const double limit = budget * (1 + 1e-12);
+  ThreePhases best{.error = std::numeric_limits<double>::infinity()};
+  for_every_pair(problem, [&](const ThreePhases& at, const Choices& early, const Choices& middle,
+                              const Choices& late) {
+    for (const PhaseChoice& a : early)
+      for (const PhaseChoice& b : middle) {
+        // Late choices are faster and worse the earlier they stand: the last that fits is the best.
+        for (auto c = late.rbegin(); c != late.rend(); ++c) {
+          const ThreePhases point = joined(at, a, b, *c);
+          if (point.time > limit) continue;
+          if (point.error < best.error || (point.error == best.error && point.time < best.time))
+            best = point;
+          break;
+        }
+      }
+  });
+  if (std::isinf(best.error))
+    throw Error(ErrorKind::usage, "budget", "is below the time of the fastest schedule",
+                "allow more time, or add a faster candidate");
+  settle(best, problem);
+  return best;
 }
 
 Assignment assignment_of(const ThreePhases& phases, const TuneProblem& problem) {

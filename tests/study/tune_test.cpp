@@ -84,6 +84,14 @@ TEST(Tune, ThreePhasesEqualBruteForceOverAllPairsAndTriples) {
     const auto expected = brute_force(p, [](const Assignment& a) { return switches(a) <= 2; });
     expect_same_front(three_phase_front(p), expected);
     expect_same_front(phased_front(p, {.phases = 3}).points, expected);
+    const Front front{.points = expected};
+    for (const double share : {0.0, 0.3, 0.62, 1.0}) {
+      const double budget =
+          expected.front().time + share * (expected.back().time - expected.front().time);
+      const ThreePhases best = three_phases_within(p, budget);
+      EXPECT_LE(best.time, budget * (1 + 1e-11));
+      EXPECT_NEAR(best.error, front.within(budget)->error, 1e-9 * expected.front().error);
+    }
   });
 }
 
@@ -228,6 +236,7 @@ TEST(Tune, RefusesWhatIsNoProblem) {
   expect_refused(p);
   EXPECT_THROW(three_phase_front(random_problem(2, 1, 2, Numbers::real, 0)), Error);
   EXPECT_THROW(solve_within(good, 0), Error);
+  EXPECT_THROW(three_phases_within(good, 0), Error);
 }
 
 }  // namespace

@@ -19,6 +19,7 @@ std::span<const Command> commands() {
       {"mma", "run a tensor-core instruction on raw codes", run_mma},
       {"recipes", "list the presets; print one in full or the difference of two", run_recipes},
       {"study", "what FP8 and sparsity cost, apart and together, cell by cell", run_study},
+      {"tune", "which recipe in which denoising step: error against time", run_tune},
   };
   return table;
 }

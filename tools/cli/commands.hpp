@@ -15,5 +15,6 @@ int run_mask(int argc, char** argv);
 int run_mma(int argc, char** argv);
 int run_recipes(int argc, char** argv);
 int run_study(int argc, char** argv);
+int run_tune(int argc, char** argv);
 
 }  // namespace karat::cli

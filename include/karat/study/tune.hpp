@@ -82,6 +82,9 @@ struct ThreePhases {
 /// deciding alike. @throws Error(usage) for fewer than three steps.
 std::vector<ThreePhases> three_phase_front(const TuneProblem& problem);
 Assignment assignment_of(const ThreePhases& phases, const TuneProblem& problem);
+/// The front's point within a budget, found without the front.
+/// @throws Error(usage) as above, or for a budget that even the fastest exceeds.
+ThreePhases three_phases_within(const TuneProblem& problem, double budget);
 
 enum class PhaseOrder {
   any,

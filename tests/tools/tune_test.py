@@ -1,0 +1,72 @@
+"""karat tune as a user runs it: what it claims, what karat cost says of its schedule, bad input."""
+import json
+import unittest
+
+from karat import Case
+
+KINDS = ["three_phase", "general", "uniform", "dense_warmup", "sta_search"]
+
+
+class Tune(Case):
+    def tuned(self, *arguments):
+        return json.loads(self.succeeds("tune", "--quick", "--json", *arguments).stdout)
+
+    def test_quick_gives_alphas_fronts_and_a_schedule_that_cost_agrees_with(self):
+        report = self.tuned("--gpu", "H20,H100", "--model", "wan2.1-14b", "--resolution", "720p",
+                            "--out", "schedule.json", "--html", "page.html", "--csv", "fronts.csv")
+        self.assertEqual((report["schema"], report["version"]), ("karat.tune", 1))
+        self.assertTrue(0 < report["alpha1"] < report["alpha2"] < 1)
+        fronts = {kind: [p for p in report["pareto"] if p["kind"] == kind] for kind in KINDS}
+        self.assertEqual(sum(map(len, fronts.values())), len(report["pareto"]))
+        for kind, points in fronts.items():
+            self.assertTrue(points, kind)
+            for before, after in zip(points, points[1:]):
+                self.assertLess(before["time_s"], after["time_s"], kind)
+                self.assertGreater(before["error"], after["error"], kind)
+        for kind in KINDS:
+            for point in fronts[kind]:
+                best = min(p["error"] for p in fronts["general"]
+                           if p["time_s"] <= point["time_s"] * (1 + 1e-9))
+                self.assertLessEqual(best, point["error"] * (1 + 1e-9), kind)
+        with open(self.path("schedule.json")) as file:
+            self.assertEqual(json.load(file), report["schedule"])
+        cost = json.loads(self.succeeds("cost", "--json", "--gpu", "H20", "--model", "wan2.1-14b",
+                                        "--resolution", "720p", "--schedule",
+                                        "schedule.json").stdout)
+        chosen = next(p for p in report["tuned"][1]["within_budget"] if p["kind"] == "three_phase")
+        self.assertEqual(report["tuned"][1]["weights"], report["weights"])
+        self.assertAlmostEqual(cost["schedule"]["run_s"] / chosen["time_s"], 1, places=9)
+        self.assertLessEqual(chosen["time_s"], report["budget_s"] * (1 + 1e-9))
+        self.assertTrue(any("do not fix the alphas" in note for note in report["notes"]))
+        with open(self.path("page.html")) as file:
+            self.assertIn("<svg", file.read())
+
+    def test_weights_of_the_user_can_decide(self):
+        with open(self.path("w.txt"), "w") as file:
+            file.write("\n".join(["1"] * 10 + ["0"] * 40))
+        report = self.tuned("--weights", "w.txt", "--per", "step")
+        self.assertEqual(report["weights"], "user")
+        self.assertEqual({w["name"] for w in report["weightings"]},
+                         {"uniform", "sigma", "propagation", "user"})
+
+    def test_one_line_for_bad_input(self):
+        quick = ["tune", "--quick"]
+        self.fails(2, "--from", arguments=["tune"])
+        self.fails(2, "H20", arguments=quick + ["--gpu", "H21"])
+        self.fails(2, "wan", arguments=quick + ["--model", "wan3"])
+        self.fails(2, "empty", arguments=quick + ["--candidates", ""])
+        self.fails(2, "empty", arguments=quick + ["--candidates", "fpsattention,"])
+        self.fails(2, "did not measure", arguments=quick + ["--candidates", "fa2_bf16"])
+        self.fails(2, "fastest", arguments=quick + ["--budget", "1s"])
+        self.fails(2, "no budget", arguments=quick + ["--budget", "soon"])
+        self.fails(3, "nowhere.h5", arguments=["tune", "--from", "nowhere.h5"])
+        with open(self.path("half.csv"), "w") as file:
+            file.write("prompt,step,steps,sigma,layer,head,branch,recipe,error,sampling_error,"
+                       "guided_error\n")
+            for step in range(20):
+                file.write(f"0,{step},50,,0,0,conditional,fpsattention,0.1,0,\n")
+        self.fails(2, "measures steps 0 to 19", arguments=["tune", "--from", "half.csv"])
+
+
+if __name__ == "__main__":
+    unittest.main()

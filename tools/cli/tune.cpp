@@ -1,0 +1,216 @@
+// karat tune: which recipe in which denoising step, from measured errors and modelled times.
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <nlohmann/json.hpp>
+
+#include "command.hpp"
+#include "commands.hpp"
+#include "karat/files/atomic_file.hpp"
+#include "karat/recipe/json.hpp"
+#include "karat/study/tune_builtin.hpp"
+#include "karat/study/tune_page.hpp"
+#include "karat/study/tune_run.hpp"
+#include "terminal.hpp"
+#include "tune_report.hpp"
+#include "values.hpp"
+#include "version.hpp"
+
+namespace karat::cli {
+namespace {
+
+using cxxopts::value;
+
+std::vector<std::string> listed(std::string_view text, const std::string& option) {
+  std::vector<std::string> parts;
+  for (std::size_t begin = 0; begin <= text.size();) {
+    const auto comma = std::min(text.find(',', begin), text.size());
+    std::string_view part = text.substr(begin, comma - begin);
+    while (part.starts_with(' ')) part.remove_prefix(1);
+    while (part.ends_with(' ')) part.remove_suffix(1);
+    if (part.empty())
+      throw Error(ErrorKind::usage, "--" + option, "has an empty name in its list",
+                  "give names separated by commas");
+    parts.emplace_back(part);
+    begin = comma + 1;
+  }
+  return parts;
+}
+
+int whole(const cxxopts::ParseResult& given, const std::string& option, int otherwise, int low) {
+  const auto text = text_of(given, option);
+  return text ? static_cast<int>(parse_integer(*text, "--" + option, low)) : otherwise;
+}
+
+std::string file_text(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  if (!in || std::filesystem::is_directory(path))
+    throw Error(ErrorKind::input_output, path, "cannot be read", "check the path");
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+/// "900", "900s" or "1.8x".
+study::Budget parse_budget(const std::string& text) {
+  const auto refuse = [&]() -> Error {
+    return Error(ErrorKind::usage, "--budget", "\"" + text + "\" is no budget",
+                 "give seconds of a whole run (900s), or a speed-up over dense BF16 (1.8x)");
+  };
+  std::size_t used = 0;
+  study::Budget budget;
+  try {
+    budget.value = std::stod(text, &used);
+  } catch (const std::exception&) {
+    throw refuse();
+  }
+  const std::string unit = text.substr(used);
+  if (!(unit.empty() || unit == "s" || unit == "x") || !(budget.value > 0) || budget.value > 1e12)
+    throw refuse();
+  if (unit == "x") budget.unit = study::Budget::Unit::speedup;
+  return budget;
+}
+
+void read_model(const cxxopts::ParseResult& given, study::TuneRequest& request) {
+  const video::Model& model = video::find_model(text_of(given, "model").value_or("wan2.1-14b"));
+  const auto name = text_of(given, "resolution");
+  const video::Resolution resolution =
+      name ? video::find_resolution(model, *name) : model.resolutions.front();
+  request.model = &model;
+  request.run = {.model = &model, .grid = video::token_grid(model, resolution)};
+  request.run.steps = whole(given, "steps", model.sampler.steps, 1);
+  request.run.forwards_per_step = whole(given, "forwards", model.sampler.forwards_per_step, 1);
+  request.run.gpus = whole(given, "gpus", 1, 1);
+  static constexpr Named<hopper::LinearFormat> kFormats[] = {
+      {"bf16", hopper::LinearFormat::bf16},
+      {"fp8", hopper::LinearFormat::fp8},
+      {"fp8_block", hopper::LinearFormat::fp8_block}};
+  if (const auto text = text_of(given, "linear"))
+    request.run.linear = parse_choice(*text, "--linear", kFormats);
+}
+
+/// The candidates named; without --candidates every recipe of the study that is a preset and has a
+/// Hopper kernel.
+void read_candidates(const cxxopts::ParseResult& given, study::TuneRequest& request) {
+  if (const auto text = text_of(given, "candidates")) {
+    for (const std::string& name : listed(*text, "candidates"))
+      request.candidates.push_back(recipe::load_recipe(name));
+    return;
+  }
+  const auto presets = recipe::preset_names();
+  std::string skipped;
+  for (const std::string& name : request.table.recipes) {
+    try {
+      if (std::find(presets.begin(), presets.end(), name) == presets.end())
+        throw Error(ErrorKind::usage, name, "is no preset", "name its file");
+      const recipe::Recipe recipe = recipe::preset(name);
+      study::tune_times(request.machines.front(), request.run, {&recipe, 1});
+      request.candidates.push_back(recipe);
+    } catch (const Error&) {
+      skipped += (skipped.empty() ? "" : ", ") + name;
+    }
+  }
+  if (!skipped.empty())
+    request.notes.push_back(
+        "Measured but no candidate, being no preset or without a Hopper kernel: " + skipped + ".");
+}
+
+void read_weights(const cxxopts::ParseResult& given, study::TuneRequest& request) {
+  const auto text = text_of(given, "weights");
+  if (!text) return;
+  if (*text == "uniform" || *text == "sigma" || *text == "propagation") {
+    request.main_weights = *text;
+  } else {
+    request.user_weights = study::parse_weights(file_text(*text), request.run.steps, *text);
+  }
+}
+
+study::TuneRequest read_request(const cxxopts::ParseResult& given) {
+  study::TuneRequest request;
+  const auto from = text_of(given, "from");
+  const bool quick = given.count("quick") > 0;
+  if (from && quick)
+    throw Error(ErrorKind::usage, "--quick", "uses built-in data and cannot stand beside --from",
+                "leave one out");
+  if (!from && !quick)
+    throw Error(ErrorKind::usage, "--from", "is missing",
+                "name a study's result, or give --quick for built-in data");
+  request.table = from ? study::read_sensitivity(*from) : study::builtin_sensitivity();
+  request.source = from ? *from : "the built-in study";
+  if (quick)
+    request.notes.push_back(
+        "The built-in study measured generated heads on 6x40x64 tokens: a demonstrator. What it says "
+        "about a model needs that model's captures.");
+  read_model(given, request);
+  for (const std::string& name : listed(text_of(given, "gpu").value_or("H20"), "gpu"))
+    request.machines.push_back(hopper::load_machine(name));
+  read_candidates(given, request);
+  read_weights(given, request);
+  static constexpr Named<study::Decide> kDecide[] = {{"step", study::Decide::step},
+                                                     {"layer", study::Decide::layer},
+                                                     {"head", study::Decide::head},
+                                                     {"cell", study::Decide::cell}};
+  if (const auto text = text_of(given, "per"))
+    request.decide = parse_choice(*text, "--per", kDecide);
+  if (const auto text = text_of(given, "budget")) request.budget = parse_budget(*text);
+  request.resamples = whole(given, "resamples", 1000, 1);
+  request.seed =
+      static_cast<std::uint64_t>(parse_integer(text_of(given, "seed").value_or("0"), "--seed", 0));
+  return request;
+}
+
+void add_options(CommandLine& line) {
+  line.add()("gpu", "H20 (default), H100, ... or FILE.json; several: H20,H100",
+             value<std::string>())("model", "wan2.1-14b (default), ...", value<std::string>())(
+      "resolution", "480p, 720p, ... or WIDTHxHEIGHTxFRAMES", value<std::string>())(
+      "candidates", "recipes to choose from, presets or FILE.json (default: all the study has)",
+      value<std::string>())("from", "what karat study wrote: HDF5, CSV or JSON",
+                            value<std::string>())("quick", "use the built-in study");
+  line.add("choices")("weights", "uniform, sigma, propagation, or FILE of one number per step",
+                      value<std::string>())(
+      "budget",
+      "seconds of a run (900s) or speed-up over dense BF16 (1.8x); default: the time of "
+      "24 % dense steps and the fastest recipe after",
+      value<std::string>())("per", "what decides for itself: step, layer, head or cell",
+                            value<std::string>())(
+      "schedule", "what --out writes: three_phase (default) or general", value<std::string>())(
+      "resamples", "of the bootstrap over seeds (default 1000)", value<std::string>())(
+      "seed", "of the bootstrap (default 0)", value<std::string>());
+  line.add("run")("steps", "denoising steps", value<std::string>())(
+      "forwards", "forwards a step", value<std::string>())("gpus", "sequence-parallel degree",
+                                                           value<std::string>())(
+      "linear", "bf16, fp8 or fp8_block linear layers", value<std::string>());
+  line.add("answers")("o,out", "the schedule, FILE.json for karat make and karat cost",
+                      value<std::string>())("html", "report, FILE.html", value<std::string>())(
+      "csv", "all fronts, FILE.csv", value<std::string>());
+}
+
+}  // namespace
+
+int run_tune(int argc, char** argv) {
+  CommandLine line("tune", "Which recipe in which denoising step: error against time.");
+  add_options(line);
+  line.note("How it decides, and what the answers mean: docs/tune.md.");
+  const auto given = line.parse(argc, argv);
+  if (!given) return match;
+  std::string command = "karat tune";
+  for (int i = 1; i < argc; ++i) command += std::string(" ") + argv[i];
+  const study::TuneRequest request = read_request(*given);
+  static constexpr Named<study::TuneKind> kKinds[] = {
+      {"three_phase", study::TuneKind::three_phase}, {"general", study::TuneKind::general_by_step}};
+  const study::TuneKind kind =
+      parse_choice(text_of(*given, "schedule").value_or("three_phase"), "--schedule", kKinds);
+  const study::TuneResult result = study::tune(request);
+  const files::Json schedule = chosen_schedule(result, kind);
+  if (const auto path = text_of(*given, "out")) files::write_json(*path, schedule);
+  if (const auto path = text_of(*given, "csv")) files::write_file(*path, tune_csv(result));
+  if (const auto path = text_of(*given, "html"))
+    files::write_file(*path, study::tune_page(result, request, {command, KARAT_VERSION}));
+  if (given->count("json") > 0) {
+    print_json("tune", 1, tune_json(result, request, schedule));
+  } else {
+    std::fputs(tune_text(result, request).c_str(), stdout);
+  }
+  return match;
+}
+
+}  // namespace karat::cli
