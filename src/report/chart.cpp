@@ -118,7 +118,7 @@ void draw_series(Svg& svg, const Series& series, const Frame& frame) {
   }
   for (const Bar& bar : series.intervals) {
     if (!frame.x.shows(bar.x) || !frame.y.shows(bar.high)) continue;
-    const double x = frame.x.at(bar.x), top = frame.y.at(bar.high);
+    const double x = frame.x.at(bar.x), top = std::max(frame.y.at(bar.high), frame.top);
     const double bottom =
         frame.y.shows(bar.low) ? std::min(frame.y.at(bar.low), frame.bottom) : frame.bottom;
     svg.line({x, top}, {x, bottom}, {.stroke = series.colour, .stroke_width = 1});
@@ -191,11 +191,17 @@ std::string draw(const Chart& chart) {
               .right = chart.width - kRight,
               .top = kTop,
               .bottom = chart.height - kBottom};
-  for (const Series& series : chart.series)
+  for (const Series& series : chart.series) {
     for (const Point& p : series.points) {
       frame.x.cover(p.x);
       frame.y.cover(p.y);
     }
+    if (series.mark != Mark::dots || chart.y.scale != Scale::linear) continue;
+    for (const Bar& bar : series.intervals) {
+      frame.y.cover(bar.low);
+      frame.y.cover(bar.high);
+    }
+  }
   for (const Marker& marker : chart.markers) frame.x.cover(marker.x);
   frame.x.settle(0.03);
   frame.y.settle(0.06);

@@ -184,6 +184,10 @@ void ladders(report::HtmlPage& page, const Summary& summary) {
   page.table(Cells{"edit", "of", "without it", "with it"}, rows);
 }
 
+std::int32_t number_of(const StudyResult& result, const std::string& recipe) {
+  return static_cast<std::int32_t>(std::ranges::find(result.recipes, recipe) - result.recipes.begin());
+}
+
 void steps(report::HtmlPage& page, const StudyResult& result, const Summary& summary) {
   page.heading("Over denoising steps");
   std::vector<std::string> charts;
@@ -198,7 +202,7 @@ void steps(report::HtmlPage& page, const StudyResult& result, const Summary& sum
       report::Series series{.name = summary.recipes[r].name,
                             .colour = std::string(report::series_colour(r))};
       for (const StepPoint& point : summary.recipes[r].steps)
-        if (const auto i = average(result, static_cast<std::int32_t>(r), quantity,
+        if (const auto i = average(result, number_of(result, series.name), quantity,
                                    {.step = point.step})) {
           series.points.push_back({double(point.step), i->value});
           if (i->low > 0) series.intervals.push_back(bar(point.step, *i));
@@ -213,7 +217,8 @@ void steps(report::HtmlPage& page, const StudyResult& result, const Summary& sum
   std::vector<Cells> rows;
   for (const std::string& kind : kinds) {
     Cells row{kind};
-    for (std::int32_t r = 0; r < std::ssize(result.recipes); ++r) {
+    for (const RecipeSummary& recipe : summary.recipes) {
+      const std::int32_t r = number_of(result, recipe.name);
       const auto both = average(result, r, "both", {.head_kind = kind});
       const auto mass = average(result, r, "kept_mass", {.head_kind = kind});
       row.push_back(both ? percent(both->value) + ", keeps " + percent(mass->value) : "");
@@ -221,8 +226,52 @@ void steps(report::HtmlPage& page, const StudyResult& result, const Summary& sum
     rows.push_back(row);
   }
   Cells header{"head"};
-  header.insert(header.end(), result.recipes.begin(), result.recipes.end());
+  for (const RecipeSummary& recipe : summary.recipes) header.push_back(recipe.name);
   page.table(header, rows);
+}
+
+/// "AXIS" of a recipe that a sweep named BASE:AXIS=VALUE; empty for others.
+std::string axis_of(const std::string& name) {
+  const auto colon = name.rfind(':'), equals = name.rfind('=');
+  if (colon == std::string::npos || equals == std::string::npos || equals < colon) return "";
+  return name.substr(colon + 1, equals - colon - 1);
+}
+
+void sweeps(report::HtmlPage& page, const Summary& summary) {
+  std::vector<std::string> axes, charts;
+  for (const RecipeSummary& r : summary.recipes)
+    if (const std::string axis = axis_of(r.name);
+        !axis.empty() && std::ranges::find(axes, axis) == axes.end())
+      axes.push_back(axis);
+  if (axes.empty()) return;
+  std::vector<Cells> rows;
+  for (const std::string& axis : axes) {
+    report::Chart chart{.title = axis,
+                        .x = {.title = ""},
+                        .y = {.title = "relative L2", .scale = report::Scale::logarithmic},
+                        .width = 520,
+                        .height = 300};
+    report::Series both{.name = "both", .colour = std::string(report::series_colour(2))},
+        fp8{.name = "FP8 given the mask", .colour = std::string(report::series_colour(1))};
+    for (const RecipeSummary& r : summary.recipes) {
+      if (axis_of(r.name) != axis) continue;
+      const Interval *all = find(r.quantities, "both"), *given = find(r.quantities, "fp8_given_mask");
+      const auto x = static_cast<double>(chart.x.names.size());
+      const std::string value = r.name.substr(r.name.rfind('=') + 1);
+      chart.x.names.push_back(value);
+      both.points.push_back({x, all->value});
+      fp8.points.push_back({x, given->value});
+      rows.push_back({axis, value, percent_interval(all), percent(find(r.quantities, "mask")),
+                      percent_interval(given), percent(find(r.quantities, "kept_mass"))});
+    }
+    chart.series = {both, fp8};
+    charts.push_back(draw(chart));
+  }
+  page.heading("Sweeps");
+  page.figures(charts, "Edits of one field each; means over all cells.");
+  page.table(Cells{"field", "value", "both", "mask alone", "FP8 given the mask",
+                   "attention the mask keeps"},
+             rows);
 }
 
 void place(report::HtmlPage& page, const StudyResult& result) {
@@ -287,7 +336,10 @@ void underflow(report::HtmlPage& page, const Summary& summary) {
 
 }  // namespace
 
-std::string html_page(const StudyResult& result, const Summary& summary, const PageFacts& facts) {
+std::string html_page(const StudyResult& result, const Summary& all, const PageFacts& facts) {
+  Summary summary{.recipes = {}, .prompts = all.prompts};  // those that no sweep made
+  for (const RecipeSummary& recipe : all.recipes)
+    if (axis_of(recipe.name).empty()) summary.recipes.push_back(recipe);
   report::HtmlPage page("What FP8 and sparsity cost, apart and together",
                         result.origin + "; " + std::to_string(result.jobs.size()) +
                             " cells of (prompt, step, layer, head)");
@@ -296,6 +348,7 @@ std::string html_page(const StudyResult& result, const Summary& summary, const P
   ladders(page, summary);
   steps(page, result, summary);
   place(page, result);
+  sweeps(page, all);
   guidance(page, result, summary);
   underflow(page, summary);
   page.heading("Limits");
