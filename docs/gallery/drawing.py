@@ -1,5 +1,5 @@
-"""The few shapes the gallery's own pictures are made of, as SVG text. The first argument of every script is
-the folder to write to, docs/pictures unless given."""
+"""The few shapes the gallery's own pictures are made of, as SVG text. The first argument of every
+script is the folder to write to, docs/pictures unless given."""
 
 import sys
 from pathlib import Path
@@ -9,9 +9,7 @@ INK, FAINT = "#222", "#888"
 
 
 def text(x, y, words, size=12, anchor="start", colour=INK):
-    return (
-        f'<text x="{x:g}" y="{y:g}" font-size="{size}" text-anchor="{anchor}" fill="{colour}">{words}</text>'
-    )
+    return f'<text x="{x:g}" y="{y:g}" font-size="{size}" text-anchor="{anchor}" fill="{colour}">{words}</text>'
 
 
 def box(x, y, width, height, colour, title=""):

@@ -6,4 +6,6 @@ import karat
 
 GRID = (18, 40, 48)
 (PICTURES / "gallery-mask.svg").write_text(karat.mask_picture("fpsattention", GRID))
-(PICTURES / "gallery-window.svg").write_text(karat.mask_picture("fpsattention", GRID, query_tile=37))
+(PICTURES / "gallery-window.svg").write_text(
+    karat.mask_picture("fpsattention", GRID, query_tile=37)
+)

@@ -1,18 +1,19 @@
 /* karat from C, and from every language that calls C: libkarat.so, plain buffers, no exceptions.
  * docs/c.md shows a whole program. C99 and later, C++ too.
  *
- * Errors   Every call that can fail returns a karat_status and, if `error` is not NULL, fills it with
- *          the same status and one line "subject: problem; action". On failure no output is written
- *          (buffers may hold anything) and no handle or text is handed out.
+ * Errors   Every call that can fail returns a karat_status and, if `error` is not NULL, fills it
+ *          with the same status and one line "subject: problem; action". On failure no output is
+ *          written (buffers may hold anything) and no handle or text is handed out.
  * Buffers  Row-major, contiguous, little-endian, aligned to their element; inputs are only read.
  *          Arrays of numbers are never copied when they lie as they are needed (f32, BHSD).
  * Types    Named as in golden files: "f32" "f64" "f16" "bf16" "e4m3" "e5m2" "e8m0" "i8" "u8" "i16"
- *          "u16" "i32" "u32" "i64" "u64" "bool". f16 and bf16 are bit patterns in 16-bit words, e4m3
- *          e5m2 e8m0 codes in bytes.
+ *          "u16" "i32" "u32" "i64" "u64" "bool". f16 and bf16 are bit patterns in 16-bit words,
+ *          e4m3 e5m2 e8m0 codes in bytes.
  * Text     UTF-8. Text handed out as char** belongs to the caller: karat_free_text().
- * Threads  No state is shared between calls: any number of threads may call anything at once. A handle
- *          may be used by several threads as long as none frees it. karat starts threads of its own
- *          where a call takes `threads` (0: all the machine offers); results never depend on them.
+ * Threads  No state is shared between calls: any number of threads may call anything at once. A
+ *          handle may be used by several threads as long as none frees it. karat starts threads of
+ *          its own where a call takes `threads` (0: all the machine offers); results never depend
+ *          on them.
  * HDF5     Files are read and written by a forked child (fork without exec: no other program is
  *          needed), so that a damaged file can hurt nobody.
  */
@@ -49,10 +50,11 @@ KARAT_API void karat_free_text(char* text);
 /* ---- Numbers ------------------------------------------------------------------------------- */
 
 /* Codes of `count` values in `format`: e4m3 e5m2 e8m0 e2m1 int8 int4 (one byte each), f16 bf16
- * (16-bit words). `policy`: NULL is nearest even, saturating, NaN to the all-ones code; else the name
- * of a policy ("torch", "ml_dtypes", "nvidia_satfinite", ...) or a JSON object with any of base (such a name),
- * rounding (nearest_even toward_zero up down nearest_away stochastic), overflow (saturate nan infinity),
- * seed, stream, first (for stochastic: element i draws word first + i of the Philox stream). */
+ * (16-bit words). `policy`: NULL is nearest even, saturating, NaN to the all-ones code; else the
+ * name of a policy ("torch", "ml_dtypes", "nvidia_satfinite", ...) or a JSON object with any of
+ * base (such a name), rounding (nearest_even toward_zero up down nearest_away stochastic),
+ * overflow (saturate nan infinity), seed, stream, first (for stochastic: element i draws word
+ * first + i of the Philox stream). */
 KARAT_API karat_status karat_encode(const float* x, size_t count, const char* format,
                                     const char* policy, void* codes, karat_error* error);
 /* Exact values of codes; NaN codes become 0x7FC00000. */
@@ -60,9 +62,10 @@ KARAT_API karat_status karat_decode(const void* codes, size_t count, const char*
                                     karat_error* error);
 
 /* A matrix product in the arithmetic of one instruction, chained over k:
- *   d[i][j] = fl(D * fl(scale_a[i] * scale_b[j])), D = the chain over a[i][.] and b[j][.] from c[i][j].
- * With promote_every = n > 0 the chain restarts from nothing after every n of k and its sum is added
- * to D by fl(D + sum); D then begins as c. Without scales the last product is left out. */
+ *   d[i][j] = fl(D * fl(scale_a[i] * scale_b[j])), D = the chain over a[i][.] and b[j][.] from
+ *   c[i][j].
+ * With promote_every = n > 0 the chain restarts from nothing after every n of k and its sum is
+ * added to D by fl(D + sum); D then begins as c. Without scales the last product is left out. */
 typedef struct karat_scaled_mm_args {
   size_t size;             /* sizeof(karat_scaled_mm_args) */
   const char* instruction; /* "hopper.wgmma.e4m3.f32"; karat_names("instructions") lists them */
@@ -84,11 +87,14 @@ KARAT_API karat_status karat_scaled_mm(const karat_scaled_mm_args* args, karat_e
 
 /* A kernel as data. Immutable; share it between threads. */
 typedef struct karat_recipe karat_recipe;
-/* `text`: a preset's name, a path ending in ".json", or a JSON object ("{...}", may name a "base"). */
-KARAT_API karat_status karat_recipe_new(const char* text, karat_recipe** recipe, karat_error* error);
+/* `text`: a preset's name, a path ending in ".json", or a JSON object ("{...}", may name a
+ * "base"). */
+KARAT_API karat_status karat_recipe_new(const char* text, karat_recipe** recipe,
+                                        karat_error* error);
 KARAT_API void karat_recipe_free(karat_recipe* recipe);
 /* The resolved recipe, every field, as JSON. */
-KARAT_API karat_status karat_recipe_json(const karat_recipe* recipe, char** json, karat_error* error);
+KARAT_API karat_status karat_recipe_json(const karat_recipe* recipe, char** json,
+                                         karat_error* error);
 
 /* A JSON list of what can be named: "recipes", "instructions", "policies", "formats", "gpus",
  * "models", "workloads". */
@@ -143,8 +149,8 @@ typedef struct karat_attend_args {
   const karat_recipe* recipe;
   karat_heads input;
   int32_t threads;
-  void* o;    /* the recipe's output type (BF16 with finish.cast before_scale), shape and layout of q;
-               * NULL: not wanted */
+  void* o;    /* the recipe's output type (BF16 with finish.cast before_scale), shape and layout
+               * of q; NULL: not wanted */
   const char* o_type; /* the type there is room for in o: refused unless it is that one */
   float* lse; /* [B][H][S], and likewise: */
   float* m;   /* final row maximum, log2 units */
@@ -153,8 +159,8 @@ typedef struct karat_attend_args {
   const karat_block_mask* block_mask; /* pairs of partial blocks as `keep` says, or all of them */
   const uint8_t* keep;                /* [positions][positions], nonzero keeps the pair */
   int64_t keep_positions;             /* extent of keep, checked against the token order */
-  /* Codes, scales and tapped query blocks ("all", "none", "" eight of them, or "0,5,17") by the names of
-   * docs/golden.md: q_codes ... tap.B.H.BLOCK.s. NULL: not wanted. */
+  /* Codes, scales and tapped query blocks ("all", "none", "" eight of them, or "0,5,17") by the
+   * names of docs/golden.md: q_codes ... tap.B.H.BLOCK.s. NULL: not wanted. */
   const char* taps;
   karat_tensors** stages;
   karat_progress progress; /* NULL, or called with query blocks of the head at work */
@@ -162,30 +168,32 @@ typedef struct karat_attend_args {
 } karat_attend_args;
 KARAT_API karat_status karat_attend(const karat_attend_args* args, karat_error* error);
 
-/* Attention in f64 on the values as given, [B][H][S][D] and [B][H][S]: over all keys (sparse = 0) or
- * those of the recipe's mask (sparse = 1). */
+/* Attention in f64 on the values as given, [B][H][S][D] and [B][H][S]: over all keys (sparse = 0)
+ * or those of the recipe's mask (sparse = 1). */
 KARAT_API karat_status karat_truth(const karat_recipe* recipe, const karat_heads* input, int sparse,
                                    int32_t threads, double* o, double* lse, karat_error* error);
 
-/* Codes and scales of one operand ("q", "k" or "v") as the recipe's kernel makes them from f32, f16 or
- * bf16 values: tensors "codes" (input's shape and layout) and "scale" [B][H][groups]; formats
- * without a scale give "codes" alone. The input's q is read, whichever the operand; k and v are not. */
+/* Codes and scales of one operand ("q", "k" or "v") as the recipe's kernel makes them from f32,
+ * f16 or bf16 values: tensors "codes" (input's shape and layout) and "scale" [B][H][groups];
+ * formats without a scale give "codes" alone. The input's q is read, whichever the operand; k and
+ * v are not. */
 KARAT_API karat_status karat_quantise(const karat_recipe* recipe, const char* operand,
                                       const karat_heads* input, int32_t threads,
                                       karat_tensors** result, karat_error* error);
 
 /* The recipe's mask on a grid as PyTorch's BlockMask arrays over blocks of the reordered sequence:
  * kv_num_blocks [1][1][nQ], kv_indices [1][1][nQ][nK], full_kv_num_blocks, full_kv_indices,
- * token_at_position (-1: padding), position_of_token. Block sizes 0: the recipe's. With `keep` nonzero also "keep",
- * the mask pair by pair, bool [positions][positions]. Metadata: BLOCK_SIZE, grid, density. */
+ * token_at_position (-1: padding), position_of_token. Block sizes 0: the recipe's. With `keep`
+ * nonzero also "keep", the mask pair by pair, bool [positions][positions]. Metadata: BLOCK_SIZE,
+ * grid, density. */
 KARAT_API karat_status karat_mask(const karat_recipe* recipe, const int32_t grid[3],
                                   int32_t query_block, int32_t key_block, int keep,
                                   karat_tensors** result, karat_error* error);
 
 /* ---- Files --------------------------------------------------------------------------------- */
 
-/* Tensors of a safetensors, npy or HDF5 file (golden files too), told apart by content. `names` is a
- * JSON list, or NULL for all. */
+/* Tensors of a safetensors, npy or HDF5 file (golden files too), told apart by content. `names` is
+ * a JSON list, or NULL for all. */
 KARAT_API karat_status karat_load(const char* path, const char* names, karat_tensors** result,
                                   karat_error* error);
 /* [{"name", "type", "shape", "problem"?}, ...] without reading values. */
@@ -198,8 +206,9 @@ KARAT_API karat_status karat_save(const char* path, const char* const* names,
 
 /* ---- Golden files -------------------------------------------------------------------------- */
 
-/* Q, K, V made from a seed: tensors q, k, v bf16 [B][H][S][D], metadata "grid". `workload` is a JSON object with any of
- * kind, head_kind, grid [T,H,W], batch, heads, head_dim, sigma, seed, model, resolution. */
+/* Q, K, V made from a seed: tensors q, k, v bf16 [B][H][S][D], metadata "grid". `workload` is a
+ * JSON object with any of kind, head_kind, grid [T,H,W], batch, heads, head_dim, sigma, seed,
+ * model, resolution. */
 KARAT_API karat_status karat_generate(const char* workload, int32_t threads, karat_tensors** result,
                                       karat_error* error);
 /* A golden file of these heads. `taps` as in karat_attend_args, NULL: eight. The summary has the
@@ -221,24 +230,26 @@ typedef struct karat_candidate {
 KARAT_API karat_status karat_check(const char* golden, const karat_candidate* candidate,
                                    const char* options, char** report, karat_error* error);
 
-/* Which kernel would have produced these bits? The report has the fields of `karat diagnose --json`,
- * hypotheses best first. `options`: those of karat_check, and alarm ("outside", "any-bit"), blocks
- * (sampled query blocks, 4), most (hypotheses reported, 10). */
+/* Which kernel would have produced these bits? The report has the fields of `karat diagnose
+ * --json`, hypotheses best first. `options`: those of karat_check, and alarm ("outside",
+ * "any-bit"), blocks (sampled query blocks, 4), most (hypotheses reported, 10). */
 KARAT_API karat_status karat_diagnose(const char* golden, const karat_candidate* candidate,
                                       const char* options, char** report, karat_error* error);
 
 /* ---- Time ---------------------------------------------------------------------------------- */
 
-/* How long a Hopper GPU takes. The question is a JSON object with any of gpu ("H100"), kernel, model,
- * resolution, grid [T,H,W], tokens, batch, heads, head_dim, causal, steps, forwards, dense_steps,
- * gpus, linear ("bf16", "fp8", "fp8_block"); the answer has the fields of `karat cost --json`. */
+/* How long a Hopper GPU takes. The question is a JSON object with any of gpu ("H100"), kernel,
+ * model, resolution, grid [T,H,W], tokens, batch, heads, head_dim, causal, steps, forwards,
+ * dense_steps, gpus, linear ("bf16", "fp8", "fp8_block"); the answer has the fields of `karat cost
+ * --json`. */
 KARAT_API karat_status karat_cost(const karat_recipe* recipe, const char* question, char** answer,
                                   karat_error* error);
 /* The same question as pictures: "svg" (Gantt, roofline, occupancy) or "trace" (Perfetto JSON). */
 KARAT_API karat_status karat_cost_picture(const karat_recipe* recipe, const char* question,
                                           const char* kind, char** text, karat_error* error);
 
-/* A mask on a grid as SVG; query_tile -1 draws the matrix, else what that tile sees in the video. */
+/* A mask on a grid as SVG; query_tile -1 draws the matrix, else what that tile sees in the video.
+ * */
 KARAT_API karat_status karat_mask_picture(const karat_recipe* recipe, const int32_t grid[3],
                                           int32_t query_tile, char** svg, karat_error* error);
 

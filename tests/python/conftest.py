@@ -30,9 +30,9 @@ def golden(tmp_path_factory, heads):
 def f32_attention_bound(q, k, v):
     """How far any FP32 attention may be from the truth, per element of o.
 
-    A score is a sum of d products and one scaling: |ds| <= (d + 2) u sum|q||k| / sqrt(d), times e^2ds in a
-    weight, twice (numerator and sum); exp within 4 ulp, n additions in each of the sums of p and p v, and a
-    few single roundings; all relative to sum w|v| <= max|v|.
+    A score is a sum of d products and one scaling: |ds| <= (d + 2) u sum|q||k| / sqrt(d), times
+    e^2ds in a weight, twice (numerator and sum); exp within 4 ulp, n additions in each of the sums
+    of p and p v, and a few single roundings; all relative to sum w|v| <= max|v|.
     """
     q, k, v = (np.asarray(x, np.float64) for x in (q, k, v))
     d, n = q.shape[-1], k.shape[-2]

@@ -82,7 +82,9 @@ def test_threads_decide_nothing(heads):
 def test_stages_recompute_the_scores(heads):
     """s of a tapped block is what codes and scales say, by the page of fpsattention."""
     found = karat.stages(*heads, recipe=SMALL, grid=GRID, taps=[0, 3])
-    assert found["q_codes"].dtype == ml_dtypes.float8_e4m3fn and found["o"].dtype == ml_dtypes.bfloat16
+    assert (
+        found["q_codes"].dtype == ml_dtypes.float8_e4m3fn and found["o"].dtype == ml_dtypes.bfloat16
+    )
     rows, columns = found["tap.0.1.3.query_token"], found["tap.0.1.3.key_token"]
     q = found["q_codes"][0, 1].astype(np.float64)[rows]
     k = found["k_codes"][0, 1].astype(np.float64)[columns]
@@ -122,14 +124,21 @@ def test_every_preset_runs_and_says_its_output(heads, name):
     assert o.shape == one[0].shape and np.isfinite(values).all() and np.abs(values).max() > 0
     # a mean of rows of V; codes of P may sum to a little more than their row sum
     assert np.abs(values).max() <= 1.2 * np.abs(one[2].astype(np.float64)).max()
-    assert str(o.dtype).replace("float", "f").replace("bf", "b").startswith(
-        {"bf16": "b", "f16": "f16", "f32": "f32", "e4m3": "f8"}[karat.Recipe(name).output]
+    assert (
+        str(o.dtype)
+        .replace("float", "f")
+        .replace("bf", "b")
+        .startswith(
+            {"bf16": "b", "f16": "f16", "f32": "f32", "e4m3": "f8"}[karat.Recipe(name).output]
+        )
     )
 
 
 def test_recipes_are_values():
     recipe = karat.Recipe("fpsattention")
-    assert karat.Recipe(recipe.to_dict()) == recipe and hash(karat.Recipe(recipe.to_dict())) == hash(recipe)
+    assert karat.Recipe(recipe.to_dict()) == recipe and hash(
+        karat.Recipe(recipe.to_dict())
+    ) == hash(recipe)
     changed = recipe.replace(p={"format": "f32", "multiplier": 1}, output="f32")
     assert changed.to_dict()["pv"]["instruction"] != recipe.to_dict()["pv"]["instruction"]
     assert changed != recipe and changed.output == "f32"

@@ -104,7 +104,11 @@ def test_other_functions(tmp_path, golden):
         (lambda: karat.quantize(x), ValueError, "recipe="),
         (lambda: karat.quantize(x, rule={"format": "e4m3", "group": "tiel"}), ValueError, "tile"),
         (lambda: karat.scaled_mm(codes, codes), ValueError, "column-major"),
-        (lambda: karat.scaled_mm(codes, codes.T, accumulator="hopper.wgmma.e4m3.f8"), ValueError, "f32"),
+        (
+            lambda: karat.scaled_mm(codes, codes.T, accumulator="hopper.wgmma.e4m3.f8"),
+            ValueError,
+            "f32",
+        ),
         (lambda: karat.scaled_mm(x, x.T), TypeError, "e4m3"),
         (lambda: karat.scaled_mm(codes, codes.T, np.ones(3, np.float32)), ValueError, "1 or 4"),
         (lambda: karat.scaled_mm(codes, codes.T, promote_every=5), ValueError, "multiple"),
@@ -127,7 +131,9 @@ def test_other_functions(tmp_path, golden):
 
 def test_damaged_files(tmp_path, golden):
     whole = open(golden.path, "rb").read()
-    for i, bad in enumerate([b"", b"x" * 100, whole[:600], whole[:-1], whole[:900] + b"?" + whole[901:]]):
+    for i, bad in enumerate(
+        [b"", b"x" * 100, whole[:600], whole[:-1], whole[:900] + b"?" + whole[901:]]
+    ):
         path = tmp_path / f"bad{i}.h5"
         path.write_bytes(bad)
         with pytest.raises(karat.FileError, match=str(path)):

@@ -24,9 +24,7 @@ class Attention(torch.nn.Module):
         self.last = None
 
     def forward(self, x):
-        q, k, v = (
-            part.unflatten(-1, (2, 16)).transpose(1, 2) for part in self.qkv(x).chunk(3, -1)
-        )
+        q, k, v = (part.unflatten(-1, (2, 16)).transpose(1, 2) for part in self.qkv(x).chunk(3, -1))
         self.last = (q, k, v)
         o = torch.nn.functional.scaled_dot_product_attention(q, k, v)
         return x + o.transpose(1, 2).flatten(2)
@@ -39,7 +37,11 @@ def plain_model(seed=0):
 
 def plan(cells, steps=2, **options):
     return capturing.make_plan(
-        grid=GRID, steps=steps, tile=TILE, cells=[dict(c, query_tiles=[0, 5]) for c in cells], **options
+        grid=GRID,
+        steps=steps,
+        tile=TILE,
+        cells=[dict(c, query_tiles=[0, 5]) for c in cells],
+        **options,
     )
 
 
@@ -58,7 +60,10 @@ def test_plain_pytorch(tmp_path):
     before = torch.nn.functional.scaled_dot_product_attention
     x = torch.randn(1, TOKENS, 32)
     kept = []
-    with torch.no_grad(), capturing.Capture(model, plan(CELLS), tmp_path, layers=list(model)) as capture:
+    with (
+        torch.no_grad(),
+        capturing.Capture(model, plan(CELLS), tmp_path, layers=list(model)) as capture,
+    ):
         for _ in range(2):
             model(x)
             kept.append([layer.last for layer in model])
@@ -188,7 +193,9 @@ def hunyuan():
 
 
 @pytest.mark.parametrize(
-    "make, branches", [(wan, BOTH), (cogvideox, BOTH), (hunyuan, {})], ids=["wan", "cogvideox", "hunyuan"]
+    "make, branches",
+    [(wan, BOTH), (cogvideox, BOTH), (hunyuan, {})],
+    ids=["wan", "cogvideox", "hunyuan"],
 )
 def test_diffusers_models(tmp_path, monkeypatch, make, branches):
     """The captured rows are those of the model's own attention calls, text left out."""

@@ -1,7 +1,7 @@
 """An example to copy: the tests of a Triton-style kernel, run here on a CPU stand-in.
 
-`kernel` is where a Triton or CUDA kernel would be called; the stand-in computes the same attention with
-PyTorch in the rounding of the recipe sta_bf16: BF16 products, FP32 softmax, BF16 P.
+`kernel` is where a Triton or CUDA kernel would be called; the stand-in computes the same attention
+with PyTorch in the rounding of the recipe sta_bf16: BF16 products, FP32 softmax, BF16 P.
 """
 
 import pytest

@@ -13,7 +13,9 @@ def test_export_writes_a_trace_set(golden, tmp_path):
     file = karat.flashinfer.export(golden, tmp_path)
     karat.flashinfer.export(golden, tmp_path)
     made = json.loads(file.read_text())
-    lines = (tmp_path / "workloads/sparse_attention" / f"{made['name']}.jsonl").read_text().splitlines()
+    lines = (
+        (tmp_path / "workloads/sparse_attention" / f"{made['name']}.jsonl").read_text().splitlines()
+    )
     assert len(lines) == 1
     inputs = json.loads(lines[0])["workload"]["inputs"]
     read = karat.read_tensors(tmp_path / inputs["q"]["path"])

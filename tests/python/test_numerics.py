@@ -64,7 +64,9 @@ def test_stochastic_rounding_is_unbiased_and_repeatable():
     codes = karat.encode(x, "e4m3", policy=policy)
     mean = codes.astype(np.float64).mean()
     assert abs(mean - 17) < 6 / 256  # six standard errors
-    assert np.array_equal(codes.view(np.uint8), karat.encode(x, "e4m3", policy=policy).view(np.uint8))
+    assert np.array_equal(
+        codes.view(np.uint8), karat.encode(x, "e4m3", policy=policy).view(np.uint8)
+    )
     tail = karat.encode(x[100:], "e4m3", policy=policy | {"first": 100})
     assert np.array_equal(tail.view(np.uint8), codes[100:].view(np.uint8))
 
@@ -122,9 +124,11 @@ def test_scaled_mm_loses_what_the_accumulator_loses():
     rng = np.random.default_rng(2)
     a, b = e4m3(rng, 64, 4096), e4m3(rng, 16, 4096)
     exact = a.astype(np.float64) @ b.astype(np.float64).T
+
     def error(**how):
         d = karat.scaled_mm(a, b.T, **how)
         return np.linalg.norm(d - exact) / np.linalg.norm(exact)
+
     hopper, promoted = error(), error(promote_every=128)
     f32 = np.linalg.norm(
         karat.scaled_mm(a.astype(np.float32), b.astype(np.float32).T, accumulator="f32.fma") - exact

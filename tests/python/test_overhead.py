@@ -20,6 +20,25 @@ def test_numpy_is_read_where_it_lies(dtype):
     assert view(x, "x").array.ctypes.data == x.ctypes.data
 
 
+class Foreign:
+    """A tensor of another library: DLPack and nothing else."""
+
+    def __init__(self, array):
+        self.array = array
+
+    def __dlpack__(self, **options):
+        return self.array.__dlpack__(**options)
+
+    def __dlpack_device__(self):
+        return self.array.__dlpack_device__()
+
+
+def test_dlpack_is_read_where_it_lies():
+    x = np.arange(8, dtype=np.float32).reshape(2, 4)
+    assert view(Foreign(x), "x").array.ctypes.data == x.ctypes.data
+    assert np.array_equal(karat.encode(Foreign(x), "e4m3"), karat.encode(x, "e4m3"))
+
+
 def test_results_are_handed_over_not_copied():
     named, _ = _core.generate('{"grid": [2, 4, 4], "head_dim": 64}', 1)
     array = dict((name, a) for name, _, a in named)["q"]

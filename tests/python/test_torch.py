@@ -15,7 +15,14 @@ pytestmark = pytest.mark.filterwarnings("ignore:flex_attention called without to
 
 @pytest.mark.parametrize(
     "dtype",
-    [torch.float32, torch.float16, torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2, torch.uint8],
+    [
+        torch.float32,
+        torch.float16,
+        torch.bfloat16,
+        torch.float8_e4m3fn,
+        torch.float8_e5m2,
+        torch.uint8,
+    ],
 )
 def test_tensors_are_read_where_they_lie(dtype):
     x = torch.zeros(4, 8).to(dtype)
@@ -136,9 +143,7 @@ def flex_attention_case(seed, attention):
     q, k, v = tensors(karat.generate("video", grid=grid, head_dim=64, seed=seed), torch.float32)
     ours = karat.attend(q, k, v, recipe=recipe, grid=grid)
     blocks = karat.block_mask(recipe, grid, block_size=128)
-    theirs = attention(
-        *(blocks.reorder(x) for x in (q, k, v)), block_mask=blocks.to_torch()
-    )
+    theirs = attention(*(blocks.reorder(x) for x in (q, k, v)), block_mask=blocks.to_torch())
     return blocks.restore(theirs), ours, f32_attention_bound(q, k, v), (q, k, v), blocks, grid
 
 

@@ -54,8 +54,8 @@ attention::GivenMask given_mask(const karat_attend_args& args) {
     if (args.keep != nullptr) {
       if (args.keep_positions != n)
         throw Error(ErrorKind::usage, "mask",
-                    "is of " + std::to_string(args.keep_positions) + " positions, the workload of " +
-                        std::to_string(n),
+                    "is of " + std::to_string(args.keep_positions) +
+                        " positions, the workload of " + std::to_string(n),
                     "give the mask of this workload's tokens");
       keep = mask::boolean_matrix({args.keep, static_cast<std::size_t>(n * n)}, n, n);
     }
@@ -75,10 +75,10 @@ void require_output_type(const karat_attend_args& args) {
   if (args.o == nullptr) return;
   const files::DType made = golden::dtype_of(attention::output_format(args.recipe->recipe));
   if (dtype_of(required(args.o_type, "o_type")) == made) return;
-  throw Error(ErrorKind::usage, "o_type",
-              std::string(args.o_type) + " where the recipe writes " +
-                  std::string(files::info(made).name),
-              "give room of that type");
+  throw Error(
+      ErrorKind::usage, "o_type",
+      std::string(args.o_type) + " where the recipe writes " + std::string(files::info(made).name),
+      "give room of that type");
 }
 
 /// [B][H][S] of one head.
@@ -131,8 +131,8 @@ class Stages {
                   &rows[token * d]);
     append(name + "_codes", golden::encoded(rows, operand.format, {shape_.tokens(), d}));
     if (!operand.scales.empty())
-      append(name + "_scale", golden::encoded(operand.scales, numerics::FormatId::f32,
-                                              {operand.scales.size()}));
+      append(name + "_scale",
+             golden::encoded(operand.scales, numerics::FormatId::f32, {operand.scales.size()}));
   }
   void append(const std::string& name, files::Tensor head) {
     files::Tensor& all = file_.tensors[name];
@@ -177,8 +177,8 @@ void attend(const karat_attend_args& args) {
     for (std::size_t h = 0; h < shape.heads; ++h) {
       const attention::HeadInput input = heads.head(b, h, room);
       if (per_head) begin_with(attention::make_layout(recipe, setting, input, args.threads));
-      const attention::QuantisedHead head = attention::quantise_head(
-          recipe, layout, input, numerics::Path::fast, args.threads);
+      const attention::QuantisedHead head =
+          attention::quantise_head(recipe, layout, input, numerics::Path::fast, args.threads);
       const attention::HeadResult result = attention::attend(recipe, layout, head, options);
       const std::size_t number = b * shape.heads + h;
       put_output(args.o, heads, b, h, result.o, attention::output_format(recipe));
@@ -204,8 +204,7 @@ void truth(const recipe::Recipe& recipe, const karat_heads& input, int sparse, i
   for (std::size_t i = 0; i < tokens.size(); ++i) tokens[i] = static_cast<std::int32_t>(i);
   Heads::Room room;
   for (std::size_t number = 0; number < heads.count(); ++number) {
-    const attention::HeadInput head =
-        heads.head(number / shape.heads, number % shape.heads, room);
+    const attention::HeadInput head = heads.head(number / shape.heads, number % shape.heads, room);
     if (per_head) layout = attention::make_layout(recipe, setting, head, threads);
     const attention::OracleResult result = attention::oracle(
         layout, head, tokens,
@@ -230,7 +229,7 @@ karat_status karat_attend(const karat_attend_args* args, karat_error* error) {
 karat_status karat_truth(const karat_recipe* recipe, const karat_heads* input, int sparse,
                          int32_t threads, double* o, double* lse, karat_error* error) {
   return c::guarded(error, [&] {
-    c::truth(c::required(recipe, "recipe")->recipe, *c::required(input, "input"), sparse, threads, o,
-             lse);
+    c::truth(c::required(recipe, "recipe")->recipe, *c::required(input, "input"), sparse, threads,
+             o, lse);
   });
 }

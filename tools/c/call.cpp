@@ -25,9 +25,12 @@ karat_status report(karat_error* error, karat_status status, std::string_view me
 
 karat_status status_of(ErrorKind kind) {
   switch (kind) {
-    case ErrorKind::usage: return KARAT_USAGE;
-    case ErrorKind::input_output: return KARAT_INPUT_OUTPUT;
-    case ErrorKind::internal: break;
+    case ErrorKind::usage:
+      return KARAT_USAGE;
+    case ErrorKind::input_output:
+      return KARAT_INPUT_OUTPUT;
+    case ErrorKind::internal:
+      break;
   }
   return KARAT_INTERNAL;
 }
@@ -61,9 +64,10 @@ char* handed_out(std::string_view text) {
 
 void require_size(std::size_t given, std::size_t known, const char* what) {
   if (given == known) return;
-  throw Error(ErrorKind::usage, what,
-              "has size " + std::to_string(given) + ", this libkarat knows " + std::to_string(known),
-              "set .size to sizeof the struct and compile against this version's karat.h");
+  throw Error(
+      ErrorKind::usage, what,
+      "has size " + std::to_string(given) + ", this libkarat knows " + std::to_string(known),
+      "set .size to sizeof the struct and compile against this version's karat.h");
 }
 
 files::Json object_of(const char* text, const char* what) {
@@ -142,9 +146,9 @@ void Fields::finish() const {
   for (const auto& [name, value] : object_.items()) {
     if (std::ranges::find(known_, name) != known_.end()) continue;
     throw Error(ErrorKind::usage, subject_ + "." + name, "is not known",
-                "did you mean " +
-                    numerics::nearest_name(name, known_, [](const std::string& k) { return k; }) +
-                    "?");
+                "did you mean " + numerics::nearest_name(name, known_, [](const std::string& k) {
+                  return k;
+                }) + "?");
   }
 }
 

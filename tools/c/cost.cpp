@@ -116,7 +116,8 @@ karat_status karat_cost_picture(const karat_recipe* recipe, const char* question
     if (wanted != "svg" && wanted != "trace")
       throw Error(ErrorKind::usage, "kind", "\"" + std::string(wanted) + "\" is not known",
                   "give svg or trace");
-    const hopper::Question q = c::asked_of(c::required(recipe, "recipe")->recipe, question).question;
+    const hopper::Question q =
+        c::asked_of(c::required(recipe, "recipe")->recipe, question).question;
     const hopper::AttentionCost cost = hopper::attention_cost(q, hopper::Detail::bounds);
     *text = c::handed_out(wanted == "svg" ? hopper::cost_picture(q, cost)
                                           : hopper::perfetto_trace(q, cost));

@@ -40,8 +40,9 @@ void save(const std::filesystem::path& path, const char* const* names, const kar
   files::Tensors tensors;
   for (std::size_t i = 0; i < count; ++i) {
     const files::TensorInfo info = info_of(arrays[i], required(names[i], "names"));
-    if (!tensors.emplace(info.name,
-                         files::make_tensor(info.dtype, info.shape, bytes_of(arrays[i], info)))
+    if (!tensors
+             .emplace(info.name,
+                      files::make_tensor(info.dtype, info.shape, bytes_of(arrays[i], info)))
              .second)
       throw Error(ErrorKind::usage, info.name, "is named twice", "give every tensor its own name");
   }

@@ -1,5 +1,6 @@
 // Golden files: workloads, making, checking.
 #include <chrono>
+
 #include "call.hpp"
 #include "check_report.hpp"
 #include "diagnose_report.hpp"
@@ -22,10 +23,10 @@ video::WorkloadSpec workload(const char* text) {
   video::WorkloadSpec spec;
   if (fields.has("model")) {
     const video::Model& model = video::find_model(fields.text("model", ""));
-    spec.grid = video::token_grid(
-        model, fields.has("resolution")
-                   ? video::find_resolution(model, fields.text("resolution", ""))
-                   : model.resolutions.front());
+    spec.grid =
+        video::token_grid(model, fields.has("resolution")
+                                     ? video::find_resolution(model, fields.text("resolution", ""))
+                                     : model.resolutions.front());
     spec.head_dim = model.head_dim;
   } else if (fields.has("resolution")) {
     throw Error(ErrorKind::usage, "workload.resolution", "needs a model", "add \"model\"");
@@ -155,8 +156,8 @@ karat_status karat_check(const char* golden, const karat_candidate* candidate, c
     fields.finish();
     const golden::GoldenFile file(c::required(golden, "golden"));
     const auto source = c::source_of(*c::required(candidate, "candidate"));
-    *report = c::handed_out(
-        cli::check_json(golden::check(file, *source, how), file, *source).dump());
+    *report =
+        c::handed_out(cli::check_json(golden::check(file, *source, how), file, *source).dump());
   });
 }
 

@@ -45,9 +45,7 @@ video::Extent3 grid_of(const karat_heads& given) {
 class BorrowedInputs final : public golden::Inputs {
  public:
   explicit BorrowedInputs(const Heads& heads) : Inputs(heads.shape()), heads_(heads) {}
-  files::Json source() const override {
-    return {{"kind", "memory"}, {"sha256", heads_.sha256()}};
-  }
+  files::Json source() const override { return {{"kind", "memory"}, {"sha256", heads_.sha256()}}; }
   files::DType dtype() const override { return golden::dtype_of(heads_.format()); }
   golden::HeadValues values(std::size_t batch, std::size_t head, int) const override {
     Heads::Room room;
@@ -87,10 +85,8 @@ Heads::Heads(const karat_heads& given, Reads reads)
 }
 
 attention::HeadInput Heads::head(std::size_t batch, std::size_t head, Room& room) const {
-  attention::HeadInput input{.q = values(q_, "q", batch, head, room.q),
-                             .k = {},
-                             .v = {},
-                             .format = format_};
+  attention::HeadInput input{
+      .q = values(q_, "q", batch, head, room.q), .k = {}, .v = {}, .format = format_};
   input.k = k_ == nullptr ? input.q : values(k_, "k", batch, head, room.k);
   input.v = v_ == nullptr ? input.q : values(v_, "v", batch, head, room.v);
   return input;
@@ -127,10 +123,11 @@ std::span<const float> Heads::values(const void* tensor, const char* name, std::
 }
 
 std::string Heads::sha256() const {
-  const std::size_t size = (format_ == numerics::FormatId::f32 ? 4 : 2) * count() *
-                           shape_.tokens() * shape_.channels;
+  const std::size_t size =
+      (format_ == numerics::FormatId::f32 ? 4 : 2) * count() * shape_.tokens() * shape_.channels;
   files::Sha256 hash;
-  for (const void* tensor : {q_, k_, v_}) hash.update({static_cast<const std::byte*>(tensor), size});
+  for (const void* tensor : {q_, k_, v_})
+    hash.update({static_cast<const std::byte*>(tensor), size});
   return hash.hex();
 }
 

@@ -37,27 +37,27 @@ files::TensorFile arrays(const recipe::Recipe& recipe, const attention::Layout& 
   const auto tensor = [](files::Shape shape, const std::vector<std::int32_t>& values) {
     return files::make_tensor(files::DType::i32, std::move(shape), values);
   };
-  const mask::Density density = mask::density(*layout.mask, layout.order, layout.blocks,
-                                              recipe.block.q, recipe.block.k);
-  return {.tensors = {{"kv_num_blocks", tensor({1, 1, rows}, made.kv_num_blocks)},
-                      {"kv_indices", tensor({1, 1, rows, columns}, made.kv_indices)},
-                      {"full_kv_num_blocks", tensor({1, 1, rows}, made.full_kv_num_blocks)},
-                      {"full_kv_indices", tensor({1, 1, rows, columns}, made.full_kv_indices)},
-                      {"position_of_token",
-                       tensor({layout.order.position_of.size()}, layout.order.position_of)},
-                      {"token_at_position",
-                       tensor({layout.order.token_at.size()}, layout.order.token_at)}},
-          .metadata = {{"BLOCK_SIZE",
-                        std::to_string(query_block) + "," + std::to_string(key_block)},
-                       {"grid", video::to_string(layout.grid)},
-                       {"density", files::Json(density.tokens).dump()}}};
+  const mask::Density density =
+      mask::density(*layout.mask, layout.order, layout.blocks, recipe.block.q, recipe.block.k);
+  return {
+      .tensors = {{"kv_num_blocks", tensor({1, 1, rows}, made.kv_num_blocks)},
+                  {"kv_indices", tensor({1, 1, rows, columns}, made.kv_indices)},
+                  {"full_kv_num_blocks", tensor({1, 1, rows}, made.full_kv_num_blocks)},
+                  {"full_kv_indices", tensor({1, 1, rows, columns}, made.full_kv_indices)},
+                  {"position_of_token",
+                   tensor({layout.order.position_of.size()}, layout.order.position_of)},
+                  {"token_at_position",
+                   tensor({layout.order.token_at.size()}, layout.order.token_at)}},
+      .metadata = {{"BLOCK_SIZE", std::to_string(query_block) + "," + std::to_string(key_block)},
+                   {"grid", video::to_string(layout.grid)},
+                   {"density", files::Json(density.tokens).dump()}}};
 }
 
 std::string picture(const recipe::Recipe& recipe, video::Extent3 grid, int query_tile) {
   const attention::Layout layout = attention::make_layout(recipe, grid, 1);
   const mask::Caption caption{.title = recipe.name + ", grid " + video::to_string(grid),
-                              .lines = {"tile " + video::to_string(recipe.mask.tile) +
-                                        ", window " + video::to_string(recipe.mask.window)}};
+                              .lines = {"tile " + video::to_string(recipe.mask.tile) + ", window " +
+                                        video::to_string(recipe.mask.window)}};
   if (query_tile < 0) return mask::draw_matrix(*layout.mask, layout.order, caption);
   return mask::draw_window(*layout.mask, video::Tiling(grid, recipe.mask.tile), layout.order,
                            query_tile, caption);

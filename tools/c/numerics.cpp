@@ -35,11 +35,11 @@ Conversion conversion(const char* text) {
   Fields fields(object_of(text, "policy"), "policy");
   if (fields.has("base")) made.policy = numerics::policy(fields.text("base", ""));
   if (fields.has("rounding"))
-    made.policy.rounding = choice<numerics::Rounding>("p.rounding", fields.text("rounding", ""),
-                                                      "policy.rounding");
+    made.policy.rounding =
+        choice<numerics::Rounding>("p.rounding", fields.text("rounding", ""), "policy.rounding");
   if (fields.has("overflow"))
-    made.policy.overflow = choice<numerics::Overflow>("p.overflow", fields.text("overflow", ""),
-                                                      "policy.overflow");
+    made.policy.overflow =
+        choice<numerics::Overflow>("p.overflow", fields.text("overflow", ""), "policy.overflow");
   constexpr auto kMost = std::numeric_limits<std::int64_t>::max();
   made.random.seed = static_cast<std::uint64_t>(fields.whole("seed", 0, 0, kMost));
   made.random.stream = static_cast<std::uint64_t>(fields.whole("stream", 0, 0, kMost));
@@ -111,8 +111,8 @@ class ScaledMm {
     const int group = numerics::k_group(instruction_);
     if (args.promote_every < 0 || args.promote_every % group != 0)
       throw Error(ErrorKind::usage, "promote_every",
-                  std::to_string(args.promote_every) + " is no multiple of the instruction's k = " +
-                      std::to_string(group),
+                  std::to_string(args.promote_every) +
+                      " is no multiple of the instruction's k = " + std::to_string(group),
                   "give a multiple, or 0 for never");
   }
 

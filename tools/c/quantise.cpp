@@ -41,9 +41,8 @@ karat_tensors* quantise(const recipe::Recipe& given, std::string_view operand,
     const quant::Quantised& made = operand == "q" ? head.q : operand == "k" ? head.k : head.v;
     format = made.format;
     for (std::size_t token = 0; token < shape.tokens(); ++token)
-      std::copy_n(
-          &made.values[static_cast<std::size_t>(order.position_of[token]) * shape.channels],
-          shape.channels, &values[strides.offset(b, h) + token * strides.row]);
+      std::copy_n(&made.values[static_cast<std::size_t>(order.position_of[token]) * shape.channels],
+                  shape.channels, &values[strides.offset(b, h) + token * strides.row]);
     scales.insert(scales.end(), made.scales.begin(), made.scales.end());
   }
   files::Shape whole{shape.batch, shape.heads, shape.tokens(), shape.channels};

@@ -43,8 +43,8 @@ karat_status karat_recipe_new(const char* text, karat_recipe** recipe, karat_err
     c::required(recipe, "recipe");
     const auto start = given.find_first_not_of(" \t\r\n");
     const bool json = start != std::string_view::npos && given[start] == '{';
-    *recipe = new karat_recipe{json ? recipe::parse_recipe(given, "recipe")
-                                    : recipe::load_recipe(given)};
+    *recipe =
+        new karat_recipe{json ? recipe::parse_recipe(given, "recipe") : recipe::load_recipe(given)};
   });
 }
 

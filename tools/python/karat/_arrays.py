@@ -67,8 +67,8 @@ class Coded(NamedTuple):
 def view_as(codes: Any, type: str) -> Coded:
     """Says what format raw codes are in, without touching them.
 
-    ``karat.view_as(x.view(np.uint16), "bf16")``. ``codes``: uint8 (e4m3, e5m2, e8m0) or uint16 (bf16,
-    f16), NumPy or PyTorch, any shape. Raises ArrayError when the width does not fit.
+    ``karat.view_as(x.view(np.uint16), "bf16")``. ``codes``: uint8 (e4m3, e5m2, e8m0) or uint16
+    (bf16, f16), NumPy or PyTorch, any shape. Raises ArrayError when the width does not fit.
     """
     if type not in ("e4m3", "e5m2", "e8m0", "f16", "bf16"):
         raise UsageError(f"view_as: {type!r} has no codes; give e4m3, e5m2, e8m0, f16 or bf16")
@@ -115,7 +115,7 @@ def _numpy_view(x: np.ndarray, name: str) -> View:
     known = _NAME_OF.get(x.dtype)
     if known is None:
         raise ArrayError(
-            f"{name}: dtype {x.dtype} is not taken; convert it, for example {name}.astype(np.float32)"
+            f"{name}: dtype {x.dtype} is not taken; convert it, as by {name}.astype(np.float32)"
         )
     if not x.flags.c_contiguous:
         raise UsageError(

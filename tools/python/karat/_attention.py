@@ -32,7 +32,7 @@ class Heads(NamedTuple):
 def full_shape(shape: Sequence[int], layout: str, name: str) -> tuple[int, int, int, int]:
     """Batch, heads, tokens, channels of a tensor whose leading dimensions of 1 may be missing."""
     if layout not in ("BHSD", "BSHD"):
-        raise UsageError(f"layout: {layout!r} is not known; give \"BHSD\" or \"BSHD\"")
+        raise UsageError(f'layout: {layout!r} is not known; give "BHSD" or "BSHD"')
     if not 2 <= len(shape) <= 4:
         raise UsageError(
             f"{name}: shape {tuple(shape)} has {len(shape)} dimensions; give "
@@ -76,8 +76,8 @@ def heads_of(q: Any, k: Any, v: Any, grid: Sequence[int] | None, layout: str) ->
     for seen, name in zip(views, "qkv"):
         if seen.array.shape != shape:
             raise UsageError(
-                f"{name}: shape {seen.array.shape} differs from q's {shape}; give q, k and v of one "
-                "shape (repeat the heads of k and v for grouped queries)"
+                f"{name}: shape {seen.array.shape} differs from q's {shape}; give q, k and v of "
+                "one shape (repeat the heads of k and v for grouped queries)"
             )
     return Heads(
         arrays=(views[0].array, views[1].array, views[2].array),
@@ -91,7 +91,7 @@ def heads_of(q: Any, k: Any, v: Any, grid: Sequence[int] | None, layout: str) ->
 
 
 def _rows_shape(heads: Heads) -> tuple[int, ...]:
-    """Shape of lse, m and l: [B, H, S], with the leading dimensions the caller left out left out."""
+    """Shape of lse, m and l: [B, H, S], with the same leading dimensions left out as q has."""
     return heads.shape[:3][4 - len(heads.given_shape) :]
 
 
@@ -142,17 +142,17 @@ def attend(
     """Attention, bit for bit as the recipe's kernel computes it.
 
     q, k, v: float32, float16 or bfloat16, one type and shape, contiguous, on the CPU, finite:
-        [B, H, S, D] (``layout="BHSD"``, PyTorch) or [B, S, H, D] (``"BSHD"``, FlashAttention); leading
-        dimensions of 1 may be missing. Not multiplied by D^-1/2. FP32 tensors in BHSD are read
-        where they lie; others are widened one head at a time.
+        [B, H, S, D] (``layout="BHSD"``, PyTorch) or [B, S, H, D] (``"BSHD"``, FlashAttention);
+        leading dimensions of 1 may be missing. Not multiplied by D^-1/2. FP32 tensors in BHSD are
+        read where they lie; others are widened one head at a time.
     recipe: a preset's name, a path to a .json, a dict (may name a ``"base"``) or a Recipe.
     grid: (T, H, W) with T*H*W = S, w fastest; recipes with tiles or windows need it.
-    mask: instead of the recipe's own mask: a karat.BlockMask, PyTorch's BlockMask, or booleans [S, S],
-        True where a pair is kept; over positions of the recipe's token order.
+    mask: instead of the recipe's own mask: a karat.BlockMask, PyTorch's BlockMask, or booleans [S,
+        S], True where a pair is kept; over positions of the recipe's token order.
     threads: 0 takes all the machine has. Bits do not depend on it.
 
-    Returns o in the recipe's output format, shape and layout of q, of q's kind (NumPy or PyTorch); with
-    ``return_lse`` also the float32 log-sum-exp [B, H, S].
+    Returns o in the recipe's output format, shape and layout of q, of q's kind (NumPy or PyTorch);
+    with ``return_lse`` also the float32 log-sum-exp [B, H, S].
     Raises ArrayError (a TypeError) for GPU tensors and types, UsageError (a ValueError) for shapes,
     grids, recipes, NaN and Inf.
     """
@@ -182,9 +182,9 @@ def stages(
 ) -> dict[str, np.ndarray]:
     """Every stage of attend() by name, as NumPy arrays (docs/golden.md).
 
-    q_codes, k_codes, v_codes [B, H, S, D] in the operand's format, q_scale ... [B, H, groups], m, l,
-    lse [B, H, S], o, and for each tapped query block tap.B.H.BLOCK.s and its like. ``taps``: "all",
-    "none", "" for eight of them, or a list of query blocks.
+    q_codes, k_codes, v_codes [B, H, S, D] in the operand's format, q_scale ... [B, H, groups], m,
+    l, lse [B, H, S], o, and for each tapped query block tap.B.H.BLOCK.s and its like. ``taps``:
+    "all", "none", "" for eight of them, or a list of query blocks.
     """
     given = heads_of(q, k, v, grid, layout)
     made, blocks, keep = _mask_arguments(mask, as_recipe(recipe))
@@ -212,7 +212,8 @@ def truth(
     sparse: bool = False,
     threads: int = 0,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """softmax(q k^T / sqrt(D)) v in float64 on the values as given: (o [B, H, S, D], lse [B, H, S]).
+    """softmax(q k^T / sqrt(D)) v in float64 on the values as given: (o [B, H, S, D], lse [B, H,
+    S]).
 
     Over all keys, or with ``sparse`` over those the recipe's mask keeps. Own fixed-order sums; each
     weight is within 2^-48.
@@ -222,8 +223,8 @@ def truth(
     o = np.empty(given.shape, np.float64)
     lse = np.empty(given.shape[:3], np.float64)
     _core.truth(
-        made._core, *given.arrays, given.type, given.layout, given.shape, given.grid, sparse, threads,
-        o, lse,
+        made._core, *given.arrays, given.type, given.layout, given.shape, given.grid, sparse,
+        threads, o, lse,
     )  # fmt: skip
     return o, lse
 
@@ -244,8 +245,9 @@ def scaled_dot_product_attention(
 ) -> Any:
     """torch.nn.functional.scaled_dot_product_attention with karat's arithmetic.
 
-    Same arguments and shapes [B, H, S, D]; the recipe decides every rounding and the output's type (cast to
-    query's). ``attn_mask``: booleans [S, S], True where a pair takes part. What karat has no meaning for
+    Same arguments and shapes [B, H, S, D]; the recipe decides every rounding and the output's type
+    (cast to query's). ``attn_mask``: booleans [S, S], True where a pair takes part. What karat has
+    no meaning for
     is a UsageError: dropout, additive masks, a scale other than D^-1/2, grouped queries.
     """
     if dropout_p != 0.0:

@@ -36,15 +36,16 @@ def cost(
 ) -> dict[str, Any]:
     """Time of one attention launch in the pipeline model, and of a whole run when a model is named.
 
-    gpu: "H100", "H200", "H800", "H20", "H100-PCIe" or a machine's .json. Shape: model and resolution, or grid
+    gpu: "H100", "H200", "H800", "H20", "H100-PCIe" or a machine's .json. Shape: model and
+        resolution, or grid
     (T, H, W), or tokens, with heads and head_dim.
 
-    Returns the fields of ``karat cost --json`` (docs/time-model.md): time_ms, tflops, speedup, bound_by,
-    busy, plan, ... and run (run_s, speedup, ...). Raises UsageError.
+    Returns the fields of ``karat cost --json`` (docs/time-model.md): time_ms, tflops, speedup,
+    bound_by, busy, plan, ... and run (run_s, speedup, ...). Raises UsageError.
     """
     question = _question(
-        gpu=gpu, model=model, resolution=resolution, grid=grid, tokens=tokens, batch=batch, heads=heads,
-        head_dim=head_dim, causal=causal, kernel=kernel, steps=steps, forwards=forwards,
+        gpu=gpu, model=model, resolution=resolution, grid=grid, tokens=tokens, batch=batch,
+        heads=heads, head_dim=head_dim, causal=causal, kernel=kernel, steps=steps, forwards=forwards,
         dense_steps=dense_steps, gpus=gpus, linear=linear,
     )  # fmt: skip
     return json.loads(_core.cost(as_recipe(recipe)._core, question))

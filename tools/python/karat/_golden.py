@@ -30,7 +30,8 @@ def read_tensors(path: PathLike, names: Sequence[str] | None = None) -> dict[str
 def write_tensors(
     path: PathLike, tensors: Mapping[str, Any] | Any, metadata: Mapping[str, str] | None = None
 ) -> None:
-    """Tensors by name into a .safetensors file, or one tensor into a .npy (FP8 and BF16 beside a note).
+    """Tensors by name into a .safetensors file, or one tensor into a .npy (FP8 and BF16 beside a
+    note).
 
     Written whole or not at all. NumPy arrays and PyTorch CPU tensors, contiguous.
     """
@@ -145,9 +146,11 @@ def check(
 ) -> CheckReport:
     """Compares a kernel's tensors with a golden file, stage by stage.
 
-    candidate: the output o alone; a dict of stages by name (o, lse, q_codes, tap.0.0.3.s, ...); or a file.
+    candidate: the output o alone; a dict of stages by name (o, lse, q_codes, tap.0.0.3.s, ...); or
+        a file.
     In the golden file's types, shapes [B, H, S, D] as ``layout`` says (leading 1s may be missing).
-    order: "original", or "tiled" where rows stand in the kernel's order of positions. batch, head, block
+    order: "original", or "tiled" where rows stand in the kernel's order of positions. batch, head,
+        block
     select one. What the recipe fixes must be bit-equal, what it leaves free must lie within derived
     bounds (docs/bounds.md).
 
@@ -177,8 +180,9 @@ def diagnose(
 ) -> Diagnosis:
     """Names the recipe edit or coding mistake that explains a candidate's bits.
 
-    candidate, layout, order, batch, head: as for check(). alarm: "outside" counts what no correct kernel
-    writes, "any-bit" every differing bit. blocks: query blocks sampled. most: hypotheses reported.
+    candidate, layout, order, batch, head: as for check(). alarm: "outside" counts what no correct
+    kernel writes, "any-bit" every differing bit. blocks: query blocks sampled. most: hypotheses
+    reported.
 
     Returns hypotheses, best first; ``print(diagnosis)`` tells them (docs/diagnose.md).
     """
@@ -202,7 +206,7 @@ def candidate_arguments(candidate: Any) -> tuple[str | None, list[tuple[str, str
         return os.fspath(candidate), []
     if isinstance(candidate, Mapping):
         if not candidate:
-            raise UsageError("candidate: names no stage; give {\"o\": output}")
+            raise UsageError('candidate: names no stage; give {"o": output}')
         return None, named_views(dict(candidate))
     seen = view(candidate, "o")
     return None, [("o", seen.type, seen.array)]

@@ -18,9 +18,9 @@ from ._recipe import RecipeLike, as_recipe
 class BlockMask:
     """The arrays of torch.nn.attention.flex_attention.BlockMask for one head (or all alike).
 
-    Positions are those of the recipe's token order: position i holds token ``token_at_position[i]``.
-    Row i of kv_indices names its partial key blocks in the first kv_num_blocks[i] entries, row i of
-    full_kv_indices the full ones.
+    Positions are those of the recipe's token order: position i holds token
+    ``token_at_position[i]``. Row i of kv_indices names its partial key blocks in the first
+    kv_num_blocks[i] entries, row i of full_kv_indices the full ones.
     """
 
     kv_num_blocks: np.ndarray  # int32 [1, 1, Q]
@@ -35,7 +35,7 @@ class BlockMask:
     density: float | None = None  # kept token pairs / tokens^2
 
     def reorder(self, x: Any, axis: int = -2) -> Any:
-        """Tokens of a tensor (axis -2 in BHSD) into the order of positions, as the kernel reads them."""
+        """Tokens of a tensor (axis -2 in BHSD) into the order in which the kernel reads them."""
         return self._taken(x, self.token_at_position, axis)
 
     def restore(self, x: Any, axis: int = -2) -> Any:
@@ -104,7 +104,7 @@ class BlockMask:
             raise UsageError("mask: knows no token order; take it from karat.block_mask()")
         if (index < 0).any():
             raise UsageError(
-                "mask: positions with padding hold no token; use mask.ragged \"partial\""
+                'mask: positions with padding hold no token; use mask.ragged "partial"'
             )
         if is_torch(x):
             import torch
@@ -121,7 +121,7 @@ class BlockMask:
                 raise ArrayError(f"{name}: is {seen.type}; give int32, as PyTorch has it")
             if seen.array.ndim < rank or any(n != 1 for n in seen.array.shape[:-rank]):
                 raise UsageError(
-                    f"{name}: shape {seen.array.shape} differs from head to head; call once per head"
+                    f"{name}: shape {seen.array.shape} differs by head; call once per head"
                 )
             return seen.array.reshape(seen.array.shape[-rank:])
 
@@ -146,7 +146,8 @@ def block_mask(
     """The recipe's mask on a grid (T, H, W), over blocks of the reordered sequence.
 
     ``block_size``: positions of a query and a key block; the recipe's own unless given (PyTorch's
-    default is 128). ``pairs`` also asks for every pair (positions^2 bytes), which partial blocks need.
+    default is 128). ``pairs`` also asks for every pair (positions^2 bytes), which partial blocks
+    need.
     """
     from ._attention import as_grid
 
@@ -180,9 +181,7 @@ def as_block_mask(mask: Any) -> BlockMask:
     return mask if isinstance(mask, BlockMask) else BlockMask.from_torch(mask)
 
 
-def mask_picture(
-    recipe: RecipeLike, grid: Sequence[int], *, query_tile: int | None = None
-) -> str:
+def mask_picture(recipe: RecipeLike, grid: Sequence[int], *, query_tile: int | None = None) -> str:
     """The mask as SVG: the whole matrix, or what one query tile sees inside the video."""
     from ._attention import as_grid
 
@@ -196,7 +195,5 @@ def _flex_attention() -> tuple[Any, Any]:
         import torch
         from torch.nn.attention import flex_attention
     except ImportError:
-        raise MissingPackage(
-            "torch: FlexAttention is not here; pip install 'torch>=2.5'"
-        ) from None
+        raise MissingPackage("torch: FlexAttention is not here; pip install 'torch>=2.5'") from None
     return torch, flex_attention

@@ -36,12 +36,14 @@ def _format(format: Any) -> str:
 def encode(x: Any, format: Any, *, policy: str | Mapping[str, Any] | None = None) -> Any:
     """Codes of float32 values in a format, every value one by one.
 
-    x: float32, any shape. format: "e4m3", "e5m2", "e8m0", "e2m1", "int8", "int4", "f16", "bf16", or a
+    x: float32, any shape. format: "e4m3", "e5m2", "e8m0", "e2m1", "int8", "int4", "f16", "bf16",
+        or a
     dtype of PyTorch or ml_dtypes by name. policy: None is nearest even, saturating; a name of
-    ``karat.names("policies")`` ("torch", "ml_dtypes", "nvidia_satfinite", ...); or a dict with any of
-    base, rounding, overflow, seed, stream, first (stochastic rounding draws from Philox).
+    ``karat.names("policies")`` ("torch", "ml_dtypes", "nvidia_satfinite", ...); or a dict with any
+    of base, rounding, overflow, seed, stream, first (stochastic rounding draws from Philox).
 
-    Returns the codes under the type of that format (ml_dtypes or PyTorch; e2m1 and int4 one code a byte).
+    Returns the codes under the type of that format (ml_dtypes or PyTorch; e2m1 and int4 one code a
+    byte).
     """
     name = _format(format)
     seen = view(x, "x")
@@ -78,13 +80,16 @@ def quantize(
 ) -> tuple[Any, Any]:
     """Codes and scales of one operand, x = scale * code.
 
-    x: float32, float16 or bfloat16 [B, H, S, D] or [B, S, H, D]; leading dimensions of 1 may be missing.
-    recipe, operand: as that recipe's kernel treats its "q", "k" or "v", smoothing and rotation too; or
+    x: float32, float16 or bfloat16 [B, H, S, D] or [B, S, H, D]; leading dimensions of 1 may be
+        missing.
+    recipe, operand: as that recipe's kernel treats its "q", "k" or "v", smoothing and rotation
+        too; or
     rule: the fields of an operand alone, ``{"format": "e4m3", "group": "tile", "tile": [6, 8, 8]}``
     (docs/recipe.md). grid: (T, H, W), needed by groups that follow tiles.
 
-    Returns (codes, scale): codes in x's shape under the format's type, scale float32 [B, H, groups], or
-    None where the format has no scale. Groups are numbered tiles and tokens row-major, channels in order.
+    Returns (codes, scale): codes in x's shape under the format's type, scale float32 [B, H,
+    groups], or None where the format has no scale. Groups are numbered tiles and tokens row-major,
+    channels in order.
     """
     if (recipe is None) == (rule is None):
         raise UsageError("quantize: wants either recipe= (and operand=) or rule=; give one of them")
@@ -102,7 +107,14 @@ def quantize(
         raise ArrayError(f"x: {seen.type} is not taken; give float32, float16 or bfloat16")
     shape = full_shape(seen.array.shape, layout, "x")
     named, _ = _core.quantise(
-        as_recipe(recipe)._core, operand, seen.array, seen.type, layout, shape, as_grid(grid), threads
+        as_recipe(recipe)._core,
+        operand,
+        seen.array,
+        seen.type,
+        layout,
+        shape,
+        as_grid(grid),
+        threads,
     )
     found = {name: (type, array) for name, type, array in named}
     type_, codes = found["codes"]
@@ -116,7 +128,9 @@ def _operand(x: Any, name: str, wanted: str) -> View:
     seen = view(x, name)
     have = {"i8": "s8"}.get(seen.type, seen.type)
     if have != wanted and not (wanted in ("f32", "tf32") and seen.type == "f32"):
-        raise ArrayError(f"{name}: is {seen.type} where the accumulator's instruction takes {wanted}")
+        raise ArrayError(
+            f"{name}: is {seen.type} where the accumulator's instruction takes {wanted}"
+        )
     if seen.array.ndim != 2:
         raise UsageError(f"{name}: shape {seen.array.shape} is no matrix")
     return seen
@@ -142,16 +156,26 @@ def scaled_mm(
     """torch._scaled_mm with the accumulator of a named instruction, bit for bit.
 
     a [M, K], b [K, N] in the instruction's input type, b column-major as tensor cores want it (the
-    ``.t()`` of a contiguous [N, K]). accumulator: one of ``karat.names("instructions")``; "exact" and
-    "f32.fma" take float32. c: float32 [M, N], where the chain begins. promote_every: after every n of K
-    the sum moves to an FP32 accumulator (DeepGEMM: 128). scale_a, scale_b: float32, one or per row of a
-    and per column of b.
+    ``.t()`` of a contiguous [N, K]). accumulator: one of ``karat.names("instructions")``; "exact"
+    and "f32.fma" take float32. c: float32 [M, N], where the chain begins. promote_every: after
+    every n of K the sum moves to an FP32 accumulator (DeepGEMM: 128). scale_a, scale_b: float32,
+    one or per row of a and per column of b.
 
-    Returns float32 [M, N]: fl(D * fl(scale_a * scale_b)), the last product only where a scale is given.
+    Returns float32 [M, N]: fl(D * fl(scale_a * scale_b)), the last product only where a scale is
+    given.
     """
     if accumulator not in _instructions():
-        _core.scaled_mm(accumulator, "f32", *(np.zeros((1, 1), np.float32),) * 2, None, None, None, 0,
-                        1, np.empty((1, 1), np.float32))  # fmt: skip  (raises, naming the nearest)
+        _core.scaled_mm(
+            accumulator,
+            "f32",
+            *(np.zeros((1, 1), np.float32),) * 2,
+            None,
+            None,
+            None,
+            0,
+            1,
+            np.empty((1, 1), np.float32),
+        )  # fmt: skip  (raises, naming the nearest)
     parts = accumulator.split(".")
     wanted = parts[2] if len(parts) == 4 else "f32"
     first = _operand(a, "a", wanted)
@@ -164,8 +188,8 @@ def scaled_mm(
         ) from None
     if first.array.shape[1] != second.array.shape[1]:
         raise UsageError(
-            f"b: has K = {second.array.shape[1]} where a has {first.array.shape[1]}; give a [M, K] and "
-            "b [K, N]"
+            f"b: has K = {second.array.shape[1]} where a has {first.array.shape[1]}; give a [M, K] "
+            "and b [K, N]"
         )
     rows, columns = first.array.shape[0], second.array.shape[0]
 
@@ -178,7 +202,9 @@ def scaled_mm(
         if seen.type != "f32":
             raise ArrayError(f"{name}: is {seen.type}; give float32")
         if seen.array.size not in (1, count):
-            raise UsageError(f"{name}: {seen.array.size} scales for {count} rows; give 1 or {count}")
+            raise UsageError(
+                f"{name}: {seen.array.size} scales for {count} rows; give 1 or {count}"
+            )
         return seen.array.reshape(-1)
 
     start = None
@@ -189,7 +215,8 @@ def scaled_mm(
     d = np.empty((rows, columns), np.float32)
     _core.scaled_mm(
         accumulator, wanted, first.array, second.array, start.array if start else None,
-        scales(scale_a, "scale_a", rows), scales(scale_b, "scale_b", columns), promote_every, threads, d,
+        scales(scale_a, "scale_a", rows), scales(scale_b, "scale_b", columns), promote_every,
+        threads, d,
     )  # fmt: skip
     return like(d, "f32", first.torch)
 
@@ -221,8 +248,8 @@ def generate(
     kind: one of ``karat.names("workloads")``. Values depend on the arguments alone.
     """
     question: dict[str, Any] = dict(
-        kind=kind, grid=[int(n) for n in grid], heads=heads, batch=batch, head_dim=head_dim, seed=seed,
-        sigma=sigma,
+        kind=kind, grid=[int(n) for n in grid], heads=heads, batch=batch, head_dim=head_dim,
+        seed=seed, sigma=sigma,
     )  # fmt: skip
     if head_kind is not None:
         question["head_kind"] = head_kind

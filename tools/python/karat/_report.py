@@ -8,10 +8,11 @@ _NAN = 2**63 - 1
 
 
 class CheckReport:
-    """The verdict on a candidate. True when every stage is equal or within what the recipe leaves free.
+    """The verdict on a candidate. True when every stage is equal or within what the recipe leaves
+    free.
 
-    ``stages``: one dict per stage with the fields of docs/json.md (stage, result, differing, max_ulp,
-    first, worst, ...), in the order of computation.
+    ``stages``: one dict per stage with the fields of docs/json.md (stage, result, differing,
+    max_ulp, first, worst, ...), in the order of computation.
     """
 
     def __init__(self, report: dict[str, Any]):
@@ -31,14 +32,14 @@ class CheckReport:
 
     def table(self) -> str:
         """One line per stage, then the first difference in full."""
-        lines = [
-            f"{'stage':<12}{'result':<9}{'differing':<22}{'max ulp':<10}{'rel L2':<10}must be"
-        ]
+        lines = [f"{'stage':<12}{'result':<9}{'differing':<22}{'max ulp':<10}{'rel L2':<10}must be"]
         for s in self.stages:
             ulp = "NaN" if s["max_ulp"] == _NAN else str(s["max_ulp"])
             l2 = s["relative_l2"]
             lines.append(
-                f"{s['stage']:<12}{s['result']:<9}{s['differing']} / {s['compared']:<12}"[:43].ljust(43)
+                f"{s['stage']:<12}{s['result']:<9}{s['differing']} / {s['compared']:<12}"[
+                    :43
+                ].ljust(43)
                 + f"{ulp:<10}{l2 if isinstance(l2, str) else format(l2, '.1e'):<10}"
                 + ("bit-equal" if s["fixed"] else "within its bounds")
                 + _specials(s)
@@ -59,8 +60,9 @@ class CheckReport:
 class Diagnosis:
     """Which kernel would have produced these bits: hypotheses, best first.
 
-    ``matches``: nothing to diagnose. ``explained``: the first hypothesis accounts for the candidate.
-    ``hypotheses``: dicts with the fields of docs/json.md (edits, mistakes, explained, look_for, ...).
+    ``matches``: nothing to diagnose. ``explained``: the first hypothesis accounts for the
+    candidate. ``hypotheses``: dicts with the fields of docs/json.md (edits, mistakes, explained,
+    look_for, ...).
     """
 
     def __init__(self, report: dict[str, Any]):
@@ -70,7 +72,7 @@ class Diagnosis:
         self.hypotheses: list[dict[str, Any]] = report["hypotheses"]
 
     def names(self) -> list[str]:
-        """Each hypothesis in a few words: "softmax.rescale_threshold 0 -> 4", or a mistake's name."""
+        """Each hypothesis in a few words: "p.multiplier 448 -> 256", or a mistake's name."""
         return [
             " + ".join(
                 [f"{e['field']} {e['golden']} -> {e['candidate']}" for e in each.get("edits", [])]

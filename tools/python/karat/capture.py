@@ -1,15 +1,16 @@
 """Q, K, V of a running model, only the cells a study asks for.
 
-    plan = karat.capture.read_plan("plan.json")                    # karat study --plan plan.json ...
-    with karat.capture.Capture(pipe.transformer, plan, "capture") as capture:
+    plan = karat.capture.read_plan("plan.json")                    # karat study --plan plan.json
+    ... with karat.capture.Capture(pipe.transformer, plan, "capture") as capture:
         pipe(prompt, num_inference_steps=plan["steps"], ...)
     print(capture.statistics[0])
 
 Hooks the attention modules of a transformer, sees queries, keys and values as they enter
-torch.nn.functional.scaled_dot_product_attention (after norms and RoPE), and writes the planned (step, layer,
-head) in the naming rule of docs/study.md. Everything is selected and reduced where the tensors live; only
-sampled rows leave the device. Works with every module that calls PyTorch's attention: plain PyTorch, and
-diffusers' Wan, HunyuanVideo and CogVideoX transformers with the native attention backend.
+torch.nn.functional.scaled_dot_product_attention (after norms and RoPE), and writes the planned
+(step, layer, head) in the naming rule of docs/study.md. Everything is selected and reduced where
+the tensors live; only sampled rows leave the device. Works with every module that calls PyTorch's
+attention: plain PyTorch, and diffusers' Wan, HunyuanVideo and CogVideoX transformers with the
+    native attention backend.
 """
 
 from __future__ import annotations
@@ -52,7 +53,9 @@ def read_plan(plan: str | os.PathLike[str] | Mapping[str, Any]) -> dict[str, Any
     """
     made = dict(plan) if isinstance(plan, Mapping) else _read_json(plan)
     if made.get("schema") != "karat.study_plan" or made.get("version") != 1:
-        raise UsageError("plan: is no karat.study_plan of version 1; make one with karat study --plan")
+        raise UsageError(
+            "plan: is no karat.study_plan of version 1; make one with karat study --plan"
+        )
     for field in ("grid", "steps", "branches", "tile", "cells"):
         if field not in made:
             raise UsageError(f"plan: lacks {field}; make it again with karat study --plan")
@@ -111,12 +114,15 @@ def kept_tiles(grid: Sequence[int], tile: Sequence[int], window: Sequence[int]) 
 class Capture:
     """Writes the planned cells of a model's forwards while the `with` block runs.
 
-    model: the transformer (its forwards are counted). plan: read_plan() or make_plan(). folder: where
-    files go, one per cell and branch; `statistics.json` at the end. prompt: number of the first prompt of
-    a batch. layers: the attention modules in order, or None for diffusers' classes in KINDS. text, guidance: as in
-    ModelKind, None for the class's own. window: of the kept mass, in tiles of the plan.
+    model: the transformer (its forwards are counted). plan: read_plan() or make_plan(). folder:
+        where
+    files go, one per cell and branch; `statistics.json` at the end. prompt: number of the first
+    prompt of a batch. layers: the attention modules in order, or None for diffusers' classes in
+    KINDS. text, guidance: as in ModelKind, None for the class's own. window: of the kept mass, in
+    tiles of the plan.
 
-    statistics: per cell and branch a dict with q_amax, k_amax, v_amax; entropy (nats, mean over the sampled
+    statistics: per cell and branch a dict with q_amax, k_amax, v_amax; entropy (nats, mean over
+        the sampled
     rows); window_mass (mean share of the softmax inside the window).
     """
 
@@ -150,7 +156,9 @@ class Capture:
         if self._text not in ("none", "first", "last"):
             raise UsageError(f"text: {self._text!r} is not known; give none, first or last")
         if self._guidance not in ("calls", "batch", "none"):
-            raise UsageError(f"guidance: {self._guidance!r} is not known; give calls, batch or none")
+            raise UsageError(
+                f"guidance: {self._guidance!r} is not known; give calls, batch or none"
+            )
         self._layers = list(layers) if layers is not None else _find(model, kind.layers)
         self._grid: Grid = tuple(int(n) for n in self.plan["grid"])  # type: ignore[assignment]
         self._tile: Grid = tuple(int(n) for n in self.plan["tile"])  # type: ignore[assignment]
@@ -163,8 +171,8 @@ class Capture:
         self._last_layer = max((cell["layer"] for cell in self.plan["cells"]), default=0)
         if self._last_layer >= len(self._layers):
             raise UsageError(
-                f"plan: asks for layer {self._last_layer}, the model has {len(self._layers)}; make the "
-                "plan for this model"
+                f"plan: asks for layer {self._last_layer}, the model has {len(self._layers)}; make "
+                "the plan for this model"
             )
         self._forward = -1
         self._layer: int | None = None
@@ -202,8 +210,9 @@ class Capture:
         if missing:
             step, layer, head, branch = missing[0]
             raise UsageError(
-                f"capture: {len(missing)} planned cells never came, first step {step}, layer {layer}, "
-                f"head {head}, {branch}; run all {self.plan['steps']} steps of the plan inside the block"
+                f"capture: {len(missing)} planned cells never came, first step {step}, layer "
+                f"{layer}, head {head}, {branch}; run all {self.plan['steps']} steps of the plan "
+                "inside the block"
             )
         summary = {
             "schema": "karat.capture_statistics", "version": 1, "window": self._window,
@@ -226,8 +235,9 @@ class Capture:
         layer, self._layer = self._layer, None
         if layer is not None and not self._seen and self._wanted(layer):
             raise UsageError(
-                f"capture: layer {layer} did not call scaled_dot_product_attention; choose that backend "
-                '(diffusers: model.set_attention_backend("native")) and do not compile the model'
+                f"capture: layer {layer} did not call scaled_dot_product_attention; choose that "
+                'backend (diffusers: model.set_attention_backend("native")) and do not compile '
+                "the model"
             )
 
     def _wanted(self, layer: int) -> list[dict[str, Any]]:
@@ -258,7 +268,9 @@ class Capture:
                             f"{query.shape[1]}; make the plan for this model"
                         )
                     place = (first + b, cell["head"])
-                    self._write(cell, branch, self._prompt + b, *(x[place] for x in (query, key, value)))
+                    self._write(
+                        cell, branch, self._prompt + b, *(x[place] for x in (query, key, value))
+                    )
 
     def _video(self, x: Any) -> Any:
         """Video tokens alone of [B, H, S, D]."""
@@ -266,8 +278,8 @@ class Capture:
         extra = x.shape[-2] - tokens
         if x.ndim != 4 or extra < 0 or (extra > 0) != (self._text != "none"):
             raise UsageError(
-                f"capture: attention of {tuple(x.shape)} where the plan's grid {self._grid} has {tokens} "
-                f"tokens and text is \"{self._text}\"; give the plan of this resolution, or text="
+                f"capture: attention of {tuple(x.shape)} where the plan's grid {self._grid} has "
+                f'{tokens} tokens and text is "{self._text}"; give the plan of this resolution, or text='
             )
         return x[:, :, extra:] if self._text == "first" else x[:, :, :tokens]
 
@@ -279,13 +291,17 @@ class Capture:
             return [(0, batch, "cond" if self._forward % 2 == 0 else "uncond")]
         return [(0, batch, "cond")]
 
-    def _write(self, cell: Mapping[str, Any], branch: str, prompt: int, q: Any, k: Any, v: Any) -> None:
+    def _write(
+        self, cell: Mapping[str, Any], branch: str, prompt: int, q: Any, k: Any, v: Any
+    ) -> None:
         torch = self._torch
         tiles = torch.from_numpy(self._tiles).to(q.device)
         wanted = torch.tensor(sorted(cell["query_tiles"]), device=q.device)
         rows = torch.isin(tiles, wanted).nonzero().flatten()
         if len(rows) == 0:
-            raise UsageError(f"plan: query_tiles {cell['query_tiles']} hold no token; make it again")
+            raise UsageError(
+                f"plan: query_tiles {cell['query_tiles']} hold no token; make it again"
+            )
         count = int(self._kept.shape[0])
         amax = torch.zeros(count, q.shape[-1], dtype=torch.float32, device=q.device)
         amax.scatter_reduce_(
@@ -304,9 +320,16 @@ class Capture:
         entropy, mass = self._softmax_facts(q[rows], k, tiles, tiles[rows])
         self.statistics.append(
             {
-                "prompt": prompt, "step": cell["step"], "layer": cell["layer"], "head": cell["head"],
-                "branch": branch, "q_amax": float(amax.max()), "k_amax": float(k.abs().max()),
-                "v_amax": float(v.abs().max()), "entropy": entropy, "window_mass": mass,
+                "prompt": prompt,
+                "step": cell["step"],
+                "layer": cell["layer"],
+                "head": cell["head"],
+                "branch": branch,
+                "q_amax": float(amax.max()),
+                "k_amax": float(k.abs().max()),
+                "v_amax": float(v.abs().max()),
+                "entropy": entropy,
+                "window_mass": mass,
             }  # fmt: skip
         )
 

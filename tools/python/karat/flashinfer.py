@@ -3,9 +3,10 @@
     karat.flashinfer.export(golden, "dataset")            # definition, workload, tensors
     karat.flashinfer.judge(golden, "dataset", o, solution="mine", latency_ms=3.1)
 
-Layout and field names are flashinfer-bench 0.1's: definitions/, workloads/, traces/, blob/workloads/. The
-definition's reference runs karat, so that `flashinfer-bench run` compares solutions with the kernel's own bits
-instead of an FP32 formula; judge() records the verdict of karat.check, within derived bounds.
+Layout and field names are flashinfer-bench 0.1's: definitions/, workloads/, traces/,
+blob/workloads/. The definition's reference runs karat, so that `flashinfer-bench run` compares
+solutions with the kernel's own bits instead of an FP32 formula; judge() records the verdict of
+karat.check, within derived bounds.
 """
 
 from __future__ import annotations
@@ -100,7 +101,8 @@ def workload(golden: Golden) -> dict[str, Any]:
 
 
 def export(golden: Golden, root: str | os.PathLike[str]) -> Path:
-    """Writes definition, workload and tensors into a trace set's folder; returns the definition's file.
+    """Writes definition, workload and tensors into a trace set's folder; returns the definition's
+    file.
 
     A workload that is there already is not added twice. Raises UsageError for cases that hold codes
     instead of q, k, v.
@@ -133,9 +135,11 @@ def judge(
     reference_latency_ms: float | None = None,
     hardware: str | None = None,
 ) -> dict[str, Any]:
-    """karat.check's verdict on a solution's output as a Trace, appended to the trace set and returned.
+    """karat.check's verdict on a solution's output as a Trace, appended to the trace set and
+    returned.
 
-    candidate: o, or stages by name, as for karat.check. A trace that passed records its times; 0 where not
+    candidate: o, or stages by name, as for karat.check. A trace that passed records its times; 0
+        where not
     measured. The stage table is the trace's log, the stages its correctness.extra.
     """
     report = check(golden, candidate)
@@ -150,7 +154,10 @@ def judge(
             relative = float((error / np.maximum(np.abs(ours), np.finfo(np.float32).tiny)).max())
     evaluation: dict[str, Any] = {
         "status": "PASSED" if report.passed else "INCORRECT_NUMERICAL",
-        "environment": {"hardware": hardware or platform.processor() or platform.machine(), "libs": {}},
+        "environment": {
+            "hardware": hardware or platform.processor() or platform.machine(),
+            "libs": {},
+        },
         "timestamp": datetime.datetime.now(datetime.timezone.utc).isoformat(),
         "log": report.table(),
         "correctness": {

@@ -15,9 +15,10 @@ def karat_golden(
 ) -> Callable[..., Any]:
     """Makes small golden cases, kept in pytest's cache from run to run.
 
-    ``karat_golden(recipe="fpsattention", grid=(6, 16, 16), kind="video", heads=1, head_dim=128, seed=0,
-    taps=None)`` returns a karat.Golden; every argument has this default. The same arguments give the same
-    bytes, so the cache is keyed by them and by karat's version. ``pytest --cache-clear`` empties it.
+    ``karat_golden(recipe="fpsattention", grid=(6, 16, 16), kind="video", heads=1, head_dim=128,
+    seed=0, taps=None)`` returns a karat.Golden; every argument has this default. The same
+    arguments give the same bytes, so the cache is keyed by them and by karat's version. ``pytest
+    --cache-clear`` empties it.
     """
     import karat
 

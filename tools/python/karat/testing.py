@@ -1,10 +1,10 @@
 """Assertions for kernel tests.
 
-    import karat.testing
+import karat.testing
 
-    def test_my_kernel(karat_golden):
-        golden = karat_golden("fpsattention", grid=(6, 16, 16))
-        karat.testing.assert_matches(golden, my_kernel(*golden.inputs))
+def test_my_kernel(karat_golden):
+    golden = karat_golden("fpsattention", grid=(6, 16, 16))
+    karat.testing.assert_matches(golden, my_kernel(*golden.inputs))
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ def assert_matches(
 ) -> CheckReport:
     """Raises AssertionError with the stage table and the first divergence unless `output` matches.
 
-    output: the kernel's o, a dict of stages by name, or a file; see karat.check. stages: judge these
+    output: the kernel's o, a dict of stages by name, or a file; see karat.check. stages: judge
+        these
     alone; each must be there. Returns the report.
     """
     __tracebackhide__ = True

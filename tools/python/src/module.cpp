@@ -126,11 +126,11 @@ py::tuple handed_over(karat_tensors* tensors) {
   py::list list;
   for (std::size_t i = 0; i < karat_tensors_count(tensors); ++i) {
     const karat_array array = karat_tensors_array(tensors, i);
-    list.append(py::make_tuple(
-        karat_tensors_name(tensors, i), array.type,
-        py::array(dtype_of(array.type),
-                  std::vector<py::ssize_t>(array.shape, array.shape + array.rank), array.data,
-                  owner)));
+    list.append(
+        py::make_tuple(karat_tensors_name(tensors, i), array.type,
+                       py::array(dtype_of(array.type),
+                                 std::vector<py::ssize_t>(array.shape, array.shape + array.rank),
+                                 array.data, owner)));
   }
   return py::make_tuple(list, karat_tensors_metadata(tensors));
 }
@@ -168,7 +168,9 @@ using Grid = std::array<std::int32_t, 3>;
 /// What calls on Q, K and V have in common.
 struct Heads {
   Heads(const std::string& type, const std::string& layout, const Shape& shape, const Grid& grid)
-      : type_(type), layout_(layout), count(product({shape[0], shape[1], shape[2], shape[3]}, "q")) {
+      : type_(type),
+        layout_(layout),
+        count(product({shape[0], shape[1], shape[2], shape[3]}, "q")) {
     given = {.type = type_.c_str(),
              .layout = layout_.c_str(),
              .batch = shape[0],
@@ -241,8 +243,8 @@ void scaled_mm(const std::string& instruction, const std::string& format, const 
 }
 
 /// query block, key block, then the four arrays (the last two may be absent)
-using Blocks = std::tuple<int, int, py::array, py::array, std::optional<py::array>,
-                          std::optional<py::array>>;
+using Blocks =
+    std::tuple<int, int, py::array, py::array, std::optional<py::array>, std::optional<py::array>>;
 
 karat_block_mask block_mask(const Blocks& given) {
   const auto& [query, key, num, indices, full_num, full_indices] = given;
@@ -263,10 +265,11 @@ karat_block_mask block_mask(const Blocks& given) {
 
 py::object attend(const Recipe& recipe, const py::array& q, const py::array& k, const py::array& v,
                   const std::string& type, const std::string& layout, const Shape& shape,
-                  const Grid& grid, int threads, std::optional<py::array> o, const std::string& o_type,
-                  std::optional<py::array> lse, std::optional<py::array> m,
-                  std::optional<py::array> l, const std::optional<Blocks>& blocks,
-                  const std::optional<py::array>& keep, const Text& taps) {
+                  const Grid& grid, int threads, std::optional<py::array> o,
+                  const std::string& o_type, std::optional<py::array> lse,
+                  std::optional<py::array> m, std::optional<py::array> l,
+                  const std::optional<Blocks>& blocks, const std::optional<py::array>& keep,
+                  const Text& taps) {
   Heads heads(type, layout, shape, grid);
   heads.set(q, k, v);
   karat_attend_args args{};
