@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <map>
 #include <set>
 
@@ -56,6 +57,8 @@ bool more_equal(const Judged& a, const Judged& b) {
   return nearer(a, b);
 }
 
+enum class Pairs { no, yes };
+
 /// A part of the sample with what to ask a hypothesis about it.
 struct Part {
   Sample sample;
@@ -80,12 +83,12 @@ class Search {
         screen_(base, restricted(sample, sample.screen), 1),
         golden_score_(score(sample, golden_prediction(sample))) {}
 
-  void run(Diagnosis& diagnosis) {
+  void run(Diagnosis& diagnosis, Pairs tried) {
     std::vector<Hypothesis> singles = recipe_edits(base_.recipe);
     for (const Mistake& mistake : mistakes())
       singles.push_back({.edits = {}, .mistakes = {&mistake}, .recipe = base_.recipe});
     std::vector<Judged> judged = sifted(singles, diagnosis);
-    if (judged.empty() || !judged.front().score.accounts) {
+    if (tried == Pairs::yes && (judged.empty() || !judged.front().score.accounts)) {
       std::vector<Judged> pairs = sifted(pairs_of(judged, singles), diagnosis);
       judged.insert(judged.end(), std::make_move_iterator(pairs.begin()),
                     std::make_move_iterator(pairs.end()));
@@ -277,6 +280,39 @@ class Search {
   std::atomic<std::size_t> done_ = 0;
 };
 
+/// What can be said without any hypothesis, from the last stage sampled.
+struct Whole {
+  std::string remark;
+  bool hopeless = false;   ///< no hypothesis is worth a try
+  bool unlike = false;     ///< nothing in common with the golden values: no pairs
+};
+Whole look_at_whole(const Sample& sample) {
+  const SampledStage& stage = sample.stages.back();
+  const std::string name(kTokenStageNames[static_cast<int>(stage.stage)]);
+  const auto all = [&](auto&& is) {
+    return std::all_of(stage.candidate.begin(), stage.candidate.end(), is);
+  };
+  if (all([](float x) { return x == 0; }))
+    return {name + " is 0 everywhere it was looked at: was the output written?", true, true};
+  if (all([](float x) { return std::isnan(x); }))
+    return {name + " is NaN everywhere it was looked at: divided by a row sum of 0, or never written?",
+            true, true};
+  double product = 0, golden = 0, candidate = 0;
+  for (std::size_t e = 0; e < stage.candidate.size(); ++e) {
+    const double g = stage.golden[e], c = stage.candidate[e];
+    if (!std::isfinite(g) || !std::isfinite(c)) continue;
+    product += g * c;
+    golden += g * g;
+    candidate += c * c;
+  }
+  const double cosine = product / std::sqrt(std::max(golden * candidate, 1e-300));
+  if (std::abs(cosine) > 0.1) return {};
+  return {name + " has nothing in common with the golden one (cosine " +
+              std::to_string(cosine).substr(0, 5) +
+              "): another case's, another head's, or rows in another order?",
+          false, true};
+}
+
 }  // namespace
 
 std::string to_text(const Explanation& explanation) {
@@ -303,8 +339,11 @@ Diagnosis diagnose(const GoldenFile& golden, const TensorSource& candidate,
   diagnosis.head = sample.head;
   diagnosis.query_blocks = sample.query_blocks;
   if (sample.differing == 0) return diagnosis;  // only stages without rows per token differ
+  const Whole whole = look_at_whole(sample);
+  diagnosis.remark = whole.remark;
+  if (whole.hopeless) return diagnosis;
   const Base base = make_base(golden, sample.batch, sample.head);
-  Search(base, sample, options).run(diagnosis);
+  Search(base, sample, options).run(diagnosis, whole.unlike ? Pairs::no : Pairs::yes);
   return diagnosis;
 }
 

@@ -243,6 +243,61 @@ TEST_F(Diagnose, RecognisesFp32AccumulationOfAnIndependentProgram) {
   }
 }
 
+// Two faults at once, drawn from the visible ones: both are named, or two with the same bits.
+TEST_F(Diagnose, FindsPairs) {
+  const GoldenFile golden = make_golden(small("fpsattention"), kWorkloads[0].spec);
+  const Base base = make_base(golden, 0, 0);
+  const std::vector<Hypothesis> all = all_hypotheses(golden.recipe());
+  const std::vector<float> right = golden.values("o", Extents::matrix, 0, 0);
+  const auto outputs = [&](const Hypothesis& hypothesis) -> std::vector<float> {
+    try {
+      const auto made = predict_all(base, hypothesis);
+      return made ? made->stages[1].values : right;
+    } catch (const Error&) {
+      return right;
+    }
+  };
+  const auto equal = [](const std::vector<float>& a, const std::vector<float>& b) {
+    return std::equal(a.begin(), a.end(), b.begin(), same);
+  };
+  int tried = 0, accounted = 0, named = 0;
+  std::uint32_t turn = 12345;
+  const auto draw = [&] { return all[(turn = turn * 1664525u + 1013904223u) / 7 % all.size()]; };
+  const char* wanted = std::getenv("KARAT_DIAGNOSE_PAIRS");
+  const int pairs = wanted != nullptr ? std::atoi(wanted) : long_run() ? 40 : 2;
+  while (tried < pairs) {
+    const Hypothesis a = draw(), b = draw();
+    const auto pair = both(golden.recipe(), a, b);
+    if (!pair) continue;
+    const std::vector<float> o = outputs(*pair), only_a = outputs(a), only_b = outputs(b);
+    if (equal(o, right) || equal(o, only_a) || equal(o, only_b)) continue;  // one hides the other
+    const Diagnosis diagnosis = diagnose(golden, *candidate(golden, o), {.reported = 1000});
+    if (diagnosis.matches) continue;
+    ++tried;
+    accounted += diagnosis.explained;
+    const bool found = rank_of(diagnosis, to_text(*pair)) == 1;
+    named += found;
+    std::cout << (found ? "named   " : diagnosis.explained ? "instead " : "missed  ")
+              << to_text(*pair) << "  :  "
+              << (diagnosis.hypotheses.empty() ? "" : to_text(diagnosis.hypotheses[0])) << std::endl;
+  }
+  std::cout << tried << " pairs: accounted for " << accounted << ", named " << named << "\n";
+  EXPECT_GE(2 * accounted, tried);
+}
+
+TEST_F(Diagnose, SaysWhatACandidateIsAsAWhole) {
+  const GoldenFile golden = make_golden(small("fpsattention"), kWorkloads[0].spec);
+  std::vector<float> o = golden.values("o", Extents::matrix, 0, 0);
+  for (const float value : {0.0f, std::nanf("")}) {
+    std::fill(o.begin(), o.end(), value);
+    const Diagnosis diagnosis = diagnose(golden, *candidate(golden, o));
+    EXPECT_FALSE(diagnosis.matches);
+    EXPECT_FALSE(diagnosis.explained);
+    EXPECT_NE(diagnosis.remark.find(value == 0 ? "0 everywhere" : "NaN everywhere"),
+              std::string::npos);
+  }
+}
+
 // The kernel that mistakes are injected into is the engine, bit for bit.
 TEST_F(Diagnose, TheFaultlessKernelIsTheEngine) {
   for (const std::string_view name : recipe::preset_names()) {

@@ -76,6 +76,7 @@ std::string diagnosis_text(const golden::Diagnosis& diagnosis, const std::string
   for (const int block : diagnosis.query_blocks) text += " " + std::to_string(block);
   text += ": " + std::to_string(diagnosis.tried) + " hypotheses tried, " +
           std::to_string(diagnosis.invisible) + " change nothing here\n";
+  if (!diagnosis.explained && !diagnosis.remark.empty()) text += diagnosis.remark + "\n";
   if (!diagnosis.explained)
     text += painted("No hypothesis explains this.", Paint::bad) +
             (diagnosis.hypotheses.empty() ? "" : " The nearest:") + "\n";
@@ -126,6 +127,7 @@ files::Json diagnosis_json(const golden::Diagnosis& diagnosis, const std::string
           {"batch", diagnosis.batch},
           {"head", diagnosis.head},
           {"query_blocks", diagnosis.query_blocks},
+          {"remark", diagnosis.remark},
           {"tried", diagnosis.tried},
           {"invisible", diagnosis.invisible},
           {"seconds", seconds},

@@ -62,6 +62,7 @@ struct Diagnosis {
   bool explained = false;  ///< the first hypothesis accounts for the candidate
   std::size_t batch = 0, head = 0;   ///< the head that was looked at
   std::vector<int> query_blocks;     ///< sampled, of the golden layout
+  std::string remark;                ///< what the candidate is as a whole, if anything can be said
   std::size_t tried = 0;             ///< hypotheses that have a meaning on this case
   std::size_t invisible = 0;         ///< of these, with golden bits on the sampled blocks
   std::vector<Explanation> hypotheses;  ///< best first; hypotheses of equal bits are one entry
