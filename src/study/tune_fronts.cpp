@@ -25,6 +25,13 @@ TunedFront tuned_front(const TuneSetting& s, TuneKind kind, Front front) {
   return out;
 }
 
+std::vector<Totals> totals_of(const TuneSetting& s, const Front& front) {
+  std::vector<Totals> out;
+  for (const FrontPoint& point : front.points)
+    out.push_back({s.time_s(point.time), std::sqrt(point.error)});
+  return out;
+}
+
 /// Groups that decide alike: the assignment of whole steps spread over them.
 Assignment spread_over(const Assignment& steps, int groups) {
   Assignment out;
@@ -123,6 +130,7 @@ std::vector<TunedFront> tuned_fronts(const TuneSetting& s, double budget_s) {
   Front three;
   for (const ThreePhases& point : phases)
     three.points.push_back({point.time, point.error, assignment_of(point, s.own)});
+  const std::vector<Totals> all_three = totals_of(s, three);
   three = thinned(three, s.most_points, budgets);
   note_times(three);
 
@@ -130,6 +138,7 @@ std::vector<TunedFront> tuned_fronts(const TuneSetting& s, double budget_s) {
   for (FrontPoint& point : steps.points)
     point.assignment = spread_over(point.assignment, s.own.groups);
   Front general = s.own.groups == 1 ? steps : together(general_front(s.own), steps);
+  const std::vector<Totals> all_steps = totals_of(s, steps), all_general = totals_of(s, general);
   steps = thinned(steps, s.most_points, budgets);
   note_times(steps);
   general = thinned(general, s.most_points, budgets);
@@ -141,6 +150,9 @@ std::vector<TunedFront> tuned_fronts(const TuneSetting& s, double budget_s) {
   out.push_back(tuned_front(s, TuneKind::uniform, uniform));
   out.push_back(tuned_front(s, TuneKind::dense_warmup, warm));
   out.push_back(tuned_front(s, TuneKind::sta_search, searched));
+  out[0].all = all_three;
+  out[1].all = all_general;
+  out[2].all = all_steps;
   for (TunedPoint& point : out.front().points) {
     const auto at = std::find_if(phases.begin(), phases.end(), [&](const ThreePhases& p) {
       return s.time_s(p.time) == point.time_s && assignment_of(p, s.own) == point.assignment;

@@ -1,5 +1,6 @@
 // What a schedule tuned for one GPU costs on another.
 #include <algorithm>
+#include <limits>
 
 #include "tune_fronts.hpp"
 
@@ -11,6 +12,20 @@ double time_on(const TuneResult& result, std::size_t gpu, const Assignment& assi
   double decided = 0;
   for (const std::uint16_t c : assignment) decided += times.decided_s[c];
   return times.fixed_s * result.errors.steps + decided / result.errors.groups;
+}
+
+/// The least error within a time, and the least time with at most an error, of a whole front.
+double least_error(const std::vector<Totals>& front, double time_s) {
+  double best = std::numeric_limits<double>::infinity();
+  for (const Totals& point : front)
+    if (point.time <= time_s * (1 + 1e-12)) best = std::min(best, point.error);
+  return best;
+}
+double least_time(const std::vector<Totals>& front, double error) {
+  double best = std::numeric_limits<double>::infinity();
+  for (const Totals& point : front)
+    if (point.error <= error * (1 + 1e-12)) best = std::min(best, point.time);
+  return best;
 }
 
 }  // namespace
@@ -29,18 +44,15 @@ std::vector<Regret> tuned_regrets(const TuneResult& result) {
           Regret regret{.weights = weights, .tuned_on = from, .run_on = to, .kind = kind};
           for (const TunedPoint& point : here.front(kind).points) {
             const double time = time_on(result, to, point.assignment);
-            const TunedPoint* fastest = own.reaching(point.error * (1 + 1e-12));
-            if (fastest)
-              regret.worst_time_ratio = std::max(regret.worst_time_ratio, time / fastest->time_s);
+            const double fastest = least_time(own.all, point.error);
+            regret.worst_time_ratio = std::max(regret.worst_time_ratio, time / fastest);
           }
           const TunedPoint* chosen = here.front(kind).within(here.budget_s);
           if (!chosen) continue;
           regret.time_s = time_on(result, to, chosen->assignment);
           regret.error = chosen->error;
-          const TunedPoint* as_fast = own.within(regret.time_s);
-          const TunedPoint* as_good = own.reaching(regret.error * (1 + 1e-12));
-          regret.best_error = as_fast ? std::min(as_fast->error, regret.error) : regret.error;
-          regret.best_time_s = as_good ? std::min(as_good->time_s, regret.time_s) : regret.time_s;
+          regret.best_error = std::min(least_error(own.all, regret.time_s), regret.error);
+          regret.best_time_s = std::min(least_time(own.all, regret.error), regret.time_s);
           out.push_back(regret);
         }
       }

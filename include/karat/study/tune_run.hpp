@@ -43,6 +43,7 @@ struct TunedFront {
   TuneKind kind = TuneKind::general;
   bool exact = true;
   std::vector<TunedPoint> points;  ///< time ascending, error descending
+  std::vector<Totals> all;         ///< every point before thinning: time_s and error
   const TunedPoint* within(double time_s) const;
   /// The fastest with at most this error, or null.
   const TunedPoint* reaching(double error) const;
