@@ -60,6 +60,7 @@ class Tune(Case):
         self.fails(2, "fastest", arguments=quick + ["--budget", "1s"])
         self.fails(2, "no budget", arguments=quick + ["--budget", "soon"])
         self.fails(3, "nowhere.h5", arguments=["tune", "--from", "nowhere.h5"])
+        self.fails(3, "is a folder", arguments=["tune", "--from", "."])
         with open(self.path("half.csv"), "w") as file:
             file.write("prompt,step,steps,sigma,layer,head,branch,recipe,error,sampling_error,"
                        "guided_error\n")

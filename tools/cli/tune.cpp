@@ -134,6 +134,8 @@ study::TuneRequest read_request(const cxxopts::ParseResult& given) {
   if (!from && !quick)
     throw Error(ErrorKind::usage, "--from", "is missing",
                 "name a study's result, or give --quick for built-in data");
+  if (from && std::filesystem::is_directory(*from))
+    throw Error(ErrorKind::input_output, *from, "is a folder", "name the file karat study wrote");
   request.table = from ? study::read_sensitivity(*from) : study::builtin_sensitivity();
   request.source = from ? *from : "the built-in study";
   if (quick)
