@@ -183,8 +183,9 @@ bool covered(const RowOperand::Packed& a, std::size_t i, Start start, const floa
 /// Copies `count` elements; strides count elements.
 void copy_line(const float* from, std::size_t from_stride, float* to, std::size_t to_stride,
                std::size_t count) {
-  if (from_stride == 1 && to_stride == 1) {
-    std::memcpy(to, from, count * sizeof(float));
+  if (from_stride == 1 && to_stride == 1 && count == kPanel) {
+    // A size the compiler knows: for one it can only bound it emits slow string instructions.
+    std::memcpy(to, from, kPanel * sizeof(float));
     return;
   }
   for (std::size_t j = 0; j < count; ++j) to[j * to_stride] = from[j * from_stride];

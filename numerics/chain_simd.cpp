@@ -441,11 +441,13 @@ HWY_INLINE std::uint32_t Schedule(const float* x0, const float* x1, std::size_t 
     }
     return same;
   }
-  std::uint32_t place[2] = {0, same};
-  for (std::size_t k = 0; k < step; ++k) {
+  std::uint32_t before = 0;  // opposite ones so far; a counter in memory would bound the loop
+  for (std::uint32_t k = 0; k < step; ++k) {
     const std::uint32_t differ =
         (std::bit_cast<std::uint32_t>(x0[k]) ^ std::bit_cast<std::uint32_t>(x1[k])) >> 31;
-    const std::uint32_t q = place[differ]++;
+    // Without a branch, which no predictor would get right.
+    const std::uint32_t q = k - before + differ * (same + 2 * before - k);
+    before += differ;
     schedule[q] = entry(k);
     m0[q] = static_cast<T>(std::fabs(x0[k]));
     m1[q] = static_cast<T>(std::fabs(x1[k]));
