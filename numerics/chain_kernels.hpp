@@ -1,4 +1,5 @@
-// Private: the interface between chain.cpp (shapes, order, rare cases) and chain_simd.cpp (lanes).
+// Private: the interface between chain.cpp (shapes, order, rare cases) and the lanes: chain_split.cpp,
+// chain_plain.cpp and chain_pack.cpp.
 // A kernel works on one panel of 64 columns and up to kRowBlock rows, accumulators in a scratch
 // array [row][64].
 #pragma once

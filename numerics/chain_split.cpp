@@ -4,7 +4,7 @@
 // operands are stored as max(b,0) and max(-b,0), the sign of a picks the half), and since both stay
 // in [M, 2M) every sum and the final difference are exact. Exponent maxima run in narrow integers.
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "karat/numerics/chain_simd.cpp"
+#define HWY_TARGET_INCLUDE "karat/numerics/chain_split.cpp"
 #include "karat/numerics/simd.hpp"
 // clang-format off
 #include <hwy/foreach_target.h>
@@ -15,7 +15,6 @@
 #include <bit>
 #include <cmath>
 #include <type_traits>
-#include <vector>
 
 #include "karat/numerics/chain_kernels.hpp"
 
@@ -302,265 +301,6 @@ void SplitF64(const StepArguments&) {}
 
 #endif  // HWY_NATIVE_FMA
 
-/// a * b + c with one rounding on every target.
-HWY_INLINE V32 Fused(D32 d, V32 a, V32 b, V32 c) {
-#if HWY_NATIVE_FMA
-  (void)d;
-  return hn::MulAdd(a, b, c);
-#else
-  HWY_ALIGN float x[hn::MaxLanes(D32())], y[hn::MaxLanes(D32())], z[hn::MaxLanes(D32())];
-  hn::Store(a, d, x);
-  hn::Store(b, d, y);
-  hn::Store(c, d, z);
-  for (std::size_t i = 0; i < hn::Lanes(d); ++i) z[i] = std::fma(x[i], y[i], z[i]);
-  return hn::Load(d, z);
-#endif
-}
-
-HWY_INLINE V32 CanonicalNan(V32 x) {
-  return hn::IfThenElse(hn::Eq(x, x), x, hn::Set(D32(), std::bit_cast<float>(0x7FFFFFFFu)));
-}
-
-/// Four rows by `kColumns` vectors at a time, so that a column vector is loaded once for four rows.
-template <std::size_t kRows, std::size_t kColumns>
-HWY_INLINE void FusedPass(const StepArguments& s, std::size_t row, std::size_t column) {
-  const D32 d;
-  const std::size_t lanes = hn::Lanes(d);
-  float* place = s.accumulators + row * kPanel + column;
-  V32 sum[kRows][kColumns];
-  HWY_UNROLL(4) for (std::size_t r = 0; r < kRows; ++r) {
-    HWY_UNROLL(4) for (std::size_t v = 0; v < kColumns; ++v) {
-      sum[r][v] = hn::Load(d, place + r * kPanel + v * lanes);
-    }
-  }
-  const float* a = s.a32 + row * s.a_stride;
-  const float* b = s.b32 + column;
-  for (std::size_t k = 0; k < s.length; ++k, b += kPanel) {
-    V32 values[kColumns];
-    HWY_UNROLL(4) for (std::size_t v = 0; v < kColumns; ++v) values[v] = hn::Load(d, b + v * lanes);
-    HWY_UNROLL(4) for (std::size_t r = 0; r < kRows; ++r) {
-      const V32 factor = hn::Set(d, a[r * s.a_stride + k]);
-      HWY_UNROLL(4) for (std::size_t v = 0; v < kColumns; ++v) {
-        sum[r][v] = Fused(d, factor, values[v], sum[r][v]);
-      }
-    }
-  }
-  HWY_UNROLL(4) for (std::size_t r = 0; r < kRows; ++r) {
-    HWY_UNROLL(4) for (std::size_t v = 0; v < kColumns; ++v) {
-      hn::Store(CanonicalNan(sum[r][v]), d, place + r * kPanel + v * lanes);
-    }
-  }
-}
-
-void FusedChain(const StepArguments& s) {
-  constexpr std::size_t kColumns = HWY_TARGET <= HWY_AVX3 ? 4 : 2;
-  const std::size_t width = kColumns * hn::Lanes(D32());
-  for (std::size_t column = 0; column < kPanel; column += width) {
-    std::size_t i = 0;
-    for (; i + 4 <= s.rows; i += 4) FusedPass<4, kColumns>(s, i, column);
-    for (; i < s.rows; ++i) FusedPass<1, kColumns>(s, i, column);
-  }
-}
-
-void ExactChain(const StepArguments& s) {
-  for (std::size_t i = 0; i < s.rows; ++i) {
-    double sums[kPanel];
-    float* place = s.accumulators + i * kPanel;
-    for (std::size_t j = 0; j < kPanel; ++j) sums[j] = place[j];
-    for (std::size_t k = 0; k < s.length; ++k) {
-      const double factor = s.a32[i * s.a_stride + k];
-      const float* b = s.b32 + k * kPanel;
-      for (std::size_t j = 0; j < kPanel; ++j) sums[j] += factor * b[j];
-    }
-    for (std::size_t j = 0; j < kPanel; ++j) {
-      const auto sum = static_cast<float>(sums[j]);
-      place[j] = sum == sum ? sum : std::bit_cast<float>(0x7FFFFFFFu);
-    }
-  }
-}
-
-/// Products of two int8 are at most 2^14, so 1024 of them are exact in f32 whatever the order.
-void IntegerChain(const StepArguments& s) {
-  constexpr std::size_t kExact = 1024;
-  HWY_ALIGN float partial[kRowBlock * kPanel];
-  StepArguments chunk = s;
-  chunk.accumulators = partial;
-  for (std::size_t k = 0; k < s.length; k += kExact) {
-    std::fill(partial, partial + s.rows * kPanel, 0.0f);
-    chunk.length = std::min(kExact, s.length - k);
-    chunk.a32 = s.a32 + k;
-    chunk.b32 = s.b32 + k * kPanel;
-    FusedChain(chunk);
-    for (std::size_t i = 0; i < s.rows * kPanel; ++i) {
-      s.integers[i] = static_cast<std::int32_t>(
-          static_cast<std::uint32_t>(s.integers[i]) +
-          static_cast<std::uint32_t>(static_cast<std::int32_t>(partial[i])));
-    }
-  }
-}
-
-/// Exponent words of one row; whether a value is NaN or Inf.
-bool RowExponents(const Instruction& row, const float* x, std::size_t count,
-                  std::uint32_t* exponent) {
-  const bool narrow = lanes_of(row) == Lanes::split_f32;
-  const std::uint32_t smallest =
-      static_cast<std::uint32_t>(format(row.multiplied).min_exponent() + 127);
-  const std::uint32_t mask = narrow ? 0xFF : 0xFFFF;
-  const std::uint32_t none = static_cast<std::uint32_t>(narrow ? kNoExponent8 : kNoExponent16) & mask;
-  std::uint32_t largest = 0;
-  for (std::size_t k = 0; k < count; ++k) {
-    const std::uint32_t magnitude = std::bit_cast<std::uint32_t>(x[k]) & 0x7FFFFFFFu;
-    largest = std::max(largest, magnitude);
-    const std::uint32_t e = (std::max(magnitude >> 23, smallest) - 127u) & mask;
-    const std::uint32_t value = magnitude == 0 ? none : e;
-    const std::uint32_t half = narrow ? value | value << 8 : value;
-    exponent[k] = half | half << 16;
-  }
-  return largest >= 0x7F800000u;
-}
-
-/// Order and magnitudes of one step of a pair of rows; returns how many k have equal signs.
-template <typename T>
-HWY_INLINE std::uint32_t Schedule(const float* x0, const float* x1, std::size_t step,
-                                  std::uint32_t* schedule, T* m0, T* m1) {
-  std::uint32_t opposite = 0;
-  for (std::size_t k = 0; k < step; ++k) {
-    opposite +=
-        (std::bit_cast<std::uint32_t>(x0[k]) ^ std::bit_cast<std::uint32_t>(x1[k])) >> 31;
-  }
-  const std::uint32_t same = static_cast<std::uint32_t>(step) - opposite;
-  const auto entry = [&](std::size_t k) {
-    const std::uint32_t negative = std::bit_cast<std::uint32_t>(x0[k]) >> 31;
-    return static_cast<std::uint32_t>(k * 2 * kPanel) + negative * std::uint32_t{kPanel};
-  };
-  if (opposite == 0) {  // always so for P, whose values are never negative
-    for (std::size_t k = 0; k < step; ++k) {
-      schedule[k] = entry(k);
-      m0[k] = static_cast<T>(std::fabs(x0[k]));
-      m1[k] = static_cast<T>(std::fabs(x1[k]));
-    }
-    return same;
-  }
-  std::uint32_t before = 0;  // opposite ones so far; a counter in memory would bound the loop
-  for (std::uint32_t k = 0; k < step; ++k) {
-    const std::uint32_t differ =
-        (std::bit_cast<std::uint32_t>(x0[k]) ^ std::bit_cast<std::uint32_t>(x1[k])) >> 31;
-    // Without a branch, which no predictor would get right.
-    const std::uint32_t q = k - before + differ * (same + 2 * before - k);
-    before += differ;
-    schedule[q] = entry(k);
-    m0[q] = static_cast<T>(std::fabs(x0[k]));
-    m1[q] = static_cast<T>(std::fabs(x1[k]));
-  }
-  return same;
-}
-
-void PackRows(const Instruction& row, MatrixView<const float> values, RowOperand::Packed& p) {
-  std::vector<float> lines(2 * p.padded, 0.0f);
-  const auto line = [&](std::size_t i, std::size_t slot) -> const float* {
-    const float* x = values.data + i * values.row_stride;
-    const bool in_place = values.column_stride == 1 && p.k == p.padded &&
-                          row.arithmetic != Arithmetic::emulated;
-    if (i < p.rows && in_place) return x;
-    float* copy = lines.data() + slot * p.padded;
-    if (i >= p.rows) {
-      std::fill(copy, copy + p.padded, 0.0f);
-      return copy;
-    }
-    for (std::size_t k = 0; k < p.k; ++k) copy[chain_position(row, k)] = x[k * values.column_stride];
-    return copy;
-  };
-  if (lanes_of(row) == Lanes::plain) {
-    for (std::size_t i = 0; i < p.rows; ++i) {
-      const float* x = line(i, 0);
-      std::copy(x, x + p.padded, p.f32.data() + i * p.padded);
-      p.special.data()[i] = 0;
-    }
-    return;
-  }
-  const auto step = static_cast<std::size_t>(row.step);
-  for (std::size_t i = 0; i < p.rows; i += 2) {
-    const float* x0 = line(i, 0);
-    const float* x1 = line(i + 1, 1);
-    const std::size_t at = i * p.padded;
-    p.special.data()[i] = RowExponents(row, x0, p.padded, p.exponent.data() + at);
-    const bool special = RowExponents(row, x1, p.padded, p.exponent.data() + at + p.padded);
-    if (i + 1 < p.rows) p.special.data()[i + 1] = special;
-    for (std::size_t k = 0; k < p.padded; k += step) {
-      std::uint32_t* schedule = p.schedule.data() + at / 2 + k;
-      std::uint32_t& same = p.same.data()[(at / 2 + k) / step];
-      const std::size_t first = at + k, second = first + p.padded;
-      same = lanes_of(row) == Lanes::split_f32
-                 ? Schedule(x0 + k, x1 + k, step, schedule, p.f32.data() + first,
-                            p.f32.data() + second)
-                 : Schedule(x0 + k, x1 + k, step, schedule, p.f64.data() + first,
-                            p.f64.data() + second);
-    }
-  }
-}
-
-/// One k of one panel.
-template <typename T, typename E>
-HWY_INLINE void SplitLine(std::uint32_t smallest, E none, const float* x, T* plus, T* minus,
-                          E* exponent, std::uint8_t* special) {
-  for (std::size_t j = 0; j < kPanel; ++j) {
-    const auto bits = std::bit_cast<std::uint32_t>(x[j]);
-    const std::uint32_t magnitude = bits & 0x7FFFFFFFu;
-    const bool not_finite = magnitude >= 0x7F800000u, nan = magnitude > 0x7F800000u;
-    const auto m = static_cast<T>(std::bit_cast<float>(magnitude));
-    plus[j] = (bits >> 31) == 0 || nan ? m : T{0};
-    minus[j] = (bits >> 31) == 1 || nan ? m : T{0};
-    const auto e = static_cast<E>(static_cast<std::int32_t>(std::max(magnitude >> 23, smallest)) -
-                                  127);
-    exponent[j] = magnitude == 0 ? none : e;
-    special[j] = static_cast<std::uint8_t>(special[j] | not_finite);
-  }
-}
-
-void PackColumns(const Instruction& row, MatrixView<const float> values,
-                 ColumnOperand::Packed& p) {
-  const std::uint32_t smallest =
-      static_cast<std::uint32_t>(format(row.multiplied).min_exponent() + 127);
-  const Lanes lanes = lanes_of(row);
-  std::fill(p.special.data(), p.special.data() + p.panels * kPanel, std::uint8_t{0});
-  std::vector<float> tile(p.padded * kPanel);
-  for (std::size_t panel = 0; panel < p.panels; ++panel) {
-    const std::size_t first = panel * kPanel, width = std::min(kPanel, p.columns - first);
-    if (width < kPanel || p.k < p.padded) std::fill(tile.begin(), tile.end(), 0.0f);
-    const float* source = values.data + first * values.row_stride;
-    if (values.row_stride == 1) {
-      for (std::size_t k = 0; k < p.k; ++k) {
-        std::copy_n(source + k * values.column_stride, width,
-                    tile.data() + chain_position(row, k) * kPanel);
-      }
-    } else {
-      for (std::size_t j = 0; j < width; ++j) {
-        for (std::size_t k = 0; k < p.k; ++k) {
-          tile[chain_position(row, k) * kPanel + j] =
-              source[j * values.row_stride + k * values.column_stride];
-        }
-      }
-    }
-    if (lanes == Lanes::plain) {
-      std::copy(tile.begin(), tile.end(), p.f32.data() + panel * p.padded * kPanel);
-      continue;
-    }
-    std::uint8_t* special = p.special.data() + first;
-    for (std::size_t k = 0; k < p.padded; ++k) {
-      const std::size_t at = (panel * p.padded + k) * kPanel;
-      if (lanes == Lanes::split_f32) {
-        float* plus = p.f32.data() + 2 * at;
-        SplitLine(smallest, static_cast<std::int8_t>(kNoExponent8), tile.data() + k * kPanel, plus,
-                  plus + kPanel, p.exponent8.data() + at, special);
-      } else {
-        double* plus = p.f64.data() + 2 * at;
-        SplitLine(smallest, static_cast<std::int16_t>(kNoExponent16), tile.data() + k * kPanel,
-                  plus, plus + kPanel, p.exponent16.data() + at, special);
-      }
-    }
-  }
-}
-
 }  // namespace karat::numerics::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -570,25 +310,11 @@ namespace {
 HWY_EXPORT(HasSplitKernels);
 HWY_EXPORT(SplitF32);
 HWY_EXPORT(SplitF64);
-HWY_EXPORT(FusedChain);
-HWY_EXPORT(ExactChain);
-HWY_EXPORT(IntegerChain);
-HWY_EXPORT(PackRows);
-HWY_EXPORT(PackColumns);
 }  // namespace
 
 bool has_split_kernels() { return HWY_DYNAMIC_DISPATCH(HasSplitKernels)(); }
 void run_split_f32(const StepArguments& s) { HWY_DYNAMIC_DISPATCH(SplitF32)(s); }
 void run_split_f64(const StepArguments& s) { HWY_DYNAMIC_DISPATCH(SplitF64)(s); }
-void run_fused(const StepArguments& s) { HWY_DYNAMIC_DISPATCH(FusedChain)(s); }
-void run_exact(const StepArguments& s) { HWY_DYNAMIC_DISPATCH(ExactChain)(s); }
-void run_integer(const StepArguments& s) { HWY_DYNAMIC_DISPATCH(IntegerChain)(s); }
-void pack_rows(const Instruction& row, MatrixView<const float> v, RowOperand::Packed& p) {
-  HWY_DYNAMIC_DISPATCH(PackRows)(row, v, p);
-}
-void pack_columns(const Instruction& row, MatrixView<const float> v, ColumnOperand::Packed& p) {
-  HWY_DYNAMIC_DISPATCH(PackColumns)(row, v, p);
-}
 
 }  // namespace karat::numerics
 #endif  // HWY_ONCE
