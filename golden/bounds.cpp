@@ -5,6 +5,7 @@
 #include <bit>
 #include <string>
 
+#include "any_order.hpp"
 #include "cast.hpp"
 #include "karat/numerics/error.hpp"
 #include "karat/numerics/parallel.hpp"
@@ -34,6 +35,16 @@ bool leaves_freedom(const recipe::Recipe& recipe) {
   return recipe.softmax.exp2 == recipe::Exp2::rounded;
 }
 
+Freedom freedom_of(const recipe::Recipe& recipe, Freedom allowed) {
+  if (!leaves_freedom(recipe)) allowed.low = allowed.high = 1.0f;
+  return allowed;
+}
+
+bool leaves_freedom(const Freedom& freedom) {
+  return freedom.low != freedom.high || freedom.summation != Summation::fixed ||
+         freedom.contraction != Contraction::none || freedom.reciprocal_ulp > 0;
+}
+
 struct HeadBounds::State {
   const recipe::Recipe& recipe;
   const attention::Layout& layout;
@@ -47,7 +58,8 @@ struct HeadBounds::State {
   void finish(std::span<const RowSum> sums, std::span<const Interval> accumulators,
               std::span<const float> o, std::span<const float> lse, BlockBounds& bounds) const;
   /// fl(O*r) of one row becomes the output, in place.
-  void output_values(std::span<float> row) const;
+  void output_values(std::span<float> row, Contraction contraction) const;
+  Interval reciprocal(Interval l) const;
   /// Does the kernel leave this visit out? (Scores and maxima decide; exp2 has no say.)
   bool skips(const attention::BlockTap& tap, std::size_t visit) const;
 };
@@ -61,7 +73,8 @@ HeadBounds::HeadBounds(const recipe::Recipe& recipe, const attention::Layout& la
                                          .freedom = freedom,
                                          .fp = fp,
                                          .exponents = Exponents(recipe, layout, head),
-                                         .pv = PvBounds(recipe, layout, head, threads),
+                                         .pv = PvBounds(recipe, layout, head, threads,
+                                                        freedom.contraction),
                                          .factor = std::vector<float>(layout.channels)});
   const float multiplier =
       recipe.p.apply == recipe::PApply::multiply ? recipe.p.multiplier : 1.0f;
@@ -92,7 +105,7 @@ void HeadBounds::State::finish(std::span<const RowSum> sums,
     const double log2_low = l.low > 0 ? numerics::log2_f64(l.low) : -kInf;
     const double log2_high = numerics::log2_f64(l.high);
     const double slack =
-        freedom.low == freedom.high
+        !leaves_freedom(freedom)
             ? 0.0
             : 0x1p-22 * std::max(1.0, std::abs(log2_high)) +
                   0x1p-22 * (std::abs(lse[i]) / unit + std::abs(log2_high));
@@ -100,21 +113,42 @@ void HeadBounds::State::finish(std::span<const RowSum> sums,
     bounds.lse_low.push_back(static_cast<float>(lse[i] - spread * unit));
     bounds.lse_high.push_back(static_cast<float>(lse[i] + spread * unit));
 
-    const Interval r{fp.flushed(1.0f / l.high), l.low > 0 ? fp.flushed(1.0f / l.low) : kInf};
+    const Interval r = reciprocal(l);
     std::vector<float> low(channels), high(channels);
     for (std::size_t j = 0; j < channels; ++j) {
       const Interval value = fp.multiply(accumulators[i * channels + j], r);
       low[j] = value.low;
       high[j] = value.high;
     }
-    output_values(low);
-    output_values(high);
+    std::vector<float> fused_low, fused_high;
+    if (freedom.contraction == Contraction::allowed) {
+      fused_low = low;
+      fused_high = high;
+      output_values(fused_low, Contraction::allowed);
+      output_values(fused_high, Contraction::allowed);
+    }
+    output_values(low, Contraction::none);
+    output_values(high, Contraction::none);
+    for (std::size_t j = 0; j < fused_low.size(); ++j) {
+      low[j] = std::min(low[j], fused_low[j]);
+      high[j] = std::max(high[j], fused_high[j]);
+    }
     bounds.out_low.insert(bounds.out_low.end(), low.begin(), low.end());
     bounds.out_high.insert(bounds.out_high.end(), high.begin(), high.end());
   }
 }
 
-void HeadBounds::State::output_values(std::span<float> row) const {
+/// A kernel's r is an f32 number between the real ends, so it lies between their roundings too.
+Interval HeadBounds::State::reciprocal(Interval l) const {
+  if (freedom.reciprocal_ulp == 0)
+    return {fp.flushed(1.0f / l.high), l.low > 0 ? fp.flushed(1.0f / l.low) : kInf};
+  const double ulps = 0x1p-23 * freedom.reciprocal_ulp;
+  const auto low = static_cast<float>(1.0 / l.high * (1 - ulps));
+  const auto high = static_cast<float>(1.0 / l.low * (1 + ulps));
+  return {fp.flushed(low), l.low > 0 ? fp.flushed(high) : kInf};
+}
+
+void HeadBounds::State::output_values(std::span<float> row, Contraction contraction) const {
   const auto rounded = [](std::span<float> x, numerics::FormatId format) {
     cast(x, format,
          quant::cast_policy(format, numerics::Rounding::nearest_even, numerics::Overflow::saturate));
@@ -123,8 +157,13 @@ void HeadBounds::State::output_values(std::span<float> row) const {
   const bool before_scale = recipe.finish.cast == recipe::Cast::before_scale;
   if (before_scale) rounded(row, recipe.output);
   for (std::size_t j = 0; j < row.size(); ++j) {
+    const bool centred = !mean.empty() && !before_scale;
+    if (centred && contraction == Contraction::allowed) {
+      row[j] = fp.flushed(std::fma(row[j], factor[j], mean[j]));
+      continue;
+    }
     row[j] = fp.multiply(row[j], factor[j]);
-    if (!mean.empty() && !before_scale) row[j] = fp.add(row[j], mean[j]);
+    if (centred) row[j] = fp.add(row[j], mean[j]);
   }
   rounded(row, attention::output_format(recipe));
 }
@@ -156,7 +195,9 @@ BlockBounds HeadBounds::of(const attention::BlockTap& tap, std::span<const float
     bounds.p_low.resize(rows * width);
     bounds.p_high.resize(rows * width);
   }
-  std::vector<RowSum> sums(rows);
+  std::vector<RowSum> sums(rows, RowSum(s.freedom));
+  const bool reordered = pv_reordered(s.recipe, s.freedom);
+  ReorderedPv any_order(s.layout, s.head, s.freedom.summation, reordered ? rows : 0);
   std::vector<Interval> alpha(rows), accumulators(rows * channels);
   std::vector<RowP> p(rows);
   std::vector<float> x;
@@ -180,7 +221,11 @@ BlockBounds HeadBounds::of(const attention::BlockTap& tap, std::span<const float
       std::copy(p[i].cast_low.begin(), p[i].cast_low.end(), &bounds.p_low[i * width + first]);
       std::copy(p[i].cast_high.begin(), p[i].cast_high.end(), &bounds.p_high[i * width + first]);
     }
-    if (skipped)
+    if (reordered) {
+      any_order.absorb(tap, visit, alpha, p);
+      if (detail == Detail::stages || visit + 1 == tap.key_block.size())
+        any_order.store(accumulators);
+    } else if (skipped)
       for (std::size_t e = 0; e < accumulators.size(); ++e)
         accumulators[e] = s.fp.multiply(accumulators[e], alpha[e / channels]);
     else
@@ -192,6 +237,7 @@ BlockBounds HeadBounds::of(const attention::BlockTap& tap, std::span<const float
     }
   }
   s.finish(sums, accumulators, o, lse, bounds);
+  if (s.freedom.summation == Summation::likely) return bounds;
   for (std::size_t e = 0; e < o.size(); ++e)
     if (!std::isnan(o[e]) && !inside(o[e], bounds.out_low[e], bounds.out_high[e]))
       throw Error(ErrorKind::internal, "bounds of query block " + std::to_string(tap.query_block),

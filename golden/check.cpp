@@ -69,6 +69,7 @@ CheckReport check(const GoldenFile& golden, const TensorSource& candidate,
   add(kOutputStages);
   if (report.stages.empty()) throw_nothing_in_common(golden, candidate);
   report.outputs = comparison.outputs();
+  report.freedom = freedom_of(golden.recipe(), options.allowed);
   report.passed = report.first_difference() == nullptr;
   return report;
 }

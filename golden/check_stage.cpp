@@ -15,7 +15,32 @@ Extents extents_of(StageKind kind) {
   return kind == StageKind::matrix ? Extents::matrix : Extents::vector;
 }
 
+Legal range_of(const OutputBounds& bounds, std::string_view stage) {
+  if (stage == "l") return {bounds.l_low, bounds.l_high};
+  if (stage == "lse") return {bounds.lse_low, bounds.lse_high};
+  return {bounds.o_low, bounds.o_high};
+}
+
 }  // namespace
+
+bool Comparison::widened() const {
+  Freedom more = freedom_;
+  more.low = more.high = 1.0f;
+  return leaves_freedom(more);
+}
+
+const OutputBounds& Comparison::bounds(std::size_t batch, std::size_t head, Summation summation) {
+  const auto [found, missing] = bounds_.try_emplace({{batch, head}, summation});
+  if (missing) {
+    Freedom freedom = freedom_;
+    freedom.summation = summation;
+    found->second = attend_with_bounds(golden_.recipe(), golden_.layout(batch, head),
+                                       golden_.operands(batch, head), {}, options_.threads, {},
+                                       freedom)
+                        .bounds;
+  }
+  return found->second;
+}
 
 bool Comparison::selected(std::size_t batch, std::size_t head) const {
   const Selection& select = options_.select;
@@ -119,7 +144,9 @@ void Comparison::note_outputs(std::size_t b, std::size_t h, std::span<const floa
 StageReport Comparison::stage(const StageRow& row) {
   require_shape(row);
   const std::string bound = std::string(row.bound);
-  const bool bounded = !bound.empty() && golden_.has(bound + "_low");
+  const bool recomputed = !bound.empty() && widened();
+  const bool bounded = recomputed || (!bound.empty() && golden_.has(bound + "_low"));
+  std::optional<std::int64_t> unlikely;
   Tally tally(std::string(row.name), golden_.format(row.name), !bounded);
   const std::size_t channels = row.kind == StageKind::matrix ? golden_.shape().channels : 1;
   const TensorSource& source = golden_.source();
@@ -132,6 +159,7 @@ StageReport Comparison::stage(const StageRow& row) {
       std::vector<float> low, high;
       const auto legal = [&] {
         if (!bounded) return Legal{};
+        if (recomputed) return range_of(bounds(b, h, freedom_.summation), row.name);
         low = golden_.values(bound + "_low", extents_of(row.kind), b, h);
         high = golden_.values(bound + "_high", extents_of(row.kind), b, h);
         return Legal{low, high};
@@ -156,8 +184,22 @@ StageReport Comparison::stage(const StageRow& row) {
       }
       const std::vector<float> golden = golden_.values(row.name, extents_of(row.kind), b, h);
       const std::vector<float> candidate = candidate_rows(row, b, h);
+      const std::int64_t differing_before = tally.differing();
+      const auto count_unlikely = [&] {
+        if (!recomputed || freedom_.summation != Summation::any_order ||
+            tally.differing() == differing_before)
+          return;
+        const Legal worst = legal();
+        const Legal likely = range_of(bounds(b, h, Summation::likely), row.name);
+        unlikely = unlikely.value_or(0);
+        for (std::size_t i = 0; i < candidate.size(); ++i)
+          *unlikely += !(skip && skip(i)) && golden[i] != candidate[i] &&
+                       inside(candidate[i], worst.low[i], worst.high[i]) &&
+                       !inside(candidate[i], likely.low[i], likely.high[i]);
+      };
       if (row.name != "o") {
         tally.add(golden, candidate, legal, locate, skip);
+        count_unlikely();
         continue;
       }
       const video::TokenOrder& order = golden_.layout(b, h).order;
@@ -171,10 +213,13 @@ StageReport Comparison::stage(const StageRow& row) {
         ++tile.differing;
         tile.outside += outside;
       });
+      count_unlikely();
       outputs_.tiles.insert(outputs_.tiles.end(), tiles.begin(), tiles.end());
       note_outputs(b, h, golden, candidate);
     }
-  return tally.report();
+  StageReport report = tally.report();
+  report.unlikely = unlikely;
+  return report;
 }
 
 }  // namespace karat::golden

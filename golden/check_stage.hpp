@@ -1,11 +1,14 @@
 // One stage of a candidate against the same of the golden file.
 #pragma once
 
+#include <map>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "karat/golden/bounds.hpp"
 #include "karat/golden/check.hpp"
+#include "head_work.hpp"
 #include "teacher_forced.hpp"
 
 namespace karat::golden {
@@ -30,7 +33,10 @@ struct StageRow {
 class Comparison {
  public:
   Comparison(const GoldenFile& golden, const TensorSource& candidate, const CheckOptions& options)
-      : golden_(golden), candidate_(candidate), options_(options) {}
+      : golden_(golden),
+        candidate_(candidate),
+        options_(options),
+        freedom_(freedom_of(golden.recipe(), options.allowed)) {}
 
   StageReport stage(const StageRow& row);
   const OutputErrors& outputs() const { return outputs_; }
@@ -44,6 +50,10 @@ class Comparison {
   void require_shape(const StageRow& row) const;
 
  private:
+  /// Is more free than the golden file's own bounds say?
+  bool widened() const;
+  /// Ranges of one head with `summation`, computed when first asked for.
+  const OutputBounds& bounds(std::size_t batch, std::size_t head, Summation summation);
   void note_outputs(std::size_t b, std::size_t h, std::span<const float> golden,
                     std::span<const float> candidate);
 
@@ -61,6 +71,8 @@ class Comparison {
   const GoldenFile& golden_;
   const TensorSource& candidate_;
   const CheckOptions& options_;
+  Freedom freedom_;
+  std::map<std::pair<std::pair<std::size_t, std::size_t>, Summation>, OutputBounds> bounds_;
   OutputErrors outputs_;
 };
 

@@ -45,14 +45,16 @@ std::vector<float>& values_of(CandidateTap& tap, std::string_view name) {
 /// Bounds of one tapped query block, computed when first asked for.
 class LazyBounds {
  public:
-  LazyBounds(const GoldenFile& golden, std::size_t batch, std::size_t head, int threads)
-      : golden_(golden), batch_(batch), head_(head), threads_(threads) {}
+  LazyBounds(const GoldenFile& golden, std::size_t batch, std::size_t head, int threads,
+             Freedom freedom)
+      : golden_(golden), batch_(batch), head_(head), threads_(threads), freedom_(freedom) {}
 
   Legal legal(const attention::BlockTap& tap, Free free) {
-    if (free == Free::nothing || !leaves_freedom(golden_.recipe())) return {};
+    if (free == Free::nothing || !leaves_freedom(freedom_)) return {};
     require_operands();
     if (!bounds_)
-      bounds_.emplace(golden_.recipe(), golden_.layout(batch_, head_), *operands_, threads_);
+      bounds_.emplace(golden_.recipe(), golden_.layout(batch_, head_), *operands_, threads_,
+                      freedom_);
     if (block_ != tap.query_block) {
       const attention::Layout& layout = golden_.layout(batch_, head_);
       block_bounds_ = bounds_->of(
@@ -74,7 +76,7 @@ class LazyBounds {
     if (!forced_) {
       require_operands();
       forced_.emplace(golden_.recipe(), golden_.layout(batch_, head_), *operands_, threads_,
-                      leaves_freedom(golden_.recipe()) ? Freedom{} : kNoFreedom);
+                      freedom_);
     }
     if (name == "s") return forced_->s(tap, given);
     if (name == "m") return forced_->m(tap, given);
@@ -92,6 +94,7 @@ class LazyBounds {
   const GoldenFile& golden_;
   std::size_t batch_, head_;
   int threads_;
+  Freedom freedom_;
   std::optional<attention::QuantisedHead> operands_;
   std::optional<HeadBounds> bounds_;
   std::optional<TeacherForced> forced_;
@@ -167,7 +170,7 @@ Forced count_forced(const ForcedRange& range, std::span<const float> candidate) 
 }  // namespace
 
 std::vector<StageReport> Comparison::taps() const {
-  const bool free = leaves_freedom(golden_.recipe());
+  const bool free = leaves_freedom(freedom_);
   std::vector<Tally> tallies;
   std::vector<std::optional<Forced>> forced(std::size(kTapRows));
   std::vector<bool> used(std::size(kTapRows), false);
@@ -208,7 +211,7 @@ std::vector<StageReport> Comparison::taps() const {
   for (std::size_t b = 0; b < golden_.shape().batch; ++b)
     for (std::size_t h = 0; h < golden_.shape().heads; ++h) {
       if (!selected(b, h)) continue;
-      LazyBounds bounds(golden_, b, h, options_.threads);
+      LazyBounds bounds(golden_, b, h, options_.threads, freedom_);
       for (const int block : golden_.tapped(b, h))
         if (options_.select.block.value_or(block) == block) compare_block(b, h, block, bounds);
     }

@@ -35,12 +35,13 @@ std::vector<float> gather(std::span<const float> per_token, const attention::Lay
 
 BoundedResult attend_with_bounds(const recipe::Recipe& recipe, const attention::Layout& layout,
                                  const attention::QuantisedHead& head, const std::vector<int>& taps,
-                                 int threads, const Steps& progress) {
+                                 int threads, const Steps& progress, Freedom allowed) {
   attention::AttendOptions options{.threads = threads, .tapped = taps, .progress = progress};
-  if (!leaves_freedom(recipe)) return {attention::attend(recipe, layout, head, options), {}};
+  const Freedom freedom = freedom_of(recipe, allowed);
+  if (!leaves_freedom(freedom)) return {attention::attend(recipe, layout, head, options), {}};
 
   const std::size_t tokens = layout.order.position_of.size();
-  const HeadBounds head_bounds(recipe, layout, head, threads);
+  const HeadBounds head_bounds(recipe, layout, head, threads, freedom);
   OutputBounds bounds;
   for (auto* rows : {&bounds.l_low, &bounds.l_high, &bounds.lse_low, &bounds.lse_high})
     rows->resize(tokens);

@@ -11,7 +11,7 @@
 
 namespace karat::golden {
 
-/// Legal ranges of one head, original token order; all empty where the recipe leaves nothing free.
+/// Legal ranges of one head, original token order; all empty where nothing is free.
 struct OutputBounds {
   std::vector<float> o_low, o_high;  ///< tokens x channels
   std::vector<float> l_low, l_high;  ///< tokens
@@ -27,7 +27,7 @@ using Steps = std::function<void(std::size_t done, std::size_t total)>;
 
 BoundedResult attend_with_bounds(const recipe::Recipe& recipe, const attention::Layout& layout,
                                  const attention::QuantisedHead& head, const std::vector<int>& taps,
-                                 int threads, const Steps& progress);
+                                 int threads, const Steps& progress, Freedom allowed = {});
 
 /// Rows whose truth is computed: all up to kAllTruthTokens, else seeded ones, ascending.
 std::vector<std::int32_t> truth_rows(std::size_t tokens, std::uint64_t seed);

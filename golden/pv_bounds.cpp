@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "any_order.hpp"
 #include "chain_error.hpp"
 #include "karat/numerics/parallel.hpp"
 
@@ -27,12 +28,6 @@ std::vector<std::size_t> flips(const RowP& p, std::size_t begin, std::size_t end
   return columns;
 }
 
-float down(double x) {
-  const auto y = static_cast<float>(x);
-  return y > x ? std::nextafter(y, -std::numeric_limits<float>::infinity()) : y;
-}
-float up(double x) { return -down(-x); }
-
 }  // namespace
 
 /// One segment of a visited key block.
@@ -45,11 +40,13 @@ struct PvBounds::Part {
 };
 
 PvBounds::PvBounds(const recipe::Recipe& recipe, const attention::Layout& layout,
-                   const attention::QuantisedHead& head, int threads)
+                   const attention::QuantisedHead& head, int threads,
+                   Contraction contraction)
     : recipe_(recipe),
       layout_(layout),
       head_(head),
       instruction_(numerics::instruction(recipe.pv.instruction)),
+      contraction_(contraction),
       fp_{recipe.subnormals},
       packed_(layout.blocks.key_blocks.size()) {
   numerics::parallel_for(packed_.size(), threads, [&](std::size_t block, int) {
@@ -97,18 +94,31 @@ void PvBounds::promote(const Part& part, std::span<const Interval> alpha,
   rows.pack(instruction_, part.golden_p);
   numerics::chain(instruction_, rows, part.segment.v, Start::absent,
                   numerics::row_major(golden.data(), alpha.size(), channels));
-  const bool scaled = v_scaled_per_block(head_);
-  const float scale = scaled ? head_.v.scale(part.segment.keys.begin, 0) : 1.0f;
+  const float scale =
+      v_scaled_per_block(head_) ? head_.v.scale(part.segment.keys.begin, 0) : 1.0f;
   std::vector<Interval> t(channels);
   for (std::size_t i = 0; i < alpha.size(); ++i) {
     row_of_t(part, i, {&golden[i * channels], channels}, t);
     Interval* row = &o[i * channels];
-    for (std::size_t j = 0; j < channels; ++j) {
-      const Interval product =
-          scaled ? Interval{fp_.multiply(t[j].low, scale), fp_.multiply(t[j].high, scale)} : t[j];
-      row[j] = fp_.add(fp_.multiply(row[j], alpha[i]), product);
-    }
+    for (std::size_t j = 0; j < channels; ++j) row[j] = updated(row[j], alpha[i], t[j], scale);
   }
+}
+
+Interval PvBounds::updated(Interval o, Interval alpha, Interval t, float scale) const {
+  const bool scaled = v_scaled_per_block(head_);
+  const Interval product =
+      scaled ? Interval{fp_.multiply(t.low, scale), fp_.multiply(t.high, scale)} : t;
+  const Interval rescaled = fp_.multiply(o, alpha);
+  Interval sum = fp_.add(rescaled, product);
+  if (contraction_ == Contraction::none) return sum;
+  const auto widen = [&](float low, float high) {
+    sum = {std::min(sum.low, fp_.flushed(low)), std::max(sum.high, fp_.flushed(high))};
+  };
+  widen(std::fma(o.low, std::signbit(o.low) ? alpha.high : alpha.low, product.low),
+        std::fma(o.high, std::signbit(o.high) ? alpha.low : alpha.high, product.high));
+  if (scaled)
+    widen(std::fma(t.low, scale, rescaled.low), std::fma(t.high, scale, rescaled.high));
+  return sum;
 }
 
 void PvBounds::row_of_t(const Part& part, std::size_t row, std::span<const float> golden,
@@ -120,7 +130,7 @@ void PvBounds::row_of_t(const Part& part, std::size_t row, std::span<const float
   if (free.size() > kEnumerated || recipe_.p.format == numerics::FormatId::f32) {
     const std::vector<double> around = deviation(part, row, 0.0);
     for (std::size_t j = 0; j < t.size(); ++j)
-      t[j] = {down(golden[j] - around[j]), up(golden[j] + around[j])};
+      t[j] = {rounded_down(golden[j] - around[j]), rounded_up(golden[j] + around[j])};
     return;
   }
   const std::size_t keys = part.last - part.first;
@@ -200,13 +210,14 @@ void PvBounds::accumulate(const Part& part, const attention::BlockTap& tap, std:
       const float before = visit == 0 ? 0.0f : tap.o[((visit - 1) * rows + i) * channels + j];
       const Interval begun = fp_.multiply(Interval{before, before}, alpha[i]);
       row[j] = fp_.multiply(row[j], alpha[i]);
-      away[j] = {up(static_cast<double>(begun.high) - row[j].low),
-                 up(static_cast<double>(row[j].high) - begun.low)};
+      away[j] = {rounded_up(static_cast<double>(begun.high) - row[j].low),
+                 rounded_up(static_cast<double>(row[j].high) - begun.low)};
       start = std::max<double>({start, std::abs(row[j].low), std::abs(row[j].high)});
     }
     const std::vector<double> around = deviation(part, i, start);
     for (std::size_t j = 0; j < channels; ++j) {
-      row[j] = {down(golden[j] - around[j] - away[j].low), up(golden[j] + around[j] + away[j].high)};
+      row[j] = {rounded_down(golden[j] - around[j] - away[j].low),
+                rounded_up(golden[j] + around[j] + away[j].high)};
     }
   }
 }

@@ -18,7 +18,8 @@ class PvBounds {
  public:
   /// Packs V as the engine does.
   PvBounds(const recipe::Recipe& recipe, const attention::Layout& layout,
-           const attention::QuantisedHead& head, int threads);
+           const attention::QuantisedHead& head, int threads,
+           Contraction contraction = Contraction::none);
 
   /// One key block: `o` (rows x channels) becomes the legal accumulators after it.
   /// Promoted: o = fl(fl(o*alpha) + T), each end through the kernel's roundings; T is exact where no
@@ -38,6 +39,8 @@ class PvBounds {
   void promote(const Part& part, std::span<const Interval> alpha, std::span<Interval> o) const;
   void accumulate(const Part& part, const attention::BlockTap& tap, std::size_t visit,
                   std::span<const Interval> alpha, std::span<Interval> o) const;
+  /// fl(fl(o*alpha) + fl(t*scale)), with the other ways to fuse it where they are allowed.
+  Interval updated(Interval o, Interval alpha, Interval t, float scale) const;
   void row_of_t(const Part& part, std::size_t row, std::span<const float> golden,
                 std::span<Interval> t) const;
   std::vector<double> deviation(const Part& part, std::size_t row, double start) const;
@@ -46,6 +49,7 @@ class PvBounds {
   const attention::Layout& layout_;
   const attention::QuantisedHead& head_;
   const numerics::Instruction& instruction_;
+  Contraction contraction_;
   Fp32 fp_;
   std::vector<std::vector<Segment>> packed_;  ///< per key block
 };

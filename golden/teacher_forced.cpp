@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "any_order.hpp"
 #include "karat/numerics/exp2.hpp"
 #include "pv_bounds.hpp"
 #include "row_sum.hpp"
@@ -82,7 +83,8 @@ TeacherForced::TeacherForced(const recipe::Recipe& recipe, const attention::Layo
                                            .freedom = freedom,
                                            .fp = Fp32{recipe.subnormals},
                                            .exponents = Exponents(recipe, layout, head),
-                                           .pv = PvBounds(recipe, layout, head, threads)})) {}
+                                           .pv = PvBounds(recipe, layout, head, threads,
+                                                          freedom.contraction)})) {}
 TeacherForced::~TeacherForced() = default;
 
 std::optional<ForcedRange> TeacherForced::s(const attention::BlockTap& golden,
@@ -141,7 +143,7 @@ std::optional<ForcedRange> TeacherForced::l(const attention::BlockTap& golden,
   if (given.s.empty() || given.m.empty() || state_->recipe.skip.rule != recipe::SkipRule::never)
     return std::nullopt;
   const auto rows = static_cast<std::size_t>(golden.queries.size());
-  std::vector<RowSum> sums(rows);
+  std::vector<RowSum> sums(rows, RowSum(state_->freedom));
   ForcedRange range;
   for (std::size_t visit = 0; visit < golden.key_block.size(); ++visit) {
     const std::vector<RowP> p = state_->p_of(golden, given, visit);
@@ -169,6 +171,9 @@ std::optional<ForcedRange> TeacherForced::o(const attention::BlockTap& golden,
   tap.p = given.p;
   std::vector<Interval> alpha(rows), o(rows * state_->layout.channels);
   std::vector<RowP> p(rows);
+  const bool reordered = pv_reordered(recipe, state_->freedom);
+  ReorderedPv any_order(state_->layout, state_->head, state_->freedom.summation,
+                        reordered ? rows : 0);
   ForcedRange range;
   for (std::size_t visit = 0; visit < golden.key_block.size(); ++visit) {
     const std::int64_t first = golden.column_begin[visit], last = golden.column_begin[visit + 1];
@@ -177,7 +182,12 @@ std::optional<ForcedRange> TeacherForced::o(const attention::BlockTap& golden,
       p[i].cast_low.assign(&given.p[i * width] + first, &given.p[i * width] + last);
       p[i].cast_high = p[i].cast_low;
     }
-    state_->pv.absorb(tap, visit, alpha, p, o);
+    if (reordered) {
+      any_order.absorb(tap, visit, alpha, p);
+      any_order.store(o);
+    } else {
+      state_->pv.absorb(tap, visit, alpha, p, o);
+    }
     for (const Interval& value : o) {
       range.low.push_back(value.low);
       range.high.push_back(value.high);

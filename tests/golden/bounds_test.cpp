@@ -7,7 +7,7 @@
 #include <cmath>
 #include <random>
 
-#include "head_work.hpp"
+#include "golden_run.hpp"
 #include "karat/attention/predict.hpp"
 #include "karat/recipe/fields.hpp"
 #include "karat/recipe/json.hpp"
@@ -19,30 +19,6 @@ namespace {
 
 using attention::Flavour;
 
-struct GoldenRun {
-  recipe::Recipe recipe;
-  attention::Layout layout;
-  attention::QuantisedHead head;
-  attention::HeadResult result;
-
-  GoldenRun(recipe::Recipe chosen, video::Extent3 grid, std::size_t channels, Flavour flavour,
-            unsigned seed)
-      : recipe(std::move(chosen)) {
-    const auto values = attention::random_head(grid, channels, flavour, seed);
-    layout = attention::make_layout(recipe, {.grid = grid, .channels = channels}, values.input());
-    head = attention::quantise_head(recipe, layout, values.input(), numerics::Path::fast);
-    attention::AttendOptions options;
-    for (int i = 0; i < std::ssize(layout.blocks.query_blocks); ++i) options.tapped.push_back(i);
-    result = attention::attend(recipe, layout, head, options);
-  }
-  std::vector<float> o(const attention::BlockTap& tap) const {
-    return gather(result.o, layout, tap.queries, layout.channels);
-  }
-  std::vector<float> lse(const attention::BlockTap& tap) const {
-    return gather(result.lse, layout, tap.queries, 1);
-  }
-};
-
 bool same(float a, float b) {
   return std::bit_cast<std::uint32_t>(a) == std::bit_cast<std::uint32_t>(b) ||
          (std::isnan(a) && std::isnan(b));
@@ -50,15 +26,6 @@ bool same(float a, float b) {
 void expect_same(const std::vector<float>& a, const std::vector<float>& b, const char* what) {
   ASSERT_EQ(a.size(), b.size()) << what;
   for (std::size_t i = 0; i < a.size(); ++i) ASSERT_TRUE(same(a[i], b[i])) << what << " " << i;
-}
-
-recipe::Recipe small(recipe::Recipe recipe) {
-  if (recipe.mask.kind != recipe::MaskKind::none) recipe.mask.tile = {3, 4, 4};
-  recipe.q.tile = recipe.k.tile = {3, 4, 4};
-  recipe.block.q = 16;
-  recipe.block.k = 32;
-  if (recipe.pv.promote_every > 0) recipe.pv.promote_every = 32;
-  return recipe;
 }
 
 // The propagation repeats the engine's arithmetic: with no freedom low = golden = high, everywhere.

@@ -19,6 +19,8 @@ float cast(float x, numerics::FormatId format, numerics::Overflow overflow) {
   return numerics::decode(numerics::encode(x, format, {.overflow = overflow}), format);
 }
 
+}  // namespace
+
 float chain_row(const numerics::Instruction& instruction, const std::vector<float>& a,
                 const std::vector<float>& b, numerics::Start start, float d) {
   numerics::RowOperand row;
@@ -28,8 +30,6 @@ float chain_row(const numerics::Instruction& instruction, const std::vector<floa
   numerics::chain(instruction, row, column, start, numerics::row_major(&d, 1, 1));
   return d;
 }
-
-}  // namespace
 
 float legal_exp2_at(float x, int direction) {
   const float rounded = numerics::exp2_rounded(x);

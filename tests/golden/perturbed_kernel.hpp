@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "karat/attention/attend.hpp"
+#include "karat/numerics/tensor_core.hpp"
 
 namespace karat::golden {
 
@@ -14,6 +15,10 @@ using Exp2 = std::function<float(float x)>;
 
 /// The legal result furthest in a direction: -1 lowest, +1 highest, 0 the rounded one.
 float legal_exp2_at(float x, int direction);
+
+/// One element of D by the real chain: a times b from `d`, or from nothing.
+float chain_row(const numerics::Instruction& instruction, const std::vector<float>& a,
+                const std::vector<float>& b, numerics::Start start, float d);
 
 struct PerturbedRow {
   std::vector<float> p;  ///< as the PV instruction reads it, all visited columns

@@ -94,6 +94,28 @@ class RoundTrip(Case):
             file["o"] = widened
         self.check(0, candidate="kernel.h5")
 
+    def test_another_order_of_the_row_sum_passes_where_it_is_allowed(self):
+        self.succeeds("make", "--recipe", "dense_f32", "--grid", "1,1,300", "--channels", 32,
+                      "-o", "g.h5", "--tap", "all", "--quiet")
+        with open(self.path("sums.json"), "w") as file:
+            json.dump({"base": "dense_f32", "softmax": {"row_sum_order": "sequential"},
+                       "pv": {"promote_every": 32}}, file)
+        self.succeeds("attend", "--recipe", "sums.json", "--in", "g.h5", "--out", "c.safetensors",
+                      "--tap", "all")
+        self.assertEqual(self.check(1)["first_difference"], "l by block")
+        report = self.check(0, "--allow", "order,reciprocal,contraction")
+        self.assertEqual(report["free"], ["exp2", "order", "contraction", "reciprocal"])
+        results = {stage["stage"]: stage for stage in report["stages"]}
+        self.assertEqual(results["m"]["result"], "equal")
+        for stage in ("l", "lse", "o"):
+            self.assertEqual(results[stage]["result"], "within")
+            self.assertEqual(results[stage]["unlikely"], 0)
+        self.check(0, "--allow", "order")
+        self.check(1, "--allow", "reciprocal")
+        done = self.karat("check", "g.h5", "c.safetensors", "--allow", "odrer")
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("order", done.stderr)
+
     def test_one_flipped_code(self):
         def flip(array):
             array[0, 1, 137, 9] ^= 1

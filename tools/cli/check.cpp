@@ -10,18 +10,46 @@
 #include "command.hpp"
 #include "commands.hpp"
 #include "karat/files/atomic_file.hpp"
+#include "values.hpp"
 
 namespace karat::cli {
+namespace {
+
+enum class Allowed { order, contraction, reciprocal };
+constexpr Named<Allowed> kAllowed[] = {{"order", Allowed::order},
+                                       {"contraction", Allowed::contraction},
+                                       {"reciprocal", Allowed::reciprocal}};
+
+golden::Freedom parse_freedom(std::string_view text) {
+  golden::Freedom freedom;
+  while (!text.empty()) {
+    const std::string_view item = text.substr(0, text.find(','));
+    text.remove_prefix(std::min(text.size(), item.size() + 1));
+    switch (parse_choice(item, "--allow", kAllowed)) {
+      case Allowed::order: freedom.summation = golden::Summation::any_order; break;
+      case Allowed::contraction: freedom.contraction = golden::Contraction::allowed; break;
+      case Allowed::reciprocal: freedom.reciprocal_ulp = 1; break;
+    }
+  }
+  return freedom;
+}
+
+}  // namespace
 
 int run_check(int argc, char** argv) {
   CommandLine line("check", "Compare a candidate with a golden file, stage by stage.",
                    {"golden", "candidate"});
   add_check_options(line);
+  line.add()("allow",
+             "more than exp2 is free: order (of the row sum and of f32.fma's P V), contraction "
+             "(fused multiply-adds), reciprocal (1/l within 1 ulp); separated by commas",
+             cxxopts::value<std::string>()->default_value(""));
   line.add()("html", "also write a page with heat maps here", cxxopts::value<std::string>());
   line.note("exit code 0: every stage equal or within what the recipe leaves free; 1: not.");
   const auto given = line.parse(argc, argv);
   if (!given) return match;
-  const golden::CheckOptions options = check_options(*given);
+  golden::CheckOptions options = check_options(*given);
+  options.allowed = parse_freedom((*given)["allow"].as<std::string>());
   const std::string candidate_name = required(*given, "candidate");
   const golden::GoldenFile golden(required(*given, "golden"));
   const auto candidate = golden::TensorSource::open(candidate_name);

@@ -88,9 +88,47 @@ std::string difference_text(const StageReport& stage, const Difference& differen
   return text;
 }
 
+/// What the legal ranges leave open, as --allow names it, and in words.
+std::vector<std::pair<std::string, std::string>> liberties(const golden::Freedom& freedom) {
+  std::vector<std::pair<std::string, std::string>> list;
+  if (freedom.low != freedom.high) list.emplace_back("exp2", "exp2 within 2 ulp");
+  if (freedom.summation != golden::Summation::fixed)
+    list.emplace_back("order", "any order of the row sum and of f32.fma's P V");
+  if (freedom.contraction != golden::Contraction::none)
+    list.emplace_back("contraction", "fused multiply-adds");
+  if (freedom.reciprocal_ulp > 0)
+    list.emplace_back("reciprocal",
+                      "1/l within " + std::to_string(freedom.reciprocal_ulp) + " ulp");
+  return list;
+}
+
+bool only_exp2(const golden::Freedom& freedom) {
+  const auto list = liberties(freedom);
+  return list.empty() || (list.size() == 1 && list[0].first == "exp2");
+}
+
+/// "free: exp2 within 2 ulp, fused multiply-adds", where more than exp2 is.
+std::string freedom_text(const golden::Freedom& freedom) {
+  if (only_exp2(freedom)) return "";
+  std::string text;
+  for (const auto& [name, words] : liberties(freedom))
+    text += (text.empty() ? "free: " : ", ") + words;
+  return text + "\n";
+}
+
+files::Json freedom_json(const golden::Freedom& freedom) {
+  files::Json names = files::Json::array();
+  for (const auto& [name, words] : liberties(freedom)) names.push_back(name);
+  return names;
+}
+
 /// What else is worth a word in the table's last column.
-std::string remark(const StageReport& stage) {
-  std::string text = stage.fixed ? "must be bit-equal" : "exp2 is free within 2 ulp";
+std::string remark(const StageReport& stage, const golden::Freedom& freedom) {
+  std::string text = stage.fixed           ? "must be bit-equal"
+                     : only_exp2(freedom) ? "exp2 is free within 2 ulp"
+                                          : "in the range that is allowed";
+  if (stage.unlikely.value_or(0) > 0)
+    text += "; " + std::to_string(*stage.unlikely) + " legal but unlikely (beyond 1 - 1e-6)";
   if (const std::string forced = forced_text(stage); !forced.empty())
     text += "; given its own inputs: " + forced;
   if (stage.stage == "p_codes" && stage.differing > stage.outside)
@@ -194,14 +232,14 @@ std::string check_text(const golden::CheckReport& report, const golden::GoldenFi
   for (const StageReport& stage : report.stages) {
     const std::string differing =
         std::to_string(stage.differing) + " / " + std::to_string(stage.compared);
-    std::snprintf(line, sizeof line, "%-11s %s%*s %23s %12lld %9s %9s  %s\n", stage.stage.c_str(),
+    std::snprintf(line, sizeof line, "%-11s %s%*s %23s %12lld %9s %9s  ", stage.stage.c_str(),
                   painted(verdict_name(stage.verdict),
                           reader == TextFor::page ? Paint::plain : verdict_paint(stage.verdict))
                       .c_str(),
                   static_cast<int>(8 - verdict_name(stage.verdict).size()), "", differing.c_str(),
                   static_cast<long long>(stage.outside), ulps(stage.max_ulp).c_str(),
-                  number(stage.relative_l2, "%.1e").c_str(), remark(stage).c_str());
-    text += line;
+                  number(stage.relative_l2, "%.1e").c_str());
+    text += line + remark(stage, report.freedom) + "\n";
   }
   for (const StageReport& stage : report.stages)
     if (stage.differing > 0)
@@ -211,7 +249,7 @@ std::string check_text(const golden::CheckReport& report, const golden::GoldenFi
     if (first->worst->ulp > first->first->ulp)
       text += "worst:            " + difference_text(*first, *first->worst) + "\n";
   }
-  text += tiles_text(report.outputs) + truth_text(report.outputs);
+  text += freedom_text(report.freedom) + tiles_text(report.outputs) + truth_text(report.outputs);
   for (const auto& row : evidence_json(golden.recipe()))
     text += row["instruction"].get<std::string>() + ": " + row["evidence"].get<std::string>() + "\n";
   return text + candidate.subject() + (report.passed ? " matches " : " does not match ") +
@@ -238,6 +276,7 @@ files::Json check_json(const golden::CheckReport& report, const golden::GoldenFi
                      {"candidate", specials_json(stage.candidate)}};
     if (stage.forced)
       json["forced"] = {{"compared", stage.forced->compared}, {"outside", stage.forced->outside}};
+    if (stage.unlikely) json["unlikely"] = *stage.unlikely;
     if (stage.first) json["first"] = difference_json(*stage.first);
     if (stage.worst) json["worst"] = difference_json(*stage.worst);
     stages.push_back(std::move(json));
@@ -257,6 +296,7 @@ files::Json check_json(const golden::CheckReport& report, const golden::GoldenFi
   return {{"golden", golden.subject()},
           {"candidate", candidate.subject()},
           {"passed", report.passed},
+          {"free", freedom_json(report.freedom)},
           {"first_difference", first ? files::Json(first->stage) : files::Json()},
           {"stages", std::move(stages)},
           {"tiles", std::move(tiles)},

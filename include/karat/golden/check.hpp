@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "karat/golden/bounds.hpp"
 #include "karat/golden/golden_file.hpp"
 
 namespace karat::golden {
@@ -64,6 +65,9 @@ struct StageReport {
   /// Inner stages that differ, where the candidate holds what they are computed from. Nothing
   /// outside: the stage is right, an earlier one is not.
   std::optional<Forced> forced;
+  /// With any order allowed, l, lse and o: legal values outside the range that roundings of mean zero
+  /// leave with probability 1e-6 at most. Worth a look, never a failure.
+  std::optional<std::int64_t> unlikely;
   std::optional<Difference> first;  ///< first outside; if none, first differing
   std::optional<Difference> worst;  ///< largest ulp among the same
 };
@@ -85,6 +89,7 @@ struct OutputErrors {
 struct CheckReport {
   std::vector<StageReport> stages;  ///< in the order of computation, those the candidate holds
   OutputErrors outputs;  ///< where the candidate holds o
+  Freedom freedom;       ///< what the legal ranges leave open
   bool passed = true;
   /// The first stage that differs, or null.
   const StageReport* first_difference() const;
@@ -104,6 +109,9 @@ struct CheckOptions {
   TensorLayout layout = TensorLayout::bhsd;
   RowOrder order = RowOrder::original;
   Selection select;
+  /// More than exp2: legal ranges are computed again, at the cost of the attention itself, where
+  /// something differs.
+  Freedom allowed;
   int threads = 0;
   std::function<void(std::size_t done, std::size_t total)> progress;  ///< heads
 };
