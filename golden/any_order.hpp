@@ -37,15 +37,17 @@ class ReorderedPv {
   void store(std::span<Interval> o) const;
 
  private:
-  struct Sum {
-    double low = 0, high = 0;
-    double magnitude = 0;  ///< of absolute values
-  };
+  void rescale(std::size_t row, Interval alpha);
+  /// One key: P from middle - half to middle + half.
+  void add(std::size_t row, double middle, double half, double high, const double* v,
+           const double* v_size);
+
   const attention::Layout& layout_;
   const attention::QuantisedHead& head_;
   Summation summation_;
   double scale_;  ///< the largest factor a lost subnormal may meet
-  std::vector<Sum> sums_;
+  /// rows x channels: middles of the exact sums, half their widths, sums of absolute values
+  std::vector<double> exact_, spread_, magnitude_;
   std::vector<std::int64_t> terms_, rescalings_;  ///< per row
 };
 
