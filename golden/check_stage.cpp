@@ -23,6 +23,11 @@ Legal range_of(const OutputBounds& bounds, std::string_view stage) {
 
 }  // namespace
 
+TensorLayout Comparison::layout_of(const StageRow& row) const {
+  const bool v = row.kind == StageKind::matrix && row.name.starts_with('v');
+  return v ? options_.v_layout.value_or(options_.layout) : options_.layout;
+}
+
 bool Comparison::widened() const {
   Freedom more = freedom_;
   more.low = more.high = 1.0f;
@@ -55,7 +60,7 @@ void Comparison::require_shape(const StageRow& row) const {
   if (options_.order == RowOrder::tiled && row.kind != StageKind::groups)
     expected.rows = order(row, options_.select.batch.value_or(0), options_.select.head.value_or(0))
                         .token_at.size();
-  const HeadShape found = candidate_.head_shape(name, extents_of(row.kind), options_.layout);
+  const HeadShape found = candidate_.head_shape(name, extents_of(row.kind), layout_of(row));
   const bool one_head = found.batch == 1 && found.heads == 1 && options_.select.head &&
                         (options_.select.batch || expected.batch == 1);
   const bool heads = found.batch == expected.batch && found.heads == expected.heads;
@@ -66,10 +71,12 @@ void Comparison::require_shape(const StageRow& row) const {
            std::to_string(s.rows) + " x " + std::to_string(s.channels);
   };
   const bool swapped = found.heads == expected.rows && found.rows == expected.heads;
+  const bool transposed = row.name.starts_with('v') && found.rows == expected.channels &&
+                          found.channels == expected.rows;
   throw Error(ErrorKind::usage, candidate_.subject() + ": " + name,
               "is " + text(found) + " (batch, head, row, channel) where the golden file is " +
                   text(expected),
-              swapped ? "try the other --layout" : "compare the same case, or --select one head");
+              swapped ? "try the other --layout" : transposed ? "try --v-layout BHDS" : "compare the same case, or --select one head");
 }
 
 const video::TokenOrder& Comparison::order(const StageRow& row, std::size_t batch,
@@ -91,10 +98,10 @@ std::vector<float> Comparison::to_tokens(std::vector<float> rows, std::size_t ch
 std::vector<float> Comparison::candidate_rows(const StageRow& row, std::size_t batch,
                                               std::size_t head) const {
   const std::string name = *candidate_.find(row.name);
-  const HeadShape shape = candidate_.head_shape(name, extents_of(row.kind), options_.layout);
+  const HeadShape shape = candidate_.head_shape(name, extents_of(row.kind), layout_of(row));
   const bool one_head = shape.batch == 1 && shape.heads == 1;
   const std::size_t number = head * shape.heads / golden_.shape().heads;  // fewer of k and v
-  const files::Tensor tensor = candidate_.head(name, extents_of(row.kind), options_.layout,
+  const files::Tensor tensor = candidate_.head(name, extents_of(row.kind), layout_of(row),
                                                one_head ? 0 : batch, one_head ? 0 : number);
   std::vector<float> values = candidate_values(tensor, golden_.format(row.name),
                                                candidate_.subject() + ": " + name);

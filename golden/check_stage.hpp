@@ -50,6 +50,7 @@ class Comparison {
   void require_shape(const StageRow& row) const;
 
  private:
+  TensorLayout layout_of(const StageRow& row) const;
   /// Is more free than the golden file's own bounds say?
   bool widened() const;
   /// Ranges of one head with `summation`, computed when first asked for.

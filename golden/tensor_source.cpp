@@ -72,6 +72,16 @@ class MemorySource : public TensorSource {
   mutable Tensor cached_;
 };
 
+/// The bytes of a rows x columns array, columns first.
+std::vector<std::byte> transposed(const Tensor& tensor, std::size_t rows, std::size_t columns) {
+  const std::size_t size = files::info(tensor.dtype).size;
+  std::vector<std::byte> bytes(tensor.bytes.size());
+  for (std::size_t i = 0; i < rows; ++i)
+    for (std::size_t j = 0; j < columns; ++j)
+      std::copy_n(&tensor.bytes[(i * columns + j) * size], size, &bytes[(j * rows + i) * size]);
+  return bytes;
+}
+
 class SafetensorsSource final : public MemorySource {
  public:
   explicit SafetensorsSource(const std::filesystem::path& path)
@@ -174,6 +184,7 @@ HeadShape TensorSource::head_shape(const std::string& name, Extents extents,
     std::swap(shape[1], shape[2]);
   }
   while (shape.size() < rank) shape.insert(shape.begin(), 1);
+  if (layout == TensorLayout::bhds && rank == 4) std::swap(shape[2], shape[3]);
   return {shape[0], shape[1], shape[2], rank == 4 ? shape[3] : 1};
 }
 
@@ -188,6 +199,7 @@ Tensor TensorSource::head(const std::string& name, Extents extents, TensorLayout
       std::swap(offset[1], offset[2]);
       std::swap(count[1], count[2]);
     }
+    if (layout == TensorLayout::bhds) std::swap(count[2], count[3]);
   }
   // Leading dimensions that are missing in the file (for BSHD of one head, the middle one) are 1.
   const std::size_t rank = info(name).shape.size();
@@ -199,6 +211,8 @@ Tensor TensorSource::head(const std::string& name, Extents extents, TensorLayout
   offset.erase(offset.begin(), offset.end() - static_cast<std::ptrdiff_t>(rank));
   count.erase(count.begin(), count.end() - static_cast<std::ptrdiff_t>(rank));
   Tensor part = read_part(name, offset, count);
+  if (extents == Extents::matrix && layout == TensorLayout::bhds)
+    part.bytes = transposed(part, size.channels, size.rows);
   part.shape = extents == Extents::matrix ? Shape{size.rows, size.channels} : Shape{size.rows};
   return part;
 }

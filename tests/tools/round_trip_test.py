@@ -94,6 +94,22 @@ class RoundTrip(Case):
             file["o"] = widened
         self.check(0, candidate="kernel.h5")
 
+    def test_transposed_v(self):
+        for stage in ("v_codes", "v"):
+            if stage not in self.stages:
+                continue
+            dtype, v = self.stages[stage]
+            turned = np.ascontiguousarray(v.transpose(0, 1, 3, 2))
+            write(self.path("c.safetensors"), {stage: (dtype, turned), "o": self.stages["o"]})
+            self.check(0, "--v-layout", "BHDS")
+            done = self.karat("check", "g.h5", "c.safetensors")
+            self.assertEqual(done.returncode, 2)
+            self.assertIn("--v-layout BHDS", done.stderr)
+            turned[0, 1, 9, 137] ^= 1
+            write(self.path("c.safetensors"), {stage: (dtype, turned)})
+            first = self.check(1, "--v-layout", "BHDS")["stages"][0]["first"]
+            self.assertEqual((first["head"], first["token"], first["channel"]), (1, 137, 9))
+
     def test_another_order_of_the_row_sum_passes_where_it_is_allowed(self):
         self.succeeds("make", "--recipe", "dense_f32", "--grid", "1,1,300", "--channels", 32,
                       "-o", "g.h5", "--tap", "all", "--quiet")

@@ -20,6 +20,10 @@ constexpr Named<Allowed> kAllowed[] = {{"order", Allowed::order},
                                        {"contraction", Allowed::contraction},
                                        {"reciprocal", Allowed::reciprocal}};
 
+constexpr Named<golden::TensorLayout> kLayouts[] = {{"BHSD", golden::TensorLayout::bhsd},
+                                                    {"BSHD", golden::TensorLayout::bshd},
+                                                    {"BHDS", golden::TensorLayout::bhds}};
+
 golden::Freedom parse_freedom(std::string_view text) {
   golden::Freedom freedom;
   while (!text.empty()) {
@@ -44,11 +48,15 @@ int run_check(int argc, char** argv) {
              "more than exp2 is free: order (of the row sum and of f32.fma's P V), contraction "
              "(fused multiply-adds), reciprocal (1/l within 1 ulp); separated by commas",
              cxxopts::value<std::string>()->default_value(""));
+  line.add()("v-layout", "of v and v_codes, where it differs: BHSD, BSHD or BHDS (transposed)",
+             cxxopts::value<std::string>());
   line.add()("html", "also write a page with heat maps here", cxxopts::value<std::string>());
   line.note("exit code 0: every stage equal or within what the recipe leaves free; 1: not.");
   const auto given = line.parse(argc, argv);
   if (!given) return match;
   golden::CheckOptions options = check_options(*given);
+  if (const auto layout = text_of(*given, "v-layout"))
+    options.v_layout = parse_choice(*layout, "--v-layout", kLayouts);
   options.allowed = parse_freedom((*given)["allow"].as<std::string>());
   const std::string candidate_name = required(*given, "candidate");
   const golden::GoldenFile golden(required(*given, "golden"));

@@ -109,6 +109,7 @@ struct CheckOptions {
   TensorLayout layout = TensorLayout::bhsd;
   RowOrder order = RowOrder::original;
   Selection select;
+  std::optional<TensorLayout> v_layout;  ///< of v and v_codes, where it is not `layout`
   /// More than exp2: legal ranges are computed again, at the cost of the attention itself, where
   /// something differs.
   Freedom allowed;

@@ -17,6 +17,7 @@ namespace karat::golden {
 enum class TensorLayout {
   bhsd,  ///< batch, head, token, channel (PyTorch)
   bshd,  ///< batch, token, head, channel (FlashAttention)
+  bhds,  ///< batch, head, channel, token: V as FP8 kernels read it
 };
 
 /// Leading dimensions of 1 may be missing: [S,D], [H,S,D] and [B,H,S,D] are all welcome.
