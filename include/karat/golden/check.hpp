@@ -110,7 +110,7 @@ struct CheckOptions {
   RowOrder order = RowOrder::original;
   Selection select;
   std::optional<TensorLayout> v_layout;  ///< of v and v_codes, where it is not `layout`
-  /// More than exp2: legal ranges are computed again, at the cost of the attention itself, where
+  /// More than exp2: legal ranges are computed again, at several times the attention's cost, where
   /// something differs.
   Freedom allowed;
   int threads = 0;
