@@ -38,22 +38,27 @@ bool RowExponents(const Instruction& row, const float* x, std::size_t count,
   return largest >= 0x7F800000u;
 }
 
-/// Order and magnitudes of one step of a pair of rows; returns how many k have equal signs.
+/// Order and magnitudes of one step of a pair of rows, of which the kernel takes the first `length`
+/// products; returns how many of these have equal signs.
 template <typename T>
-HWY_INLINE std::uint32_t Schedule(const float* x0, const float* x1, std::size_t step,
-                                  std::uint32_t* schedule, T* m0, T* m1) {
+HWY_INLINE std::uint32_t Schedule(const float* x0, const float* x1, std::size_t length,
+                                  std::size_t step, std::uint32_t* schedule, T* m0, T* m1) {
   std::uint32_t opposite = 0;
-  for (std::size_t k = 0; k < step; ++k) {
+  for (std::size_t k = 0; k < length; ++k) {
     opposite +=
         (std::bit_cast<std::uint32_t>(x0[k]) ^ std::bit_cast<std::uint32_t>(x1[k])) >> 31;
   }
-  const std::uint32_t same = static_cast<std::uint32_t>(step) - opposite;
+  const std::uint32_t same = static_cast<std::uint32_t>(length) - opposite;
   const auto entry = [&](std::size_t k) {
     const std::uint32_t negative = std::bit_cast<std::uint32_t>(x0[k]) >> 31;
     return static_cast<std::uint32_t>(k * 2 * kPanel) + negative * std::uint32_t{kPanel};
   };
+  for (std::size_t k = length; k < step; ++k) {
+    schedule[k] = entry(k);
+    m0[k] = m1[k] = T{0};
+  }
   if (opposite == 0) {  // always so for P, whose values are never negative
-    for (std::size_t k = 0; k < step; ++k) {
+    for (std::size_t k = 0; k < length; ++k) {
       schedule[k] = entry(k);
       m0[k] = static_cast<T>(std::fabs(x0[k]));
       m1[k] = static_cast<T>(std::fabs(x1[k]));
@@ -61,7 +66,7 @@ HWY_INLINE std::uint32_t Schedule(const float* x0, const float* x1, std::size_t 
     return same;
   }
   std::uint32_t before = 0;  // opposite ones so far; a counter in memory would bound the loop
-  for (std::uint32_t k = 0; k < step; ++k) {
+  for (std::uint32_t k = 0; k < length; ++k) {
     const std::uint32_t differ =
         (std::bit_cast<std::uint32_t>(x0[k]) ^ std::bit_cast<std::uint32_t>(x1[k])) >> 31;
     // Without a branch, which no predictor would get right.
@@ -109,10 +114,11 @@ void PackRows(const Instruction& row, MatrixView<const float> values, RowOperand
       std::uint32_t* schedule = p.schedule.data() + at / 2 + k;
       std::uint32_t& same = p.same.data()[(at / 2 + k) / step];
       const std::size_t first = at + k, second = first + p.padded;
+      const std::size_t length = step_length(row, p.k, k);
       same = lanes_of(row) == Lanes::split_f32
-                 ? Schedule(x0 + k, x1 + k, step, schedule, p.f32.data() + first,
+                 ? Schedule(x0 + k, x1 + k, length, step, schedule, p.f32.data() + first,
                             p.f32.data() + second)
-                 : Schedule(x0 + k, x1 + k, step, schedule, p.f64.data() + first,
+                 : Schedule(x0 + k, x1 + k, length, step, schedule, p.f64.data() + first,
                             p.f64.data() + second);
     }
   }

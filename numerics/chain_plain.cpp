@@ -1,5 +1,5 @@
 // The fast chains of instructions without an aligned sum: fused multiply-adds in order of k, exact
-// sums in f64, and 8-bit integers.
+// sums in f64.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "karat/numerics/chain_plain.cpp"
 #include "karat/numerics/simd.hpp"
@@ -40,16 +40,18 @@ HWY_INLINE V32 CanonicalNan(V32 x) {
   return hn::IfThenElse(hn::Eq(x, x), x, hn::Set(D32(), std::bit_cast<float>(0x7FFFFFFFu)));
 }
 
-/// Four rows by `kColumns` vectors at a time, so that a column vector is loaded once for four rows.
+/// kRows rows by kColumns vectors at a time, so that a column vector is loaded once for all rows.
 template <std::size_t kRows, std::size_t kColumns>
 HWY_INLINE void FusedPass(const StepArguments& s, std::size_t row, std::size_t column) {
   const D32 d;
   const std::size_t lanes = hn::Lanes(d);
-  float* place = s.accumulators + row * kPanel + column;
+  float* place = s.accumulators + row * s.accumulator_stride + column;
   V32 sum[kRows][kColumns];
   HWY_UNROLL(4) for (std::size_t r = 0; r < kRows; ++r) {
     HWY_UNROLL(4) for (std::size_t v = 0; v < kColumns; ++v) {
-      sum[r][v] = hn::Load(d, place + r * kPanel + v * lanes);
+      sum[r][v] = s.start == Start::absent
+                      ? hn::Zero(d)
+                      : hn::LoadU(d, place + r * s.accumulator_stride + v * lanes);
     }
   }
   const float* a = s.a32 + row * s.a_stride;
@@ -66,54 +68,46 @@ HWY_INLINE void FusedPass(const StepArguments& s, std::size_t row, std::size_t c
   }
   HWY_UNROLL(4) for (std::size_t r = 0; r < kRows; ++r) {
     HWY_UNROLL(4) for (std::size_t v = 0; v < kColumns; ++v) {
-      hn::Store(CanonicalNan(sum[r][v]), d, place + r * kPanel + v * lanes);
+      hn::StoreU(CanonicalNan(sum[r][v]), d, place + r * s.accumulator_stride + v * lanes);
     }
   }
 }
 
+template <std::size_t kColumns>
+HWY_INLINE void FusedRows(const StepArguments& s, std::size_t column) {
+  std::size_t i = 0;
+  for (; i + 4 <= s.rows; i += 4) FusedPass<4, kColumns>(s, i, column);
+  for (; i < s.rows; ++i) FusedPass<1, kColumns>(s, i, column);
+}
+
 void FusedChain(const StepArguments& s) {
-  constexpr std::size_t kColumns = HWY_TARGET <= HWY_AVX3 ? 4 : 2;
-  const std::size_t width = kColumns * hn::Lanes(D32());
-  for (std::size_t column = 0; column < kPanel; column += width) {
-    std::size_t i = 0;
-    for (; i + 4 <= s.rows; i += 4) FusedPass<4, kColumns>(s, i, column);
-    for (; i < s.rows; ++i) FusedPass<1, kColumns>(s, i, column);
+  constexpr std::size_t kMost = HWY_TARGET <= HWY_AVX3 ? 4 : 2;
+  const std::size_t lanes = hn::Lanes(D32());
+  std::size_t left = (s.columns + lanes - 1) / lanes, column = 0;
+  for (; left >= kMost; left -= kMost, column += kMost * lanes) FusedRows<kMost>(s, column);
+  switch (left) {
+    case 0: break;
+    case 1: FusedRows<1>(s, column); break;
+    case 2: FusedRows<2>(s, column); break;
+    default: FusedRows<3>(s, column); break;
   }
 }
 
 void ExactChain(const StepArguments& s) {
   for (std::size_t i = 0; i < s.rows; ++i) {
-    double sums[kPanel];
-    float* place = s.accumulators + i * kPanel;
-    for (std::size_t j = 0; j < kPanel; ++j) sums[j] = place[j];
+    double sums[kPanel] = {};
+    float* place = s.accumulators + i * s.accumulator_stride;
+    if (s.start == Start::from_d) {
+      for (std::size_t j = 0; j < s.columns; ++j) sums[j] = place[j];
+    }
     for (std::size_t k = 0; k < s.length; ++k) {
       const double factor = s.a32[i * s.a_stride + k];
       const float* b = s.b32 + k * kPanel;
       for (std::size_t j = 0; j < kPanel; ++j) sums[j] += factor * b[j];
     }
-    for (std::size_t j = 0; j < kPanel; ++j) {
+    for (std::size_t j = 0; j < s.columns; ++j) {
       const auto sum = static_cast<float>(sums[j]);
       place[j] = sum == sum ? sum : std::bit_cast<float>(0x7FFFFFFFu);
-    }
-  }
-}
-
-/// Products of two int8 are at most 2^14, so 1024 of them are exact in f32 whatever the order.
-void IntegerChain(const StepArguments& s) {
-  constexpr std::size_t kExact = 1024;
-  HWY_ALIGN float partial[kRowBlock * kPanel];
-  StepArguments chunk = s;
-  chunk.accumulators = partial;
-  for (std::size_t k = 0; k < s.length; k += kExact) {
-    std::fill(partial, partial + s.rows * kPanel, 0.0f);
-    chunk.length = std::min(kExact, s.length - k);
-    chunk.a32 = s.a32 + k;
-    chunk.b32 = s.b32 + k * kPanel;
-    FusedChain(chunk);
-    for (std::size_t i = 0; i < s.rows * kPanel; ++i) {
-      s.integers[i] = static_cast<std::int32_t>(
-          static_cast<std::uint32_t>(s.integers[i]) +
-          static_cast<std::uint32_t>(static_cast<std::int32_t>(partial[i])));
     }
   }
 }
@@ -126,12 +120,10 @@ namespace karat::numerics {
 namespace {
 HWY_EXPORT(FusedChain);
 HWY_EXPORT(ExactChain);
-HWY_EXPORT(IntegerChain);
 }  // namespace
 
 void run_fused(const StepArguments& s) { HWY_DYNAMIC_DISPATCH(FusedChain)(s); }
 void run_exact(const StepArguments& s) { HWY_DYNAMIC_DISPATCH(ExactChain)(s); }
-void run_integer(const StepArguments& s) { HWY_DYNAMIC_DISPATCH(IntegerChain)(s); }
 
 }  // namespace karat::numerics
 #endif  // HWY_ONCE

@@ -39,23 +39,23 @@ using D16 = hn::ScalableTag<std::int16_t>;
 
 constexpr std::size_t kUnrolled = 4;  ///< divides every step's length
 
-/// body(column, number of vectors) for a panel's columns, as many vectors at a time as have their
-/// accumulators in registers: four with 32 registers; three with 16, where two leave the fused
-/// multiply-adds waiting for each other.
+/// body(first column, number of vectors) over the first `columns` of a panel, as many vectors at a
+/// time as have their accumulators in registers: four with 32 registers, three with 16. A single
+/// vector, which leaves the fused multiply-adds waiting for each other, comes last and seldom.
 template <typename Body>
-HWY_INLINE void for_blocks(std::size_t lanes, const Body& body) {
-  for (std::size_t left = kPanel / lanes; left > 0;) {
-    const std::size_t column = kPanel - left * lanes;
-    if (HWY_TARGET <= HWY_AVX3) {
-      body(column, std::integral_constant<std::size_t, 4>());
-      left -= 4;
-    } else if (left == 2 || left == 4) {
-      body(column, std::integral_constant<std::size_t, 2>());
-      left -= 2;
-    } else {
-      body(column, std::integral_constant<std::size_t, 3>());
-      left -= 3;
+HWY_INLINE void for_blocks(std::size_t columns, std::size_t lanes, const Body& body) {
+  constexpr std::size_t kMost = HWY_TARGET <= HWY_AVX3 ? 4 : 3;
+  std::size_t left = (columns + lanes - 1) / lanes, column = 0;
+  while (left > 0) {
+    const std::size_t size = left <= kMost ? left : left < 2 * kMost ? (left + 1) / 2 : kMost;
+    switch (size) {
+      case 1: body(column, std::integral_constant<std::size_t, 1>()); break;
+      case 2: body(column, std::integral_constant<std::size_t, 2>()); break;
+      case 3: body(column, std::integral_constant<std::size_t, 3>()); break;
+      default: body(column, std::integral_constant<std::size_t, kMost>()); break;
     }
+    left -= size;
+    column += size * lanes;
   }
 }
 
@@ -146,7 +146,9 @@ HWY_INLINE void BlockF32(const StepArguments& s, std::size_t row, std::size_t co
   const std::size_t lanes = hn::Lanes(d);
   const V32 zero = hn::Zero(d);
   const auto guard = hn::Set(du, static_cast<std::uint32_t>(23 - s.instruction->fraction) << 23);
-  float* accumulators = s.accumulators + row * kPanel + column;
+  const std::size_t place = row * kPanel + column;
+  const float* accumulators = s.accumulators + place;
+  float* results = (kAccumulator == FormatId::f16 ? s.sums32 : s.accumulators) + place;
   Sums<V32, kBlock> sums;
   HWY_UNROLL(2) for (std::size_t r = 0; r < 2; ++r) {
     HWY_UNROLL(4) for (std::size_t v = 0; v < kBlock; ++v) {
@@ -167,7 +169,7 @@ HWY_INLINE void BlockF32(const StepArguments& s, std::size_t row, std::size_t co
   HWY_UNROLL(2) for (std::size_t r = 0; r < 2; ++r) {
     HWY_UNROLL(4) for (std::size_t v = 0; v < kBlock; ++v) {
       const V32 sum = hn::And(hn::Sub(sums.plus[r][v], sums.minus[r][v]), keep);
-      hn::Store(sum, d, accumulators + r * kPanel + v * lanes);
+      hn::Store(sum, d, results + r * kPanel + v * lanes);
     }
   }
 }
@@ -176,10 +178,10 @@ template <FormatId kAccumulator>
 void PassesF32(const StepArguments& s, V32 keep) {
   HWY_ALIGN std::uint8_t biased[2 * kPanel];
   for (std::size_t row = 0; row < s.rows; row += 2) {
-    for (std::size_t column = 0; column < kPanel; column += hn::Lanes(D8())) {
+    for (std::size_t column = 0; column < s.columns; column += hn::Lanes(D8())) {
       LargestExponents8(s, row, column, biased);
     }
-    for_blocks(hn::Lanes(D32()), [&](std::size_t column, auto block) HWY_ATTR {
+    for_blocks(s.columns, hn::Lanes(D32()), [&](std::size_t column, auto block) HWY_ATTR {
       BlockF32<kAccumulator, block>(s, row, column, keep, biased);
     });
   }
@@ -192,7 +194,6 @@ void SplitF32(const StepArguments& s) {
     return PassesF32<FormatId::f32>(s, hn::BitCast(D32(), hn::Set(DU32(), ~dropped)));
   }
   PassesF32<FormatId::f16>(s, hn::BitCast(D32(), hn::Set(DU32(), ~0u)));
-  for (std::size_t i = 0; i < s.rows * kPanel; ++i) s.exact_sums[i] = s.accumulators[i];
 }
 
 HWY_INLINE void LargestExponents16(const StepArguments& s, std::size_t row, std::size_t column,
@@ -265,7 +266,7 @@ HWY_INLINE void BlockF64(const StepArguments& s, std::size_t row, std::size_t co
     HWY_UNROLL(4) for (std::size_t v = 0; v < kBlock; ++v) {
       const V64 sum = hn::Sub(sums.plus[r][v], sums.minus[r][v]);
       if (f16) {
-        hn::Store(sum, d, s.exact_sums + (row + r) * kPanel + column + v * lanes);
+        hn::Store(sum, d, s.sums64 + (row + r) * kPanel + column + v * lanes);
         continue;
       }
       float* place = accumulators + r * kPanel + v * lanes;
@@ -284,10 +285,10 @@ HWY_INLINE void BlockF64(const StepArguments& s, std::size_t row, std::size_t co
 void SplitF64(const StepArguments& s) {
   HWY_ALIGN std::int16_t exponents[2 * kPanel];
   for (std::size_t row = 0; row < s.rows; row += 2) {
-    for (std::size_t column = 0; column < kPanel; column += hn::Lanes(D16())) {
+    for (std::size_t column = 0; column < s.columns; column += hn::Lanes(D16())) {
       LargestExponents16(s, row, column, exponents);
     }
-    for_blocks(hn::Lanes(D64()), [&](std::size_t column, auto block) HWY_ATTR {
+    for_blocks(s.columns, hn::Lanes(D64()), [&](std::size_t column, auto block) HWY_ATTR {
       BlockF64<block>(s, row, column, exponents);
     });
   }

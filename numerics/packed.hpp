@@ -2,6 +2,7 @@
 // a panel everything one k needs is contiguous.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -58,6 +59,21 @@ constexpr Lanes lanes_of(const Instruction& row) {
 /// them do not overflow. The 8-bit formats have exponents -14..15, so real sums are -28 and up.
 inline constexpr int kNoExponent8 = -64;
 inline constexpr int kNoExponent16 = -16384;
+
+/// k filled up with zeros to whole instructions.
+constexpr std::size_t padded_k(const Instruction& row, std::size_t k) {
+  const auto group = static_cast<std::size_t>(row.k);
+  return std::max((k + group - 1) / group, std::size_t{1}) * group;
+}
+
+/// Products the kernels add in the step that starts at product `at` of k: all, or up to the last that
+/// is not padding, in fours. The emulated instructions scatter theirs over two steps.
+constexpr std::size_t step_length(const Instruction& row, std::size_t k, std::size_t at) {
+  const auto step = static_cast<std::size_t>(row.step);
+  if (row.arithmetic == Arithmetic::emulated) return step;
+  const std::size_t left = std::max(k, at + 1) - at;
+  return std::min(step, (left + 3) / 4 * 4);
+}
 
 /// Position in the chain of the k-th product: the emulated instructions sum two interleaved halves.
 constexpr std::size_t chain_position(const Instruction& row, std::size_t k) {

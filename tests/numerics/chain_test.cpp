@@ -86,6 +86,15 @@ void compare(const Instruction& i, Shape shape, Draw draw, Start start, testing:
   });
 }
 
+TEST(Chain, LongIntegerSums) {
+  // Beyond 1024 products a sum of int8 products no longer fits the significand of f32.
+  testing::Random random(103);
+  for (Start start : {Start::absent, Start::from_d}) {
+    compare(instruction("hopper.wgmma.s8.s32"), {3, 64, 1024}, Draw::wild, start, random);
+    compare(instruction("hopper.wgmma.s8.s32"), {3, 64, 1100}, Draw::wild, start, random);
+  }
+}
+
 class EveryInstruction : public ::testing::TestWithParam<std::string> {};
 
 TEST_P(EveryInstruction, FastEqualsScalar) {
@@ -109,6 +118,13 @@ TEST_P(EveryInstruction, ShapesThatFillNothing) {
   for (Shape shape : {Shape{1, 1, 1}, Shape{2, 63, 17}, Shape{65, 3, 33}, Shape{5, 129, 40},
                       Shape{66, 64, 20}}) {
     compare(i, shape, Draw::ordinary, Start::from_d, random);
+  }
+  // Every number of vectors in a panel, steps that end early and steps of nothing but padding.
+  for (std::size_t columns = 1; columns <= 64; columns += 7) {
+    for (Draw draw : {Draw::ordinary, Draw::wild, Draw::specials, Draw::tiny}) {
+      const Start start = columns % 2 == 0 ? Start::absent : Start::from_d;
+      compare(i, {3, columns, 1 + columns * 5 % 67}, draw, start, random);
+    }
   }
 }
 
