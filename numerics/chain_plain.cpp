@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <vector>
 
 #include "karat/numerics/chain_kernels.hpp"
 
@@ -93,21 +94,76 @@ void FusedChain(const StepArguments& s) {
   }
 }
 
+using D64 = hn::ScalableTag<double>;
+using DHalf32 = hn::Rebind<float, D64>;
+using V64 = hn::Vec<D64>;
+
+/// Rows and vectors of columns whose f64 sums stay in registers.
+constexpr std::size_t kExactRows = HWY_TARGET <= HWY_AVX3 ? 8 : 4;
+constexpr std::size_t kExactColumns = 2;
+
+/// The nearest f32; Inf from the middle between the largest f32 and 2^128 on, where a narrowing
+/// conversion stops at the largest on some targets.
+HWY_INLINE hn::Vec<DHalf32> NearestF32(V64 x) {
+  const D64 d;
+  const DHalf32 df;
+  const auto over = hn::Ge(hn::Abs(x), hn::Set(d, 0x1.ffffffp127));
+  const auto is_over = hn::Gt(hn::DemoteTo(df, hn::IfThenElseZero(over, hn::Set(d, 1.0))), hn::Zero(df));
+  const auto finite = hn::DemoteTo(df, x);
+  const auto infinity = hn::Set(df, std::bit_cast<float>(0x7F800000u));
+  const auto result = hn::IfThenElse(is_over, hn::CopySign(infinity, finite), finite);
+  const auto nan = hn::Set(df, std::bit_cast<float>(0x7FFFFFFFu));
+  return hn::IfThenElse(hn::Eq(result, result), result, nan);
+}
+
+/// `rows` <= kExactRows rows from `row` on, whose operands are `a`, [k][kExactRows] in f64. Products of
+/// two f32 are exact in f64, so fused or not is the same.
+HWY_INLINE void ExactPass(const StepArguments& s, std::size_t row, std::size_t rows,
+                          std::size_t column, const double* a) {
+  const D64 d;
+  const DHalf32 df;
+  const std::size_t lanes = hn::Lanes(d);
+  V64 sum[kExactRows][kExactColumns];
+  float* place = s.accumulators + row * s.accumulator_stride + column;
+  HWY_UNROLL(8) for (std::size_t r = 0; r < kExactRows; ++r) {
+    const bool read = s.start == Start::from_d && r < rows;
+    HWY_UNROLL(2) for (std::size_t v = 0; v < kExactColumns; ++v) {
+      const float* at = place + r * s.accumulator_stride + v * lanes;
+      sum[r][v] = read ? hn::PromoteTo(d, hn::LoadU(df, at)) : hn::Zero(d);
+    }
+  }
+  const float* b = s.b32 + column;
+  for (std::size_t k = 0; k < s.length; ++k, a += kExactRows, b += kPanel) {
+    V64 values[kExactColumns];
+    HWY_UNROLL(2) for (std::size_t v = 0; v < kExactColumns; ++v) {
+      values[v] = hn::PromoteTo(d, hn::LoadU(df, b + v * lanes));
+    }
+    HWY_UNROLL(8) for (std::size_t r = 0; r < kExactRows; ++r) {
+      const V64 factor = hn::Set(d, a[r]);
+      HWY_UNROLL(2) for (std::size_t v = 0; v < kExactColumns; ++v) {
+        sum[r][v] = hn::MulAdd(factor, values[v], sum[r][v]);
+      }
+    }
+  }
+  HWY_UNROLL(8) for (std::size_t r = 0; r < kExactRows; ++r) {
+    if (r >= rows) break;
+    HWY_UNROLL(2) for (std::size_t v = 0; v < kExactColumns; ++v) {
+      hn::StoreU(NearestF32(sum[r][v]), df, place + r * s.accumulator_stride + v * lanes);
+    }
+  }
+}
+
 void ExactChain(const StepArguments& s) {
-  for (std::size_t i = 0; i < s.rows; ++i) {
-    double sums[kPanel] = {};
-    float* place = s.accumulators + i * s.accumulator_stride;
-    if (s.start == Start::from_d) {
-      for (std::size_t j = 0; j < s.columns; ++j) sums[j] = place[j];
+  const std::size_t width = kExactColumns * hn::Lanes(D64());
+  std::vector<double> a(kExactRows * s.length);
+  for (std::size_t row = 0; row < s.rows; row += kExactRows) {
+    const std::size_t rows = std::min(kExactRows, s.rows - row);
+    for (std::size_t r = 0; r < rows; ++r) {
+      const float* from = s.a32 + (row + r) * s.a_stride;
+      for (std::size_t k = 0; k < s.length; ++k) a[k * kExactRows + r] = from[k];
     }
-    for (std::size_t k = 0; k < s.length; ++k) {
-      const double factor = s.a32[i * s.a_stride + k];
-      const float* b = s.b32 + k * kPanel;
-      for (std::size_t j = 0; j < kPanel; ++j) sums[j] += factor * b[j];
-    }
-    for (std::size_t j = 0; j < s.columns; ++j) {
-      const auto sum = static_cast<float>(sums[j]);
-      place[j] = sum == sum ? sum : std::bit_cast<float>(0x7FFFFFFFu);
+    for (std::size_t column = 0; column < s.columns; column += width) {
+      ExactPass(s, row, rows, column, a.data());
     }
   }
 }
