@@ -1,0 +1,207 @@
+// Mistakes about inputs, the recipe, quantised operands, constants and the kernel itself.
+#include <algorithm>
+#include <cmath>
+
+#include "mistake_actions.hpp"
+
+namespace karat::golden {
+namespace {
+
+quant::Quantised& operand(attention::QuantisedHead& head, int which) {
+  return which == kQ ? head.q : which == kK ? head.k : head.v;
+}
+
+std::vector<float>& tensor(HeadValues& values, int which) {
+  return which == kQ ? values.q : which == kK ? values.k : values.v;
+}
+
+}  // namespace
+
+/// Operands `which` (a bit each: 1 q, 2 k, 4 v) come from the next head.
+bool from_next_head(Trial& trial, int which) {
+  const HeadShape& shape = trial.base.golden.shape();
+  if (!trial.values || shape.heads < 2) return false;
+  const HeadValues other = trial.base.values_of((trial.base.head + 1) % shape.heads);
+  HeadValues& own = trial.own_values();
+  if (which & 1) own.q = other.q;
+  if (which & 2) own.k = other.k;
+  if (which & 4) own.v = other.v;
+  return true;
+}
+
+/// The kernel reads BSHD memory where BHSD lies, for operands `which` (bits).
+bool heads_and_tokens_exchanged(Trial& trial, int which) {
+  const HeadShape& shape = trial.base.golden.shape();
+  if (!trial.values || shape.heads < 2) return false;
+  const std::size_t heads = shape.heads, tokens = shape.rows, d = shape.channels;
+  HeadValues& own = trial.own_values();
+  for (std::size_t h = 0; h < heads; ++h) {
+    HeadValues other = trial.base.values_of(h);
+    for (int x = kQ; x <= kV; ++x) {
+      if (!(which >> x & 1)) continue;
+      for (std::size_t s = 0; s < tokens; ++s) {
+        const std::size_t row = s * heads + trial.base.head;
+        if (row / tokens != h) continue;
+        std::copy_n(&tensor(other, x)[row % tokens * d], d, &tensor(own, x)[s * d]);
+      }
+    }
+  }
+  return true;
+}
+
+/// Two operands exchanged, 1 q and k, 2 k and v.
+bool operands_exchanged(Trial& trial, int which) {
+  if (!trial.values) return false;
+  HeadValues& own = trial.own_values();
+  std::swap(own.k, which == 1 ? own.q : own.v);
+  return true;
+}
+
+namespace {
+
+std::vector<std::int32_t> permutation(std::size_t d, int which) {
+  std::vector<std::int32_t> from(d);
+  const auto n = static_cast<std::int32_t>(d);
+  for (std::int32_t j = 0; j < n; ++j) {
+    switch (which) {
+      case kReversed: from[j] = n - 1 - j; break;
+      case kHalves: from[j] = (j + n / 2) % n; break;
+      case kPairs: from[j] = j ^ 1; break;
+      case kEvenOdd: from[j] = j < n / 2 ? 2 * j : 2 * (j - n / 2) + 1; break;
+      case kOddEven: from[j] = j % 2 == 0 ? j / 2 : n / 2 + j / 2; break;
+      case kFours: from[j] = j / 16 * 16 + j % 4 * 4 + j % 16 / 4; break;
+      case kEights: from[j] = j ^ 8; break;
+    }
+    if (from[j] >= n) from[j] = j;
+  }
+  return from;
+}
+
+}  // namespace
+
+bool channels_permuted(Trial& trial, int which) {
+  trial.channel_from = permutation(trial.layout->channels, which);
+  return true;
+}
+
+/// V's codes move, their scales stay (scales per channel tell the difference).
+bool codes_permuted(Trial& trial, int which) {
+  if (trial.operands->v.grouping.channels == 1) return false;
+  quant::Quantised& v = trial.own_operands().v;
+  const auto from = permutation(v.channels, which);
+  const std::vector<float> values = v.values;
+  for (std::size_t i = 0; i < v.rows; ++i)
+    for (std::size_t j = 0; j < v.channels; ++j)
+      v.values[i * v.channels + j] = values[i * v.channels + from[j]];
+  return true;
+}
+
+bool rotated_on_one_side(Trial& trial, int which) {
+  quant::Rule& rule = which == kQ ? trial.recipe.q : trial.recipe.k;
+  if (rule.rotate == quant::Rotate::none) return false;
+  rule.rotate = quant::Rotate::none;
+  return true;
+}
+
+namespace {
+
+bool scaled(const Trial& trial, int which) {
+  const attention::QuantisedHead& head = *trial.operands;
+  return !(which == kQ ? head.q : which == kK ? head.k : head.v).scales.empty();
+}
+
+}  // namespace
+
+bool scale_of_other(Trial& trial, int which) {
+  if (!scaled(trial, kQ) || !scaled(trial, kK)) return false;
+  attention::QuantisedHead& head = trial.own_operands();
+  quant::Quantised& to = operand(head, which);
+  const quant::Quantised& from = operand(head, which == kQ ? kK : kQ);
+  for (std::size_t g = 0; g < to.scales.size(); ++g)
+    to.scales[g] = from.scales[std::min(g, from.scales.size() - 1)];
+  return true;
+}
+
+bool scale_missing(Trial& trial, int which) {
+  if (!scaled(trial, which)) return false;
+  std::ranges::fill(operand(trial.own_operands(), which).scales, 1.0f);
+  return true;
+}
+
+bool scale_inverted(Trial& trial, int which) {
+  if (!scaled(trial, which)) return false;
+  for (float& s : operand(trial.own_operands(), which).scales) s = 1.0f / s;
+  return true;
+}
+
+bool scale_twice(Trial& trial, int which) {
+  if (!scaled(trial, which)) return false;
+  for (float& s : operand(trial.own_operands(), which).scales) s *= s;
+  return true;
+}
+
+bool scale_of_next_group(Trial& trial, int which) {
+  if (!scaled(trial, which)) return false;
+  auto& scales = operand(trial.own_operands(), which).scales;
+  std::rotate(scales.begin(), scales.begin() + 1, scales.end());
+  return scales.size() > 1;
+}
+
+bool scale_of_first_group(Trial& trial, int which) {
+  if (!scaled(trial, which)) return false;
+  auto& scales = operand(trial.own_operands(), which).scales;
+  std::ranges::fill(scales, scales.front());
+  return scales.size() > 1;
+}
+
+/// The last k-group of the head dimension is not summed.
+bool last_channels_left_out(Trial& trial, int) {
+  const auto group = static_cast<std::size_t>(
+      numerics::k_group(numerics::instruction(trial.recipe.qk.instruction)));
+  quant::Quantised& q = trial.own_operands().q;
+  if (group >= q.channels) return false;
+  for (std::size_t i = 0; i < q.rows; ++i)
+    std::fill_n(&q.values[(i + 1) * q.channels - group], group, 0.0f);
+  return true;
+}
+
+bool q_mean_forgotten(Trial& trial, int) {
+  if (trial.operands->smoothed.q_block_means.empty()) return false;
+  trial.own_operands().smoothed.q_block_means.clear();
+  return true;
+}
+
+bool k_mean_forgotten(Trial& trial, int) {
+  if (trial.operands->smoothed.q_dot_k_mean.empty()) return false;
+  trial.own_operands().smoothed.q_dot_k_mean.clear();
+  return true;
+}
+
+bool constant_wrong(Trial& trial, int which) {
+  const double root = std::sqrt(static_cast<double>(trial.layout->channels));
+  constexpr double kLog2E = 1.4426950408889634;
+  constexpr double kNone = 1.0;
+  const bool omitted = trial.recipe.qk.score_scale == recipe::ScoreScale::omitted;
+  if (omitted && which == kNoRootD) return false;
+  trial.score_factor = which == kNoRootD      ? root
+                       : which == kRootDTwice ? kNone / root
+                       : which == kNoLog2E    ? kNone / kLog2E
+                                              : kLog2E;
+  return true;
+}
+
+bool kernel_fault(Trial& trial, int which) {
+  if (!kernel_runs(trial.recipe) || trial.score_factor) return false;
+  const auto fault = static_cast<KernelFault>(which);
+  const recipe::Recipe& recipe = trial.recipe;
+  const bool multiplied = recipe.p.apply == recipe::PApply::multiply && recipe.p.multiplier != 1;
+  if (fault == KernelFault::multiplier_kept && !multiplied) return false;
+  if (fault == KernelFault::v_mean_forgotten && trial.operands->smoothed.v_mean.empty()) return false;
+  if (fault == KernelFault::l_of_one_lane &&
+      recipe.softmax.row_sum_order != recipe::RowSumOrder::wgmma_quad)
+    return false;
+  trial.faults.push_back(fault);
+  return true;
+}
+
+}  // namespace karat::golden
