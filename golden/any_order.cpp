@@ -8,13 +8,6 @@
 
 namespace karat::golden {
 
-float rounded_down(double x) {
-  const auto y = static_cast<float>(x);
-  return y > x ? std::nextafter(y, -std::numeric_limits<float>::infinity()) : y;
-}
-
-float rounded_up(double x) { return -rounded_down(-x); }
-
 double rounding_share(Summation summation, double roundings) {
   constexpr double u = 0x1p-24;
   if (summation == Summation::likely) {

@@ -10,10 +10,6 @@
 
 namespace karat::golden {
 
-/// The nearest f32 numbers not above and not below x.
-float rounded_down(double x);
-float rounded_up(double x);
-
 /// Bound of |sum - exact| / sum of |terms| when at most `roundings` lie on the way of each term:
 /// any_order: gamma_n = n u / (1 - n u); likely: exp(lambda sqrt(n) u + n u^2) - 1 with
 /// lambda = sqrt(2 ln(2e6)), exceeded with probability 1e-6 where roundings are independent of mean

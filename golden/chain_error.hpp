@@ -17,7 +17,19 @@ struct ChainSize {
   double start = 0;        ///< |accumulator at the start|
 };
 
-/// |chain - exact sum| at most this. docs/bounds.md, "The chain".
-double chain_error(const numerics::Instruction& instruction, const ChainSize& size);
+/// |chain - exact sum| at most of_size. docs/bounds.md, "The chain".
+class ChainBound {
+ public:
+  explicit ChainBound(const numerics::Instruction& instruction);
+  double of_size(const ChainSize& size) const;
+
+ private:
+  enum class Law { exact, rounding_per_term, step_per_group };
+  Law law_;
+  double group_;          ///< products of one instruction
+  double tiny_;           ///< smallest normal of the inputs
+  double per_largest_;    ///< per instruction: times the largest addend
+  double per_instruction_;
+};
 
 }  // namespace karat::golden

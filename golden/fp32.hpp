@@ -2,7 +2,9 @@
 // ends of an interval go through the kernel's own roundings and need no widening.
 #pragma once
 
+#include <bit>
 #include <cmath>
+#include <cstdint>
 #include <limits>
 
 #include "karat/numerics/exp2.hpp"
@@ -14,6 +16,17 @@ struct Interval {
   float high = 0;
   bool point() const { return low == high; }
 };
+
+/// The largest f32 not above x; NaN for NaN. Without the C library's call: bounds are full of it.
+inline float rounded_down(double x) {
+  const auto y = static_cast<float>(x);
+  if (!(y > x)) return y;
+  if (y == 0) return -std::numeric_limits<float>::denorm_min();
+  const auto bits = std::bit_cast<std::uint32_t>(y);
+  return std::bit_cast<float>(std::signbit(y) ? bits + 1 : bits - 1);
+}
+/// The smallest f32 not below x.
+inline float rounded_up(double x) { return -rounded_down(-x); }
 
 struct Fp32 {
   numerics::Subnormals subnormals = numerics::Subnormals::flush;

@@ -4,8 +4,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "any_order.hpp"
-#include "chain_error.hpp"
 #include "karat/numerics/parallel.hpp"
 
 namespace karat::golden {
@@ -46,6 +44,7 @@ PvBounds::PvBounds(const recipe::Recipe& recipe, const attention::Layout& layout
       layout_(layout),
       head_(head),
       instruction_(numerics::instruction(recipe.pv.instruction)),
+      chain_bound_(instruction_),
       contraction_(contraction),
       fp_{recipe.subnormals},
       packed_(layout.blocks.key_blocks.size()) {
@@ -59,9 +58,13 @@ std::vector<PvBounds::Segment> PvBounds::segments_of(video::Range keys) const {
   std::vector<Segment> parts;
   for (std::int64_t begin = keys.begin; begin < keys.end; begin += step) {
     const video::Range part{begin, std::min(begin + step, keys.end)};
-    parts.push_back({part, {}});
-    parts.back().v.pack(instruction_,
-                        head_.v.view().rows_from(part.begin, part.size()).transposed());
+    const MatrixView<const float> v = head_.v.view().rows_from(part.begin, part.size());
+    Segment& segment = parts.emplace_back(part, numerics::ColumnOperand(),
+                                          std::vector<double>(v.columns, 0.0));
+    segment.v.pack(instruction_, v.transposed());
+    for (std::size_t n = 0; n < v.rows; ++n)
+      for (std::size_t j = 0; j < v.columns; ++j)
+        segment.v_max[j] = std::max<double>(segment.v_max[j], std::abs(v(n, j)));
   }
   return parts;
 }
@@ -157,35 +160,31 @@ void PvBounds::row_of_t(const Part& part, std::size_t row, std::span<const float
 std::vector<double> PvBounds::deviation(const Part& part, std::size_t row, double start) const {
   const RowP& p = part.p[row];
   const std::size_t channels = layout_.channels;
-  std::vector<double> v_max(channels, 0.0), widths(channels, 0.0);
+  const std::vector<double>& v_max = part.segment.v_max;
+  std::vector<double> widths(channels, 0.0);
   double p_max = 0, p_sum = 0, width_sum = 0;
   const std::vector<std::size_t> free = flips(p, part.first, part.last);
-  const auto v_row = [&](std::size_t n) {
-    return &head_.v.values[(part.segment.keys.begin + n - part.first) * channels];
-  };
   for (std::size_t n = part.first; n < part.last; ++n) {
     p_max = std::max<double>(p_max, p.cast_high[n]);
     p_sum += p.cast_high[n];
     width_sum += static_cast<double>(p.cast_high[n]) - p.cast_low[n];
-    const float* v = v_row(n);
-    for (std::size_t j = 0; j < channels; ++j)
-      v_max[j] = std::max<double>(v_max[j], std::abs(v[j]));
   }
   if (free.size() > kCounted) {
     for (std::size_t j = 0; j < channels; ++j) widths[j] = width_sum * v_max[j];
   } else {
     for (const std::size_t n : free) {
       const double width = static_cast<double>(p.cast_high[n]) - p.cast_low[n];
-      const float* v = v_row(n);
+      const float* v =
+          &head_.v.values[(part.segment.keys.begin + n - part.first) * channels];
       for (std::size_t j = 0; j < channels; ++j) widths[j] += width * std::abs(v[j]);
     }
   }
   for (std::size_t j = 0; j < channels; ++j)
-    widths[j] += 2 * chain_error(instruction_, {.k = part.last - part.first,
-                                                .a_max = p_max,
-                                                .b_max = v_max[j],
-                                                .a_sum = p_sum,
-                                                .start = start});
+    widths[j] += 2 * chain_bound_.of_size({.k = part.last - part.first,
+                                          .a_max = p_max,
+                                          .b_max = v_max[j],
+                                          .a_sum = p_sum,
+                                          .start = start});
   return widths;
 }
 

@@ -4,6 +4,7 @@
 #include <span>
 #include <vector>
 
+#include "chain_error.hpp"
 #include "karat/numerics/tensor_core.hpp"
 #include "probability.hpp"
 
@@ -32,6 +33,7 @@ class PvBounds {
   struct Segment {
     video::Range keys;  ///< positions
     numerics::ColumnOperand v;
+    std::vector<double> v_max;  ///< per channel: largest |v|
   };
   struct Part;
 
@@ -49,6 +51,7 @@ class PvBounds {
   const attention::Layout& layout_;
   const attention::QuantisedHead& head_;
   const numerics::Instruction& instruction_;
+  ChainBound chain_bound_;
   Contraction contraction_;
   Fp32 fp_;
   std::vector<std::vector<Segment>> packed_;  ///< per key block

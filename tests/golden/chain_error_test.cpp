@@ -47,7 +47,7 @@ TEST_P(ChainError, BoundsEveryChain) {
     column.pack(instruction, numerics::row_major<const float>(b.data(), 1, k));
     numerics::chain(instruction, row, column, numerics::Start::from_d,
                     numerics::row_major(&d, 1, 1));
-    const double bound = chain_error(instruction, size);
+    const double bound = ChainBound(instruction).of_size(size);
     ASSERT_LE(std::abs(d - exact), bound) << "k " << k << " round " << round;
     largest_share = std::max(largest_share, std::abs(d - exact) / bound);
   }
