@@ -85,7 +85,7 @@ std::vector<video::Range> Launch::segments(video::Range keys) const {
 }
 
 RowState::RowState(const Launch& launch, std::size_t rows)
-    : m(rows, launch.initial_max), partial(rows * 4, 0.0f), o(rows * launch.channels, 0.0f) {}
+    : m(rows + 16, launch.initial_max), partial(rows * 4, 0.0f), o(rows * launch.channels, 0.0f) {}
 
 float row_sum(const Launch& launch, const float* partial) {
   if (launch.recipe.softmax.row_sum_order != recipe::RowSumOrder::wgmma_quad) return partial[0];

@@ -1,0 +1,99 @@
+// Scores of a visit: scales, smoothing, mask, maxima.
+#include <algorithm>
+#include <limits>
+
+#include "visit.hpp"
+
+namespace karat::attention {
+namespace {
+
+constexpr float kInf = std::numeric_limits<float>::infinity();
+
+void scale(const Visit& v, std::size_t first, Block a, Block s) {
+  const Launch& launch = v.launch;
+  const auto sub = launch.recipe.subnormals;
+  const auto order = launch.recipe.qk.scale_order;
+  if (!launch.scores_scaled) return scale_scores(a, launch.c, sub, s);
+  if (order == recipe::ScaleOrder::fused) {
+    if (a.data != s.data) std::copy_n(a.data, a.rows * a.stride, s.data);
+    return;
+  }
+  const std::span row_scale(&v.scratch.row_scale[first], a.rows);
+  const float c = launch.fused ? 1.0f : launch.c;
+  const std::vector<float>& k_scale = v.packed.k_scale;
+  if (k_scale.size() == 1)
+    scale_scores(a, row_scale, k_scale[0], c, order, sub, s);
+  else
+    scale_scores(a, row_scale, k_scale, c, order, sub, s);
+}
+
+/// fl(delta*c) of every key, delta by one row of the fused FP32 chain; empty without smoothing.
+std::span<const float> smoothing_delta(const Visit& v) {
+  const Launch& launch = v.launch;
+  if (launch.head.smoothed.q_block_means.empty()) return {};
+  const std::span delta = v.scratch.delta.first(v.columns);
+  chain(numerics::instruction("f32.fma"), v.scratch.q_mean, v.packed.smoothed,
+        numerics::Start::absent, numerics::row_major(delta.data(), 1, v.columns));
+  multiply(delta, launch.c, launch.recipe.subnormals, delta);
+  return delta;
+}
+
+void apply_mask(const Visit& v, std::size_t first, Block s) {
+  const mask::Mask& mask = *v.launch.layout.mask;
+  for (std::size_t i = 0; i < s.rows; ++i) {
+    const std::int64_t query = v.queries.begin + static_cast<std::int64_t>(first + i);
+    float* row = s.row(i);
+    for (std::size_t n = 0; n < s.columns; ++n)
+      if (!mask.keeps(query, v.keys.begin + static_cast<std::int64_t>(n)))
+        row[n] = v.launch.masked_score;
+  }
+}
+
+}  // namespace
+
+void score_rows(const Visit& v) {
+  const std::span<const float> delta = smoothing_delta(v);
+  for (std::size_t first = 0; first < v.rows; first += v.chunk()) {
+    const std::size_t count = std::min(v.chunk(), v.rows - first);
+    const Block s = v.scores().rows_from(first, count);
+    scale(v, first, v.accumulators().rows_from(first, count), s);
+    if (!delta.empty())
+      for (std::size_t i = 0; i < count; ++i)
+        add({s.row(i), s.columns}, delta, v.launch.recipe.subnormals);
+    if (v.cover != mask::Cover::full) apply_mask(v, first, s);
+    for (std::size_t i = 0; s.columns < s.stride && i < count; ++i)
+      std::fill_n(s.row(i) + s.columns, s.stride - s.columns, -kInf);
+    row_maxima(s, {&v.scratch.maxima[first], count});
+  }
+}
+
+Step advance_rows(const Visit& v, std::size_t visit) {
+  const Launch& launch = v.launch;
+  const recipe::Recipe& recipe = launch.recipe;
+  FastScratch& scratch = v.scratch;
+  SkipTest test(launch, visit);
+  if (recipe.skip.rule == recipe::SkipRule::block_maximum)
+    for (std::size_t i = 0; i < v.rows; ++i)
+      test.row(v.state.m[i], scratch.maxima[i], scratch.factor[i]);
+  const std::size_t count = padded(v.rows);
+  const bool offset = recipe.p.apply == recipe::PApply::exponent_offset;
+  const std::span alpha = scratch.alpha.first(count);
+  advance_maxima({.block_maximum = scratch.maxima.data(),
+                  .fused_f = launch.fused ? scratch.factor.data() : nullptr,
+                  .threshold = recipe.softmax.rescale_threshold,
+                  .offset = offset ? recipe.p.offset : 0.0f,
+                  .m = v.state.m.data(),
+                  .alpha_exponent = alpha.data(),
+                  .reference = scratch.reference.data()},
+                 recipe.subnormals, count);
+  if (recipe.softmax.exp2 == recipe::Exp2::exact) {
+    for (std::size_t i = 0; i < count; ++i) scratch.alpha_exact[i] = alpha[i];
+    const std::span exact = scratch.alpha_exact.first(count);
+    numerics::exp2_f64(exact, exact);
+  } else {
+    numerics::exp2_rounded(alpha, alpha, recipe.subnormals);
+  }
+  return test.skips() ? Step::skipped : Step::computed;
+}
+
+}  // namespace karat::attention
