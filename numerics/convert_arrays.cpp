@@ -173,6 +173,51 @@ void WidenBf16(const std::uint16_t* codes, std::size_t count, float* x) {
   for (; i < count; ++i) x[i] = numerics::decode(codes[i], FormatId::bf16);
 }
 
+/// Codes below the sign as a float: the format's exponent field over f32's, rebiased. Subnormal codes
+/// have no implicit one, so they get it and lose it again.
+template <int kFractionBits, int kBias>
+HWY_INLINE VU DecodeMagnitude(DU du, VU magnitude) {
+  const DF df;
+  const VU shifted = hn::ShiftLeft<23 - kFractionBits>(magnitude);
+  const VU normal = hn::Add(shifted, hn::Set(du, std::uint32_t{127 - kBias} << 23));
+  const VU least = hn::Set(du, std::uint32_t{128 - kBias} << 23);  // the smallest normal number
+  const auto subnormal = hn::Sub(hn::BitCast(df, hn::Add(shifted, least)), hn::BitCast(df, least));
+  return hn::IfThenElse(hn::Gt(least, normal), hn::BitCast(du, subnormal), normal);
+}
+
+template <FormatId kId, typename Code>
+void DecodeCodes(const Code* codes, std::size_t count, float* x) {
+  const DU du;
+  const hn::Rebind<Code, DU> narrow;
+  constexpr Format f = format(kId);
+  constexpr bool kInfinity = f.specials == Specials::infinity_and_nan;
+  // The largest magnitude that is no NaN.
+  const VU last = hn::Set(du, kInfinity ? f.infinity() : f.max_finite());
+  const std::size_t lanes = hn::Lanes(du);
+  std::size_t i = 0;
+  for (; i + lanes <= count; i += lanes) {
+    const VU code = hn::PromoteTo(du, hn::LoadU(narrow, codes + i));
+    const VU magnitude = hn::And(code, hn::Set(du, f.magnitude_mask()));
+    const VU sign = hn::ShiftLeft<32 - f.bits>(hn::And(code, hn::Set(du, f.sign_mask())));
+    VU bits = DecodeMagnitude<f.fraction_bits, f.bias>(du, magnitude);
+    if constexpr (kInfinity)
+      bits = hn::IfThenElse(hn::Eq(magnitude, last), hn::Set(du, 0x7F800000u), bits);
+    bits = hn::IfThenElse(hn::Gt(magnitude, last), hn::Set(du, 0x7FC00000u), hn::Or(bits, sign));
+    hn::StoreU(hn::BitCast(DF(), bits), DF(), x + i);
+  }
+  for (; i < count; ++i) x[i] = numerics::decode(codes[i], kId);
+}
+
+void DecodeF16(const std::uint16_t* codes, std::size_t count, float* x) {
+  DecodeCodes<FormatId::f16>(codes, count, x);
+}
+void DecodeE4m3(const std::uint8_t* codes, std::size_t count, float* x) {
+  DecodeCodes<FormatId::e4m3>(codes, count, x);
+}
+void DecodeE5m2(const std::uint8_t* codes, std::size_t count, float* x) {
+  DecodeCodes<FormatId::e5m2>(codes, count, x);
+}
+
 }  // namespace karat::numerics::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -183,6 +228,9 @@ namespace {
 HWY_EXPORT(Encode8);
 HWY_EXPORT(Encode16);
 HWY_EXPORT(WidenBf16);
+HWY_EXPORT(DecodeF16);
+HWY_EXPORT(DecodeE4m3);
+HWY_EXPORT(DecodeE5m2);
 
 void check_sizes(std::size_t from, std::size_t to) {
   if (from != to) {
@@ -227,13 +275,6 @@ void encode_array(std::span<const float> x, std::span<Code> codes, FormatId id, 
              });
 }
 
-/// Every value of an 8-bit format.
-std::array<float, 256> value_table(FormatId id) {
-  std::array<float, 256> values;
-  for (std::uint32_t code = 0; code < 256; ++code) values[code] = decode(code, id);
-  return values;
-}
-
 template <typename Code>
 void decode_array(std::span<const Code> codes, std::span<float> x, FormatId id) {
   check_sizes(codes.size(), x.size());
@@ -259,11 +300,14 @@ void encode(std::span<const float> x, std::span<std::uint16_t> codes, FormatId i
 
 void decode(std::span<const std::uint8_t> codes, std::span<float> x, FormatId id) {
   if (id == FormatId::e4m3) return decode_e4m3(codes, x);
-  decode_array(codes, x, id);
+  if (id != FormatId::e5m2) return decode_array(codes, x, id);
+  check_sizes(codes.size(), x.size());
+  HWY_DYNAMIC_DISPATCH(DecodeE5m2)(codes.data(), x.size(), x.data());
 }
 
 void decode(std::span<const std::uint16_t> codes, std::span<float> x, FormatId id) {
   if (id == FormatId::bf16) return widen_bf16(codes, x);
+  if (id == FormatId::f16) return widen_f16(codes, x);
   decode_array(codes, x, id);
 }
 
@@ -273,9 +317,8 @@ void encode_e4m3(std::span<const float> x, std::span<std::uint8_t> codes, Policy
 }
 
 void decode_e4m3(std::span<const std::uint8_t> codes, std::span<float> x) {
-  static const std::array<float, 256> values = value_table(FormatId::e4m3);
   check_sizes(codes.size(), x.size());
-  for (std::size_t i = 0; i < x.size(); ++i) x[i] = values[codes[i]];
+  HWY_DYNAMIC_DISPATCH(DecodeE4m3)(codes.data(), x.size(), x.data());
 }
 
 void round_to_bf16(std::span<const float> x, std::span<std::uint16_t> codes) {
@@ -292,7 +335,8 @@ void widen_bf16(std::span<const std::uint16_t> codes, std::span<float> x) {
 }
 
 void widen_f16(std::span<const std::uint16_t> codes, std::span<float> x) {
-  decode_array(codes, x, FormatId::f16);
+  check_sizes(codes.size(), x.size());
+  HWY_DYNAMIC_DISPATCH(DecodeF16)(codes.data(), x.size(), x.data());
 }
 
 void fill_random(RandomStream random, std::span<std::uint32_t> words) {

@@ -148,6 +148,23 @@ TEST(Convert, WideningAgreesWithDecode) {
   });
 }
 
+TEST(Convert, ArraysOfBytesDecodeLikeSingleCodes) {
+  // Twice over, and one more, so that vectors and the tail behind them see every kind of code.
+  std::vector<std::uint8_t> codes(513);
+  for (std::size_t i = 0; i < codes.size(); ++i) codes[i] = static_cast<std::uint8_t>(i * 255);
+  std::vector<float> x(codes.size());
+  testing::for_each_target([&](const std::string& target) {
+    for (const FormatId id : {FormatId::e4m3, FormatId::e5m2, FormatId::e8m0, FormatId::int8}) {
+      decode(codes, x, id);
+      for (std::size_t i = 0; i < codes.size(); ++i) {
+        ASSERT_EQ(std::bit_cast<std::uint32_t>(x[i]),
+                  std::bit_cast<std::uint32_t>(decode(codes[i], id)))
+            << target << ", " << format(id).name << " code " << +codes[i];
+      }
+    }
+  });
+}
+
 TEST(Convert, MisuseIsAnError) {
   std::vector<float> x(3);
   std::vector<std::uint8_t> codes(2);
