@@ -139,8 +139,12 @@ typedef int (*karat_progress)(size_t done, size_t total, void* context);
 typedef struct karat_heads {
   const char* type;   /* of q, k and v: "f32", "f16" or "bf16"; every value finite */
   const char* layout; /* "BHSD" or "BSHD" */
-  int64_t batch, heads, tokens, channels;
-  int32_t grid[3]; /* T, H, W with T*H*W = tokens; all 0: 1, 1, tokens */
+  int64_t batch, heads;
+  int64_t kv_heads; /* heads of k and v, a divisor of heads: query head h reads the one of number
+                     * h / (heads / kv_heads). 0: as many as heads */
+  int64_t tokens, channels;
+  int32_t grid[3]; /* T, H, W with T*H*W + text = tokens; all 0: 1, 1, tokens - text */
+  int32_t text;    /* tokens behind the video's, in the same attention */
   const void *q, *k, *v;
 } karat_heads;
 
@@ -160,7 +164,8 @@ typedef struct karat_attend_args {
   const uint8_t* keep;                /* [positions][positions], nonzero keeps the pair */
   int64_t keep_positions;             /* extent of keep, checked against the token order */
   /* Codes, scales and tapped query blocks ("all", "none", "" eight of them, or "0,5,17") by the
-   * names of docs/golden.md: q_codes ... tap.B.H.BLOCK.s. NULL: not wanted. */
+   * names of docs/golden.md: q_codes ... tap.B.H.BLOCK.s; those of k and v have kv_heads heads.
+   * NULL: not wanted. */
   const char* taps;
   karat_tensors** stages;
   karat_progress progress; /* NULL, or called with query blocks of the head at work */
@@ -176,7 +181,7 @@ KARAT_API karat_status karat_truth(const karat_recipe* recipe, const karat_heads
 /* Codes and scales of one operand ("q", "k" or "v") as the recipe's kernel makes them from f32,
  * f16 or bf16 values: tensors "codes" (input's shape and layout) and "scale" [B][H][groups];
  * formats without a scale give "codes" alone. The input's q is read, whichever the operand; k and
- * v are not. */
+ * v are not, so kv_heads says nothing: leave it 0 and give the operand's own heads. */
 KARAT_API karat_status karat_quantise(const karat_recipe* recipe, const char* operand,
                                       const karat_heads* input, int32_t threads,
                                       karat_tensors** result, karat_error* error);
@@ -206,9 +211,9 @@ KARAT_API karat_status karat_save(const char* path, const char* const* names,
 
 /* ---- Golden files -------------------------------------------------------------------------- */
 
-/* Q, K, V made from a seed: tensors q, k, v bf16 [B][H][S][D], metadata "grid". `workload` is a
- * JSON object with any of kind, head_kind, grid [T,H,W], batch, heads, head_dim, sigma, seed,
- * model, resolution. */
+/* Q, K, V made from a seed: tensors q, k, v bf16 [B][H][S][D], metadata "grid" and, behind the
+ * video, "text". `workload` is a JSON object with any of kind, head_kind, grid [T,H,W], text, batch,
+ * heads, kv_heads (of k and v), head_dim, sigma, seed, model, resolution. */
 KARAT_API karat_status karat_generate(const char* workload, int32_t threads, karat_tensors** result,
                                       karat_error* error);
 /* A golden file of these heads. `taps` as in karat_attend_args, NULL: eight. The summary has the

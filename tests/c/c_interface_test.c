@@ -142,7 +142,7 @@ enum { T = 4, H = 8, W = 8, S = T * H * W, D = 64 };
 static karat_heads workload(karat_tensors** owner) {
   karat_array q, k, v;
   OK(karat_generate("{\"grid\": [4, 8, 8], \"head_dim\": 64, \"seed\": 7}", 0, owner, &error));
-  karat_heads heads = {"bf16", "BHSD", 1, 1, S, D, {T, H, W}, NULL, NULL, NULL};
+  karat_heads heads = {"bf16", "BHSD", 1, 1, 0, S, D, {T, H, W}, 0, NULL, NULL, NULL};
   heads.q = find(*owner, "q", &q)->data;
   heads.k = find(*owner, "k", &k)->data;
   heads.v = find(*owner, "v", &v)->data;
@@ -207,6 +207,71 @@ static void test_attention(void) {
   q[5] = NAN;
   FAILS(karat_attend(&args, &error), KARAT_USAGE, "channel 5");
   karat_recipe_free(recipe);
+  karat_tensors_free(owner);
+}
+
+/* Four heads of q on two of k and v, text behind the video: each query head alone, on the head its
+ * group shares, has the same bits; stages of k are one per group. */
+static void test_groups(void) {
+  enum { kHeads = 4, kShared = 2, kText = 20, kTokens = S + kText };
+  karat_tensors *owner = NULL, *stages = NULL, *codes = NULL;
+  karat_array q, k, v, all, one;
+  OK(karat_generate("{\"grid\": [4, 8, 8], \"text\": 20, \"heads\": 4, \"kv_heads\": 2, "
+                    "\"head_dim\": 64, \"seed\": 3}",
+                    0, &owner, &error));
+  EXPECT(strstr(karat_tensors_metadata(owner), "\"text\":\"20\"") != NULL);
+  find(owner, "q", &q);
+  find(owner, "k", &k);
+  find(owner, "v", &v);
+  EXPECT(q.shape[1] == kHeads && k.shape[1] == kShared && k.shape[2] == kTokens);
+  static unsigned short o[kHeads * kTokens * D], alone[kTokens * D];
+  karat_recipe* recipe = recipe_of(
+      "{\"base\": \"fpsattention\", \"mask\": {\"tile\": [2, 4, 4], \"window\": [1, 1, 1]}, "
+      "\"q\": {\"tile\": [2, 4, 4]}, \"k\": {\"tile\": [2, 4, 4]}}");
+  karat_attend_args args = {.size = sizeof args, .recipe = recipe, .o = o, .o_type = "bf16"};
+  args.input = (karat_heads){.type = "bf16", .layout = "BHSD", .batch = 1, .heads = kHeads,
+                             .kv_heads = kShared, .tokens = kTokens, .channels = D,
+                             .grid = {T, H, W}, .text = kText, .q = q.data, .k = k.data,
+                             .v = v.data};
+  args.stages = &stages;
+  OK(karat_attend(&args, &error));
+  find(stages, "k_codes", &all);
+  EXPECT(all.shape[1] == kShared && all.shape[2] == kTokens);
+  karat_heads shared = args.input;
+  shared.q = k.data;
+  FAILS(karat_quantise(recipe, "k", &shared, 0, &codes, &error), KARAT_USAGE, "one operand");
+  shared.heads = kShared;
+  shared.kv_heads = 0;
+  OK(karat_quantise(recipe, "k", &shared, 0, &codes, &error));
+  EXPECT(memcmp(find(codes, "codes", &one)->data, all.data, kShared * kTokens * D) == 0);
+  karat_tensors_free(codes);
+
+  karat_attend_args single = args;
+  single.stages = NULL;
+  single.o = alone;
+  single.input.heads = 1;
+  single.input.kv_heads = 0;
+  for (int h = 0; h < kHeads; ++h) {
+    single.input.q = (const unsigned short*)q.data + h * kTokens * D;
+    single.input.k = (const unsigned short*)k.data + h / 2 * kTokens * D;
+    single.input.v = (const unsigned short*)v.data + h / 2 * kTokens * D;
+    OK(karat_attend(&single, &error));
+    EXPECT(memcmp(alone, o + h * kTokens * D, sizeof alone) == 0);
+  }
+  EXPECT(memcmp(o, o + kTokens * D, sizeof alone) != 0);
+  args.input.kv_heads = 3;
+  FAILS(karat_attend(&args, &error), KARAT_USAGE, "divisor");
+  args.input.kv_heads = -2;
+  FAILS(karat_attend(&args, &error), KARAT_USAGE, "divisor");
+  args.input.kv_heads = 2;
+  args.input.text = 0;
+  FAILS(karat_attend(&args, &error), KARAT_USAGE, "256 tokens where the tensors have 276");
+  args.input.text = kTokens;
+  FAILS(karat_attend(&args, &error), KARAT_USAGE, "text");
+  FAILS(karat_generate("{\"heads\": 4, \"kv_heads\": 3}", 0, &codes, &error), KARAT_USAGE,
+        "divisor");
+  karat_recipe_free(recipe);
+  karat_tensors_free(stages);
   karat_tensors_free(owner);
 }
 
@@ -410,7 +475,7 @@ static void* work(void* result) {
   memset(&args, 0, sizeof args);
   args.size = sizeof args;
   args.recipe = recipe;
-  args.input = (karat_heads){"bf16", "BHSD", 1, 1, S, D, {T, H, W}, NULL, NULL, NULL};
+  args.input = (karat_heads){"bf16", "BHSD", 1, 1, 0, S, D, {T, H, W}, 0, NULL, NULL, NULL};
   args.input.k = karat_tensors_array(owner, 0).data;
   args.input.q = karat_tensors_array(owner, 1).data;
   args.input.v = karat_tensors_array(owner, 2).data;
@@ -445,8 +510,9 @@ int main(int argc, char** argv) {
     void (*run)(void);
   } parts[] = {{"version", test_version},     {"numbers", test_numbers}, {"product", test_product},
                {"recipes", test_recipes},     {"attention", test_attention},
-               {"stages", test_stages},       {"files", test_files},     {"golden", test_golden},
-               {"time", test_time},           {"errors", test_errors},   {"threads", test_threads}};
+               {"groups", test_groups},       {"stages", test_stages},   {"files", test_files},
+               {"golden", test_golden},       {"time", test_time},       {"errors", test_errors},
+               {"threads", test_threads}};
   if (argc != 3) return 2;
   scratch = argv[2];
   for (size_t i = 0; i < sizeof parts / sizeof parts[0]; ++i)

@@ -1,5 +1,9 @@
 """What the tests share: small cases, and FP32 bounds derived from the arithmetic."""
 
+import json
+import subprocess
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -25,6 +29,28 @@ def heads():
 def golden(tmp_path_factory, heads):
     path = tmp_path_factory.mktemp("golden") / "small.h5"
     return karat.save(path, *heads, recipe=SMALL, grid=GRID, seed=5)
+
+
+@pytest.fixture(scope="session")
+def command_line():
+    """karat of build/release: command_line("attend", ...) gives exit status and both outputs."""
+    program = Path(__file__).parents[2] / "build/release/karat"
+    if not program.exists():
+        pytest.skip(f"{program} is not built")
+
+    def run(*arguments):
+        line = [program, *map(str, arguments)]
+        return subprocess.run(line, capture_output=True, text=True, timeout=300)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def small_json(tmp_path_factory):
+    """SMALL as a file for the command line."""
+    path = tmp_path_factory.mktemp("recipe") / "small.json"
+    path.write_text(json.dumps(SMALL))
+    return path
 
 
 def f32_attention_bound(q, k, v):

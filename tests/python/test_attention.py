@@ -108,6 +108,12 @@ def test_sdpa_takes_the_arguments_of_torch(heads):
     assert np.abs(causal - expected).max() < bound and np.abs(masked - expected).max() < bound
     assert np.abs(causal - o).max() > 100 * bound
     assert karat.scaled_dot_product_attention(*heads).dtype == ml_dtypes.bfloat16
+    shared = [np.ascontiguousarray(x[:, :1]) for x in (k, v)]
+    repeated = karat.scaled_dot_product_attention(q, *(np.repeat(x, 2, 1) for x in shared))
+    grouped = karat.scaled_dot_product_attention(q, *shared, enable_gqa=True)
+    assert np.array_equal(grouped, repeated) and not np.array_equal(grouped, o)
+    with pytest.raises(karat.UsageError, match="enable_gqa=True"):
+        karat.scaled_dot_product_attention(q, *shared)
     with pytest.raises(karat.UsageError, match="dropout"):
         karat.scaled_dot_product_attention(q, k, v, dropout_p=0.1)
     with pytest.raises(karat.UsageError, match="multiply query by 0.8"):

@@ -38,7 +38,10 @@ class OnGpu:
         (lambda q, k, v: (q.astype(np.float16), k, v), TypeError, "one type"),
         (lambda q, k, v: (q[:, :, ::2], k[:, :, ::2], v[:, :, ::2]), ValueError, "ascontiguous"),
         (lambda q, k, v: (q.swapaxes(1, 2), k, v), ValueError, "ascontiguous"),
-        (lambda q, k, v: (q, k[:, :1].copy(), v), ValueError, "repeat the heads"),
+        (lambda q, k, v: (q, k[:, :1].copy(), v), ValueError, "both as many"),
+        (lambda q, k, v: (q, k, v[:, :1].copy()), ValueError, "both as many"),
+        (lambda q, k, v: (q, *(np.repeat(x, 2, 1) for x in (k, v))), ValueError, "divisor"),
+        (lambda q, k, v: (q, k[0], v[0]), ValueError, "one shape"),
         (lambda q, k, v: (q, k, v[..., :32].copy()), ValueError, "one shape"),
         (lambda q, k, v: tuple(x[0, 0, 0] for x in (q, k, v)), ValueError, "dimensions"),
         (lambda q, k, v: tuple(x[None] for x in (q, k, v)), ValueError, "dimensions"),
@@ -66,6 +69,10 @@ def test_tensors(qkv, change, error, action):
         (dict(grid=(4, 8)), ValueError, "three"),
         (dict(grid=(0, 8, 8)), ValueError, "from 1"),
         (dict(grid="abc"), ValueError, "three"),
+        (dict(text=16), ValueError, "256 tokens and 16 of text where the tensors have 256"),
+        (dict(text=256, grid=None), ValueError, "256 of 256 tokens"),
+        (dict(text=-1), ValueError, "from 0"),
+        (dict(text=1.5), ValueError, "whole number"),
         (dict(layout="SBHD"), ValueError, "BHSD"),
         (dict(mask=np.ones((256, 255), bool)), ValueError, "square"),
         (dict(mask=np.ones((255, 255), bool)), ValueError, "positions"),
@@ -144,13 +151,14 @@ def test_the_extension_refuses_what_the_package_never_sends(qkv):
     """Sizes are checked again where memory is touched."""
     recipe = karat.Recipe(SMALL)._core
     small = np.zeros(3, np.float32)
-    shape, grid = (1, 2, 256, 64), GRID
+    rest = ("f32", "BHSD")
+    end = (GRID, 0, 0, None, "bf16", None, None, None, None, None, None)
     with pytest.raises(ValueError):
-        _core.attend(recipe, small, *qkv[1:], "f32", "BHSD", shape, grid, 0, None, "bf16", None, None, None,
-                     None, None, None)  # fmt: skip
+        _core.attend(recipe, small, *qkv[1:], *rest, (1, 2, 2, 256, 64), *end)
     with pytest.raises(ValueError):
-        _core.attend(recipe, *qkv, "f32", "BHSD", (2**40, 2, 256, 64), grid, 0, None, "bf16", None, None,
-                     None, None, None, None)  # fmt: skip
+        _core.attend(recipe, *qkv, *rest, (2**40, 2, 2, 256, 64), *end)
+    with pytest.raises(ValueError):  # k and v are larger than that
+        _core.attend(recipe, *qkv, *rest, (1, 2, 1, 256, 64), *end)
     with pytest.raises(ValueError):
         _core.encode(small, "e4m3", None, np.zeros(2, np.uint8))
     read_only = np.zeros(3, np.uint8)

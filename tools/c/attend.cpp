@@ -91,7 +91,7 @@ void put_output(void* all, const Heads& heads, std::size_t b, std::size_t h,
                 const std::vector<float>& o, numerics::FormatId format) {
   if (all == nullptr) return;
   const golden::InputShape& shape = heads.shape();
-  const Strides strides(shape, heads.layout());
+  const Strides strides(shape, shape.heads, heads.layout());
   const files::Tensor coded = golden::encoded(o, format, {shape.tokens(), shape.channels});
   const std::size_t size = files::info(coded.dtype).size, row = shape.channels * size;
   auto* to = static_cast<std::byte*>(all) + strides.offset(b, h) * size;
@@ -106,8 +106,10 @@ class Stages {
   Stages(const recipe::Recipe& recipe, const attention::Layout& layout, const Heads& heads)
       : recipe_(recipe), layout_(layout), shape_(heads.shape()) {}
 
-  void add(const attention::QuantisedHead& head) {
+  /// The heads of a group share codes and scales of k and v: its first adds them.
+  void add(std::size_t h, const attention::QuantisedHead& head) {
     add_operand("q", head.q, layout_.order);
+    if (h % shape_.group() != 0) return;
     add_operand("k", head.k, layout_.key_order);
     add_operand("v", head.v, layout_.key_order);
   }
@@ -117,7 +119,7 @@ class Stages {
         file_.tensors[golden::tap_name(b, h, tap.query_block, name)] = std::move(tensor);
   }
   files::TensorFile take() {
-    file_.metadata = golden::describe(recipe_, shape_.grid);
+    file_.metadata = golden::describe(recipe_, shape_.grid, shape_.text);
     return std::move(file_);
   }
 
@@ -129,17 +131,18 @@ class Stages {
     for (std::size_t token = 0; token < shape_.tokens(); ++token)
       std::copy_n(&operand.values[static_cast<std::size_t>(order.position_of[token]) * d], d,
                   &rows[token * d]);
-    append(name + "_codes", golden::encoded(rows, operand.format, {shape_.tokens(), d}));
+    const std::size_t heads = name == "q" ? shape_.heads : shape_.heads / shape_.group();
+    append(name + "_codes", heads, golden::encoded(rows, operand.format, {shape_.tokens(), d}));
     if (!operand.scales.empty())
-      append(name + "_scale",
+      append(name + "_scale", heads,
              golden::encoded(operand.scales, numerics::FormatId::f32, {operand.scales.size()}));
   }
-  void append(const std::string& name, files::Tensor head) {
+  void append(const std::string& name, std::size_t heads, files::Tensor head) {
     files::Tensor& all = file_.tensors[name];
     if (all.bytes.empty()) {
       all.dtype = head.dtype;
       all.shape = head.shape;
-      all.shape.insert(all.shape.begin(), {shape_.batch, shape_.heads});
+      all.shape.insert(all.shape.begin(), {shape_.batch, heads});
     }
     all.bytes.insert(all.bytes.end(), head.bytes.begin(), head.bytes.end());
   }
@@ -156,8 +159,7 @@ void attend(const karat_attend_args& args) {
   require_output_type(args);
   const Heads heads(args.input);
   const golden::InputShape& shape = heads.shape();
-  const attention::Setting setting{
-      .grid = shape.grid, .channels = shape.channels, .given_mask = given_mask(args)};
+  const attention::Setting setting = heads.setting(given_mask(args));
   const bool per_head = attention::depends_on_head(recipe);
   attention::AttendOptions options{.threads = args.threads};
   attention::Layout layout;
@@ -186,7 +188,7 @@ void attend(const karat_attend_args& args) {
       put(args.m, number, result.m);
       put(args.l, number, result.l);
       if (args.stages == nullptr) continue;
-      stages.add(head);
+      stages.add(h, head);
       stages.add(b, h, result);
     }
   if (args.stages != nullptr) *args.stages = handed_out(stages.take());
@@ -196,7 +198,7 @@ void truth(const recipe::Recipe& recipe, const karat_heads& input, int sparse, i
            double* o, double* lse) {
   const Heads heads(input);
   const golden::InputShape& shape = heads.shape();
-  const attention::Setting setting{.grid = shape.grid, .channels = shape.channels};
+  const attention::Setting setting = heads.setting();
   const bool per_head = attention::depends_on_head(recipe);
   attention::Layout layout;
   if (!per_head) layout = attention::make_layout(recipe, setting);

@@ -18,7 +18,13 @@ namespace {
 
 constexpr std::int64_t kMostInt = std::numeric_limits<std::int32_t>::max();
 
-video::WorkloadSpec workload(const char* text) {
+/// Heads as a workload's JSON asks for them.
+struct Workload {
+  video::WorkloadSpec spec;
+  std::size_t kv_heads = 0;
+};
+
+Workload workload(const char* text) {
   Fields fields(object_of(text, "workload"), "workload");
   video::WorkloadSpec spec;
   if (fields.has("model")) {
@@ -34,33 +40,37 @@ video::WorkloadSpec workload(const char* text) {
   if (fields.has("grid")) spec.grid = fields.extent("grid");
   if (fields.has("kind")) spec.kind = video::find_workload_kind(fields.text("kind", ""));
   if (fields.has("head_kind")) spec.head_kind = video::find_head_kind(fields.text("head_kind", ""));
+  spec.text = static_cast<int>(fields.whole("text", 0, 0, kMostInt));
   spec.batch = static_cast<int>(fields.whole("batch", 1, 1, kMostInt));
   spec.heads = static_cast<int>(fields.whole("heads", 1, 1, kMostInt));
   spec.head_dim = static_cast<int>(fields.whole("head_dim", spec.head_dim, 1, kMostInt));
   spec.sigma = fields.number("sigma", spec.sigma);
   spec.seed = static_cast<std::uint64_t>(
       fields.whole("seed", 0, 0, std::numeric_limits<std::int64_t>::max()));
+  const auto kv_heads = static_cast<std::size_t>(fields.whole("kv_heads", 0, 0, kMostInt));
   fields.finish();
-  return spec;
+  return {.spec = spec, .kv_heads = kv_heads};
 }
 
-files::TensorFile generate(const video::WorkloadSpec& spec, int threads) {
-  const auto inputs = golden::generated_inputs(spec, 0);
+files::TensorFile generate(const Workload& asked, int threads) {
+  const auto inputs = golden::generated_inputs(asked.spec, 0, asked.kv_heads);
   const golden::InputShape& shape = inputs->shape();
   files::TensorFile file{.tensors = {}, .metadata = {{"grid", video::to_string(shape.grid)}}};
-  const auto append = [&](const char* name, const std::vector<float>& values) {
+  if (shape.text > 0) file.metadata["text"] = std::to_string(shape.text);
+  const auto append = [&](const char* name, std::size_t heads, const std::vector<float>& values) {
     const files::Tensor head = golden::encoded(values, numerics::FormatId::bf16, {values.size()});
     files::Tensor& all = file.tensors[name];
     all.dtype = head.dtype;
-    all.shape = {shape.batch, shape.heads, shape.tokens(), shape.channels};
+    all.shape = {shape.batch, heads, shape.tokens(), shape.channels};
     all.bytes.insert(all.bytes.end(), head.bytes.begin(), head.bytes.end());
   };
   for (std::size_t b = 0; b < shape.batch; ++b)
     for (std::size_t h = 0; h < shape.heads; ++h) {
       const golden::HeadValues values = inputs->values(b, h, threads);
-      append("q", values.q);
-      append("k", values.k);
-      append("v", values.v);
+      append("q", shape.heads, values.q);
+      if (h % shape.group() != 0) continue;
+      append("k", shape.kv_heads, values.k);
+      append("v", shape.kv_heads, values.v);
     }
   return file;
 }

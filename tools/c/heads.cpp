@@ -27,17 +27,35 @@ std::size_t extent(std::int64_t value, const char* what) {
   return static_cast<std::size_t>(value);
 }
 
+int text_of(const karat_heads& given) {
+  if (given.text >= 0 && given.text < given.tokens) return given.text;
+  throw Error(ErrorKind::usage, "text",
+              std::to_string(given.text) + " of " + std::to_string(given.tokens) + " tokens",
+              "give how many stand behind the video's: from 0, and fewer than there are");
+}
+
+std::size_t kv_heads_of(const karat_heads& given) {
+  if (given.kv_heads == 0) return static_cast<std::size_t>(given.heads);
+  if (given.kv_heads > 0 && given.heads % given.kv_heads == 0)
+    return static_cast<std::size_t>(given.kv_heads);
+  throw Error(ErrorKind::usage, "kv_heads",
+              std::to_string(given.kv_heads) + " heads of k and v for " +
+                  std::to_string(given.heads) + " of q",
+              "give a divisor, or 0 for as many");
+}
+
 video::Extent3 grid_of(const karat_heads& given) {
   const auto& [t, h, w] = given.grid;
-  if (t == 0 && h == 0 && w == 0) return {1, 1, static_cast<int>(given.tokens)};
+  if (t == 0 && h == 0 && w == 0) return {1, 1, static_cast<int>(given.tokens - given.text)};
   const video::Extent3 grid{t, h, w};
   if (t < 1 || h < 1 || w < 1)
     throw Error(ErrorKind::usage, "grid " + video::to_string(grid), "has an extent below 1",
                 "give T,H,W tokens");
-  if (grid.volume() != given.tokens)
+  if (grid.volume() + given.text != given.tokens)
     throw Error(ErrorKind::usage, "grid " + video::to_string(grid),
-                "has " + std::to_string(grid.volume()) + " tokens where the tensors have " +
-                    std::to_string(given.tokens),
+                "has " + std::to_string(grid.volume()) + " tokens" +
+                    (given.text > 0 ? " and " + std::to_string(given.text) + " of text" : "") +
+                    " where the tensors have " + std::to_string(given.tokens),
                 "give the grid of these tokens, or the other layout (BHSD, BSHD)");
   return grid;
 }
@@ -62,8 +80,8 @@ class BorrowedInputs final : public golden::Inputs {
 
 }  // namespace
 
-Strides::Strides(const golden::InputShape& shape, golden::TensorLayout layout) {
-  const std::size_t d = shape.channels, s = shape.tokens(), h = shape.heads;
+Strides::Strides(const golden::InputShape& shape, std::size_t h, golden::TensorLayout layout) {
+  const std::size_t d = shape.channels, s = shape.tokens();
   batch = h * s * d;
   const bool bhsd = layout == golden::TensorLayout::bhsd;
   head = bhsd ? s * d : d;
@@ -81,20 +99,27 @@ Heads::Heads(const karat_heads& given, Reads reads)
             .heads = extent(given.heads, "heads"),
             .channels = extent(given.channels, "channels")};
   (void)extent(given.tokens, "tokens");
+  shape_.text = text_of(given);
   shape_.grid = grid_of(given);
+  shape_.kv_heads = kv_heads_of(given);
+  if (reads == Reads::q && shape_.kv_heads != shape_.heads)
+    throw Error(ErrorKind::usage, "kv_heads", "says nothing about one operand alone",
+                "leave it 0 and give the operand's own heads");
 }
 
 attention::HeadInput Heads::head(std::size_t batch, std::size_t head, Room& room) const {
   attention::HeadInput input{
-      .q = values(q_, "q", batch, head, room.q), .k = {}, .v = {}, .format = format_};
-  input.k = k_ == nullptr ? input.q : values(k_, "k", batch, head, room.k);
-  input.v = v_ == nullptr ? input.q : values(v_, "v", batch, head, room.v);
+      .q = values(q_, "q", shape_.heads, batch, head, room.q), .k = {}, .v = {}, .format = format_};
+  const std::size_t shared = head / shape_.group();
+  input.k = k_ == nullptr ? input.q : values(k_, "k", kv_heads(), batch, shared, room.k);
+  input.v = v_ == nullptr ? input.q : values(v_, "v", kv_heads(), batch, shared, room.v);
   return input;
 }
 
-std::span<const float> Heads::values(const void* tensor, const char* name, std::size_t batch,
-                                     std::size_t head, std::vector<float>& room) const {
-  const Strides strides(shape_, layout_);
+std::span<const float> Heads::values(const void* tensor, const char* name, std::size_t heads,
+                                     std::size_t batch, std::size_t head,
+                                     std::vector<float>& room) const {
+  const Strides strides(shape_, heads, layout_);
   const std::size_t d = shape_.channels, rows = shape_.tokens(), count = rows * d;
   const std::size_t begin = strides.offset(batch, head);
   std::span<const float> values;
@@ -123,11 +148,15 @@ std::span<const float> Heads::values(const void* tensor, const char* name, std::
 }
 
 std::string Heads::sha256() const {
-  const std::size_t size =
-      (format_ == numerics::FormatId::f32 ? 4 : 2) * count() * shape_.tokens() * shape_.channels;
+  const std::size_t head =
+      (format_ == numerics::FormatId::f32 ? 4 : 2) * shape_.tokens() * shape_.channels;
   files::Sha256 hash;
-  for (const void* tensor : {q_, k_, v_})
-    hash.update({static_cast<const std::byte*>(tensor), size});
+  const auto add = [&](const void* tensor, std::size_t heads) {
+    hash.update({static_cast<const std::byte*>(tensor), head * heads * shape_.batch});
+  };
+  add(q_, shape_.heads);
+  add(k_, kv_heads());
+  add(v_, kv_heads());
   return hash.hex();
 }
 

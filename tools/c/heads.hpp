@@ -25,6 +25,12 @@ class Heads {
   golden::TensorLayout layout() const { return layout_; }
   numerics::FormatId format() const { return format_; }
   std::size_t count() const { return shape_.batch * shape_.heads; }
+  attention::Setting setting(attention::GivenMask mask = {}) const {
+    return {.grid = shape_.grid,
+            .channels = shape_.channels,
+            .text = shape_.text,
+            .given_mask = std::move(mask)};
+  }
 
   /// Room for the values of one head that have to be copied; reused from head to head.
   struct Room {
@@ -36,8 +42,10 @@ class Heads {
   std::string sha256() const;
 
  private:
-  std::span<const float> values(const void* tensor, const char* name, std::size_t batch,
-                                std::size_t head, std::vector<float>& room) const;
+  std::span<const float> values(const void* tensor, const char* name, std::size_t heads,
+                                std::size_t batch, std::size_t head,
+                                std::vector<float>& room) const;
+  std::size_t kv_heads() const { return shape_.heads / shape_.group(); }
 
   golden::InputShape shape_;
   golden::TensorLayout layout_;
@@ -45,9 +53,9 @@ class Heads {
   const void *q_, *k_, *v_;
 };
 
-/// Row s of head (b, h) begins at element offset(b, h) + s * row_stride() of a tensor [B,H,S,D].
+/// Row s of head (b, h) begins at element offset(b, h) + s * row of a tensor of `heads` heads.
 struct Strides {
-  Strides(const golden::InputShape& shape, golden::TensorLayout layout);
+  Strides(const golden::InputShape& shape, std::size_t heads, golden::TensorLayout layout);
   std::size_t offset(std::size_t b, std::size_t h) const { return b * batch + h * head; }
   std::size_t batch, head, row;
 };

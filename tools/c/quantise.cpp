@@ -28,8 +28,8 @@ karat_tensors* quantise(const recipe::Recipe& given, std::string_view operand,
   const recipe::Recipe recipe = only(given, operand);
   const Heads heads(input, Reads::q);
   const golden::InputShape& shape = heads.shape();
-  const attention::Layout layout = attention::make_layout(recipe, shape.grid, shape.channels);
-  const Strides strides(shape, heads.layout());
+  const attention::Layout layout = attention::make_layout(recipe, heads.setting());
+  const Strides strides(shape, shape.heads, heads.layout());
   const video::TokenOrder& order = operand == "q" ? layout.order : layout.key_order;
   std::vector<float> values(heads.count() * shape.tokens() * shape.channels), scales;
   numerics::FormatId format = numerics::FormatId::f32;
@@ -48,7 +48,7 @@ karat_tensors* quantise(const recipe::Recipe& given, std::string_view operand,
   files::Shape whole{shape.batch, shape.heads, shape.tokens(), shape.channels};
   if (heads.layout() == golden::TensorLayout::bshd) std::swap(whole[1], whole[2]);
   files::TensorFile file{.tensors = {{"codes", golden::encoded(values, format, whole)}},
-                         .metadata = golden::describe(given, shape.grid)};
+                         .metadata = golden::describe(given, shape.grid, shape.text)};
   if (!scales.empty()) {
     const std::size_t groups = scales.size() / heads.count();
     file.tensors["scale"] =

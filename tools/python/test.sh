@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs the Python package into build/python/venv, over the libkarat of build/release, and runs its
-# tests. Usage: tools/python/test.sh [--long]
+# tests, some of which compare with the command line of build/release. Usage: tools/python/test.sh
+# [--long]
 # --long adds PyTorch and diffusers (gigabytes from PyPI where the CPU index is out of reach), whole
 # sweeps, and a wheel. What cannot be installed is skipped by name.
 set -uo pipefail
@@ -23,7 +24,8 @@ install() {
   installed "$module"
 }
 
-[[ -e "$library" ]] || cmake --build --preset release --target karat_c || exit 1
+[[ -e "$library" && -e "$root/build/release/karat" ]] ||
+  cmake --build --preset release --target karat_c karat || exit 1
 mkdir -p "$folder"
 [[ -x "$venv/bin/python" ]] || /usr/bin/python3 -m venv "$venv" || exit 1
 for pair in "numpy numpy" "ml_dtypes ml_dtypes" "pytest pytest" "pybind11 pybind11" \

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import operator
 from typing import Any, NamedTuple, Sequence
 
 import numpy as np
@@ -24,9 +25,14 @@ class Heads(NamedTuple):
     type: str
     torch: bool
     layout: str
-    shape: tuple[int, int, int, int]  # batch, heads, tokens, channels
-    given_shape: tuple[int, ...]
+    shape: tuple[int, int, int, int, int]  # batch, heads, heads of k and v, tokens, channels
+    given_shape: tuple[int, ...]  # of q
     grid: tuple[int, int, int]
+    text: int
+
+    def arguments(self) -> tuple[Any, ...]:
+        """In the order in which every function of karat._core takes them."""
+        return (*self.arrays, self.type, self.layout, self.shape, self.grid, self.text)
 
 
 def full_shape(shape: Sequence[int], layout: str, name: str) -> tuple[int, int, int, int]:
@@ -60,7 +66,20 @@ def as_grid(grid: Sequence[int] | None) -> tuple[int, int, int]:
     return (t, h, w)
 
 
-def heads_of(q: Any, k: Any, v: Any, grid: Sequence[int] | None, layout: str) -> Heads:
+def as_text(text: Any) -> int:
+    """Tokens behind the video's."""
+    try:
+        count = operator.index(text)
+    except TypeError:
+        raise UsageError(f"text: {text!r} is no number of tokens; give a whole number") from None
+    if not 0 <= count < 2**31:
+        raise UsageError(f"text: {count} tokens; give how many stand behind the video's, from 0")
+    return count
+
+
+def heads_of(
+    q: Any, k: Any, v: Any, grid: Sequence[int] | None, layout: str, text: Any = 0
+) -> Heads:
     views = [view(x, name) for x, name in ((q, "q"), (k, "k"), (v, "v"))]
     for seen, name in zip(views, "qkv"):
         if seen.type not in _STORED:
@@ -73,26 +92,39 @@ def heads_of(q: Any, k: Any, v: Any, grid: Sequence[int] | None, layout: str) ->
                 f"{name}: is {seen.type} where q is {views[0].type}; give all three in one type"
             )
     shape = views[0].array.shape
+    batch, heads, tokens, channels = full_shape(shape, layout, "q")
+    kv_heads = heads
     for seen, name in zip(views, "qkv"):
-        if seen.array.shape != shape:
+        other = seen.array.shape
+        if name == "k" and len(other) == len(shape):
+            kv_heads = full_shape(other, layout, "k")[1]
+        wanted = (batch, heads if name == "q" else kv_heads, tokens, channels)
+        if len(other) != len(shape) or full_shape(other, layout, name) != wanted:
             raise UsageError(
-                f"{name}: shape {seen.array.shape} differs from q's {shape}; give q, k and v of "
-                "one shape (repeat the heads of k and v for grouped queries)"
+                f"{name}: shape {other} differs from q's {shape}; give q, k and v of one shape (k "
+                "and v may have fewer heads, both as many)"
             )
+    if kv_heads != heads and (kv_heads == 0 or heads % kv_heads):
+        raise UsageError(
+            f"k: {kv_heads} heads for {heads} of q; give a divisor, so that each group of query "
+            "heads shares one"
+        )
     return Heads(
         arrays=(views[0].array, views[1].array, views[2].array),
         type=views[0].type,
         torch=views[0].torch,
         layout=layout,
-        shape=full_shape(shape, layout, "q"),
+        shape=(batch, heads, kv_heads, tokens, channels),
         given_shape=shape,
         grid=as_grid(grid),
+        text=as_text(text),
     )
 
 
 def _rows_shape(heads: Heads) -> tuple[int, ...]:
     """Shape of lse, m and l: [B, H, S], with the same leading dimensions left out as q has."""
-    return heads.shape[:3][4 - len(heads.given_shape) :]
+    batch, count, _, tokens, _ = heads.shape
+    return (batch, count, tokens)[4 - len(heads.given_shape) :]
 
 
 def _mask_arguments(mask: Any, recipe: Recipe) -> tuple[Recipe, Any, Any]:
@@ -134,6 +166,7 @@ def attend(
     *,
     recipe: RecipeLike = "fpsattention",
     grid: Sequence[int] | None = None,
+    text: int = 0,
     layout: str = "BHSD",
     mask: Any = None,
     return_lse: bool = False,
@@ -144,9 +177,11 @@ def attend(
     q, k, v: float32, float16 or bfloat16, one type and shape, contiguous, on the CPU, finite:
         [B, H, S, D] (``layout="BHSD"``, PyTorch) or [B, S, H, D] (``"BSHD"``, FlashAttention);
         leading dimensions of 1 may be missing. Not multiplied by D^-1/2. FP32 tensors in BHSD are
-        read where they lie; others are widened one head at a time.
+        read where they lie; others are widened one head at a time. k and v may have fewer heads, a
+        divisor of q's: each then serves as many neighbouring heads of q.
     recipe: a preset's name, a path to a .json, a dict (may name a ``"base"``) or a Recipe.
-    grid: (T, H, W) with T*H*W = S, w fastest; recipes with tiles or windows need it.
+    grid: (T, H, W) with T*H*W + text = S, w fastest; recipes with tiles or windows need it.
+    text: tokens behind the video's, in the same attention.
     mask: instead of the recipe's own mask: a karat.BlockMask, PyTorch's BlockMask, or booleans [S,
         S], True where a pair is kept; over positions of the recipe's token order.
     threads: 0 takes all the machine has. Bits do not depend on it.
@@ -156,12 +191,12 @@ def attend(
     Raises ArrayError (a TypeError) for GPU tensors and types, UsageError (a ValueError) for shapes,
     grids, recipes, NaN and Inf.
     """
-    given = heads_of(q, k, v, grid, layout)
+    given = heads_of(q, k, v, grid, layout, text)
     made, blocks, keep = _mask_arguments(mask, as_recipe(recipe))
     o = empty(given.given_shape, made.output)
     lse = empty(_rows_shape(given), "f32") if return_lse else None
     _core.attend(
-        made._core, *given.arrays, given.type, given.layout, given.shape, given.grid, threads,
+        made._core, *given.arguments(), threads,
         o, made.output, lse, None, None, blocks, keep, None,
     )  # fmt: skip
     out = like(o, made.output, given.torch)
@@ -175,6 +210,7 @@ def stages(
     *,
     recipe: RecipeLike = "fpsattention",
     grid: Sequence[int] | None = None,
+    text: int = 0,
     layout: str = "BHSD",
     mask: Any = None,
     taps: str | Sequence[int] = "none",
@@ -183,18 +219,19 @@ def stages(
     """Every stage of attend() by name, as NumPy arrays (docs/golden.md).
 
     q_codes, k_codes, v_codes [B, H, S, D] in the operand's format, q_scale ... [B, H, groups], m,
-    l, lse [B, H, S], o, and for each tapped query block tap.B.H.BLOCK.s and its like. ``taps``:
+    l, lse [B, H, S], o, and for each tapped query block tap.B.H.BLOCK.s and its like. Codes and
+    scales of k and v have k's heads. ``taps``:
     "all", "none", "" for eight of them, or a list of query blocks.
     """
-    given = heads_of(q, k, v, grid, layout)
+    given = heads_of(q, k, v, grid, layout, text)
     made, blocks, keep = _mask_arguments(mask, as_recipe(recipe))
-    rows = given.shape[:3]
+    rows = (given.shape[0], given.shape[1], given.shape[3])
     o = empty(given.given_shape, made.output)
     statistics = {name: np.empty(rows, np.float32) for name in ("lse", "m", "l")}
     if not isinstance(taps, str):
         taps = ",".join(str(int(block)) for block in taps) or "none"
     handed_over = _core.attend(
-        made._core, *given.arrays, given.type, given.layout, given.shape, given.grid, threads,
+        made._core, *given.arguments(), threads,
         o, made.output, statistics["lse"], statistics["m"], statistics["l"], blocks, keep, taps,
     )  # fmt: skip
     found = {name: typed(array, type) for name, type, array in handed_over[0]}
@@ -208,6 +245,7 @@ def truth(
     *,
     recipe: RecipeLike = "dense_f64",
     grid: Sequence[int] | None = None,
+    text: int = 0,
     layout: str = "BHSD",
     sparse: bool = False,
     threads: int = 0,
@@ -215,15 +253,16 @@ def truth(
     """softmax(q k^T / sqrt(D)) v in float64 on the values as given: (o [B, H, S, D], lse [B, H,
     S]).
 
-    Over all keys, or with ``sparse`` over those the recipe's mask keeps. Own fixed-order sums; each
+    Tensors as for attend(). Over all keys, or with ``sparse`` over those the recipe's mask keeps. Own fixed-order sums; each
     weight is within 2^-48.
     """
-    given = heads_of(q, k, v, grid, layout)
+    given = heads_of(q, k, v, grid, layout, text)
     made = as_recipe(recipe)
-    o = np.empty(given.shape, np.float64)
-    lse = np.empty(given.shape[:3], np.float64)
+    batch, heads, _, tokens, channels = given.shape
+    o = np.empty((batch, heads, tokens, channels), np.float64)
+    lse = np.empty((batch, heads, tokens), np.float64)
     _core.truth(
-        made._core, *given.arrays, given.type, given.layout, given.shape, given.grid, sparse,
+        made._core, *given.arguments(), sparse,
         threads, o, lse,
     )  # fmt: skip
     return o, lse
@@ -241,24 +280,27 @@ def scaled_dot_product_attention(
     *,
     recipe: RecipeLike = "dense_f32",
     grid: Sequence[int] | None = None,
+    text: int = 0,
     threads: int = 0,
 ) -> Any:
     """torch.nn.functional.scaled_dot_product_attention with karat's arithmetic.
 
     Same arguments and shapes [B, H, S, D]; the recipe decides every rounding and the output's type
-    (cast to query's). ``attn_mask``: booleans [S, S], True where a pair takes part. What karat has
-    no meaning for
-    is a UsageError: dropout, additive masks, a scale other than D^-1/2, grouped queries.
+    (cast to query's). ``attn_mask``: booleans [S, S], True where a pair takes part.
+    ``enable_gqa``: key and value may have fewer heads. What karat has no meaning for is a
+    UsageError: dropout, additive masks, a scale other than D^-1/2.
     """
     if dropout_p != 0.0:
         raise UsageError("dropout_p: a reference drops nothing; pass 0.0")
-    if enable_gqa:
-        raise UsageError("enable_gqa: karat wants as many key heads as query heads; repeat them")
     channels = query.shape[-1]
     if scale is not None and not math.isclose(scale, 1 / math.sqrt(channels), rel_tol=1e-6):
         raise UsageError(
             f"scale: {scale} is not {channels}^-1/2, which recipes apply; multiply query by "
             f"{scale * math.sqrt(channels):g} and leave scale out"
+        )
+    if not enable_gqa and query.ndim == key.ndim >= 3 and query.shape[-3] != key.shape[-3]:
+        raise UsageError(
+            f"key: {key.shape[-3]} heads for {query.shape[-3]} of query; pass enable_gqa=True"
         )
     made = as_recipe(recipe)
     if is_causal:
@@ -271,7 +313,7 @@ def scaled_dot_product_attention(
             raise ArrayError(
                 f"attn_mask: {seen.type} would be added to the scores; give booleans, True keeps"
             )
-    out = attend(query, key, value, recipe=made, grid=grid, mask=attn_mask, threads=threads)
+    out = attend(query, key, value, recipe=made, grid=grid, text=text, mask=attn_mask, threads=threads)
     if view(query, "query").type == made.output:
         return out
     return out.to(query.dtype) if hasattr(out, "to") else out.astype(query.dtype)

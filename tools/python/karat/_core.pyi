@@ -38,6 +38,7 @@ def attend(
     layout: str,
     shape: _Shape,
     grid: _Shape,
+    text: int,
     threads: int,
     o: _Array | None,
     o_type: str,
@@ -57,6 +58,7 @@ def truth(
     layout: str,
     shape: _Shape,
     grid: _Shape,
+    text: int,
     sparse: bool,
     threads: int,
     o: _Array,
@@ -70,6 +72,7 @@ def quantise(
     layout: str,
     shape: _Shape,
     grid: _Shape,
+    text: int,
     threads: int,
 ) -> _HandedOver: ...
 def mask(
@@ -89,6 +92,7 @@ def make(
     layout: str,
     shape: _Shape,
     grid: _Shape,
+    text: int,
     seed: int,
     taps: str | None,
     threads: int,

@@ -62,6 +62,7 @@ class Golden(Mapping[str, np.ndarray]):
         self.recipe = Recipe(self.metadata["recipe"])
         t, h, w = (int(n) for n in self.metadata["grid"].split(","))
         self.grid = (t, h, w)
+        self.text = int(self.metadata.get("text", 0))  # tokens behind the video's
 
     def _name(self, name: str) -> str:
         if not isinstance(name, str):
@@ -87,7 +88,7 @@ class Golden(Mapping[str, np.ndarray]):
 
     @property
     def inputs(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """q, k, v [B, H, S, D] as they went in."""
+        """q, k, v [B, H, S, D] as they went in; k and v may have fewer heads."""
         read = read_tensors(self.path, ["inputs/q", "inputs/k", "inputs/v"])
         return read["inputs/q"], read["inputs/k"], read["inputs/v"]
 
@@ -108,6 +109,7 @@ def save(
     *,
     recipe: RecipeLike,
     grid: Sequence[int] | None = None,
+    text: int = 0,
     layout: str = "BHSD",
     seed: int = 0,
     taps: str | Sequence[int] | None = None,
@@ -118,12 +120,11 @@ def save(
     Tensors as for attend(). seed decides taps and truth rows. taps: None for eight query blocks,
     "all", "none" or a list. Same case, same bytes.
     """
-    given = heads_of(q, k, v, grid, layout)
+    given = heads_of(q, k, v, grid, layout, text)
     if taps is not None and not isinstance(taps, str):
         taps = ",".join(str(int(block)) for block in taps) or "none"
     _core.make(
-        as_recipe(recipe)._core, *given.arrays, given.type, given.layout, given.shape, given.grid,
-        seed, taps, threads, os.fspath(path),
+        as_recipe(recipe)._core, *given.arguments(), seed, taps, threads, os.fspath(path),
     )  # fmt: skip
     return Golden(path)
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from . import _core
 from ._arrays import Coded, View, empty, like, view
-from ._attention import as_grid, full_shape
+from ._attention import as_grid, as_text, full_shape
 from ._errors import ArrayError, UsageError
 from ._recipe import RecipeLike, as_recipe
 
@@ -75,6 +75,7 @@ def quantize(
     operand: str = "q",
     rule: Mapping[str, Any] | None = None,
     grid: Sequence[int] | None = None,
+    text: int = 0,
     layout: str = "BHSD",
     threads: int = 0,
 ) -> tuple[Any, Any]:
@@ -85,7 +86,8 @@ def quantize(
     recipe, operand: as that recipe's kernel treats its "q", "k" or "v", smoothing and rotation
         too; or
     rule: the fields of an operand alone, ``{"format": "e4m3", "group": "tile", "tile": [6, 8, 8]}``
-    (docs/recipe.md). grid: (T, H, W), needed by groups that follow tiles.
+    (docs/recipe.md). grid: (T, H, W), needed by groups that follow tiles. text: tokens behind the
+        video's.
 
     Returns (codes, scale): codes in x's shape under the format's type, scale float32 [B, H,
     groups], or None where the format has no scale. Groups are numbered tiles and tokens row-major,
@@ -105,15 +107,16 @@ def quantize(
     seen = view(x, "x")
     if seen.type not in ("f32", "f16", "bf16"):
         raise ArrayError(f"x: {seen.type} is not taken; give float32, float16 or bfloat16")
-    shape = full_shape(seen.array.shape, layout, "x")
+    batch, heads, tokens, channels = full_shape(seen.array.shape, layout, "x")
     named, _ = _core.quantise(
         as_recipe(recipe)._core,
         operand,
         seen.array,
         seen.type,
         layout,
-        shape,
+        (batch, heads, heads, tokens, channels),
         as_grid(grid),
+        as_text(text),
         threads,
     )
     found = {name: (type, array) for name, type, array in named}
@@ -235,7 +238,9 @@ def generate(
     kind: str = "video",
     *,
     grid: Sequence[int],
+    text: int = 0,
     heads: int = 1,
+    kv_heads: int = 0,
     batch: int = 1,
     head_dim: int = 128,
     seed: int = 0,
@@ -245,11 +250,12 @@ def generate(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Q, K, V of a workload made from a seed, bfloat16 [B, H, S, D] (docs/workloads.md).
 
-    kind: one of ``karat.names("workloads")``. Values depend on the arguments alone.
+    kind: one of ``karat.names("workloads")``. text: tokens behind the video's. kv_heads: heads of K
+    and V, a divisor of heads; 0: as many. Values depend on the arguments alone.
     """
     question: dict[str, Any] = dict(
-        kind=kind, grid=[int(n) for n in grid], heads=heads, batch=batch, head_dim=head_dim,
-        seed=seed, sigma=sigma,
+        kind=kind, grid=[int(n) for n in grid], text=text, heads=heads, kv_heads=kv_heads,
+        batch=batch, head_dim=head_dim, seed=seed, sigma=sigma,
     )  # fmt: skip
     if head_kind is not None:
         question["head_kind"] = head_kind

@@ -37,12 +37,12 @@ import json
 import karat
 
 RECIPE = json.loads(r"""{recipe}""")
-GRID = {grid}
+GRID, TEXT = {grid}, {text}
 
 
 def run(q, k, v):
     o, lse = karat.attend(
-        q.cpu(), k.cpu(), v.cpu(), recipe=RECIPE, grid=GRID, return_lse=True
+        q.cpu(), k.cpu(), v.cpu(), recipe=RECIPE, grid=GRID, text=TEXT, return_lse=True
     )
     return o.to(q.device), lse.to(q.device)
 '''
@@ -50,8 +50,10 @@ def run(q, k, v):
 
 def _name(golden: Golden) -> str:
     heads, channels = golden["o"].shape[1], golden["o"].shape[3]
-    grid = "x".join(str(n) for n in golden.grid)
-    return f"karat_{golden.recipe.name}_h{heads}_d{channels}_g{grid}"
+    kv_heads = golden["k_codes"].shape[1]
+    shared = f"kv{kv_heads}_" if kv_heads < heads else ""
+    grid = "x".join(str(n) for n in golden.grid) + (f"t{golden.text}" if golden.text else "")
+    return f"karat_{golden.recipe.name}_h{heads}_{shared}d{channels}_g{grid}"
 
 
 def definition(golden: Golden) -> dict[str, Any]:
@@ -60,7 +62,8 @@ def definition(golden: Golden) -> dict[str, Any]:
     batch, heads, tokens, channels = o.shape
     four = ["batch", "heads", "tokens", "head_dim"]
     given = _TYPES[str(q.dtype)]
-    tensor = {"shape": four, "dtype": given}
+    kv_heads = golden["k_codes"].shape[1]
+    shared = ["batch", "kv_heads", "tokens", "head_dim"] if kv_heads < heads else four
     return {
         "name": _name(golden),
         "op_type": _OP_TYPE,
@@ -73,14 +76,17 @@ def definition(golden: Golden) -> dict[str, Any]:
             "heads": {"type": "const", "value": heads},
             "tokens": {"type": "const", "value": tokens},
             "head_dim": {"type": "const", "value": channels},
+        }
+        | ({"kv_heads": {"type": "const", "value": kv_heads}} if kv_heads < heads else {}),
+        "inputs": {
+            name: {"shape": four if name == "q" else shared, "dtype": given} for name in "qkv"
         },
-        "inputs": {name: dict(tensor) for name in "qkv"},
         "outputs": {
             "o": {"shape": four, "dtype": _TYPES[golden.recipe.output]},
             "lse": {"shape": four[:3], "dtype": "float32"},
         },
         "reference": _REFERENCE.format(
-            recipe=json.dumps(golden.recipe.to_dict(), indent=1), grid=golden.grid
+            recipe=json.dumps(golden.recipe.to_dict(), indent=1), grid=golden.grid, text=golden.text
         ),
     }  # fmt: skip
 

@@ -15,8 +15,9 @@ def karat_golden(
 ) -> Callable[..., Any]:
     """Makes small golden cases, kept in pytest's cache from run to run.
 
-    ``karat_golden(recipe="fpsattention", grid=(6, 16, 16), kind="video", heads=1, head_dim=128,
-    seed=0, taps=None)`` returns a karat.Golden; every argument has this default. The same
+    ``karat_golden(recipe="fpsattention", grid=(6, 16, 16), text=0, kind="video", heads=1,
+    kv_heads=0, head_dim=128, seed=0, taps=None)`` returns a karat.Golden; every argument has this
+    default. The same
     arguments give the same bytes, so the cache is keyed by them and by karat's version. ``pytest
     --cache-clear`` empties it.
     """
@@ -29,14 +30,17 @@ def karat_golden(
         recipe: Any = "fpsattention",
         *,
         grid: tuple[int, int, int] = (6, 16, 16),
+        text: int = 0,
         kind: str = "video",
         heads: int = 1,
+        kv_heads: int = 0,
         head_dim: int = 128,
         seed: int = 0,
         taps: Any = None,
     ) -> karat.Golden:
         made = recipe if isinstance(recipe, karat.Recipe) else karat.Recipe(recipe)
-        case = [karat.__version__, made.to_dict(), list(grid), kind, heads, head_dim, seed, taps]
+        shape = [*grid, text, heads, kv_heads, head_dim]
+        case = [karat.__version__, made.to_dict(), shape, kind, seed, taps]
         key = hashlib.sha256(json.dumps(case, sort_keys=True).encode()).hexdigest()[:24]
         path = folder / f"{made.name}-{key}.h5"
         if path.exists():
@@ -44,7 +48,9 @@ def karat_golden(
                 return karat.load(path)
             except karat.FileError:
                 path.unlink()  # a run was cut short, or the disk failed: make it again
-        q, k, v = karat.generate(kind, grid=grid, heads=heads, head_dim=head_dim, seed=seed)
-        return karat.save(path, q, k, v, recipe=made, grid=grid, seed=seed, taps=taps)
+        q, k, v = karat.generate(
+            kind, grid=grid, text=text, heads=heads, kv_heads=kv_heads, head_dim=head_dim, seed=seed
+        )
+        return karat.save(path, q, k, v, recipe=made, grid=grid, text=text, seed=seed, taps=taps)
 
     return make

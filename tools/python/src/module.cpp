@@ -162,22 +162,25 @@ class Arrays {
   std::vector<karat_array> arrays_;
 };
 
-using Shape = std::array<std::int64_t, 4>;  ///< batch, heads, tokens, channels
+using Shape = std::array<std::int64_t, 5>;  ///< batch, heads, heads of k and v, tokens, channels
 using Grid = std::array<std::int32_t, 3>;
 
 /// What calls on Q, K and V have in common.
 struct Heads {
-  Heads(const std::string& type, const std::string& layout, const Shape& shape, const Grid& grid)
+  Heads(const std::string& type, const std::string& layout, const Shape& shape, const Grid& grid,
+        int text)
       : type_(type),
         layout_(layout),
-        count(product({shape[0], shape[1], shape[2], shape[3]}, "q")) {
+        count(product({shape[0], shape[1], shape[3], shape[4]}, "q")) {
     given = {.type = type_.c_str(),
              .layout = layout_.c_str(),
              .batch = shape[0],
              .heads = shape[1],
-             .tokens = shape[2],
-             .channels = shape[3],
+             .kv_heads = shape[2],
+             .tokens = shape[3],
+             .channels = shape[4],
              .grid = {grid[0], grid[1], grid[2]},
+             .text = text,
              .q = nullptr,
              .k = nullptr,
              .v = nullptr};
@@ -186,8 +189,10 @@ struct Heads {
   Heads& operator=(const Heads&) = delete;
   void set(const py::array& q, const py::array& k, const py::array& v) {
     given.q = bytes(q, count, size_of(type_), "q");
-    given.k = bytes(k, count, size_of(type_), "k");
-    given.v = bytes(v, count, size_of(type_), "v");
+    const std::size_t shared =
+        product({given.batch, given.kv_heads, given.tokens, given.channels}, "k");
+    given.k = bytes(k, shared, size_of(type_), "k");
+    given.v = bytes(v, shared, size_of(type_), "v");
   }
   std::size_t rows() const { return given.channels == 0 ? 0 : count / given.channels; }
 
@@ -265,12 +270,12 @@ karat_block_mask block_mask(const Blocks& given) {
 
 py::object attend(const Recipe& recipe, const py::array& q, const py::array& k, const py::array& v,
                   const std::string& type, const std::string& layout, const Shape& shape,
-                  const Grid& grid, int threads, std::optional<py::array> o,
+                  const Grid& grid, int text, int threads, std::optional<py::array> o,
                   const std::string& o_type, std::optional<py::array> lse,
                   std::optional<py::array> m, std::optional<py::array> l,
                   const std::optional<Blocks>& blocks, const std::optional<py::array>& keep,
                   const Text& taps) {
-  Heads heads(type, layout, shape, grid);
+  Heads heads(type, layout, shape, grid, text);
   heads.set(q, k, v);
   karat_attend_args args{};
   args.size = sizeof args;
@@ -302,8 +307,8 @@ py::object attend(const Recipe& recipe, const py::array& q, const py::array& k, 
 
 void truth(const Recipe& recipe, const py::array& q, const py::array& k, const py::array& v,
            const std::string& type, const std::string& layout, const Shape& shape, const Grid& grid,
-           bool sparse, int threads, py::array o, py::array lse) {
-  Heads heads(type, layout, shape, grid);
+           int text, bool sparse, int threads, py::array o, py::array lse) {
+  Heads heads(type, layout, shape, grid, text);
   heads.set(q, k, v);
   auto* out = static_cast<double*>(room(o, heads.count, 8, "o"));
   auto* sums = static_cast<double*>(room(lse, heads.rows(), 8, "lse"));
@@ -314,8 +319,8 @@ void truth(const Recipe& recipe, const py::array& q, const py::array& k, const p
 
 py::tuple quantise(const Recipe& recipe, const std::string& operand, const py::array& x,
                    const std::string& type, const std::string& layout, const Shape& shape,
-                   const Grid& grid, int threads) {
-  Heads heads(type, layout, shape, grid);
+                   const Grid& grid, int text, int threads) {
+  Heads heads(type, layout, shape, grid, text);
   heads.set(x, x, x);
   karat_tensors* made = nullptr;
   run([&](karat_error* error) {
@@ -368,9 +373,9 @@ py::tuple generate(const std::string& workload, int threads) {
 
 std::string make(const Recipe& recipe, const py::array& q, const py::array& k, const py::array& v,
                  const std::string& type, const std::string& layout, const Shape& shape,
-                 const Grid& grid, std::uint64_t seed, const Text& taps, int threads,
+                 const Grid& grid, int text, std::uint64_t seed, const Text& taps, int threads,
                  const std::string& path) {
-  Heads heads(type, layout, shape, grid);
+  Heads heads(type, layout, shape, grid, text);
   heads.set(q, k, v);
   char* summary = nullptr;
   run([&](karat_error* error) {
