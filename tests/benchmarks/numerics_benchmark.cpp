@@ -127,11 +127,16 @@ void encode_rate(benchmark::State& state, Policy policy) {
   state.counters["of_memcpy"] = benchmark::Counter(bytes / memcpy_rate(), benchmark::Counter::kIsRate);
 }
 
-void exp2_rate(benchmark::State& state) {
-  std::vector<float> x(16384), y(x.size());
-  for (std::size_t i = 0; i < x.size(); ++i) x[i] = -static_cast<float>(i % 997) / 53.0f;
+/// Scores below their maximum, as in a softmax, in rows of the given length.
+void exp2_rate(benchmark::State& state, std::size_t length) {
+  std::vector<float> x(16384 / length * length), y(x.size());
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    x[i] = static_cast<float>(-30 * random_uniform(1, 3, i));
+  }
   for (auto _ : state) {
-    exp2_rounded(x, y);
+    for (std::size_t at = 0; at < x.size(); at += length) {
+      exp2_rounded({&x[at], length}, {&y[at], length});
+    }
     benchmark::DoNotOptimize(y.data());
   }
   state.SetItemsProcessed(static_cast<std::int64_t>(x.size()) * state.iterations());
@@ -155,7 +160,10 @@ void register_all() {
     benchmark::RegisterBenchmark((std::string("encode_e4m3/") + name).c_str(), encode_rate, policy)
         ->Unit(benchmark::kMillisecond);
   }
-  benchmark::RegisterBenchmark("exp2_rounded", exp2_rate);
+  for (const std::size_t length : {std::size_t{16384}, std::size_t{33}, std::size_t{7}}) {
+    benchmark::RegisterBenchmark(("exp2_rounded/rows_of_" + std::to_string(length)).c_str(),
+                                 exp2_rate, length);
+  }
 }
 
 }  // namespace

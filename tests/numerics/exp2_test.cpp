@@ -4,15 +4,21 @@
 
 #include <gtest/gtest.h>
 #include <mpfr.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <new>
+#include <span>
+#include <string>
 #include <vector>
 
 #include "karat/numerics/error.hpp"
+#include "karat/numerics/exp2_polynomial.hpp"
 #include "karat/numerics/parallel.hpp"
 #include "targets.hpp"
 
@@ -79,15 +85,19 @@ TEST(Exp2, CorrectlyRounded) {
   });
 }
 
-TEST(Exp2, HardestInputs) {
-  // Every input whose power lies within 2^-50 of the middle of two f32 (found by trying all).
-  const std::vector<float> x = {
+/// Every input whose power lies within 2^-50 of the middle of two f32 (found by trying all).
+const std::vector<float>& hardest_inputs() {
+  static const std::vector<float> x = {
       0x1.715476p-24f,  0x1.0f39eep-18f,  0x1.0f0af8p-11f,  0x1.853a6ep-9f,
       0x1.05535ap-7f,   0x1.9357c4p-4f,   -0x1.715476p-25f, -0x1.cda996p-23f,
       -0x1.2c14a4p-21f, -0x1.5a3f34p-21f, -0x1.77a744p-14f, -0x1.a7a04cp-14f,
       -0x1.d8568p-10f,  -0x1.5e9a04p-6f,  -0x1.e7526ep-6f,  -0x1.3e53bcp-3f};
+  return x;
+}
+
+TEST(Exp2, HardestInputs) {
   Oracle oracle;
-  check(x, oracle);
+  check(hardest_inputs(), oracle);
   for (int n = -149; n <= 127; ++n) {
     EXPECT_EQ(exp2_rounded(static_cast<float>(n), Subnormals::keep), std::ldexp(1.0f, n));
   }
@@ -148,6 +158,124 @@ TEST(Exp2, VectorsHaveTheScalarBits) {
       } else {
         ASSERT_EQ(std::bit_cast<std::uint64_t>(z[i]), std::bit_cast<std::uint64_t>(scalar)) << wide[i];
       }
+    }
+  });
+}
+
+/// Compares the arrays of all targets with the scalar function, in both modes.
+void expect_scalar_bits(const std::vector<float>& x) {
+  constexpr std::size_t kChunk = 1 << 12;
+  const std::size_t chunks = (x.size() + kChunk - 1) / kChunk;
+  std::vector<float> scalar(x.size()), y(x.size());
+  for (Subnormals mode : {Subnormals::flush, Subnormals::keep}) {
+    parallel_for(chunks, 0, [&](std::size_t chunk, int) {
+      const std::size_t end = std::min(x.size(), (chunk + 1) * kChunk);
+      for (std::size_t i = chunk * kChunk; i < end; ++i) scalar[i] = exp2_rounded(x[i], mode);
+    });
+    testing::for_each_target([&](const std::string& target) {
+      parallel_for(chunks, 0, [&](std::size_t chunk, int) {
+        const std::size_t at = chunk * kChunk, count = std::min(kChunk, x.size() - at);
+        exp2_rounded({&x[at], count}, {&y[at], count}, mode);
+        for (std::size_t i = at; i < at + count; ++i) {
+          ASSERT_EQ(bits(y[i]), bits(scalar[i])) << target << ' ' << std::hexfloat << x[i];
+        }
+      });
+    });
+  }
+}
+
+TEST(Exp2, ArraysHaveTheScalarBitsForAllInputs) {
+  constexpr std::uint64_t kAll = std::uint64_t{1} << 32, kPart = 1 << 22;
+  const std::uint64_t stride = testing::long_run() ? 1 : 2053;
+  std::vector<float> x;
+  for (std::uint64_t word = 0; word < kAll; word += stride) {
+    x.push_back(std::bit_cast<float>(static_cast<std::uint32_t>(word)));
+    if (x.size() == kPart || word + stride >= kAll) {
+      expect_scalar_bits(x);
+      if (HasFatalFailure()) return;
+      x.clear();
+    }
+  }
+}
+
+TEST(Exp2, ArraysHaveTheScalarBitsAroundEveryEdge) {
+  std::vector<float> centers = hardest_inputs();
+  // Multiples of 1/64: where the nearest 1/32 changes, and where the f32 path's argument is 0.
+  for (int n = -152 * 64; n <= 130 * 64; ++n) centers.push_back(static_cast<float>(n) / 64);
+  for (const float edge : {0.0f, 0x1p-149f, 0x1p-126f, 0x1p-25f, 0x1p-24f, 1e30f, kInf}) {
+    centers.push_back(edge);
+    centers.push_back(-edge);
+  }
+  std::vector<float> x;
+  for (const float center : centers) {
+    for (std::uint32_t step = 0; step <= 40; ++step) {
+      x.push_back(std::bit_cast<float>(bits(center) + step - 20));  // beyond Inf lie NaNs
+    }
+  }
+  expect_scalar_bits(x);
+}
+
+TEST(Exp2, FewElementsNeedTheF64Path) {
+  std::vector<float> x(1 << 20);
+  for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(-30 * random_uniform(4, 0, i));
+  const std::vector<float> trivial = {0.0f, -0.0f, -kInf, -126.5f, -1e30f, -1.0f, 1.0f, 127.0f};
+  testing::for_each_target([&](const std::string& target) {
+    const double share = static_cast<double>(exp2_undecided(x)) / static_cast<double>(x.size());
+    if (target == "AVX3" || target == "AVX2") {
+      // Powers that lie within the error of a middle of two f32, 2^-23 apart.
+      const double expected = 2 * double{kStepError} * 0x1p23;
+      EXPECT_NEAR(share, expected, 0.2 * expected) << target;
+      EXPECT_EQ(exp2_undecided(trivial), 0u) << target;
+    } else {
+      EXPECT_EQ(share, 1) << target;
+    }
+    RecordProperty("undecided_" + target, std::to_string(share));
+  });
+}
+
+/// Memory for `count` floats that end where a page begins that nobody may touch.
+class GuardedFloats {
+ public:
+  explicit GuardedFloats(std::size_t count) : page_(static_cast<std::size_t>(sysconf(_SC_PAGESIZE))) {
+    void* map = mmap(nullptr, 3 * page_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (map == MAP_FAILED) throw std::bad_alloc();
+    map_ = static_cast<char*>(map);
+    if (mprotect(map_ + page_, page_, PROT_READ | PROT_WRITE) != 0) throw std::bad_alloc();
+    behind_ = {reinterpret_cast<float*>(map_ + 2 * page_) - count, count};
+    ahead_ = {reinterpret_cast<float*>(map_ + page_), count};
+  }
+  ~GuardedFloats() { munmap(map_, 3 * page_); }
+  GuardedFloats(const GuardedFloats&) = delete;
+  GuardedFloats& operator=(const GuardedFloats&) = delete;
+
+  std::span<float> at_end() const { return behind_; }
+  std::span<float> at_begin() const { return ahead_; }
+
+ private:
+  std::size_t page_;
+  char* map_ = nullptr;
+  std::span<float> behind_, ahead_;
+};
+
+TEST(Exp2, ArraysOfAnyLengthStayInTheirSpans) {
+  testing::for_each_target([&](const std::string& target) {
+    for (std::size_t count = 0; count <= 70; ++count) {
+      const GuardedFloats memory(count);
+      for (const std::span<float> x : {memory.at_begin(), memory.at_end()}) {
+        std::vector<float> expected(count);
+        for (std::size_t i = 0; i < count; ++i) {
+          // Few hard cases: full vectors and tails of both paths.
+          x[i] = i % 37 == 5 ? kHardExp2[0].x : -0.37f * static_cast<float>(i + count);
+          expected[i] = exp2_rounded(x[i]);
+        }
+        exp2_rounded(x, x);  // in place
+        ASSERT_TRUE(std::equal(x.begin(), x.end(), expected.begin())) << target << ' ' << count;
+      }
+      std::vector<float> x(count, -1.0f), y(count + 2, 7.0f);
+      exp2_rounded(x, std::span(y).subspan(1, count));
+      EXPECT_EQ(y.front(), 7.0f) << target << ' ' << count;
+      EXPECT_EQ(y.back(), 7.0f) << target << ' ' << count;
+      EXPECT_EQ(std::count(y.begin() + 1, y.end() - 1, 0.5f), static_cast<std::ptrdiff_t>(count));
     }
   });
 }
