@@ -15,12 +15,14 @@
 namespace karat::attention {
 namespace {
 
-BlockTap empty_tap(const Launch& launch, int query_block) {
+/// Sizes a tap for a query block; the memory of an earlier one is used again.
+void prepare_tap(const Launch& launch, int query_block, BlockTap& tap) {
   const mask::BlockMap& blocks = launch.layout.blocks;
-  BlockTap tap;
   tap.query_block = query_block;
   tap.queries = blocks.query_blocks[query_block];
-  tap.column_begin.push_back(0);
+  tap.key_block.clear();
+  tap.key_position.clear();
+  tap.column_begin.assign(1, 0);
   for (const auto& entry : blocks.rows[query_block]) {
     const video::Range keys = blocks.key_blocks[entry.key_block];
     tap.key_block.push_back(entry.key_block);
@@ -37,7 +39,6 @@ BlockTap empty_tap(const Launch& launch, int query_block) {
   tap.m.resize(tap.key_block.size() * rows);
   tap.l.resize(tap.key_block.size() * rows);
   tap.o.resize(tap.key_block.size() * rows * launch.channels);
-  return tap;
 }
 
 std::vector<int> blocks_to_run(const Layout& layout, const AttendOptions& options) {
@@ -100,22 +101,22 @@ HeadResult attend(const recipe::Recipe& recipe, const Layout& layout, const Quan
   std::vector<int> tapped = options.tapped;
   std::sort(tapped.begin(), tapped.end());
   if (!options.on_tap)
-    for (const int block : tapped) result.taps.push_back(empty_tap(launch, block));
+    for (const int block : tapped) prepare_tap(launch, block, result.taps.emplace_back());
 
   const int threads = options.threads > 0 ? options.threads : numerics::hardware_threads();
   const bool fast = options.path == numerics::Path::fast;
   const PackedHead packed = fast ? pack_head(launch, chosen, threads) : PackedHead{};
   std::vector<FastScratch> scratch(fast ? threads : 0);
+  std::vector<BlockTap> passing(options.on_tap ? threads : 0);
   std::atomic<std::int64_t> saturated = 0;
   std::atomic<std::size_t> done = 0;
   numerics::parallel_for(chosen.size(), threads, [&](std::size_t item, int worker) {
     const int block = chosen[item];
     const auto at = std::lower_bound(tapped.begin(), tapped.end(), block);
     const bool is_tapped = at != tapped.end() && *at == block;
-    BlockTap passing;
-    if (is_tapped && options.on_tap) passing = empty_tap(launch, block);
+    if (is_tapped && options.on_tap) prepare_tap(launch, block, passing[worker]);
     BlockTap* tap = !is_tapped        ? nullptr
-                    : options.on_tap ? &passing
+                    : options.on_tap ? &passing[worker]
                                      : &result.taps[at - tapped.begin()];
     std::int64_t count = 0;
     if (fast)
@@ -123,7 +124,7 @@ HeadResult attend(const recipe::Recipe& recipe, const Layout& layout, const Quan
     else
       run_block_scalar(launch, block, result, tap, count);
     saturated += count;
-    if (is_tapped && options.on_tap) options.on_tap(std::move(passing), result);
+    if (is_tapped && options.on_tap) options.on_tap(std::move(passing[worker]), result);
     if (options.progress) options.progress(++done, chosen.size());
   });
   result.saturated_p_codes = saturated;

@@ -25,7 +25,7 @@ struct AttendOptions {
   std::function<void(std::size_t done, std::size_t total)> progress;  ///< called from any worker
   /// Takes each tap as soon as its query block is done, on the worker that ran it, together with
   /// its finished rows in `result`; HeadResult::taps stays empty. Lets all blocks be tapped in little
-  /// memory.
+  /// memory; a tap that is not moved from lends its memory to the next.
   std::function<void(BlockTap&& tap, const HeadResult& result)> on_tap;
 };
 
