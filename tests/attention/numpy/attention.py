@@ -8,7 +8,7 @@ import numpy as np
 from exp2 import exp2
 from formats import F32, F64, fl
 from steps import round_sum_to_f32
-from video import Order, as_given, partial_then_full, window_mask
+from video import Order, as_given, partial_then_full, visited, window_mask
 
 MINUS_INFINITY = F32(-np.inf)
 
@@ -31,7 +31,8 @@ class QueryBlock:
     begin: int
     end: int
     key_blocks: list
-    l: np.ndarray  # [row]
+    m: np.ndarray  # [row]
+    l: np.ndarray
     out: np.ndarray  # [row, channel], in the output's format
     lse: np.ndarray  # [row]
 
@@ -41,9 +42,9 @@ class Head:
 
     order, key_order                the positions of the queries' and the keys' tokens
     q, k, v                         the operands
-    query_blocks                    list of (begin, end) in positions
-    key_blocks(index)               (begin, end) of the blocks of keys the query block visits, in order
-    kept                            None, or the mask of pairs of positions
+    query_blocks, all_key_blocks()  lists of (begin, end) in positions
+    key_blocks(index)               those of keys that the query block visits, in order
+    kept                            None, or the mask of pairs of positions; pairs() is never None
     scores(queries, keys)           A and s of two slices of positions
     codes_of(p)                     P as it enters P V
     accumulate(o, alpha, p_codes, keys)   O after a block
@@ -54,11 +55,21 @@ class Head:
 
     QUERY_BLOCK, KEY_BLOCK = 64, 128
     RESCALE_THRESHOLD = F32(0)
-    INITIAL_MAXIMUM = MINUS_INFINITY
+    INITIAL_MAXIMUM = MASKED_SCORE = MINUS_INFINITY
+    KEY_ORDER, LISTED = "ascending", 0
     OFFSET = F32(0)  # P is 2^OFFSET times as large
     key_order = property(lambda self: self.order)
-    kept = None
+    kept = visits = None
     lost = None  # per position: what the smoothing of K took from every score, log2 units
+
+    def keep(self, kept, key_order, listed=0):
+        """Another mask of pairs of positions, another order of visits."""
+        blocks = self.all_key_blocks()
+        in_order = {"ascending": lambda queries: visited(kept, queries, blocks),
+                    "descending": lambda queries: visited(kept, queries, blocks[::-1]),
+                    "partial_then_full": lambda queries: partial_then_full(kept, queries, blocks, listed)}
+        self.kept = kept
+        self.visits = [in_order[key_order](queries) for queries in self.query_blocks]
 
     def run(self, index):
         begin, end = self.query_blocks[index]
@@ -67,11 +78,11 @@ class Head:
         l = np.zeros((rows, 4), F32)
         o = np.zeros((rows, self.channels), F32)
         key_blocks = []
-        for key_begin, key_end in self.key_blocks(index):
+        for key_begin, key_end in self.visits[index] if self.visits else self.key_blocks(index):
             keys = slice(key_begin, key_end)
             a, s = self.scores(queries, keys)
             if self.kept is not None:
-                s = np.where(self.kept[queries, keys], s, MINUS_INFINITY)
+                s = np.where(self.kept[queries, keys], s, self.MASKED_SCORE)
             skipped = len(key_blocks) > 0 and self.skips(m, s)
             m, alpha, p = self.softmax(m, a, s)
             p = np.where(skipped, p.dtype.type(0), p)
@@ -80,7 +91,7 @@ class Head:
             o = rescaled(o, alpha) if skipped else self.accumulate(o, alpha, p_codes, keys)
             key_blocks.append(KeyBlock(key_begin, key_end, a, s, p_codes, m, l, o))
         total = total_row_sum(l)
-        return QueryBlock(begin, end, key_blocks, total, self.finish(o, total),
+        return QueryBlock(begin, end, key_blocks, m, total, self.finish(o, total),
                           self.log_sum_exp(m, total, queries))
 
     def skips(self, m, s):
@@ -139,10 +150,16 @@ class TiledWindowHead(Head):
         self.tiles_seen = window_mask(self.order.tiles_per_axis, window)
         self.query_blocks = self.order.tile_blocks(self.QUERY_BLOCK)
 
+    def all_key_blocks(self):
+        return self.order.tile_blocks(self.KEY_BLOCK)
+
     def key_blocks(self, index):
         seen = self.tiles_seen[self.tile_of(self.query_blocks[index][0])]
-        return [(begin, end) for begin, end in self.order.tile_blocks(self.KEY_BLOCK)
-                if seen[self.tile_of(begin)]]
+        return [(begin, end) for begin, end in self.all_key_blocks() if seen[self.tile_of(begin)]]
+
+    def pairs(self):
+        of = self.tile_of(slice(None))
+        return self.tiles_seen[of[:, None], of[None, :]]
 
     def tile_of(self, position):
         return self.order.tile_of_position[position]
@@ -151,30 +168,39 @@ class TiledWindowHead(Head):
 class DenseHead(Head):
     """Tokens as given, blocks along their sequence, every block of keys visited."""
 
-    DESCENDING = False
-
     def __init__(self, grid, channels):
         self.channels = channels
         self.order = as_given(grid)
         self.query_blocks = self.order.sequence_blocks(self.QUERY_BLOCK)
 
+    def all_key_blocks(self):
+        return self.order.sequence_blocks(self.KEY_BLOCK)
+
     def key_blocks(self, index):
-        blocks = self.order.sequence_blocks(self.KEY_BLOCK)
-        return blocks[::-1] if self.DESCENDING else blocks
+        blocks = self.all_key_blocks()
+        return blocks[::-1] if self.KEY_ORDER == "descending" else blocks
+
+    def pairs(self):
+        length = len(self.order.token_of_position)
+        return np.ones((length, length), bool)
 
 
 class ListedHead(Head):
     """Blocks along the sequence of any order, any mask of pairs; partial blocks of keys first."""
 
-    QUERY_BLOCK, KEY_BLOCK, LISTED = 128, 64, 128
+    QUERY_BLOCK, KEY_BLOCK = 128, 64
+    KEY_ORDER, LISTED = "partial_then_full", 128
 
     def __init__(self, order, channels, kept):
-        self.channels, self.order, self.kept = channels, order, kept
+        self.channels, self.order = channels, order
         self.query_blocks = order.sequence_blocks(self.QUERY_BLOCK)
-        self.visits = partial_then_full(kept, self.QUERY_BLOCK, self.KEY_BLOCK, self.LISTED)
+        self.keep(kept, self.KEY_ORDER, self.LISTED)
 
-    def key_blocks(self, index):
-        return self.visits[index]
+    def all_key_blocks(self):
+        return self.order.sequence_blocks(self.KEY_BLOCK)
+
+    def pairs(self):
+        return self.kept
 
 
 LOG2_E = F64(1.4426950408889634)

@@ -10,7 +10,7 @@ from steps import chain_ampere_bf16, chain_wgmma_e4m3
 
 
 class Fa3Bf16(FusedExponent, Bf16, DenseHead):
-    QUERY_BLOCK, KEY_BLOCK, DESCENDING = 128, 176, True
+    QUERY_BLOCK, KEY_BLOCK, KEY_ORDER = 128, 176, "descending"
 
     def __init__(self, grid, q, k, v, input_type):
         super().__init__(grid, q.shape[1])
@@ -32,7 +32,7 @@ class Fa2Bf16(Fa3Bf16):
 
 class OffsetFp8(DenseHead):
     """E4M3 codes of P = 2^8 times the usual; one accumulator for the whole row."""
-    QUERY_BLOCK, KEY_BLOCK, DESCENDING = 128, 224, True
+    QUERY_BLOCK, KEY_BLOCK, KEY_ORDER = 128, 224, "descending"
     OFFSET = F32(8)
 
     def codes_of(self, p):

@@ -9,12 +9,12 @@ from plain import Bf16, Svg1Spatial, Svg1Temporal
 from predict import (attention_of_rows, cluster_blocks, clusters, draw_tokens, similarity_blocks)
 from quantise import (INT8, guard_add, per_channel_inverse, per_group, rows, without_token_mean)
 from sage import Sage2Sm90
-from video import as_given, cut
+from video import as_given, causal_pairs
 
 
 class SpargeSm90(Sage2Sm90):
     SIMILARITY, MASS, SKIP = 0.6, 0.98, F32(50)
-    INITIAL_MAXIMUM = F32(-np.inf)
+    INITIAL_MAXIMUM = MASKED_SCORE = F32(-np.inf)
 
     def __init__(self, grid, q, k, v, input_type):
         DenseHead.__init__(self, grid, q.shape[1])
@@ -32,12 +32,16 @@ class SpargeSm90(Sage2Sm90):
         blocks = self.order.sequence_blocks(self.KEY_BLOCK)
         return [block for block, kept in zip(blocks, self.blocks_kept[index]) if kept]
 
+    def pairs(self):
+        return np.repeat(np.repeat(self.blocks_kept, self.QUERY_BLOCK, 0)[:len(self.q.codes)],
+                         self.KEY_BLOCK, 1)[:, :len(self.k.codes)]
+
     def skips(self, m, s):
         gain = fl(fl(s.max(axis=1) * self.unit) - fl(m * self.unit))
         return gain.max() + self.SKIP <= 0
 
 
-def svg1(grid, q, k, v, input_type):
+def svg1(grid, q, k, v, input_type, narrowed=lambda kept: kept):
     """The spatial or the temporal program, by profiling."""
     sampled = sorted(draw_tokens(len(q), 32, seed=0, stream=0x70726F66696C6500))
     truth = attention_of_rows(q, k, v, sampled)
@@ -46,11 +50,15 @@ def svg1(grid, q, k, v, input_type):
         head = program(grid, q, k, v, input_type)
         kept = np.empty_like(head.kept)
         tokens = head.order.token_of_position
-        kept[np.ix_(tokens, tokens)] = head.kept
+        kept[np.ix_(tokens, tokens)] = narrowed(head.kept)
         return ((attention_of_rows(q, k, v, sampled, kept[sampled]) - truth)**2).sum(), head
 
     spatial, temporal = error(Svg1Spatial), error(Svg1Temporal)
     return spatial[1] if spatial[0] <= temporal[0] else temporal[1]
+
+
+def svg1_causal(*arguments):
+    return svg1(*arguments, narrowed=lambda kept: kept & causal_pairs(len(kept)))
 
 
 class Svg2(Bf16, Head):

@@ -1,10 +1,12 @@
-# Which program rebuilds which preset.
+# Which program rebuilds which preset, and which edited recipe.
+
+import numpy as np
 
 from flash import Fa2Bf16, Fa3Bf16, Fa3Fp8, Fa3Fp8BlockHadamard, Fa3Fp8LazyRescale
 from fp8 import (DeepseekFp8, FpsAttention, FpsAttentionCoarse, FpsAttentionFlex,
                  FpsAttentionIntermediate, NaiveFp8Sparse)
 from plain import DenseF32, DenseF64, FlexBf16, StaBf16, Svg1Spatial, Svg1Temporal
-from predicted import SpargePruned, SpargeSm90, Svg2, Svg2FewClusters, svg1
+from predicted import SpargePruned, SpargeSm90, Svg2, Svg2FewClusters, svg1, svg1_causal
 from sage import Sage1, Sage2pp, Sage2Sm89, Sage2Sm90
 
 PROGRAMS = {
@@ -42,4 +44,32 @@ EDITED = {
                                      "skip": {"threshold": -4}}),
     "svg2_few_clusters": (Svg2FewClusters, {"base": "svg2",
                                             "predict": {"query_clusters": 6, "key_clusters": 9}}),
+}
+
+
+class FlexNan(FlexBf16):
+    """A row without keys is NaN."""
+
+    def finish(self, o, l):
+        return np.where(l[:, None] == 0, np.uint16(0x7FFF), super().finish(o, l))
+
+
+CAUSAL = {"mask": {"causal": "on"}}
+
+# Presets with a causal mask, another order of visits, or another output of rows without keys.
+EDITED_MASKS = {
+    "fa3_causal": (Fa3Bf16, {"base": "fa3_bf16", **CAUSAL}),
+    "fps_causal": (FpsAttention, {"base": "fpsattention", **CAUSAL}),
+    "flex_causal": (FlexBf16, {"base": "flex_bf16", **CAUSAL}),
+    "sage2_causal": (Sage2Sm90, {"base": "sage2_sm90", **CAUSAL}),
+    "sparge_causal": (SpargePruned, EDITED["sparge_pruned"][1] | CAUSAL),
+    "svg1_causal": (svg1_causal, {"base": "svg1", **CAUSAL}),
+    "temporal_causal": (Svg1Temporal, {"base": "svg1_temporal", **CAUSAL}),
+    "sta_partial_first": (StaBf16, {"base": "sta_bf16", "block": {"order": "partial_then_full"}, **CAUSAL}),
+    "sta_descending": (StaBf16, {"base": "sta_bf16", "block": {"order": "descending"}}),
+    "fa3_ascending": (Fa3Fp8, {"base": "fa3_fp8", "block": {"order": "ascending"}}),
+    "flex_listed_256": (FlexBf16, {"base": "flex_bf16", "block": {"listed": 256}}),
+    "flex_listed_own": (FlexBf16, {"base": "flex_bf16", "block": {"listed": 0}}),
+    "flex_as_listed": (FlexBf16, {"base": "flex_bf16", "block": {"order": "given"}, "mask": {"kind": "given"}}),
+    "flex_nan": (FlexNan, {"base": "flex_bf16", "finish": {"fully_masked": "nan"}}),
 }

@@ -98,9 +98,9 @@ def token_groups(length):
 
 
 def tile_groups(order, tile):
-    """Scale tiles, row-major, whatever tiles the order follows."""
+    """Scale tiles, row-major, whatever tiles the order follows; text is one more."""
     tiles_per_axis, tile_of_token = tiles_of_tokens(order.grid, tile)
-    return tile_of_token[order.token_of_position], math.prod(tiles_per_axis)
+    return tile_of_token[order.token_of_position], math.prod(tiles_per_axis) + (order.grid.text > 0)
 
 
 def row_groups(blocks, rows, parts, part_of_row):

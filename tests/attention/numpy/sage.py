@@ -41,7 +41,7 @@ class Sage1(DenseHead):
 class Sage2Sm90(FusedExponent, DenseHead):
     QUERY_BLOCK, KEY_BLOCK = 64, 128
     QUERY_ROWS, KEY_ROWS = 16, 128
-    INITIAL_MAXIMUM = F32(-5e6)
+    INITIAL_MAXIMUM = MASKED_SCORE = F32(-5e6)
     OFFSET = F32(8.807)
     V_LIMIT = E4M3_LARGEST
     chain = staticmethod(chain_wgmma_e4m3)
@@ -69,7 +69,7 @@ class Sage2Sm90(FusedExponent, DenseHead):
         return fl(rescaled(o, alpha) + self.chain(p_codes, self.v.codes[keys].T))
 
     def finish(self, o, l):
-        return bf16_bits(fl(normalised(o, l) * self.v.scales))
+        return bf16_bits(zero_where_empty(fl(normalised(o, l) * self.v.scales), l))
 
 
 class Sage2Sm89(Sage2Sm90):

@@ -1,12 +1,21 @@
-# Grid, token orders, masks and blocks, written from docs/recipes/operations.md alone.
+# Grid, token orders, masks and blocks, written from docs/recipes/operations.md and cases.md alone.
 
 import math
 
 import numpy as np
 
 
+class Grid(tuple):
+    """T, H, W, and how many text tokens stand behind the video."""
+
+    def __new__(cls, extents, text=0):
+        grid = super().__new__(cls, extents)
+        grid.text = text
+        return grid
+
+
 class Order:
-    """Positions of a T x H x W grid cut into tiles: tile after tile, row-major inside each."""
+    """Positions of a T x H x W grid cut into tiles: tile after tile, row-major inside each; text is one more."""
 
     def __init__(self, grid, tile):
         self.grid = grid
@@ -35,17 +44,19 @@ def as_given(grid):
 def token_major(grid):
     """All frames of a place, then the next place."""
     order = as_given(grid)
-    order.token_of_position = np.arange(math.prod(grid)).reshape(grid[0], -1).T.reshape(-1)
+    video = np.arange(math.prod(grid)).reshape(grid[0], -1).T.reshape(-1)
+    order.token_of_position = np.concatenate([video, len(video) + np.arange(grid.text)])
     order.tile_of_position = None
     return order
 
 
 def tiles_of_tokens(grid, tile):
-    """Tiles per axis, and each token's tile, row-major."""
+    """Tiles per axis, and each token's tile, row-major; the text's comes after the video's."""
     tiles_per_axis = [-(-g // t) for g, t in zip(grid, tile)]
     t, h, w = np.indices(grid).reshape(3, -1)  # in token order: index (t*H + h)*W + w
     coordinates = t // tile[0], h // tile[1], w // tile[2]
-    return tiles_per_axis, np.ravel_multi_index(coordinates, tiles_per_axis)
+    of_video = np.ravel_multi_index(coordinates, tiles_per_axis)
+    return tiles_per_axis, np.concatenate([of_video, np.full(grid.text, math.prod(tiles_per_axis))])
 
 
 def cut(begin, end, size):
@@ -63,9 +74,9 @@ def axis_window(count, window):
 
 
 def window_mask(tiles_per_axis, window):
-    """kept[u, v] between tiles, both in row-major order of their coordinates."""
+    """kept[u, v] between tiles, both in row-major order of their coordinates; text sees and is seen by all."""
     t, h, w = (axis_window(c, k).astype(int) for c, k in zip(tiles_per_axis, window))
-    return np.kron(np.kron(t, h), w) == 1
+    return np.pad(np.kron(np.kron(t, h), w) == 1, (0, 1), constant_values=True)
 
 
 def window_pairs(order, window):
@@ -79,25 +90,29 @@ def band_pairs(grid, density, first_frames):
     tokens = math.prod(grid)
     width = -(-(tokens * (1 - math.sqrt(1 - density))) // 128) * 128
     query, key = np.indices((tokens, tokens))
-    return (np.abs(query - key) <= width) | (key < first_frames * grid[1] * grid[2])
+    kept = (np.abs(query - key) <= width) | (key < first_frames * grid[1] * grid[2])
+    return np.pad(kept, (0, grid.text), constant_values=True)
 
 
-def partial_then_full(kept, query_block, key_block, listed):
-    """Per query block the (begin, end) of its key blocks: those in partial blocks of `listed` x `listed`
-    positions first, then those in full ones. A listed block that is short is partial."""
-    length = len(kept)
-    visits = []
-    for begin, end in cut(0, length, query_block):
-        listing = begin // listed * listed
-        rows = kept[listing:listing + listed]
-        partial, full = [], []
-        for key_begin, key_end in cut(0, length, listed):
-            pairs = rows[:, key_begin:key_end]
-            if not pairs.any():
-                continue
-            is_full = pairs.size == listed * listed and pairs.all()
-            (full if is_full else partial).extend(
-                block for block in cut(key_begin, key_end, key_block)
-                if kept[begin:end, slice(*block)].any())
-        visits.append(partial + full)
-    return visits
+def causal_pairs(length):
+    """kept[query, key] between positions: no key behind the query."""
+    return np.tri(length, dtype=bool)
+
+
+def visited(kept, queries, key_blocks):
+    """The blocks of keys, in their order, that hold a kept pair with the (begin, end) of queries."""
+    rows = kept[slice(*queries)]
+    return [block for block in key_blocks if rows[:, slice(*block)].any()]
+
+
+def partial_then_full(kept, queries, key_blocks, listed):
+    """The visited blocks of keys: those in partial blocks of `listed` x `listed` positions first, then those in
+    full ones. A listed block that is short is partial. listed = 0: the blocks themselves, however short."""
+    def is_full(block):
+        if listed == 0:
+            return kept[slice(*queries), slice(*block)].all()
+        row, column = queries[0] // listed * listed, block[0] // listed * listed
+        pairs = kept[row:row + listed, column:column + listed]
+        return pairs.size == listed * listed and pairs.all()
+
+    return sorted(visited(kept, queries, key_blocks), key=is_full)  # stable

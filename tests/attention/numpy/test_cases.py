@@ -1,0 +1,131 @@
+# Has karat make small golden files of cases that add to their recipe and recomputes every stage of every query
+# block from docs/recipes/cases.md and the recipe's page:  test_cases.py KARAT DOCS FOLDER [NAME...]
+
+import json
+import os
+import sys
+import unittest
+
+import h5py
+import numpy as np
+
+from case_files import FOLDER, make, path_of, random_lists, random_mask, safetensors
+from check_golden import compare
+from mistakes import MISTAKES
+from programs import PROGRAMS
+
+class Cases(unittest.TestCase):
+    def check(self, recipe, grid, channels=40, **options):
+        with self.subTest(recipe=recipe, grid=grid, **options):
+            path = make(recipe, grid, channels, **options)
+            result = compare(path)
+            print(recipe, grid, *options.values(), sum(result.values.values()), "values",
+                  result.first or "equal", flush=True)
+            self.assertIsNone(result.first)
+            return path
+
+
+class Text(Cases):
+    def test_behind_every_preset(self):
+        for recipe in PROGRAMS:
+            self.check(recipe, "2,3,9", 32, text=19)
+
+    def test_behind_windows_bands_and_several_scale_tiles(self):
+        for recipe in ("sta_bf16", "flex_bf16", "svg1_spatial", "svg1_temporal", "fpsattention_coarse"):
+            self.check(recipe, "25,9,3", 32, text=70)
+
+    def test_of_several_blocks(self):
+        self.check("fpsattention", "7,3,5", 40, text=150)
+
+
+class SharedHeads(Cases):
+    def test_groups_of_heads(self):
+        for recipe in ("fa3_fp8", "sage2_sm90", "fpsattention", "svg2_few_clusters", "sparge_sm90"):
+            self.check(recipe, "2,3,9", 32, batch=2, heads=6, kv_heads=2, text=5)
+        self.check("dense_f32", "2,3,9", 32, heads=3, kv_heads=1)
+
+
+class Causal(Cases):
+    def test_masks(self):
+        for recipe in ("fa3_causal", "fps_causal", "flex_causal", "sage2_causal", "sparge_causal",
+                       "temporal_causal"):
+            self.check(recipe, "9,9,7", 32)
+        for seed in (1, 2):  # one head of either kind
+            self.check("svg1_causal", "9,9,7", 32, seed=seed)
+        self.check("fps_causal", "25,9,3", 32, text=30)
+
+
+class KeyOrders(Cases):
+    def test_orders(self):
+        for recipe in ("sta_partial_first", "sta_descending", "fa3_ascending", "flex_listed_256",
+                       "flex_listed_own"):
+            self.check(recipe, "25,9,3", 32)
+
+
+class GivenMasks(Cases):
+    GRID, TOKENS = "9,9,7", 567
+
+    def check_given(self, recipe, arrays, mask, **options):
+        """Also that the golden file holds the arrays as given."""
+        path = self.check(recipe, self.GRID, 32, mask=mask, **options)
+        with h5py.File(path) as golden:
+            for name, array in arrays.items():
+                np.testing.assert_array_equal(golden[f"mask/given/{name}"][:], array)
+
+    def test_a_matrix(self):
+        mask = random_mask(self.TOKENS, 1)
+        np.save(path_of("mask", "npy"), mask)
+        for recipe in ("flex_bf16", "sta_bf16", "fa3_bf16", "fpsattention", "sage2_sm90", "dense_f32", "flex_nan",
+                       "flex_causal", "svg1_temporal"):
+            self.check_given(recipe, {"mask": mask}, path_of("mask", "npy"))
+
+    def test_a_matrix_of_every_head_over_text_too(self):
+        mask = random_mask(self.TOKENS + 40, 2, 2, 3)
+        path = safetensors("masks", mask=mask)
+        self.check_given("sta_bf16", {"mask": mask}, path, text=40, batch=2, heads=3, kv_heads=1)
+
+    def test_blockmask_arrays(self):
+        arrays = random_lists(9, 5, 3, 2) | {"block_size": np.array([64, 128], np.int32)}
+        path = safetensors("lists", **arrays)
+        for recipe in ("flex_bf16", "sta_bf16", "flex_listed_own"):
+            self.check_given(recipe, arrays, path, heads=2)
+
+    def test_partial_blocks_of_a_matrix(self):
+        arrays = random_lists(5, 5, 4) | {"mask": random_mask(self.TOKENS, 5)}
+        path = safetensors("lists", **arrays)
+        for recipe in ("flex_bf16", "fa3_causal"):
+            self.check_given(recipe, arrays, path)
+
+    def test_the_order_of_the_lists(self):
+        arrays = random_lists(5, 9, 6, 1, 2) | {"block_size": np.array([128, 64], np.int32),
+                                                "mask": random_mask(self.TOKENS, 7)}
+        self.check_given("flex_as_listed", arrays, safetensors("lists", **arrays), heads=2)
+
+    def test_fastvideos_strategy(self):
+        with open(path_of("strategy", "json"), "w") as file:
+            json.dump({"3_1_0": [1, 2, 1], "3_1_1": [3, 1, 2], "1_3_0": [9, 9, 9], "1_3_1": [9, 9, 9]}, file)
+        for recipe in ("sta_bf16", "flex_bf16"):
+            self.check(recipe, "13,9,17", 32, mask=path_of("strategy", "json"), step=3, layer=1, heads=2,
+                       text=10 if recipe == "sta_bf16" else None)
+
+
+class Mistakes(unittest.TestCase):
+    def test_each_is_found(self):
+        for what, (wrong, recipe, options) in MISTAKES.items():
+            with self.subTest(what):
+                path = make(recipe, **{"grid": "5,9,7", "channels": 32, **options()})
+                self.assertIsNone(compare(path).first)
+                with wrong():
+                    self.assertTrue(differs(path))
+
+
+def differs(path):
+    try:
+        return compare(path).first is not None
+    except AssertionError:  # of shapes
+        return True
+
+
+if __name__ == "__main__":
+    os.makedirs(FOLDER, exist_ok=True)
+    unittest.main(argv=sys.argv[:1] + sys.argv[4:])
