@@ -195,7 +195,7 @@ void run_block_fast(const Launch& launch, const PackedHead& packed, int query_bl
     }
     if (tap != nullptr) record(v, visit, *tap);
   }
-  finish(launch, queries, state, result);
+  finish(launch, queries, state, numerics::Path::fast, result);
 }
 
 }  // namespace karat::attention

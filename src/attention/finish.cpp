@@ -1,10 +1,10 @@
-// Launch constants, row state, and the step from accumulators to outputs.
-#include <bit>
+// The step from accumulators to outputs.
+#include <algorithm>
 #include <limits>
 
 #include "karat/numerics/convert.hpp"
-#include "karat/numerics/error.hpp"
 #include "launch.hpp"
+#include "softmax_rows.hpp"
 
 namespace karat::attention {
 namespace {
@@ -13,19 +13,14 @@ constexpr double kLog2E = 1.4426950408889634;
 constexpr double kLn2 = 0.6931471805599453;
 constexpr float kInf = std::numeric_limits<float>::infinity();
 
-float score_constant(const recipe::Recipe& recipe, std::size_t channels, double factor) {
-  if (recipe.qk.score_scale == recipe::ScoreScale::omitted)
-    return static_cast<float>(kLog2E * factor);
-  if (recipe.qk.scale_order == recipe::ScaleOrder::folded_into_q)
-    return static_cast<float>(factor);
-  return static_cast<float>(kLog2E / std::sqrt(static_cast<double>(channels)) * factor);
+numerics::Policy cast_policy(numerics::FormatId format) {
+  return quant::cast_policy(format, numerics::Rounding::nearest_even,
+                            numerics::Overflow::saturate);
 }
 
 float cast(float x, numerics::FormatId format) {
   if (format == numerics::FormatId::f32) return x;
-  const auto policy =
-      quant::cast_policy(format, numerics::Rounding::nearest_even, numerics::Overflow::saturate);
-  return numerics::decode(numerics::encode(x, format, policy), format);
+  return numerics::decode(numerics::encode(x, format, cast_policy(format)), format);
 }
 
 /// `normalised` = fl(O*r), `factor` = fl(s_v/multiplier); `mean`: what smoothing took out of v.
@@ -37,6 +32,62 @@ float output_value(const Launch& launch, float normalised, float factor, const f
   }
   return cast(launch.fp32.multiply(cast(normalised, recipe.output), factor), output_format(recipe));
 }
+
+/// From the accumulators of one row to its outputs.
+class OutputRow {
+ public:
+  OutputRow(const Launch& launch, video::Range queries)
+      : launch_(launch), factor_(launch.channels + kPadding) {
+    const recipe::P& p = launch.recipe.p;
+    const float multiplier = p.apply == recipe::PApply::multiply ? p.multiplier : 1.0f;
+    for (std::size_t j = 0; j < launch.channels; ++j) {
+      const float s_v = launch.v_scaled_per_block ? 1.0f : launch.head.v.scale(queries.begin, j);
+      factor_[j] = launch.fp32.round(static_cast<double>(s_v / multiplier));
+    }
+  }
+
+  void by_elements(const float* o, float r, float* out) const {
+    const std::vector<float>& mean = launch_.head.smoothed.v_mean;
+    for (std::size_t j = 0; j < launch_.channels; ++j)
+      out[j] = output_value(launch_, launch_.fp32.multiply(o[j], r), factor_[j],
+                            mean.empty() ? nullptr : &mean[j]);
+  }
+
+  /// The same by array functions.
+  void by_arrays(const float* o, float r, float* out) {
+    const recipe::Recipe& recipe = launch_.recipe;
+    const std::span<float> values(out, launch_.channels);
+    multiply({o, values.size()}, r, recipe.subnormals, values);
+    const bool scales_last = recipe.finish.cast == recipe::Cast::before_scale;
+    if (scales_last) cast_row(values, recipe.output);
+    multiply_columns({out, 1, values.size(), values.size()}, factor_, recipe.subnormals);
+    const std::vector<float>& mean = launch_.head.smoothed.v_mean;
+    if (!scales_last && !mean.empty()) add(values, mean, recipe.subnormals);
+    cast_row(values, output_format(recipe));
+  }
+
+ private:
+  void cast_row(std::span<float> x, numerics::FormatId format) {
+    if (format == numerics::FormatId::f32) return;
+    if (numerics::format(format).bits <= 8)
+      cast_through(bytes_, x, format);
+    else
+      cast_through(words_, x, format);
+  }
+  template <typename Code>
+  static void cast_through(std::vector<Code>& buffer, std::span<float> x,
+                           numerics::FormatId format) {
+    buffer.resize(x.size());
+    const std::span<Code> codes(buffer);
+    numerics::encode(x, codes, format, cast_policy(format));
+    numerics::decode(codes, x, format);
+  }
+
+  const Launch& launch_;
+  std::vector<float> factor_;  ///< fl(s_v/multiplier) per channel
+  std::vector<std::uint8_t> bytes_;
+  std::vector<std::uint16_t> words_;
+};
 
 /// (m + log2 l) * ln 2 in f64, what P's offset and k's smoothing changed put back, one rounding.
 float log_sum_exp(const Launch& launch, std::int64_t position, float m, float l) {
@@ -59,58 +110,11 @@ numerics::FormatId output_format(const recipe::Recipe& recipe) {
                                                           : recipe.output;
 }
 
-Launch::Launch(const recipe::Recipe& r, const Layout& l, const QuantisedHead& h,
-               double score_factor)
-    : recipe(r),
-      layout(l),
-      head(h),
-      qk(numerics::instruction(r.qk.instruction)),
-      pv(numerics::instruction(r.pv.instruction)),
-      fp32{r.subnormals},
-      channels(l.channels),
-      c(score_constant(r, l.channels, score_factor)),
-      fused(recipe::is_fused(r.qk.scale_order)),
-      scores_scaled(r.qk.score_scale == recipe::ScoreScale::applied),
-      masked_score(r.softmax.masked_score.value_or(-kInf)),
-      initial_max(r.softmax.initial_max.value_or(-kInf)),
-      largest_p(quant::largest_finite(r.p.format)),
-      v_scaled_per_block(!h.v.scales.empty() && h.v.grouping.row_parts > 1) {}
-
-std::vector<video::Range> Launch::segments(video::Range keys) const {
-  const std::int64_t step = recipe.pv.promote_every > 0 ? recipe.pv.promote_every : keys.size();
-  std::vector<video::Range> parts;
-  for (std::int64_t begin = keys.begin; begin < keys.end; begin += step)
-    parts.push_back({begin, std::min(begin + step, keys.end)});
-  return parts;
-}
-
-RowState::RowState(const Launch& launch, std::size_t rows)
-    : m(rows + 16, launch.initial_max), partial(rows * 4, 0.0f), o(rows * launch.channels, 0.0f) {}
-
-float row_sum(const Launch& launch, const float* partial) {
-  if (launch.recipe.softmax.row_sum_order != recipe::RowSumOrder::wgmma_quad) return partial[0];
-  const Fp32& fp = launch.fp32;
-  return fp.add(fp.add(partial[0], partial[2]), fp.add(partial[1], partial[3]));
-}
-
-float next_maximum(const Launch& launch, float m, float block_maximum, float f) {
-  const float candidate = block_maximum > m ? block_maximum : m;
-  const float rise = launch.fp32.add(candidate, -m);
-  const bool keep = (launch.fused ? launch.fp32.multiply(rise, f) : rise) <=
-                    launch.recipe.softmax.rescale_threshold;
-  return (keep ? m : candidate) + 0.0f;  // -0 becomes +0
-}
-
-void finish(const Launch& launch, video::Range queries, const RowState& state, HeadResult& result) {
+void finish(const Launch& launch, video::Range queries, const RowState& state,
+            numerics::Path path, HeadResult& result) {
   const Fp32& fp = launch.fp32;
   const recipe::Recipe& recipe = launch.recipe;
-  const float multiplier = recipe.p.apply == recipe::PApply::multiply ? recipe.p.multiplier : 1.0f;
-  const Smoothed& smoothed = launch.head.smoothed;
-  std::vector<float> factor(launch.channels);
-  for (std::size_t j = 0; j < launch.channels; ++j) {
-    const float s_v = launch.v_scaled_per_block ? 1.0f : launch.head.v.scale(queries.begin, j);
-    factor[j] = fp.round(static_cast<double>(s_v / multiplier));
-  }
+  OutputRow row(launch, queries);
   for (std::int64_t i = 0; i < queries.size(); ++i) {
     const std::int32_t token = launch.layout.order.token_at[queries.begin + i];
     if (token < 0) continue;
@@ -125,11 +129,11 @@ void finish(const Launch& launch, video::Range queries, const RowState& state, H
       continue;
     }
     const float r = fp.flushed(1.0f / l);
-    for (std::size_t j = 0; j < launch.channels; ++j) {
-      const float* mean = smoothed.v_mean.empty() ? nullptr : &smoothed.v_mean[j];
-      out[j] =
-          output_value(launch, fp.multiply(state.o[i * launch.channels + j], r), factor[j], mean);
-    }
+    const float* o = &state.o[i * launch.channels];
+    if (path == numerics::Path::fast)
+      row.by_arrays(o, r, out);
+    else
+      row.by_elements(o, r, out);
     result.lse[token] = log_sum_exp(launch, queries.begin + i, state.m[i], l);
   }
 }

@@ -83,8 +83,10 @@ class SkipTest {
   float largest_ = -kInfinity;
 };
 
-/// Divides, scales and rounds a block's rows into the result, original token order.
-void finish(const Launch& launch, video::Range queries, const RowState& state, HeadResult& result);
+/// Divides, scales and rounds a block's rows into the result, original token order. Both paths give
+/// the same bits.
+void finish(const Launch& launch, video::Range queries, const RowState& state,
+            numerics::Path path, HeadResult& result);
 
 /// One query block from start to finish. `tap` may be null.
 void run_block_scalar(const Launch& launch, int query_block, HeadResult& result, BlockTap* tap,

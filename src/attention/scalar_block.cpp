@@ -140,7 +140,7 @@ void run_block_scalar(const Launch& launch, int query_block, HeadResult& result,
       if (tap != nullptr) record(launch, state, i, rows, visit, scores[i], row, *tap);
     }
   }
-  finish(launch, queries, state, result);
+  finish(launch, queries, state, Path::scalar, result);
 }
 
 }  // namespace karat::attention
