@@ -53,17 +53,21 @@ class Comparison:
             print(self.first)
 
 
-def compare(path):
+def program_of(path, recipe):
+    programs = PROGRAMS | {name: program for name, (program, _) in (EDITED | EDITED_MASKS).items()}
+    if recipe not in programs:
+        sys.exit(f"{path}: no program for the recipe {recipe}; there is one for each of " + ", ".join(PROGRAMS))
+    return programs[recipe]
+
+
+def compare(path, program=None):
+    """By `program`, or by the one of the recipe's name."""
     with h5py.File(path) as golden:
-        name = json.loads(golden.attrs["recipe"])["name"]
-        programs = PROGRAMS | {edited: program for edited, (program, _) in (EDITED | EDITED_MASKS).items()}
-        if name not in programs:
-            sys.exit(f"{path}: no program for the recipe {name}; there is one for each of "
-                     + ", ".join(PROGRAMS))
+        program = program or program_of(path, json.loads(golden.attrs["recipe"])["name"])
         comparison = Comparison()
         case = Case(golden)
         for b, h in np.ndindex(*golden["inputs/q"].shape[:2]):
-            check_head(comparison, golden, case, case.head(programs[name], b, h), b, h)
+            check_head(comparison, golden, case, case.head(program, b, h), b, h)
         if "a" not in comparison.values:
             sys.exit(f"{path}: no query block is tapped; make it with --tap all")
         return comparison
