@@ -82,6 +82,26 @@ void require_one_factor(const Launch& launch) {
                   "set q.group and k.group to \"tensor\"");
 }
 
+/// Consecutive blocks that run together: untapped ones with the same visits, fewer where the workers
+/// would not all have several groups.
+std::vector<std::span<const int>> group_blocks(const Launch& launch, std::span<const int> blocks,
+                                               std::span<const int> tapped, std::size_t threads) {
+  const auto is_tapped = [&](int block) {
+    return std::binary_search(tapped.begin(), tapped.end(), block);
+  };
+  const std::size_t most = std::clamp<std::size_t>(blocks.size() / (8 * threads), 1, kTogether);
+  std::vector<std::span<const int>> groups;
+  for (std::size_t begin = 0; begin < blocks.size(); begin += groups.back().size()) {
+    std::size_t size = 1;
+    while (size < most && begin + size < blocks.size() && !is_tapped(blocks[begin]) &&
+           !is_tapped(blocks[begin + size]) &&
+           visit_the_same(launch, blocks[begin], blocks[begin + size]))
+      ++size;
+    groups.push_back(blocks.subspan(begin, size));
+  }
+  return groups;
+}
+
 }  // namespace
 
 HeadResult attend(const recipe::Recipe& recipe, const Layout& layout, const QuantisedHead& head,
@@ -110,22 +130,24 @@ HeadResult attend(const recipe::Recipe& recipe, const Layout& layout, const Quan
   std::vector<BlockTap> passing(options.on_tap ? threads : 0);
   std::atomic<std::int64_t> saturated = 0;
   std::atomic<std::size_t> done = 0;
-  numerics::parallel_for(chosen.size(), threads, [&](std::size_t item, int worker) {
-    const int block = chosen[item];
-    const auto at = std::lower_bound(tapped.begin(), tapped.end(), block);
-    const bool is_tapped = at != tapped.end() && *at == block;
-    if (is_tapped && options.on_tap) prepare_tap(launch, block, passing[worker]);
+  const auto groups = group_blocks(launch, chosen, tapped, static_cast<std::size_t>(threads));
+  numerics::parallel_for(groups.size(), threads, [&](std::size_t item, int worker) {
+    const std::span<const int> blocks = groups[item];
+    const auto at = std::lower_bound(tapped.begin(), tapped.end(), blocks.front());
+    const bool is_tapped = at != tapped.end() && *at == blocks.front();
+    if (is_tapped && options.on_tap) prepare_tap(launch, blocks.front(), passing[worker]);
     BlockTap* tap = !is_tapped        ? nullptr
                     : options.on_tap ? &passing[worker]
                                      : &result.taps[at - tapped.begin()];
     std::int64_t count = 0;
     if (fast)
-      run_block_fast(launch, packed, block, scratch[worker], result, tap, count);
+      run_blocks_fast(launch, packed, blocks, scratch[worker], result, tap, count);
     else
-      run_block_scalar(launch, block, result, tap, count);
+      for (const int block : blocks) run_block_scalar(launch, block, result, tap, count);
     saturated += count;
     if (is_tapped && options.on_tap) options.on_tap(std::move(passing[worker]), result);
-    if (options.progress) options.progress(++done, chosen.size());
+    for (std::size_t b = 0; options.progress && b < blocks.size(); ++b)
+      options.progress(++done, chosen.size());
   });
   result.saturated_p_codes = saturated;
   return result;

@@ -1,4 +1,4 @@
-// One query block: S by the tensor-core chain, softmax by vector loops, PV.
+// Query blocks visit key blocks: S by the tensor-core chain, softmax by vector loops, PV.
 #include "fast_block.hpp"
 
 #include <algorithm>
@@ -23,8 +23,7 @@ void reserve(FastScratch& s, std::size_t rows, std::size_t columns, std::size_t 
   s.wide_codes.reserve(chunk);
   s.terms.reserve(columns);
   s.delta.reserve(columns);
-  for (auto* buffer : {&s.row_scale, &s.factor, &s.maxima, &s.reference, &s.alpha})
-    buffer->reserve(padded(rows));
+  for (auto* buffer : {&s.maxima, &s.reference, &s.alpha}) buffer->reserve(padded(rows));
   s.alpha_exact.reserve(padded(rows));
   s.t.reserve(rows * channels);
 }
@@ -33,7 +32,7 @@ bool has_exact_p(const Launch& launch) { return launch.recipe.softmax.exp2 == re
 
 Block outputs(const Visit& v) {
   const std::size_t channels = v.launch.channels;
-  return {v.state.o.data(), v.rows, channels, channels};
+  return {v.block.state.o.data(), v.rows, channels, channels};
 }
 
 void rescale_outputs(const Visit& v) {
@@ -61,14 +60,14 @@ void multiply_by_v(const Visit& v) {
     scratch.p.pack(launch.pv, p);
     if (!promoted) {
       chain(launch.pv, scratch.p, segment.v, Start::from_d,
-            numerics::row_major(v.state.o.data(), v.rows, channels));
+            numerics::row_major(v.block.state.o.data(), v.rows, channels));
       continue;
     }
     chain(launch.pv, scratch.p, segment.v, Start::absent,
           numerics::row_major(t.data, v.rows, channels));
     if (!segment.v_scale.empty()) multiply_columns(t, segment.v_scale, subnormals);
     if (rescaled)
-      add({v.state.o.data(), v.rows * channels}, t.elements(), subnormals);
+      add({v.block.state.o.data(), v.rows * channels}, t.elements(), subnormals);
     else
       multiply_rows_and_add(outputs(v), scratch.alpha.first(v.rows), t, subnormals);
     rescaled = true;
@@ -87,10 +86,10 @@ void record(const Visit& v, std::size_t visit, BlockTap& tap) {
   copy(v.scratch.p_values, tap.p);
   copy(v.scratch.codes, tap.p_codes);
   for (std::size_t i = 0; i < v.rows; ++i) {
-    tap.m[visit * v.rows + i] = v.state.m[i];
-    tap.l[visit * v.rows + i] = row_sum(v.launch, &v.state.partial[i * 4]);
+    tap.m[visit * v.rows + i] = v.block.state.m[i];
+    tap.l[visit * v.rows + i] = row_sum(v.launch, &v.block.state.partial[i * 4]);
   }
-  std::copy_n(v.state.o.begin(), v.rows * v.launch.channels,
+  std::copy_n(v.block.state.o.begin(), v.rows * v.launch.channels,
               &tap.o[visit * v.rows * v.launch.channels]);
 }
 
@@ -128,19 +127,41 @@ PackedKeys pack_keys(const Launch& launch, video::Range keys) {
 }
 
 /// What the visits of a query block share.
-void pack_queries(const Launch& launch, int query_block, video::Range queries,
-                  FastScratch& scratch) {
-  scratch.q.pack(launch.qk, launch.head.q.view().rows_from(queries.begin, queries.size()));
+void start_block(const Launch& launch, int query_block, QueryBlock& block) {
+  const video::Range queries = launch.layout.blocks.query_blocks[query_block];
+  const auto rows = static_cast<std::size_t>(queries.size());
+  block.queries = queries;
+  block.state = RowState(launch, rows);
+  block.saturated = 0;
+  block.q.pack(launch.qk, launch.head.q.view().rows_from(queries.begin, rows));
   const Smoothed& smoothed = launch.head.smoothed;
   if (!smoothed.q_block_means.empty())
-    scratch.q_mean.pack(numerics::instruction("f32.fma"),
-                        numerics::row_major(&smoothed.q_block_means[query_block * launch.channels],
-                                            1, launch.channels));
-  for (std::int64_t i = 0; i < queries.size(); ++i) {
-    scratch.row_scale[i] = launch.q_scale(queries.begin + i);
+    block.q_mean.pack(numerics::instruction("f32.fma"),
+                      numerics::row_major(&smoothed.q_block_means[query_block * launch.channels], 1,
+                                          launch.channels));
+  block.row_scale.reserve(padded(rows));
+  block.factor.reserve(padded(rows));
+  for (std::size_t i = 0; i < rows; ++i) {
+    const std::int64_t query = queries.begin + static_cast<std::int64_t>(i);
+    block.row_scale[i] = launch.q_scale(query);
     // Where exponents are fused, f is the same for every key.
-    scratch.factor[i] = launch.fused ? launch.factor(queries.begin + i, 0) : 1.0f;
+    block.factor[i] = launch.fused ? launch.factor(query, 0) : 1.0f;
   }
+}
+
+void run_visit(const Visit& v, std::size_t visit) {
+  const Block a = v.accumulators();
+  chain(v.launch.qk, v.block.q, v.packed.k, Start::absent,
+        {a.data, a.rows, a.columns, a.stride, 1});
+  score_rows(v);
+  if (advance_rows(v, visit) == Step::skipped) {
+    skip_rows(v);
+    rescale_outputs(v);
+  } else {
+    softmax_rows(v);
+    multiply_by_v(v);
+  }
+  if (v.tap != nullptr) record(v, visit, *v.tap);
 }
 
 }  // namespace
@@ -157,45 +178,48 @@ PackedHead pack_head(const Launch& launch, const std::vector<int>& query_blocks,
   return packed;
 }
 
-void run_block_fast(const Launch& launch, const PackedHead& packed, int query_block,
-                    FastScratch& scratch, HeadResult& result, BlockTap* tap,
-                    std::int64_t& saturated) {
-  const Layout& layout = launch.layout;
-  const video::Range queries = layout.blocks.query_blocks[query_block];
-  const auto rows = static_cast<std::size_t>(queries.size());
-  const auto& visits = layout.blocks.rows[query_block];
-  RowState state(launch, rows);
-  std::int64_t widest = 0;
+bool visit_the_same(const Launch& launch, int query_block, int other) {
+  const auto& rows = launch.layout.blocks.rows;
+  return std::equal(rows[query_block].begin(), rows[query_block].end(), rows[other].begin(),
+                    rows[other].end(),
+                    [](const auto& a, const auto& b) { return a.key_block == b.key_block; });
+}
+
+void run_blocks_fast(const Launch& launch, const PackedHead& packed,
+                     std::span<const int> query_blocks, FastScratch& scratch, HeadResult& result,
+                     BlockTap* tap, std::int64_t& saturated) {
+  const mask::BlockMap& map = launch.layout.blocks;
+  const auto& visits = map.rows[query_blocks.front()];
+  std::int64_t most_rows = 0, widest = 0;
+  for (const int block : query_blocks)
+    most_rows = std::max(most_rows, map.query_blocks[block].size());
   for (const auto& entry : visits)
-    widest = std::max(widest, layout.blocks.key_blocks[entry.key_block].size());
-  reserve(scratch, rows, static_cast<std::size_t>(widest), launch.channels);
-  pack_queries(launch, query_block, queries, scratch);
+    widest = std::max(widest, map.key_blocks[entry.key_block].size());
+  reserve(scratch, static_cast<std::size_t>(most_rows), static_cast<std::size_t>(widest),
+          launch.channels);
+  for (std::size_t b = 0; b < query_blocks.size(); ++b)
+    start_block(launch, query_blocks[b], scratch.blocks[b]);
   for (std::size_t visit = 0; visit < visits.size(); ++visit) {
-    const std::int32_t key_block = visits[visit].key_block;
-    const video::Range keys = layout.blocks.key_blocks[key_block];
-    const Visit v{.launch = launch,
-                  .scratch = scratch,
-                  .state = state,
-                  .packed = packed[key_block],
-                  .tap = tap,
-                  .cover = visits[visit].cover,
-                  .queries = queries,
-                  .keys = keys,
-                  .rows = rows,
-                  .columns = static_cast<std::size_t>(keys.size())};
-    const Block a = v.accumulators();
-    chain(launch.qk, scratch.q, v.packed.k, Start::absent, {a.data, rows, a.columns, a.stride, 1});
-    score_rows(v);
-    if (advance_rows(v, visit) == Step::skipped) {
-      skip_rows(v);
-      rescale_outputs(v);
-    } else {
-      saturated += softmax_rows(v);
-      multiply_by_v(v);
+    const video::Range keys = map.key_blocks[visits[visit].key_block];
+    for (std::size_t b = 0; b < query_blocks.size(); ++b) {
+      QueryBlock& block = scratch.blocks[b];
+      run_visit({.launch = launch,
+                 .scratch = scratch,
+                 .block = block,
+                 .packed = packed[visits[visit].key_block],
+                 .tap = tap,
+                 .cover = map.rows[query_blocks[b]][visit].cover,
+                 .keys = keys,
+                 .rows = static_cast<std::size_t>(block.queries.size()),
+                 .columns = static_cast<std::size_t>(keys.size())},
+                visit);
     }
-    if (tap != nullptr) record(v, visit, *tap);
   }
-  finish(launch, queries, state, numerics::Path::fast, result);
+  for (std::size_t b = 0; b < query_blocks.size(); ++b) {
+    const QueryBlock& block = scratch.blocks[b];
+    saturated += block.saturated;
+    finish(launch, block.queries, block.state, numerics::Path::fast, result);
+  }
 }
 
 }  // namespace karat::attention

@@ -1,6 +1,7 @@
-// The fast engine: one query block at a time on packed operands.
+// The fast engine, on packed operands.
 #pragma once
 
+#include <span>
 #include <vector>
 
 #include "launch.hpp"
@@ -13,9 +14,13 @@ using PackedHead = std::vector<PackedKeys>;
 
 PackedHead pack_head(const Launch& launch, const std::vector<int>& query_blocks, int threads);
 
-/// The same bits as run_block_scalar().
-void run_block_fast(const Launch& launch, const PackedHead& packed, int query_block,
-                    FastScratch& scratch, HeadResult& result, BlockTap* tap,
-                    std::int64_t& saturated);
+/// The same bits as run_block_scalar(), for up to kTogether query blocks that visit the same key
+/// blocks in the same order. `tap` may be null; one block at a time can be tapped.
+void run_blocks_fast(const Launch& launch, const PackedHead& packed,
+                     std::span<const int> query_blocks, FastScratch& scratch, HeadResult& result,
+                     BlockTap* tap, std::int64_t& saturated);
+
+/// Whether two query blocks may run together.
+bool visit_the_same(const Launch& launch, int query_block, int other);
 
 }  // namespace karat::attention

@@ -14,8 +14,7 @@ constexpr double kLn2 = 0.6931471805599453;
 constexpr float kInf = std::numeric_limits<float>::infinity();
 
 numerics::Policy cast_policy(numerics::FormatId format) {
-  return quant::cast_policy(format, numerics::Rounding::nearest_even,
-                            numerics::Overflow::saturate);
+  return quant::cast_policy(format, numerics::Rounding::nearest_even, numerics::Overflow::saturate);
 }
 
 float cast(float x, numerics::FormatId format) {
@@ -110,8 +109,8 @@ numerics::FormatId output_format(const recipe::Recipe& recipe) {
                                                           : recipe.output;
 }
 
-void finish(const Launch& launch, video::Range queries, const RowState& state,
-            numerics::Path path, HeadResult& result) {
+void finish(const Launch& launch, video::Range queries, const RowState& state, numerics::Path path,
+            HeadResult& result) {
   const Fp32& fp = launch.fp32;
   const recipe::Recipe& recipe = launch.recipe;
   OutputRow row(launch, queries);

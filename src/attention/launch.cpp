@@ -16,8 +16,7 @@ constexpr float kInf = std::numeric_limits<float>::infinity();
 float score_constant(const recipe::Recipe& recipe, std::size_t channels, double factor) {
   if (recipe.qk.score_scale == recipe::ScoreScale::omitted)
     return static_cast<float>(kLog2E * factor);
-  if (recipe.qk.scale_order == recipe::ScaleOrder::folded_into_q)
-    return static_cast<float>(factor);
+  if (recipe.qk.scale_order == recipe::ScaleOrder::folded_into_q) return static_cast<float>(factor);
   return static_cast<float>(kLog2E / std::sqrt(static_cast<double>(channels)) * factor);
 }
 
@@ -49,7 +48,9 @@ std::vector<video::Range> Launch::segments(video::Range keys) const {
 }
 
 RowState::RowState(const Launch& launch, std::size_t rows)
-    : m(rows + kPadding, launch.initial_max), partial(rows * 4, 0.0f), o(rows * launch.channels, 0.0f) {}
+    : m(rows + kPadding, launch.initial_max),
+      partial(rows * 4, 0.0f),
+      o(rows * launch.channels, 0.0f) {}
 
 float row_sum(const Launch& launch, const float* partial) {
   if (launch.recipe.softmax.row_sum_order != recipe::RowSumOrder::wgmma_quad) return partial[0];

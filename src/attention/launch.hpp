@@ -45,6 +45,7 @@ struct Launch {
 
 /// Running state of the rows of one query block.
 struct RowState {
+  RowState() = default;
   RowState(const Launch& launch, std::size_t rows);
   std::vector<float> m;        ///< per row, some more behind them for vector loops
   std::vector<float> partial;  ///< rows x 4, the lanes of the row sum

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <span>
 #include <vector>
 
@@ -52,37 +53,51 @@ struct PackedKeys {
   std::vector<float> k_scale;
 };
 
-/// Buffers of one worker, kept between visits. Blocks have rows of padded(columns) elements.
+/// What lasts from one visit of a query block to the next.
+struct QueryBlock {
+  video::Range queries;
+  numerics::RowOperand q;
+  numerics::RowOperand q_mean;     ///< what smoothing took out of the block
+  Lines<float> row_scale, factor;  ///< Launch::q_scale() and factor() per row
+  RowState state;
+  std::int64_t saturated = 0;
+};
+
+/// Query blocks that visit the same key blocks go through them together, so that each key block
+/// comes once from memory for all of them.
+inline constexpr std::size_t kTogether = 4;
+
+/// Buffers of one worker. Blocks of scores have rows of padded(columns) elements.
 struct FastScratch {
-  numerics::RowOperand q, p;
-  numerics::RowOperand q_mean;     ///< what smoothing took out of the query block
+  std::array<QueryBlock, kTogether> blocks;
+  numerics::RowOperand p;
   Lines<float> a, s, p_values, t;  ///< whole blocks
-  Lines<float> x;                  ///< a chunk of rows, and so below
+  Lines<std::uint8_t> codes;
+  Lines<float> x;  ///< some rows of a block
   Lines<double> exact;
-  Lines<std::uint8_t> codes;  ///< a whole block
   Lines<std::uint16_t> wide_codes;
-  Lines<float> row_scale, factor;  ///< per row of the query block
-  Lines<float> maxima, reference, alpha, delta;
-  Lines<double> alpha_exact, terms;
+  Lines<double> terms;                           ///< one row
+  Lines<float> maxima, reference, alpha, delta;  ///< per row; delta per key
+  Lines<double> alpha_exact;
 };
 
 struct Visit {
   const Launch& launch;
   FastScratch& scratch;
-  RowState& state;
+  QueryBlock& block;
   const PackedKeys& packed;
   BlockTap* tap;  ///< null: nothing is recorded, scores may overwrite accumulators
   mask::Cover cover;
-  video::Range queries, keys;
+  video::Range keys;
   std::size_t rows, columns;
 
   std::size_t stride() const { return padded(columns); }
   template <typename T>
-  BlockOf<T> block(Lines<T>& buffer) const {
+  BlockOf<T> in(Lines<T>& buffer) const {
     return {buffer.data(), rows, columns, stride()};
   }
-  Block accumulators() const { return block(scratch.a); }
-  Block scores() const { return block(tap == nullptr ? scratch.a : scratch.s); }
+  Block accumulators() const { return in(scratch.a); }
+  Block scores() const { return in(tap == nullptr ? scratch.a : scratch.s); }
   /// Rows worked on together, so that what the loops touch stays in the first-level cache.
   std::size_t chunk() const { return std::max<std::size_t>(8, 2048 / stride() / 8 * 8); }
 };
@@ -96,8 +111,8 @@ void score_rows(const Visit& v);
 enum class Step { computed, skipped };
 Step advance_rows(const Visit& v, std::size_t visit);
 
-/// P, its codes and the row sums. @return codes at the largest value that stand for more.
-std::int64_t softmax_rows(const Visit& v);
+/// P, its codes and the row sums; counts codes at the largest value that stand for more.
+void softmax_rows(const Visit& v);
 /// What a skipped visit does instead: the past's row sums are rescaled, P counts as zero.
 void skip_rows(const Visit& v);
 

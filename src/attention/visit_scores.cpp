@@ -18,7 +18,7 @@ void scale(const Visit& v, std::size_t first, Block a, Block s) {
     if (a.data != s.data) std::copy_n(a.data, a.rows * a.stride, s.data);
     return;
   }
-  const std::span row_scale(&v.scratch.row_scale[first], a.rows);
+  const std::span row_scale(&v.block.row_scale[first], a.rows);
   const float c = launch.fused ? 1.0f : launch.c;
   const std::vector<float>& k_scale = v.packed.k_scale;
   if (k_scale.size() == 1)
@@ -32,7 +32,7 @@ std::span<const float> smoothing_delta(const Visit& v) {
   const Launch& launch = v.launch;
   if (launch.head.smoothed.q_block_means.empty()) return {};
   const std::span delta = v.scratch.delta.first(v.columns);
-  chain(numerics::instruction("f32.fma"), v.scratch.q_mean, v.packed.smoothed,
+  chain(numerics::instruction("f32.fma"), v.block.q_mean, v.packed.smoothed,
         numerics::Start::absent, numerics::row_major(delta.data(), 1, v.columns));
   multiply(delta, launch.c, launch.recipe.subnormals, delta);
   return delta;
@@ -41,7 +41,7 @@ std::span<const float> smoothing_delta(const Visit& v) {
 void apply_mask(const Visit& v, std::size_t first, Block s) {
   const mask::Mask& mask = *v.launch.layout.mask;
   for (std::size_t i = 0; i < s.rows; ++i) {
-    const std::int64_t query = v.queries.begin + static_cast<std::int64_t>(first + i);
+    const std::int64_t query = v.block.queries.begin + static_cast<std::int64_t>(first + i);
     float* row = s.row(i);
     for (std::size_t n = 0; n < s.columns; ++n)
       if (!mask.keeps(query, v.keys.begin + static_cast<std::int64_t>(n)))
@@ -74,15 +74,15 @@ Step advance_rows(const Visit& v, std::size_t visit) {
   SkipTest test(launch, visit);
   if (recipe.skip.rule == recipe::SkipRule::block_maximum)
     for (std::size_t i = 0; i < v.rows; ++i)
-      test.row(v.state.m[i], scratch.maxima[i], scratch.factor[i]);
+      test.row(v.block.state.m[i], scratch.maxima[i], v.block.factor[i]);
   const std::size_t count = padded(v.rows);
   const bool offset = recipe.p.apply == recipe::PApply::exponent_offset;
   const std::span alpha = scratch.alpha.first(count);
   advance_maxima({.block_maximum = scratch.maxima.data(),
-                  .fused_f = launch.fused ? scratch.factor.data() : nullptr,
+                  .fused_f = launch.fused ? v.block.factor.data() : nullptr,
                   .threshold = recipe.softmax.rescale_threshold,
                   .offset = offset ? recipe.p.offset : 0.0f,
-                  .m = v.state.m.data(),
+                  .m = v.block.state.m.data(),
                   .alpha_exponent = alpha.data(),
                   .reference = scratch.reference.data()},
                  recipe.subnormals, count);

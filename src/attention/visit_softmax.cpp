@@ -33,7 +33,7 @@ void exponents(const Chunk& c, Block x) {
   const FastScratch& scratch = c.v.scratch;
   const std::span reference(&scratch.reference[c.first], c.s.rows);
   if (c.v.launch.fused)
-    fused_rows(c.s, {&scratch.factor[c.first], c.s.rows}, reference, x);
+    fused_rows(c.s, {&c.v.block.factor[c.first], c.s.rows}, reference, x);
   else
     subtract_rows(c.s, reference, x);
 }
@@ -65,7 +65,7 @@ float inverse_multiplier(const Launch& launch) {
 template <typename T>
 void add_row_sums(const Chunk& c, BlockOf<T> terms, const Lines<T>& alpha) {
   const Launch& launch = c.v.launch;
-  const std::span partial(&c.v.state.partial[c.first * 4], terms.rows * 4);
+  const std::span partial(&c.v.block.state.partial[c.first * 4], terms.rows * 4);
   if (launch.recipe.softmax.row_sum_order == recipe::RowSumOrder::wgmma_quad)
     return add_quad_sums(terms, {&alpha[c.first], terms.rows}, launch.recipe.subnormals, partial);
   const std::span<double> row = c.v.scratch.terms.first(terms.columns);
@@ -122,26 +122,24 @@ std::int64_t softmax_exact(const Chunk& c) {
 
 }  // namespace
 
-std::int64_t softmax_rows(const Visit& v) {
+void softmax_rows(const Visit& v) {
   const bool exact = v.launch.recipe.softmax.exp2 == recipe::Exp2::exact;
-  std::int64_t saturated = 0;
   for (std::size_t first = 0; first < v.rows; first += v.chunk()) {
     const std::size_t count = std::min(v.chunk(), v.rows - first);
     const Chunk chunk{.v = v,
                       .first = first,
                       .s = v.scores().rows_from(first, count),
-                      .p = v.block(v.scratch.p_values).rows_from(first, count),
-                      .codes = v.block(v.scratch.codes).rows_from(first, count).elements()};
-    saturated += exact ? softmax_exact(chunk) : softmax_rounded(chunk);
+                      .p = v.in(v.scratch.p_values).rows_from(first, count),
+                      .codes = v.in(v.scratch.codes).rows_from(first, count).elements()};
+    v.block.saturated += exact ? softmax_exact(chunk) : softmax_rounded(chunk);
   }
-  return saturated;
 }
 
 void skip_rows(const Visit& v) {
   const bool exact = v.launch.recipe.softmax.exp2 == recipe::Exp2::exact;
   for (std::size_t i = 0; i < v.rows; ++i)
     for (int lane = 0; lane < 4; ++lane) {
-      float& l = v.state.partial[i * 4 + lane];
+      float& l = v.block.state.partial[i * 4 + lane];
       l = v.launch.fp32.multiply(l, exact ? v.scratch.alpha_exact[i] : v.scratch.alpha[i]);
     }
   if (v.tap == nullptr) return;

@@ -243,6 +243,37 @@ TEST(Engine, AFullyMaskedRowIsZeroWithMinusInfinity) {
   }
 }
 
+// Untapped blocks that visit the same keys go through them together; tapped ones run alone.
+TEST(Engine, BlocksTogetherEqualBlocksAlone) {
+  unsigned seed = 40;
+  for (const char* name : {"fpsattention", "dense_f32", "dense_f64", "sage2_sm90", "flex_bf16"}) {
+    Recipe recipe = recipe::preset(name);
+    recipe.block.q = recipe.block.listed = 12;
+    if (recipe.q.group == recipe::Group::rows_stride_8) recipe.block.q = recipe.q.rows;
+    const Extent3 grid{7, 9, 10};
+    const RandomHead head = random_head(grid, 32, Flavour::normal, ++seed);
+    const Layout layout = make_layout(recipe, grid, 32);
+    ASSERT_GE(layout.blocks.query_blocks.size(), 32u) << "enough for groups";
+    const auto quantised = quantise_head(recipe, layout, head.input(), Path::fast);
+    std::vector<int> all(layout.blocks.query_blocks.size());
+    for (std::size_t i = 0; i < all.size(); ++i) all[i] = static_cast<int>(i);
+    std::size_t done = 0;
+    const auto together = attend(recipe, layout, quantised,
+                                 {.threads = 1, .progress = [&](std::size_t n, std::size_t total) {
+                                    EXPECT_EQ(n, ++done);
+                                    EXPECT_EQ(total, all.size());
+                                  }});
+    EXPECT_EQ(done, all.size());
+    auto alone = attend(recipe, layout, quantised, {.threads = 1, .tapped = all});
+    alone.taps.clear();
+    expect_equal_bits(together, alone, name);
+    const auto mixed = attend(recipe, layout, quantised, {.threads = 1, .tapped = {1, 6, 7, 20}});
+    EXPECT_EQ(mixed.taps.size(), 4u);
+    alone.taps = mixed.taps;
+    expect_equal_bits(mixed, alone, name);
+  }
+}
+
 TEST(Engine, ChosenQueryBlocksEqualTheWholeRun) {
   const Recipe recipe = recipe::preset("fpsattention");
   const Extent3 grid{7, 9, 10};
