@@ -59,10 +59,15 @@ CheckReport check(const GoldenFile& golden, const TensorSource& candidate,
   require_selection(golden, options.select);
   CheckReport report;
   Comparison comparison(golden, candidate, options);
+  const auto both_hold = [&](const StageRow& row) {
+    return golden.has(row.name) && candidate.find(row.name).has_value();
+  };
+  comparison.announce(
+      static_cast<std::size_t>(std::ranges::count_if(kOperandStages, both_hold) +
+                               std::ranges::count_if(kOutputStages, both_hold)));
   const auto add = [&](std::span<const StageRow> rows) {
     for (const StageRow& row : rows)
-      if (golden.has(row.name) && candidate.find(row.name))
-        report.stages.push_back(comparison.stage(row));
+      if (both_hold(row)) report.stages.push_back(comparison.stage(row));
   };
   add(kOperandStages);
   for (StageReport& stage : comparison.taps()) report.stages.push_back(std::move(stage));

@@ -40,11 +40,22 @@ const OutputBounds& Comparison::bounds(std::size_t batch, std::size_t head, Summ
     Freedom freedom = freedom_;
     freedom.summation = summation;
     found->second = attend_with_bounds(golden_.recipe(), golden_.layout(batch, head),
-                                       golden_.operands(batch, head), {}, options_.threads, {},
-                                       freedom)
+                                       golden_.operands(batch, head), {}, options_.threads,
+                                       [this](std::size_t, std::size_t) { step(); }, freedom)
                         .bounds;
   }
   return found->second;
+}
+
+void Comparison::announce(std::size_t stages) {
+  std::size_t heads = 0;
+  for (std::size_t b = 0; b < golden_.shape().batch; ++b)
+    for (std::size_t h = 0; h < golden_.shape().heads; ++h) heads += selected(b, h);
+  total_ = stages * heads;
+}
+
+void Comparison::step() const {
+  if (options_.progress) options_.progress(done_, total_);
 }
 
 bool Comparison::selected(std::size_t batch, std::size_t head) const {
@@ -162,7 +173,10 @@ StageReport Comparison::stage(const StageRow& row) {
                                                 TensorLayout::bhsd).heads;
   for (std::size_t b = 0; b < golden_.shape().batch; ++b)
     for (std::size_t h = 0; h < golden_.shape().heads; ++h) {
-      if (!selected(b, h) || (!options_.select.head && h % group != 0)) continue;
+      if (!selected(b, h)) continue;
+      step();
+      ++done_;
+      if (!options_.select.head && h % group != 0) continue;
       std::vector<float> low, high;
       const auto legal = [&] {
         if (!bounded) return Legal{};

@@ -38,6 +38,8 @@ class Comparison {
         options_(options),
         freedom_(freedom_of(golden.recipe(), options.allowed)) {}
 
+  /// What is to come: every head of the stages.
+  void announce(std::size_t stages);
   StageReport stage(const StageRow& row);
   const OutputErrors& outputs() const { return outputs_; }
   /// a, s, p_codes and, after each key block, m, l, o of the query blocks both files hold.
@@ -55,6 +57,8 @@ class Comparison {
   bool widened() const;
   /// Ranges of one head with `summation`, computed when first asked for.
   const OutputBounds& bounds(std::size_t batch, std::size_t head, Summation summation);
+  /// Tells where the work stands; may throw what stops it.
+  void step() const;
   void note_outputs(std::size_t b, std::size_t h, std::span<const float> golden,
                     std::span<const float> candidate);
 
@@ -75,6 +79,7 @@ class Comparison {
   Freedom freedom_;
   std::map<std::pair<std::pair<std::size_t, std::size_t>, Summation>, OutputBounds> bounds_;
   OutputErrors outputs_;
+  std::size_t done_ = 0, total_ = 0;  ///< heads of stages
 };
 
 }  // namespace karat::golden

@@ -326,7 +326,9 @@ Diagnosis diagnose(const GoldenFile& golden, const TensorSource& candidate,
                    const DiagnoseOptions& options) {
   const CheckOptions check_options{.layout = options.layout, .order = options.order,
                                    .select = options.select, .threads = options.threads,
-                                   .progress = {}};
+                                   .progress = [&](std::size_t, std::size_t) {
+                                     if (options.progress) options.progress(0, 1);
+                                   }};
   const CheckReport verdict = check(golden, candidate, check_options);
   Diagnosis diagnosis;
   const bool any_bit = options.alarm == Alarm::any_bit &&

@@ -132,7 +132,9 @@ typedef struct karat_block_mask {
   const int32_t* full_kv_indices;
 } karat_block_mask;
 
-/* Returns 0 to go on, anything else to stop. Called from threads of the library. */
+/* Returns 0 to go on, anything else to stop: the call then fails with KARAT_STOPPED. Called by the
+ * calling thread and by threads of the library, at once, often (many times a second); `total` may
+ * change from one part of the work to the next. Without one, NULL. */
 typedef int (*karat_progress)(size_t done, size_t total, void* context);
 
 /* Q, K, V of any number of heads, alike for every call that takes tensors. */
@@ -174,9 +176,10 @@ typedef struct karat_attend_args {
 KARAT_API karat_status karat_attend(const karat_attend_args* args, karat_error* error);
 
 /* Attention in f64 on the values as given, [B][H][S][D] and [B][H][S]: over all keys (sparse = 0)
- * or those of the recipe's mask (sparse = 1). */
+ * or those of the recipe's mask (sparse = 1). Progress in groups of rows of the head at work. */
 KARAT_API karat_status karat_truth(const karat_recipe* recipe, const karat_heads* input, int sparse,
-                                   int32_t threads, double* o, double* lse, karat_error* error);
+                                   int32_t threads, double* o, double* lse,
+                                   karat_progress progress, void* context, karat_error* error);
 
 /* Codes and scales of one operand ("q", "k" or "v") as the recipe's kernel makes them from f32,
  * f16 or bf16 values: tensors "codes" (input's shape and layout) and "scale" [B][H][groups];
@@ -216,11 +219,21 @@ KARAT_API karat_status karat_save(const char* path, const char* const* names,
  * heads, kv_heads (of k and v), head_dim, sigma, seed, model, resolution. */
 KARAT_API karat_status karat_generate(const char* workload, int32_t threads, karat_tensors** result,
                                       karat_error* error);
-/* A golden file of these heads. `taps` as in karat_attend_args, NULL: eight. The summary has the
- * fields of `karat make --json`. */
-KARAT_API karat_status karat_make(const karat_recipe* recipe, const karat_heads* input,
-                                  uint64_t seed, const char* taps, int32_t threads,
-                                  const char* path, char** summary, karat_error* error);
+typedef struct karat_make_args {
+  size_t size; /* sizeof(karat_make_args) */
+  const karat_recipe* recipe;
+  karat_heads input;
+  uint64_t seed;    /* decides taps and truth rows */
+  const char* taps; /* as in karat_attend_args; NULL: eight */
+  int32_t threads;
+  const char* path;
+  karat_progress progress; /* NULL, or called with the share of one head's inputs, attention, sparse
+                            * truth, dense truth, one after the other */
+  void* context;
+} karat_make_args;
+/* A golden file of these heads; nothing is left at `path` when the call fails. The summary (NULL: not
+ * wanted) has the fields of `karat make --json`. */
+KARAT_API karat_status karat_make(const karat_make_args* args, char** summary, karat_error* error);
 
 /* A candidate: a file, or arrays by stage name. */
 typedef struct karat_candidate {
@@ -230,16 +243,21 @@ typedef struct karat_candidate {
   size_t count;
 } karat_candidate;
 /* Compares stage by stage. The report has the fields of `karat check --json`; "passed" says it all.
- * `options`: NULL or a JSON object with any of layout ("BHSD"), order ("original", "tiled"), batch,
- * head, block (select one), threads. A mismatch is a report, not an error. */
+ * `options`: NULL or a JSON object with any of layout ("BHSD", "BSHD"), v_layout (of v and v_codes
+ * where it differs: "BHSD", "BSHD", "BHDS"), order ("original", "tiled"), batch, head, block (select
+ * one), allow (a list of "order", "contraction", "reciprocal": more than exp2 is free), threads. A
+ * mismatch is a report, not an error. Progress in heads of stages; with `allow` calls in between. */
 KARAT_API karat_status karat_check(const char* golden, const karat_candidate* candidate,
-                                   const char* options, char** report, karat_error* error);
+                                   const char* options, char** report, karat_progress progress,
+                                   void* context, karat_error* error);
 
 /* Which kernel would have produced these bits? The report has the fields of `karat diagnose
- * --json`, hypotheses best first. `options`: those of karat_check, and alarm ("outside",
- * "any-bit"), blocks (sampled query blocks, 4), most (hypotheses reported, 10). */
+ * --json`, hypotheses best first. `options`: layout, order, batch, head, block and threads of
+ * karat_check, and alarm ("outside", "any-bit"), blocks (sampled query blocks, 4), most (hypotheses
+ * reported, 10). Progress in hypotheses. */
 KARAT_API karat_status karat_diagnose(const char* golden, const karat_candidate* candidate,
-                                      const char* options, char** report, karat_error* error);
+                                      const char* options, char** report, karat_progress progress,
+                                      void* context, karat_error* error);
 
 /* ---- Time ---------------------------------------------------------------------------------- */
 

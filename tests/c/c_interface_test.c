@@ -174,7 +174,7 @@ static void test_attention(void) {
   args.lse = lse;
   OK(karat_attend(&args, &error));
   static double truth[S * D], truth_lse[S];
-  OK(karat_truth(recipe, &args.input, 0, 0, truth, truth_lse, &error));
+  OK(karat_truth(recipe, &args.input, 0, 0, truth, truth_lse, NULL, NULL, &error));
   double worst = 0, worst_truth = 0;
   for (int i = 0; i < S; i += 17) {
     double weight[S], sum = 0, most = -1e300;
@@ -379,14 +379,17 @@ static void test_golden(void) {
   karat_heads heads = workload(&owner);
   karat_recipe* recipe = recipe_of("{\"base\": \"fpsattention\", \"mask\": {\"tile\": [2, 4, 4]}}");
   char* text = NULL;
-  OK(karat_make(recipe, &heads, 3, NULL, 0, path, &text, &error));
+  karat_make_args make = {.size = sizeof make, .recipe = recipe, .input = heads, .seed = 3};
+  FAILS(karat_make(&make, &text, &error), KARAT_USAGE, "path");
+  make.path = path;
+  OK(karat_make(&make, &text, &error));
   EXPECT(strstr(text, "sha256") != NULL);
   karat_free_text(text);
   OK(karat_load(path, "[\"stages/o\"]", &golden, &error));
   karat_array o = karat_tensors_array(golden, 0);
   const char* names[] = {"o"};
   karat_candidate candidate = {NULL, names, &o, 1};
-  OK(karat_check(path, &candidate, NULL, &text, &error));
+  OK(karat_check(path, &candidate, NULL, &text, NULL, NULL, &error));
   EXPECT(strstr(text, "\"passed\":true") != NULL);
   karat_free_text(text);
   /* One bit in one value is found and placed. */
@@ -395,23 +398,66 @@ static void test_golden(void) {
   memcpy(wrong, o.data, S * D * sizeof *wrong);
   wrong[20 * D + 9] ^= 0x4000;
   o.data = wrong;
-  OK(karat_check(path, &candidate, "{\"threads\": 1}", &text, &error));
+  OK(karat_check(path, &candidate, "{\"threads\": 1}", &text, NULL, NULL, &error));
   EXPECT(strstr(text, "\"passed\":false") != NULL);
   EXPECT(strstr(text, "\"token\":20") != NULL && strstr(text, "\"channel\":9") != NULL);
   karat_free_text(text);
   /* V's channels reversed is a mistake that diagnose has a name for. */
   for (int i = 0; i < S; ++i)
     for (int c = 0; c < D; ++c) wrong[i * D + c] = ((const unsigned short*)golden_o)[i * D + D - 1 - c];
-  OK(karat_diagnose(path, &candidate, "{\"blocks\": 2}", &text, &error));
+  OK(karat_diagnose(path, &candidate, "{\"blocks\": 2}", &text, NULL, NULL, &error));
   EXPECT(strstr(text, "\"matches\":false") != NULL && strstr(text, "\"hypotheses\":[{") != NULL);
   karat_free_text(text);
-  FAILS(karat_diagnose(path, &candidate, "{\"alarm\": \"loud\"}", &text, &error), KARAT_USAGE,
-        "any-bit");
+  FAILS(karat_diagnose(path, &candidate, "{\"alarm\": \"loud\"}", &text, NULL, NULL, &error),
+        KARAT_USAGE, "any-bit");
+  /* Whoever asks for it stops the work; nothing is left. */
+  int calls = 0;
+  FAILS(karat_check(path, &candidate, NULL, &text, stop_at_once, &calls, &error), KARAT_STOPPED,
+        "stopped");
+  FAILS(karat_diagnose(path, &candidate, NULL, &text, stop_at_once, &calls, &error), KARAT_STOPPED,
+        "stopped");
+  static double truth[S * D];
+  FAILS(karat_truth(recipe, &heads, 0, 0, truth, NULL, stop_at_once, &calls, &error), KARAT_STOPPED,
+        "stopped");
+  EXPECT(calls > 0);
+  char half[4200];
+  snprintf(half, sizeof half, "%s.half", path);
+  make.path = half;
+  make.progress = stop_at_once;
+  make.context = &calls;
+  FAILS(karat_make(&make, &text, &error), KARAT_STOPPED, "stopped");
+  EXPECT(fopen(half, "r") == NULL);
   names[0] = "nothing";
-  FAILS(karat_check(path, &candidate, NULL, &text, &error), KARAT_USAGE, "no stage");
-  FAILS(karat_check(path, &candidate, "{\"layot\": 1}", &text, &error), KARAT_USAGE, "layout");
+  FAILS(karat_check(path, &candidate, NULL, &text, NULL, NULL, &error), KARAT_USAGE, "no stage");
+  FAILS(karat_check(path, &candidate, "{\"layot\": 1}", &text, NULL, NULL, &error), KARAT_USAGE,
+        "layout");
+  FAILS(karat_check(path, &candidate, "{\"allow\": [\"ordr\"]}", &text, NULL, NULL, &error),
+        KARAT_USAGE, "did you mean order");
+  FAILS(karat_check(path, &candidate, "{\"allow\": \"order\"}", &text, NULL, NULL, &error),
+        KARAT_USAGE, "list of texts");
+  FAILS(karat_check(path, &candidate, "{\"v_layout\": \"DHSB\"}", &text, NULL, NULL, &error),
+        KARAT_USAGE, "BHDS");
+  /* V transposed passes as such, and is refused otherwise. */
+  karat_tensors* read = NULL;
+  OK(karat_load(path, "[\"stages/v_codes\"]", &read, &error));
+  karat_array codes = karat_tensors_array(read, 0);
+  static unsigned char transposed[D * S];
+  for (int i = 0; i < S; ++i)
+    for (int c = 0; c < D; ++c)
+      transposed[c * S + i] = ((const unsigned char*)codes.data)[i * D + c];
+  codes.data = transposed;
+  codes.shape[2] = D;
+  codes.shape[3] = S;
+  names[0] = "v_codes";
+  candidate.arrays = &codes;
+  FAILS(karat_check(path, &candidate, NULL, &text, NULL, NULL, &error), KARAT_USAGE, "BHDS");
+  OK(karat_check(path, &candidate, "{\"v_layout\": \"BHDS\", \"allow\": [\"order\"]}", &text,
+                 NULL, NULL, &error));
+  EXPECT(strstr(text, "\"passed\":true") != NULL && strstr(text, "\"order\"") != NULL);
+  karat_free_text(text);
+  karat_tensors_free(read);
   candidate.path = path;
-  OK(karat_check(path, &candidate, NULL, &text, &error));
+  OK(karat_check(path, &candidate, NULL, &text, NULL, NULL, &error));
   EXPECT(strstr(text, "\"passed\":true") != NULL);
   karat_free_text(text);
   free(wrong);
@@ -447,9 +493,10 @@ static void test_errors(void) {
   EXPECT(karat_recipe_new("nobody", NULL, NULL) == KARAT_USAGE);
   EXPECT(karat_scaled_mm(NULL, &error) == KARAT_USAGE);
   EXPECT(karat_attend(NULL, &error) == KARAT_USAGE);
+  EXPECT(karat_make(NULL, NULL, &error) == KARAT_USAGE);
   EXPECT(karat_load(NULL, NULL, NULL, &error) == KARAT_USAGE);
   EXPECT(karat_mask(NULL, NULL, 0, 0, 0, NULL, &error) == KARAT_USAGE);
-  EXPECT(karat_check(NULL, NULL, NULL, NULL, &error) == KARAT_USAGE);
+  EXPECT(karat_check(NULL, NULL, NULL, NULL, NULL, NULL, &error) == KARAT_USAGE);
   EXPECT(karat_cost(NULL, NULL, NULL, &error) == KARAT_USAGE);
   karat_free_text(NULL);
   karat_recipe_free(NULL);

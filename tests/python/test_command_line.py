@@ -7,6 +7,7 @@ import pytest
 from conftest import GRID, SMALL
 
 import karat
+import karat.testing
 
 TEXT, HEADS, SHARED = 20, 4, 2
 CASE = ["--grid", "4,8,8", "--text", TEXT, "--heads", HEADS, "--kv-heads", SHARED,
@@ -80,10 +81,10 @@ def test_make(command_line, small_json, grouped, tmp_path):
     theirs = karat.load(file)
     ours = karat.save(tmp_path / "ours.h5", *grouped, recipe=SMALL, grid=GRID, text=TEXT, seed=7,
                       taps=[0, 3])  # fmt: skip
-    assert set(ours) == set(theirs) and len(ours) > 40
-    for name in theirs:
-        assert ours[name].shape == theirs[name].shape, name
-        assert np.array_equal(bits(ours[name]), bits(theirs[name])), name
+    made, expected = karat.read_tensors(ours.path), karat.read_tensors(file)
+    assert set(made) == set(expected) and len(made) > 40
+    for name, x in expected.items():
+        assert made[name].shape == x.shape and np.array_equal(bits(made[name]), bits(x)), name
     assert (ours.grid, ours.text) == (theirs.grid, theirs.text) == (GRID, TEXT)
     assert ours["k_codes"].shape[1] == ours.inputs[1].shape[1] == SHARED
     assert json.loads(ours.metadata["case"])["source"]["kind"] == "memory"
@@ -108,3 +109,93 @@ def test_the_fixture_and_flashinfer_know_groups_and_text(karat_golden, tmp_path)
     exec(made["reference"].replace(".cpu()", "").replace(".to(q.device)", ""), space)
     o, lse = space["run"](*golden.inputs)
     assert golden.check({"o": o, "lse": lse}).passed and np.array_equal(lse, golden["lse"])
+
+
+def checked(command_line, golden, candidate, *options, status):
+    """The report of `karat check --json`, without what names the call."""
+    result = ran(command_line("check", golden, candidate, "--json", *options), status)
+    return without_names(json.loads(result.stdout))
+
+
+def without_names(report):
+    return {k: v for k, v in report.items() if k not in ("schema", "version", "candidate")}
+
+
+@pytest.mark.parametrize(
+    "allow, passes",
+    [("", False), ("contraction", False), ("order", True), ("order,contraction,reciprocal", True)],
+)
+def test_check_allows_what_the_command_line_allows(
+    command_line, golden, heads, tmp_path, allow, passes
+):
+    """A kernel that adds its row sums in another order."""
+    other = karat.Recipe(SMALL).replace(softmax={"row_sum_order": "sequential"})
+    found = karat.stages(*heads, recipe=other, grid=GRID)
+    candidate = {name: found[name] for name in ("l", "lse", "o")}
+    file = tmp_path / "candidate.safetensors"
+    karat.write_tensors(file, candidate)
+    expected = checked(command_line, golden.path, file, "--allow", allow, status=0 if passes else 1)
+    for given in (allow, [name for name in allow.split(",") if name]):
+        report = golden.check(candidate, allow=given)
+        assert report.passed == passes and without_names(report.report) == expected
+    assert report.free == ["exp2", *(name for name in allow.split(",") if name)]
+    assert ("free: " in report.table()) == bool(allow)
+    if passes:
+        karat.testing.assert_matches(golden, candidate, allow=allow)
+    else:
+        with pytest.raises(AssertionError, match="first difference: l, batch 0"):
+            karat.testing.assert_matches(golden, candidate, allow=allow)
+
+
+def test_check_takes_v_transposed(command_line, golden, heads, tmp_path):
+    found = karat.stages(*heads, recipe=SMALL, grid=GRID)
+    turned = {"v_codes": np.ascontiguousarray(found["v_codes"].swapaxes(2, 3)), "o": found["o"]}
+    file = tmp_path / "turned.safetensors"
+    karat.write_tensors(file, turned)
+    expected = checked(command_line, golden.path, file, "--v-layout", "BHDS", status=0)
+    report = golden.check(turned, v_layout="BHDS")
+    assert report and without_names(report.report) == expected
+    assert report["v_codes"]["compared"] == turned["v_codes"].size
+    karat.testing.assert_matches(golden, turned, v_layout="BHDS")
+    with pytest.raises(karat.UsageError, match="BHDS"):
+        golden.check(turned)
+
+
+@pytest.mark.parametrize(
+    "options, action",
+    [
+        (dict(allow="ordr"), "did you mean order"),
+        (dict(allow=["order", "exp2"]), "none of order, contraction, reciprocal"),
+        (dict(allow=[3]), "list of texts"),
+        (dict(v_layout="DHSB"), "BHSD, BSHD, BHDS"),
+        (dict(layout="BHDS"), "BHSD or BSHD"),
+    ],
+)
+def test_check_refuses(golden, options, action):
+    with pytest.raises(karat.UsageError, match=action) as caught:
+        golden.check(golden["o"], **options)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_table_says_what_is_right_given_its_own_inputs(command_line, golden, heads, tmp_path):
+    """Another q gives other codes and scores; p_codes and m follow from them, s is broken besides."""
+    q = (heads[0].astype(np.float32) * 1.02).astype(heads[0].dtype)
+    found = karat.stages(q, *heads[1:], recipe=SMALL, grid=GRID, taps=[0])
+    found["tap.0.0.0.m"] = found["tap.0.0.0.m"].copy()
+    found["tap.0.0.0.m"].flat[3] += 1
+    file = tmp_path / "candidate.safetensors"
+    karat.write_tensors(file, found)
+    report = golden.check(found)
+    text = ran(command_line("check", golden.path, file), 1).stdout
+    forced = 0
+    for line in report.table().splitlines():
+        if "given its own inputs" not in line:
+            continue
+        stage = line[:12].strip()
+        theirs = next(each for each in text.splitlines() if each.startswith(f"{stage:<12}"))
+        remark = line[line.index("given its own") :]
+        assert theirs.endswith(remark), theirs
+        forced += 1
+    assert forced == sum("forced" in stage for stage in report.stages) >= 4
+    assert "m by block" in report.table() and "1 of 64 wrong" in report.table()
+    assert "; given its own inputs: right" in report.table()

@@ -161,7 +161,8 @@ void attend(const karat_attend_args& args) {
   const golden::InputShape& shape = heads.shape();
   const attention::Setting setting = heads.setting(given_mask(args));
   const bool per_head = attention::depends_on_head(recipe);
-  attention::AttendOptions options{.threads = args.threads};
+  attention::AttendOptions options{.threads = args.threads,
+                                   .progress = steps_of(args.progress, args.context)};
   attention::Layout layout;
   const auto begin_with = [&](attention::Layout made) {
     layout = std::move(made);
@@ -169,10 +170,6 @@ void attend(const karat_attend_args& args) {
       options.tapped = golden::parse_taps(args.taps == nullptr ? "none" : args.taps, layout, 0);
   };
   if (!per_head) begin_with(attention::make_layout(recipe, setting));
-  if (args.progress != nullptr)
-    options.progress = [&args](std::size_t done, std::size_t total) {
-      if (args.progress(done, total, args.context) != 0) throw Stopped{};
-    };
   Stages stages(recipe, layout, heads);
   Heads::Room room;
   for (std::size_t b = 0; b < shape.batch; ++b)
@@ -194,8 +191,10 @@ void attend(const karat_attend_args& args) {
   if (args.stages != nullptr) *args.stages = handed_out(stages.take());
 }
 
+using Steps = std::function<void(std::size_t, std::size_t)>;
+
 void truth(const recipe::Recipe& recipe, const karat_heads& input, int sparse, int threads,
-           double* o, double* lse) {
+           double* o, double* lse, const Steps& progress) {
   const Heads heads(input);
   const golden::InputShape& shape = heads.shape();
   const attention::Setting setting = heads.setting();
@@ -210,7 +209,8 @@ void truth(const recipe::Recipe& recipe, const karat_heads& input, int sparse, i
     if (per_head) layout = attention::make_layout(recipe, setting, head, threads);
     const attention::OracleResult result = attention::oracle(
         layout, head, tokens,
-        sparse != 0 ? attention::OracleMask::sparse : attention::OracleMask::dense, threads);
+        sparse != 0 ? attention::OracleMask::sparse : attention::OracleMask::dense, threads,
+        progress);
     if (o != nullptr) std::ranges::copy(result.o, o + number * result.o.size());
     if (lse != nullptr) std::ranges::copy(result.lse, lse + number * result.lse.size());
   }
@@ -229,9 +229,10 @@ karat_status karat_attend(const karat_attend_args* args, karat_error* error) {
 }
 
 karat_status karat_truth(const karat_recipe* recipe, const karat_heads* input, int sparse,
-                         int32_t threads, double* o, double* lse, karat_error* error) {
+                         int32_t threads, double* o, double* lse, karat_progress progress,
+                         void* context, karat_error* error) {
   return c::guarded(error, [&] {
     c::truth(c::required(recipe, "recipe")->recipe, *c::required(input, "input"), sparse, threads,
-             o, lse);
+             o, lse, c::steps_of(progress, context));
   });
 }

@@ -37,6 +37,13 @@ karat_status status_of(ErrorKind kind) {
 
 }  // namespace
 
+std::function<void(std::size_t, std::size_t)> steps_of(karat_progress progress, void* context) {
+  if (progress == nullptr) return {};
+  return [=](std::size_t done, std::size_t total) {
+    if (progress(done, total, context) != 0) throw Stopped{};
+  };
+}
+
 karat_status guarded(karat_error* error, const std::function<void()>& body) noexcept {
   try {
     body();
@@ -126,6 +133,18 @@ bool Fields::flag(const char* name) {
   if (value == nullptr) return false;
   if (!value->is_boolean()) fail(name, "true or false");
   return value->get<bool>();
+}
+
+std::vector<std::string> Fields::texts(const char* name) {
+  const files::Json* value = find(name);
+  std::vector<std::string> list;
+  if (value == nullptr) return list;
+  if (!value->is_array()) fail(name, "list of texts");
+  for (const files::Json& each : *value) {
+    if (!each.is_string()) fail(name, "list of texts");
+    list.push_back(each.get<std::string>());
+  }
+  return list;
 }
 
 video::Extent3 Fields::extent(const char* name) {

@@ -22,6 +22,10 @@ namespace karat::c {
 /// Thrown when the caller's progress function asks to stop.
 struct Stopped {};
 
+/// The caller's progress function as the library wants it: throws Stopped when it asks to stop.
+/// Empty where there is none.
+std::function<void(std::size_t, std::size_t)> steps_of(karat_progress progress, void* context);
+
 /// Runs `body`; whatever it throws becomes a status and a message.
 karat_status guarded(karat_error* error, const std::function<void()>& body) noexcept;
 
@@ -49,6 +53,8 @@ class Fields {
   double number(const char* name, double otherwise);
   std::int64_t whole(const char* name, std::int64_t otherwise, std::int64_t low, std::int64_t high);
   bool flag(const char* name);
+  /// A list of texts; empty when the field is missing.
+  std::vector<std::string> texts(const char* name);
   /// Three numbers from 1.
   video::Extent3 extent(const char* name);
   void finish() const;

@@ -2,6 +2,7 @@
 #include <chrono>
 
 #include "call.hpp"
+#include "check_freedom.hpp"
 #include "check_report.hpp"
 #include "diagnose_report.hpp"
 #include "evidence.hpp"
@@ -75,14 +76,22 @@ files::TensorFile generate(const Workload& asked, int threads) {
   return file;
 }
 
-files::Json make(const recipe::Recipe& recipe, const karat_heads& input, std::uint64_t seed,
-                 const char* taps, int threads, const char* path) {
-  const Heads heads(input);
+files::Json make(const karat_make_args& args) {
+  const recipe::Recipe& recipe = required(args.recipe, "recipe")->recipe;
+  const Heads heads(args.input);
   const auto inputs = inputs_of(heads);
+  golden::MakeOptions options{.seed = args.seed,
+                              .taps = args.taps == nullptr ? "" : args.taps,
+                              .threads = args.threads,
+                              .schedule = {},
+                              .progress = {}};
+  if (const auto steps = steps_of(args.progress, args.context))
+    options.progress = [steps](golden::Phase, std::size_t, std::size_t done, std::size_t total) {
+      steps(done, total);
+    };
   const golden::MakeSummary summary =
-      golden::make(recipe, *inputs,
-                   {.seed = seed, .taps = taps == nullptr ? "" : taps, .threads = threads}, path);
-  return {{"file", path},
+      golden::make(recipe, *inputs, options, required(args.path, "path"));
+  return {{"file", args.path},
           {"sha256", summary.seal.sha256},
           {"bytes", summary.seal.bytes},
           {"heads", summary.heads},
@@ -113,6 +122,17 @@ golden::CheckOptions check_options(Fields& fields) {
   return options;
 }
 
+golden::CheckOptions whole_check_options(const char* text) {
+  Fields fields(object_of(text, "options"), "options");
+  golden::CheckOptions options = check_options(fields);
+  if (fields.has("v_layout"))
+    options.v_layout = cli::parse_v_layout(fields.text("v_layout", ""), "options.v_layout");
+  for (const std::string& name : fields.texts("allow"))
+    cli::allow(options.allowed, name, "options.allow");
+  fields.finish();
+  return options;
+}
+
 golden::DiagnoseOptions diagnose_options(const char* text) {
   Fields fields(object_of(text, "options"), "options");
   const golden::CheckOptions check = check_options(fields);
@@ -120,7 +140,7 @@ golden::DiagnoseOptions diagnose_options(const char* text) {
   if (alarm != "outside" && alarm != "any-bit")
     throw Error(ErrorKind::usage, "options.alarm", "\"" + alarm + "\" is not known",
                 "give outside or any-bit");
-  const golden::DiagnoseOptions options{
+  golden::DiagnoseOptions options{
       .layout = check.layout,
       .order = check.order,
       .select = check.select,
@@ -146,24 +166,21 @@ karat_status karat_generate(const char* workload, int32_t threads, karat_tensors
   });
 }
 
-karat_status karat_make(const karat_recipe* recipe, const karat_heads* input, uint64_t seed,
-                        const char* taps, int32_t threads, const char* path, char** summary,
-                        karat_error* error) {
+karat_status karat_make(const karat_make_args* args, char** summary, karat_error* error) {
   return c::guarded(error, [&] {
-    const files::Json made =
-        c::make(c::required(recipe, "recipe")->recipe, *c::required(input, "input"), seed, taps,
-                threads, c::required(path, "path"));
+    c::require_size(c::required(args, "args")->size, sizeof *args, "karat_make_args");
+    const files::Json made = c::make(*args);
     if (summary != nullptr) *summary = c::handed_out(made.dump());
   });
 }
 
 karat_status karat_check(const char* golden, const karat_candidate* candidate, const char* options,
-                         char** report, karat_error* error) {
+                         char** report, karat_progress progress, void* context,
+                         karat_error* error) {
   return c::guarded(error, [&] {
     c::required(report, "report");
-    c::Fields fields(c::object_of(options, "options"), "options");
-    const golden::CheckOptions how = c::check_options(fields);
-    fields.finish();
+    golden::CheckOptions how = c::whole_check_options(options);
+    how.progress = c::steps_of(progress, context);
     const golden::GoldenFile file(c::required(golden, "golden"));
     const auto source = c::source_of(*c::required(candidate, "candidate"));
     *report =
@@ -172,10 +189,12 @@ karat_status karat_check(const char* golden, const karat_candidate* candidate, c
 }
 
 karat_status karat_diagnose(const char* golden, const karat_candidate* candidate,
-                            const char* options, char** report, karat_error* error) {
+                            const char* options, char** report, karat_progress progress,
+                            void* context, karat_error* error) {
   return c::guarded(error, [&] {
     c::required(report, "report");
-    const golden::DiagnoseOptions how = c::diagnose_options(options);
+    golden::DiagnoseOptions how = c::diagnose_options(options);
+    how.progress = c::steps_of(progress, context);
     const golden::GoldenFile file(c::required(golden, "golden"));
     const auto source = c::source_of(*c::required(candidate, "candidate"));
     const auto begin = std::chrono::steady_clock::now();

@@ -4,36 +4,25 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "check_freedom.hpp"
 #include "check_html.hpp"
 #include "check_options.hpp"
 #include "check_report.hpp"
 #include "command.hpp"
 #include "commands.hpp"
 #include "karat/files/atomic_file.hpp"
-#include "values.hpp"
+#include "terminal.hpp"
 
 namespace karat::cli {
 namespace {
 
-enum class Allowed { order, contraction, reciprocal };
-constexpr Named<Allowed> kAllowed[] = {{"order", Allowed::order},
-                                       {"contraction", Allowed::contraction},
-                                       {"reciprocal", Allowed::reciprocal}};
-
-constexpr Named<golden::TensorLayout> kLayouts[] = {{"BHSD", golden::TensorLayout::bhsd},
-                                                    {"BSHD", golden::TensorLayout::bshd},
-                                                    {"BHDS", golden::TensorLayout::bhds}};
-
+/// Names separated by commas.
 golden::Freedom parse_freedom(std::string_view text) {
   golden::Freedom freedom;
   while (!text.empty()) {
     const std::string_view item = text.substr(0, text.find(','));
     text.remove_prefix(std::min(text.size(), item.size() + 1));
-    switch (parse_choice(item, "--allow", kAllowed)) {
-      case Allowed::order: freedom.summation = golden::Summation::any_order; break;
-      case Allowed::contraction: freedom.contraction = golden::Contraction::allowed; break;
-      case Allowed::reciprocal: freedom.reciprocal_ulp = 1; break;
-    }
+    allow(freedom, item, "--allow");
   }
   return freedom;
 }
@@ -56,12 +45,17 @@ int run_check(int argc, char** argv) {
   if (!given) return match;
   golden::CheckOptions options = check_options(*given);
   if (const auto layout = text_of(*given, "v-layout"))
-    options.v_layout = parse_choice(*layout, "--v-layout", kLayouts);
+    options.v_layout = parse_v_layout(*layout, "--v-layout");
   options.allowed = parse_freedom((*given)["allow"].as<std::string>());
   const std::string candidate_name = required(*given, "candidate");
   const golden::GoldenFile golden(required(*given, "golden"));
   const auto candidate = golden::TensorSource::open(candidate_name);
-  const golden::CheckReport report = golden::check(golden, *candidate, options);
+  golden::CheckReport report;
+  {
+    Progress bar("heads", given->count("quiet") > 0 ? Narration::quiet : Narration::spoken);
+    options.progress = bar.callback();
+    report = golden::check(golden, *candidate, options);
+  }
   if (const auto page = text_of(*given, "html")) {
     const std::string html = check_html(report, golden, *candidate);
     files::write_file(*page, std::string_view(html));

@@ -114,7 +114,9 @@ struct CheckOptions {
   /// something differs.
   Freedom allowed;
   int threads = 0;
-  std::function<void(std::size_t done, std::size_t total)> progress;  ///< heads
+  /// Heads of the stages without taps, from any worker; while legal ranges are computed again it is
+  /// called for every query block, with the same head. An exception stops the work.
+  std::function<void(std::size_t done, std::size_t total)> progress;
 };
 
 /// @throws Error(usage) when the candidate cannot be compared: no stage in common, other shapes or

@@ -139,10 +139,12 @@ def check(
     candidate: Any,
     *,
     layout: str = "BHSD",
+    v_layout: str | None = None,
     order: str = "original",
     batch: int | None = None,
     head: int | None = None,
     block: int | None = None,
+    allow: str | Sequence[str] = (),
     threads: int = 0,
 ) -> CheckReport:
     """Compares a kernel's tensors with a golden file, stage by stage.
@@ -150,10 +152,16 @@ def check(
     candidate: the output o alone; a dict of stages by name (o, lse, q_codes, tap.0.0.3.s, ...); or
         a file.
     In the golden file's types, shapes [B, H, S, D] as ``layout`` says (leading 1s may be missing).
-    order: "original", or "tiled" where rows stand in the kernel's order of positions. batch, head,
-        block
-    select one. What the recipe fixes must be bit-equal, what it leaves free must lie within derived
-    bounds (docs/bounds.md).
+    v_layout: of v and v_codes where it differs, "BHDS" for a transposed V. order: "original", or
+        "tiled" where rows stand in the kernel's order of positions.
+    batch, head, block: select one.
+    allow: what else is free beside exp2, as ``karat check --allow`` takes it: any of "order" (of the
+        row sum and of f32.fma's P V), "contraction" (fused multiply-adds), "reciprocal" (1/l within
+        1 ulp); a list, or one text with commas. Legal ranges are then computed again where something
+        differs, at several times the attention's cost.
+
+    What the recipe fixes must be bit-equal, what it leaves free must lie within derived bounds
+    (docs/bounds.md).
 
     Returns a report that is true when every stage passes; ``print(report)`` shows the table.
     """
@@ -161,6 +169,11 @@ def check(
     for name, value in (("batch", batch), ("head", head), ("block", block)):
         if value is not None:
             options[name] = int(value)
+    if v_layout is not None:
+        options["v_layout"] = v_layout
+    names = allow.split(",") if isinstance(allow, str) else list(allow)
+    if names != [""]:
+        options["allow"] = names
     path, named = candidate_arguments(candidate)
     file = golden.path if isinstance(golden, Golden) else os.fspath(golden)
     return CheckReport(json.loads(_core.check(file, path, named, json.dumps(options))))

@@ -5,6 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 _NAN = 2**63 - 1
+# What the legal ranges may leave open, in the words of `karat check`.
+_FREE = {
+    "exp2": "exp2 within 2 ulp",
+    "order": "any order of the row sum and of f32.fma's P V",
+    "contraction": "fused multiply-adds",
+    "reciprocal": "1/l within 1 ulp",
+}
 
 
 class CheckReport:
@@ -12,7 +19,8 @@ class CheckReport:
     free.
 
     ``stages``: one dict per stage with the fields of docs/json.md (stage, result, differing,
-    max_ulp, first, worst, ...), in the order of computation.
+    max_ulp, forced, first, worst, ...), in the order of computation. ``free``: what the legal ranges
+    leave open ("exp2", "order", "contraction", "reciprocal").
     """
 
     def __init__(self, report: dict[str, Any]):
@@ -20,6 +28,7 @@ class CheckReport:
         self.passed: bool = report["passed"]
         self.stages: list[dict[str, Any]] = report["stages"]
         self.first_difference: str | None = report["first_difference"]
+        self.free: list[str] = report["free"]
 
     def __bool__(self) -> bool:
         return self.passed
@@ -31,8 +40,12 @@ class CheckReport:
         raise KeyError(stage)
 
     def table(self) -> str:
-        """One line per stage, then the first difference in full."""
-        lines = [f"{'stage':<12}{'result':<9}{'differing':<22}{'max ulp':<10}{'rel L2':<10}must be"]
+        """One line per stage, then the first difference in full.
+
+        "given its own inputs: right" stands beside a stage that differs only because an earlier one
+        does; "3 of 64 wrong" where it is wrong by itself.
+        """
+        lines = [f"{'stage':<12}{'result':<9}{'differing':<22}{'max ulp':<12}{'rel L2':<10}must be"]
         for s in self.stages:
             ulp = "NaN" if s["max_ulp"] == _NAN else str(s["max_ulp"])
             l2 = s["relative_l2"]
@@ -40,15 +53,17 @@ class CheckReport:
                 f"{s['stage']:<12}{s['result']:<9}{s['differing']} / {s['compared']:<12}"[
                     :43
                 ].ljust(43)
-                + f"{ulp:<10}{l2 if isinstance(l2, str) else format(l2, '.1e'):<10}"
+                + f"{ulp:<12}{l2 if isinstance(l2, str) else format(l2, '.1e'):<10}"
                 + ("bit-equal" if s["fixed"] else "within its bounds")
-                + _specials(s)
+                + _remarks(s)
             )
         if self.first_difference is not None:
             lines.append("first difference: " + _difference(self[self.first_difference], "first"))
             worst = _difference(self[self.first_difference], "worst")
             if worst != _difference(self[self.first_difference], "first"):
                 lines.append("worst:            " + worst)
+        if self.free not in ([], ["exp2"]):
+            lines.append("free: " + ", ".join(_FREE[name] for name in self.free))
         return "\n".join(lines)
 
     __str__ = table
@@ -95,9 +110,17 @@ class Diagnosis:
         return "\n".join(lines)
 
 
-def _specials(stage: dict[str, Any]) -> str:
+def _remarks(stage: dict[str, Any]) -> str:
     text = ""
-    for what in ("nan", "inf", "saturated"):
+    if stage.get("unlikely"):
+        text += f"; {stage['unlikely']} legal but unlikely (beyond 1 - 1e-6)"
+    if forced := stage.get("forced"):
+        wrong = f"{forced['outside']} of {forced['compared']} wrong"
+        text += f"; given its own inputs: {wrong if forced['outside'] else 'right'}"
+    flips = stage["differing"] - stage["outside"]
+    if stage["stage"] == "p_codes" and flips > 0:
+        text += f"; {flips} flips at rounding boundaries"
+    for what in ("nan", "inf", "saturated", "zero"):
         golden, candidate = stage["golden"].get(what, 0), stage["candidate"].get(what, 0)
         if golden != candidate:
             text += f"; {what} {golden} -> {candidate}"

@@ -22,13 +22,16 @@ def assert_matches(
     *,
     stages: Sequence[str] | None = None,
     layout: str = "BHSD",
+    v_layout: str | None = None,
     order: str = "original",
+    allow: str | Sequence[str] = (),
 ) -> CheckReport:
     """Raises AssertionError with the stage table and the first divergence unless `output` matches.
 
-    output: the kernel's o, a dict of stages by name, or a file; see karat.check. stages: judge
-        these
-    alone; each must be there. Returns the report.
+    output: the kernel's o, a dict of stages by name, or a file; it, layout, v_layout, order and
+        allow as for karat.check. stages: judge these alone; each must be there.
+
+    Returns the report.
     """
     __tracebackhide__ = True
     if stages is not None:
@@ -41,7 +44,9 @@ def assert_matches(
                     f"output: lacks {', '.join(missing)}; it holds {', '.join(output)}"
                 )
             output = {stage: output[stage] for stage in stages}
-    report = check(golden, output, layout=layout, order=order)
+    report = check(
+        golden, output, layout=layout, v_layout=v_layout, order=order, allow=allow
+    )
     judged = report.stages if stages is None else [s for s in report.stages if s["stage"] in stages]
     if stages is not None and len(judged) < len(stages) and not isinstance(output, Mapping):
         raise UsageError(f"stages: {', '.join(stages)} are not all in {output}")

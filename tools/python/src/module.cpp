@@ -6,8 +6,11 @@
 #include <pybind11/stl.h>
 
 #include <array>
+#include <atomic>
+#include <chrono>
 #include <optional>
 #include <string>
+#include <thread>
 #include <tuple>
 #include <vector>
 
@@ -41,6 +44,53 @@ void run(Call call) {
     const py::gil_scoped_release unlocked;
     call(&error);
   }
+  if (error.status != KARAT_OK) raise(error);
+}
+
+/// Asks Python for pending signals while the library works: what a handler raises (Ctrl-C:
+/// KeyboardInterrupt) stops the call. Only the calling thread asks, a few times a second; Python
+/// runs handlers in its main thread alone, so in any other there is nothing to be told.
+class Watch {
+ public:
+  static int poll(std::size_t, std::size_t, void* context) noexcept {
+    return static_cast<Watch*>(context)->stop() ? 1 : 0;
+  }
+  /// With the interpreter's lock. @throws what the handler raised
+  void finish() {
+    if (raised_) throw py::error_already_set(std::move(*raised_));
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  static constexpr std::chrono::milliseconds kEvery{50};
+
+  bool stop() {
+    if (stopped_) return true;
+    if (std::this_thread::get_id() != caller_ || Clock::now() - asked_ < kEvery) return false;
+    asked_ = Clock::now();
+    const py::gil_scoped_acquire locked;
+    if (PyErr_CheckSignals() == 0) return false;
+    raised_.emplace();  // takes the exception over
+    stopped_ = true;
+    return true;
+  }
+
+  const std::thread::id caller_ = std::this_thread::get_id();
+  Clock::time_point asked_ = Clock::now();
+  std::optional<py::error_already_set> raised_;
+  std::atomic<bool> stopped_ = false;
+};
+
+/// run() for calls that take a progress function and its context.
+template <typename Call>
+void run_watched(Call call) {
+  Watch watch;
+  karat_error error{};
+  {
+    const py::gil_scoped_release unlocked;
+    call(&Watch::poll, &watch, &error);
+  }
+  watch.finish();
   if (error.status != KARAT_OK) raise(error);
 }
 
@@ -301,7 +351,11 @@ py::object attend(const Recipe& recipe, const py::array& q, const py::array& k, 
   karat_tensors* stages = nullptr;
   args.taps = pointer(taps);
   if (taps) args.stages = &stages;
-  run([&](karat_error* error) { karat_attend(&args, error); });
+  run_watched([&](karat_progress progress, void* context, karat_error* error) {
+    args.progress = progress;
+    args.context = context;
+    karat_attend(&args, error);
+  });
   return stages == nullptr ? py::object(py::none()) : py::object(handed_over(stages));
 }
 
@@ -312,8 +366,9 @@ void truth(const Recipe& recipe, const py::array& q, const py::array& k, const p
   heads.set(q, k, v);
   auto* out = static_cast<double*>(room(o, heads.count, 8, "o"));
   auto* sums = static_cast<double*>(room(lse, heads.rows(), 8, "lse"));
-  run([&](karat_error* error) {
-    karat_truth(recipe.get(), &heads.given, sparse ? 1 : 0, threads, out, sums, error);
+  run_watched([&](karat_progress progress, void* context, karat_error* error) {
+    karat_truth(recipe.get(), &heads.given, sparse ? 1 : 0, threads, out, sums, progress, context,
+                error);
   });
 }
 
@@ -378,9 +433,18 @@ std::string make(const Recipe& recipe, const py::array& q, const py::array& k, c
   Heads heads(type, layout, shape, grid, text);
   heads.set(q, k, v);
   char* summary = nullptr;
-  run([&](karat_error* error) {
-    karat_make(recipe.get(), &heads.given, seed, pointer(taps), threads, path.c_str(), &summary,
-               error);
+  karat_make_args args{};
+  args.size = sizeof args;
+  args.recipe = recipe.get();
+  args.input = heads.given;
+  args.seed = seed;
+  args.taps = pointer(taps);
+  args.threads = threads;
+  args.path = path.c_str();
+  run_watched([&](karat_progress progress, void* context, karat_error* error) {
+    args.progress = progress;
+    args.context = context;
+    karat_make(&args, &summary, error);
   });
   return owned(summary);
 }
@@ -393,8 +457,8 @@ std::string check(const std::string& golden, const Text& path, const std::vector
                                   .arrays = arrays.arrays(),
                                   .count = arrays.count()};
   char* report = nullptr;
-  run([&](karat_error* error) {
-    karat_check(golden.c_str(), &candidate, pointer(options), &report, error);
+  run_watched([&](karat_progress progress, void* context, karat_error* error) {
+    karat_check(golden.c_str(), &candidate, pointer(options), &report, progress, context, error);
   });
   return owned(report);
 }
@@ -407,8 +471,8 @@ std::string diagnose(const std::string& golden, const Text& path, const std::vec
                                   .arrays = arrays.arrays(),
                                   .count = arrays.count()};
   char* report = nullptr;
-  run([&](karat_error* error) {
-    karat_diagnose(golden.c_str(), &candidate, pointer(options), &report, error);
+  run_watched([&](karat_progress progress, void* context, karat_error* error) {
+    karat_diagnose(golden.c_str(), &candidate, pointer(options), &report, progress, context, error);
   });
   return owned(report);
 }
