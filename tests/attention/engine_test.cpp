@@ -71,8 +71,7 @@ const std::vector<Edit>& edits() {
          r.qk.scale_order = ScaleOrder::fused;
          r.q.group = r.k.group = Group::tensor;
        }},
-      {"scaled, then fused",
-       [](Recipe& r) { r.qk.scale_order = ScaleOrder::scaled_then_fused; }},
+      {"scaled, then fused", [](Recipe& r) { r.qk.scale_order = ScaleOrder::scaled_then_fused; }},
       {"fused, skipping and lazy",
        [](Recipe& r) {
          r.qk.scale_order = ScaleOrder::scaled_then_fused;
@@ -98,8 +97,11 @@ const std::vector<Edit>& edits() {
        }},
       {"band in token-major order, causal",
        [](Recipe& r) {
-         r.mask = {.kind = MaskKind::band, .order = TokenSequence::token_major,
-                   .band = 0.01f, .band_first = 1, .causal = Causal::on};
+         r.mask = {.kind = MaskKind::band,
+                   .order = TokenSequence::token_major,
+                   .band = 0.01f,
+                   .band_first = 1,
+                   .causal = Causal::on};
        }},
       {"padded tiles", [](Recipe& r) { r.mask.ragged = video::Ragged::pad; }},
       {"quantised row sum", [](Recipe& r) { r.softmax.row_sum = RowSum::quantized; }},
