@@ -163,6 +163,7 @@ void run_block(const RowOperand::Packed& a, const ColumnOperand::Packed& b, Bloc
   const bool split = lanes_of(row) != Lanes::plain;
   const std::size_t a_at = at.row * a.padded, b_at = at.panel * a.padded * kPanel;
   const std::size_t halves = split ? 2 : 1, steps = a.padded / static_cast<std::size_t>(row.step);
+  std::uint8_t exceeded[kRowBlock / 2] = {};
   const StepArguments s{.instruction = &row,
                         .rows = split ? at.rows + at.rows % 2 : at.rows,
                         .columns = at.columns,
@@ -181,6 +182,7 @@ void run_block(const RowOperand::Packed& a, const ColumnOperand::Packed& b, Bloc
                         .accumulators = scratch.accumulators,
                         .accumulator_stride = kPanel,
                         .start = start,
+                        .exceeded = exceeded,
                         .sums32 = scratch.sums32,
                         .sums64 = scratch.sums64};
   const Block block{&d(at.row, at.panel * kPanel), at.rows, at.columns, d.row_stride,
@@ -195,8 +197,11 @@ void run_block(const RowOperand::Packed& a, const ColumnOperand::Packed& b, Bloc
     row_covered[i] = covered(a, at.row + i, start, sums.data + i * kPanel);
   }
   split_chain(row, a.k, s);
+  const bool overflows = row.accumulator == FormatId::f32;
   for (std::size_t i = 0; i < at.rows; ++i) {
-    if (row_covered[i]) {
+    if (row_covered[i] && !(overflows && exceeded[i / 2])) {
+      // A negative sum that was cut to zero is -0 here; adding +0 makes it +0.
+      for (std::size_t j = 0; j < kPanel; ++j) sums(i, j) += 0.0f;
       copy(sums.rows_from(i, 1), block.rows_from(i, 1));
     } else {
       run_scalar(a, b, at.row + i, 1, at.panel * kPanel, at.columns, start, d);

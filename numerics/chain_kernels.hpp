@@ -14,6 +14,10 @@ namespace karat::numerics {
 
 inline constexpr std::size_t kRowBlock = 64;
 
+/// An f32 sum in f64 lanes whose addends all stay below this, 32 products of at most four times that
+/// included, is below 2^128.
+inline constexpr double kLargestSplitF64 = 0x1p120;
+
 /// Pointers at the first k of the step: row 0 of A (rows are a_stride apart), the panel of B.
 struct StepArguments {
   const Instruction* instruction;
@@ -34,6 +38,8 @@ struct StepArguments {
   float* accumulators;              ///< in and out (f32 results, already rounded)
   std::size_t accumulator_stride;   ///< between rows; the split kernels take kPanel only
   Start start;                      ///< plain kernels: whether the accumulators are read
+  std::uint8_t* exceeded;  ///< per pair of rows; split_f64 with f32 accumulators sets it to 1 when an
+                           ///< addend reaches kLargestSplitF64 or is not finite: results are void
   float* sums32;   ///< [row][64], split_f32 writes here when the accumulator format is f16
   double* sums64;  ///< [row][64], split_f64 likewise
 };

@@ -40,11 +40,11 @@ using D16 = hn::ScalableTag<std::int16_t>;
 constexpr std::size_t kUnrolled = 4;  ///< divides every step's length
 
 /// body(first column, number of vectors) over the first `columns` of a panel, as many vectors at a
-/// time as have their accumulators in registers: four with 32 registers, three with 16. A single
-/// vector, which leaves the fused multiply-adds waiting for each other, comes last and seldom.
+/// time as have their accumulators in registers: six with 32 registers, three with 16. One or two
+/// vectors leave the fused multiply-adds waiting for each other: they come last and seldom.
 template <typename Body>
 HWY_INLINE void for_blocks(std::size_t columns, std::size_t lanes, const Body& body) {
-  constexpr std::size_t kMost = HWY_TARGET <= HWY_AVX3 ? 4 : 3;
+  constexpr std::size_t kMost = HWY_TARGET <= HWY_AVX3 ? 6 : 3;
   std::size_t left = (columns + lanes - 1) / lanes, column = 0;
   while (left > 0) {
     const std::size_t size = left <= kMost ? left : left < 2 * kMost ? (left + 1) / 2 : kMost;
@@ -52,6 +52,8 @@ HWY_INLINE void for_blocks(std::size_t columns, std::size_t lanes, const Body& b
       case 1: body(column, std::integral_constant<std::size_t, 1>()); break;
       case 2: body(column, std::integral_constant<std::size_t, 2>()); break;
       case 3: body(column, std::integral_constant<std::size_t, 3>()); break;
+      case 4: body(column, std::integral_constant<std::size_t, std::min<std::size_t>(4, kMost)>()); break;
+      case 5: body(column, std::integral_constant<std::size_t, std::min<std::size_t>(5, kMost)>()); break;
       default: body(column, std::integral_constant<std::size_t, kMost>()); break;
     }
     left -= size;
@@ -84,7 +86,7 @@ HWY_INLINE void AddProducts(D d, const T* a, std::size_t a_stride, const std::ui
     const T* same = b + at;
     const T* opposite = b + (at ^ kPanel);
     const V a0 = hn::Set(d, a[q]), a1 = hn::Set(d, a[a_stride + q]);
-    HWY_UNROLL(4) for (std::size_t v = 0; v < kBlock; ++v) {
+    HWY_UNROLL(6) for (std::size_t v = 0; v < kBlock; ++v) {
       V x = hn::Load(d, same + v * lanes), y = hn::Load(d, opposite + v * lanes);
       KeepInRegister(x);
       KeepInRegister(y);
@@ -151,7 +153,7 @@ HWY_INLINE void BlockF32(const StepArguments& s, std::size_t row, std::size_t co
   float* results = (kAccumulator == FormatId::f16 ? s.sums32 : s.accumulators) + place;
   Sums<V32, kBlock> sums;
   HWY_UNROLL(2) for (std::size_t r = 0; r < 2; ++r) {
-    HWY_UNROLL(4) for (std::size_t v = 0; v < kBlock; ++v) {
+    HWY_UNROLL(6) for (std::size_t v = 0; v < kBlock; ++v) {
       const V32 c = hn::Load(d, accumulators + r * kPanel + v * lanes);
       const auto c_exponent = AccumulatorExponent<kAccumulator>(c);
       const auto bytes = hn::Load(hn::Rebind<std::uint8_t, D32>(), biased + r * kPanel + column + v * lanes);
@@ -167,7 +169,7 @@ HWY_INLINE void BlockF32(const StepArguments& s, std::size_t row, std::size_t co
   AddProducts<false>(d, a, s.a_stride, schedule, 0, same, s.b32 + column, sums);
   AddProducts<true>(d, a, s.a_stride, schedule, same, s.length, s.b32 + column, sums);
   HWY_UNROLL(2) for (std::size_t r = 0; r < 2; ++r) {
-    HWY_UNROLL(4) for (std::size_t v = 0; v < kBlock; ++v) {
+    HWY_UNROLL(6) for (std::size_t v = 0; v < kBlock; ++v) {
       const V32 sum = hn::And(hn::Sub(sums.plus[r][v], sums.minus[r][v]), keep);
       hn::Store(sum, d, results + r * kPanel + v * lanes);
     }
@@ -235,9 +237,10 @@ HWY_INLINE void BlockF64(const StepArguments& s, std::size_t row, std::size_t co
   const V64 guard = hn::Set(d, std::ldexp(1.0, 52 - instruction.fraction));
   const V64 smallest = hn::Set(d, instruction.accumulator == FormatId::f16 ? 0x1p-14 : 0x1p-126);
   float* accumulators = s.accumulators + row * kPanel + column;
+  V64 largest = zero;
   Sums<V64, kBlock> sums;
   HWY_UNROLL(2) for (std::size_t r = 0; r < 2; ++r) {
-    HWY_UNROLL(4) for (std::size_t v = 0; v < kBlock; ++v) {
+    HWY_UNROLL(6) for (std::size_t v = 0; v < kBlock; ++v) {
       const V64 c = hn::PromoteTo(d, hn::Load(df, accumulators + r * kPanel + v * lanes));
       const V64 power =
           hn::And(c, hn::BitCast(d, hn::Set(di, std::int64_t{0x7FF0000000000000})));
@@ -247,7 +250,9 @@ HWY_INLINE void BlockF64(const StepArguments& s, std::size_t row, std::size_t co
       const auto wide = hn::PromoteTo(di, hn::PromoteTo(hn::Rebind<std::int32_t, D64>(), narrow));
       const V64 products =
           hn::BitCast(d, hn::ShiftLeft<52>(hn::Add(wide, hn::Set(di, std::int64_t{1023}))));
-      const V64 m = hn::Mul(hn::Max(products, c_power), guard);
+      const V64 addend = hn::Max(products, c_power);
+      const V64 m = hn::Mul(addend, guard);
+      largest = hn::Max(largest, addend);
       sums.plus[r][v] = hn::Add(m, hn::Max(c, zero));
       sums.minus[r][v] = hn::Sub(m, hn::Min(c, zero));
     }
@@ -258,28 +263,18 @@ HWY_INLINE void BlockF64(const StepArguments& s, std::size_t row, std::size_t co
   AddProducts<false>(d, a, s.a_stride, schedule, 0, same, s.b64 + column, sums);
   AddProducts<true>(d, a, s.a_stride, schedule, same, s.length, s.b64 + column, sums);
 
-  const bool f16 = instruction.accumulator == FormatId::f16;
-  const V64 infinity = hn::Set(d, std::bit_cast<double>(std::uint64_t{0x7FF0000000000000}));
-  const auto infinity32 = hn::Set(df, std::bit_cast<float>(0x7F800000u));
-  const auto nan32 = hn::Set(df, std::bit_cast<float>(0x7FFFFFFFu));
   HWY_UNROLL(2) for (std::size_t r = 0; r < 2; ++r) {
-    HWY_UNROLL(4) for (std::size_t v = 0; v < kBlock; ++v) {
+    HWY_UNROLL(6) for (std::size_t v = 0; v < kBlock; ++v) {
       const V64 sum = hn::Sub(sums.plus[r][v], sums.minus[r][v]);
-      if (f16) {
+      if (instruction.accumulator == FormatId::f16) {
         hn::Store(sum, d, s.sums64 + (row + r) * kPanel + column + v * lanes);
-        continue;
+      } else {
+        hn::Store(hn::DemoteTo(df, sum), df, accumulators + r * kPanel + v * lanes);
       }
-      float* place = accumulators + r * kPanel + v * lanes;
-      const auto c = hn::Load(df, place);
-      const auto overflow = hn::Ge(hn::Abs(sum), hn::Set(d, 0x1p128));
-      const V64 bounded = hn::IfThenElse(overflow, hn::CopySign(infinity, sum), sum);
-      // A negative sum that rounds to zero becomes -0 here; adding +0 makes it +0.
-      auto result = hn::Add(hn::DemoteTo(df, bounded), hn::Zero(df));
-      const auto finite = hn::Lt(hn::Abs(c), infinity32);
-      result = hn::IfThenElse(finite, result, hn::IfThenElse(hn::Eq(c, c), c, nan32));
-      hn::Store(result, df, place);
     }
   }
+  const V64 limit = hn::Set(d, kLargestSplitF64);
+  if (!hn::AllTrue(d, hn::Lt(largest, limit))) s.exceeded[row / 2] = 1;
 }
 
 void SplitF64(const StepArguments& s) {

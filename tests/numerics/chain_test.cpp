@@ -18,6 +18,7 @@ namespace {
 /// How operands and accumulators are drawn.
 enum class Draw {
   ordinary,    ///< finite values of similar size
+  spread,      ///< exponents 40 apart at most, sums far from overflow
   wild,        ///< any bits that are finite
   specials,    ///< any bits at all: NaN, Inf, subnormals, -0
   tiny,        ///< subnormals and zeros mostly
@@ -31,6 +32,12 @@ float draw_value(FormatId id, Draw draw, testing::Random& random) {
     if (draw == Draw::tiny && random() % 4 == 0) code &= f.sign_mask();
     if (draw == Draw::ordinary && f.kind == Kind::floating) {
       const std::uint32_t exponent = static_cast<std::uint32_t>(f.bias) - 3 + random.below(6);
+      code = (code & ~f.infinity()) | (exponent << f.fraction_bits);
+    }
+    if (draw == Draw::spread && f.kind == Kind::floating) {
+      const std::uint32_t least = f.bias > 20 ? static_cast<std::uint32_t>(f.bias) - 20 : 0;
+      const std::uint32_t most = static_cast<std::uint32_t>(f.bias) + std::min(f.bias, 20);
+      const std::uint32_t exponent = least + random.below(most - least);
       code = (code & ~f.infinity()) | (exponent << f.fraction_bits);
     }
     const bool special = f.is_nan(code) || f.is_infinity(code);
@@ -103,7 +110,7 @@ TEST_P(EveryInstruction, FastEqualsScalar) {
   const std::size_t passes = testing::long_run() ? 250 : 1;
   testing::Random random(100);
   for (std::size_t pass = 0; pass < passes; ++pass) {
-    for (Draw draw : {Draw::ordinary, Draw::wild, Draw::specials, Draw::tiny}) {
+    for (Draw draw : {Draw::ordinary, Draw::spread, Draw::wild, Draw::specials, Draw::tiny}) {
       for (Start start : {Start::absent, Start::from_d}) {
         compare(i, {7, 70, 2 * group}, draw, start, random);
         compare(i, {3, 5, group}, draw, start, random);
@@ -121,7 +128,7 @@ TEST_P(EveryInstruction, ShapesThatFillNothing) {
   }
   // Every number of vectors in a panel, steps that end early and steps of nothing but padding.
   for (std::size_t columns = 1; columns <= 64; columns += 7) {
-    for (Draw draw : {Draw::ordinary, Draw::wild, Draw::specials, Draw::tiny}) {
+    for (Draw draw : {Draw::ordinary, Draw::spread, Draw::wild, Draw::specials, Draw::tiny}) {
       const Start start = columns % 2 == 0 ? Start::absent : Start::from_d;
       compare(i, {3, columns, 1 + columns * 5 % 67}, draw, start, random);
     }
