@@ -8,6 +8,7 @@
 #include "karat/numerics/simd.hpp"
 // clang-format off
 #include <hwy/foreach_target.h>
+#include <hwy/cache_control.h>
 #include <hwy/highway.h>
 // clang-format on
 
@@ -60,6 +61,32 @@ HWY_INLINE void for_blocks(std::size_t columns, std::size_t lanes, const Body& b
     column += size * lanes;
   }
 }
+
+/// Fetches what the next step reads of B, which lies right behind this one's, a part with every pair
+/// of rows: the processor's own prefetchers stop at pages and at the gap behind a narrow panel's columns.
+template <typename T>
+class NextStep {
+ public:
+  NextStep(const StepArguments& s, const T* b)
+      : line_(b + 2 * static_cast<std::size_t>(s.instruction->step) * kPanel),
+        left_(2 * static_cast<std::size_t>(s.instruction->step)),
+        share_((2 * left_ + s.rows - 1) / s.rows),
+        columns_(s.columns) {}
+
+  void fetch_part() {
+    const std::size_t count = std::min(share_, left_);
+    left_ -= count;
+    for (std::size_t i = 0; i < count; ++i, line_ += kPanel) {
+      for (std::size_t j = 0; j < columns_; j += 64 / sizeof(T)) hwy::Prefetch(line_ + j);
+    }
+  }
+
+ private:
+  const T* line_;      ///< of one sign and k
+  std::size_t left_;   ///< lines
+  std::size_t share_;  ///< of them with a pair of rows
+  std::size_t columns_;
+};
 
 /// Accumulators of two rows by kBlock column vectors: positive and negative terms.
 template <typename V, std::size_t kBlock>
@@ -179,7 +206,9 @@ HWY_INLINE void BlockF32(const StepArguments& s, std::size_t row, std::size_t co
 template <FormatId kAccumulator>
 void PassesF32(const StepArguments& s, V32 keep) {
   HWY_ALIGN std::uint8_t biased[2 * kPanel];
+  NextStep next(s, s.b32);
   for (std::size_t row = 0; row < s.rows; row += 2) {
+    next.fetch_part();
     for (std::size_t column = 0; column < s.columns; column += hn::Lanes(D8())) {
       LargestExponents8(s, row, column, biased);
     }
@@ -279,7 +308,9 @@ HWY_INLINE void BlockF64(const StepArguments& s, std::size_t row, std::size_t co
 
 void SplitF64(const StepArguments& s) {
   HWY_ALIGN std::int16_t exponents[2 * kPanel];
+  NextStep next(s, s.b64);
   for (std::size_t row = 0; row < s.rows; row += 2) {
+    next.fetch_part();
     for (std::size_t column = 0; column < s.columns; column += hn::Lanes(D16())) {
       LargestExponents16(s, row, column, exponents);
     }
