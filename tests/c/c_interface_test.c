@@ -381,6 +381,10 @@ static void test_golden(void) {
   char* text = NULL;
   karat_make_args make = {.size = sizeof make, .recipe = recipe, .input = heads, .seed = 3};
   FAILS(karat_make(&make, &text, &error), KARAT_USAGE, "path");
+  make.keep = (const uint8_t*)heads.q;
+  make.keep_positions = S;
+  FAILS(karat_make(&make, &text, &error), KARAT_USAGE, "given");
+  make.keep = NULL;
   make.path = path;
   OK(karat_make(&make, &text, &error));
   EXPECT(strstr(text, "sha256") != NULL);

@@ -33,15 +33,24 @@ def golden(tmp_path_factory, heads):
 
 @pytest.fixture(scope="session")
 def command_line():
-    """karat of build/release: command_line("attend", ...) gives exit status and both outputs."""
+    """karat of build/release: command_line("attend", ...) gives exit status and both outputs;
+    command_line.start() the running process."""
     program = Path(__file__).parents[2] / "build/release/karat"
     if not program.exists():
         pytest.skip(f"{program} is not built")
 
-    def run(*arguments):
+    def start(*arguments):
         line = [program, *map(str, arguments)]
-        return subprocess.run(line, capture_output=True, text=True, timeout=300)
+        return subprocess.Popen(
+            line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
 
+    def run(*arguments):
+        process = start(*arguments)
+        out, error = process.communicate(timeout=300)
+        return subprocess.CompletedProcess(process.args, process.returncode, out, error)
+
+    run.start = start
     return run
 
 

@@ -113,6 +113,20 @@ def test_save_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_check_on_the_command_line(judged, command_line, tmp_path):
+    golden, found = judged
+    file = tmp_path / "found.safetensors"
+    karat.write_tensors(file, found)
+    process = command_line.start("check", golden.path, file, "--allow", "order,contraction")
+    time.sleep(0.4)
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    sent = time.perf_counter()
+    error = process.communicate(timeout=60)[1]
+    assert time.perf_counter() - sent < SOON
+    assert process.returncode not in (0, 1, 2, 3, 4) and "traceback" not in error.lower()
+
+
 def test_a_call_of_another_thread_goes_on():
     """Python runs handlers in its main thread alone."""
     q = np.zeros((1, 1, 8192, 128), np.float32)

@@ -84,3 +84,39 @@ def test_order_and_back():
 def test_pictures():
     assert karat.mask_picture(SMALL, GRID).startswith("<svg")
     assert karat.mask_picture(SMALL, GRID, query_tile=3) != karat.mask_picture(SMALL, GRID)
+
+
+@pytest.mark.parametrize("grid", [GRID, (5, 7, 9)])
+def test_a_golden_file_keeps_a_given_mask(command_line, small_json, tmp_path, grid):
+    """save(mask=) is attend(mask=), and `karat make --mask` with the same pairs by token."""
+    heads = karat.generate("video", grid=grid, heads=2, head_dim=32, seed=4)
+    own = karat.block_mask(SMALL, grid)
+    keep = own.keep.astype(bool) & (np.random.default_rng(1).random(own.keep.shape) < 0.7)
+    np.fill_diagonal(keep, True)
+    golden = karat.save(tmp_path / "ours.h5", *heads, recipe=SMALL, grid=grid, mask=keep)
+    o = karat.attend(*heads, recipe=SMALL, grid=grid, mask=keep)
+    assert np.array_equal(golden["o"].view(np.uint16), o.view(np.uint16))
+    assert golden.check(o) and not golden.check(karat.attend(*heads, recipe=SMALL, grid=grid))
+
+    position = own.position_of_token
+    by_token = np.ascontiguousarray(keep[np.ix_(position, position)])
+    assert np.array_equal(golden["mask/given/mask"], by_token)
+    karat.write_tensors(tmp_path / "qkv.safetensors", dict(zip("qkv", heads)))
+    np.save(tmp_path / "keep.npy", by_token)
+    line = ["--recipe", small_json, "--in", tmp_path / "qkv.safetensors", "--grid",
+            ",".join(map(str, grid)), "--mask", tmp_path / "keep.npy"]  # fmt: skip
+    result = command_line("make", *line, "-o", tmp_path / "theirs.h5")
+    assert result.returncode == 0, result.stderr
+    ours, theirs = (karat.read_tensors(tmp_path / f"{who}.h5") for who in ("ours", "theirs"))
+    assert set(ours) == set(theirs)
+    for name, x in theirs.items():
+        assert np.array_equal(ours[name].view(np.uint8), x.view(np.uint8)), name
+
+    blocks = karat.save(tmp_path / "blocks.h5", *heads, recipe=SMALL, grid=grid, mask=own)
+    assert blocks.check(karat.attend(*heads, recipe=SMALL, grid=grid))
+    assert "mask/given/kv_num_blocks" in blocks
+    with pytest.raises(karat.UsageError, match="mask of its own"):
+        karat.flashinfer.export(blocks, tmp_path / "dataset")
+    with pytest.raises(karat.UsageError, match="positions"):
+        karat.save(tmp_path / "x.h5", *heads, recipe=SMALL, grid=grid, mask=keep[:9, :9].copy())
+    assert not (tmp_path / "x.h5").exists()

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "call.hpp"
+#include "given_mask.hpp"
 #include "heads.hpp"
 #include "karat/attention/oracle.hpp"
 #include "karat/attention/predict.hpp"
@@ -12,64 +13,11 @@
 #include "karat/golden/formats.hpp"
 #include "karat/golden/metadata.hpp"
 #include "karat/golden/taps.hpp"
-#include "karat/mask/listed.hpp"
 #include "karat/numerics/convert.hpp"
 #include "tensors.hpp"
 
 namespace karat::c {
 namespace {
-
-mask::BlockMask arrays_of(const karat_block_mask& given) {
-  if (given.query_block < 1 || given.key_block < 1 || given.query_blocks < 1 ||
-      given.key_blocks < 1)
-    throw Error(ErrorKind::usage, "block_mask", "has an extent below 1",
-                "give BLOCK_SIZE and the extents of kv_indices");
-  mask::BlockMask arrays{.query_block = given.query_block,
-                         .key_block = given.key_block,
-                         .query_blocks = given.query_blocks,
-                         .key_blocks = given.key_blocks};
-  const auto rows = static_cast<std::size_t>(given.query_blocks);
-  const std::size_t all = rows * static_cast<std::size_t>(given.key_blocks);
-  const auto list = [](const std::int32_t* values, std::size_t count, const char* what) {
-    required(values, what);
-    return std::vector<std::int32_t>(values, values + count);
-  };
-  arrays.kv_num_blocks = list(given.kv_num_blocks, rows, "kv_num_blocks");
-  arrays.kv_indices = list(given.kv_indices, all, "kv_indices");
-  if (given.full_kv_num_blocks == nullptr) {
-    arrays.full_kv_num_blocks.assign(rows, 0);
-    arrays.full_kv_indices.assign(all, 0);
-  } else {
-    arrays.full_kv_num_blocks = list(given.full_kv_num_blocks, rows, "full_kv_num_blocks");
-    arrays.full_kv_indices = list(given.full_kv_indices, all, "full_kv_indices");
-  }
-  return arrays;
-}
-
-attention::GivenMask given_mask(const karat_attend_args& args) {
-  if (args.block_mask == nullptr && args.keep == nullptr) return {};
-  return [&args](const video::TokenOrder& order) {
-    const std::int64_t n = order.positions();
-    std::unique_ptr<mask::Mask> keep;
-    if (args.keep != nullptr) {
-      if (args.keep_positions != n)
-        throw Error(ErrorKind::usage, "mask",
-                    "is of " + std::to_string(args.keep_positions) +
-                        " positions, the workload of " + std::to_string(n),
-                    "give the mask of this workload's tokens");
-      keep = mask::boolean_matrix({args.keep, static_cast<std::size_t>(n * n)}, n, n);
-    }
-    if (args.block_mask == nullptr) return keep;
-    return mask::listed_blocks(arrays_of(*args.block_mask), n, n, std::move(keep));
-  };
-}
-
-void require_given(const karat_attend_args& args) {
-  if (args.recipe->recipe.mask.kind == recipe::MaskKind::given) return;
-  if (args.block_mask == nullptr && args.keep == nullptr) return;
-  throw Error(ErrorKind::usage, "block_mask", "comes with a recipe that has a mask of its own",
-              "set mask.kind to \"given\" in the recipe, or leave the mask out");
-}
 
 void require_output_type(const karat_attend_args& args) {
   if (args.o == nullptr) return;
@@ -155,11 +103,12 @@ class Stages {
 
 void attend(const karat_attend_args& args) {
   const recipe::Recipe& recipe = required(args.recipe, "recipe")->recipe;
-  require_given(args);
+  const MaskArrays mask{args.block_mask, args.keep, args.keep_positions};
+  require_given(recipe, mask);
   require_output_type(args);
   const Heads heads(args.input);
   const golden::InputShape& shape = heads.shape();
-  const attention::Setting setting = heads.setting(given_mask(args));
+  const attention::Setting setting = heads.setting(given_mask(mask));
   const bool per_head = attention::depends_on_head(recipe);
   attention::AttendOptions options{.threads = args.threads,
                                    .progress = steps_of(args.progress, args.context)};

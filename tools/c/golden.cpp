@@ -6,6 +6,7 @@
 #include "check_report.hpp"
 #include "diagnose_report.hpp"
 #include "evidence.hpp"
+#include "given_mask.hpp"
 #include "heads.hpp"
 #include "karat/golden/check.hpp"
 #include "karat/golden/diagnose.hpp"
@@ -80,6 +81,9 @@ files::Json make(const karat_make_args& args) {
   const recipe::Recipe& recipe = required(args.recipe, "recipe")->recipe;
   const Heads heads(args.input);
   const auto inputs = inputs_of(heads);
+  const MaskArrays mask{args.block_mask, args.keep, args.keep_positions};
+  require_given(recipe, mask);
+  if (auto stored = stored_mask(mask, recipe, heads.setting())) inputs->give(std::move(stored));
   golden::MakeOptions options{.seed = args.seed,
                               .taps = args.taps == nullptr ? "" : args.taps,
                               .threads = args.threads,

@@ -127,7 +127,7 @@ def _rows_shape(heads: Heads) -> tuple[int, ...]:
     return (batch, count, tokens)[4 - len(heads.given_shape) :]
 
 
-def _mask_arguments(mask: Any, recipe: Recipe) -> tuple[Recipe, Any, Any]:
+def mask_arguments(mask: Any, recipe: Recipe) -> tuple[Recipe, Any, Any]:
     if mask is None:
         return recipe, None, None
     if recipe.to_dict()["mask"]["kind"] != "given":
@@ -192,7 +192,7 @@ def attend(
     grids, recipes, NaN and Inf.
     """
     given = heads_of(q, k, v, grid, layout, text)
-    made, blocks, keep = _mask_arguments(mask, as_recipe(recipe))
+    made, blocks, keep = mask_arguments(mask, as_recipe(recipe))
     o = empty(given.given_shape, made.output)
     lse = empty(_rows_shape(given), "f32") if return_lse else None
     _core.attend(
@@ -224,7 +224,7 @@ def stages(
     "all", "none", "" for eight of them, or a list of query blocks.
     """
     given = heads_of(q, k, v, grid, layout, text)
-    made, blocks, keep = _mask_arguments(mask, as_recipe(recipe))
+    made, blocks, keep = mask_arguments(mask, as_recipe(recipe))
     rows = (given.shape[0], given.shape[1], given.shape[3])
     o = empty(given.given_shape, made.output)
     statistics = {name: np.empty(rows, np.float32) for name in ("lse", "m", "l")}

@@ -10,7 +10,7 @@ import numpy as np
 
 from . import _core
 from ._arrays import named_views, typed_dict, view
-from ._attention import heads_of
+from ._attention import heads_of, mask_arguments
 from ._errors import FileError, UsageError
 from ._recipe import Recipe, RecipeLike, as_recipe
 from ._report import CheckReport, Diagnosis
@@ -111,20 +111,22 @@ def save(
     grid: Sequence[int] | None = None,
     text: int = 0,
     layout: str = "BHSD",
+    mask: Any = None,
     seed: int = 0,
     taps: str | Sequence[int] | None = None,
     threads: int = 0,
 ) -> Golden:
     """Computes a case and writes its golden file: inputs, every stage, legal ranges, FP64 truth.
 
-    Tensors as for attend(). seed decides taps and truth rows. taps: None for eight query blocks,
+    Tensors and mask as for attend(); a mask is kept in the file. seed decides taps and truth rows. taps: None for eight query blocks,
     "all", "none" or a list. Same case, same bytes.
     """
     given = heads_of(q, k, v, grid, layout, text)
     if taps is not None and not isinstance(taps, str):
         taps = ",".join(str(int(block)) for block in taps) or "none"
+    made, blocks, keep = mask_arguments(mask, as_recipe(recipe))
     _core.make(
-        as_recipe(recipe)._core, *given.arguments(), seed, taps, threads, os.fspath(path),
+        made._core, *given.arguments(), seed, taps, threads, os.fspath(path), blocks, keep,
     )  # fmt: skip
     return Golden(path)
 

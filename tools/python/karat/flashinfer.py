@@ -115,6 +115,10 @@ def export(golden: Golden, root: str | os.PathLike[str]) -> Path:
     """
     if "inputs/q" not in golden:
         raise UsageError(f"{golden.path}: holds codes, not q, k and v; export a case of values")
+    if any(name.startswith("mask/given/") for name in golden):
+        raise UsageError(
+            f"{golden.path}: has a mask of its own; export a case whose recipe says the mask"
+        )
     made, case = definition(golden), workload(golden)
     folder = Path(root)
     q, k, v = golden.inputs

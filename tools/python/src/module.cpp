@@ -301,7 +301,7 @@ void scaled_mm(const std::string& instruction, const std::string& format, const 
 using Blocks =
     std::tuple<int, int, py::array, py::array, std::optional<py::array>, std::optional<py::array>>;
 
-karat_block_mask block_mask(const Blocks& given) {
+karat_block_mask block_mask_of(const Blocks& given) {
   const auto& [query, key, num, indices, full_num, full_indices] = given;
   require(indices.ndim() == 2, "kv_indices", "is no matrix [query blocks, key blocks]");
   const auto rows = static_cast<std::size_t>(indices.shape(0));
@@ -317,6 +317,28 @@ karat_block_mask block_mask(const Blocks& given) {
   made.full_kv_indices = values<int32_t>(full_indices, all, "full_kv_indices");
   return made;
 }
+
+/// The mask of calls that take one: fields of the same name in `args`.
+template <typename Args>
+class Mask {
+ public:
+  Mask(Args& args, const std::optional<Blocks>& blocks, const std::optional<py::array>& keep) {
+    if (blocks) {
+      blocks_ = block_mask_of(*blocks);
+      args.block_mask = &blocks_;
+    }
+    if (!keep) return;
+    require(keep->ndim() == 2 && keep->shape(0) == keep->shape(1), "keep", "is no square matrix");
+    args.keep_positions = keep->shape(0);
+    args.keep = static_cast<const uint8_t*>(
+        bytes(*keep, static_cast<std::size_t>(keep->size()), 1, "keep"));
+  }
+  Mask(const Mask&) = delete;
+  Mask& operator=(const Mask&) = delete;
+
+ private:
+  karat_block_mask blocks_{};
+};
 
 py::object attend(const Recipe& recipe, const py::array& q, const py::array& k, const py::array& v,
                   const std::string& type, const std::string& layout, const Shape& shape,
@@ -337,17 +359,7 @@ py::object attend(const Recipe& recipe, const py::array& q, const py::array& k, 
   args.lse = room<float>(lse, heads.rows(), "lse");
   args.m = room<float>(m, heads.rows(), "m");
   args.l = room<float>(l, heads.rows(), "l");
-  karat_block_mask mask{};
-  if (blocks) {
-    mask = block_mask(*blocks);
-    args.block_mask = &mask;
-  }
-  if (keep) {
-    require(keep->ndim() == 2 && keep->shape(0) == keep->shape(1), "keep", "is no square matrix");
-    args.keep_positions = keep->shape(0);
-    args.keep = static_cast<const uint8_t*>(
-        bytes(*keep, static_cast<std::size_t>(keep->size()), 1, "keep"));
-  }
+  const Mask mask(args, blocks, keep);
   karat_tensors* stages = nullptr;
   args.taps = pointer(taps);
   if (taps) args.stages = &stages;
@@ -429,7 +441,8 @@ py::tuple generate(const std::string& workload, int threads) {
 std::string make(const Recipe& recipe, const py::array& q, const py::array& k, const py::array& v,
                  const std::string& type, const std::string& layout, const Shape& shape,
                  const Grid& grid, int text, std::uint64_t seed, const Text& taps, int threads,
-                 const std::string& path) {
+                 const std::string& path, const std::optional<Blocks>& blocks,
+                 const std::optional<py::array>& keep) {
   Heads heads(type, layout, shape, grid, text);
   heads.set(q, k, v);
   char* summary = nullptr;
@@ -441,6 +454,7 @@ std::string make(const Recipe& recipe, const py::array& q, const py::array& k, c
   args.taps = pointer(taps);
   args.threads = threads;
   args.path = path.c_str();
+  const Mask mask(args, blocks, keep);
   run_watched([&](karat_progress progress, void* context, karat_error* error) {
     args.progress = progress;
     args.context = context;
