@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "karat/numerics/convert.hpp"
+#include "karat/numerics/philox.hpp"
 
 namespace karat::attention {
 namespace {
@@ -70,7 +71,7 @@ double probability(const Launch& launch, float s, const RowExponent& row) {
   return power(launch, fp.add(s, -fp.add(row.m, -offset)));
 }
 
-CodedP code_p(const Launch& launch, double p) {
+CodedP code_p(const Launch& launch, double p, std::size_t column) {
   const recipe::P& rule = launch.recipe.p;
   const bool exact = launch.recipe.softmax.exp2 == recipe::Exp2::exact;
   double scaled = p;
@@ -78,7 +79,9 @@ CodedP code_p(const Launch& launch, double p) {
     scaled = exact ? p * rule.multiplier : launch.fp32.multiply(p, rule.multiplier);
   if (rule.format == FormatId::f32) return {static_cast<float>(scaled), 0, false};
   const auto policy = quant::cast_policy(rule.format, rule.rounding, rule.overflow);
-  const std::uint32_t code = numerics::encode(round_to_odd(scaled), rule.format, policy);
+  const bool stochastic = rule.rounding == numerics::Rounding::stochastic;
+  const std::uint32_t random = stochastic ? numerics::random_bits(0, 0, column) : 0;
+  const std::uint32_t code = numerics::encode(round_to_odd(scaled), rule.format, policy, random);
   const float value = numerics::decode(code, rule.format);
   const bool saturated = quant::has_scale(rule.format) && scaled > launch.largest_p;
   return {value, static_cast<std::uint8_t>(code), saturated};

@@ -30,7 +30,8 @@ struct CodedP {
   std::uint8_t code;
   bool saturated;  ///< the largest finite code, from something larger
 };
-CodedP code_p(const Launch& launch, double p);
+/// @param column  of the key in its block: the random word of stochastic rounding
+CodedP code_p(const Launch& launch, double p, std::size_t column);
 
 /// Adds one block's P of a row to its partial sums, the past multiplied by alpha first.
 void add_to_row_sum(const Launch& launch, std::span<const double> p, std::span<const CodedP> codes,

@@ -102,13 +102,13 @@ QuantisedHead quantise_head(const recipe::Recipe& recipe, const Layout& layout,
     smoothed.keys = k;
   }
   const auto run = [&](const std::vector<float>& rows, const recipe::Operand& rule,
-                       const quant::Grouping& groups) {
+                       const quant::Grouping& groups, std::uint64_t stream) {
     return quant::quantise(numerics::row_major<const float>(rows.data(), rows.size() / d, d), rule,
-                           groups, path, threads);
+                           groups, path, threads, stream);
   };
-  return {.q = run(q, recipe.q, layout.q_groups),
-          .k = run(k, recipe.k, layout.k_groups),
-          .v = run(v, recipe.v, layout.v_groups),
+  return {.q = run(q, recipe.q, layout.q_groups, 1),
+          .k = run(k, recipe.k, layout.k_groups, 2),
+          .v = run(v, recipe.v, layout.v_groups, 3),
           .smoothed = std::move(smoothed)};
 }
 

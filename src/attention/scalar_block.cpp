@@ -85,7 +85,8 @@ ProbabilityRow probability_row(const Launch& launch, const ScoreRow& scores,
   ProbabilityRow row;
   for (const float s : scores.s) {
     row.p.push_back(skipped ? 0.0 : probability(launch, s, exponent));
-    row.codes.push_back(skipped ? CodedP{} : code_p(launch, row.p.back()));
+    const std::size_t column = row.codes.size();
+    row.codes.push_back(skipped ? CodedP{} : code_p(launch, row.p.back(), column));
   }
   return row;
 }

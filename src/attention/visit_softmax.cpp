@@ -38,20 +38,30 @@ void exponents(const Chunk& c, Block x) {
     subtract_rows(c.s, reference, x);
 }
 
+/// Stochastic rounding draws word j of a stream for column j of every row.
+template <typename Code>
+void encode_rows(const Chunk& c, std::span<const float> values, std::span<Code> codes) {
+  const recipe::P& rule = c.v.launch.recipe.p;
+  const auto policy = quant::cast_policy(rule.format, rule.rounding, rule.overflow);
+  const bool by_row = rule.rounding == numerics::Rounding::stochastic;
+  const std::size_t size = by_row ? c.s.stride : c.elements();
+  for (std::size_t at = 0; at < c.elements(); at += size)
+    numerics::encode(values.subspan(at, size), codes.subspan(at, size), rule.format, policy);
+}
+
 /// p = what `values` become in P's format, which is not f32; its codes beside it.
 /// @return how many saturate.
 std::int64_t cast(const Chunk& c, std::span<const float> values) {
   const recipe::P& rule = c.v.launch.recipe.p;
-  const auto policy = quant::cast_policy(rule.format, rule.rounding, rule.overflow);
   const std::span<float> p(c.p.data, c.elements());
   if (quant::has_scale(rule.format)) {
-    numerics::encode(values, c.codes, rule.format, policy);
+    encode_rows(c, values, c.codes);
     const std::int64_t saturated = count_above(values, c.v.launch.largest_p);
     numerics::decode(c.codes, p, rule.format);
     return saturated;
   }
   const std::span codes = c.v.scratch.wide_codes.first(c.elements());
-  numerics::encode(values, codes, rule.format, policy);
+  encode_rows(c, values, codes);
   numerics::decode(codes, p, rule.format);
   return 0;
 }

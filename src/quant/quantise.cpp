@@ -9,6 +9,7 @@
 #include "karat/numerics/convert.hpp"
 #include "karat/numerics/error.hpp"
 #include "karat/numerics/parallel.hpp"
+#include "karat/numerics/philox.hpp"
 
 namespace karat::quant {
 namespace {
@@ -83,8 +84,8 @@ std::vector<float> group_maxima(numerics::MatrixView<const float> x, const Group
 }
 
 void quantise_row(numerics::MatrixView<const float> x, std::size_t row, const Rule& rule,
-                  std::span<const Step> steps, numerics::Path path, std::span<float> scaled,
-                  Quantised& out) {
+                  std::span<const Step> steps, numerics::Path path, std::uint64_t stream,
+                  std::span<float> scaled, Quantised& out) {
   const std::size_t n = x.columns;
   const Step* step = &steps[out.grouping.group(row, 0)];
   const bool per_channel = out.grouping.channels > 1;
@@ -93,20 +94,23 @@ void quantise_row(numerics::MatrixView<const float> x, std::size_t row, const Ru
     scaled[j] = flush(s.divide ? x(row, j) / s.operand : x(row, j) * s.operand);
   }
   const auto policy = cast_policy(rule.format, rule.rounding, rule.overflow);
+  const bool stochastic = rule.rounding == numerics::Rounding::stochastic;
   const std::span codes(out.codes.data() + row * n, n);
   const std::span values(out.values.data() + row * n, n);
   if (path == numerics::Path::fast) {
-    numerics::encode(scaled, codes, rule.format, policy);
+    numerics::encode(scaled, codes, rule.format, policy, {.stream = stream, .first = row * n});
     numerics::decode(codes, values, rule.format);
     return;
   }
   for (std::size_t j = 0; j < n; ++j) {
-    codes[j] = static_cast<std::uint8_t>(numerics::encode(scaled[j], rule.format, policy));
+    const std::uint32_t random = stochastic ? numerics::random_bits(0, stream, row * n + j) : 0;
+    codes[j] = static_cast<std::uint8_t>(numerics::encode(scaled[j], rule.format, policy, random));
     values[j] = numerics::decode(codes[j], rule.format);
   }
 }
 
-Quantised cast(numerics::MatrixView<const float> x, const Rule& rule, Grouping grouping) {
+Quantised cast(numerics::MatrixView<const float> x, const Rule& rule, Grouping grouping,
+               std::uint64_t stream) {
   Quantised out{.format = rule.format,
                 .rows = x.rows,
                 .channels = x.columns,
@@ -115,12 +119,16 @@ Quantised cast(numerics::MatrixView<const float> x, const Rule& rule, Grouping g
                 .scales = {},
                 .grouping = std::move(grouping)};
   const auto policy = cast_policy(rule.format, rule.rounding, rule.overflow);
+  const bool stochastic = rule.rounding == numerics::Rounding::stochastic;
   for (std::size_t i = 0; i < x.rows; ++i)
-    for (std::size_t j = 0; j < x.columns; ++j)
-      out.values[i * x.columns + j] =
-          rule.format == FormatId::f32
-              ? x(i, j)
-              : numerics::decode(numerics::encode(x(i, j), rule.format, policy), rule.format);
+    for (std::size_t j = 0; j < x.columns; ++j) {
+      const std::size_t e = i * x.columns + j;
+      const std::uint32_t random = stochastic ? numerics::random_bits(0, stream, e) : 0;
+      out.values[e] = rule.format == FormatId::f32
+                          ? x(i, j)
+                          : numerics::decode(numerics::encode(x(i, j), rule.format, policy, random),
+                                             rule.format);
+    }
   return out;
 }
 
@@ -152,8 +160,8 @@ float scale_of(float amax, const Rule& rule) {
 }
 
 Quantised quantise(numerics::MatrixView<const float> x, const Rule& rule, Grouping grouping,
-                   numerics::Path path, int threads) {
-  if (!has_scale(rule.format)) return cast(x, rule, std::move(grouping));
+                   numerics::Path path, int threads, std::uint64_t stream) {
+  if (!has_scale(rule.format)) return cast(x, rule, std::move(grouping), stream);
   Quantised out{.format = rule.format,
                 .rows = x.rows,
                 .channels = x.columns,
@@ -172,7 +180,7 @@ Quantised quantise(numerics::MatrixView<const float> x, const Rule& rule, Groupi
   numerics::parallel_for(items, threads, [&](std::size_t item, int) {
     std::vector<float> scaled(x.columns);
     for (std::size_t i = item * kRows; i < std::min(x.rows, (item + 1) * kRows); ++i)
-      quantise_row(x, i, rule, steps, path, scaled, out);
+      quantise_row(x, i, rule, steps, path, stream, scaled, out);
   });
   return out;
 }

@@ -122,7 +122,7 @@ inline constexpr Choice kRounding[] = {
     choice("up", numerics::Rounding::up, "toward +infinity"),
     choice("down", numerics::Rounding::down, "toward -infinity"),
     choice("nearest_away", numerics::Rounding::nearest_away, "ties away from zero"),
-    choice("stochastic", numerics::Rounding::stochastic, "by Philox bits of the case's seed"),
+    choice("stochastic", numerics::Rounding::stochastic, "by fixed Philox words (recipes/cases.md)"),
 };
 inline constexpr Choice kOverflow[] = {
     choice("saturate", numerics::Overflow::saturate, "the largest finite value (satfinite)"),

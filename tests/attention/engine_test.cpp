@@ -158,6 +158,16 @@ const std::vector<Edit>& edits() {
       {"cast before scale", [](Recipe& r) { r.finish.cast = Cast::before_scale; }},
       {"nan in empty rows", [](Recipe& r) { r.finish.fully_masked = FullyMasked::nan; }},
       {"output e4m3", [](Recipe& r) { r.output = numerics::FormatId::e4m3; }},
+      {"stochastic rounding",
+       [](Recipe& r) {
+         r.q.rounding = r.k.rounding = r.v.rounding = r.p.rounding = numerics::Rounding::stochastic;
+       }},
+      {"stochastic rounding to BF16",
+       [](Recipe& r) {
+         r.v = {.format = numerics::FormatId::bf16, .rounding = numerics::Rounding::stochastic};
+         r.p = {.format = numerics::FormatId::bf16, .rounding = numerics::Rounding::stochastic};
+         r.pv.instruction = "hopper.wgmma.bf16.f32";
+       }},
       {"subnormals kept", [](Recipe& r) { r.subnormals = numerics::Subnormals::keep; }},
   };
   return list;

@@ -65,8 +65,9 @@ float scale_of(float amax, const Rule& rule);
 
 /// Quantises rows x channels values. Path::scalar and Path::fast give the same bits.
 /// Smoothing is not done here: the caller subtracts the mean first.
+/// @param stream  of stochastic rounding: row i, channel j draws word i*channels + j (seed 0)
 Quantised quantise(numerics::MatrixView<const float> x, const Rule& rule, Grouping grouping,
-                   numerics::Path path, int threads = 1);
+                   numerics::Path path, int threads = 1, std::uint64_t stream = 0);
 
 /// The way back in: codes and scales made elsewhere.
 /// @throws Error(usage) when counts do not fit.

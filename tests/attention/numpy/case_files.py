@@ -8,7 +8,7 @@ import sys
 import numpy as np
 
 from check_golden import compare
-from programs import EDITED, EDITED_MASKS
+from programs import EDITED, FOR_CASES
 
 KARAT, FOLDER = sys.argv[1:3]
 
@@ -19,7 +19,7 @@ def path_of(name, suffix):
 
 def make(recipe, grid, channels=40, name="case", **options):
     """A golden file of every query block; options are karat make's."""
-    edited = EDITED | EDITED_MASKS
+    edited = EDITED | FOR_CASES
     if recipe in edited:
         with open(path_of(recipe, "json"), "w") as file:
             json.dump({"name": recipe, **edited[recipe][1]}, file)

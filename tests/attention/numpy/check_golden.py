@@ -11,7 +11,7 @@ import numpy as np
 from attention import total_row_sum
 from case import Case
 from formats import F32, F64
-from programs import EDITED, EDITED_MASKS, PROGRAMS
+from programs import EDITED, FOR_CASES, PROGRAMS
 
 OPERANDS = ("q", "k", "v")
 
@@ -54,7 +54,7 @@ class Comparison:
 
 
 def program_of(path, recipe):
-    programs = PROGRAMS | {name: program for name, (program, _) in (EDITED | EDITED_MASKS).items()}
+    programs = PROGRAMS | {name: program for name, (program, _) in (EDITED | FOR_CASES).items()}
     if recipe not in programs:
         sys.exit(f"{path}: no program for the recipe {recipe}; there is one for each of " + ", ".join(PROGRAMS))
     return programs[recipe]

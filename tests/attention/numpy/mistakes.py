@@ -7,6 +7,7 @@ import numpy as np
 import attention
 import case
 import fp8
+import stochastic
 from case_files import path_of, random_lists, random_mask, safetensors
 from formats import F32
 from sage import Sage2Sm90
@@ -100,6 +101,12 @@ MISTAKES = {
     "the other head's mask": (
         instead(case, "of_head", lambda right: lambda name, array, b, h: right(name, array, b, 1 - h)),
         "fa3_bf16", matrices),
+    "one word for all rows": (
+        instead(stochastic, "words", lambda right: lambda stream, n: np.tile(right(stream, 32), -(-n // 32))[:n]),
+        "fps_stochastic", dict),
+    "the next word": (
+        instead(stochastic, "words", lambda right: lambda stream, n: right(stream, n + 1)[1:]),
+        "sta_stochastic", dict),
     "-inf for -5e6": (
         lambda: mock.patch.object(Sage2Sm90, "MASKED_SCORE", F32(-np.inf)), "sage2_sm90", matrix),
 }

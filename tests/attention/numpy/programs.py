@@ -8,6 +8,7 @@ from fp8 import (DeepseekFp8, FpsAttention, FpsAttentionCoarse, FpsAttentionFlex
 from plain import DenseF32, DenseF64, FlexBf16, StaBf16, Svg1Spatial, Svg1Temporal
 from predicted import SpargePruned, SpargeSm90, Svg2, Svg2FewClusters, svg1, svg1_causal
 from sage import Sage1, Sage2pp, Sage2Sm89, Sage2Sm90
+from stochastic import FpsStochastic, StaStochastic
 
 PROGRAMS = {
     "deepseek_fp8": DeepseekFp8,
@@ -54,10 +55,11 @@ class FlexNan(FlexBf16):
         return np.where(l[:, None] == 0, np.uint16(0x7FFF), super().finish(o, l))
 
 
+STOCHASTIC = {"rounding": "stochastic"}
 CAUSAL = {"mask": {"causal": "on"}}
 
-# Presets with a causal mask, another order of visits, or another output of rows without keys.
-EDITED_MASKS = {
+# Presets with what docs/recipes/cases.md adds: causal masks, orders of visits, rows without keys, roundings.
+FOR_CASES = {
     "fa3_causal": (Fa3Bf16, {"base": "fa3_bf16", **CAUSAL}),
     "fps_causal": (FpsAttention, {"base": "fpsattention", **CAUSAL}),
     "flex_causal": (FlexBf16, {"base": "flex_bf16", **CAUSAL}),
@@ -72,4 +74,6 @@ EDITED_MASKS = {
     "flex_listed_own": (FlexBf16, {"base": "flex_bf16", "block": {"listed": 0}}),
     "flex_as_listed": (FlexBf16, {"base": "flex_bf16", "block": {"order": "given"}, "mask": {"kind": "given"}}),
     "flex_nan": (FlexNan, {"base": "flex_bf16", "finish": {"fully_masked": "nan"}}),
+    "fps_stochastic": (FpsStochastic, {"base": "fpsattention", **dict.fromkeys("qkvp", STOCHASTIC)}),
+    "sta_stochastic": (StaStochastic, {"base": "sta_bf16", "p": STOCHASTIC}),
 }

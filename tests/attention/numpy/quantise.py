@@ -68,10 +68,10 @@ def per_group(x, groups, kind, guard):
     return Operand(round_to(fl(x / scales[group_of_row, None])), scales, group_of_row)
 
 
-def per_channel(x, guard=guard_one):
+def per_channel(x, guard=guard_one, round_to=e4m3_code):
     """E4M3, one scale per channel over all tokens."""
     scales = guard(E4M3_LARGEST)(np.abs(x).max(axis=0))
-    return Operand(e4m3_code(fl(x / scales)), scales)
+    return Operand(round_to(fl(x / scales)), scales)
 
 
 def per_channel_inverse(x, limit):

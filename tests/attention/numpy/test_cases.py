@@ -62,6 +62,13 @@ class KeyOrders(Cases):
             self.check(recipe, "25,9,3", 32)
 
 
+class StochasticRounding(Cases):
+    def test_operands_and_p(self):
+        self.check("fps_stochastic", "7,9,9", 32, heads=2, text=9)
+        self.check("fps_stochastic", "5,5,9", 40, workload="dynamic_range")
+        self.check("sta_stochastic", "7,9,9", 32)
+
+
 class GivenMasks(Cases):
     GRID, TOKENS = "9,9,7", 567
 
