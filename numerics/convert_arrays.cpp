@@ -154,8 +154,33 @@ void Encode8(const Format& f, Policy policy, const float* x, std::size_t count,
   EncodeAny(f, policy, x, count, random, codes);
 }
 
+/// bf16 is the upper half of f32: half a unit, or just less of it below an even code, carries into it,
+/// and beyond the largest number into the code of infinity. The policy names only the codes of NaN.
+void EncodeBf16(Policy policy, const float* x, std::size_t count, std::uint16_t* codes) {
+  const DU du;
+  const std::size_t lanes = hn::Lanes(du);
+  const float nan = std::bit_cast<float>(0x7FC00000u);
+  const VU positive = hn::Set(du, numerics::encode(nan, FormatId::bf16, policy));
+  const VU negative = hn::Set(du, numerics::encode(-nan, FormatId::bf16, policy));
+  std::size_t i = 0;
+  for (; i + lanes <= count; i += lanes) {
+    const VU bits = hn::BitCast(du, hn::LoadU(DF(), x + i));
+    const VU odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(du, 1u));
+    const VU code = hn::ShiftRight<16>(hn::Add(bits, hn::Add(hn::Set(du, 0x7FFFu), odd)));
+    const VU magnitude = hn::And(bits, hn::Set(du, 0x7FFFFFFFu));
+    const VU nans = hn::IfThenElse(hn::Gt(bits, magnitude), negative, positive);
+    const auto is_nan = hn::Gt(magnitude, hn::Set(du, 0x7F800000u));
+    StoreCodes(du, hn::IfThenElse(is_nan, nans, code), codes + i);
+  }
+  for (; i < count; ++i)
+    codes[i] = static_cast<std::uint16_t>(numerics::encode(x[i], FormatId::bf16, policy));
+}
+
 void Encode16(const Format& f, Policy policy, const float* x, std::size_t count,
               const std::uint32_t* random, std::uint16_t* codes) {
+  if (f.id == FormatId::bf16 && policy.rounding == Rounding::nearest_even &&
+      policy.overflow == Overflow::infinity)
+    return EncodeBf16(policy, x, count, codes);
   EncodeAny(f, policy, x, count, random, codes);
 }
 

@@ -243,12 +243,14 @@ void Exp2F64(const double* x, std::size_t count, double* y) {
   for (; i + lanes <= count; i += lanes) {
     const V64 in = hn::LoadU(d, x + i);
     const V64 bounded = hn::Min(hn::Max(in, hn::Set(d, -1022.0)), hn::Set(d, 1023.0));
-    V64 power = hn::IfThenElse(hn::Lt(in, hn::Set(d, 1023.0)), Exp2Core(bounded),
-                               // 2 * 2^(x-1) keeps the exponent field in range up to 1024.
-                               hn::Mul(Exp2Core(hn::Sub(hn::Min(in, hn::Set(d, 1024.0)),
-                                                        hn::Set(d, 1.0))),
-                                       hn::Set(d, 2.0)));
-    power = hn::IfThenElse(hn::Ge(in, hn::Set(d, 1024.0)), infinity, power);
+    V64 power = Exp2Core(bounded);
+    const auto large = hn::Ge(in, hn::Set(d, 1023.0));
+    if (!hn::AllFalse(d, large)) {
+      // 2 * 2^(x-1) keeps the exponent field in range up to 1024.
+      const V64 less = hn::Sub(hn::Min(in, hn::Set(d, 1024.0)), hn::Set(d, 1.0));
+      power = hn::IfThenElse(large, hn::Mul(Exp2Core(less), hn::Set(d, 2.0)), power);
+      power = hn::IfThenElse(hn::Ge(in, hn::Set(d, 1024.0)), infinity, power);
+    }
     power = hn::IfThenElse(hn::Lt(in, hn::Set(d, -1022.0)), hn::Zero(d), power);
     hn::StoreU(hn::IfThenElse(hn::Eq(in, in), power, in), d, y + i);
   }
