@@ -215,8 +215,8 @@ KARAT_API karat_status karat_save(const char* path, const char* const* names,
 /* ---- Golden files -------------------------------------------------------------------------- */
 
 /* Q, K, V made from a seed: tensors q, k, v bf16 [B][H][S][D], metadata "grid" and, behind the
- * video, "text". `workload` is a JSON object with any of kind, head_kind, grid [T,H,W], text, batch,
- * heads, kv_heads (of k and v), head_dim, sigma, seed, model, resolution. */
+ * video, "text". `workload` is a JSON object with any of kind, head_kind, grid [T,H,W], text,
+ * batch, heads, kv_heads (of k and v), head_dim, sigma, seed, model, resolution. */
 KARAT_API karat_status karat_generate(const char* workload, int32_t threads, karat_tensors** result,
                                       karat_error* error);
 typedef struct karat_make_args {
@@ -234,8 +234,8 @@ typedef struct karat_make_args {
                             * truth, dense truth, one after the other */
   void* context;
 } karat_make_args;
-/* A golden file of these heads; nothing is left at `path` when the call fails. The summary (NULL: not
- * wanted) has the fields of `karat make --json`. */
+/* A golden file of these heads; nothing is left at `path` when the call fails. The summary (NULL:
+ * not wanted) has the fields of `karat make --json`. */
 KARAT_API karat_status karat_make(const karat_make_args* args, char** summary, karat_error* error);
 
 /* A candidate: a file, or arrays by stage name. */
@@ -247,9 +247,10 @@ typedef struct karat_candidate {
 } karat_candidate;
 /* Compares stage by stage. The report has the fields of `karat check --json`; "passed" says it all.
  * `options`: NULL or a JSON object with any of layout ("BHSD", "BSHD"), v_layout (of v and v_codes
- * where it differs: "BHSD", "BSHD", "BHDS"), order ("original", "tiled"), batch, head, block (select
- * one), allow (a list of "order", "contraction", "reciprocal": more than exp2 is free), threads. A
- * mismatch is a report, not an error. Progress in heads of stages; with `allow` calls in between. */
+ * where it differs: "BHSD", "BSHD", "BHDS"), order ("original", "tiled"), batch, head, block
+ * (select one), allow (a list of "order", "contraction", "reciprocal": more than exp2 is free),
+ * threads. A mismatch is a report, not an error. Progress in heads of stages, with calls between
+ * where ranges are computed again. */
 KARAT_API karat_status karat_check(const char* golden, const karat_candidate* candidate,
                                    const char* options, char** report, karat_progress progress,
                                    void* context, karat_error* error);

@@ -41,9 +41,7 @@ def command_line():
 
     def start(*arguments):
         line = [program, *map(str, arguments)]
-        return subprocess.Popen(
-            line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
+        return subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def run(*arguments):
         process = start(*arguments)

@@ -178,7 +178,7 @@ def test_check_refuses(golden, options, action):
 
 
 def test_the_table_says_what_is_right_given_its_own_inputs(command_line, golden, heads, tmp_path):
-    """Another q gives other codes and scores; p_codes and m follow from them, s is broken besides."""
+    """Another q gives other codes and scores, from which the rest follows; m is broken besides."""
     q = (heads[0].astype(np.float32) * 1.02).astype(heads[0].dtype)
     found = karat.stages(q, *heads[1:], recipe=SMALL, grid=GRID, taps=[0])
     found["tap.0.0.0.m"] = found["tap.0.0.0.m"].copy()

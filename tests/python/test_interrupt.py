@@ -17,7 +17,7 @@ SOON = 3.0  # seconds; each of the long calls would take several times that
 
 @pytest.fixture(scope="module")
 def long_heads():
-    """One tensor for q, k and v: some 20 seconds of dense attention on two cores, truth far more."""
+    """One tensor for q, k and v: some 20 seconds of attention on two cores, truth far more."""
     return (np.zeros((1, 16, 16384, 128), np.float32),) * 3
 
 
@@ -49,7 +49,7 @@ def test_truth(long_heads):
 
 
 def test_a_handler_that_raises_nothing_stops_nothing():
-    """Signals reach their handlers while the library works; the bits are those of any other call."""
+    """Signals reach their handlers while the library works; the bits are those of any call."""
     q = np.linspace(-2, 2, 4096 * 64, dtype=np.float32).reshape(1, 1, 4096, 64)
     q = np.repeat(q, 8, axis=1)
     expected = karat.attend(q, q, q, recipe="dense_f32")
@@ -100,8 +100,13 @@ karat.save(sys.argv[1], q, q, q, recipe="dense_f32", taps="none")
 def test_save_leaves_nothing(tmp_path):
     """As a terminal does it: the signal goes to the whole group, writing children too."""
     path = tmp_path / "case.h5"
-    process = subprocess.Popen([sys.executable, "-c", SAVE, path], stdout=subprocess.PIPE,
-                               stderr=subprocess.PIPE, text=True, start_new_session=True)  # fmt: skip
+    process = subprocess.Popen(
+        [sys.executable, "-c", SAVE, path],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
     assert process.stdout.readline() == "ready\n"
     time.sleep(1.5)  # it hashes its inputs first
     assert process.poll() is None

@@ -16,6 +16,9 @@ from ._masks import BlockMask, as_block_mask
 from ._recipe import Recipe, RecipeLike, as_recipe
 
 _STORED = {"f32", "f16", "bf16"}
+_Arguments = tuple[
+    np.ndarray, np.ndarray, np.ndarray, str, str, tuple[int, ...], tuple[int, int, int], int
+]
 
 
 class Heads(NamedTuple):
@@ -30,7 +33,7 @@ class Heads(NamedTuple):
     grid: tuple[int, int, int]
     text: int
 
-    def arguments(self) -> tuple[Any, ...]:
+    def arguments(self) -> _Arguments:
         """In the order in which every function of karat._core takes them."""
         return (*self.arrays, self.type, self.layout, self.shape, self.grid, self.text)
 
@@ -220,8 +223,8 @@ def stages(
 
     q_codes, k_codes, v_codes [B, H, S, D] in the operand's format, q_scale ... [B, H, groups], m,
     l, lse [B, H, S], o, and for each tapped query block tap.B.H.BLOCK.s and its like. Codes and
-    scales of k and v have k's heads. ``taps``:
-    "all", "none", "" for eight of them, or a list of query blocks.
+    scales of k and v have k's heads. ``taps``: "all", "none", "" for eight of them, or a list of
+    query blocks.
     """
     given = heads_of(q, k, v, grid, layout, text)
     made, blocks, keep = mask_arguments(mask, as_recipe(recipe))
@@ -253,8 +256,8 @@ def truth(
     """softmax(q k^T / sqrt(D)) v in float64 on the values as given: (o [B, H, S, D], lse [B, H,
     S]).
 
-    Tensors as for attend(). Over all keys, or with ``sparse`` over those the recipe's mask keeps. Own fixed-order sums; each
-    weight is within 2^-48.
+    Tensors as for attend(). Over all keys, or with ``sparse`` over those the recipe's mask keeps.
+    Own fixed-order sums; each weight is within 2^-48.
     """
     given = heads_of(q, k, v, grid, layout, text)
     made = as_recipe(recipe)
@@ -313,7 +316,9 @@ def scaled_dot_product_attention(
             raise ArrayError(
                 f"attn_mask: {seen.type} would be added to the scores; give booleans, True keeps"
             )
-    out = attend(query, key, value, recipe=made, grid=grid, text=text, mask=attn_mask, threads=threads)
+    out = attend(
+        query, key, value, recipe=made, grid=grid, text=text, mask=attn_mask, threads=threads
+    )
     if view(query, "query").type == made.output:
         return out
     return out.to(query.dtype) if hasattr(out, "to") else out.astype(query.dtype)

@@ -118,8 +118,8 @@ def save(
 ) -> Golden:
     """Computes a case and writes its golden file: inputs, every stage, legal ranges, FP64 truth.
 
-    Tensors and mask as for attend(); a mask is kept in the file. seed decides taps and truth rows. taps: None for eight query blocks,
-    "all", "none" or a list. Same case, same bytes.
+    Tensors and mask as for attend(); the file keeps the mask. seed decides taps and truth rows.
+    taps: None for eight query blocks, "all", "none" or a list. Same case, same bytes.
     """
     given = heads_of(q, k, v, grid, layout, text)
     if taps is not None and not isinstance(taps, str):
@@ -157,10 +157,10 @@ def check(
     v_layout: of v and v_codes where it differs, "BHDS" for a transposed V. order: "original", or
         "tiled" where rows stand in the kernel's order of positions.
     batch, head, block: select one.
-    allow: what else is free beside exp2, as ``karat check --allow`` takes it: any of "order" (of the
-        row sum and of f32.fma's P V), "contraction" (fused multiply-adds), "reciprocal" (1/l within
-        1 ulp); a list, or one text with commas. Legal ranges are then computed again where something
-        differs, at several times the attention's cost.
+    allow: what else is free beside exp2, as ``karat check --allow`` takes it: any of "order" (of
+        the row sum and of f32.fma's P V), "contraction" (fused multiply-adds), "reciprocal" (1/l
+        within 1 ulp); a list, or one text with commas. Legal ranges are then computed again where
+        something differs, at several times the attention's cost.
 
     What the recipe fixes must be bit-equal, what it leaves free must lie within derived bounds
     (docs/bounds.md).

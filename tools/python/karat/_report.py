@@ -19,8 +19,8 @@ class CheckReport:
     free.
 
     ``stages``: one dict per stage with the fields of docs/json.md (stage, result, differing,
-    max_ulp, forced, first, worst, ...), in the order of computation. ``free``: what the legal ranges
-    leave open ("exp2", "order", "contraction", "reciprocal").
+    max_ulp, forced, first, worst, ...), in the order of computation. ``free``: what the legal
+    ranges leave open ("exp2", "order", "contraction", "reciprocal").
     """
 
     def __init__(self, report: dict[str, Any]):

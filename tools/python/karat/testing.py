@@ -44,9 +44,7 @@ def assert_matches(
                     f"output: lacks {', '.join(missing)}; it holds {', '.join(output)}"
                 )
             output = {stage: output[stage] for stage in stages}
-    report = check(
-        golden, output, layout=layout, v_layout=v_layout, order=order, allow=allow
-    )
+    report = check(golden, output, layout=layout, v_layout=v_layout, order=order, allow=allow)
     judged = report.stages if stages is None else [s for s in report.stages if s["stage"] in stages]
     if stages is not None and len(judged) < len(stages) and not isinstance(output, Mapping):
         raise UsageError(f"stages: {', '.join(stages)} are not all in {output}")
