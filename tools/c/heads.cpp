@@ -56,7 +56,8 @@ video::Extent3 grid_of(const karat_heads& given) {
                 "has " + std::to_string(grid.volume()) + " tokens" +
                     (given.text > 0 ? " and " + std::to_string(given.text) + " of text" : "") +
                     " where the tensors have " + std::to_string(given.tokens),
-                "give the grid of these tokens, or the other layout (BHSD, BSHD)");
+                "give the grid of these tokens, the text behind them, or the other layout (BHSD, "
+                "BSHD)");
   return grid;
 }
 

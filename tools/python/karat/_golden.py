@@ -173,7 +173,7 @@ def check(
             options[name] = int(value)
     if v_layout is not None:
         options["v_layout"] = v_layout
-    names = allow.split(",") if isinstance(allow, str) else list(allow)
+    names = allow.split(",") if isinstance(allow, str) else list(allow or ())
     if names != [""]:
         options["allow"] = names
     path, named = candidate_arguments(candidate)
