@@ -65,7 +65,7 @@ struct QueryBlock {
 
 /// Query blocks that visit the same key blocks go through them together, so that each key block
 /// comes once from memory for all of them.
-inline constexpr std::size_t kTogether = 4;
+inline constexpr std::size_t kTogether = 8;
 
 /// Buffers of one worker. Blocks of scores have rows of padded(columns) elements.
 struct FastScratch {
