@@ -45,7 +45,7 @@ constexpr std::size_t kUnrolled = 4;  ///< divides every step's length
 /// vectors leave the fused multiply-adds waiting for each other: they come last and seldom.
 template <typename Body>
 HWY_INLINE void for_blocks(std::size_t columns, std::size_t lanes, const Body& body) {
-  constexpr std::size_t kMost = HWY_TARGET <= HWY_AVX3 ? 6 : 3;
+  static constexpr std::size_t kMost = HWY_TARGET <= HWY_AVX3 ? 6 : 3;
   std::size_t left = (columns + lanes - 1) / lanes, column = 0;
   while (left > 0) {
     const std::size_t size = left <= kMost ? left : left < 2 * kMost ? (left + 1) / 2 : kMost;
