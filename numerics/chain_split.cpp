@@ -263,7 +263,8 @@ HWY_INLINE void BlockF64(const StepArguments& s, std::size_t row, std::size_t co
   const std::size_t lanes = hn::Lanes(d);
   const Instruction& instruction = *s.instruction;
   const V64 zero = hn::Zero(d);
-  const V64 guard = hn::Set(d, std::ldexp(1.0, 52 - instruction.fraction));
+  const auto guard_field = static_cast<std::uint64_t>(1023 + 52 - instruction.fraction);
+  const V64 guard = hn::Set(d, std::bit_cast<double>(guard_field << 52));  // 2^(52 - F)
   const V64 smallest = hn::Set(d, instruction.accumulator == FormatId::f16 ? 0x1p-14 : 0x1p-126);
   float* accumulators = s.accumulators + row * kPanel + column;
   V64 largest = zero;
