@@ -16,7 +16,7 @@ namespace {
 
 constexpr double kLog2E = 1.4426950408889634;
 constexpr double kLn2 = 0.6931471805599453;
-constexpr std::size_t kRows = 64;   // query rows per work item
+constexpr std::size_t kRows = 128;  // query rows per work item
 constexpr std::size_t kKeys = 256;  // keys per chunk of the dense oracle
 constexpr std::size_t kPad = 16;    // the kernels want channels in multiples of this
 
