@@ -59,8 +59,8 @@ std::vector<PvBounds::Segment> PvBounds::segments_of(video::Range keys) const {
   for (std::int64_t begin = keys.begin; begin < keys.end; begin += step) {
     const video::Range part{begin, std::min(begin + step, keys.end)};
     const MatrixView<const float> v = head_.v.view().rows_from(part.begin, part.size());
-    Segment& segment = parts.emplace_back(part, numerics::ColumnOperand(),
-                                          std::vector<double>(v.columns, 0.0));
+    parts.push_back(Segment{part, {}, std::vector<double>(v.columns, 0.0)});
+    Segment& segment = parts.back();
     segment.v.pack(instruction_, v.transposed());
     for (std::size_t n = 0; n < v.rows; ++n)
       for (std::size_t j = 0; j < v.columns; ++j)

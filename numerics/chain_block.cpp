@@ -144,6 +144,7 @@ void run_plain(const Instruction& row, StepArguments s, Block d, Scratch& scratc
   const Block sums{scratch.accumulators, d.rows, d.columns, kPanel, 1};
   s.accumulators = in_place ? d.data : sums.data;
   s.accumulator_stride = in_place ? d.row_stride : kPanel;
+  if (!in_place && d.columns < kPanel) std::fill_n(sums.data, d.rows * kPanel, 0.0f);
   if (!in_place && s.start == Start::from_d) copy(d, sums);
   if (long_integer) {
     long_integer_chain(s);
@@ -191,7 +192,13 @@ void run_block(const RowOperand::Packed& a, const ColumnOperand::Packed& b, Bloc
 
   const Block sums{scratch.accumulators, at.rows, at.columns, kPanel, 1};
   std::memset(sums.data, 0, s.rows * kPanel * sizeof(float));
-  if (start == Start::from_d) copy(block, sums);
+  if (start == Start::from_d) {
+    copy(block, sums);
+    if (row.accumulator == FormatId::f16) {  // D's f32 may lie between two of them
+      std::fill_n(scratch.sums32, s.rows * kPanel, 0.0f);
+      run_add_f16(scratch.sums32, sums.data, s.rows * kPanel);
+    }
+  }
   bool row_covered[kRowBlock];
   for (std::size_t i = 0; i < at.rows; ++i) {
     row_covered[i] = covered(a, at.row + i, start, sums.data + i * kPanel);

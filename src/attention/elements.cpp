@@ -59,16 +59,17 @@ RowExponent row_exponent(const Launch& launch, float m, float block_maximum, flo
 }
 
 double probability(const Launch& launch, float s, const RowExponent& row) {
-  if (row.m == -kInf) return 0.0;
   const Fp32& fp = launch.fp32;
   const float offset =
       launch.recipe.p.apply == recipe::PApply::exponent_offset ? launch.recipe.p.offset : 0.0f;
+  const bool none = row.m == -kInf;  // no key so far: its scores give 0, a NaN among them NaN
   if (launch.fused) {
     if (s == -kInf) return 0.0;
-    const float reference = fp.add(fp.multiply(row.m, row.fused_f), -offset);
+    const float reference = none ? 0.0f : fp.add(fp.multiply(row.m, row.fused_f), -offset);
     return power(launch, fp.fused(s, row.fused_f, -reference));
   }
-  return power(launch, fp.add(s, -fp.add(row.m, -offset)));
+  const float reference = none ? 0.0f : fp.add(row.m, -offset);
+  return power(launch, fp.add(s, -reference));
 }
 
 CodedP code_p(const Launch& launch, double p, std::size_t column) {

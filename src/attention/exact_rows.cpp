@@ -8,11 +8,11 @@
 // clang-format off
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
+#include "lanes-inl.hpp"
 // clang-format on
 
 HWY_BEFORE_NAMESPACE();
 namespace karat::attention::HWY_NAMESPACE {
-namespace hn = hwy::HWY_NAMESPACE;
 
 using D64 = hn::CappedTag<double, 8>;
 using D32 = hn::Rebind<float, D64>;
@@ -28,7 +28,7 @@ void NarrowNearest(const double* x, double factor, float* y, size_t n) {
   const D64 d;
   const auto f = hn::Set(d, factor);
   for (size_t i = 0; i < n; i += hn::Lanes(d))
-    hn::StoreU(hn::DemoteTo(D32(), hn::Mul(hn::LoadU(d, x + i), f)), D32(), y + i);
+    hn::StoreU(Narrowed(d, hn::Mul(hn::LoadU(d, x + i), f)), D32(), y + i);
 }
 
 void NarrowToOdd(const double* x, double factor, float* y, size_t n) {
@@ -38,7 +38,7 @@ void NarrowToOdd(const double* x, double factor, float* y, size_t n) {
   const auto f = hn::Set(d, factor);
   for (size_t i = 0; i < n; i += hn::Lanes(d)) {
     const auto exact = hn::Mul(hn::LoadU(d, x + i), f);
-    const auto nearest = hn::DemoteTo(d32, exact);
+    const auto nearest = Narrowed(d, exact);
     const auto back = hn::PromoteTo(d, nearest);
     // Where nearest is not exact, and where it lies beyond: 1 as a 32-bit lane.
     const auto flag = [&](auto mask) HWY_ATTR {
@@ -58,7 +58,7 @@ void MultiplyRow(float* o, double factor, Fp32 fp, size_t n) {
   const auto least = hn::Set(d32, fp.subnormals == numerics::Subnormals::flush ? 0x1p-126f : 0.0f);
   size_t j = 0;
   for (; j + hn::Lanes(d) <= n; j += hn::Lanes(d)) {
-    const auto product = hn::DemoteTo(d32, hn::Mul(hn::PromoteTo(d, hn::LoadU(d32, o + j)), f));
+    const auto product = Narrowed(d, hn::Mul(hn::PromoteTo(d, hn::LoadU(d32, o + j)), f));
     const auto sign = hn::And(product, hn::SignBit(d32));
     hn::StoreU(hn::IfThenElse(hn::Lt(hn::Abs(product), least), sign, product), d32, o + j);
   }

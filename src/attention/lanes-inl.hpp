@@ -31,6 +31,23 @@ HWY_INLINE V Flushed(V x) {
   return hn::IfThenElse(tiny, hn::And(x, hn::SignBit(d)), x);
 }
 
+/// The nearest f32 of f64 lanes. Conversions without instructions of their own stop at the largest
+/// number, from where on the nearest one is Inf.
+template <class D64>
+HWY_INLINE auto Narrowed(D64 d, hn::Vec<D64> x) {
+  const hn::Rebind<float, D64> narrow;
+  const auto nearest = hn::DemoteTo(narrow, x);
+#if HWY_TARGET == HWY_EMU128 || HWY_TARGET == HWY_SCALAR
+  const auto over = hn::Ge(hn::Abs(x), hn::Set(d, 0x1.ffffffp127));
+  const auto one = hn::DemoteTo(narrow, hn::IfThenElseZero(over, hn::Set(d, 1.0)));
+  const auto infinity = hn::CopySign(hn::Set(narrow, HUGE_VALF), nearest);
+  return hn::IfThenElse(hn::Gt(one, hn::Zero(narrow)), infinity, nearest);
+#else
+  (void)d;
+  return nearest;
+#endif
+}
+
 /// a b + c with one rounding on every target.
 HWY_INLINE V Fused(V a, V b, V c) {
 #if HWY_NATIVE_FMA

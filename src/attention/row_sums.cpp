@@ -62,7 +62,7 @@ HWY_INLINE Vector<double> LoadSums(const float* from, double) {
 HWY_INLINE void StoreSums(Vector<float> sums, float* to) { hn::StoreU(sums, Lanes<float>(), to); }
 HWY_INLINE void StoreSums(Vector<double> sums, float* to) {
   const hn::Rebind<float, Lanes<double>> d;
-  hn::StoreU(hn::DemoteTo(d, sums), d, to);
+  hn::StoreU(Narrowed(Lanes<double>(), sums), d, to);
 }
 
 /// Sums of what is zero or normal and not negative are never subnormal: no flush.
@@ -73,7 +73,7 @@ HWY_INLINE Vector<float> Sum(Vector<float> a, Vector<float> b) {
 template <Subnormals kSubnormals>
 HWY_INLINE Vector<double> Rounded(Vector<double> x) {
   const Lanes<double> d;
-  const auto rounded = hn::PromoteTo(d, hn::DemoteTo(hn::Rebind<float, Lanes<double>>(), x));
+  const auto rounded = hn::PromoteTo(d, Narrowed(d, x));
   if constexpr (kSubnormals == Subnormals::keep) return rounded;
   return hn::IfThenZeroElse(hn::Lt(rounded, hn::Set(d, 0x1p-126)), rounded);  // never negative
 }
@@ -94,6 +94,7 @@ template <Subnormals kSubnormals, typename T>
 size_t AddRows(BlockOf<T> terms, const T* alpha, float* partial) {
   const Lanes<T> d;
   const size_t lanes = hn::Lanes(d), rows = lanes / 4;
+  if (rows == 0) return 0;  // two lanes of f64 hold no row's four sums
   size_t i = 0;
   for (; i + 2 * rows <= terms.rows; i += 2 * rows) {
     const T* first = terms.row(i);

@@ -168,6 +168,13 @@ const std::vector<Edit>& edits() {
          r.p = {.format = numerics::FormatId::bf16, .rounding = numerics::Rounding::stochastic};
          r.pv.instruction = "hopper.wgmma.bf16.f32";
        }},
+      {"f16 accumulator, no promotion",
+       [](Recipe& r) {
+         r.v = {.format = numerics::FormatId::f16};
+         r.p = {.format = numerics::FormatId::f16};
+         r.pv = {.instruction = "hopper.wgmma.f16.f16", .promote_every = 0};
+         r.block.k = 16;
+       }},
       {"subnormals kept", [](Recipe& r) { r.subnormals = numerics::Subnormals::keep; }},
   };
   return list;

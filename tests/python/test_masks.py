@@ -120,3 +120,16 @@ def test_a_golden_file_keeps_a_given_mask(command_line, small_json, tmp_path, gr
     with pytest.raises(karat.UsageError, match="positions"):
         karat.save(tmp_path / "x.h5", *heads, recipe=SMALL, grid=grid, mask=keep[:9, :9].copy())
     assert not (tmp_path / "x.h5").exists()
+
+
+def test_no_mask_keeps_padding(heads, tmp_path):
+    """A matrix of ones over padded positions is no mask at all, for attend and save alike."""
+    grid = (3, 8, 8)
+    tiles = dict(tile=[2, 4, 4], ragged="pad")
+    given = karat.Recipe(SMALL).replace(mask={"kind": "given", **tiles})
+    ones = np.ones((4 * 8 * 8,) * 2, bool)
+    free = karat.attend(*heads(grid), recipe=given.replace(mask={"kind": "none", **tiles}), grid=grid)
+    o = karat.attend(*heads(grid), recipe=given, grid=grid, mask=ones)
+    golden = karat.save(tmp_path / "padded.h5", *heads(grid), recipe=given, grid=grid, mask=ones)
+    np.testing.assert_array_equal(o.view(np.uint16), free.view(np.uint16))
+    np.testing.assert_array_equal(golden["o"].view(np.uint16), free.view(np.uint16))

@@ -59,6 +59,18 @@ files::Tensor by_token(const MaskArrays& mask, const video::TokenOrder& order) {
   return keep;
 }
 
+/// The matrix without pairs of padding, which no mask keeps.
+std::unique_ptr<mask::Mask> between_tokens(std::span<const std::uint8_t> keep,
+                                           const video::TokenOrder& order) {
+  const std::int64_t n = order.positions();
+  if (order.token_at.size() == order.position_of.size()) return mask::boolean_matrix(keep, n, n);
+  std::vector<std::uint8_t> kept(keep.begin(), keep.end());
+  for (std::int64_t i = 0; i < n; ++i)
+    for (std::int64_t j = 0; j < n; ++j)
+      if (order.token_at[i] < 0 || order.token_at[j] < 0) kept[i * n + j] = 0;
+  return mask::boolean_matrix(kept, n, n);
+}
+
 }  // namespace
 
 void require_given(const recipe::Recipe& recipe, const MaskArrays& mask) {
@@ -78,7 +90,7 @@ attention::GivenMask given_mask(const MaskArrays& mask) {
                     "is of " + std::to_string(mask.keep_positions) +
                         " positions, the workload of " + std::to_string(n),
                     "give the mask of this workload's tokens");
-      keep = mask::boolean_matrix({mask.keep, static_cast<std::size_t>(n * n)}, n, n);
+      keep = between_tokens({mask.keep, static_cast<std::size_t>(n * n)}, order);
     }
     if (mask.block_mask == nullptr) return keep;
     return mask::listed_blocks(arrays_of(*mask.block_mask), n, n, std::move(keep));

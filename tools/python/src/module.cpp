@@ -239,6 +239,7 @@ struct Heads {
   Heads& operator=(const Heads&) = delete;
   void set(const py::array& q, const py::array& k, const py::array& v) {
     given.q = bytes(q, count, size_of(type_), "q");
+    require(given.kv_heads > 0, "kv_heads", "must be at least 1");
     const std::size_t shared =
         product({given.batch, given.kv_heads, given.tokens, given.channels}, "k");
     given.k = bytes(k, shared, size_of(type_), "k");
