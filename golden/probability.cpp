@@ -66,14 +66,17 @@ float Exponents::in_log2(float score) const {
 }
 
 void Exponents::of_p(std::span<const float> s, float m, std::span<float> x) const {
-  const bool none = m == -kInf;  // no key so far: scores are -Inf, or NaN
+  if (m == -kInf) {  // no key so far, or a visit left out
+    for (std::size_t n = 0; n < s.size(); ++n) x[n] = std::isnan(s[n]) ? s[n] : -kInf;
+    return;
+  }
   const float offset = offset_of(recipe_.p);
   if (!recipe::is_fused(recipe_.qk.scale_order)) {
-    const float reference = none ? 0.0f : fp_.add(m, -offset);
+    const float reference = fp_.add(m, -offset);
     for (std::size_t n = 0; n < s.size(); ++n) x[n] = fp_.add(s[n], -reference);
     return;
   }
-  const float reference = none ? 0.0f : fp_.add(fp_.multiply(m, fused_factor_), -offset);
+  const float reference = fp_.add(fp_.multiply(m, fused_factor_), -offset);
   for (std::size_t n = 0; n < s.size(); ++n)
     x[n] = s[n] == -kInf ? -kInf : fp_.flushed(std::fma(s[n], fused_factor_, -reference));
 }

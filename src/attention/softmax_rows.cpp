@@ -175,7 +175,9 @@ void RowMaxima(Block s, float* maxima) {
       const V x = hn::LoadU(d, row + j);
       best = hn::IfThenElse(hn::Gt(x, best), x, best);
     }
-    maxima[i] = hn::GetLane(hn::MaxOfLanes(d, best));
+    // Some targets begin the reduction at the lowest finite number.
+    const bool none = hn::AllTrue(d, hn::Eq(best, hn::Set(d, -kInfinity)));
+    maxima[i] = none ? -kInfinity : hn::GetLane(hn::MaxOfLanes(d, best));
   }
 }
 
