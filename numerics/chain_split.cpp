@@ -14,7 +14,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <cmath>
 #include <type_traits>
 
 #include "karat/numerics/chain_kernels.hpp"
@@ -40,30 +39,34 @@ using D16 = hn::ScalableTag<std::int16_t>;
 
 constexpr std::size_t kUnrolled = 4;  ///< divides every step's length
 
+template <std::size_t kCount>
+using Vectors = std::integral_constant<std::size_t, kCount>;
+
 /// body(first column, number of vectors) over the first `columns` of a panel, as many vectors at a
 /// time as have their accumulators in registers: six with 32 registers, three with 16. One or two
 /// vectors leave the fused multiply-adds waiting for each other: they come last and seldom.
 template <typename Body>
 HWY_INLINE void for_blocks(std::size_t columns, std::size_t lanes, const Body& body) {
-  static constexpr std::size_t kMost = HWY_TARGET <= HWY_AVX3 ? 6 : 3;
+  constexpr std::size_t kMost = HWY_TARGET <= HWY_AVX3 ? 6 : 3;
   std::size_t left = (columns + lanes - 1) / lanes, column = 0;
   while (left > 0) {
     const std::size_t size = left <= kMost ? left : left < 2 * kMost ? (left + 1) / 2 : kMost;
     switch (size) {
-      case 1: body(column, std::integral_constant<std::size_t, 1>()); break;
-      case 2: body(column, std::integral_constant<std::size_t, 2>()); break;
-      case 3: body(column, std::integral_constant<std::size_t, 3>()); break;
-      case 4: body(column, std::integral_constant<std::size_t, std::min<std::size_t>(4, kMost)>()); break;
-      case 5: body(column, std::integral_constant<std::size_t, std::min<std::size_t>(5, kMost)>()); break;
-      default: body(column, std::integral_constant<std::size_t, kMost>()); break;
+      case 1: body(column, Vectors<1>()); break;
+      case 2: body(column, Vectors<2>()); break;
+      case 3: body(column, Vectors<3>()); break;
+      case 4: body(column, Vectors<(kMost < 4 ? kMost : 4)>()); break;
+      case 5: body(column, Vectors<(kMost < 5 ? kMost : 5)>()); break;
+      default: body(column, Vectors<kMost>()); break;
     }
     left -= size;
     column += size * lanes;
   }
 }
 
-/// Fetches what the next step reads of B, which lies right behind this one's, a part with every pair
-/// of rows: the processor's own prefetchers stop at pages and at the gap behind a narrow panel's columns.
+/// Fetches what the next step reads of B, which lies right behind this one's, a part with every
+/// pair of rows: the processor's own prefetchers stop at pages and at the gap behind a narrow
+/// panel's columns.
 template <typename T>
 class NextStep {
  public:
