@@ -4,8 +4,9 @@
 #include <chrono>
 #include <optional>
 
-#include "case_writer.hpp"
-#include "head_work.hpp"
+#include "file/case_writer.hpp"
+#include "file/truth_rows.hpp"
+#include "karat/bounds/head_work.hpp"
 #include "karat/golden/taps.hpp"
 
 namespace karat::golden {
@@ -19,25 +20,25 @@ double seconds_since(Clock::time_point begin) {
 
 }  // namespace
 
-MakeSummary make(const recipe::Recipe& recipe, const Inputs& inputs, const MakeOptions& options,
-                 const std::filesystem::path& destination) {
-  const InputShape& shape = inputs.shape();
-  const bool per_head = layout_per_head(recipe, inputs);
+MakeSummary make(const recipe::Recipe& recipe, const cases::Inputs& inputs,
+                 const MakeOptions& options, const std::filesystem::path& destination) {
+  const cases::InputShape& shape = inputs.shape();
+  const bool per_head = cases::layout_per_head(recipe, inputs);
   const std::vector<std::int32_t> rows = truth_rows(shape.tokens(), options.seed);
-  attention::Layout layout;
+  layout::Layout layout;
   std::vector<int> taps;
   std::optional<CaseWriter> writer;
-  const auto begin_with = [&](attention::Layout made) {
+  const auto begin_with = [&](layout::Layout made) {
     layout = std::move(made);
     taps = parse_taps(options.taps, layout, options.seed);
     if (!writer) writer.emplace(destination, recipe, layout, inputs, options, taps, rows);
   };
-  const auto begin_head = [&](std::size_t b, std::size_t h, const HeadValues* values) {
+  const auto begin_head = [&](std::size_t b, std::size_t h, const cases::HeadValues* values) {
     if (!per_head) return;
-    begin_with(head_layout(recipe, inputs, b, h, values, options.threads));
+    begin_with(cases::head_layout(recipe, inputs, b, h, values, options.threads));
     writer->layout(b, h, layout, taps);
   };
-  if (!per_head) begin_with(head_layout(recipe, inputs, 0, 0, nullptr, options.threads));
+  if (!per_head) begin_with(cases::head_layout(recipe, inputs, 0, 0, nullptr, options.threads));
 
   MakeSummary summary{.heads = shape.batch * shape.heads};
   for (std::size_t b = 0; b < shape.batch; ++b) {
@@ -50,12 +51,12 @@ MakeSummary make(const recipe::Recipe& recipe, const Inputs& inputs, const MakeO
       };
       report(Phase::inputs)(0, 1);
       auto begin = Clock::now();
-      HeadValues values;
+      cases::HeadValues values;
       attention::QuantisedHead head;
       if (inputs.coded()) {
         begin_head(b, h, nullptr);
         head = quantised(recipe, layout, inputs.codes(b, h));
-        values = dequantised(layout, head);
+        values = cases::dequantised(layout, head);
       } else {
         values = inputs.values(b, h, options.threads);
         begin_head(b, h, &values);
@@ -64,8 +65,8 @@ MakeSummary make(const recipe::Recipe& recipe, const Inputs& inputs, const MakeO
         writer->inputs(b, h, values);
       }
       writer->operands(b, h, head);
-      const BoundedResult result =
-          attend_with_bounds(recipe, layout, head, taps, options.threads, report(Phase::attention));
+      const bounds::BoundedResult result = bounds::attend_with_bounds(
+          recipe, layout, head, taps, options.threads, report(Phase::attention));
       writer->result(b, h, result);
       summary.attention_seconds += seconds_since(begin);
       summary.multiply_adds += layout.multiply_adds();
@@ -76,8 +77,8 @@ MakeSummary make(const recipe::Recipe& recipe, const Inputs& inputs, const MakeO
       for (const auto mask : {attention::OracleMask::sparse, attention::OracleMask::dense}) {
         const bool sparse = mask == attention::OracleMask::sparse;
         writer->truth(b, h, mask,
-                     attention::oracle(layout, values.view(), rows, mask, options.threads,
-                                       report(sparse ? Phase::truth_sparse : Phase::truth_dense)));
+                      attention::oracle(layout, values.view(), rows, mask, options.threads,
+                                        report(sparse ? Phase::truth_sparse : Phase::truth_dense)));
         const double share = sparse ? static_cast<double>(layout.mask->kept_pairs()) /
                                           static_cast<double>(shape.tokens() * shape.tokens())
                                     : 1.0;

@@ -7,8 +7,8 @@
 #include <map>
 #include <set>
 
-#include "karat/numerics/error.hpp"
-#include "karat/numerics/parallel.hpp"
+#include "karat/numerics/base/error.hpp"
+#include "karat/numerics/base/parallel.hpp"
 #include "score.hpp"
 
 namespace karat::golden {
@@ -19,8 +19,8 @@ constexpr std::size_t kScreened = 24;
 constexpr std::size_t kMostScreened = 80;
 /// Hypotheses that are looked at with their legal ranges.
 constexpr std::size_t kRanged = 12;
-/// Of two hypotheses that account for a candidate, one must reproduce more than so many values beyond
-/// the other's to be told from it: what is free decides single values like coins.
+/// Of two hypotheses that account for a candidate, one must reproduce more than so many values
+/// beyond the other's to be told from it: what is free decides single values like coins.
 constexpr std::int64_t kChance = 8;
 /// Single hypotheses that pairs are built on.
 constexpr std::size_t kPromising = 3;
@@ -110,13 +110,14 @@ class Search {
     diagnosis.tried += judged.size();
     for (const Judged& j : judged)
       if (j.bits != screen_.golden_bits) visible_.insert(to_text(j.hypothesis));
-    diagnosis.invisible += std::erase_if(
-        judged, [&](const Judged& j) { return j.bits == screen_.golden_bits; });
+    diagnosis.invisible +=
+        std::erase_if(judged, [&](const Judged& j) { return j.bits == screen_.golden_bits; });
     judged = classes(judge(promising(std::move(judged)), whole_));
     return with_ranges(std::move(judged));
   }
 
-  /// The best classes of the screen, by distance and by equal bits in turns, with all their members.
+  /// The best classes of the screen, by distance and by equal bits in turns, with all their
+  /// members.
   static std::vector<Hypothesis> promising(std::vector<Judged> judged) {
     std::vector<Judged> by_bits = judged;
     std::sort(judged.begin(), judged.end(), nearer);
@@ -273,7 +274,7 @@ class Search {
   const Base& base_;
   const DiagnoseOptions& options_;
   Part whole_, screen_;
-  Score golden_score_;  ///< of the golden recipe itself
+  Score golden_score_;             ///< of the golden recipe itself
   std::set<std::string> visible_;  ///< hypotheses that change something on the screen
   std::size_t total_ = 0;
   std::size_t first_number_ = 0;
@@ -283,8 +284,8 @@ class Search {
 /// What can be said without any hypothesis, from the last stage sampled.
 struct Whole {
   std::string remark;
-  bool hopeless = false;   ///< no hypothesis is worth a try
-  bool unlike = false;     ///< nothing in common with the golden values: no pairs
+  bool hopeless = false;  ///< no hypothesis is worth a try
+  bool unlike = false;    ///< nothing in common with the golden values: no pairs
 };
 Whole look_at_whole(const Sample& sample) {
   const SampledStage& stage = sample.stages.back();
@@ -295,8 +296,9 @@ Whole look_at_whole(const Sample& sample) {
   if (all([](float x) { return x == 0; }))
     return {name + " is 0 everywhere it was looked at: was the output written?", true, true};
   if (all([](float x) { return std::isnan(x); }))
-    return {name + " is NaN everywhere it was looked at: divided by a row sum of 0, or never written?",
-            true, true};
+    return {
+        name + " is NaN everywhere it was looked at: divided by a row sum of 0, or never written?",
+        true, true};
   double product = 0, golden = 0, candidate = 0;
   for (std::size_t e = 0; e < stage.candidate.size(); ++e) {
     const double g = stage.golden[e], c = stage.candidate[e];
@@ -322,10 +324,12 @@ std::string to_text(const Explanation& explanation) {
   return text;
 }
 
-Diagnosis diagnose(const GoldenFile& golden, const TensorSource& candidate,
+Diagnosis diagnose(const GoldenFile& golden, const cases::TensorSource& candidate,
                    const DiagnoseOptions& options) {
-  const CheckOptions check_options{.layout = options.layout, .order = options.order,
-                                   .select = options.select, .threads = options.threads,
+  const CheckOptions check_options{.layout = options.layout,
+                                   .order = options.order,
+                                   .select = options.select,
+                                   .threads = options.threads,
                                    .progress = [&](std::size_t, std::size_t) {
                                      if (options.progress) options.progress(0, 1);
                                    }};

@@ -5,8 +5,8 @@
 #include <set>
 
 #include "hypothesis.hpp"
-#include "karat/numerics/error.hpp"
-#include "karat/numerics/tensor_core.hpp"
+#include "karat/numerics/base/error.hpp"
+#include "karat/numerics/tensor_core/tensor_core.hpp"
 #include "karat/recipe/validate.hpp"
 
 namespace karat::golden {
@@ -43,8 +43,8 @@ const std::vector<Numbers>& numbers() {
   return rows;
 }
 
-constexpr video::Extent3 kTiles[] = {{1, 1, 1},    {3, 4, 4},    {4, 4, 4}, {6, 8, 8},
-                                     {12, 16, 16}, {24, 32, 32}};
+constexpr video::Extent3 kTiles[] = {{1, 1, 1}, {3, 4, 4},    {4, 4, 4},
+                                     {6, 8, 8}, {12, 16, 16}, {24, 32, 32}};
 
 std::string_view leaf(std::string_view path) { return path.substr(path.rfind('.') + 1); }
 
@@ -65,7 +65,9 @@ void add_extents(const Field& field, video::Extent3 golden, std::vector<Value>& 
     values.emplace_back(swapped);
   for (const int step : {-2, -1, 1, 2}) {
     for (const video::Extent3 moved : {video::Extent3{t + step, h + step, w + step},
-                                       {t + step, h, w}, {t, h + step, w}, {t, h, w + step}})
+                                       {t + step, h, w},
+                                       {t, h + step, w},
+                                       {t, h, w + step}})
       if (moved.t > 0 && moved.h > 0 && moved.w > 0) values.emplace_back(moved);
     if (field.path != "mask.window") break;  // of tiles one smaller is enough
   }
@@ -75,19 +77,21 @@ void add_extents(const Field& field, video::Extent3 golden, std::vector<Value>& 
   for (const video::Extent3 tile : kTiles) values.emplace_back(tile);
 }
 
-/// Instructions of the same input format, FP32 accumulation, and detours through 16-bit operands. Of
-/// FP16 accumulators, which are slow to emulate, those of the golden machine.
+/// Instructions of the same input format, FP32 accumulation, and detours through 16-bit operands.
+/// Of FP16 accumulators, which are slow to emulate, those of the golden machine.
 void add_instructions(std::string_view golden, std::vector<Value>& values) {
   const auto& own = numerics::instruction(golden);
   const auto machine = [](std::string_view name) { return name.substr(0, name.find('.')); };
   constexpr std::string_view kDetours[] = {"f32.fma", "exact", "hopper.wgmma.bf16.f32",
                                            "hopper.wgmma.f16.f32", "hopper.mma.f16.f32"};
-  values.emplace_back(std::string("f32.fma"));  // the plainest; where bits do not tell, the first one stands
+  values.emplace_back(
+      std::string("f32.fma"));  // the plainest; where bits do not tell, the first one stands
   for (const auto& row : numerics::instructions()) {
     const std::string_view name = numerics::name(row);
     const bool same_input = numerics::input_format(row) == numerics::input_format(own);
     const bool half = numerics::accumulator_format(row) == numerics::FormatId::f16;
-    const bool detour = std::find(std::begin(kDetours), std::end(kDetours), name) != std::end(kDetours);
+    const bool detour =
+        std::find(std::begin(kDetours), std::end(kDetours), name) != std::end(kDetours);
     if (detour || (same_input && (!half || machine(name) == machine(golden))))
       values.emplace_back(std::string(name));
   }
@@ -97,15 +101,21 @@ std::vector<Value> alternatives(const Field& field, const Value& golden) {
   std::vector<Value> values;
   switch (field.kind) {
     case recipe::Kind::choice:
-      for (const recipe::Choice& choice : field.choices) values.emplace_back(std::string(choice.name));
+      for (const recipe::Choice& choice : field.choices)
+        values.emplace_back(std::string(choice.name));
       break;
     case recipe::Kind::instruction:
       add_instructions(std::get<std::string>(golden), values);
       break;
     case recipe::Kind::integer:
-    case recipe::Kind::number: add_numbers(field, std::get<double>(golden), values); break;
-    case recipe::Kind::extent: add_extents(field, std::get<video::Extent3>(golden), values); break;
-    case recipe::Kind::text: break;
+    case recipe::Kind::number:
+      add_numbers(field, std::get<double>(golden), values);
+      break;
+    case recipe::Kind::extent:
+      add_extents(field, std::get<video::Extent3>(golden), values);
+      break;
+    case recipe::Kind::text:
+      break;
   }
   std::vector<Value> different;
   for (const Value& value : values)
@@ -136,14 +146,16 @@ bool decides(const Recipe& golden, const std::string& path) {
   const auto operand = [&](const quant::Rule& rule, std::string_view name) {
     const bool coded = quant::has_scale(rule.format);
     if (name == "tile")
-      return coded && (rule.group == quant::Group::tile || rule.group == quant::Group::tile_channel);
+      return coded &&
+             (rule.group == quant::Group::tile || rule.group == quant::Group::tile_channel);
     if (name == "rows")
-      return coded && (rule.group == quant::Group::rows || rule.group == quant::Group::rows_stride_8 ||
-                       rule.group == quant::Group::row_pairs_stride_8);
+      return coded &&
+             (rule.group == quant::Group::rows || rule.group == quant::Group::rows_stride_8 ||
+              rule.group == quant::Group::row_pairs_stride_8);
     if (name == "smooth_mean") return rule.smooth != quant::Smooth::none;
     if (name == "rotate_seed") return rule.rotate != quant::Rotate::none;
-    constexpr std::string_view kScaled[] = {"group", "scale", "scale_rule", "code_rule", "guard",
-                                            "limit"};
+    constexpr std::string_view kScaled[] = {"group",     "scale", "scale_rule",
+                                            "code_rule", "guard", "limit"};
     return coded || std::find(std::begin(kScaled), std::end(kScaled), name) == std::end(kScaled);
   };
   if (path.starts_with("q.")) return operand(golden.q, leaf(path));
@@ -152,7 +164,8 @@ bool decides(const Recipe& golden, const std::string& path) {
   if (path.starts_with("predict.") && path != "predict.rule")
     return golden.predict.rule != recipe::PredictRule::never;
   const bool window = golden.mask.kind == recipe::MaskKind::window;
-  if (path == "mask.window" || path == "mask.unit" || path == "mask.border" || path == "mask.centre")
+  if (path == "mask.window" || path == "mask.unit" || path == "mask.border" ||
+      path == "mask.centre")
     return window;
   if (path == "mask.band" || path == "mask.band_unit" || path == "mask.band_first")
     return golden.mask.kind == recipe::MaskKind::band;
@@ -206,7 +219,8 @@ std::vector<Hypothesis> recipe_edits(const Recipe& golden) {
   Edits edits(golden);
   for (const Field& field : recipe::fields()) {
     if (field.role == recipe::Role::label || !decides(golden, field.path)) continue;
-    for (const Value& value : alternatives(field, field.read(golden))) edits.add({field.path}, value);
+    for (const Value& value : alternatives(field, field.read(golden)))
+      edits.add({field.path}, value);
   }
   for (const auto& fields : together()) {
     const Field& first = recipe::field(fields.front());

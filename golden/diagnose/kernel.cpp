@@ -3,11 +3,11 @@
 
 #include <algorithm>
 
-#include "../cast.hpp"
-#include "../probability.hpp"
-#include "../pv_bounds.hpp"
-#include "../row_sum.hpp"
-#include "karat/numerics/exp2.hpp"
+#include "cast.hpp"
+#include "karat/numerics/functions/exp2.hpp"
+#include "probability.hpp"
+#include "pv_bounds.hpp"
+#include "row_sum.hpp"
 
 namespace karat::golden {
 namespace {
@@ -16,7 +16,7 @@ constexpr float kInf = std::numeric_limits<float>::infinity();
 
 class Kernel {
  public:
-  Kernel(const recipe::Recipe& recipe, const attention::Layout& layout,
+  Kernel(const recipe::Recipe& recipe, const layout::Layout& layout,
          const attention::QuantisedHead& head, const attention::BlockTap& tap,
          const KernelFaults& faults, const KernelExp2& exp2)
       : recipe_(recipe),
@@ -96,11 +96,12 @@ class Kernel {
         recipe_.p.apply == recipe::PApply::multiply && recipe_.p.multiplier != 1.0f;
     for (std::size_t n = 0; n < p.size(); ++n)
       codes[n] = multiplied ? fp_.multiply(p[n], recipe_.p.multiplier) : p[n];
-    cast(codes, recipe_.p.format,
-         quant::cast_policy(recipe_.p.format, recipe_.p.rounding, recipe_.p.overflow));
+    bounds::cast(codes, recipe_.p.format,
+                 quant::cast_policy(recipe_.p.format, recipe_.p.rounding, recipe_.p.overflow));
   }
 
-  std::vector<float> row_sum_terms(const std::vector<float>& p, std::span<const float> codes) const {
+  std::vector<float> row_sum_terms(const std::vector<float>& p,
+                                   std::span<const float> codes) const {
     if (recipe_.softmax.row_sum == recipe::RowSum::unquantized) return p;
     const float inverse = recipe_.p.apply == recipe::PApply::multiply
                               ? fp_.flushed(1.0f / recipe_.p.multiplier)
@@ -112,8 +113,7 @@ class Kernel {
 
   void product(numerics::MatrixView<const float> codes, video::Range keys) {
     const std::size_t channels = layout_.channels;
-    const std::int64_t step =
-        recipe_.pv.promote_every > 0 ? recipe_.pv.promote_every : keys.size();
+    const std::int64_t step = recipe_.pv.promote_every > 0 ? recipe_.pv.promote_every : keys.size();
     std::int64_t end = keys.end;
     if (has(KernelFault::last_group_left_out))
       end = std::max(keys.begin, keys.end - numerics::k_group(pv_));
@@ -132,10 +132,9 @@ class Kernel {
       }
       numerics::chain(pv_, rows, columns, numerics::Start::absent,
                       numerics::row_major(t.data(), rows_, channels));
-      const bool scaled = v_scaled_per_block(head_);
+      const bool scaled = bounds::v_scaled_per_block(head_);
       for (std::size_t e = 0; e < o_.size(); ++e) {
-        const float value =
-            scaled ? fp_.multiply(t[e], head_.v.scale(begin, e % channels)) : t[e];
+        const float value = scaled ? fp_.multiply(t[e], head_.v.scale(begin, e % channels)) : t[e];
         o_[e] = fp_.add(o_[e], value);
       }
     }
@@ -143,7 +142,7 @@ class Kernel {
 
   static void round(std::span<float> x, numerics::FormatId format,
                     numerics::Rounding rounding = numerics::Rounding::nearest_even) {
-    cast(x, format, quant::cast_policy(format, rounding, numerics::Overflow::saturate));
+    bounds::cast(x, format, quant::cast_policy(format, rounding, numerics::Overflow::saturate));
   }
 
   KernelRows finish() {
@@ -157,10 +156,11 @@ class Kernel {
     return result;
   }
 
-  void finish_row(std::span<float> row, float l, const RowSum& sum) const {
+  void finish_row(std::span<float> row, float l, const bounds::RowSum& sum) const {
     if (l == 0) {
       const bool nan = recipe_.finish.fully_masked == recipe::FullyMasked::nan;
-      return std::fill(row.begin(), row.end(), nan ? std::numeric_limits<float>::quiet_NaN() : 0.0f);
+      return std::fill(row.begin(), row.end(),
+                       nan ? std::numeric_limits<float>::quiet_NaN() : 0.0f);
     }
     const bool multiplied = recipe_.p.apply == recipe::PApply::multiply;
     const float multiplier =
@@ -173,7 +173,8 @@ class Kernel {
     }
     if (before_scale) round(row, recipe_.output);
     for (std::size_t j = 0; j < row.size(); ++j) {
-      const float s_v = v_scaled_per_block(head_) ? 1.0f : head_.v.scale(tap_.queries.begin, j);
+      const float s_v =
+          bounds::v_scaled_per_block(head_) ? 1.0f : head_.v.scale(tap_.queries.begin, j);
       row[j] = fp_.multiply(row[j], fp_.flushed(s_v / multiplier));
       if (!head_.smoothed.v_mean.empty() && !before_scale && !has(KernelFault::v_mean_forgotten))
         row[j] = fp_.add(row[j], head_.smoothed.v_mean[j]);
@@ -185,17 +186,17 @@ class Kernel {
   }
 
   const recipe::Recipe& recipe_;
-  const attention::Layout& layout_;
+  const layout::Layout& layout_;
   const attention::QuantisedHead& head_;
   const attention::BlockTap& tap_;
   const KernelFaults& faults_;
   const KernelExp2& exp2_;
-  Fp32 fp_;
-  Exponents exponents_;
+  bounds::Fp32 fp_;
+  bounds::Exponents exponents_;
   const numerics::Instruction& pv_;
   std::size_t rows_;
   std::vector<float> o_;
-  std::vector<RowSum> sums_;
+  std::vector<bounds::RowSum> sums_;
 };
 
 }  // namespace
@@ -205,7 +206,7 @@ bool kernel_runs(const recipe::Recipe& recipe) {
          recipe.skip.rule == recipe::SkipRule::never;
 }
 
-KernelRows run_kernel(const recipe::Recipe& recipe, const attention::Layout& layout,
+KernelRows run_kernel(const recipe::Recipe& recipe, const layout::Layout& layout,
                       const attention::QuantisedHead& head, const attention::BlockTap& tap,
                       const KernelFaults& faults, const KernelExp2& exp2) {
   return Kernel(recipe, layout, head, tap, faults, exp2).run();

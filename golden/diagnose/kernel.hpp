@@ -35,7 +35,7 @@ struct KernelRows {
 };
 
 /// @pre recipe.softmax.exp2 is rounded and recipe.skip.rule never; the tap holds s and m.
-KernelRows run_kernel(const recipe::Recipe& recipe, const attention::Layout& layout,
+KernelRows run_kernel(const recipe::Recipe& recipe, const layout::Layout& layout,
                       const attention::QuantisedHead& head, const attention::BlockTap& tap,
                       const KernelFaults& faults, const KernelExp2& exp2 = {});
 bool kernel_runs(const recipe::Recipe& recipe);

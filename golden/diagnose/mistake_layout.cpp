@@ -14,10 +14,10 @@ void untile(video::TokenOrder& order) {
 
 }  // namespace
 
-/// 1: queries and output, 2: keys and values, 3: all stay in the caller's order while mask and blocks
-/// take them for tiled.
+/// 1: queries and output, 2: keys and values, 3: all stay in the caller's order while mask and
+/// blocks take them for tiled.
 bool untiled(Trial& trial, int which) {
-  attention::Layout& layout = *trial.layout;
+  layout::Layout& layout = *trial.layout;
   if (layout.order.token_at.size() != layout.order.position_of.size()) return false;  // padding
   if (std::is_sorted(layout.order.token_at.begin(), layout.order.token_at.end())) return false;
   if (which & 1) untile(layout.order);
@@ -33,7 +33,7 @@ bool grid_axes_exchanged(Trial& trial, int which) {
   if (which == 1) std::swap(grid.t, grid.h);
   if (which == 2) std::swap(grid.t, grid.w);
   if (grid == as_given) return false;
-  *trial.layout = attention::make_layout(trial.recipe, grid, trial.base.layout->channels);
+  *trial.layout = layout::make_layout(trial.recipe, grid, trial.base.layout->channels);
   return true;
 }
 
@@ -54,7 +54,7 @@ class KeepsAll final : public mask::Mask {
   std::int64_t queries_, keys_;
 };
 
-void keep_all(attention::Layout& layout) {
+void keep_all(layout::Layout& layout) {
   for (auto& row : layout.blocks.rows)
     for (auto& entry : row) entry.cover = mask::Cover::full;
   layout.mask = std::make_unique<KeepsAll>(layout.mask->queries(), layout.mask->keys());
@@ -75,15 +75,14 @@ bool partial_unmasked(Trial& trial, int) {
 bool partial_left_out(Trial& trial, int) {
   bool any = false;
   for (auto& row : trial.layout->blocks.rows)
-    any |= std::erase_if(row, [](const auto& entry) {
-             return entry.cover == mask::Cover::partial;
-           }) > 0;
+    any |= std::erase_if(row,
+                         [](const auto& entry) { return entry.cover == mask::Cover::partial; }) > 0;
   return any;
 }
 
 /// A short block reads on into the tokens behind it.
 bool short_blocks_read_on(Trial& trial, int) {
-  attention::Layout& layout = *trial.layout;
+  layout::Layout& layout = *trial.layout;
   const std::int64_t positions = layout.key_order.positions();
   bool any = false;
   for (video::Range& keys : layout.blocks.key_blocks) {
@@ -118,7 +117,7 @@ bool visits_wrong(Trial& trial, int which) {
 
 /// What stands in row (head, token) when the kernel wrote [B,S,H,D] and the file says [B,H,S,D].
 RowSource bshd_row(const Trial& trial, RowSource row) {
-  const HeadShape& shape = trial.base.golden.shape();
+  const cases::HeadShape& shape = trial.base.golden.shape();
   const std::size_t flat = row.head * shape.rows + row.token;
   return {flat % shape.heads, static_cast<std::int32_t>(flat / shape.heads)};
 }

@@ -11,7 +11,7 @@ quant::Quantised& operand(attention::QuantisedHead& head, int which) {
   return which == kQ ? head.q : which == kK ? head.k : head.v;
 }
 
-std::vector<float>& tensor(HeadValues& values, int which) {
+std::vector<float>& tensor(cases::HeadValues& values, int which) {
   return which == kQ ? values.q : which == kK ? values.k : values.v;
 }
 
@@ -19,10 +19,10 @@ std::vector<float>& tensor(HeadValues& values, int which) {
 
 /// Operands `which` (a bit each: 1 q, 2 k, 4 v) come from the next head.
 bool from_next_head(Trial& trial, int which) {
-  const HeadShape& shape = trial.base.golden.shape();
+  const cases::HeadShape& shape = trial.base.golden.shape();
   if (!trial.values || shape.heads < 2) return false;
-  const HeadValues other = trial.base.values_of((trial.base.head + 1) % shape.heads);
-  HeadValues& own = trial.own_values();
+  const cases::HeadValues other = trial.base.values_of((trial.base.head + 1) % shape.heads);
+  cases::HeadValues& own = trial.own_values();
   if (which & 1) own.q = other.q;
   if (which & 2) own.k = other.k;
   if (which & 4) own.v = other.v;
@@ -31,12 +31,12 @@ bool from_next_head(Trial& trial, int which) {
 
 /// The kernel reads BSHD memory where BHSD lies, for operands `which` (bits).
 bool heads_and_tokens_exchanged(Trial& trial, int which) {
-  const HeadShape& shape = trial.base.golden.shape();
+  const cases::HeadShape& shape = trial.base.golden.shape();
   if (!trial.values || shape.heads < 2) return false;
   const std::size_t heads = shape.heads, tokens = shape.rows, d = shape.channels;
-  HeadValues& own = trial.own_values();
+  cases::HeadValues& own = trial.own_values();
   for (std::size_t h = 0; h < heads; ++h) {
-    HeadValues other = trial.base.values_of(h);
+    cases::HeadValues other = trial.base.values_of(h);
     for (int x = kQ; x <= kV; ++x) {
       if (!(which >> x & 1)) continue;
       for (std::size_t s = 0; s < tokens; ++s) {
@@ -52,7 +52,7 @@ bool heads_and_tokens_exchanged(Trial& trial, int which) {
 /// Two operands exchanged, 1 q and k, 2 k and v.
 bool operands_exchanged(Trial& trial, int which) {
   if (!trial.values) return false;
-  HeadValues& own = trial.own_values();
+  cases::HeadValues& own = trial.own_values();
   std::swap(own.k, which == 1 ? own.q : own.v);
   return true;
 }
@@ -64,13 +64,27 @@ std::vector<std::int32_t> permutation(std::size_t d, int which) {
   const auto n = static_cast<std::int32_t>(d);
   for (std::int32_t j = 0; j < n; ++j) {
     switch (which) {
-      case kReversed: from[j] = n - 1 - j; break;
-      case kHalves: from[j] = (j + n / 2) % n; break;
-      case kPairs: from[j] = j ^ 1; break;
-      case kEvenOdd: from[j] = j < n / 2 ? 2 * j : 2 * (j - n / 2) + 1; break;
-      case kOddEven: from[j] = j % 2 == 0 ? j / 2 : n / 2 + j / 2; break;
-      case kFours: from[j] = j / 16 * 16 + j % 4 * 4 + j % 16 / 4; break;
-      case kEights: from[j] = j ^ 8; break;
+      case kReversed:
+        from[j] = n - 1 - j;
+        break;
+      case kHalves:
+        from[j] = (j + n / 2) % n;
+        break;
+      case kPairs:
+        from[j] = j ^ 1;
+        break;
+      case kEvenOdd:
+        from[j] = j < n / 2 ? 2 * j : 2 * (j - n / 2) + 1;
+        break;
+      case kOddEven:
+        from[j] = j % 2 == 0 ? j / 2 : n / 2 + j / 2;
+        break;
+      case kFours:
+        from[j] = j / 16 * 16 + j % 4 * 4 + j % 16 / 4;
+        break;
+      case kEights:
+        from[j] = j ^ 8;
+        break;
     }
     if (from[j] >= n) from[j] = j;
   }
@@ -196,7 +210,8 @@ bool kernel_fault(Trial& trial, int which) {
   const recipe::Recipe& recipe = trial.recipe;
   const bool multiplied = recipe.p.apply == recipe::PApply::multiply && recipe.p.multiplier != 1;
   if (fault == KernelFault::multiplier_kept && !multiplied) return false;
-  if (fault == KernelFault::v_mean_forgotten && trial.operands->smoothed.v_mean.empty()) return false;
+  if (fault == KernelFault::v_mean_forgotten && trial.operands->smoothed.v_mean.empty())
+    return false;
   if (fault == KernelFault::l_of_one_lane &&
       recipe.softmax.row_sum_order != recipe::RowSumOrder::wgmma_quad)
     return false;

@@ -1,22 +1,30 @@
-// The table of mistakes: each one small transformation of inputs, layout, operands, kernel or output.
+// The table of mistakes: each one small transformation of inputs, layout, operands, kernel or
+// output.
 #include "mistake_actions.hpp"
 
 namespace karat::golden {
 namespace {
 
-constexpr std::string_view kScaleIndex = "the index into the scale tensor: its stride, its base "
-                                         "and which operand it belongs to";
-constexpr std::string_view kReorder = "the reordering of tokens before the kernel and back after it";
-constexpr std::string_view kStrides = "strides of head and token, a missing transpose or contiguous()";
-constexpr std::string_view kConstant = "the constant that multiplies the scores: d^-1/2, log2 e, and "
-                                       "whether exp or exp2 reads it";
-constexpr std::string_view kBlockList = "the list of key blocks: counts, offsets, which query block "
-                                        "indexes it";
-constexpr std::string_view kRescale = "where the accumulators are multiplied by alpha when the "
-                                      "maximum moves";
+constexpr std::string_view kScaleIndex =
+    "the index into the scale tensor: its stride, its base "
+    "and which operand it belongs to";
+constexpr std::string_view kReorder =
+    "the reordering of tokens before the kernel and back after it";
+constexpr std::string_view kStrides =
+    "strides of head and token, a missing transpose or contiguous()";
+constexpr std::string_view kConstant =
+    "the constant that multiplies the scores: d^-1/2, log2 e, and "
+    "whether exp or exp2 reads it";
+constexpr std::string_view kBlockList =
+    "the list of key blocks: counts, offsets, which query block "
+    "indexes it";
+constexpr std::string_view kRescale =
+    "where the accumulators are multiplied by alpha when the "
+    "maximum moves";
 constexpr std::string_view kEpilogue = "the epilogue: 1/l, v's scale, P's multiplier, the cast";
-constexpr std::string_view kTranspose = "the transpose of V: the layout of its tile in shared memory "
-                                        "against the fragment's";
+constexpr std::string_view kTranspose =
+    "the transpose of V: the layout of its tile in shared memory "
+    "against the fragment's";
 
 constexpr Mistake kMistakes[] = {
     // layout
@@ -65,8 +73,8 @@ constexpr Mistake kMistakes[] = {
      rows_from<previous_head_row>, 1},
     {"heads and tokens of o exchanged", "O is [B,S,H,D] in memory, read as [B,H,S,D]", kStrides,
      Moment::output, rows_from<bshd_row>, 1},
-    {"heads and tokens of q exchanged", "the kernel reads Q as [B,S,H,D]", kStrides,
-     Moment::inputs, heads_and_tokens_exchanged, 1},
+    {"heads and tokens of q exchanged", "the kernel reads Q as [B,S,H,D]", kStrides, Moment::inputs,
+     heads_and_tokens_exchanged, 1},
     {"heads and tokens of k and v exchanged", "the kernel reads K and V as [B,S,H,D]", kStrides,
      Moment::inputs, heads_and_tokens_exchanged, 6},
     {"heads and tokens of q, k, v exchanged", "the kernel reads all inputs as [B,S,H,D]", kStrides,
@@ -76,14 +84,14 @@ constexpr Mistake kMistakes[] = {
     {"k and v exchanged", "V enters Q K^T and K enters P V", "the descriptors of K and V",
      Moment::inputs, operands_exchanged, 2},
     // channels
-    {"v channels reversed", "O's channel j is d-1-j", kTranspose, Moment::output,
-     channels_permuted, kReversed},
+    {"v channels reversed", "O's channel j is d-1-j", kTranspose, Moment::output, channels_permuted,
+     kReversed},
     {"v channel halves exchanged", "O's channel j is j + d/2", kTranspose, Moment::output,
      channels_permuted, kHalves},
     {"v channel pairs exchanged", "O's channel j is j xor 1", kTranspose, Moment::output,
      channels_permuted, kPairs},
-    {"v channels even then odd", "O's channels are 0 2 4 ... 1 3 5 ...", kTranspose,
-     Moment::output, channels_permuted, kEvenOdd},
+    {"v channels even then odd", "O's channels are 0 2 4 ... 1 3 5 ...", kTranspose, Moment::output,
+     channels_permuted, kEvenOdd},
     {"v channels interleaved", "O's channels are 0 d/2 1 d/2+1 ...", kTranspose, Moment::output,
      channels_permuted, kOddEven},
     {"v channels transposed 4x4", "within 16 channels rows and columns of 4 are exchanged",
@@ -94,10 +102,10 @@ constexpr Mistake kMistakes[] = {
      Moment::operands, codes_permuted, kReversed},
     {"v code halves exchanged, scales not", "V's codes are permuted, its scales are not",
      kTranspose, Moment::operands, codes_permuted, kHalves},
-    {"v code pairs exchanged, scales not", "V's codes are permuted, its scales are not",
-     kTranspose, Moment::operands, codes_permuted, kPairs},
-    {"v codes transposed 4x4, scales not", "V's codes are permuted, its scales are not",
-     kTranspose, Moment::operands, codes_permuted, kFours},
+    {"v code pairs exchanged, scales not", "V's codes are permuted, its scales are not", kTranspose,
+     Moment::operands, codes_permuted, kPairs},
+    {"v codes transposed 4x4, scales not", "V's codes are permuted, its scales are not", kTranspose,
+     Moment::operands, codes_permuted, kFours},
     {"last channels left out", "Q K^T misses the last k-group of the head dimension",
      "the loop over the head dimension", Moment::operands, last_channels_left_out},
     // scales

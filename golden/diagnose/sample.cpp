@@ -1,4 +1,5 @@
-// Counts differences per token, picks a head, then blocks: first, last and worst, and one that agrees.
+// Counts differences per token, picks a head, then blocks: first, last and worst, and one that
+// agrees.
 #include "sample.hpp"
 
 #include <algorithm>
@@ -6,8 +7,8 @@
 #include <cmath>
 #include <numeric>
 
-#include "../check_stage.hpp"
-#include "karat/golden/bounds.hpp"
+#include "check/check_stage.hpp"
+#include "karat/bounds/bounds.hpp"
 
 namespace karat::golden {
 namespace {
@@ -34,8 +35,8 @@ bool same(float a, float b) {
 /// All tokens of one head in one stage.
 SampledStage whole_stage(const GoldenFile& golden, const Comparison& comparison, const Row& row,
                          std::size_t b, std::size_t h, Alarm alarm) {
-  const Extents extents =
-      row.row.kind == StageKind::matrix ? Extents::matrix : Extents::vector;
+  const cases::Extents extents =
+      row.row.kind == StageKind::matrix ? cases::Extents::matrix : cases::Extents::vector;
   SampledStage stage{.stage = row.stage,
                      .width = row.row.kind == StageKind::matrix ? golden.shape().channels : 1,
                      .golden = golden.values(row.row.name, extents, b, h),
@@ -51,7 +52,7 @@ SampledStage whole_stage(const GoldenFile& golden, const Comparison& comparison,
   for (std::size_t e = 0; e < stage.golden.size(); ++e) {
     const float c = stage.candidate[e];
     if (same(c, stage.golden[e])) continue;
-    stage.differs[e] = low.empty() || !inside(c, low[e], high[e]);
+    stage.differs[e] = low.empty() || !bounds::inside(c, low[e], high[e]);
   }
   return stage;
 }
@@ -59,11 +60,13 @@ SampledStage whole_stage(const GoldenFile& golden, const Comparison& comparison,
 std::vector<std::int64_t> per_token(const std::vector<SampledStage>& stages, std::size_t tokens) {
   std::vector<std::int64_t> count(tokens, 0);
   for (const SampledStage& stage : stages)
-    for (std::size_t e = 0; e < stage.differs.size(); ++e) count[e / stage.width] += stage.differs[e];
+    for (std::size_t e = 0; e < stage.differs.size(); ++e)
+      count[e / stage.width] += stage.differs[e];
   return count;
 }
 
-/// The first differing block, the last, the worst, and further ones evenly; one that agrees, if any.
+/// The first differing block, the last, the worst, and further ones evenly; one that agrees, if
+/// any.
 std::vector<int> choose_blocks(const std::vector<std::int64_t>& differing, int wanted) {
   std::vector<int> bad, good;
   for (int block = 0; block < std::ssize(differing); ++block)
@@ -90,8 +93,8 @@ std::vector<int> choose_blocks(const std::vector<std::int64_t>& differing, int w
 
 /// `rows`: indices of rows in `whole`.
 SampledStage rows_of(const SampledStage& whole, const std::vector<std::int32_t>& rows) {
-  SampledStage part{.stage = whole.stage, .width = whole.width, .golden = {}, .candidate = {},
-                    .differs = {}};
+  SampledStage part{
+      .stage = whole.stage, .width = whole.width, .golden = {}, .candidate = {}, .differs = {}};
   for (const std::int32_t row : rows)
     for (std::size_t j = 0; j < whole.width; ++j) {
       const std::size_t e = row * whole.width + j;
@@ -117,11 +120,13 @@ Sample restricted(const Sample& sample, const std::vector<std::int32_t>& tokens)
   return part;
 }
 
-Sample take_sample(const GoldenFile& golden, const TensorSource& candidate,
+Sample take_sample(const GoldenFile& golden, const cases::TensorSource& candidate,
                    const DiagnoseOptions& options) {
-  const CheckOptions check_options{
-      .layout = options.layout, .order = options.order, .select = options.select,
-      .threads = options.threads, .progress = {}};
+  const CheckOptions check_options{.layout = options.layout,
+                                   .order = options.order,
+                                   .select = options.select,
+                                   .threads = options.threads,
+                                   .progress = {}};
   const Comparison comparison(golden, candidate, check_options);
   std::vector<Row> present;
   for (const Row& row : kRows)
@@ -149,7 +154,7 @@ Sample take_sample(const GoldenFile& golden, const TensorSource& candidate,
     }
   if (sample.differing == 0) return sample;
 
-  const attention::Layout& layout = golden.layout(sample.batch, sample.head);
+  const layout::Layout& layout = golden.layout(sample.batch, sample.head);
   const auto count = per_token(most_differing, golden.shape().rows);
   std::vector<std::int64_t> per_block(layout.blocks.query_blocks.size(), 0);
   const auto tokens_of = [&](int block, auto&& visit) {
@@ -169,7 +174,8 @@ Sample take_sample(const GoldenFile& golden, const TensorSource& candidate,
                         [&](int x, int y) { return per_block[x] < per_block[y]; });
   tokens_of(worst_block, [&](std::int32_t token) { sample.screen.push_back(token); });
   std::sort(sample.screen.begin(), sample.screen.end());
-  for (const SampledStage& stage : most_differing) sample.stages.push_back(rows_of(stage, sample.tokens));
+  for (const SampledStage& stage : most_differing)
+    sample.stages.push_back(rows_of(stage, sample.tokens));
   return sample;
 }
 

@@ -27,7 +27,7 @@ struct Sample {
 
 /// Looks at every selected head; the sample is of the one that differs most. differing is 0 when no
 /// value differs. @throws Error(usage) when nothing can be compared
-Sample take_sample(const GoldenFile& golden, const TensorSource& candidate,
+Sample take_sample(const GoldenFile& golden, const cases::TensorSource& candidate,
                    const DiagnoseOptions& options);
 
 /// The sample's rows of these tokens alone (ascending, all among the sampled).

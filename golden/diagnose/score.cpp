@@ -5,7 +5,7 @@
 #include <bit>
 #include <cmath>
 
-#include "karat/golden/bounds.hpp"
+#include "karat/bounds/bounds.hpp"
 
 namespace karat::golden {
 namespace {
@@ -49,7 +49,7 @@ Score score(const Sample& sample, const Prediction& prediction) {
       const float c = seen.candidate[e];
       const bool equal = same(c, made.values[e]);
       const bool legal =
-          equal || (!made.low.empty() && inside(c, made.low[e], made.high[e]));
+          equal || (!made.low.empty() && bounds::inside(c, made.low[e], made.high[e]));
       ++evidence.compared;
       evidence.equal += equal;
       agreed += legal;

@@ -8,10 +8,10 @@
 #include <map>
 #include <numeric>
 
-#include "../head_work.hpp"
 #include "karat/attention/predict.hpp"
-#include "karat/golden/bounds.hpp"
-#include "karat/numerics/error.hpp"
+#include "karat/bounds/bounds.hpp"
+#include "karat/bounds/head_work.hpp"
+#include "karat/numerics/base/error.hpp"
 
 namespace karat::golden {
 namespace {
@@ -23,9 +23,9 @@ bool starts_with_any(std::string_view text, std::initializer_list<std::string_vi
 
 bool same_operands(const Hypothesis& hypothesis) {
   return std::none_of(hypothesis.edits.begin(), hypothesis.edits.end(), [](const FieldEdit& edit) {
-    return starts_with_any(edit.field, {"mask.order", "mask.tile", "mask.ragged", "predict.", "q.", "k.", "v.",
-                                        "block.q", "block.k", "block.align", "qk.scale_order",
-                                        "subnormals"});
+    return starts_with_any(edit.field,
+                           {"mask.order", "mask.tile", "mask.ragged", "predict.", "q.", "k.", "v.",
+                            "block.q", "block.k", "block.align", "qk.scale_order", "subnormals"});
   });
 }
 bool same_layout(const Hypothesis& hypothesis) {
@@ -39,19 +39,18 @@ bool has_moment(const Hypothesis& hypothesis, std::initializer_list<Moment> mome
   });
 }
 
-std::shared_ptr<attention::Layout> layout_for(const Trial& trial) {
-  const attention::Setting setting{.grid = trial.base.layout->grid,
-                                   .channels = trial.base.layout->channels};
-  return std::make_shared<attention::Layout>(
-      trial.values ? attention::make_layout(trial.recipe, setting, trial.values->view())
-                   : attention::make_layout(trial.recipe, setting));
+std::shared_ptr<layout::Layout> layout_for(const Trial& trial) {
+  const layout::Setting setting{.grid = trial.base.layout->grid,
+                                .channels = trial.base.layout->channels};
+  return std::make_shared<layout::Layout>(
+      trial.values ? attention::layout_of_head(trial.recipe, setting, trial.values->view())
+                   : layout::make_layout(trial.recipe, setting));
 }
 
 std::shared_ptr<const attention::QuantisedHead> operands_of(const Trial& trial) {
   if (trial.values)
-    return std::make_shared<attention::QuantisedHead>(
-        attention::quantise_head(trial.recipe, *trial.layout, trial.values->view(),
-                                 numerics::Path::fast));
+    return std::make_shared<attention::QuantisedHead>(attention::quantise_head(
+        trial.recipe, *trial.layout, trial.values->view(), numerics::Path::fast));
   return std::make_shared<attention::QuantisedHead>(
       quantised(trial.recipe, *trial.layout, *trial.base.codes));
 }
@@ -71,20 +70,19 @@ std::optional<Trial> prepare(const Base& base, const Hypothesis& hypothesis,
     return std::nullopt;
   const bool as_golden = !has_moment(hypothesis, {Moment::recipe, Moment::inputs, Moment::layout});
   if (as_golden && same_layout(hypothesis))
-    trial.layout = std::const_pointer_cast<attention::Layout>(base.layout);  // never changed below
+    trial.layout = std::const_pointer_cast<layout::Layout>(base.layout);  // never changed below
   else
     trial.layout = layout_for(trial);
   if (!apply(trial, hypothesis, Moment::layout)) return std::nullopt;
-  trial.operands =
-      as_golden && same_operands(hypothesis) ? base.operands : operands_of(trial);
+  trial.operands = as_golden && same_operands(hypothesis) ? base.operands : operands_of(trial);
   for (const Moment moment : {Moment::operands, Moment::kernel, Moment::output})
     if (!apply(trial, hypothesis, moment)) return std::nullopt;
   return trial;
 }
 
 /// The query blocks that hold most of the tokens, at most `most`, ascending.
-std::vector<int> blocks_of(const attention::Layout& layout,
-                           const std::vector<std::int32_t>& tokens, std::size_t most) {
+std::vector<int> blocks_of(const layout::Layout& layout, const std::vector<std::int32_t>& tokens,
+                           std::size_t most) {
   std::map<int, std::size_t> count;
   const auto& blocks = layout.blocks.query_blocks;
   for (const std::int32_t token : tokens) {
@@ -97,8 +95,7 @@ std::vector<int> blocks_of(const attention::Layout& layout,
   }
   std::vector<int> chosen;
   for (const auto& [block, tokens_in_it] : count) chosen.push_back(block);
-  std::stable_sort(chosen.begin(), chosen.end(),
-                   [&](int a, int b) { return count[a] > count[b]; });
+  std::stable_sort(chosen.begin(), chosen.end(), [&](int a, int b) { return count[a] > count[b]; });
   chosen.resize(std::min(chosen.size(), most));
   std::sort(chosen.begin(), chosen.end());
   return chosen;
@@ -107,11 +104,11 @@ std::vector<int> blocks_of(const attention::Layout& layout,
 /// Results per token, and where asked their legal ranges.
 struct Rows {
   attention::HeadResult result;
-  std::vector<bool> computed;  ///< per token
-  OutputBounds bounds;         ///< empty where no range is known
+  std::vector<bool> computed;   ///< per token
+  bounds::OutputBounds bounds;  ///< empty where no range is known
 };
 
-void put(std::span<const float> rows, const attention::Layout& layout, video::Range queries,
+void put(std::span<const float> rows, const layout::Layout& layout, video::Range queries,
          std::size_t channels, std::vector<float>& per_token) {
   for (std::int64_t i = 0; i < queries.size(); ++i)
     if (const std::int32_t token = layout.order.token_at[queries.begin + i]; token >= 0)
@@ -119,12 +116,12 @@ void put(std::span<const float> rows, const attention::Layout& layout, video::Ra
 }
 
 /// Legal ranges of one block by the recipe's own bounds.
-void add_bounds(const Trial& trial, const HeadBounds& head_bounds, const attention::BlockTap& tap,
-                Rows& rows) {
-  const attention::Layout& layout = *trial.layout;
-  const BlockBounds block = head_bounds.of(
-      tap, gather(rows.result.o, layout, tap.queries, layout.channels),
-      gather(rows.result.lse, layout, tap.queries, 1), Detail::outputs);
+void add_bounds(const Trial& trial, const bounds::HeadBounds& head_bounds,
+                const attention::BlockTap& tap, Rows& rows) {
+  const layout::Layout& layout = *trial.layout;
+  const bounds::BlockBounds block = head_bounds.of(
+      tap, bounds::gather(rows.result.o, layout, tap.queries, layout.channels),
+      bounds::gather(rows.result.lse, layout, tap.queries, 1), bounds::Detail::outputs);
   put(block.out_low, layout, tap.queries, layout.channels, rows.bounds.o_low);
   put(block.out_high, layout, tap.queries, layout.channels, rows.bounds.o_high);
   put(block.row_l_low, layout, tap.queries, 1, rows.bounds.l_low);
@@ -135,8 +132,8 @@ void add_bounds(const Trial& trial, const HeadBounds& head_bounds, const attenti
 
 /// Kernel faults have no bounds of their own: legal exp2s at both ends and in turns, their hull.
 void add_hull(const Trial& trial, const attention::BlockTap& tap, Rows& rows) {
-  const attention::Layout& layout = *trial.layout;
-  constexpr Freedom kFree{};
+  const layout::Layout& layout = *trial.layout;
+  constexpr bounds::Freedom kFree{};
   for (int kernel = 0; kernel < 6; ++kernel) {
     std::uint32_t turn = static_cast<std::uint32_t>(kernel) * 2654435761u;
     const KernelExp2 exp2 = [&](float, float rounded) {
@@ -159,15 +156,19 @@ void add_hull(const Trial& trial, const attention::BlockTap& tap, Rows& rows) {
   }
 }
 
-void prepare_bounds(const attention::HeadResult& result, OutputBounds& bounds) {
-  bounds = {.o_low = result.o, .o_high = result.o, .l_low = result.l, .l_high = result.l,
-            .lse_low = result.lse, .lse_high = result.lse};
+void prepare_bounds(const attention::HeadResult& result, bounds::OutputBounds& bounds) {
+  bounds = {.o_low = result.o,
+            .o_high = result.o,
+            .l_low = result.l,
+            .l_high = result.l,
+            .lse_low = result.lse,
+            .lse_high = result.lse};
 }
 
 Rows compute(const Trial& trial, const std::vector<int>& blocks, Ranges ranges) {
-  const attention::Layout& layout = *trial.layout;
+  const layout::Layout& layout = *trial.layout;
   const bool own_kernel = !trial.faults.empty() || trial.exp2;
-  const bool free = ranges == Ranges::yes && leaves_freedom(trial.recipe);
+  const bool free = ranges == Ranges::yes && bounds::leaves_freedom(trial.recipe);
   attention::AttendOptions options{.threads = 1, .query_blocks = blocks, .tapped = {}};
   options.score_factor = trial.score_factor;
   if (own_kernel || free) options.tapped = blocks;
@@ -192,7 +193,7 @@ Rows compute(const Trial& trial, const std::vector<int>& blocks, Ranges ranges) 
     return rows;
   }
   try {
-    const HeadBounds head_bounds(trial.recipe, layout, *trial.operands, 1);
+    const bounds::HeadBounds head_bounds(trial.recipe, layout, *trial.operands, 1);
     for (const attention::BlockTap& tap : rows.result.taps)
       add_bounds(trial, head_bounds, tap, rows);
   } catch (const Error&) {  // arithmetic that no recipe has: only equal bits count
@@ -251,7 +252,8 @@ void fill_from_golden(const Trial& trial, const std::vector<RowSource>& sources,
   if (!golden.has(name)) return;
   const std::lock_guard lock(*trial.base.file);
   const std::size_t width = stage == TokenStage::o ? trial.layout->channels : 1;
-  const Extents extents = stage == TokenStage::o ? Extents::matrix : Extents::vector;
+  const cases::Extents extents =
+      stage == TokenStage::o ? cases::Extents::matrix : cases::Extents::vector;
   std::map<std::size_t, std::vector<std::size_t>> by_head;
   for (std::size_t i = 0; i < sources.size(); ++i)
     if (sources[i].head != trial.base.head) by_head[sources[i].head].push_back(i);
@@ -277,7 +279,8 @@ std::uint64_t hash_of(const std::vector<StageRows>& stages) {
   std::uint64_t hash = 1469598103934665603u;
   const auto mix = [&](std::uint64_t word) { hash = (hash ^ word) * 1099511628211u; };
   for (const StageRows& stage : stages) {
-    const std::size_t width = stage.covered.empty() ? 1 : stage.values.size() / stage.covered.size();
+    const std::size_t width =
+        stage.covered.empty() ? 1 : stage.values.size() / stage.covered.size();
     for (std::size_t e = 0; e < stage.values.size(); ++e) {
       const bool covered = stage.covered[e / width];
       const float value = stage.values[e];
@@ -289,14 +292,14 @@ std::uint64_t hash_of(const std::vector<StageRows>& stages) {
 
 }  // namespace
 
-HeadValues Base::values_of(std::size_t other) const {
+cases::HeadValues Base::values_of(std::size_t other) const {
   const std::lock_guard lock(*file);
-  return file_inputs({golden.subject()}, {.grid = layout->grid})->values(batch, other, 1);
+  return cases::file_inputs({golden.subject()}, {.grid = layout->grid})->values(batch, other, 1);
 }
 
-HeadValues& Trial::own_values() {
+cases::HeadValues& Trial::own_values() {
   if (!changed_values_) {
-    changed_values_ = std::make_shared<HeadValues>(*values);
+    changed_values_ = std::make_shared<cases::HeadValues>(*values);
     values = changed_values_;
   }
   return *changed_values_;
@@ -326,11 +329,11 @@ Base make_base(const GoldenFile& golden, std::size_t batch, std::size_t head) {
             .operands = {},
             .file = std::make_shared<std::mutex>()};
   if (inputs->coded()) {
-    base.codes = std::make_shared<CodedHead>(inputs->codes(batch, head));
+    base.codes = std::make_shared<cases::CodedHead>(inputs->codes(batch, head));
     base.operands = std::make_shared<attention::QuantisedHead>(
         quantised(base.recipe, *base.layout, *base.codes));
   } else {
-    base.values = std::make_shared<HeadValues>(inputs->values(batch, head, 1));
+    base.values = std::make_shared<cases::HeadValues>(inputs->values(batch, head, 1));
     base.operands = std::make_shared<attention::QuantisedHead>(attention::quantise_head(
         base.recipe, *base.layout, base.values->view(), numerics::Path::fast));
   }
@@ -338,8 +341,7 @@ Base make_base(const GoldenFile& golden, std::size_t batch, std::size_t head) {
 }
 
 std::optional<Prediction> predict(const Base& base, const Hypothesis& hypothesis,
-                                  const Question& question, Ranges ranges,
-                                  const KernelExp2& exp2) {
+                                  const Question& question, Ranges ranges, const KernelExp2& exp2) {
   const std::optional<Trial> trial = prepare(base, hypothesis, exp2);
   if (!trial) return std::nullopt;
   std::vector<RowSource> sources;
@@ -368,10 +370,9 @@ std::optional<Prediction> predict(const Base& base, const Hypothesis& hypothesis
       rows = compute(*trial, blocks, ranges);
     }
   }
-  const bool only_output =
-      hypothesis.edits.empty() &&
-      !has_moment(hypothesis, {Moment::inputs, Moment::recipe, Moment::layout, Moment::operands,
-                               Moment::kernel});
+  const bool only_output = hypothesis.edits.empty() &&
+                           !has_moment(hypothesis, {Moment::inputs, Moment::recipe, Moment::layout,
+                                                    Moment::operands, Moment::kernel});
   Prediction prediction;
   for (const TokenStage stage : question.stages) {
     StageRows made;

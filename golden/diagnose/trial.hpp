@@ -1,5 +1,5 @@
-// One hypothesis at work: the case's operands under its recipe and mistakes, and the sampled rows of
-// every stage that come out.
+// One hypothesis at work: the case's operands under its recipe and mistakes, and the sampled rows
+// of every stage that come out.
 #pragma once
 
 #include <memory>
@@ -20,14 +20,14 @@ struct Base {
   const GoldenFile& golden;
   std::size_t batch, head;
   const recipe::Recipe& recipe;
-  std::shared_ptr<const HeadValues> values;  ///< null where the case holds codes
-  std::shared_ptr<const CodedHead> codes;    ///< null where the case holds values
-  std::shared_ptr<const attention::Layout> layout;
+  std::shared_ptr<const cases::HeadValues> values;  ///< null where the case holds codes
+  std::shared_ptr<const cases::CodedHead> codes;    ///< null where the case holds values
+  std::shared_ptr<const layout::Layout> layout;
   std::shared_ptr<const attention::QuantisedHead> operands;
   std::shared_ptr<std::mutex> file;  ///< HDF5 reads one thing at a time
 
   /// Inputs of another head of the batch item. @pre values is not null
-  HeadValues values_of(std::size_t other) const;
+  cases::HeadValues values_of(std::size_t other) const;
 };
 Base make_base(const GoldenFile& golden, std::size_t batch, std::size_t head);
 
@@ -43,8 +43,8 @@ struct Trial {
 
   const Base& base;
   recipe::Recipe recipe;
-  std::shared_ptr<const HeadValues> values;
-  std::shared_ptr<attention::Layout> layout;
+  std::shared_ptr<const cases::HeadValues> values;
+  std::shared_ptr<layout::Layout> layout;
   std::shared_ptr<const attention::QuantisedHead> operands;
   std::optional<double> score_factor;
   KernelFaults faults;
@@ -54,11 +54,11 @@ struct Trial {
   std::vector<std::int32_t> channel_from;  ///< empty: as they are
 
   /// Copies to change.
-  HeadValues& own_values();
+  cases::HeadValues& own_values();
   attention::QuantisedHead& own_operands();
 
  private:
-  std::shared_ptr<HeadValues> changed_values_;
+  std::shared_ptr<cases::HeadValues> changed_values_;
   std::shared_ptr<attention::QuantisedHead> changed_operands_;
 };
 
@@ -88,7 +88,8 @@ struct Question {
 
 enum class Ranges { no, yes };
 
-/// @throws Error(usage) when the hypothesis has no meaning on this case; nothing when a mistake cannot
+/// @throws Error(usage) when the hypothesis has no meaning on this case; nothing when a mistake
+/// cannot
 ///   be made on it
 std::optional<Prediction> predict(const Base& base, const Hypothesis& hypothesis,
                                   const Question& question, Ranges ranges,

@@ -6,7 +6,7 @@
 #include <cmath>
 #include <limits>
 
-#include "karat/numerics/exp2.hpp"
+#include "karat/numerics/functions/exp2.hpp"
 
 namespace karat::attention {
 

@@ -7,9 +7,9 @@
 #include <numeric>
 #include <string>
 
-#include "fast_block.hpp"
-#include "karat/numerics/error.hpp"
-#include "karat/numerics/parallel.hpp"
+#include "fast/fast_block.hpp"
+#include "karat/numerics/base/error.hpp"
+#include "karat/numerics/base/parallel.hpp"
 #include "launch.hpp"
 
 namespace karat::attention {
@@ -41,7 +41,7 @@ void prepare_tap(const Launch& launch, int query_block, BlockTap& tap) {
   tap.o.resize(tap.key_block.size() * rows * launch.channels);
 }
 
-std::vector<int> blocks_to_run(const Layout& layout, const AttendOptions& options) {
+std::vector<int> blocks_to_run(const layout::Layout& layout, const AttendOptions& options) {
   const auto count = static_cast<int>(layout.blocks.query_blocks.size());
   std::vector<int> chosen = options.query_blocks;
   if (chosen.empty()) {
@@ -82,8 +82,8 @@ void require_one_factor(const Launch& launch) {
                   "set q.group and k.group to \"tensor\"");
 }
 
-/// Consecutive blocks that run together: untapped ones with the same visits, fewer where the workers
-/// would not all have several groups.
+/// Consecutive blocks that run together: untapped ones with the same visits, fewer where the
+/// workers would not all have several groups.
 std::vector<std::span<const int>> group_blocks(const Launch& launch, std::span<const int> blocks,
                                                std::span<const int> tapped, std::size_t threads) {
   const auto is_tapped = [&](int block) {
@@ -104,8 +104,8 @@ std::vector<std::span<const int>> group_blocks(const Launch& launch, std::span<c
 
 }  // namespace
 
-HeadResult attend(const recipe::Recipe& recipe, const Layout& layout, const QuantisedHead& head,
-                  const AttendOptions& options) {
+HeadResult attend(const recipe::Recipe& recipe, const layout::Layout& layout,
+                  const QuantisedHead& head, const AttendOptions& options) {
   const Launch launch(recipe, layout, head, options.score_factor.value_or(1.0));
   require_one_scale_per_segment(launch);
   require_one_factor(launch);
@@ -136,7 +136,7 @@ HeadResult attend(const recipe::Recipe& recipe, const Layout& layout, const Quan
     const auto at = std::lower_bound(tapped.begin(), tapped.end(), blocks.front());
     const bool is_tapped = at != tapped.end() && *at == blocks.front();
     if (is_tapped && options.on_tap) prepare_tap(launch, blocks.front(), passing[worker]);
-    BlockTap* tap = !is_tapped        ? nullptr
+    BlockTap* tap = !is_tapped       ? nullptr
                     : options.on_tap ? &passing[worker]
                                      : &result.taps[at - tapped.begin()];
     std::int64_t count = 0;

@@ -6,8 +6,8 @@
 #include <limits>
 #include <vector>
 
-#include "karat/numerics/convert.hpp"
-#include "karat/numerics/philox.hpp"
+#include "karat/numerics/formats/convert.hpp"
+#include "karat/numerics/random/philox.hpp"
 
 namespace karat::attention {
 namespace {

@@ -9,7 +9,8 @@
 
 namespace karat::attention {
 
-/// s of one pair from its raw accumulator, log2 units (not yet times f where the exponent is fused).
+/// s of one pair from its raw accumulator, log2 units (not yet times f where the exponent is
+/// fused).
 float score(const Launch& launch, float a, std::int64_t query, std::int64_t key);
 
 struct RowExponent {

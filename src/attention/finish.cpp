@@ -2,9 +2,9 @@
 #include <algorithm>
 #include <limits>
 
-#include "karat/numerics/convert.hpp"
+#include "karat/numerics/formats/convert.hpp"
 #include "launch.hpp"
-#include "softmax_rows.hpp"
+#include "fast/softmax_rows.hpp"
 
 namespace karat::attention {
 namespace {

@@ -5,7 +5,7 @@
 #include <cmath>
 #include <limits>
 
-#include "softmax_rows.hpp"
+#include "fast/softmax_rows.hpp"
 
 namespace karat::attention {
 namespace {
@@ -22,7 +22,7 @@ float score_constant(const recipe::Recipe& recipe, std::size_t channels, double 
 
 }  // namespace
 
-Launch::Launch(const recipe::Recipe& r, const Layout& l, const QuantisedHead& h,
+Launch::Launch(const recipe::Recipe& r, const layout::Layout& l, const QuantisedHead& h,
                double score_factor)
     : recipe(r),
       layout(l),

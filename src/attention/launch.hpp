@@ -10,11 +10,11 @@ namespace karat::attention {
 
 /// Constants of a launch, computed once.
 struct Launch {
-  Launch(const recipe::Recipe& recipe, const Layout& layout, const QuantisedHead& head,
+  Launch(const recipe::Recipe& recipe, const layout::Layout& layout, const QuantisedHead& head,
          double score_factor = 1.0);
 
   const recipe::Recipe& recipe;
-  const Layout& layout;
+  const layout::Layout& layout;
   const QuantisedHead& head;
   const numerics::Instruction& qk;
   const numerics::Instruction& pv;

@@ -5,8 +5,8 @@
 
 #include "arithmetic.hpp"
 #include "karat/attention/head.hpp"
-#include "karat/numerics/error.hpp"
-#include "karat/numerics/philox.hpp"
+#include "karat/numerics/base/error.hpp"
+#include "karat/numerics/random/philox.hpp"
 #include "smooth.hpp"
 
 namespace karat::attention {
@@ -68,7 +68,7 @@ std::vector<double> dot_rows(const std::vector<float>& rows, const std::vector<f
 
 }  // namespace
 
-QuantisedHead quantise_head(const recipe::Recipe& recipe, const Layout& layout,
+QuantisedHead quantise_head(const recipe::Recipe& recipe, const layout::Layout& layout,
                             const HeadInput& input, numerics::Path path, int threads) {
   const std::size_t expected = layout.order.position_of.size() * layout.channels;
   for (const auto& [name, values] : {std::pair{"q", input.q}, {"k", input.k}, {"v", input.v}})

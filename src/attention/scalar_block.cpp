@@ -111,7 +111,7 @@ void record(const Launch& launch, const RowState& state, std::size_t i, std::siz
 
 void run_block_scalar(const Launch& launch, int query_block, HeadResult& result, BlockTap* tap,
                       std::int64_t& saturated) {
-  const Layout& layout = launch.layout;
+  const layout::Layout& layout = launch.layout;
   const Fp32& fp = launch.fp32;
   const video::Range queries = layout.blocks.query_blocks[query_block];
   const auto rows = static_cast<std::size_t>(queries.size());

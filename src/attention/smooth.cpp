@@ -4,7 +4,7 @@
 #include <bit>
 #include <cmath>
 
-#include "karat/numerics/exact_accumulator.hpp"
+#include "karat/numerics/tensor_core/exact_accumulator.hpp"
 
 namespace karat::attention {
 namespace {

@@ -8,8 +8,8 @@
 #include <limits>
 
 #include "karat/evidence/inputs.hpp"
-#include "karat/numerics/convert.hpp"
-#include "karat/numerics/tensor_core.hpp"
+#include "karat/numerics/formats/convert.hpp"
+#include "karat/numerics/tensor_core/tensor_core.hpp"
 
 namespace karat::evidence::attention {
 namespace {

@@ -4,7 +4,7 @@
 #include <charconv>
 
 #include "karat/files/safetensors.hpp"
-#include "karat/numerics/error.hpp"
+#include "karat/numerics/base/error.hpp"
 
 namespace karat::evidence {
 

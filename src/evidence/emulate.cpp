@@ -12,7 +12,7 @@
 #include "karat/files/json_file.hpp"
 #include "karat/files/safetensors.hpp"
 #include "karat/files/sha256.hpp"
-#include "karat/numerics/parallel.hpp"
+#include "karat/numerics/base/parallel.hpp"
 #include "steps.hpp"
 #include "sweeps.hpp"
 

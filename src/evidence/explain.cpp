@@ -5,7 +5,7 @@
 #include <functional>
 
 #include "comparison.hpp"
-#include "karat/numerics/step.hpp"
+#include "karat/numerics/tensor_core/step.hpp"
 
 namespace karat::evidence {
 namespace {

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "karat/numerics/tensor_core.hpp"
+#include "karat/numerics/tensor_core/tensor_core.hpp"
 
 namespace karat::evidence {
 

@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "karat/numerics/error.hpp"
-#include "karat/numerics/parallel.hpp"
+#include "karat/numerics/base/error.hpp"
+#include "karat/numerics/base/parallel.hpp"
 
 namespace karat::evidence {
 namespace {

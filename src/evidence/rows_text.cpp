@@ -7,9 +7,9 @@
 #include "comparison.hpp"
 #include "explain.hpp"
 #include "karat/evidence/deciders.hpp"
-#include "karat/numerics/convert.hpp"
-#include "karat/numerics/error.hpp"
-#include "karat/numerics/step.hpp"
+#include "karat/numerics/formats/convert.hpp"
+#include "karat/numerics/base/error.hpp"
+#include "karat/numerics/tensor_core/step.hpp"
 
 namespace karat::evidence {
 namespace {

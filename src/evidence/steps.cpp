@@ -7,8 +7,8 @@
 #include "comparison.hpp"
 #include "explain.hpp"
 #include "karat/evidence/deciders.hpp"
-#include "karat/numerics/parallel.hpp"
-#include "karat/numerics/step.hpp"
+#include "karat/numerics/base/parallel.hpp"
+#include "karat/numerics/tensor_core/step.hpp"
 
 namespace karat::evidence {
 namespace {

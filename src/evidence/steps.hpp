@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "karat/evidence/inputs.hpp"
-#include "karat/numerics/tensor_core.hpp"
+#include "karat/numerics/tensor_core/tensor_core.hpp"
 
 namespace karat::evidence {
 

@@ -4,8 +4,8 @@
 #include <bit>
 
 #include "karat/evidence/inputs.hpp"
-#include "karat/numerics/convert.hpp"
-#include "karat/numerics/parallel.hpp"
+#include "karat/numerics/formats/convert.hpp"
+#include "karat/numerics/base/parallel.hpp"
 
 namespace karat::evidence {
 namespace {

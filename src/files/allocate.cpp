@@ -5,7 +5,7 @@
 
 #include <new>
 
-#include "karat/numerics/error.hpp"
+#include "karat/numerics/base/error.hpp"
 
 namespace karat::files {
 

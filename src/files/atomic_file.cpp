@@ -12,7 +12,7 @@
 #include <string>
 #include <system_error>
 
-#include "karat/numerics/error.hpp"
+#include "karat/numerics/base/error.hpp"
 #include "system_error.hpp"
 
 namespace karat::files {

@@ -3,7 +3,7 @@
 #include <nlohmann/json.hpp>
 #include <type_traits>
 
-#include "hdf5_attributes.hpp"
+#include "hdf5/attributes.hpp"
 
 namespace karat::files {
 namespace {

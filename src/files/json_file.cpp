@@ -12,7 +12,7 @@
 
 #include "byte_source.hpp"
 #include "karat/files/atomic_file.hpp"
-#include "karat/numerics/error.hpp"
+#include "karat/numerics/base/error.hpp"
 
 namespace karat::files {
 namespace {

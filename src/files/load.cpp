@@ -10,7 +10,7 @@
 #include "karat/files/hdf5.hpp"
 #include "karat/files/npy.hpp"
 #include "karat/files/safetensors.hpp"
-#include "karat/numerics/error.hpp"
+#include "karat/numerics/base/error.hpp"
 #include "little_endian.hpp"
 #include "printable.hpp"
 

@@ -11,7 +11,7 @@
 #include "byte_source.hpp"
 #include "karat/files/atomic_file.hpp"
 #include "karat/files/json_file.hpp"
-#include "karat/numerics/error.hpp"
+#include "karat/numerics/base/error.hpp"
 #include "npy_header.hpp"
 #include "printable.hpp"
 

@@ -12,7 +12,7 @@
 
 #include "byte_source.hpp"
 #include "karat/files/sha256.hpp"
-#include "karat/numerics/error.hpp"
+#include "karat/numerics/base/error.hpp"
 #include "system_error.hpp"
 
 namespace karat::files {

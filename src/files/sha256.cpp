@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "byte_source.hpp"
-#include "karat/numerics/error.hpp"
+#include "karat/numerics/base/error.hpp"
 
 namespace karat::files {
 

@@ -5,7 +5,7 @@
 #include <bit>
 #include <limits>
 
-#include "karat/numerics/error.hpp"
+#include "karat/numerics/base/error.hpp"
 
 namespace karat::files {
 namespace {

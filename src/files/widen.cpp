@@ -7,8 +7,8 @@
 #include <cmath>
 #include <limits>
 
-#include "karat/numerics/convert.hpp"
-#include "karat/numerics/error.hpp"
+#include "karat/numerics/formats/convert.hpp"
+#include "karat/numerics/base/error.hpp"
 
 namespace karat::files {
 namespace {

@@ -5,7 +5,7 @@
 #include <array>
 #include <cmath>
 
-#include "karat/numerics/error.hpp"
+#include "karat/numerics/base/error.hpp"
 
 namespace karat::hopper {
 namespace {

@@ -7,8 +7,8 @@
 #include "karat/mask/compose.hpp"
 #include "karat/mask/mask.hpp"
 #include "karat/mask/window.hpp"
-#include "karat/numerics/error.hpp"
-#include "karat/numerics/format.hpp"
+#include "karat/numerics/base/error.hpp"
+#include "karat/numerics/formats/format.hpp"
 
 namespace karat::hopper {
 namespace {

@@ -7,7 +7,7 @@
 #include <optional>
 #include <queue>
 
-#include "karat/numerics/error.hpp"
+#include "karat/numerics/base/error.hpp"
 #include "supply.hpp"
 #include "tile_cost.hpp"
 

@@ -7,7 +7,7 @@
 #include <variant>
 
 #include "karat/files/json_file.hpp"
-#include "karat/numerics/embedded.hpp"
+#include "karat/numerics/base/embedded.hpp"
 #include "words.hpp"
 
 namespace karat::hopper {

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "karat/hopper/launch.hpp"
-#include "sm.hpp"
+#include "sm/sm.hpp"
 
 namespace karat::hopper {
 

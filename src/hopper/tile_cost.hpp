@@ -5,7 +5,7 @@
 #include <array>
 #include <map>
 
-#include "sm.hpp"
+#include "sm/sm.hpp"
 
 namespace karat::hopper {
 

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "karat/hopper/trace.hpp"
-#include "sm.hpp"
+#include "sm/sm.hpp"
 
 namespace karat::hopper {
 

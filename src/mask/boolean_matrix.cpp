@@ -4,7 +4,7 @@
 #include <string>
 
 #include "karat/mask/listed.hpp"
-#include "karat/numerics/error.hpp"
+#include "karat/numerics/base/error.hpp"
 
 namespace karat::mask {
 namespace {

@@ -5,7 +5,7 @@
 
 #include "count.hpp"
 #include "karat/mask/listed.hpp"
-#include "karat/numerics/error.hpp"
+#include "karat/numerics/base/error.hpp"
 
 namespace karat::mask {
 namespace {

@@ -5,7 +5,7 @@
 #include <cmath>
 #include <string_view>
 
-#include "karat/numerics/error.hpp"
+#include "karat/numerics/base/error.hpp"
 #include "karat/report/svg.hpp"
 
 namespace karat::mask {

@@ -7,7 +7,7 @@
 
 #include "count.hpp"
 #include "karat/mask/compose.hpp"
-#include "karat/numerics/error.hpp"
+#include "karat/numerics/base/error.hpp"
 
 namespace karat::mask {
 namespace {

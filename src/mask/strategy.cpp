@@ -7,7 +7,7 @@
 #include <optional>
 
 #include "karat/files/json_file.hpp"
-#include "karat/numerics/error.hpp"
+#include "karat/numerics/base/error.hpp"
 
 namespace karat::mask {
 namespace {

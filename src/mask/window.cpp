@@ -5,7 +5,7 @@
 #include <array>
 
 #include "axis_window.hpp"
-#include "karat/numerics/error.hpp"
+#include "karat/numerics/base/error.hpp"
 
 namespace karat::mask {
 namespace {

@@ -6,10 +6,10 @@
 #include <limits>
 #include <string>
 
-#include "karat/numerics/convert.hpp"
-#include "karat/numerics/error.hpp"
-#include "karat/numerics/parallel.hpp"
-#include "karat/numerics/philox.hpp"
+#include "karat/numerics/formats/convert.hpp"
+#include "karat/numerics/base/error.hpp"
+#include "karat/numerics/base/parallel.hpp"
+#include "karat/numerics/random/philox.hpp"
 
 namespace karat::quant {
 namespace {

@@ -9,9 +9,9 @@
 
 #include "check.hpp"
 #include "implied.hpp"
-#include "karat/numerics/error.hpp"
-#include "karat/numerics/suggest.hpp"
-#include "karat/numerics/tensor_core.hpp"
+#include "karat/numerics/base/error.hpp"
+#include "karat/numerics/base/suggest.hpp"
+#include "karat/numerics/tensor_core/tensor_core.hpp"
 
 namespace karat::recipe {
 namespace {

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "karat/numerics/tensor_core.hpp"
+#include "karat/numerics/tensor_core/tensor_core.hpp"
 #include "karat/recipe/fields.hpp"
 
 namespace karat::recipe {

@@ -2,9 +2,9 @@
 #include <algorithm>
 
 #include "check.hpp"
-#include "karat/numerics/embedded.hpp"
-#include "karat/numerics/error.hpp"
-#include "karat/numerics/suggest.hpp"
+#include "karat/numerics/base/embedded.hpp"
+#include "karat/numerics/base/error.hpp"
+#include "karat/numerics/base/suggest.hpp"
 #include "karat/recipe/json.hpp"
 
 namespace karat::recipe {

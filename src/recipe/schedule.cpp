@@ -7,7 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "karat/files/json_file.hpp"
-#include "karat/numerics/error.hpp"
+#include "karat/numerics/base/error.hpp"
 #include "karat/recipe/fields.hpp"
 #include "karat/recipe/json.hpp"
 #include "karat/recipe/validate.hpp"

@@ -4,8 +4,8 @@
 
 #include "check.hpp"
 #include "implied.hpp"
-#include "karat/numerics/error.hpp"
-#include "karat/numerics/tensor_core.hpp"
+#include "karat/numerics/base/error.hpp"
+#include "karat/numerics/tensor_core/tensor_core.hpp"
 #include "karat/recipe/fields.hpp"
 
 namespace karat::recipe {

@@ -9,7 +9,7 @@
 #include "karat/files/safetensors.hpp"
 #include "karat/files/sha256.hpp"
 #include "karat/files/widen.hpp"
-#include "karat/numerics/error.hpp"
+#include "karat/numerics/base/error.hpp"
 #include "karat/study/source.hpp"
 #include "karat/video/models.hpp"
 

@@ -9,7 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "job_json.hpp"
-#include "karat/numerics/error.hpp"
+#include "karat/numerics/base/error.hpp"
 #include "karat/study/run.hpp"
 
 namespace karat::study {

@@ -8,8 +8,8 @@
 
 #include "karat/attention/attend.hpp"
 #include "karat/attention/oracle.hpp"
-#include "karat/numerics/error.hpp"
-#include "karat/numerics/exp2.hpp"
+#include "karat/numerics/base/error.hpp"
+#include "karat/numerics/functions/exp2.hpp"
 #include "karat/study/theory.hpp"
 #include "prepared.hpp"
 #include "rows.hpp"

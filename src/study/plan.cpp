@@ -4,8 +4,8 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "karat/numerics/error.hpp"
-#include "karat/numerics/philox.hpp"
+#include "karat/numerics/base/error.hpp"
+#include "karat/numerics/random/philox.hpp"
 #include "karat/video/models.hpp"
 
 namespace karat::study {

@@ -13,7 +13,7 @@ namespace {
 using recipe::Recipe;
 
 Kernel kernel(const Recipe& recipe, video::Extent3 grid, std::size_t channels) {
-  return {recipe, attention::make_layout(recipe, grid, channels)};
+  return {recipe, layout::make_layout(recipe, grid, channels)};
 }
 
 /// Parts that act on their own; the rest work on codes that others make.

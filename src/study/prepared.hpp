@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "karat/attention/layout.hpp"
+#include "karat/layout/layout.hpp"
 #include "karat/recipe/recipe.hpp"
 #include "karat/study/ladder.hpp"
 
@@ -14,7 +14,7 @@ namespace karat::study {
 /// A kernel and what its launch needs.
 struct Kernel {
   recipe::Recipe recipe;
-  attention::Layout layout;
+  layout::Layout layout;
 };
 
 struct NamedKernel {

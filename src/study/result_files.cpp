@@ -6,7 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "karat/files/hdf5.hpp"
-#include "karat/numerics/error.hpp"
+#include "karat/numerics/base/error.hpp"
 #include "karat/study/run.hpp"
 
 namespace karat::study {

@@ -9,8 +9,8 @@
 #include <set>
 
 #include "karat/files/sha256.hpp"
-#include "karat/numerics/error.hpp"
-#include "karat/numerics/parallel.hpp"
+#include "karat/numerics/base/error.hpp"
+#include "karat/numerics/base/parallel.hpp"
 #include "karat/recipe/json.hpp"
 
 namespace karat::study {

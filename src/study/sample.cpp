@@ -6,8 +6,8 @@
 #include <map>
 #include <numeric>
 
-#include "karat/numerics/error.hpp"
-#include "karat/numerics/philox.hpp"
+#include "karat/numerics/base/error.hpp"
+#include "karat/numerics/random/philox.hpp"
 #include "karat/study/statistics.hpp"
 
 namespace karat::study {
@@ -26,7 +26,7 @@ class Dice {
 };
 
 /// Per query block its tokens, empty where one of them is not available.
-std::vector<std::vector<std::int32_t>> eligible_rows(const attention::Layout& layout,
+std::vector<std::vector<std::int32_t>> eligible_rows(const layout::Layout& layout,
                                                      std::span<const std::int32_t> available) {
   std::vector<std::vector<std::int32_t>> rows;
   for (const video::Range block : layout.blocks.query_blocks) {
@@ -89,7 +89,7 @@ Estimate ratio(const Sample& sample, std::span<const double> errors,
 
 }  // namespace
 
-Sample draw_sample(const attention::Layout& layout, std::span<const std::int32_t> available,
+Sample draw_sample(const layout::Layout& layout, std::span<const std::int32_t> available,
                    const SampleSpec& spec, std::uint64_t stream) {
   if (spec.draws < 1 || spec.rows < spec.draws)
     throw Error(ErrorKind::usage, "rows",

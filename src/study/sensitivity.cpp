@@ -5,7 +5,7 @@
 #include <cmath>
 #include <set>
 
-#include "karat/numerics/error.hpp"
+#include "karat/numerics/base/error.hpp"
 
 namespace karat::study {
 namespace {

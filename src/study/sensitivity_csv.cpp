@@ -4,7 +4,7 @@
 #include <charconv>
 #include <cmath>
 
-#include "karat/numerics/error.hpp"
+#include "karat/numerics/base/error.hpp"
 #include "karat/study/sensitivity.hpp"
 #include "table_order.hpp"
 

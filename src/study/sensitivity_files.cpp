@@ -6,7 +6,7 @@
 #include <sstream>
 
 #include "karat/files/load.hpp"
-#include "karat/numerics/error.hpp"
+#include "karat/numerics/base/error.hpp"
 #include "karat/study/sensitivity.hpp"
 #include "table_order.hpp"
 

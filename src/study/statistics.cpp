@@ -7,9 +7,9 @@
 #include <map>
 #include <numeric>
 
-#include "karat/numerics/elementary.hpp"
-#include "karat/numerics/error.hpp"
-#include "karat/numerics/philox.hpp"
+#include "karat/numerics/functions/elementary.hpp"
+#include "karat/numerics/base/error.hpp"
+#include "karat/numerics/random/philox.hpp"
 
 namespace karat::study {
 namespace {

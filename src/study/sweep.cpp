@@ -1,7 +1,7 @@
 // The values of each axis.
 #include "karat/study/sweep.hpp"
 
-#include "karat/numerics/error.hpp"
+#include "karat/numerics/base/error.hpp"
 #include "karat/recipe/validate.hpp"
 
 namespace karat::study {

@@ -5,8 +5,8 @@
 #include <cmath>
 #include <limits>
 
-#include "karat/numerics/exp2.hpp"
-#include "karat/numerics/format.hpp"
+#include "karat/numerics/functions/exp2.hpp"
+#include "karat/numerics/formats/format.hpp"
 
 namespace karat::study {
 namespace {
@@ -51,7 +51,7 @@ struct KeptKey {
 };
 
 /// Kept keys, visit by visit.
-std::vector<std::vector<KeptKey>> kept_keys(const attention::Layout& layout, std::int64_t position,
+std::vector<std::vector<KeptKey>> kept_keys(const layout::Layout& layout, std::int64_t position,
                                             std::size_t block, const std::vector<double>& scores) {
   std::vector<std::vector<KeptKey>> visits;
   for (const auto& entry : layout.blocks.rows[block]) {
@@ -81,7 +81,7 @@ double lost_mass(const std::vector<std::vector<KeptKey>>& visits, double multipl
 
 }  // namespace
 
-RowTheory predict_row(const recipe::Recipe& recipe, const attention::Layout& layout,
+RowTheory predict_row(const recipe::Recipe& recipe, const layout::Layout& layout,
                       const attention::HeadInput& input, const attention::QuantisedHead& coded,
                       std::int32_t token) {
   const std::size_t d = layout.channels;

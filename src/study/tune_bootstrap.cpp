@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "karat/numerics/philox.hpp"
+#include "karat/numerics/random/philox.hpp"
 #include "karat/study/statistics.hpp"
 
 namespace karat::study {

@@ -4,7 +4,7 @@
 #include <span>
 #include <string>
 
-#include "karat/numerics/embedded.hpp"
+#include "karat/numerics/base/embedded.hpp"
 
 namespace karat::study {
 

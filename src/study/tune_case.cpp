@@ -1,7 +1,7 @@
 // The optimiser's problem from errors, times and weights.
 #include "karat/study/tune_case.hpp"
 
-#include "karat/numerics/error.hpp"
+#include "karat/numerics/base/error.hpp"
 
 namespace karat::study {
 

@@ -5,8 +5,8 @@
 #include <optional>
 #include <set>
 
-#include "karat/numerics/error.hpp"
-#include "karat/numerics/suggest.hpp"
+#include "karat/numerics/base/error.hpp"
+#include "karat/numerics/base/suggest.hpp"
 #include "karat/study/tune_case.hpp"
 
 namespace karat::study {

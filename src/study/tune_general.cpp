@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <limits>
 
-#include "karat/numerics/error.hpp"
+#include "karat/numerics/base/error.hpp"
 #include "karat/study/tune.hpp"
 #include "tune_labels.hpp"
 

@@ -3,7 +3,7 @@
 #include <cmath>
 #include <limits>
 
-#include "karat/numerics/error.hpp"
+#include "karat/numerics/base/error.hpp"
 #include "karat/study/tune.hpp"
 #include "tune_labels.hpp"
 

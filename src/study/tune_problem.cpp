@@ -3,7 +3,7 @@
 #include <cmath>
 #include <string>
 
-#include "karat/numerics/error.hpp"
+#include "karat/numerics/base/error.hpp"
 #include "karat/study/tune.hpp"
 
 namespace karat::study {

@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <numeric>
 
-#include "karat/numerics/error.hpp"
+#include "karat/numerics/base/error.hpp"
 #include "karat/study/tune.hpp"
 
 namespace karat::study {

@@ -6,7 +6,7 @@
 #include <cmath>
 #include <numeric>
 
-#include "karat/numerics/error.hpp"
+#include "karat/numerics/base/error.hpp"
 #include "karat/recipe/json.hpp"
 #include "tune_fronts.hpp"
 

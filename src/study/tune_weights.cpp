@@ -5,7 +5,7 @@
 #include <numeric>
 
 #include "karat/files/json_file.hpp"
-#include "karat/numerics/error.hpp"
+#include "karat/numerics/base/error.hpp"
 #include "karat/study/tune_case.hpp"
 
 namespace karat::study {

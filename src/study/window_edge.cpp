@@ -5,7 +5,7 @@
 
 namespace karat::study {
 
-double window_edge(const recipe::Mask& mask, const attention::Layout& layout, std::int32_t token) {
+double window_edge(const recipe::Mask& mask, const layout::Layout& layout, std::int32_t token) {
   const video::Extent3 grid = layout.grid;
   const int across = grid.t + grid.h + grid.w;
   if (mask.kind == recipe::MaskKind::none) return across;

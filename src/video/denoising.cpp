@@ -4,9 +4,9 @@
 #include <algorithm>
 #include <cmath>
 
-#include "karat/numerics/convert.hpp"
-#include "karat/numerics/error.hpp"
-#include "karat/numerics/parallel.hpp"
+#include "karat/numerics/formats/convert.hpp"
+#include "karat/numerics/base/error.hpp"
+#include "karat/numerics/base/parallel.hpp"
 #include "video_head.hpp"
 
 namespace karat::video {

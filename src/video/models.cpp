@@ -4,8 +4,8 @@
 #include <array>
 #include <charconv>
 
-#include "karat/numerics/error.hpp"
-#include "karat/numerics/suggest.hpp"
+#include "karat/numerics/base/error.hpp"
+#include "karat/numerics/base/suggest.hpp"
 
 namespace karat::video {
 namespace {

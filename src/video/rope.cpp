@@ -3,8 +3,8 @@
 
 #include <string>
 
-#include "karat/numerics/elementary.hpp"
-#include "karat/numerics/error.hpp"
+#include "karat/numerics/functions/elementary.hpp"
+#include "karat/numerics/base/error.hpp"
 
 namespace karat::video {
 

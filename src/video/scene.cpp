@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "karat/numerics/elementary.hpp"
+#include "karat/numerics/functions/elementary.hpp"
 #include "streams.hpp"
 
 namespace karat::video {

@@ -4,8 +4,8 @@
 #include <cstdint>
 #include <span>
 
-#include "karat/numerics/philox.hpp"
-#include "karat/numerics/random_normal.hpp"
+#include "karat/numerics/random/philox.hpp"
+#include "karat/numerics/random/normal.hpp"
 
 namespace karat::video {
 

@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "head_shape.hpp"
-#include "karat/numerics/elementary.hpp"
+#include "karat/numerics/functions/elementary.hpp"
 #include "streams.hpp"
 
 namespace karat::video {

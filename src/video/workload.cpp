@@ -5,10 +5,10 @@
 #include <cmath>
 
 #include "adversarial.hpp"
-#include "karat/numerics/convert.hpp"
-#include "karat/numerics/error.hpp"
-#include "karat/numerics/parallel.hpp"
-#include "karat/numerics/suggest.hpp"
+#include "karat/numerics/formats/convert.hpp"
+#include "karat/numerics/base/error.hpp"
+#include "karat/numerics/base/parallel.hpp"
+#include "karat/numerics/base/suggest.hpp"
 #include "video_head.hpp"
 
 namespace karat::video {

@@ -7,7 +7,7 @@
 #include <functional>
 
 #include "karat/attention/attend.hpp"
-#include "karat/numerics/error.hpp"
+#include "karat/numerics/base/error.hpp"
 #include "karat/recipe/json.hpp"
 #include "random_head.hpp"
 
@@ -47,7 +47,7 @@ void expect_equal_bits(const HeadResult& a, const HeadResult& b, const std::stri
 
 HeadResult run(const Recipe& recipe, Extent3 grid, std::size_t channels, const RandomHead& head,
                Path path, int threads = 1) {
-  const Layout layout = make_layout(recipe, grid, channels);
+  const layout::Layout layout = layout::make_layout(recipe, grid, channels);
   const auto quantised = quantise_head(recipe, layout, head.input(), path, threads);
   std::vector<int> all(layout.blocks.query_blocks.size());
   for (std::size_t i = 0; i < all.size(); ++i) all[i] = static_cast<int>(i);
@@ -247,7 +247,7 @@ TEST(Engine, AFullyMaskedRowIsZeroWithMinusInfinity) {
     bool keeps(std::int64_t q, std::int64_t) const override { return q < 4; }
     std::int64_t kept_pairs() const override { return 32; }
   };
-  Layout layout = make_layout(recipe, {1, 1, 8}, 16);
+  layout::Layout layout = layout::make_layout(recipe, {1, 1, 8}, 16);
   layout.mask = std::make_unique<Half>();
   layout.blocks = mask::block_map(*layout.mask, {{0, 8}}, {{0, 4}, {4, 8}});
   const RandomHead head = random_head({1, 1, 8}, 16, Flavour::normal, 9);
@@ -273,7 +273,7 @@ TEST(Engine, BlocksTogetherEqualBlocksAlone) {
     if (recipe.q.group == recipe::Group::rows_stride_8) recipe.block.q = recipe.q.rows;
     const Extent3 grid{7, 9, 10};
     const RandomHead head = random_head(grid, 32, Flavour::normal, ++seed);
-    const Layout layout = make_layout(recipe, grid, 32);
+    const layout::Layout layout = layout::make_layout(recipe, grid, 32);
     ASSERT_GE(layout.blocks.query_blocks.size(), 32u) << "enough for groups";
     const auto quantised = quantise_head(recipe, layout, head.input(), Path::fast);
     std::vector<int> all(layout.blocks.query_blocks.size());
@@ -299,7 +299,7 @@ TEST(Engine, ChosenQueryBlocksEqualTheWholeRun) {
   const Recipe recipe = recipe::preset("fpsattention");
   const Extent3 grid{7, 9, 10};
   const RandomHead head = random_head(grid, 32, Flavour::normal, 4);
-  const Layout layout = make_layout(recipe, grid, 32);
+  const layout::Layout layout = layout::make_layout(recipe, grid, 32);
   const auto quantised = quantise_head(recipe, layout, head.input(), Path::fast);
   const auto whole = attend(recipe, layout, quantised);
   const auto part = attend(recipe, layout, quantised, {.query_blocks = {1, 3}});

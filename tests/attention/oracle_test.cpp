@@ -44,7 +44,7 @@ TEST(Oracle, EqualsTheTextbookFormula) {
   for (const Extent3 grid : {Extent3{1, 1, 1}, Extent3{7, 9, 30}, Extent3{2, 20, 9}}) {
     for (const std::size_t channels : {16, 24}) {
       const RandomHead head = random_head(grid, channels, Flavour::normal, 11);
-      const Layout layout = make_layout(recipe, grid, channels);
+      const layout::Layout layout = layout::make_layout(recipe, grid, channels);
       std::vector<std::int32_t> tokens(grid.volume());
       std::iota(tokens.begin(), tokens.end(), 0);
       for (const OracleMask mask : {OracleMask::dense, OracleMask::sparse}) {
@@ -67,7 +67,7 @@ TEST(Oracle, SampledRowsEqualAllRows) {
   const recipe::Recipe recipe = recipe::preset("sta_bf16");
   const Extent3 grid{6, 10, 17};
   const RandomHead head = random_head(grid, 32, Flavour::normal, 12);
-  const Layout layout = make_layout(recipe, grid, 32);
+  const layout::Layout layout = layout::make_layout(recipe, grid, 32);
   std::vector<std::int32_t> all(grid.volume());
   std::iota(all.begin(), all.end(), 0);
   const std::vector<std::int32_t> some{3, 500, 77, 1019};
@@ -86,7 +86,7 @@ double relative_error(const char* preset) {
   const recipe::Recipe recipe = recipe::preset(preset);
   const Extent3 grid{7, 11, 13};
   const RandomHead head = random_head(grid, 64, Flavour::normal, 13);
-  const Layout layout = make_layout(recipe, grid, 64);
+  const layout::Layout layout = layout::make_layout(recipe, grid, 64);
   std::vector<std::int32_t> all(grid.volume());
   std::iota(all.begin(), all.end(), 0);
   const auto truth = oracle(layout, head.input(), all, OracleMask::sparse);
@@ -108,7 +108,7 @@ TEST(Engine, SmoothingAndRotationChangeNoResultOfExactArithmetic) {
   edited.q.smooth = edited.k.smooth = edited.v.smooth = recipe::Smooth::mean;
   edited.q.rotate = edited.k.rotate = recipe::Rotate::hadamard;
   const auto run = [&](const recipe::Recipe& recipe) {
-    const Layout layout = make_layout(recipe, grid, 64);
+    const layout::Layout layout = layout::make_layout(recipe, grid, 64);
     return attend(recipe, layout,
                   quantise_head(recipe, layout, head.input(), numerics::Path::fast));
   };

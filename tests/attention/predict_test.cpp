@@ -7,7 +7,7 @@
 #include <cstring>
 
 #include "karat/attention/attend.hpp"
-#include "karat/numerics/error.hpp"
+#include "karat/numerics/base/error.hpp"
 #include "karat/recipe/json.hpp"
 #include "random_head.hpp"
 
@@ -85,8 +85,8 @@ TEST(SpargeAttn, UntrustedRowsAndColumnsAreAllKept) {
       head.k.push_back(head.q.back());
       head.v.push_back(1.0f);
     }
-  const Layout layout =
-      make_layout(recipe, {.grid = {1, 1, 16}, .channels = d}, head.input());
+  const layout::Layout layout =
+      layout_of_head(recipe, {.grid = {1, 1, 16}, .channels = d}, head.input());
   const auto row = [&](int block) {
     std::vector<int> kept;
     for (const auto& entry : layout.blocks.rows[block]) kept.push_back(entry.key_block);
@@ -96,7 +96,7 @@ TEST(SpargeAttn, UntrustedRowsAndColumnsAreAllKept) {
   EXPECT_THAT(row(1), ElementsAre(1, 2));
   EXPECT_THAT(row(2), ElementsAre(0, 1, 2, 3)) << "an untrusted row";
   recipe.predict.sink = recipe::Sink::on;
-  const Layout sink = make_layout(recipe, {.grid = {1, 1, 16}, .channels = d}, head.input());
+  const layout::Layout sink = layout_of_head(recipe, {.grid = {1, 1, 16}, .channels = d}, head.input());
   EXPECT_EQ(sink.blocks.rows[3].front().key_block, 0);
 }
 
@@ -131,13 +131,13 @@ TEST(SparseVideoGen, ProfilingPicksTheMaskOfTheHead) {
         head.q[token * 16 + c] = head.k[token * 16 + c] =
             6 * std::cos(static_cast<float>((topic + 1) * (c + 1) * 37 % 101));
       }
-    const Layout layout = make_layout(recipe, {.grid = grid, .channels = 16}, head.input());
+    const layout::Layout layout = layout_of_head(recipe, {.grid = grid, .channels = 16}, head.input());
     EXPECT_EQ(layout.order.token_at[1], temporal ? 144 : 1);
   }
 }
 
 TEST(Predict, NeedsAHead) {
-  EXPECT_THROW(make_layout(recipe::preset("svg2"), {2, 4, 4}, 16), Error);
+  EXPECT_THROW(layout::make_layout(recipe::preset("svg2"), {2, 4, 4}, 16), Error);
 }
 
 /// The output returns to the order of tokens whatever the clusters: dense when all is kept.
@@ -145,9 +145,9 @@ TEST(Predict, ClustersThatKeepEverythingGiveDenseAttention) {
   recipe::Recipe recipe = recipe::preset("dense_f32");
   recipe.block.align = video::Align::tile;
   const RandomHead head = random_head({2, 5, 6}, 16, Flavour::normal, 9);
-  const Setting setting{.grid = {2, 5, 6}, .channels = 16};
+  const layout::Setting setting{.grid = {2, 5, 6}, .channels = 16};
   const auto run = [&](const recipe::Recipe& r) {
-    const Layout layout = make_layout(r, setting, head.input());
+    const layout::Layout layout = layout_of_head(r, setting, head.input());
     return attend(r, layout, quantise_head(r, layout, head.input(), numerics::Path::fast)).o;
   };
   const auto dense = run(recipe);
@@ -164,7 +164,7 @@ TEST(Predict, BothEnginesAgreeOnEveryPredictedPreset) {
     recipe.predict.query_clusters = 6;
     recipe.predict.key_clusters = 9;
     const RandomHead head = random_head(grid, 64, Flavour::normal, 17);
-    const Layout layout = make_layout(recipe, {.grid = grid, .channels = 64}, head.input());
+    const layout::Layout layout = layout_of_head(recipe, {.grid = grid, .channels = 64}, head.input());
     std::vector<float> outputs[2];
     for (const auto path : {numerics::Path::scalar, numerics::Path::fast})
       outputs[path == numerics::Path::fast] =

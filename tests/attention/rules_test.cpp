@@ -17,8 +17,8 @@ namespace {
 using recipe::Recipe;
 using video::Extent3;
 
-HeadResult run(const Recipe& recipe, const Setting& setting, const HeadInput& input) {
-  const Layout layout = make_layout(recipe, setting, input, 2);
+HeadResult run(const Recipe& recipe, const layout::Setting& setting, const HeadInput& input) {
+  const layout::Layout layout = layout_of_head(recipe, setting, input, 2);
   return attend(recipe, layout, quantise_head(recipe, layout, input, numerics::Path::fast));
 }
 
@@ -31,7 +31,7 @@ Outcome outcome(const char* preset, video::WorkloadKind kind, Extent3 grid) {
   const video::Head head =
       video::generate_head({.kind = kind, .grid = grid, .head_dim = 64, .seed = 3}, 0, 0);
   const HeadInput input{head.q, head.k, head.v, numerics::FormatId::bf16};
-  const Layout layout = make_layout(recipe, {.grid = grid, .channels = 64}, input);
+  const layout::Layout layout = layout_of_head(recipe, {.grid = grid, .channels = 64}, input);
   const HeadResult result =
       attend(recipe, layout, quantise_head(recipe, layout, input, numerics::Path::fast));
   std::vector<std::int32_t> rows;
@@ -106,7 +106,7 @@ TEST(SpargeAttn, ASkippedBlockStillMovesTheMaximumAndRescales) {
 
 TEST(RowSum, AddsUnquantisedP) {
   const RandomHead head = random_head({2, 5, 6}, 32, Flavour::normal, 8);
-  const Setting setting{.grid = {2, 5, 6}, .channels = 32};
+  const layout::Setting setting{.grid = {2, 5, 6}, .channels = 32};
   Recipe coded = recipe::preset("fpsattention");
   Recipe plain = coded;
   plain.p = {.format = numerics::FormatId::f32};
@@ -121,7 +121,7 @@ TEST(KeyOrder, ALastBlockOfOneKeyComesFirstInFlashAttention3) {
   const Extent3 grid{1, 1, 449};
   const RandomHead head = random_head(grid, 64, Flavour::normal, 12);
   const Recipe recipe = recipe::preset("fa3_fp8");
-  const Layout layout = make_layout(recipe, grid, 64);
+  const layout::Layout layout = layout::make_layout(recipe, grid, 64);
   EXPECT_EQ(layout.blocks.rows[0].front().key_block, 2);
   EXPECT_EQ(layout.blocks.key_blocks[2].size(), 1);
   const auto quantised = [&](numerics::Path path) {

@@ -15,10 +15,10 @@
 #include <string>
 #include <vector>
 
-#include "karat/numerics/convert.hpp"
-#include "karat/numerics/exp2.hpp"
-#include "karat/numerics/philox.hpp"
-#include "karat/numerics/tensor_core.hpp"
+#include "karat/numerics/formats/convert.hpp"
+#include "karat/numerics/functions/exp2.hpp"
+#include "karat/numerics/random/philox.hpp"
+#include "karat/numerics/tensor_core/tensor_core.hpp"
 
 extern "C" void openblas_set_num_threads(int);
 extern "C" char* openblas_get_corename();

@@ -55,10 +55,10 @@ double chain_rate(const std::string& name) {
 
 void measure(const std::string& name, video::Extent3 grid, const attention::HeadInput& input) {
   const recipe::Recipe recipe = recipe::preset(name);
-  const attention::Setting setting{.grid = grid, .channels = 128};
-  attention::Layout layout;
+  const layout::Setting setting{.grid = grid, .channels = 128};
+  layout::Layout layout;
   const double planning =
-      seconds([&] { layout = attention::make_layout(recipe, setting, input, 1); });
+      seconds([&] { layout = attention::layout_of_head(recipe, setting, input, 1); });
   attention::QuantisedHead head;
   const double quantising = seconds(
       [&] { head = attention::quantise_head(recipe, layout, input, numerics::Path::fast, 1); });

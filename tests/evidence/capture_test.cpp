@@ -13,7 +13,7 @@
 #include "karat/files/json_file.hpp"
 #include "karat/files/safetensors.hpp"
 #include "karat/files/sha256.hpp"
-#include "karat/numerics/error.hpp"
+#include "karat/numerics/base/error.hpp"
 
 namespace karat::evidence {
 namespace {

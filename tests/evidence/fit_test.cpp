@@ -10,7 +10,7 @@
 
 #include "karat/evidence/emulate.hpp"
 #include "karat/evidence/octave.hpp"
-#include "karat/numerics/error.hpp"
+#include "karat/numerics/base/error.hpp"
 
 namespace karat::evidence {
 namespace {

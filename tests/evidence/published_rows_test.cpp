@@ -8,7 +8,7 @@
 #include <sstream>
 
 #include "karat/evidence/evidence.hpp"
-#include "karat/numerics/error.hpp"
+#include "karat/numerics/base/error.hpp"
 
 namespace karat::evidence {
 namespace {

@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "karat/files/tensor.hpp"
-#include "karat/numerics/error.hpp"
+#include "karat/numerics/base/error.hpp"
 
 namespace karat::files::test {
 

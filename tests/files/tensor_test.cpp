@@ -6,7 +6,7 @@
 
 #include <set>
 
-#include "karat/numerics/error.hpp"
+#include "karat/numerics/base/error.hpp"
 #include "scratch.hpp"
 
 namespace karat::files {

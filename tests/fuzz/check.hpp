@@ -8,7 +8,7 @@
 #include <span>
 #include <string_view>
 
-#include "karat/numerics/error.hpp"
+#include "karat/numerics/base/error.hpp"
 
 namespace karat::fuzz {
 

@@ -11,7 +11,7 @@
 #include "karat/golden/check.hpp"
 #include "karat/golden/export.hpp"
 #include "karat/golden/make.hpp"
-#include "karat/numerics/error.hpp"
+#include "karat/numerics/base/error.hpp"
 #include "karat/recipe/json.hpp"
 
 namespace karat::golden {
@@ -30,7 +30,7 @@ class Case : public testing::Test {
                      int batch = 1, int heads = 1) {
     video::WorkloadSpec spec{.grid = {5, 9, 11}, .batch = batch, .heads = heads, .head_dim = 32};
     const fs::path path = folder_ / name;
-    make(recipe, *generated_inputs(spec, 0), {.threads = threads}, path);
+    make(recipe, *cases::generated_inputs(spec, 0), {.threads = threads}, path);
     return path;
   }
   static std::string bytes(const fs::path& path) {
@@ -50,13 +50,13 @@ TEST_F(Case, SameCaseSameBytesForAnyThreads) {
 
 TEST_F(Case, SeveralHeadsAndBatchesComeBackByName) {
   const GoldenFile golden(make_file("g.h5", recipe::preset("fpsattention"), 0, 2, 3));
-  EXPECT_EQ(golden.shape(), (HeadShape{.batch = 2, .heads = 3, .rows = 495, .channels = 32}));
+  EXPECT_EQ(golden.shape(), (cases::HeadShape{.batch = 2, .heads = 3, .rows = 495, .channels = 32}));
   for (std::size_t b = 0; b < 2; ++b)
     for (std::size_t h = 0; h < 3; ++h) {
       const attention::HeadResult again = attention::attend(
           golden.recipe(), golden.layout(), golden.operands(b, h), {.tapped = golden.tapped(b, h)});
-      EXPECT_EQ(again.o, golden.values("o", Extents::matrix, b, h));
-      EXPECT_EQ(again.lse, golden.values("lse", Extents::vector, b, h));
+      EXPECT_EQ(again.o, golden.values("o", cases::Extents::matrix, b, h));
+      EXPECT_EQ(again.lse, golden.values("lse", cases::Extents::vector, b, h));
       ASSERT_FALSE(again.taps.empty());
       for (const attention::BlockTap& tap : again.taps) {
         const attention::BlockTap stored = golden.tap(b, h, tap.query_block);
@@ -66,12 +66,12 @@ TEST_F(Case, SeveralHeadsAndBatchesComeBackByName) {
         EXPECT_EQ(stored.key_position, tap.key_position);
       }
     }
-  EXPECT_NE(golden.values("o", Extents::matrix, 0, 0), golden.values("o", Extents::matrix, 0, 1));
+  EXPECT_NE(golden.values("o", cases::Extents::matrix, 0, 0), golden.values("o", cases::Extents::matrix, 0, 1));
 }
 
 TEST_F(Case, TheGoldenFileMatchesItself) {
   const fs::path path = make_file("g.h5", recipe::preset("fpsattention"), 0, 1, 2);
-  const CheckReport report = check(GoldenFile(path), *TensorSource::open(path));
+  const CheckReport report = check(GoldenFile(path), *cases::TensorSource::open(path));
   EXPECT_TRUE(report.passed);
   EXPECT_EQ(report.stages.size(), 19u);
   for (const StageReport& stage : report.stages) EXPECT_EQ(stage.verdict, Verdict::equal);
@@ -88,7 +88,7 @@ TEST_F(Case, StagesAreJudgedByTheCandidatesOwnInputsToo) {
       for (auto& [stage, tensor] : tap_tensors(recipe, golden.layout(0, 0), tap))
         tensors[tap_name(0, 0, tap.query_block, stage)] = std::move(tensor);
     files::write_safetensors(folder_ / name, tensors);
-    return check(golden, *TensorSource::open(folder_ / name));
+    return check(golden, *cases::TensorSource::open(folder_ / name));
   };
   const auto stage = [](const CheckReport& report, std::string_view name) {
     return *std::find_if(report.stages.begin(), report.stages.end(),
@@ -119,7 +119,7 @@ TEST_F(Case, AStoppedRunLeavesNothingBehind) {
     const MakeOptions options{.progress = [&](Phase now, std::size_t, std::size_t, std::size_t) {
       if (now == phase) throw Stop{};
     }};
-    EXPECT_THROW(make(recipe::preset("fpsattention"), *generated_inputs(spec, 0), options,
+    EXPECT_THROW(make(recipe::preset("fpsattention"), *cases::generated_inputs(spec, 0), options,
                       folder_ / "g.h5"),
                  Stop);
     EXPECT_TRUE(fs::is_empty(folder_));

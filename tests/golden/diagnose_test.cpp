@@ -15,9 +15,9 @@
 
 #include "diagnose/trial.hpp"
 #include "karat/files/safetensors.hpp"
-#include "karat/golden/formats.hpp"
+#include "karat/case/formats.hpp"
 #include "karat/golden/make.hpp"
-#include "karat/numerics/error.hpp"
+#include "karat/numerics/base/error.hpp"
 #include "karat/recipe/json.hpp"
 
 namespace karat::golden {
@@ -76,23 +76,23 @@ class DiagnoseCase {
   ~DiagnoseCase() { fs::remove_all(folder_); }
 
   GoldenFile make_golden(const recipe::Recipe& recipe, const video::WorkloadSpec& spec) {
-    make(recipe, *generated_inputs(spec, 0), {.taps = "none", .threads = 2}, folder_ / "g.h5");
+    make(recipe, *cases::generated_inputs(spec, 0), {.taps = "none", .threads = 2}, folder_ / "g.h5");
     return GoldenFile(folder_ / "g.h5");
   }
 
   /// The golden outputs with head 0 replaced, as f32.
-  std::unique_ptr<TensorSource> candidate(const GoldenFile& golden, const std::vector<float>& o) {
-    const HeadShape& shape = golden.shape();
+  std::unique_ptr<cases::TensorSource> candidate(const GoldenFile& golden, const std::vector<float>& o) {
+    const cases::HeadShape& shape = golden.shape();
     std::vector<float> all = o;
     for (std::size_t h = 1; h < shape.heads; ++h) {
-      const auto other = golden.values("o", Extents::matrix, 0, h);
+      const auto other = golden.values("o", cases::Extents::matrix, 0, h);
       all.insert(all.end(), other.begin(), other.end());
     }
     files::write_safetensors(
         folder_ / "c.safetensors",
-        {{"o", encoded(all, numerics::FormatId::f32,
+        {{"o", cases::encoded(all, numerics::FormatId::f32,
                        {shape.batch, shape.heads, shape.rows, shape.channels})}});
-    return TensorSource::open(folder_ / "c.safetensors");
+    return cases::TensorSource::open(folder_ / "c.safetensors");
   }
 
   fs::path folder_;
@@ -140,7 +140,7 @@ class DiagnoseSweep : public DiagnoseCase, public testing::TestWithParam<Sweep> 
   /// One candidate, diagnosed from its o alone. A fault that stays within the legal range is looked at
   /// again with every bit counting, if the exp2 is the golden one.
   Found look(const GoldenFile& golden, const std::vector<float>& o, const std::string& injected) {
-    const std::vector<float> right = golden.values("o", Extents::matrix, 0, 0);
+    const std::vector<float> right = golden.values("o", cases::Extents::matrix, 0, 0);
     if (std::equal(o.begin(), o.end(), right.begin(), same)) return {.kind = Found::invisible};
     const auto begin = std::chrono::steady_clock::now();
     const auto source = candidate(golden, o);
@@ -233,7 +233,7 @@ TEST_F(Diagnose, RecognisesFp32AccumulationOfAnIndependentProgram) {
                               "/tests/golden/fp32_kernel.py " + golden.subject() + " " +
                               (folder_ / "fp32.npy").string();
   ASSERT_EQ(std::system(command.c_str()), 0);
-  const Diagnosis diagnosis = diagnose(golden, *TensorSource::open(folder_ / "fp32.npy"));
+  const Diagnosis diagnosis = diagnose(golden, *cases::TensorSource::open(folder_ / "fp32.npy"));
   ASSERT_TRUE(diagnosis.explained);
   const Explanation& first = diagnosis.hypotheses.front();
   ASSERT_EQ(first.edits.size(), 2u) << to_text(first);
@@ -248,7 +248,7 @@ TEST_F(Diagnose, FindsPairs) {
   const GoldenFile golden = make_golden(small("fpsattention"), kWorkloads[0].spec);
   const Base base = make_base(golden, 0, 0);
   const std::vector<Hypothesis> all = all_hypotheses(golden.recipe());
-  const std::vector<float> right = golden.values("o", Extents::matrix, 0, 0);
+  const std::vector<float> right = golden.values("o", cases::Extents::matrix, 0, 0);
   const auto outputs = [&](const Hypothesis& hypothesis) -> std::vector<float> {
     try {
       const auto made = predict_all(base, hypothesis);
@@ -287,7 +287,7 @@ TEST_F(Diagnose, FindsPairs) {
 
 TEST_F(Diagnose, SaysWhatACandidateIsAsAWhole) {
   const GoldenFile golden = make_golden(small("fpsattention"), kWorkloads[0].spec);
-  std::vector<float> o = golden.values("o", Extents::matrix, 0, 0);
+  std::vector<float> o = golden.values("o", cases::Extents::matrix, 0, 0);
   for (const float value : {0.0f, std::nanf("")}) {
     std::fill(o.begin(), o.end(), value);
     const Diagnosis diagnosis = diagnose(golden, *candidate(golden, o));
@@ -308,7 +308,7 @@ TEST_F(Diagnose, TheFaultlessKernelIsTheEngine) {
     const Base base = make_base(golden, 0, 0);
     const Hypothesis none{.edits = {}, .mistakes = {}, .recipe = recipe};
     const auto made = predict_all(base, none, [](float, float rounded) { return rounded; });
-    const std::vector<float> right = golden.values("o", Extents::matrix, 0, 0);
+    const std::vector<float> right = golden.values("o", cases::Extents::matrix, 0, 0);
     EXPECT_TRUE(std::equal(right.begin(), right.end(), made->stages[1].values.begin(), same)) << name;
   }
 }

@@ -5,7 +5,7 @@
 
 #include <set>
 
-#include "karat/numerics/error.hpp"
+#include "karat/numerics/base/error.hpp"
 #include "karat/recipe/json.hpp"
 
 namespace karat::golden {
@@ -13,12 +13,12 @@ namespace {
 
 using testing::ElementsAre;
 
-attention::Layout layout_of(video::Extent3 grid) {
-  return attention::make_layout(recipe::preset("fpsattention"), grid, 32);
+layout::Layout layout_of(video::Extent3 grid) {
+  return layout::make_layout(recipe::preset("fpsattention"), grid, 32);
 }
 
 TEST(Taps, DefaultHasEndsAndEveryRaggedSize) {
-  const attention::Layout layout = layout_of({12, 17, 16});
+  const layout::Layout layout = layout_of({12, 17, 16});
   const auto& blocks = layout.blocks.query_blocks;
   std::set<std::int64_t> all_sizes, tapped_sizes;
   for (const video::Range block : blocks) all_sizes.insert(block.size());
@@ -41,7 +41,7 @@ TEST(Taps, FewBlocksAreAllTapped) {
 }
 
 TEST(Taps, ListsAndWords) {
-  const attention::Layout layout = layout_of({7, 11, 13});
+  const layout::Layout layout = layout_of({7, 11, 13});
   EXPECT_TRUE(parse_taps("none", layout, 0).empty());
   EXPECT_EQ(parse_taps("all", layout, 0).size(), layout.blocks.query_blocks.size());
   EXPECT_THAT(parse_taps("5,0,5", layout, 0), ElementsAre(0, 5));

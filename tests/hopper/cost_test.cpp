@@ -7,7 +7,7 @@
 #include <cmath>
 
 #include "karat/hopper/around.hpp"
-#include "karat/numerics/error.hpp"
+#include "karat/numerics/base/error.hpp"
 #include "karat/recipe/json.hpp"
 
 namespace karat::hopper {

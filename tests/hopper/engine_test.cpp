@@ -1,5 +1,5 @@
 // The event engine: order of events, units of time, counters, and failures inside processes.
-#include "engine.hpp"
+#include "sm/engine.hpp"
 
 #include <gtest/gtest.h>
 

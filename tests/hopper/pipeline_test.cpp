@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "karat/numerics/error.hpp"
-#include "sm.hpp"
+#include "karat/numerics/base/error.hpp"
+#include "sm/sm.hpp"
 #include "tile_cost.hpp"
 
 namespace karat::hopper {

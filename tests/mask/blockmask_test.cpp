@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "brute_force.hpp"
-#include "karat/numerics/error.hpp"
+#include "karat/numerics/base/error.hpp"
 
 namespace karat::mask {
 namespace {

@@ -6,7 +6,7 @@
 #include "brute_force.hpp"
 #include "dice.hpp"
 #include "karat/mask/window.hpp"
-#include "karat/numerics/error.hpp"
+#include "karat/numerics/base/error.hpp"
 
 namespace karat::mask {
 namespace {

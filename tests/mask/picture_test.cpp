@@ -7,7 +7,7 @@
 #include <regex>
 
 #include "karat/mask/window.hpp"
-#include "karat/numerics/error.hpp"
+#include "karat/numerics/base/error.hpp"
 
 namespace karat::mask {
 namespace {

@@ -7,7 +7,7 @@
 #include <algorithm>
 
 #include "brute_force.hpp"
-#include "karat/numerics/error.hpp"
+#include "karat/numerics/base/error.hpp"
 
 namespace karat::mask {
 namespace {

@@ -8,11 +8,11 @@
 #include <limits>
 #include <vector>
 
-#include "karat/numerics/ex2_approx.hpp"
-#include "karat/numerics/exact_accumulator.hpp"
-#include "karat/numerics/flush.hpp"
-#include "karat/numerics/format.hpp"
-#include "karat/numerics/row_sum.hpp"
+#include "karat/numerics/functions/ex2_approx.hpp"
+#include "karat/numerics/tensor_core/exact_accumulator.hpp"
+#include "karat/numerics/arithmetic/flush.hpp"
+#include "karat/numerics/formats/format.hpp"
+#include "karat/numerics/arithmetic/row_sum.hpp"
 #include "targets.hpp"
 
 namespace karat::numerics {

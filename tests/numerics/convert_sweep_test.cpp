@@ -10,7 +10,7 @@
 #include <numeric>
 #include <vector>
 
-#include "karat/numerics/convert.hpp"
+#include "karat/numerics/formats/convert.hpp"
 #include "targets.hpp"
 
 namespace karat::numerics {

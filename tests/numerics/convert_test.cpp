@@ -1,6 +1,6 @@
 // Conversions at the edges: published words per policy, ties, and round trips of every code.
 // The sweep over all floats is convert_sweep_test.cpp.
-#include "karat/numerics/convert.hpp"
+#include "karat/numerics/formats/convert.hpp"
 
 #include <gtest/gtest.h>
 
@@ -8,7 +8,7 @@
 #include <limits>
 #include <vector>
 
-#include "karat/numerics/error.hpp"
+#include "karat/numerics/base/error.hpp"
 #include "targets.hpp"
 
 namespace karat::numerics {

@@ -7,8 +7,8 @@
 #include <bit>
 #include <vector>
 
-#include "karat/numerics/convert.hpp"
-#include "karat/numerics/parallel.hpp"
+#include "karat/numerics/formats/convert.hpp"
+#include "karat/numerics/base/parallel.hpp"
 #include "targets.hpp"
 
 namespace karat::numerics {

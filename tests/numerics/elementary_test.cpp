@@ -1,6 +1,6 @@
 // sin, cos, ln and exp against MPFR within the bounds of the header; normal numbers against their
 // formula.
-#include "karat/numerics/elementary.hpp"
+#include "karat/numerics/functions/elementary.hpp"
 
 #include <gtest/gtest.h>
 #include <mpfr.h>
@@ -8,8 +8,8 @@
 #include <cmath>
 #include <vector>
 
-#include "karat/numerics/philox.hpp"
-#include "karat/numerics/random_normal.hpp"
+#include "karat/numerics/random/philox.hpp"
+#include "karat/numerics/random/normal.hpp"
 
 namespace karat::numerics {
 namespace {

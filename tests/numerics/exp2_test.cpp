@@ -1,6 +1,6 @@
 // exp2 and log2: correct rounding against MPFR, error bounds, special values, equal bits in vectors.
 // Ordinary runs try a stride of the inputs and the hardest ones; KARAT_LONG=1 tries all 2^32.
-#include "karat/numerics/exp2.hpp"
+#include "karat/numerics/functions/exp2.hpp"
 
 #include <gtest/gtest.h>
 #include <mpfr.h>
@@ -17,9 +17,9 @@
 #include <string>
 #include <vector>
 
-#include "karat/numerics/error.hpp"
-#include "karat/numerics/exp2_polynomial.hpp"
-#include "karat/numerics/parallel.hpp"
+#include "karat/numerics/base/error.hpp"
+#include "karat/numerics/functions/exp2_polynomial.hpp"
+#include "karat/numerics/base/parallel.hpp"
 #include "targets.hpp"
 
 namespace karat::numerics {

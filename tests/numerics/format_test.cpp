@@ -1,13 +1,13 @@
 // The format table: known codes, and the number line of every format with at most 16 bits.
-#include "karat/numerics/format.hpp"
+#include "karat/numerics/formats/format.hpp"
 
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <limits>
 
-#include "karat/numerics/convert.hpp"
-#include "karat/numerics/error.hpp"
+#include "karat/numerics/formats/convert.hpp"
+#include "karat/numerics/base/error.hpp"
 
 namespace karat::numerics {
 namespace {

@@ -1,6 +1,6 @@
 // Each error metric against a value computed by hand.
 // Reference (1, 2, 2, 0), candidate (1, 2.5, 1, 1): e = (0, 0.5, -1, 1).
-#include "karat/numerics/metrics.hpp"
+#include "karat/numerics/metrics/metrics.hpp"
 
 #include <gtest/gtest.h>
 
@@ -10,7 +10,7 @@
 #include <numeric>
 #include <vector>
 
-#include "karat/numerics/error.hpp"
+#include "karat/numerics/base/error.hpp"
 
 namespace karat::numerics {
 namespace {

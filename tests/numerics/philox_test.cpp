@@ -4,8 +4,8 @@
 
 #include <vector>
 
-#include "karat/numerics/convert.hpp"
-#include "karat/numerics/philox.hpp"
+#include "karat/numerics/formats/convert.hpp"
+#include "karat/numerics/random/philox.hpp"
 #include "targets.hpp"
 
 namespace karat::numerics {

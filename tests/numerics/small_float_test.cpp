@@ -1,6 +1,6 @@
 // The value types: layout, comparisons, and numeric_limits against hand-derived constants.
 // Limits are also checked against the list of all values, for every type.
-#include "karat/numerics/small_float.hpp"
+#include "karat/numerics/formats/small_float.hpp"
 
 #include <gtest/gtest.h>
 

@@ -12,8 +12,8 @@
 #include <string>
 #include <vector>
 
-#include "karat/numerics/convert.hpp"
-#include "karat/numerics/tensor_core.hpp"
+#include "karat/numerics/formats/convert.hpp"
+#include "karat/numerics/tensor_core/tensor_core.hpp"
 #include "targets.hpp"
 
 namespace karat::numerics {

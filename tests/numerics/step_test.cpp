@@ -9,9 +9,9 @@
 #include <string>
 #include <vector>
 
-#include "karat/numerics/convert.hpp"
-#include "karat/numerics/error.hpp"
-#include "karat/numerics/tensor_core.hpp"
+#include "karat/numerics/formats/convert.hpp"
+#include "karat/numerics/base/error.hpp"
+#include "karat/numerics/tensor_core/tensor_core.hpp"
 
 namespace karat::numerics {
 namespace {

@@ -8,7 +8,7 @@
 #include <cstdlib>
 #include <string>
 
-#include "karat/numerics/philox.hpp"
+#include "karat/numerics/random/philox.hpp"
 
 namespace karat::numerics::testing {
 

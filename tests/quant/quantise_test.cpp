@@ -7,7 +7,7 @@
 #include <cmath>
 #include <random>
 
-#include "karat/numerics/error.hpp"
+#include "karat/numerics/base/error.hpp"
 
 namespace karat::quant {
 namespace {

@@ -7,7 +7,7 @@
 #include <cmath>
 
 #include "karat/files/safetensors.hpp"
-#include "karat/numerics/error.hpp"
+#include "karat/numerics/base/error.hpp"
 #include "small.hpp"
 
 namespace karat::study {
@@ -103,7 +103,7 @@ TEST_F(Captures, SavedQueryTilesAreEnough) {
   const JobResult all = Workbench(*generated, {coarse}, options).measure(job, 1, [] {});
   EXPECT_GT(figure(few, 0, "both"), 0);
   EXPECT_NE(figure(few, 0, "both"), figure(all, 0, "both")) << "other rows were looked at";
-  const auto layout = attention::make_layout(coarse, {4, 8, 12}, 32);
+  const auto layout = layout::make_layout(coarse, {4, 8, 12}, 32);
   const HeadValues a = captured->values(cell_of(job, Branch::conditional), 1),
                    b = generated->values(cell_of(job, Branch::conditional), 1);
   const auto qa = attention::quantise_head(coarse, layout, a.view(), numerics::Path::fast),

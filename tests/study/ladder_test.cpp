@@ -41,7 +41,7 @@ class LadderOnAHead : public testing::Test {
   std::unique_ptr<Source> source = generated_source(small_source());
   HeadValues values = source->values({}, 1);
   attention::HeadResult attend(const recipe::Recipe& recipe) const {
-    const auto layout = attention::make_layout(recipe, source->grid(), source->channels());
+    const auto layout = layout::make_layout(recipe, source->grid(), source->channels());
     return attention::attend(recipe, layout,
                              attention::quantise_head(recipe, layout, values.view(),
                                                       numerics::Path::fast),
@@ -56,7 +56,7 @@ TEST_F(LadderOnAHead, LastRungEqualsTheRecipeBitForBit) {
 
 TEST_F(LadderOnAHead, NothingIsLeftWithoutErrors) {
   const recipe::Recipe exact = without_errors(small_recipe());
-  const auto layout = attention::make_layout(exact, source->grid(), source->channels());
+  const auto layout = layout::make_layout(exact, source->grid(), source->channels());
   std::vector<std::int32_t> tokens(source->grid().volume());
   for (std::size_t i = 0; i < tokens.size(); ++i) tokens[i] = static_cast<std::int32_t>(i);
   const auto truth =

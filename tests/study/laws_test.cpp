@@ -4,7 +4,7 @@
 
 #include <cmath>
 
-#include "karat/numerics/random_normal.hpp"
+#include "karat/numerics/random/normal.hpp"
 #include "karat/quant/quantise.hpp"
 #include "karat/study/summary.hpp"
 #include "small.hpp"

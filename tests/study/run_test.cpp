@@ -9,7 +9,7 @@
 #include <iterator>
 
 #include "karat/files/atomic_file.hpp"
-#include "karat/numerics/error.hpp"
+#include "karat/numerics/base/error.hpp"
 #include "karat/study/page.hpp"
 #include "small.hpp"
 

@@ -10,7 +10,7 @@
 
 #include "karat/attention/attend.hpp"
 #include "karat/attention/oracle.hpp"
-#include "karat/numerics/error.hpp"
+#include "karat/numerics/base/error.hpp"
 #include "small.hpp"
 
 namespace karat::study {
@@ -18,7 +18,7 @@ namespace {
 
 /// One head: errors and truths of every token, for sampling from.
 struct AllRows {
-  attention::Layout layout;
+  layout::Layout layout;
   std::vector<double> errors, references;
 };
 
@@ -27,7 +27,7 @@ AllRows all_rows() {
   spec.spec.grid = {8, 16, 24};
   const auto source = generated_source(spec);
   const recipe::Recipe recipe = small_recipe();
-  AllRows rows{attention::make_layout(recipe, source->grid(), source->channels()), {}, {}};
+  AllRows rows{layout::make_layout(recipe, source->grid(), source->channels()), {}, {}};
   const HeadValues values = source->values({.prompt = 0, .step = 5}, 1);
   std::vector<std::int32_t> tokens(source->grid().volume());
   for (std::size_t i = 0; i < tokens.size(); ++i) tokens[i] = static_cast<std::int32_t>(i);

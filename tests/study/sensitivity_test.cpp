@@ -9,7 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "karat/files/atomic_file.hpp"
-#include "karat/numerics/error.hpp"
+#include "karat/numerics/base/error.hpp"
 
 namespace karat::study {
 namespace {

@@ -5,8 +5,8 @@
 
 #include <cmath>
 
-#include "karat/numerics/error.hpp"
-#include "karat/numerics/random_normal.hpp"
+#include "karat/numerics/base/error.hpp"
+#include "karat/numerics/random/normal.hpp"
 
 namespace karat::study {
 namespace {

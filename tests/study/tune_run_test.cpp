@@ -8,7 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "karat/files/json_file.hpp"
-#include "karat/numerics/error.hpp"
+#include "karat/numerics/base/error.hpp"
 #include "karat/recipe/json.hpp"
 #include "karat/recipe/schedule.hpp"
 #include "karat/study/tune_builtin.hpp"

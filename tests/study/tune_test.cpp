@@ -7,7 +7,7 @@
 #include <functional>
 #include <random>
 
-#include "karat/numerics/error.hpp"
+#include "karat/numerics/base/error.hpp"
 
 namespace karat::study {
 namespace {

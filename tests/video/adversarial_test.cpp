@@ -6,7 +6,7 @@
 #include <numbers>
 #include <numeric>
 
-#include "karat/numerics/convert.hpp"
+#include "karat/numerics/formats/convert.hpp"
 #include "karat/video/workload.hpp"
 
 namespace karat::video {

@@ -6,7 +6,7 @@
 #include <cmath>
 #include <vector>
 
-#include "karat/numerics/error.hpp"
+#include "karat/numerics/base/error.hpp"
 
 namespace karat::video {
 namespace {

@@ -7,7 +7,7 @@
 #include <bit>
 #include <cmath>
 
-#include "karat/numerics/error.hpp"
+#include "karat/numerics/base/error.hpp"
 
 namespace karat::video {
 namespace {

@@ -10,10 +10,10 @@
 #include "karat/attention/oracle.hpp"
 #include "karat/attention/predict.hpp"
 #include "karat/golden/export.hpp"
-#include "karat/golden/formats.hpp"
-#include "karat/golden/metadata.hpp"
+#include "karat/case/formats.hpp"
+#include "karat/case/metadata.hpp"
 #include "karat/golden/taps.hpp"
-#include "karat/numerics/convert.hpp"
+#include "karat/numerics/formats/convert.hpp"
 #include "tensors.hpp"
 
 namespace karat::c {
@@ -21,7 +21,7 @@ namespace {
 
 void require_output_type(const karat_attend_args& args) {
   if (args.o == nullptr) return;
-  const files::DType made = golden::dtype_of(attention::output_format(args.recipe->recipe));
+  const files::DType made = cases::dtype_of(attention::output_format(args.recipe->recipe));
   if (dtype_of(required(args.o_type, "o_type")) == made) return;
   throw Error(
       ErrorKind::usage, "o_type",
@@ -38,9 +38,9 @@ void put(float* all, std::size_t number, std::span<const float> head) {
 void put_output(void* all, const Heads& heads, std::size_t b, std::size_t h,
                 const std::vector<float>& o, numerics::FormatId format) {
   if (all == nullptr) return;
-  const golden::InputShape& shape = heads.shape();
+  const cases::InputShape& shape = heads.shape();
   const Strides strides(shape, shape.heads, heads.layout());
-  const files::Tensor coded = golden::encoded(o, format, {shape.tokens(), shape.channels});
+  const files::Tensor coded = cases::encoded(o, format, {shape.tokens(), shape.channels});
   const std::size_t size = files::info(coded.dtype).size, row = shape.channels * size;
   auto* to = static_cast<std::byte*>(all) + strides.offset(b, h) * size;
   for (std::size_t s = 0; s < shape.tokens(); ++s)
@@ -51,7 +51,7 @@ void put_output(void* all, const Heads& heads, std::size_t b, std::size_t h,
 class Stages {
  public:
   /// @param layout of the head that is added next
-  Stages(const recipe::Recipe& recipe, const attention::Layout& layout, const Heads& heads)
+  Stages(const recipe::Recipe& recipe, const layout::Layout& layout, const Heads& heads)
       : recipe_(recipe), layout_(layout), shape_(heads.shape()) {}
 
   /// The heads of a group share codes and scales of k and v: its first adds them.
@@ -67,7 +67,7 @@ class Stages {
         file_.tensors[golden::tap_name(b, h, tap.query_block, name)] = std::move(tensor);
   }
   files::TensorFile take() {
-    file_.metadata = golden::describe(recipe_, shape_.grid, shape_.text);
+    file_.metadata = cases::describe(recipe_, shape_.grid, shape_.text);
     return std::move(file_);
   }
 
@@ -80,10 +80,10 @@ class Stages {
       std::copy_n(&operand.values[static_cast<std::size_t>(order.position_of[token]) * d], d,
                   &rows[token * d]);
     const std::size_t heads = name == "q" ? shape_.heads : shape_.heads / shape_.group();
-    append(name + "_codes", heads, golden::encoded(rows, operand.format, {shape_.tokens(), d}));
+    append(name + "_codes", heads, cases::encoded(rows, operand.format, {shape_.tokens(), d}));
     if (!operand.scales.empty())
       append(name + "_scale", heads,
-             golden::encoded(operand.scales, numerics::FormatId::f32, {operand.scales.size()}));
+             cases::encoded(operand.scales, numerics::FormatId::f32, {operand.scales.size()}));
   }
   void append(const std::string& name, std::size_t heads, files::Tensor head) {
     files::Tensor& all = file_.tensors[name];
@@ -96,8 +96,8 @@ class Stages {
   }
 
   const recipe::Recipe& recipe_;
-  const attention::Layout& layout_;
-  golden::InputShape shape_;
+  const layout::Layout& layout_;
+  cases::InputShape shape_;
   files::TensorFile file_;
 };
 
@@ -107,24 +107,24 @@ void attend(const karat_attend_args& args) {
   require_given(recipe, mask);
   require_output_type(args);
   const Heads heads(args.input);
-  const golden::InputShape& shape = heads.shape();
-  const attention::Setting setting = heads.setting(given_mask(mask));
+  const cases::InputShape& shape = heads.shape();
+  const layout::Setting setting = heads.setting(given_mask(mask));
   const bool per_head = attention::depends_on_head(recipe);
   attention::AttendOptions options{.threads = args.threads,
                                    .progress = steps_of(args.progress, args.context)};
-  attention::Layout layout;
-  const auto begin_with = [&](attention::Layout made) {
+  layout::Layout layout;
+  const auto begin_with = [&](layout::Layout made) {
     layout = std::move(made);
     if (args.stages != nullptr)
       options.tapped = golden::parse_taps(args.taps == nullptr ? "none" : args.taps, layout, 0);
   };
-  if (!per_head) begin_with(attention::make_layout(recipe, setting));
+  if (!per_head) begin_with(layout::make_layout(recipe, setting));
   Stages stages(recipe, layout, heads);
   Heads::Room room;
   for (std::size_t b = 0; b < shape.batch; ++b)
     for (std::size_t h = 0; h < shape.heads; ++h) {
       const attention::HeadInput input = heads.head(b, h, room);
-      if (per_head) begin_with(attention::make_layout(recipe, setting, input, args.threads));
+      if (per_head) begin_with(attention::layout_of_head(recipe, setting, input, args.threads));
       const attention::QuantisedHead head =
           attention::quantise_head(recipe, layout, input, numerics::Path::fast, args.threads);
       const attention::HeadResult result = attention::attend(recipe, layout, head, options);
@@ -145,17 +145,17 @@ using Steps = std::function<void(std::size_t, std::size_t)>;
 void truth(const recipe::Recipe& recipe, const karat_heads& input, int sparse, int threads,
            double* o, double* lse, const Steps& progress) {
   const Heads heads(input);
-  const golden::InputShape& shape = heads.shape();
-  const attention::Setting setting = heads.setting();
+  const cases::InputShape& shape = heads.shape();
+  const layout::Setting setting = heads.setting();
   const bool per_head = attention::depends_on_head(recipe);
-  attention::Layout layout;
-  if (!per_head) layout = attention::make_layout(recipe, setting);
+  layout::Layout layout;
+  if (!per_head) layout = layout::make_layout(recipe, setting);
   std::vector<std::int32_t> tokens(shape.tokens());
   for (std::size_t i = 0; i < tokens.size(); ++i) tokens[i] = static_cast<std::int32_t>(i);
   Heads::Room room;
   for (std::size_t number = 0; number < heads.count(); ++number) {
     const attention::HeadInput head = heads.head(number / shape.heads, number % shape.heads, room);
-    if (per_head) layout = attention::make_layout(recipe, setting, head, threads);
+    if (per_head) layout = attention::layout_of_head(recipe, setting, head, threads);
     const attention::OracleResult result = attention::oracle(
         layout, head, tokens,
         sparse != 0 ? attention::OracleMask::sparse : attention::OracleMask::dense, threads,

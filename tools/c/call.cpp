@@ -7,7 +7,7 @@
 #include <cstring>
 #include <vector>
 
-#include "karat/numerics/suggest.hpp"
+#include "karat/numerics/base/suggest.hpp"
 
 namespace karat::c {
 namespace {

@@ -10,7 +10,7 @@
 
 #include "karat/files/json_file.hpp"
 #include "karat/karat.h"
-#include "karat/numerics/error.hpp"
+#include "karat/numerics/base/error.hpp"
 #include "karat/recipe/recipe.hpp"
 
 struct karat_recipe {

@@ -3,7 +3,7 @@
 #include "call.hpp"
 #include "cost_report.hpp"
 #include "karat/hopper/trace.hpp"
-#include "karat/numerics/suggest.hpp"
+#include "karat/numerics/base/suggest.hpp"
 
 namespace karat::c {
 namespace {

@@ -79,7 +79,7 @@ void require_given(const recipe::Recipe& recipe, const MaskArrays& mask) {
               "set mask.kind to \"given\" in the recipe, or leave the mask out");
 }
 
-attention::GivenMask given_mask(const MaskArrays& mask) {
+layout::GivenMask given_mask(const MaskArrays& mask) {
   if (mask.none()) return {};
   return [mask](const video::TokenOrder& order) {
     const std::int64_t n = order.positions();
@@ -97,17 +97,17 @@ attention::GivenMask given_mask(const MaskArrays& mask) {
   };
 }
 
-std::shared_ptr<const golden::GivenMask> stored_mask(const MaskArrays& mask, recipe::Recipe recipe,
-                                                     attention::Setting setting) {
+std::shared_ptr<const cases::GivenMask> stored_mask(const MaskArrays& mask, recipe::Recipe recipe,
+                                                     layout::Setting setting) {
   if (mask.none()) return nullptr;
   files::Tensors arrays;
   if (mask.block_mask != nullptr) arrays = stored(*mask.block_mask);
   if (mask.keep != nullptr) {
     recipe.block.order = recipe::KeyOrder::ascending;  // the order of positions is what is wanted
     setting.given_mask = given_mask(mask);
-    arrays["mask"] = by_token(mask, attention::make_layout(recipe, setting).order);
+    arrays["mask"] = by_token(mask, layout::make_layout(recipe, setting).order);
   }
-  return std::make_shared<golden::GivenMask>(std::move(arrays), "mask");
+  return std::make_shared<cases::GivenMask>(std::move(arrays), "mask");
 }
 
 }  // namespace karat::c

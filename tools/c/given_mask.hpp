@@ -4,8 +4,8 @@
 #include <cstdint>
 #include <memory>
 
-#include "karat/attention/layout.hpp"
-#include "karat/golden/given_mask.hpp"
+#include "karat/layout/layout.hpp"
+#include "karat/case/given_mask.hpp"
 #include "karat/karat.h"
 #include "karat/recipe/recipe.hpp"
 
@@ -23,10 +23,10 @@ void require_given(const recipe::Recipe& recipe, const MaskArrays& mask);
 
 /// As attention wants it; empty where there is none. @throws Error(usage), when called, for arrays
 /// that do not fit the order
-attention::GivenMask given_mask(const MaskArrays& mask);
+layout::GivenMask given_mask(const MaskArrays& mask);
 
 /// As a golden file holds it, pairs by token; null where there is none.
-std::shared_ptr<const golden::GivenMask> stored_mask(const MaskArrays& mask, recipe::Recipe recipe,
-                                                     attention::Setting setting);
+std::shared_ptr<const cases::GivenMask> stored_mask(const MaskArrays& mask, recipe::Recipe recipe,
+                                                     layout::Setting setting);
 
 }  // namespace karat::c

@@ -10,7 +10,7 @@
 #include "heads.hpp"
 #include "karat/golden/check.hpp"
 #include "karat/golden/diagnose.hpp"
-#include "karat/golden/formats.hpp"
+#include "karat/case/formats.hpp"
 #include "karat/golden/make.hpp"
 #include "karat/video/models.hpp"
 #include "tensors.hpp"
@@ -55,12 +55,12 @@ Workload workload(const char* text) {
 }
 
 files::TensorFile generate(const Workload& asked, int threads) {
-  const auto inputs = golden::generated_inputs(asked.spec, 0, asked.kv_heads);
-  const golden::InputShape& shape = inputs->shape();
+  const auto inputs = cases::generated_inputs(asked.spec, 0, asked.kv_heads);
+  const cases::InputShape& shape = inputs->shape();
   files::TensorFile file{.tensors = {}, .metadata = {{"grid", video::to_string(shape.grid)}}};
   if (shape.text > 0) file.metadata["text"] = std::to_string(shape.text);
   const auto append = [&](const char* name, std::size_t heads, const std::vector<float>& values) {
-    const files::Tensor head = golden::encoded(values, numerics::FormatId::bf16, {values.size()});
+    const files::Tensor head = cases::encoded(values, numerics::FormatId::bf16, {values.size()});
     files::Tensor& all = file.tensors[name];
     all.dtype = head.dtype;
     all.shape = {shape.batch, heads, shape.tokens(), shape.channels};
@@ -68,7 +68,7 @@ files::TensorFile generate(const Workload& asked, int threads) {
   };
   for (std::size_t b = 0; b < shape.batch; ++b)
     for (std::size_t h = 0; h < shape.heads; ++h) {
-      const golden::HeadValues values = inputs->values(b, h, threads);
+      const cases::HeadValues values = inputs->values(b, h, threads);
       append("q", shape.heads, values.q);
       if (h % shape.group() != 0) continue;
       append("k", shape.kv_heads, values.k);
@@ -110,7 +110,7 @@ files::Json make(const karat_make_args& args) {
 /// What karat_check and karat_diagnose have in common.
 golden::CheckOptions check_options(Fields& fields) {
   golden::CheckOptions options;
-  options.layout = golden::parse_layout(fields.text("layout", "BHSD"));
+  options.layout = cases::parse_layout(fields.text("layout", "BHSD"));
   const std::string order = fields.text("order", "original");
   if (order != "original" && order != "tiled")
     throw Error(ErrorKind::usage, "options.order", "\"" + order + "\" is not known",

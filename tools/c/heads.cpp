@@ -6,8 +6,8 @@
 
 #include "call.hpp"
 #include "karat/files/sha256.hpp"
-#include "karat/golden/formats.hpp"
-#include "karat/numerics/convert.hpp"
+#include "karat/case/formats.hpp"
+#include "karat/numerics/formats/convert.hpp"
 
 namespace karat::c {
 namespace {
@@ -61,12 +61,12 @@ video::Extent3 grid_of(const karat_heads& given) {
   return grid;
 }
 
-class BorrowedInputs final : public golden::Inputs {
+class BorrowedInputs final : public cases::Inputs {
  public:
   explicit BorrowedInputs(const Heads& heads) : Inputs(heads.shape()), heads_(heads) {}
   files::Json source() const override { return {{"kind", "memory"}, {"sha256", heads_.sha256()}}; }
-  files::DType dtype() const override { return golden::dtype_of(heads_.format()); }
-  golden::HeadValues values(std::size_t batch, std::size_t head, int) const override {
+  files::DType dtype() const override { return cases::dtype_of(heads_.format()); }
+  cases::HeadValues values(std::size_t batch, std::size_t head, int) const override {
     Heads::Room room;
     const attention::HeadInput input = heads_.head(batch, head, room);
     const auto copy = [](std::span<const float> x) {
@@ -81,16 +81,16 @@ class BorrowedInputs final : public golden::Inputs {
 
 }  // namespace
 
-Strides::Strides(const golden::InputShape& shape, std::size_t h, golden::TensorLayout layout) {
+Strides::Strides(const cases::InputShape& shape, std::size_t h, cases::TensorLayout layout) {
   const std::size_t d = shape.channels, s = shape.tokens();
   batch = h * s * d;
-  const bool bhsd = layout == golden::TensorLayout::bhsd;
+  const bool bhsd = layout == cases::TensorLayout::bhsd;
   head = bhsd ? s * d : d;
   row = bhsd ? d : h * d;
 }
 
 Heads::Heads(const karat_heads& given, Reads reads)
-    : layout_(golden::parse_layout(required(given.layout, "layout"))),
+    : layout_(cases::parse_layout(required(given.layout, "layout"))),
       format_(format_named(given.type)),
       q_(required(given.q, "q")),
       k_(reads == Reads::all ? required(given.k, "k") : nullptr),
@@ -161,7 +161,7 @@ std::string Heads::sha256() const {
   return hash.hex();
 }
 
-std::unique_ptr<golden::Inputs> inputs_of(const Heads& heads) {
+std::unique_ptr<cases::Inputs> inputs_of(const Heads& heads) {
   return std::make_unique<BorrowedInputs>(heads);
 }
 

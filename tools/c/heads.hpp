@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "karat/attention/head.hpp"
-#include "karat/golden/inputs.hpp"
+#include "karat/case/inputs.hpp"
 #include "karat/karat.h"
 
 namespace karat::c {
@@ -21,11 +21,11 @@ class Heads {
   /// @throws Error(usage) for null pointers, extents, a grid or a type that does not fit
   explicit Heads(const karat_heads& given, Reads reads = Reads::all);
 
-  const golden::InputShape& shape() const { return shape_; }
-  golden::TensorLayout layout() const { return layout_; }
+  const cases::InputShape& shape() const { return shape_; }
+  cases::TensorLayout layout() const { return layout_; }
   numerics::FormatId format() const { return format_; }
   std::size_t count() const { return shape_.batch * shape_.heads; }
-  attention::Setting setting(attention::GivenMask mask = {}) const {
+  layout::Setting setting(layout::GivenMask mask = {}) const {
     return {.grid = shape_.grid,
             .channels = shape_.channels,
             .text = shape_.text,
@@ -47,20 +47,20 @@ class Heads {
                                 std::vector<float>& room) const;
   std::size_t kv_heads() const { return shape_.heads / shape_.group(); }
 
-  golden::InputShape shape_;
-  golden::TensorLayout layout_;
+  cases::InputShape shape_;
+  cases::TensorLayout layout_;
   numerics::FormatId format_;
   const void *q_, *k_, *v_;
 };
 
 /// Row s of head (b, h) begins at element offset(b, h) + s * row of a tensor of `heads` heads.
 struct Strides {
-  Strides(const golden::InputShape& shape, std::size_t heads, golden::TensorLayout layout);
+  Strides(const cases::InputShape& shape, std::size_t heads, cases::TensorLayout layout);
   std::size_t offset(std::size_t b, std::size_t h) const { return b * batch + h * head; }
   std::size_t batch, head, row;
 };
 
 /// The same heads for a golden file.
-std::unique_ptr<golden::Inputs> inputs_of(const Heads& heads);
+std::unique_ptr<cases::Inputs> inputs_of(const Heads& heads);
 
 }  // namespace karat::c

@@ -1,7 +1,7 @@
 // A recipe's mask as PyTorch's BlockMask arrays, pair by pair, or as a picture.
 
 #include "call.hpp"
-#include "karat/attention/layout.hpp"
+#include "karat/layout/layout.hpp"
 #include "karat/mask/blockmask.hpp"
 #include "karat/mask/density.hpp"
 #include "karat/mask/picture.hpp"
@@ -29,7 +29,7 @@ files::Tensor pairs(const mask::Mask& mask) {
   return keep;
 }
 
-files::TensorFile arrays(const recipe::Recipe& recipe, const attention::Layout& layout,
+files::TensorFile arrays(const recipe::Recipe& recipe, const layout::Layout& layout,
                          int query_block, int key_block) {
   const mask::BlockMask made = mask::sequence_blockmask(*layout.mask, query_block, key_block);
   const auto rows = static_cast<std::size_t>(made.query_blocks);
@@ -54,7 +54,7 @@ files::TensorFile arrays(const recipe::Recipe& recipe, const attention::Layout& 
 }
 
 std::string picture(const recipe::Recipe& recipe, video::Extent3 grid, int query_tile) {
-  const attention::Layout layout = attention::make_layout(recipe, grid, 1);
+  const layout::Layout layout = layout::make_layout(recipe, grid, 1);
   const mask::Caption caption{.title = recipe.name + ", grid " + video::to_string(grid),
                               .lines = {"tile " + video::to_string(recipe.mask.tile) + ", window " +
                                         video::to_string(recipe.mask.window)}};
@@ -73,7 +73,7 @@ karat_status karat_mask(const karat_recipe* recipe, const int32_t grid[3], int32
   return c::guarded(error, [&] {
     const recipe::Recipe& of = c::required(recipe, "recipe")->recipe;
     c::required(result, "result");
-    const attention::Layout layout = attention::make_layout(of, c::grid_of(grid), 1);
+    const layout::Layout layout = layout::make_layout(of, c::grid_of(grid), 1);
     files::TensorFile file = c::arrays(of, layout, query_block == 0 ? of.block.q : query_block,
                                        key_block == 0 ? of.block.k : key_block);
     if (keep != 0) file.tensors["keep"] = c::pairs(*layout.mask);

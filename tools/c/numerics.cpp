@@ -4,9 +4,9 @@
 #include <vector>
 
 #include "call.hpp"
-#include "karat/numerics/convert.hpp"
-#include "karat/numerics/parallel.hpp"
-#include "karat/numerics/tensor_core.hpp"
+#include "karat/numerics/formats/convert.hpp"
+#include "karat/numerics/base/parallel.hpp"
+#include "karat/numerics/tensor_core/tensor_core.hpp"
 #include "karat/recipe/fields.hpp"
 
 namespace karat::c {

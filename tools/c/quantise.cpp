@@ -4,8 +4,8 @@
 
 #include "call.hpp"
 #include "heads.hpp"
-#include "karat/golden/formats.hpp"
-#include "karat/golden/metadata.hpp"
+#include "karat/case/formats.hpp"
+#include "karat/case/metadata.hpp"
 #include "tensors.hpp"
 
 namespace karat::c {
@@ -27,8 +27,8 @@ karat_tensors* quantise(const recipe::Recipe& given, std::string_view operand,
                         const karat_heads& input, int threads) {
   const recipe::Recipe recipe = only(given, operand);
   const Heads heads(input, Reads::q);
-  const golden::InputShape& shape = heads.shape();
-  const attention::Layout layout = attention::make_layout(recipe, heads.setting());
+  const cases::InputShape& shape = heads.shape();
+  const layout::Layout layout = layout::make_layout(recipe, heads.setting());
   const Strides strides(shape, shape.heads, heads.layout());
   const video::TokenOrder& order = operand == "q" ? layout.order : layout.key_order;
   std::vector<float> values(heads.count() * shape.tokens() * shape.channels), scales;
@@ -46,13 +46,13 @@ karat_tensors* quantise(const recipe::Recipe& given, std::string_view operand,
     scales.insert(scales.end(), made.scales.begin(), made.scales.end());
   }
   files::Shape whole{shape.batch, shape.heads, shape.tokens(), shape.channels};
-  if (heads.layout() == golden::TensorLayout::bshd) std::swap(whole[1], whole[2]);
-  files::TensorFile file{.tensors = {{"codes", golden::encoded(values, format, whole)}},
-                         .metadata = golden::describe(given, shape.grid, shape.text)};
+  if (heads.layout() == cases::TensorLayout::bshd) std::swap(whole[1], whole[2]);
+  files::TensorFile file{.tensors = {{"codes", cases::encoded(values, format, whole)}},
+                         .metadata = cases::describe(given, shape.grid, shape.text)};
   if (!scales.empty()) {
     const std::size_t groups = scales.size() / heads.count();
     file.tensors["scale"] =
-        golden::encoded(scales, numerics::FormatId::f32, {shape.batch, shape.heads, groups});
+        cases::encoded(scales, numerics::FormatId::f32, {shape.batch, shape.heads, groups});
   }
   return handed_out(std::move(file));
 }

@@ -2,8 +2,8 @@
 
 #include "call.hpp"
 #include "karat/hopper/machine.hpp"
-#include "karat/numerics/convert.hpp"
-#include "karat/numerics/tensor_core.hpp"
+#include "karat/numerics/formats/convert.hpp"
+#include "karat/numerics/tensor_core/tensor_core.hpp"
 #include "karat/recipe/json.hpp"
 #include "karat/video/models.hpp"
 #include "karat/video/workload.hpp"

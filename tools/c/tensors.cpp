@@ -22,7 +22,7 @@ namespace karat::c {
 namespace {
 
 /// Arrays of the caller by stage name.
-class BorrowedSource final : public golden::TensorSource {
+class BorrowedSource final : public cases::TensorSource {
  public:
   explicit BorrowedSource(const karat_candidate& candidate) : TensorSource("candidate") {
     for (std::size_t i = 0; i < candidate.count; ++i) {
@@ -113,8 +113,8 @@ std::span<const std::byte> bytes_of(const karat_array& array, const files::Tenso
   return {static_cast<const std::byte*>(array.data), size};
 }
 
-std::unique_ptr<golden::TensorSource> source_of(const karat_candidate& candidate) {
-  if (candidate.path != nullptr) return golden::TensorSource::open(candidate.path);
+std::unique_ptr<cases::TensorSource> source_of(const karat_candidate& candidate) {
+  if (candidate.path != nullptr) return cases::TensorSource::open(candidate.path);
   if (candidate.count > 0) {
     required(candidate.names, "names");
     required(candidate.arrays, "arrays");

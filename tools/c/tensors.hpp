@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "karat/files/tensor.hpp"
-#include "karat/golden/tensor_source.hpp"
+#include "karat/case/tensor_source.hpp"
 #include "karat/karat.h"
 
 struct karat_tensors {
@@ -31,6 +31,6 @@ files::TensorInfo info_of(const karat_array& array, const std::string& name);
 std::span<const std::byte> bytes_of(const karat_array& array, const files::TensorInfo& info);
 
 /// The caller's arrays as a candidate, read where they lie; must outlive the source.
-std::unique_ptr<golden::TensorSource> source_of(const karat_candidate& candidate);
+std::unique_ptr<cases::TensorSource> source_of(const karat_candidate& candidate);
 
 }  // namespace karat::c

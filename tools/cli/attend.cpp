@@ -10,8 +10,8 @@
 #include "interrupt.hpp"
 #include "karat/files/safetensors.hpp"
 #include "karat/golden/export.hpp"
-#include "karat/golden/formats.hpp"
-#include "karat/golden/metadata.hpp"
+#include "karat/case/formats.hpp"
+#include "karat/case/metadata.hpp"
 #include "karat/golden/taps.hpp"
 #include "terminal.hpp"
 
@@ -23,9 +23,9 @@ void append(files::Tensor& all, const files::Tensor& head) {
   all.bytes.insert(all.bytes.end(), head.bytes.begin(), head.bytes.end());
 }
 
-files::Tensor empty_heads(numerics::FormatId format, const golden::InputShape& shape,
+files::Tensor empty_heads(numerics::FormatId format, const cases::InputShape& shape,
                           std::size_t channels) {
-  files::Tensor tensor{.dtype = golden::dtype_of(format),
+  files::Tensor tensor{.dtype = cases::dtype_of(format),
                        .shape = {shape.batch, shape.heads, shape.tokens()},
                        .bytes = {}};
   if (channels > 0) tensor.shape.push_back(channels);
@@ -46,16 +46,16 @@ int run_attend(int argc, char** argv) {
   const Narration narration = given->count("quiet") > 0 ? Narration::quiet : Narration::spoken;
   const std::string out = required(*given, "out");
   const CaseChoice choice = choose_case(*given);
-  const golden::InputShape& shape = choice.inputs->shape();
-  const bool per_head = golden::layout_per_head(choice.recipe, *choice.inputs);
-  attention::Layout layout;
+  const cases::InputShape& shape = choice.inputs->shape();
+  const bool per_head = cases::layout_per_head(choice.recipe, *choice.inputs);
+  layout::Layout layout;
   std::vector<int> taps;
-  const auto begin_with = [&](attention::Layout made) {
+  const auto begin_with = [&](layout::Layout made) {
     layout = std::move(made);
     taps = golden::parse_taps((*given)["tap"].as<std::string>(), layout, choice.seed);
   };
-  const auto begin_head = [&](std::size_t b, std::size_t h, const golden::HeadValues* values) {
-    begin_with(golden::head_layout(choice.recipe, *choice.inputs, b, h, values, choice.threads));
+  const auto begin_head = [&](std::size_t b, std::size_t h, const cases::HeadValues* values) {
+    begin_with(cases::head_layout(choice.recipe, *choice.inputs, b, h, values, choice.threads));
   };
   if (!per_head) begin_head(0, 0, nullptr);
 
@@ -71,9 +71,9 @@ int run_attend(int argc, char** argv) {
       attention::QuantisedHead head;
       if (choice.inputs->coded()) {
         if (per_head) begin_head(b, h, nullptr);
-        head = golden::quantised(choice.recipe, layout, choice.inputs->codes(b, h));
+        head = cases::quantised(choice.recipe, layout, choice.inputs->codes(b, h));
       } else {
-        const golden::HeadValues values = choice.inputs->values(b, h, choice.threads);
+        const cases::HeadValues values = choice.inputs->values(b, h, choice.threads);
         if (per_head) begin_head(b, h, &values);
         head = attention::quantise_head(choice.recipe, layout, values.view(), numerics::Path::fast,
                                         choice.threads);
@@ -86,15 +86,15 @@ int run_attend(int argc, char** argv) {
           attention::attend(choice.recipe, layout, head,
                             {.threads = choice.threads, .tapped = taps, .progress = bar.callback()});
       const auto f32 = numerics::FormatId::f32;
-      append(tensors["o"], golden::encoded(result.o, output, {shape.tokens(), shape.channels}));
-      append(tensors["lse"], golden::encoded(result.lse, f32, {shape.tokens()}));
-      append(tensors["m"], golden::encoded(result.m, f32, {shape.tokens()}));
-      append(tensors["l"], golden::encoded(result.l, f32, {shape.tokens()}));
+      append(tensors["o"], cases::encoded(result.o, output, {shape.tokens(), shape.channels}));
+      append(tensors["lse"], cases::encoded(result.lse, f32, {shape.tokens()}));
+      append(tensors["m"], cases::encoded(result.m, f32, {shape.tokens()}));
+      append(tensors["l"], cases::encoded(result.l, f32, {shape.tokens()}));
       for (const attention::BlockTap& tap : result.taps)
         for (auto& [name, tensor] : golden::tap_tensors(choice.recipe, layout, tap))
           tensors[golden::tap_name(b, h, tap.query_block, name)] = std::move(tensor);
     }
-  files::write_safetensors(out, tensors, golden::describe(choice.recipe, shape.grid, shape.text));
+  files::write_safetensors(out, tensors, cases::describe(choice.recipe, shape.grid, shape.text));
 
   const double seconds = watch.seconds();
   say(narration, "wrote " + out + ": " + short_number(work) + "MAC in " + short_time(seconds) +

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "karat/golden/metadata.hpp"
+#include "karat/case/metadata.hpp"
 #include "karat/mask/strategy.hpp"
 #include "karat/recipe/json.hpp"
 #include "karat/recipe/schedule.hpp"
@@ -130,13 +130,13 @@ void take_mask(const cxxopts::ParseResult& given, CaseChoice& choice, std::size_
       throw Error(ErrorKind::usage, "--mask", "a strategy has windows for every step and layer",
                   "add --step S and --layer L");
     const auto strategy = mask::parse_window_strategy(files::read_json(*path).dump(), *path);
-    choice.inputs->give(std::make_shared<golden::GivenMask>(golden::GivenMask::of_strategy(
+    choice.inputs->give(std::make_shared<cases::GivenMask>(cases::GivenMask::of_strategy(
         strategy, step->step, whole(given, "layer", 0, 0), first_head, heads)));
     return;
   }
   choice.recipe.mask.kind = recipe::MaskKind::given;
   recipe::validate(choice.recipe, "--mask with recipe " + choice.recipe.name);
-  choice.inputs->give(std::make_shared<golden::GivenMask>(golden::GivenMask::open(*path)));
+  choice.inputs->give(std::make_shared<cases::GivenMask>(cases::GivenMask::open(*path)));
 }
 
 video::WorkloadSpec workload(const cxxopts::ParseResult& given, std::uint64_t seed) {
@@ -206,19 +206,19 @@ CaseChoice choose_case(const cxxopts::ParseResult& given) {
     require_generated(given);
     const auto paths = split_paths(*in);
     if (paths.empty()) throw Error(ErrorKind::usage, "--in", "names no file", "give one");
-    golden::FileInputOptions options{
+    cases::FileInputOptions options{
         .grid = grid_option(given),
-        .layout = golden::parse_layout(given["layout"].as<std::string>())};
+        .layout = cases::parse_layout(given["layout"].as<std::string>())};
     if (head) options.only_head = static_cast<std::size_t>(parse_integer(*head, "--head", 0));
     std::optional<recipe::Recipe> own;
     if (!recipe)
-      own = golden::recipe_of(golden::TensorSource::open(paths.front())->metadata(),
+      own = cases::recipe_of(cases::TensorSource::open(paths.front())->metadata(),
                               paths.front().string());
     if (!recipe && !own)
       throw Error(ErrorKind::usage, "--recipe", "missing", "give a preset or a .json file");
     choice.recipe = recipe ? *recipe : *own;
     if (given.count("text") > 0) options.text = whole(given, "text", 0, 0);
-    choice.inputs = golden::file_inputs(paths, options);
+    choice.inputs = cases::file_inputs(paths, options);
     take_mask(given, choice, options.only_head.value_or(0));
     return choice;
   }
@@ -233,7 +233,7 @@ CaseChoice choose_case(const cxxopts::ParseResult& given) {
     throw Error(ErrorKind::usage, "--kv-heads", "says nothing about one head alone",
                 "give --heads instead of --head");
   const auto kv_heads = static_cast<std::size_t>(whole(given, "kv-heads", 0, 1));
-  choice.inputs = golden::generated_inputs(spec, static_cast<std::size_t>(first), kv_heads);
+  choice.inputs = cases::generated_inputs(spec, static_cast<std::size_t>(first), kv_heads);
   take_mask(given, choice, static_cast<std::size_t>(first));
   return choice;
 }

@@ -4,7 +4,7 @@
 #include <memory>
 
 #include "command.hpp"
-#include "karat/golden/inputs.hpp"
+#include "karat/case/inputs.hpp"
 #include "karat/recipe/recipe.hpp"
 
 namespace karat::cli {
@@ -13,7 +13,7 @@ void add_case_options(CommandLine& line);
 
 struct CaseChoice {
   recipe::Recipe recipe;
-  std::unique_ptr<golden::Inputs> inputs;
+  std::unique_ptr<cases::Inputs> inputs;
   std::string schedule;  ///< JSON of what --schedule picked: name, step, steps, phase, sigma
   std::uint64_t seed = 0;
   int threads = 0;

@@ -17,8 +17,8 @@ namespace karat::cli {
 namespace {
 
 /// Names separated by commas.
-golden::Freedom parse_freedom(std::string_view text) {
-  golden::Freedom freedom;
+bounds::Freedom parse_freedom(std::string_view text) {
+  bounds::Freedom freedom;
   while (!text.empty()) {
     const std::string_view item = text.substr(0, text.find(','));
     text.remove_prefix(std::min(text.size(), item.size() + 1));
@@ -49,7 +49,7 @@ int run_check(int argc, char** argv) {
   options.allowed = parse_freedom((*given)["allow"].as<std::string>());
   const std::string candidate_name = required(*given, "candidate");
   const golden::GoldenFile golden(required(*given, "golden"));
-  const auto candidate = golden::TensorSource::open(candidate_name);
+  const auto candidate = cases::TensorSource::open(candidate_name);
   golden::CheckReport report;
   {
     Progress bar("heads", given->count("quiet") > 0 ? Narration::quiet : Narration::spoken);

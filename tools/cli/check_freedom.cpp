@@ -11,21 +11,21 @@ constexpr Named<Allowed> kAllowed[] = {{"order", Allowed::order},
                                        {"contraction", Allowed::contraction},
                                        {"reciprocal", Allowed::reciprocal}};
 
-constexpr Named<golden::TensorLayout> kLayouts[] = {{"BHSD", golden::TensorLayout::bhsd},
-                                                    {"BSHD", golden::TensorLayout::bshd},
-                                                    {"BHDS", golden::TensorLayout::bhds}};
+constexpr Named<cases::TensorLayout> kLayouts[] = {{"BHSD", cases::TensorLayout::bhsd},
+                                                    {"BSHD", cases::TensorLayout::bshd},
+                                                    {"BHDS", cases::TensorLayout::bhds}};
 
 }  // namespace
 
-void allow(golden::Freedom& freedom, std::string_view name, const std::string& option) {
+void allow(bounds::Freedom& freedom, std::string_view name, const std::string& option) {
   switch (parse_choice(name, option, kAllowed)) {
-    case Allowed::order: freedom.summation = golden::Summation::any_order; break;
-    case Allowed::contraction: freedom.contraction = golden::Contraction::allowed; break;
+    case Allowed::order: freedom.summation = bounds::Summation::any_order; break;
+    case Allowed::contraction: freedom.contraction = bounds::Contraction::allowed; break;
     case Allowed::reciprocal: freedom.reciprocal_ulp = 1; break;
   }
 }
 
-golden::TensorLayout parse_v_layout(std::string_view name, const std::string& option) {
+cases::TensorLayout parse_v_layout(std::string_view name, const std::string& option) {
   return parse_choice(name, option, kLayouts);
 }
 

@@ -10,9 +10,9 @@ namespace karat::cli {
 
 /// Adds what "order", "contraction" or "reciprocal" leave open.
 /// @throws Error(usage) for another name; `option` is what it was given to
-void allow(golden::Freedom& freedom, std::string_view name, const std::string& option);
+void allow(bounds::Freedom& freedom, std::string_view name, const std::string& option);
 
 /// "BHSD", "BSHD" or "BHDS". @throws Error(usage) for another name
-golden::TensorLayout parse_v_layout(std::string_view name, const std::string& option);
+cases::TensorLayout parse_v_layout(std::string_view name, const std::string& option);
 
 }  // namespace karat::cli

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "check_report.hpp"
-#include "karat/numerics/format.hpp"
+#include "karat/numerics/formats/format.hpp"
 #include "karat/report/svg.hpp"
 
 namespace karat::cli {
@@ -141,7 +141,7 @@ std::string heat_maps(const golden::CheckReport& report, const golden::GoldenFil
 }  // namespace
 
 std::string check_html(const golden::CheckReport& report, const golden::GoldenFile& golden,
-                       const golden::TensorSource& candidate) {
+                       const cases::TensorSource& candidate) {
   std::string html = "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>karat "
                      "check</title><style>" + std::string(kStyle) + "</style></head><body>\n";
   html += "<h1>" + escape_xml(candidate.subject()) + " <span class=\"" +

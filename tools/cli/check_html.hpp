@@ -8,6 +8,6 @@
 namespace karat::cli {
 
 std::string check_html(const golden::CheckReport& report, const golden::GoldenFile& golden,
-                       const golden::TensorSource& candidate);
+                       const cases::TensorSource& candidate);
 
 }  // namespace karat::cli

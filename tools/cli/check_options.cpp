@@ -43,7 +43,7 @@ void add_check_options(CommandLine& line) {
 }
 
 golden::CheckOptions check_options(const cxxopts::ParseResult& given) {
-  return {.layout = golden::parse_layout(given["layout"].as<std::string>()),
+  return {.layout = cases::parse_layout(given["layout"].as<std::string>()),
           .order = parse_choice(given["order"].as<std::string>(), "--order", kOrders),
           .select = parse_selection(given["select"].as<std::string>()),
           .threads =

@@ -10,7 +10,7 @@
 
 #include "evidence.hpp"
 #include "karat/golden/make.hpp"
-#include "karat/numerics/convert.hpp"
+#include "karat/numerics/formats/convert.hpp"
 #include "terminal.hpp"
 
 namespace karat::cli {
@@ -89,12 +89,12 @@ std::string difference_text(const StageReport& stage, const Difference& differen
 }
 
 /// What the legal ranges leave open, as --allow names it, and in words.
-std::vector<std::pair<std::string, std::string>> liberties(const golden::Freedom& freedom) {
+std::vector<std::pair<std::string, std::string>> liberties(const bounds::Freedom& freedom) {
   std::vector<std::pair<std::string, std::string>> list;
   if (freedom.low != freedom.high) list.emplace_back("exp2", "exp2 within 2 ulp");
-  if (freedom.summation != golden::Summation::fixed)
+  if (freedom.summation != bounds::Summation::fixed)
     list.emplace_back("order", "any order of the row sum and of f32.fma's P V");
-  if (freedom.contraction != golden::Contraction::none)
+  if (freedom.contraction != bounds::Contraction::none)
     list.emplace_back("contraction", "fused multiply-adds");
   if (freedom.reciprocal_ulp > 0)
     list.emplace_back("reciprocal",
@@ -102,13 +102,13 @@ std::vector<std::pair<std::string, std::string>> liberties(const golden::Freedom
   return list;
 }
 
-bool only_exp2(const golden::Freedom& freedom) {
+bool only_exp2(const bounds::Freedom& freedom) {
   const auto list = liberties(freedom);
   return list.empty() || (list.size() == 1 && list[0].first == "exp2");
 }
 
 /// "free: exp2 within 2 ulp, fused multiply-adds", where more than exp2 is.
-std::string freedom_text(const golden::Freedom& freedom) {
+std::string freedom_text(const bounds::Freedom& freedom) {
   if (only_exp2(freedom)) return "";
   std::string text;
   for (const auto& [name, words] : liberties(freedom))
@@ -116,14 +116,14 @@ std::string freedom_text(const golden::Freedom& freedom) {
   return text + "\n";
 }
 
-files::Json freedom_json(const golden::Freedom& freedom) {
+files::Json freedom_json(const bounds::Freedom& freedom) {
   files::Json names = files::Json::array();
   for (const auto& [name, words] : liberties(freedom)) names.push_back(name);
   return names;
 }
 
 /// What else is worth a word in the table's last column.
-std::string remark(const StageReport& stage, const golden::Freedom& freedom) {
+std::string remark(const StageReport& stage, const bounds::Freedom& freedom) {
   std::string text = stage.fixed           ? "must be bit-equal"
                      : only_exp2(freedom) ? "exp2 is free within 2 ulp"
                                           : "in the range that is allowed";
@@ -224,7 +224,7 @@ std::string tiles_text(const golden::OutputErrors& outputs) {
 }  // namespace
 
 std::string check_text(const golden::CheckReport& report, const golden::GoldenFile& golden,
-                       const golden::TensorSource& candidate, TextFor reader) {
+                       const cases::TensorSource& candidate, TextFor reader) {
   char line[256];
   std::snprintf(line, sizeof line, "%-11s %-8s %23s %12s %9s %9s  %s\n", "stage", "result",
                 "differing", "outside", "max ulp", "rel L2", "");
@@ -259,7 +259,7 @@ std::string check_text(const golden::CheckReport& report, const golden::GoldenFi
 }
 
 files::Json check_json(const golden::CheckReport& report, const golden::GoldenFile& golden,
-                       const golden::TensorSource& candidate) {
+                       const cases::TensorSource& candidate) {
   files::Json stages = files::Json::array();
   for (const StageReport& stage : report.stages) {
     files::Json json{{"stage", stage.stage},

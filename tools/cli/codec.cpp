@@ -13,8 +13,8 @@
 #include "command.hpp"
 #include "commands.hpp"
 #include "karat/files/atomic_file.hpp"
-#include "karat/numerics/convert.hpp"
-#include "karat/numerics/philox.hpp"
+#include "karat/numerics/formats/convert.hpp"
+#include "karat/numerics/random/philox.hpp"
 #include "values.hpp"
 
 namespace karat::cli {

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <iostream>
 
-#include "karat/numerics/suggest.hpp"
+#include "karat/numerics/base/suggest.hpp"
 #include <nlohmann/json.hpp>
 
 namespace karat::cli {

@@ -9,7 +9,7 @@
 #include <string_view>
 
 #include "karat/files/json_file.hpp"
-#include "karat/numerics/error.hpp"
+#include "karat/numerics/base/error.hpp"
 
 namespace karat::cli {
 

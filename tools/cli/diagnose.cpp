@@ -46,7 +46,7 @@ int run_diagnose(int argc, char** argv) {
           parse_integer((*given)["most"].as<std::string>(), "--most", 1, 1000)),
       .progress = {}};
   const golden::GoldenFile golden(required(*given, "golden"));
-  const auto candidate = golden::TensorSource::open(candidate_name);
+  const auto candidate = cases::TensorSource::open(candidate_name);
   const Stopwatch watch;
   golden::Diagnosis diagnosis;
   {

@@ -12,7 +12,7 @@
 #include "karat/files/safetensors.hpp"
 #include "karat/golden/export.hpp"
 #include "karat/golden/make.hpp"
-#include "karat/golden/metadata.hpp"
+#include "karat/case/metadata.hpp"
 #include "karat/recipe/json.hpp"
 #include "terminal.hpp"
 #include "values.hpp"
@@ -27,14 +27,14 @@ void export_to(const std::filesystem::path& folder, const golden::GoldenFile& go
   if (error)
     throw Error(ErrorKind::input_output, folder.string(), "cannot be made: " + error.message(),
                 "choose a folder that can be written");
-  const files::Metadata metadata = golden::describe(golden.recipe(), golden.grid(), golden.text());
+  const files::Metadata metadata = cases::describe(golden.recipe(), golden.grid(), golden.text());
   files::write_safetensors(folder / "inputs.safetensors", golden::exported_inputs(golden), metadata);
   files::write_safetensors(folder / "stages.safetensors", golden::exported_stages(golden), metadata);
   files::write_file(folder / "recipe.json", recipe::to_json(golden.recipe()));
   say(narration, "wrote inputs.safetensors, stages.safetensors and recipe.json to " + folder.string());
 }
 
-files::Json tensors_json(const golden::TensorSource& source) {
+files::Json tensors_json(const cases::TensorSource& source) {
   files::Json list = files::Json::array();
   for (const files::TensorInfo& tensor : source.list()) {
     files::Json row{{"name", tensor.name},
@@ -46,14 +46,14 @@ files::Json tensors_json(const golden::TensorSource& source) {
   return list;
 }
 
-bool is_golden(const golden::TensorSource& source) {
+bool is_golden(const cases::TensorSource& source) {
   const files::Metadata metadata = source.metadata();
   const auto schema = metadata.find("schema");
   return schema != metadata.end() && schema->second == golden::kSchema;
 }
 
 /// Any file of tensors: their names, types and shapes.
-int list_tensors(const golden::TensorSource& source, bool json) {
+int list_tensors(const cases::TensorSource& source, bool json) {
   if (json) {
     print_json("inspect", 1, {{"file", source.subject()}, {"tensors", tensors_json(source)}});
     return match;
@@ -66,7 +66,7 @@ int list_tensors(const golden::TensorSource& source, bool json) {
 }
 
 int summarise(const golden::GoldenFile& golden, bool json) {
-  const golden::HeadShape& shape = golden.shape();
+  const cases::HeadShape& shape = golden.shape();
   const files::Metadata& metadata = golden.metadata();
   const auto text = [&](const char* key) {
     const auto found = metadata.find(key);
@@ -161,7 +161,7 @@ int run_inspect(int argc, char** argv) {
     return match;
   }
   {
-    const auto source = golden::TensorSource::open(*file);
+    const auto source = cases::TensorSource::open(*file);
     if (!is_golden(*source)) return list_tensors(*source, json);
   }
   return summarise(golden::GoldenFile(*file), json);

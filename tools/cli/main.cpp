@@ -7,7 +7,7 @@
 
 #include "command.hpp"
 #include "interrupt.hpp"
-#include "karat/numerics/suggest.hpp"
+#include "karat/numerics/base/suggest.hpp"
 #include "terminal.hpp"
 #include "version.hpp"
 

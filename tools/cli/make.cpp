@@ -81,7 +81,7 @@ int run_make(int argc, char** argv) {
 
   const double seconds = watch.seconds();
   const auto rate = [](double work, double time) { return short_number(work / time) + "MAC/s"; };
-  const golden::InputShape& shape = choice.inputs->shape();
+  const cases::InputShape& shape = choice.inputs->shape();
   say(narration, "wrote " + out + ": " + choice.recipe.name + ", " + std::to_string(shape.batch) +
                      " x " + std::to_string(shape.heads) + " heads of " +
                      video::to_string(shape.grid) + " = " + std::to_string(shape.tokens()) +

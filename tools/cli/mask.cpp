@@ -5,11 +5,11 @@
 
 #include "command.hpp"
 #include "commands.hpp"
-#include "karat/attention/layout.hpp"
+#include "karat/layout/layout.hpp"
 #include "karat/files/atomic_file.hpp"
 #include "karat/files/safetensors.hpp"
-#include "karat/golden/given_mask.hpp"
-#include "karat/golden/metadata.hpp"
+#include "karat/case/given_mask.hpp"
+#include "karat/case/metadata.hpp"
 #include "karat/mask/blockmask.hpp"
 #include "karat/mask/density.hpp"
 #include "karat/mask/picture.hpp"
@@ -56,7 +56,7 @@ recipe::Recipe masked_recipe(const cxxopts::ParseResult& given) {
   return recipe;
 }
 
-void write_blockmask(const std::string& path, const attention::Layout& layout,
+void write_blockmask(const std::string& path, const layout::Layout& layout,
                      const recipe::Recipe& recipe) {
   const mask::BlockMask arrays =
       mask::sequence_blockmask(*layout.mask, recipe.block.q, recipe.block.k);
@@ -83,7 +83,7 @@ std::string percent(double share) {
 }
 
 std::string picture(const cxxopts::ParseResult& given, const recipe::Recipe& recipe,
-                    const attention::Layout& layout, const mask::Density& density) {
+                    const layout::Layout& layout, const mask::Density& density) {
   const recipe::Mask& m = recipe.mask;
   const mask::Caption caption{
       .title = "grid " + video::to_string(layout.grid) + ", tile " + video::to_string(m.tile) +
@@ -104,13 +104,13 @@ int text_tokens(const cxxopts::ParseResult& given) {
 }
 
 /// The recipe's mask, or head --head of the one in a file.
-attention::Layout layout_of(const cxxopts::ParseResult& given, recipe::Recipe recipe,
-                            const attention::Setting& setting) {
+layout::Layout layout_of(const cxxopts::ParseResult& given, recipe::Recipe recipe,
+                            const layout::Setting& setting) {
   const auto path = text_of(given, "mask");
-  if (!path) return attention::make_layout(recipe, setting);
+  if (!path) return layout::make_layout(recipe, setting);
   const auto head = parse_integer(text_of(given, "head").value_or("0"), "--head", 0);
   recipe.mask.kind = recipe::MaskKind::given;
-  return golden::GivenMask::open(*path).layout(recipe, setting, 0, static_cast<std::size_t>(head));
+  return cases::GivenMask::open(*path).layout(recipe, setting, 0, static_cast<std::size_t>(head));
 }
 
 }  // namespace
@@ -142,8 +142,8 @@ int run_mask(int argc, char** argv) {
   const Narration narration = given->count("quiet") > 0 ? Narration::quiet : Narration::spoken;
   const recipe::Recipe recipe = masked_recipe(*given);
   const video::Extent3 grid = parse_extent(required(*given, "grid"), "--grid");
-  const attention::Setting setting{.grid = grid, .channels = 1, .text = text_tokens(*given)};
-  const attention::Layout layout = layout_of(*given, recipe, setting);
+  const layout::Setting setting{.grid = grid, .channels = 1, .text = text_tokens(*given)};
+  const layout::Layout layout = layout_of(*given, recipe, setting);
   const mask::Density density = mask::density(*layout.mask, layout.order, layout.blocks,
                                               recipe.block.q, recipe.block.k);
   if (const auto path = text_of(*given, "svg")) {

@@ -9,9 +9,9 @@
 
 #include "command.hpp"
 #include "commands.hpp"
-#include "karat/numerics/convert.hpp"
-#include "karat/numerics/step.hpp"
-#include "karat/numerics/tensor_core.hpp"
+#include "karat/numerics/formats/convert.hpp"
+#include "karat/numerics/tensor_core/step.hpp"
+#include "karat/numerics/tensor_core/tensor_core.hpp"
 
 namespace karat::cli {
 namespace {

@@ -9,8 +9,8 @@
 #include <string_view>
 #include <vector>
 
-#include "karat/numerics/error.hpp"
-#include "karat/numerics/suggest.hpp"
+#include "karat/numerics/base/error.hpp"
+#include "karat/numerics/base/suggest.hpp"
 #include "karat/video/grid.hpp"
 
 namespace karat::cli {

@@ -1,10 +1,10 @@
 # karat_embed(TARGET NAMESPACE SYMBOL FILES a.json ...): compiles text files into TARGET as
 #   namespace NAMESPACE { std::span<const EmbeddedFile> SYMBOL(); }
-# where EmbeddedFile is {name without folder and ending, text}, see karat/numerics/embedded.hpp.
+# where EmbeddedFile is {name without folder and ending, text}, see karat/numerics/base/embedded.hpp.
 function(karat_embed target namespace symbol)
   cmake_parse_arguments(embed "" "" "FILES" ${ARGN})
   set(out "${CMAKE_CURRENT_BINARY_DIR}/${symbol}.embedded.cpp")
-  set(body "#include \"karat/numerics/embedded.hpp\"\nnamespace ${namespace} {\n")
+  set(body "#include \"karat/numerics/base/embedded.hpp\"\nnamespace ${namespace} {\n")
   string(APPEND body "std::span<const karat::numerics::EmbeddedFile> ${symbol}() {\n")
   string(APPEND body "  static constexpr karat::numerics::EmbeddedFile files[] = {\n")
   foreach(file ${embed_FILES})

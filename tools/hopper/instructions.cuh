@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-#include "karat/numerics/format.hpp"
+#include "karat/numerics/formats/format.hpp"
 
 namespace karat::capture {
 

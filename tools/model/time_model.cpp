@@ -14,7 +14,7 @@
 
 #include "karat/files/atomic_file.hpp"
 #include "karat/hopper/launch.hpp"
-#include "karat/numerics/error.hpp"
+#include "karat/numerics/base/error.hpp"
 #include "karat/report/svg.hpp"
 
 namespace {

@@ -19,22 +19,22 @@ struct AttendOptions {
   int threads = 0;                             ///< 0: all the machine offers
   std::vector<int> query_blocks;               ///< compute only these (ascending); empty: all
   std::vector<int> tapped;                     ///< query blocks to record (subset of the computed)
-  /// A kernel that gets d^-1/2 log2 e wrong: what is in force of this constant times the factor, one
-  /// rounding to f32. (For diagnosing kernels; no recipe means it.)
+  /// A kernel that gets d^-1/2 log2 e wrong: what is in force of this constant times the factor,
+  /// one rounding to f32. (For diagnosing kernels; no recipe means it.)
   std::optional<double> score_factor = {};
   std::function<void(std::size_t done, std::size_t total)> progress;  ///< called from any worker
   /// Takes each tap as soon as its query block is done, on the worker that ran it, together with
-  /// its finished rows in `result`; HeadResult::taps stays empty. Lets all blocks be tapped in little
-  /// memory; a tap that is not moved from lends its memory to the next.
+  /// its finished rows in `result`; HeadResult::taps stays empty. Lets all blocks be tapped in
+  /// little memory; a tap that is not moved from lends its memory to the next.
   std::function<void(BlockTap&& tap, const HeadResult& result)> on_tap;
 };
 
 struct HeadResult {
-  std::vector<float> o;  ///< tokens x channels, original order, exact in output_format()
-  std::vector<float> lse;              ///< tokens; natural logarithm or log2 as the recipe says
-  std::vector<float> m;                ///< tokens; final running maximum
-  std::vector<float> l;                ///< tokens; final row sum
-  std::vector<BlockTap> taps;          ///< in ascending order of query blocks
+  std::vector<float> o;        ///< tokens x channels, original order, exact in output_format()
+  std::vector<float> lse;      ///< tokens; natural logarithm or log2 as the recipe says
+  std::vector<float> m;        ///< tokens; final running maximum
+  std::vector<float> l;        ///< tokens; final row sum
+  std::vector<BlockTap> taps;  ///< in ascending order of query blocks
   std::int64_t saturated_p_codes = 0;  ///< codes of P at the largest finite value
 };
 
@@ -44,7 +44,7 @@ numerics::FormatId output_format(const recipe::Recipe& recipe);
 
 /// Bits are a function of (recipe, layout, head) alone.
 /// Rows of query blocks that were not computed are NaN.
-HeadResult attend(const recipe::Recipe& recipe, const Layout& layout, const QuantisedHead& head,
-                  const AttendOptions& options = {});
+HeadResult attend(const recipe::Recipe& recipe, const layout::Layout& layout,
+                  const QuantisedHead& head, const AttendOptions& options = {});
 
 }  // namespace karat::attention

@@ -5,8 +5,8 @@
 #include <span>
 #include <vector>
 
-#include "karat/attention/layout.hpp"
-#include "karat/numerics/tensor_core.hpp"
+#include "karat/layout/layout.hpp"
+#include "karat/numerics/tensor_core/tensor_core.hpp"
 
 namespace karat::attention {
 
@@ -19,7 +19,8 @@ struct HeadInput {
 
 /// What smoothing took out of the operands and the kernel puts back.
 struct Smoothed {
-  /// Per channel; empty when v is not smoothed. Added to the normalised output, fl, before the cast.
+  /// Per channel; empty when v is not smoothed. Added to the normalised output, fl, before the
+  /// cast.
   std::vector<float> v_mean;
   /// Per position: q . mean of k, f64, channels ascending; empty when k is not smoothed. Times
   /// d^-1/2 it comes back into lse (scores lose it alike for all keys, so softmax does not see it).
@@ -37,7 +38,7 @@ struct QuantisedHead {
 };
 
 /// Reorders, smooths and quantises. Both paths give the same bits, for any number of threads.
-QuantisedHead quantise_head(const recipe::Recipe& recipe, const Layout& layout,
+QuantisedHead quantise_head(const recipe::Recipe& recipe, const layout::Layout& layout,
                             const HeadInput& input, numerics::Path path, int threads = 1);
 
 }  // namespace karat::attention

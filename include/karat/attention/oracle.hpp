@@ -21,7 +21,7 @@ enum class OracleMask { dense, sparse };
 /// keys the layout's mask keeps (sparse; a row that keeps none is 0 with lse -inf).
 /// Keys are summed in ascending original order within chunks of fixed size, so the bits depend on
 /// the values alone. Relative error of each weight below 2^-48 for |logit| < 2^10.
-OracleResult oracle(const Layout& layout, const HeadInput& input,
+OracleResult oracle(const layout::Layout& layout, const HeadInput& input,
                     std::span<const std::int32_t> tokens, OracleMask mask, int threads = 0,
                     const std::function<void(std::size_t, std::size_t)>& progress = {});
 

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "karat/attention/head.hpp"
-#include "karat/attention/layout.hpp"
+#include "karat/layout/layout.hpp"
 
 namespace karat::attention {
 
@@ -16,8 +16,8 @@ bool depends_on_head(const recipe::Recipe& recipe);
 
 /// The layout of one head, for every recipe; bits depend on recipe, setting and head alone.
 /// @throws Error(usage) when the head is not of the setting's size.
-Layout make_layout(const recipe::Recipe& recipe, const Setting& setting, const HeadInput& head,
-                   int threads = 1);
+layout::Layout layout_of_head(const recipe::Recipe& recipe, const layout::Setting& setting,
+                              const HeadInput& head, int threads = 1);
 
 /// Which of a query block's key blocks to keep, ascending. Sorted by weight, descending (ties: the
 /// lower index first), select mass keeps a prefix whose share of the total, summed in that order,
@@ -38,8 +38,8 @@ struct Clusters {
 };
 
 /// Lloyd's iterations from `count` distinct tokens drawn by Philox (seed, stream): assign by the
-/// largest fl(x.c - |c|^2/2), x.c a chain of f32.fma; then centres = f32(f64 mean, ascending tokens).
-/// After the last update the tokens are assigned once more.
+/// largest fl(x.c - |c|^2/2), x.c a chain of f32.fma; then centres = f32(f64 mean, ascending
+/// tokens). After the last update the tokens are assigned once more.
 Clusters cluster_tokens(std::span<const float> rows, std::size_t channels, int count,
                         int iterations, std::uint64_t seed, std::uint64_t stream, int threads = 1);
 

@@ -5,8 +5,8 @@
 
 #include <cstdint>
 
-#include "karat/numerics/format.hpp"
-#include "karat/numerics/philox.hpp"
+#include "karat/numerics/formats/format.hpp"
+#include "karat/numerics/random/philox.hpp"
 
 namespace karat::evidence {
 

@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "karat/numerics/ex2_approx.hpp"
+#include "karat/numerics/functions/ex2_approx.hpp"
 
 namespace karat::evidence {
 

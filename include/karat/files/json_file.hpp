@@ -9,7 +9,7 @@
 #include <string>
 #include <string_view>
 
-#include "karat/numerics/error.hpp"
+#include "karat/numerics/base/error.hpp"
 
 namespace karat::files {
 

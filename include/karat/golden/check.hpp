@@ -1,5 +1,5 @@
-// A candidate against a golden file, stage by stage: what the recipe fixes must be bit-equal, what it
-// leaves free must lie in the legal range. "The numbers differ" is a report, not an error.
+// A candidate against a golden file, stage by stage: what the recipe fixes must be bit-equal, what
+// it leaves free must lie in the legal range. "The numbers differ" is a report, not an error.
 #pragma once
 
 #include <array>
@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "karat/golden/bounds.hpp"
+#include "karat/bounds/bounds.hpp"
 #include "karat/golden/golden_file.hpp"
 
 namespace karat::golden {
@@ -65,8 +65,8 @@ struct StageReport {
   /// Inner stages that differ, where the candidate holds what they are computed from. Nothing
   /// outside: the stage is right, an earlier one is not.
   std::optional<Forced> forced;
-  /// With any order allowed, l, lse and o: legal values outside the range that roundings of mean zero
-  /// leave with probability 1e-6 at most. Worth a look, never a failure.
+  /// With any order allowed, l, lse and o: legal values outside the range that roundings of mean
+  /// zero leave with probability 1e-6 at most. Worth a look, never a failure.
   std::optional<std::int64_t> unlikely;
   std::optional<Difference> first;  ///< first outside; if none, first differing
   std::optional<Difference> worst;  ///< largest ulp among the same
@@ -88,8 +88,8 @@ struct OutputErrors {
 
 struct CheckReport {
   std::vector<StageReport> stages;  ///< in the order of computation, those the candidate holds
-  OutputErrors outputs;  ///< where the candidate holds o
-  Freedom freedom;       ///< what the legal ranges leave open
+  OutputErrors outputs;             ///< where the candidate holds o
+  bounds::Freedom freedom;          ///< what the legal ranges leave open
   bool passed = true;
   /// The first stage that differs, or null.
   const StageReport* first_difference() const;
@@ -106,13 +106,13 @@ struct Selection {
 };
 
 struct CheckOptions {
-  TensorLayout layout = TensorLayout::bhsd;
+  cases::TensorLayout layout = cases::TensorLayout::bhsd;
   RowOrder order = RowOrder::original;
   Selection select;
-  std::optional<TensorLayout> v_layout;  ///< of v and v_codes, where it is not `layout`
+  std::optional<cases::TensorLayout> v_layout;  ///< of v and v_codes, where it is not `layout`
   /// More than exp2: legal ranges are computed again, at several times the attention's cost, where
   /// something differs.
-  Freedom allowed;
+  bounds::Freedom allowed;
   int threads = 0;
   /// Heads of the stages without taps, from any worker; while legal ranges are computed again it is
   /// called for every query block, with the same head. An exception stops the work.
@@ -121,7 +121,7 @@ struct CheckOptions {
 
 /// @throws Error(usage) when the candidate cannot be compared: no stage in common, other shapes or
 ///   types
-CheckReport check(const GoldenFile& golden, const TensorSource& candidate,
+CheckReport check(const GoldenFile& golden, const cases::TensorSource& candidate,
                   const CheckOptions& options = {});
 
 }  // namespace karat::golden

@@ -1,6 +1,6 @@
-// Which kernel would have produced these bits? The candidate is taken for the golden recipe with one
-// field edited, with one coding mistake, or with two of these; sampled query blocks are computed
-// again under every such hypothesis, and those that reproduce the candidate come first.
+// Which kernel would have produced these bits? The candidate is taken for the golden recipe with
+// one field edited, with one coding mistake, or with two of these; sampled query blocks are
+// computed again under every such hypothesis, and those that reproduce the candidate come first.
 #pragma once
 
 #include <functional>
@@ -42,15 +42,15 @@ struct Explanation {
   std::vector<FieldEdit> edits;
   std::vector<std::string> mistakes;  ///< names, see known_mistakes()
   std::string look_for;
-  double explained = 0;  ///< share of the differing values inside the hypothesis' legal range
-  double agreed = 0;     ///< share of all values inside it
-  double equal = 0;      ///< share of all values that are bit-equal
-  double distance = 0;   ///< relative L2 norm of candidate - hypothesis
+  double explained = 0;   ///< share of the differing values inside the hypothesis' legal range
+  double agreed = 0;      ///< share of all values inside it
+  double equal = 0;       ///< share of all values that are bit-equal
+  double distance = 0;    ///< relative L2 norm of candidate - hypothesis
   bool accounts = false;  ///< explains the candidate: explained and agreed are (all but) 1
   std::vector<StageEvidence> stages;
   std::vector<std::string> same_bits;  ///< hypotheses with the same bits on the sampled blocks
-  /// The first entry only: others that account for the candidate and reproduce as many bits, but for
-  /// a handful that chance could explain.
+  /// The first entry only: others that account for the candidate and reproduce as many bits, but
+  /// for a handful that chance could explain.
   std::vector<std::string> as_good;
 };
 
@@ -58,23 +58,23 @@ struct Explanation {
 std::string to_text(const Explanation& explanation);
 
 struct Diagnosis {
-  bool matches = false;    ///< nothing to diagnose: the candidate is what a correct kernel may write
-  bool explained = false;  ///< the first hypothesis accounts for the candidate
-  std::size_t batch = 0, head = 0;   ///< the head that was looked at
-  std::vector<int> query_blocks;     ///< sampled, of the golden layout
-  std::string remark;                ///< what the candidate is as a whole, if anything can be said
-  std::size_t tried = 0;             ///< hypotheses that have a meaning on this case
-  std::size_t invisible = 0;         ///< of these, with golden bits on the sampled blocks
+  bool matches = false;  ///< nothing to diagnose: the candidate is what a correct kernel may write
+  bool explained = false;           ///< the first hypothesis accounts for the candidate
+  std::size_t batch = 0, head = 0;  ///< the head that was looked at
+  std::vector<int> query_blocks;    ///< sampled, of the golden layout
+  std::string remark;               ///< what the candidate is as a whole, if anything can be said
+  std::size_t tried = 0;            ///< hypotheses that have a meaning on this case
+  std::size_t invisible = 0;        ///< of these, with golden bits on the sampled blocks
   std::vector<Explanation> hypotheses;  ///< best first; hypotheses of equal bits are one entry
 };
 
 enum class Alarm {
-  outside,   ///< values count as differing where no correct kernel could write them
-  any_bit,   ///< every differing bit counts: the candidate's exp2 is known to be the golden one
+  outside,  ///< values count as differing where no correct kernel could write them
+  any_bit,  ///< every differing bit counts: the candidate's exp2 is known to be the golden one
 };
 
 struct DiagnoseOptions {
-  TensorLayout layout = TensorLayout::bhsd;
+  cases::TensorLayout layout = cases::TensorLayout::bhsd;
   RowOrder order = RowOrder::original;
   Selection select;
   Alarm alarm = Alarm::outside;
@@ -85,7 +85,7 @@ struct DiagnoseOptions {
 };
 
 /// @throws Error(usage) when the candidate cannot be compared (as check())
-Diagnosis diagnose(const GoldenFile& golden, const TensorSource& candidate,
+Diagnosis diagnose(const GoldenFile& golden, const cases::TensorSource& candidate,
                    const DiagnoseOptions& options = {});
 
 }  // namespace karat::golden

@@ -3,7 +3,7 @@
 
 #include <string_view>
 
-#include "karat/numerics/tensor_core.hpp"
+#include "karat/numerics/tensor_core/tensor_core.hpp"
 
 namespace karat::golden {
 

@@ -14,7 +14,7 @@ files::Tensors exported_stages(const GoldenFile& golden);
 
 /// The stages of one tapped query block as tensors: a, s, p_codes [rows, columns]; m, l [visited,
 /// rows]; o [visited, rows, channels]; query_token, key_token, key_block, column_begin.
-files::Tensors tap_tensors(const recipe::Recipe& recipe, const attention::Layout& layout,
+files::Tensors tap_tensors(const recipe::Recipe& recipe, const layout::Layout& layout,
                            const attention::BlockTap& tap);
 
 }  // namespace karat::golden

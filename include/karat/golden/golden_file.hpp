@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "karat/attention/attend.hpp"
-#include "karat/golden/inputs.hpp"
-#include "karat/golden/tensor_source.hpp"
+#include "karat/case/inputs.hpp"
+#include "karat/case/tensor_source.hpp"
 
 namespace karat::golden {
 
@@ -23,21 +23,21 @@ class GoldenFile {
   video::Extent3 grid() const { return grid_; }
   int text() const { return text_; }
   /// The case's inputs, with the mask that came with it.
-  std::unique_ptr<Inputs> inputs() const;
+  std::unique_ptr<cases::Inputs> inputs() const;
   /// Whether the mask is predicted from each head's Q and K, so that layouts differ.
   bool layout_per_head() const;
   /// The layout of all heads. @throws Error(usage) where each has its own.
-  const attention::Layout& layout() const;
+  const layout::Layout& layout() const;
   /// The layout of one head, for every recipe; predicted when first asked for. Thread-safe.
-  const attention::Layout& layout(std::size_t batch, std::size_t head) const;
-  const HeadShape& shape() const { return shape_; }
-  const TensorSource& source() const { return *source_; }
+  const layout::Layout& layout(std::size_t batch, std::size_t head) const;
+  const cases::HeadShape& shape() const { return shape_; }
+  const cases::TensorSource& source() const { return *source_; }
   const files::Metadata& metadata() const { return metadata_; }
   bool has(std::string_view stage) const { return source_->find(stage).has_value(); }
 
   /// Values of a stage ("o", "q_scale", "bound.o_low", "q"), decoded exactly; of k and v those that
   /// the query head `head` reads.
-  std::vector<float> values(std::string_view stage, Extents extents, std::size_t batch,
+  std::vector<float> values(std::string_view stage, cases::Extents extents, std::size_t batch,
                             std::size_t head) const;
   numerics::FormatId format(std::string_view stage) const;
 
@@ -47,13 +47,13 @@ class GoldenFile {
   attention::QuantisedHead operands(std::size_t batch, std::size_t head) const;
 
  private:
-  std::unique_ptr<TensorSource> source_;
+  std::unique_ptr<cases::TensorSource> source_;
   files::Metadata metadata_;
   recipe::Recipe recipe_;
   video::Extent3 grid_;
   int text_ = 0;
-  std::shared_ptr<const GivenMask> mask_;  ///< null: the recipe says all
-  HeadShape shape_;
+  std::shared_ptr<const cases::GivenMask> mask_;  ///< null: the recipe says all
+  cases::HeadShape shape_;
   struct Layouts;
   std::shared_ptr<Layouts> layouts_;  ///< computed on demand
 };

@@ -9,8 +9,8 @@
 #include <string>
 #include <string_view>
 
+#include "karat/case/inputs.hpp"
 #include "karat/files/seal.hpp"
-#include "karat/golden/inputs.hpp"
 #include "karat/recipe/recipe.hpp"
 
 namespace karat::golden {
@@ -20,8 +20,8 @@ inline constexpr std::string_view kSchema = "karat-golden/1";
 enum class Phase { inputs, attention, truth_sparse, truth_dense };
 
 struct MakeOptions {
-  std::uint64_t seed = 0;    ///< also decides taps and truth rows
-  std::string taps;          ///< as parse_taps()
+  std::uint64_t seed = 0;  ///< also decides taps and truth rows
+  std::string taps;        ///< as parse_taps()
   int threads = 0;
   std::string schedule;  ///< JSON that goes into the case as "schedule"; decides nothing
   /// Begin of a phase (done = 0) and its way; from any worker. An exception stops the work.
@@ -31,18 +31,14 @@ struct MakeOptions {
 struct MakeSummary {
   files::Seal seal;
   std::size_t heads = 0;
-  double multiply_adds = 0;          ///< of the recipe's matrix products, all heads
-  double attention_seconds = 0;      ///< quantising, engine and bounds
+  double multiply_adds = 0;      ///< of the recipe's matrix products, all heads
+  double attention_seconds = 0;  ///< quantising, engine and bounds
   double truth_multiply_adds = 0;
   double truth_seconds = 0;
   std::int64_t saturated_p_codes = 0;
 };
 
-/// Truth covers every row up to this many tokens, above it kTruthRows seeded ones.
-inline constexpr std::size_t kAllTruthTokens = 32760;
-inline constexpr std::size_t kTruthRows = 512;
-
-MakeSummary make(const recipe::Recipe& recipe, const Inputs& inputs, const MakeOptions& options,
-                 const std::filesystem::path& destination);
+MakeSummary make(const recipe::Recipe& recipe, const cases::Inputs& inputs,
+                 const MakeOptions& options, const std::filesystem::path& destination);
 
 }  // namespace karat::golden

@@ -5,8 +5,8 @@
 #include <span>
 #include <vector>
 
-#include "karat/numerics/matrix_view.hpp"
-#include "karat/numerics/tensor_core.hpp"
+#include "karat/numerics/tensor_core/matrix_view.hpp"
+#include "karat/numerics/tensor_core/tensor_core.hpp"
 #include "karat/quant/rule.hpp"
 #include "karat/video/token_order.hpp"
 

@@ -2,8 +2,8 @@
 // x = scale * code; amax is the exact maximum of |x| over a group.
 #pragma once
 
-#include "karat/numerics/convert.hpp"
-#include "karat/numerics/format.hpp"
+#include "karat/numerics/formats/convert.hpp"
+#include "karat/numerics/formats/format.hpp"
 #include "karat/video/grid.hpp"
 
 namespace karat::quant {

@@ -6,9 +6,9 @@
 #include <string>
 
 #include "karat/mask/window.hpp"
-#include "karat/numerics/convert.hpp"
-#include "karat/numerics/exp2.hpp"
-#include "karat/numerics/format.hpp"
+#include "karat/numerics/formats/convert.hpp"
+#include "karat/numerics/functions/exp2.hpp"
+#include "karat/numerics/formats/format.hpp"
 #include "karat/quant/rule.hpp"
 #include "karat/video/token_order.hpp"
 

@@ -7,7 +7,7 @@
 #include <span>
 #include <vector>
 
-#include "karat/attention/layout.hpp"
+#include "karat/layout/layout.hpp"
 
 namespace karat::study {
 
@@ -31,7 +31,7 @@ struct Sample {
 ///        eligible.
 /// @param stream tells samples of one seed apart
 /// @throws Error(usage) when no block is eligible or rows < draws
-Sample draw_sample(const attention::Layout& layout, std::span<const std::int32_t> available,
+Sample draw_sample(const layout::Layout& layout, std::span<const std::int32_t> available,
                    const SampleSpec& spec, std::uint64_t stream);
 
 struct Estimate {

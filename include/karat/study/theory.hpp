@@ -34,7 +34,7 @@ struct RowTheory {
 inline constexpr double kMultipliers[] = {1, 256, 448};
 
 /// @param token of the query; its block's visits come from the layout
-RowTheory predict_row(const recipe::Recipe& recipe, const attention::Layout& layout,
+RowTheory predict_row(const recipe::Recipe& recipe, const layout::Layout& layout,
                       const attention::HeadInput& input, const attention::QuantisedHead& coded,
                       std::int32_t token);
 

@@ -40,8 +40,8 @@ void run(std::string_view preset, video::Extent3 grid, int threads) {
   const video::Head head =
       video::generate_head({.grid = grid, .head_dim = 64, .seed = 7}, 0, 0, threads);
   const attention::HeadInput input{head.q, head.k, head.v, numerics::FormatId::bf16};
-  const attention::Layout layout = 
-      attention::make_layout(recipe, {.grid = grid, .channels = 64}, input, threads);
+  const layout::Layout layout = 
+      attention::layout_of_head(recipe, {.grid = grid, .channels = 64}, input, threads);
   const auto quantised =
       attention::quantise_head(recipe, layout, input, numerics::Path::fast, threads);
   std::vector<int> blocks(layout.blocks.query_blocks.size());

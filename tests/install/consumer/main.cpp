@@ -5,7 +5,7 @@
 
 #include "karat/files/json_file.hpp"
 #include "karat/mask/window.hpp"
-#include "karat/numerics/convert.hpp"
+#include "karat/numerics/formats/convert.hpp"
 #include "karat/recipe/json.hpp"
 
 namespace {

@@ -1,0 +1,82 @@
+// Finds the stages both files hold, checks shapes, and tallies head by head.
+#include "karat/golden/check.hpp"
+
+#include <algorithm>
+
+#include "check_stage.hpp"
+#include "karat/numerics/base/error.hpp"
+
+namespace karat::golden {
+namespace {
+
+/// Stages that hold a value per token, in the order of computation; taps come after the operands.
+constexpr StageRow kOperandStages[] = {
+    {"q", StageKind::matrix, ""},       {"k", StageKind::matrix, ""},
+    {"v", StageKind::matrix, ""},       {"q_codes", StageKind::matrix, ""},
+    {"q_scale", StageKind::groups, ""}, {"k_codes", StageKind::matrix, ""},
+    {"k_scale", StageKind::groups, ""}, {"v_codes", StageKind::matrix, ""},
+    {"v_scale", StageKind::groups, ""}};
+constexpr StageRow kOutputStages[] = {{"m", StageKind::vector, ""},
+                                      {"l", StageKind::vector, "bound.l"},
+                                      {"lse", StageKind::vector, "bound.lse"},
+                                      {"o", StageKind::matrix, "bound.o"}};
+
+[[noreturn]] void throw_nothing_in_common(const GoldenFile& golden,
+                                          const cases::TensorSource& candidate) {
+  std::string held;
+  for (const files::TensorInfo& tensor : candidate.list())
+    if (held.size() < 100) held += (held.empty() ? "" : ", ") + tensor.name;
+  throw Error(ErrorKind::usage, candidate.subject(),
+              "holds " + (held.empty() ? "nothing" : held) + " but no stage of " + golden.subject(),
+              "name a tensor o, lse, q_codes, ... (karat inspect --export shows all)");
+}
+
+void require_selection(const GoldenFile& golden, const Selection& select) {
+  const auto require = [](std::size_t value, std::size_t count, const char* what) {
+    if (value >= count)
+      throw Error(ErrorKind::usage, "--select",
+                  std::string(what) + " " + std::to_string(value) + " of " + std::to_string(count),
+                  "choose one from 0 to " + std::to_string(count - 1));
+  };
+  require(select.batch.value_or(0), golden.shape().batch, "batch");
+  require(select.head.value_or(0), golden.shape().heads, "head");
+  require(
+      static_cast<std::size_t>(select.block.value_or(0)),
+      golden.layout(select.batch.value_or(0), select.head.value_or(0)).blocks.query_blocks.size(),
+      "query block");
+}
+
+}  // namespace
+
+const StageReport* CheckReport::first_difference() const {
+  const auto found = std::find_if(stages.begin(), stages.end(), [](const StageReport& stage) {
+    return stage.verdict == Verdict::differs;
+  });
+  return found == stages.end() ? nullptr : &*found;
+}
+
+CheckReport check(const GoldenFile& golden, const cases::TensorSource& candidate,
+                  const CheckOptions& options) {
+  require_selection(golden, options.select);
+  CheckReport report;
+  Comparison comparison(golden, candidate, options);
+  const auto both_hold = [&](const StageRow& row) {
+    return golden.has(row.name) && candidate.find(row.name).has_value();
+  };
+  comparison.announce(static_cast<std::size_t>(std::ranges::count_if(kOperandStages, both_hold) +
+                                               std::ranges::count_if(kOutputStages, both_hold)));
+  const auto add = [&](std::span<const StageRow> rows) {
+    for (const StageRow& row : rows)
+      if (both_hold(row)) report.stages.push_back(comparison.stage(row));
+  };
+  add(kOperandStages);
+  for (StageReport& stage : comparison.taps()) report.stages.push_back(std::move(stage));
+  add(kOutputStages);
+  if (report.stages.empty()) throw_nothing_in_common(golden, candidate);
+  report.outputs = comparison.outputs();
+  report.freedom = bounds::freedom_of(golden.recipe(), options.allowed);
+  report.passed = report.first_difference() == nullptr;
+  return report;
+}
+
+}  // namespace karat::golden

@@ -1,0 +1,252 @@
+// Rows brought into original token order, then tallied; legal ranges are read when needed.
+#include "check_stage.hpp"
+
+#include <algorithm>
+
+#include "candidate_values.hpp"
+#include "karat/bounds/head_work.hpp"
+#include "karat/numerics/base/error.hpp"
+#include "tally.hpp"
+
+namespace karat::golden {
+namespace {
+
+cases::Extents extents_of(StageKind kind) {
+  return kind == StageKind::matrix ? cases::Extents::matrix : cases::Extents::vector;
+}
+
+Legal range_of(const bounds::OutputBounds& bounds, std::string_view stage) {
+  if (stage == "l") return {bounds.l_low, bounds.l_high};
+  if (stage == "lse") return {bounds.lse_low, bounds.lse_high};
+  return {bounds.o_low, bounds.o_high};
+}
+
+}  // namespace
+
+cases::TensorLayout Comparison::layout_of(const StageRow& row) const {
+  const bool v = row.kind == StageKind::matrix && row.name.starts_with('v');
+  return v ? options_.v_layout.value_or(options_.layout) : options_.layout;
+}
+
+bool Comparison::widened() const {
+  bounds::Freedom more = freedom_;
+  more.low = more.high = 1.0f;
+  return bounds::leaves_freedom(more);
+}
+
+const bounds::OutputBounds& Comparison::bounds(std::size_t batch, std::size_t head,
+                                               bounds::Summation summation) {
+  const auto [found, missing] = bounds_.try_emplace({{batch, head}, summation});
+  if (missing) {
+    bounds::Freedom freedom = freedom_;
+    freedom.summation = summation;
+    found->second =
+        bounds::attend_with_bounds(
+            golden_.recipe(), golden_.layout(batch, head), golden_.operands(batch, head), {},
+            options_.threads, [this](std::size_t, std::size_t) { step(); }, freedom)
+            .bounds;
+  }
+  return found->second;
+}
+
+void Comparison::announce(std::size_t stages) {
+  std::size_t heads = 0;
+  for (std::size_t b = 0; b < golden_.shape().batch; ++b)
+    for (std::size_t h = 0; h < golden_.shape().heads; ++h) heads += selected(b, h);
+  total_ = stages * heads;
+}
+
+void Comparison::step() const {
+  if (options_.progress) options_.progress(done_, total_);
+}
+
+bool Comparison::selected(std::size_t batch, std::size_t head) const {
+  const Selection& select = options_.select;
+  return select.batch.value_or(batch) == batch && select.head.value_or(head) == head;
+}
+
+void Comparison::require_shape(const StageRow& row) const {
+  const std::string name = *candidate_.find(row.name);
+  const cases::TensorSource& source = golden_.source();
+  cases::HeadShape expected =
+      source.head_shape(*source.find(row.name), extents_of(row.kind), cases::TensorLayout::bhsd);
+  if (options_.order == RowOrder::tiled && row.kind != StageKind::groups)
+    expected.rows = order(row, options_.select.batch.value_or(0), options_.select.head.value_or(0))
+                        .token_at.size();
+  const cases::HeadShape found = candidate_.head_shape(name, extents_of(row.kind), layout_of(row));
+  const bool one_head = found.batch == 1 && found.heads == 1 && options_.select.head &&
+                        (options_.select.batch || expected.batch == 1);
+  const bool heads = found.batch == expected.batch && found.heads == expected.heads;
+  if ((heads || one_head) && found.rows == expected.rows && found.channels == expected.channels)
+    return;
+  const auto text = [](const cases::HeadShape& s) {
+    return std::to_string(s.batch) + " x " + std::to_string(s.heads) + " x " +
+           std::to_string(s.rows) + " x " + std::to_string(s.channels);
+  };
+  const bool swapped = found.heads == expected.rows && found.rows == expected.heads;
+  const bool transposed = row.name.starts_with('v') && found.rows == expected.channels &&
+                          found.channels == expected.rows;
+  throw Error(ErrorKind::usage, candidate_.subject() + ": " + name,
+              "is " + text(found) + " (batch, head, row, channel) where the golden file is " +
+                  text(expected),
+              swapped      ? "try the other --layout"
+              : transposed ? "try --v-layout BHDS"
+                           : "compare the same case, or --select one head");
+}
+
+const video::TokenOrder& Comparison::order(const StageRow& row, std::size_t batch,
+                                           std::size_t head) const {
+  const layout::Layout& layout = golden_.layout(batch, head);
+  return side_of(row.name) == Side::key ? layout.key_order : layout.order;
+}
+
+std::vector<float> Comparison::to_tokens(std::vector<float> rows, std::size_t channels,
+                                         const video::TokenOrder& order) const {
+  if (options_.order == RowOrder::original) return rows;
+  const auto& position_of = order.position_of;
+  std::vector<float> tokens(position_of.size() * channels);
+  for (std::size_t token = 0; token < position_of.size(); ++token)
+    std::copy_n(&rows[position_of[token] * channels], channels, &tokens[token * channels]);
+  return tokens;
+}
+
+std::vector<float> Comparison::candidate_rows(const StageRow& row, std::size_t batch,
+                                              std::size_t head) const {
+  const std::string name = *candidate_.find(row.name);
+  const cases::HeadShape shape = candidate_.head_shape(name, extents_of(row.kind), layout_of(row));
+  const bool one_head = shape.batch == 1 && shape.heads == 1;
+  const std::size_t number = head * shape.heads / golden_.shape().heads;  // fewer of k and v
+  const files::Tensor tensor = candidate_.head(name, extents_of(row.kind), layout_of(row),
+                                               one_head ? 0 : batch, one_head ? 0 : number);
+  std::vector<float> values =
+      candidate_values(tensor, golden_.format(row.name), candidate_.subject() + ": " + name);
+  if (row.kind == StageKind::groups) return values;
+  return to_tokens(std::move(values), shape.channels, order(row, batch, head));
+}
+
+Location Comparison::at_token(Location at, std::int64_t token) const {
+  const layout::Layout& layout = golden_.layout(at.batch, at.head);
+  at.token = token;
+  const std::int64_t position = layout.order.position_of[token];
+  at.query_tile = layout.order.tile_at[position];
+  const auto& blocks = layout.blocks.query_blocks;
+  const auto block = std::find_if(blocks.begin(), blocks.end(), [&](video::Range range) {
+    return range.begin <= position && position < range.end;
+  });
+  at.query_block = block - blocks.begin();
+  return at;
+}
+
+/// |x - truth|^2 and |truth|^2 over the rows whose truth the file holds.
+void Comparison::note_outputs(std::size_t b, std::size_t h, std::span<const float> golden,
+                              std::span<const float> candidate) {
+  const cases::TensorSource& source = golden_.source();
+  const auto rows_name = source.find("truth.rows");
+  const auto truth_name = source.find("truth.sparse_o");
+  if (!rows_name || !truth_name) return;
+  const files::Tensor rows = source.read(*rows_name);
+  const files::Tensor truth =
+      source.head(*truth_name, cases::Extents::matrix, cases::TensorLayout::bhsd, b, h);
+  if (rows.dtype != files::DType::i32 || truth.dtype != files::DType::f64) return;
+  const std::size_t channels = golden_.shape().channels;
+  const auto values = truth.as<double>();
+  std::size_t r = 0;
+  for (const std::int32_t token : rows.as<std::int32_t>()) {
+    for (std::size_t j = 0; j < channels; ++j) {
+      const double exact = values[r * channels + j];
+      const std::size_t e = token * channels + j;
+      outputs_.truth_squared += exact * exact;
+      outputs_.golden_squared += (golden[e] - exact) * (golden[e] - exact);
+      outputs_.candidate_squared += (candidate[e] - exact) * (candidate[e] - exact);
+    }
+    ++r;
+  }
+  outputs_.truth_rows += static_cast<std::int64_t>(r);
+}
+
+StageReport Comparison::stage(const StageRow& row) {
+  require_shape(row);
+  const std::string bound = std::string(row.bound);
+  const bool recomputed = !bound.empty() && widened();
+  const bool bounded = recomputed || (!bound.empty() && golden_.has(bound + "_low"));
+  std::optional<std::int64_t> unlikely;
+  Tally tally(std::string(row.name), golden_.format(row.name), !bounded);
+  const std::size_t channels = row.kind == StageKind::matrix ? golden_.shape().channels : 1;
+  const cases::TensorSource& source = golden_.source();
+  const std::size_t group =  // query heads that share this stage
+      golden_.shape().heads /
+      source.head_shape(*source.find(row.name), extents_of(row.kind), cases::TensorLayout::bhsd)
+          .heads;
+  for (std::size_t b = 0; b < golden_.shape().batch; ++b)
+    for (std::size_t h = 0; h < golden_.shape().heads; ++h) {
+      if (!selected(b, h)) continue;
+      step();
+      ++done_;
+      if (!options_.select.head && h % group != 0) continue;
+      std::vector<float> low, high;
+      const auto legal = [&] {
+        if (!bounded) return Legal{};
+        if (recomputed) return range_of(bounds(b, h, freedom_.summation), row.name);
+        low = golden_.values(bound + "_low", extents_of(row.kind), b, h);
+        high = golden_.values(bound + "_high", extents_of(row.kind), b, h);
+        return Legal{low, high};
+      };
+      const auto locate = [&](std::size_t i) {
+        Location at{.batch = b, .head = h};
+        if (row.kind == StageKind::groups) {
+          at.group = static_cast<std::int64_t>(i);
+          return at;
+        }
+        if (row.kind == StageKind::matrix) at.channel = static_cast<std::int64_t>(i % channels);
+        return at_token(at, static_cast<std::int64_t>(i / channels));
+      };
+      std::function<bool(std::size_t)> skip;
+      if (options_.select.block && row.kind != StageKind::groups) {
+        const layout::Layout& layout = golden_.layout(b, h);
+        const video::Range block = layout.blocks.query_blocks[*options_.select.block];
+        skip = [&layout, block, channels](std::size_t i) {
+          const std::int64_t position = layout.order.position_of[i / channels];
+          return position < block.begin || position >= block.end;
+        };
+      }
+      const std::vector<float> golden = golden_.values(row.name, extents_of(row.kind), b, h);
+      const std::vector<float> candidate = candidate_rows(row, b, h);
+      const std::int64_t differing_before = tally.differing();
+      const auto count_unlikely = [&] {
+        if (!recomputed || freedom_.summation != bounds::Summation::any_order ||
+            tally.differing() == differing_before)
+          return;
+        const Legal worst = legal();
+        const Legal likely = range_of(bounds(b, h, bounds::Summation::likely), row.name);
+        unlikely = unlikely.value_or(0);
+        for (std::size_t i = 0; i < candidate.size(); ++i)
+          *unlikely += !(skip && skip(i)) && golden[i] != candidate[i] &&
+                       bounds::inside(candidate[i], worst.low[i], worst.high[i]) &&
+                       !bounds::inside(candidate[i], likely.low[i], likely.high[i]);
+      };
+      if (row.name != "o") {
+        tally.add(golden, candidate, legal, locate, skip);
+        count_unlikely();
+        continue;
+      }
+      const video::TokenOrder& order = golden_.layout(b, h).order;
+      std::vector<TileError> tiles(order.tile_begin.size() - 1);
+      for (std::size_t tile = 0; tile < tiles.size(); ++tile)
+        tiles[tile] = {.batch = b, .head = h, .tile = static_cast<std::int64_t>(tile)};
+      for (const std::int32_t position : order.position_of)
+        tiles[order.tile_at[position]].compared += static_cast<std::int64_t>(channels);
+      tally.add(golden, candidate, legal, locate, skip, [&](std::size_t i, bool outside) {
+        TileError& tile = tiles[order.tile_at[order.position_of[i / channels]]];
+        ++tile.differing;
+        tile.outside += outside;
+      });
+      count_unlikely();
+      outputs_.tiles.insert(outputs_.tiles.end(), tiles.begin(), tiles.end());
+      note_outputs(b, h, golden, candidate);
+    }
+  StageReport report = tally.report();
+  report.unlikely = unlikely;
+  return report;
+}
+
+}  // namespace karat::golden

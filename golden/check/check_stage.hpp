@@ -1,0 +1,89 @@
+// One stage of a candidate against the same of the golden file.
+#pragma once
+
+#include <map>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "karat/bounds/bounds.hpp"
+#include "karat/bounds/head_work.hpp"
+#include "karat/bounds/teacher_forced.hpp"
+#include "karat/golden/check.hpp"
+
+namespace karat::golden {
+
+/// Whether k and v, which clusters may order by themselves, or the queries give the rows.
+enum class Side { query, key };
+constexpr Side side_of(std::string_view stage) {
+  return stage.starts_with('k') || stage.starts_with('v') ? Side::key : Side::query;
+}
+
+enum class StageKind {
+  matrix,  ///< tokens x channels
+  vector,  ///< tokens
+  groups,  ///< scale groups
+};
+struct StageRow {
+  std::string_view name;
+  StageKind kind;
+  std::string_view bound;  ///< prefix of the legal range in the golden file; empty: bit-equal
+};
+
+class Comparison {
+ public:
+  Comparison(const GoldenFile& golden, const cases::TensorSource& candidate,
+             const CheckOptions& options)
+      : golden_(golden),
+        candidate_(candidate),
+        options_(options),
+        freedom_(bounds::freedom_of(golden.recipe(), options.allowed)) {}
+
+  /// What is to come: every head of the stages.
+  void announce(std::size_t stages);
+  StageReport stage(const StageRow& row);
+  const OutputErrors& outputs() const { return outputs_; }
+  /// a, s, p_codes and, after each key block, m, l, o of the query blocks both files hold.
+  std::vector<StageReport> taps() const;
+
+  bool selected(std::size_t batch, std::size_t head) const;
+  /// One head of the candidate's stage, original token order.
+  std::vector<float> candidate_rows(const StageRow& row, std::size_t batch, std::size_t head) const;
+  /// @throws Error(usage) when the candidate's stage has another shape
+  void require_shape(const StageRow& row) const;
+
+ private:
+  cases::TensorLayout layout_of(const StageRow& row) const;
+  /// Is more free than the golden file's own bounds say?
+  bool widened() const;
+  /// Ranges of one head with `summation`, computed when first asked for.
+  const bounds::OutputBounds& bounds(std::size_t batch, std::size_t head,
+                                     bounds::Summation summation);
+  /// Tells where the work stands; may throw what stops it.
+  void step() const;
+  void note_outputs(std::size_t b, std::size_t h, std::span<const float> golden,
+                    std::span<const float> candidate);
+
+  std::vector<float> to_tokens(std::vector<float> rows, std::size_t channels,
+                               const video::TokenOrder& order) const;
+  const video::TokenOrder& order(const StageRow& row, std::size_t batch, std::size_t head) const;
+  Location at_token(Location at, std::int64_t token) const;
+  bounds::CandidateTap candidate_tap(std::size_t b, std::size_t h,
+                                     const attention::BlockTap& tap) const;
+  /// Where element i of a tapped stage stands; `per_column`: rows x columns, else visits x rows x
+  /// channels.
+  Location in_tap(Location at, const attention::BlockTap& tap, bool per_column,
+                  std::size_t channels, std::size_t i) const;
+  Location at_key(Location at, const attention::BlockTap& tap, std::size_t column) const;
+
+  const GoldenFile& golden_;
+  const cases::TensorSource& candidate_;
+  const CheckOptions& options_;
+  bounds::Freedom freedom_;
+  std::map<std::pair<std::pair<std::size_t, std::size_t>, bounds::Summation>, bounds::OutputBounds>
+      bounds_;
+  OutputErrors outputs_;
+  std::size_t done_ = 0, total_ = 0;  ///< heads of stages
+};
+
+}  // namespace karat::golden

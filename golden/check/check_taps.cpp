@@ -1,0 +1,228 @@
+// The inner stages of tapped query blocks; their legal ranges are computed on demand.
+#include <algorithm>
+
+#include "candidate_values.hpp"
+#include "check_stage.hpp"
+#include "karat/bounds/head_work.hpp"
+#include "karat/bounds/teacher_forced.hpp"
+#include "karat/numerics/base/error.hpp"
+#include "tally.hpp"
+
+namespace karat::golden {
+namespace {
+
+enum class Rows { columns, steps, step_channels };
+enum class Free { nothing, p, l, o };
+struct TapRow {
+  std::string_view name;   ///< of the dataset
+  std::string_view stage;  ///< in reports
+  Rows rows;
+  Free free;
+};
+constexpr TapRow kTapRows[] = {{"a", "a", Rows::columns, Free::nothing},
+                               {"s", "s", Rows::columns, Free::nothing},
+                               {"m", "m by block", Rows::steps, Free::nothing},
+                               {"p_codes", "p_codes", Rows::columns, Free::p},
+                               {"l", "l by block", Rows::steps, Free::l},
+                               {"o", "o by block", Rows::step_channels, Free::o}};
+
+const std::vector<float>& values_of(const attention::BlockTap& tap, std::string_view name) {
+  if (name == "a") return tap.a;
+  if (name == "s") return tap.s;
+  if (name == "m") return tap.m;
+  if (name == "l") return tap.l;
+  return name == "o" ? tap.o : tap.p;
+}
+
+std::vector<float>& values_of(bounds::CandidateTap& tap, std::string_view name) {
+  if (name == "a") return tap.a;
+  if (name == "s") return tap.s;
+  if (name == "m") return tap.m;
+  if (name == "l") return tap.l;
+  return name == "o" ? tap.o : tap.p;
+}
+
+/// Bounds of one tapped query block, computed when first asked for.
+class LazyBounds {
+ public:
+  LazyBounds(const GoldenFile& golden, std::size_t batch, std::size_t head, int threads,
+             bounds::Freedom freedom)
+      : golden_(golden), batch_(batch), head_(head), threads_(threads), freedom_(freedom) {}
+
+  Legal legal(const attention::BlockTap& tap, Free free) {
+    if (free == Free::nothing || !bounds::leaves_freedom(freedom_)) return {};
+    require_operands();
+    if (!bounds_)
+      bounds_.emplace(golden_.recipe(), golden_.layout(batch_, head_), *operands_, threads_,
+                      freedom_);
+    if (block_ != tap.query_block) {
+      const layout::Layout& layout = golden_.layout(batch_, head_);
+      block_bounds_ =
+          bounds_->of(tap,
+                      bounds::gather(golden_.values("o", cases::Extents::matrix, batch_, head_),
+                                     layout, tap.queries, layout.channels),
+                      bounds::gather(golden_.values("lse", cases::Extents::vector, batch_, head_),
+                                     layout, tap.queries, 1),
+                      bounds::Detail::stages);
+      block_ = tap.query_block;
+    }
+    if (free == Free::p) return {block_bounds_.p_low, block_bounds_.p_high};
+    if (free == Free::l) return {block_bounds_.l_low, block_bounds_.l_high};
+    return {block_bounds_.o_low, block_bounds_.o_high};
+  }
+
+  /// The stage's legal range given the candidate's own earlier stages.
+  std::optional<bounds::ForcedRange> forced(const attention::BlockTap& tap,
+                                            const bounds::CandidateTap& given,
+                                            std::string_view name) {
+    if (!forced_) {
+      require_operands();
+      forced_.emplace(golden_.recipe(), golden_.layout(batch_, head_), *operands_, threads_,
+                      freedom_);
+    }
+    if (name == "s") return forced_->s(tap, given);
+    if (name == "m") return forced_->m(tap, given);
+    if (name == "p_codes") return forced_->p(tap, given);
+    if (name == "l") return forced_->l(tap, given);
+    if (name == "o") return forced_->o(tap, given);
+    return std::nullopt;
+  }
+
+ private:
+  void require_operands() {
+    if (!operands_) operands_ = golden_.operands(batch_, head_);
+  }
+
+  const GoldenFile& golden_;
+  std::size_t batch_, head_;
+  int threads_;
+  bounds::Freedom freedom_;
+  std::optional<attention::QuantisedHead> operands_;
+  std::optional<bounds::HeadBounds> bounds_;
+  std::optional<bounds::TeacherForced> forced_;
+  int block_ = -1;
+  bounds::BlockBounds block_bounds_;
+};
+
+}  // namespace
+
+Location Comparison::at_key(Location at, const attention::BlockTap& tap, std::size_t column) const {
+  const auto visit = std::upper_bound(tap.column_begin.begin(), tap.column_begin.end(),
+                                      static_cast<std::int64_t>(column)) -
+                     tap.column_begin.begin() - 1;
+  const std::int32_t position = tap.key_position[column];
+  at.key_block = tap.key_block[visit];
+  const video::TokenOrder& keys = golden_.layout(at.batch, at.head).key_order;
+  at.key_token = keys.token_at[position];
+  at.key_tile = keys.tile_at[position];
+  return at;
+}
+
+/// The block's stages that the candidate holds. @throws Error(usage) for another number of values
+bounds::CandidateTap Comparison::candidate_tap(std::size_t b, std::size_t h,
+                                               const attention::BlockTap& tap) const {
+  bounds::CandidateTap given;
+  for (const TapRow& row : kTapRows) {
+    const auto name = candidate_.find(tap_name(b, h, tap.query_block, row.name));
+    if (!name) continue;
+    const std::string subject = candidate_.subject() + ": " + *name;
+    std::vector<float>& values = values_of(given, row.name);
+    values = candidate_values(
+        candidate_.read(*name),
+        row.free == Free::p ? golden_.recipe().p.format : numerics::FormatId::f32, subject);
+    const std::size_t expected = values_of(tap, row.name).size();
+    if (values.size() != expected)
+      throw Error(ErrorKind::usage, subject,
+                  std::to_string(values.size()) + " values where the golden file has " +
+                      std::to_string(expected),
+                  "compare the same case");
+  }
+  return given;
+}
+
+Location Comparison::in_tap(Location at, const attention::BlockTap& tap, bool per_column,
+                            std::size_t channels, std::size_t i) const {
+  const layout::Layout& layout = golden_.layout(at.batch, at.head);
+  const auto rows = static_cast<std::size_t>(tap.queries.size());
+  std::size_t query = i / tap.key_position.size();
+  if (per_column) {
+    at = at_key(at, tap, i % tap.key_position.size());
+  } else {
+    if (channels > 1) at.channel = static_cast<std::int64_t>(i % channels);
+    query = i / channels % rows;
+    at.key_block = tap.key_block[i / channels / rows];
+  }
+  const std::int32_t token = layout.order.token_at[tap.queries.begin + query];
+  at = token < 0 ? at : at_token(at, token);
+  at.query_block = tap.query_block;
+  return at;
+}
+
+namespace {
+
+/// Values outside their legal range given the candidate's own earlier stages.
+Forced count_forced(const bounds::ForcedRange& range, std::span<const float> candidate) {
+  Forced forced{.compared = static_cast<std::int64_t>(candidate.size()), .outside = 0};
+  for (std::size_t e = 0; e < candidate.size(); ++e)
+    forced.outside += !bounds::inside(candidate[e], range.low[e], range.high[e]);
+  return forced;
+}
+
+}  // namespace
+
+std::vector<StageReport> Comparison::taps() const {
+  const bool free = bounds::leaves_freedom(freedom_);
+  std::vector<Tally> tallies;
+  std::vector<std::optional<Forced>> forced(std::size(kTapRows));
+  std::vector<bool> used(std::size(kTapRows), false);
+  for (const TapRow& row : kTapRows)
+    tallies.emplace_back(std::string(row.stage),
+                         row.free == Free::p ? golden_.recipe().p.format : numerics::FormatId::f32,
+                         row.free == Free::nothing || !free);
+  const auto compare_block = [&](std::size_t b, std::size_t h, int block, LazyBounds& bounds) {
+    const bool any = std::any_of(std::begin(kTapRows), std::end(kTapRows), [&](const TapRow& row) {
+      return candidate_.find(tap_name(b, h, block, row.name)).has_value();
+    });
+    if (!any) return;
+    const attention::BlockTap tap = golden_.tap(b, h, block);
+    bounds::CandidateTap given = candidate_tap(b, h, tap);
+    for (std::size_t r = 0; r < std::size(kTapRows); ++r) {
+      const TapRow& row = kTapRows[r];
+      const std::vector<float>& candidate = values_of(given, row.name);
+      if (candidate.empty()) continue;
+      used[r] = true;
+      const std::int64_t before = tallies[r].differing();
+      const std::size_t channels =
+          row.rows == Rows::step_channels ? golden_.layout(b, h).channels : 1;
+      tallies[r].add(
+          values_of(tap, row.name), candidate, [&] { return bounds.legal(tap, row.free); },
+          [&](std::size_t i) {
+            return in_tap({.batch = b, .head = h}, tap, row.rows == Rows::columns, channels, i);
+          },
+          {});
+      if (tallies[r].differing() == before) continue;  // equal stages need no second look
+      if (const auto range = bounds.forced(tap, given, row.name)) {
+        const Forced found = count_forced(*range, candidate);
+        if (!forced[r]) forced[r] = Forced{};
+        forced[r]->compared += found.compared;
+        forced[r]->outside += found.outside;
+      }
+    }
+  };
+  for (std::size_t b = 0; b < golden_.shape().batch; ++b)
+    for (std::size_t h = 0; h < golden_.shape().heads; ++h) {
+      if (!selected(b, h)) continue;
+      LazyBounds bounds(golden_, b, h, options_.threads, freedom_);
+      for (const int block : golden_.tapped(b, h))
+        if (options_.select.block.value_or(block) == block) compare_block(b, h, block, bounds);
+    }
+  std::vector<StageReport> reports;
+  for (std::size_t r = 0; r < tallies.size(); ++r) {
+    if (!used[r]) continue;
+    reports.push_back(tallies[r].report());
+    reports.back().forced = forced[r];
+  }
+  return reports;
+}
+
+}  // namespace karat::golden

@@ -1,0 +1,63 @@
+// First, last, one of each ragged size, and chance.
+#include "karat/golden/taps.hpp"
+
+#include <charconv>
+#include <numeric>
+#include <set>
+#include <string>
+
+#include "karat/numerics/base/error.hpp"
+#include "karat/numerics/random/philox.hpp"
+
+namespace karat::golden {
+namespace {
+
+/// Philox stream of tap choices; the workload's streams are small numbers.
+constexpr std::uint64_t kTapStream = 0x7461700000000000;
+
+}  // namespace
+
+std::vector<int> choose_taps(const layout::Layout& layout, std::uint64_t seed, int count) {
+  const auto& blocks = layout.blocks.query_blocks;
+  const auto total = static_cast<int>(blocks.size());
+  const auto wanted = static_cast<std::size_t>(std::min(count, total));
+  std::set<int> chosen;
+  if (wanted > 0) chosen = {0, total - 1};
+  std::set<std::int64_t> sizes;
+  for (const int block : chosen) sizes.insert(blocks[block].size());
+  for (int block = 0; block < total && chosen.size() < wanted; ++block)
+    if (sizes.insert(blocks[block].size()).second) chosen.insert(block);
+  for (std::uint64_t i = 0; chosen.size() < wanted; ++i)
+    chosen.insert(static_cast<int>(numerics::random_bits(seed, kTapStream, i) %
+                                   static_cast<std::uint32_t>(total)));
+  return {chosen.begin(), chosen.end()};
+}
+
+std::vector<int> parse_taps(std::string_view text, const layout::Layout& layout,
+                            std::uint64_t seed) {
+  const auto total = static_cast<int>(layout.blocks.query_blocks.size());
+  if (text.empty()) return choose_taps(layout, seed);
+  if (text == "none") return {};
+  if (text == "all") {
+    std::vector<int> all(total);
+    std::iota(all.begin(), all.end(), 0);
+    return all;
+  }
+  std::set<int> chosen;
+  for (std::string_view rest = text;;) {
+    const auto comma = rest.find(',');
+    const std::string_view item = rest.substr(0, comma);
+    int block = -1;
+    const auto [end, error] = std::from_chars(item.data(), item.data() + item.size(), block);
+    if (error != std::errc{} || end != item.data() + item.size() || block < 0 || block >= total)
+      throw Error(ErrorKind::usage, "--tap",
+                  "\"" + std::string(item) + "\" is no query block; there are " +
+                      std::to_string(total),
+                  "give all, none or a list of blocks from 0 to " + std::to_string(total - 1));
+    chosen.insert(block);
+    if (comma == std::string_view::npos) return {chosen.begin(), chosen.end()};
+    rest.remove_prefix(comma + 1);
+  }
+}
+
+}  // namespace karat::golden

@@ -1,0 +1,29 @@
+// All rows where that is affordable, else distinct seeded ones.
+#include "truth_rows.hpp"
+
+#include <numeric>
+#include <set>
+
+#include "karat/numerics/random/philox.hpp"
+
+namespace karat::golden {
+namespace {
+
+constexpr std::uint64_t kTruthStream = 0x7472757468000000;
+
+}  // namespace
+
+std::vector<std::int32_t> truth_rows(std::size_t tokens, std::uint64_t seed) {
+  if (tokens <= kAllTruthTokens) {
+    std::vector<std::int32_t> all(tokens);
+    std::iota(all.begin(), all.end(), 0);
+    return all;
+  }
+  std::set<std::int32_t> rows;
+  for (std::uint64_t i = 0; rows.size() < kTruthRows; ++i)
+    rows.insert(static_cast<std::int32_t>(numerics::random_bits(seed, kTruthStream, i) %
+                                          static_cast<std::uint32_t>(tokens)));
+  return {rows.begin(), rows.end()};
+}
+
+}  // namespace karat::golden

@@ -1,0 +1,22 @@
+// Number formats of stages as number types of files.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "karat/files/tensor.hpp"
+#include "karat/numerics/formats/format.hpp"
+
+namespace karat::cases {
+
+/// @throws Error(internal) for a format no stage is stored in (4 bits)
+files::DType dtype_of(numerics::FormatId format);
+/// The format whose codes a type holds; integers that are no codes have none.
+bool has_format(files::DType dtype);
+numerics::FormatId format_of(files::DType dtype);
+
+/// Values that are exact in `format`, as its codes.
+files::Tensor encoded(std::span<const float> values, numerics::FormatId format,
+                      files::Shape shape);
+
+}  // namespace karat::cases

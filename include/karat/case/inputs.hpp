@@ -1,0 +1,110 @@
+// Where a case's heads come from: the workload generator, or the user's tensors.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "karat/attention/head.hpp"
+#include "karat/case/given_mask.hpp"
+#include "karat/case/tensor_source.hpp"
+#include "karat/files/json_file.hpp"
+#include "karat/files/tensor.hpp"
+#include "karat/recipe/recipe.hpp"
+#include "karat/video/grid.hpp"
+#include "karat/video/workload.hpp"
+
+namespace karat::cases {
+
+struct InputShape {
+  video::Extent3 grid;
+  int text = 0;  ///< tokens behind the video's
+  std::size_t batch = 1;
+  std::size_t heads = 1;
+  std::size_t kv_heads = 0;  ///< heads of k and v, a divisor of heads; 0: as many
+  std::size_t channels = 128;
+  std::size_t tokens() const { return static_cast<std::size_t>(grid.volume() + text); }
+  /// Query heads that share one head of k and v.
+  std::size_t group() const { return kv_heads == 0 ? 1 : heads / kv_heads; }
+};
+
+/// One head in original token order, tokens x channels each.
+struct HeadValues {
+  std::vector<float> q, k, v;
+  numerics::FormatId format = numerics::FormatId::f32;  ///< the type they came in
+  attention::HeadInput view() const { return {.q = q, .k = k, .v = v, .format = format}; }
+};
+
+/// Codes in original token order, scales per group (karat::quant's numbering).
+struct CodedOperand {
+  std::vector<std::uint8_t> codes;
+  std::vector<float> scales;
+};
+struct CodedHead {
+  CodedOperand q, k, v;
+};
+
+class Inputs {
+ public:
+  virtual ~Inputs() = default;
+  const InputShape& shape() const { return shape_; }
+  /// What a launch takes from the workload beside Q, K and V.
+  layout::Setting setting() const {
+    return {.grid = shape_.grid, .channels = shape_.channels, .text = shape_.text};
+  }
+  /// The mask that came with the case, or null.
+  const GivenMask* mask() const { return mask_.get(); }
+  /// @throws Error(usage) when it is made for other heads
+  void give(std::shared_ptr<const GivenMask> mask);
+  /// What the case says about its source; decides nothing.
+  virtual files::Json source() const = 0;
+  /// Type in which values are stored; every value is exact in it.
+  virtual files::DType dtype() const = 0;
+  /// True when there are codes and scales instead of values.
+  virtual bool coded() const { return false; }
+
+  /// @throws Error(input_output) for NaN or Inf, naming tensor, batch, head, token and channel
+  virtual HeadValues values(std::size_t batch, std::size_t head, int threads) const = 0;
+  virtual CodedHead codes(std::size_t batch, std::size_t head) const;
+
+ protected:
+  explicit Inputs(InputShape shape) : shape_(shape) {}
+
+ private:
+  InputShape shape_;
+  std::shared_ptr<const GivenMask> mask_;
+};
+
+/// Whether layouts differ from head to head: predicted, or given so.
+bool layout_per_head(const recipe::Recipe& recipe, const Inputs& inputs);
+/// The layout of one head. `values` are looked at only where a mask is predicted; null is fine
+/// else.
+/// @throws Error(usage) for a predicted mask without values.
+layout::Layout head_layout(const recipe::Recipe& recipe, const Inputs& inputs, std::size_t batch,
+                           std::size_t head, const HeadValues* values, int threads);
+
+/// Generated heads first_head, first_head + 1, ... With kv_heads below their number (0: as many),
+/// the heads of a group have the K and V of its first.
+std::unique_ptr<Inputs> generated_inputs(const video::WorkloadSpec& spec, std::size_t first_head,
+                                         std::size_t kv_heads = 0);
+
+struct FileInputOptions {
+  std::optional<video::Extent3> grid;  ///< empty: the file's own, else 1,1,S
+  std::optional<int> text;             ///< empty: the file's own, else 0
+  TensorLayout layout = TensorLayout::bhsd;
+  std::optional<std::size_t> only_head;  ///< one head of the file instead of all
+};
+/// Tensors q, k, v (or query, key, value), or q_codes, q_scale and so on. Several files, each with
+/// some of the tensors, count as one.
+/// @throws Error(usage) when shapes disagree with each other or the grid, or a tensor is missing
+std::unique_ptr<Inputs> file_inputs(const std::vector<std::filesystem::path>& files,
+                                    const FileInputOptions& options);
+
+/// The operands as the kernel reads them.
+attention::QuantisedHead quantised(const recipe::Recipe& recipe, const layout::Layout& layout,
+                                   const CodedHead& head);
+/// scale * code for every element, original token order: what the truth of coded inputs is about.
+HeadValues dequantised(const layout::Layout& layout, const attention::QuantisedHead& head);
+
+}  // namespace karat::cases

@@ -1,0 +1,101 @@
+// chain(): operands, shapes, the order of panels and row blocks, and the panels that are left to the
+// scalar definition.
+#include <algorithm>
+#include <string>
+
+#include "karat/numerics/chain/kernels.hpp"
+#include "karat/numerics/base/error.hpp"
+#include "karat/numerics/tensor_core/step.hpp"
+
+namespace karat::numerics {
+namespace {
+
+void check_shapes(const RowOperand::Packed& a, const ColumnOperand::Packed& b,
+                  const Instruction& row, const MatrixView<float>& d) {
+  const auto fail = [&](const std::string& problem) {
+    throw Error(ErrorKind::internal, "chain of " + std::string(row.name), problem);
+  };
+  if (a.instruction != &row || b.instruction != &row) fail("operands packed for another instruction");
+  if (a.k != b.k) fail("k differs: " + std::to_string(a.k) + " and " + std::to_string(b.k));
+  if (d.rows != a.rows || d.columns != b.columns) {
+    fail("D is " + std::to_string(d.rows) + " x " + std::to_string(d.columns) + ", operands give " +
+         std::to_string(a.rows) + " x " + std::to_string(b.columns));
+  }
+}
+
+}  // namespace
+
+RowOperand::RowOperand() : packed_(std::make_unique<Packed>()) {}
+RowOperand::~RowOperand() = default;
+RowOperand::RowOperand(RowOperand&&) noexcept = default;
+RowOperand& RowOperand::operator=(RowOperand&&) noexcept = default;
+std::size_t RowOperand::rows() const { return packed_->rows; }
+std::size_t RowOperand::k() const { return packed_->k; }
+
+void RowOperand::pack(const Instruction& row, MatrixView<const float> values) {
+  Packed& p = *packed_;
+  p.instruction = &row;
+  p.rows = values.rows;
+  p.k = values.columns;
+  p.padded = padded_k(row, p.k);
+  const Lanes lanes = lanes_of(row);
+  const std::size_t pairs = (p.rows + 1) / 2, size = 2 * pairs * p.padded;
+  const std::size_t split = lanes == Lanes::plain ? 0 : size;
+  p.f32.resize(lanes == Lanes::split_f64 ? 0 : size);
+  p.f64.resize(lanes == Lanes::split_f64 ? size : 0);
+  p.exponent.resize(split);
+  p.schedule.resize(split / 2);
+  p.same.resize(split / 2 / static_cast<std::size_t>(row.step));
+  p.special.resize(p.rows);
+  pack_rows(row, values, p);
+}
+
+ColumnOperand::ColumnOperand() : packed_(std::make_unique<Packed>()) {}
+ColumnOperand::~ColumnOperand() = default;
+ColumnOperand::ColumnOperand(ColumnOperand&&) noexcept = default;
+ColumnOperand& ColumnOperand::operator=(ColumnOperand&&) noexcept = default;
+std::size_t ColumnOperand::columns() const { return packed_->columns; }
+std::size_t ColumnOperand::k() const { return packed_->k; }
+
+void ColumnOperand::pack(const Instruction& row, MatrixView<const float> values) {
+  Packed& p = *packed_;
+  p.instruction = &row;
+  p.columns = values.rows;
+  p.k = values.columns;
+  p.padded = padded_k(row, p.k);
+  p.panels = (p.columns + kPanel - 1) / kPanel;
+  const Lanes lanes = lanes_of(row);
+  const std::size_t size = p.panels * p.padded * kPanel;
+  p.f32.resize(lanes == Lanes::plain ? size : lanes == Lanes::split_f32 ? 2 * size : 0);
+  p.f64.resize(lanes == Lanes::split_f64 ? 2 * size : 0);
+  p.exponent8.resize(lanes == Lanes::split_f32 ? size : 0);
+  p.exponent16.resize(lanes == Lanes::split_f64 ? size : 0);
+  p.special.resize(p.panels * kPanel);
+  pack_columns(row, values, p);
+}
+
+void chain(const Instruction& row, const RowOperand& rows, const ColumnOperand& columns,
+           Start start, MatrixView<float> d, Path path) {
+  const RowOperand::Packed& a = rows.packed();
+  const ColumnOperand::Packed& b = columns.packed();
+  check_shapes(a, b, row, d);
+  const bool split = lanes_of(row) != Lanes::plain;
+  if (path == Path::scalar || (split && !has_split_kernels())) {
+    return run_scalar(a, b, 0, a.rows, 0, b.columns, start, d);
+  }
+  const auto scratch = std::make_unique_for_overwrite<Scratch>();
+  for (std::size_t panel = 0; panel < b.panels; ++panel) {
+    const std::size_t column = panel * kPanel, width = std::min(kPanel, b.columns - column);
+    const std::uint8_t* special = b.special.data() + column;
+    if (split && std::any_of(special, special + width, [](std::uint8_t x) { return x != 0; })) {
+      run_scalar(a, b, 0, a.rows, column, width, start, d);
+      continue;
+    }
+    for (std::size_t first = 0; first < a.rows; first += kRowBlock) {
+      const std::size_t count = std::min(kRowBlock, a.rows - first);
+      run_block(a, b, {first, count, panel, width}, start, d, *scratch);
+    }
+  }
+}
+
+}  // namespace karat::numerics

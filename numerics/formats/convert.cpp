@@ -1,0 +1,95 @@
+// Scalar conversions: the truth that the array paths must equal.
+// An f32 is taken apart into sign, integer and exponent, and rounded by round_magnitude().
+#include "karat/numerics/formats/convert.hpp"
+
+#include <bit>
+#include <cmath>
+#include <limits>
+
+namespace karat::numerics {
+namespace {
+
+std::uint32_t nan_code(const Format& f, bool negative, const Policy& policy) {
+  if (f.kind == Kind::integer) return 0;
+  if (!f.has_nan()) return f.max_finite();
+  const std::uint32_t sign = negative && policy.nan_sign == NanSign::keep ? f.sign_mask() : 0;
+  const bool quiet =
+      policy.nan_payload == NanPayload::quiet && f.specials == Specials::infinity_and_nan;
+  return sign | (quiet ? f.infinity() | (1u << (f.fraction_bits - 1)) : f.magnitude_mask());
+}
+
+/// Code for a magnitude beyond the largest finite one; its sign stays, whatever becomes of NaNs.
+std::uint32_t overflow_code(const Format& f, bool negative, const Policy& policy) {
+  const std::uint32_t sign = negative ? f.sign_mask() : 0;
+  if (policy.overflow == Overflow::saturate || !f.has_nan()) return sign | f.max_finite();
+  if (policy.overflow == Overflow::infinity && f.specials == Specials::infinity_and_nan) {
+    return sign | f.infinity();
+  }
+  return nan_code(f, negative, {.nan_sign = NanSign::keep, .nan_payload = policy.nan_payload});
+}
+
+std::uint32_t encode_integer(const Format& f, bool negative, std::uint64_t m, int e,
+                             const Policy& policy, std::uint32_t random) {
+  const auto limit = static_cast<std::uint64_t>(f.max_finite()) + negative;
+  // With no fraction and smallest exponent 0 the grid of round_magnitude() is 1 up to 2^0 only, so
+  // the fraction width is chosen to cover the whole range.
+  const std::uint64_t n =
+      e >= f.bits ? limit
+                  : std::min(limit, round_magnitude(m, e, 31, 31, negative, policy.rounding, random));
+  return static_cast<std::uint32_t>(negative ? -n : n) & f.mask();
+}
+
+}  // namespace
+
+std::uint32_t encode(float x, FormatId id, Policy policy, std::uint32_t random) {
+  const Format& f = format(id);
+  const auto bits = std::bit_cast<std::uint32_t>(x);
+  const bool negative = bits >> 31;
+  const std::uint32_t exponent = (bits >> 23) & 0xFF;
+  const std::uint32_t fraction = bits & 0x7FFFFF;
+  const bool infinite = exponent == 0xFF && fraction == 0;
+  if (exponent == 0xFF && fraction != 0) return nan_code(f, negative, policy);
+  if (f.kind == Kind::power_of_two && negative && (exponent | fraction) != 0) {
+    return f.magnitude_mask();
+  }
+  if (f.kind == Kind::integer && infinite) {
+    return negative ? f.sign_mask() : f.max_finite();
+  }
+  if (infinite) return overflow_code(f, negative, policy);
+
+  const std::uint64_t m = exponent ? fraction | 0x800000 : fraction;
+  const int e = static_cast<int>(exponent ? exponent : 1) - 150;
+  if (f.kind == Kind::integer) return encode_integer(f, negative, m, e, policy, random);
+  const std::uint64_t magnitude =
+      round_magnitude(m, e, f.fraction_bits, f.min_exponent(), negative, policy.rounding, random,
+                      f.kind == Kind::power_of_two ? 1 : 0);
+  if (magnitude <= f.max_finite()) {
+    return static_cast<std::uint32_t>(magnitude) | (negative ? f.sign_mask() : 0);
+  }
+  const bool back_to_zero =
+      policy.rounding == Rounding::toward_zero ||
+      policy.rounding == (negative ? Rounding::up : Rounding::down);
+  return back_to_zero ? f.max_finite() | (negative ? f.sign_mask() : 0)
+                      : overflow_code(f, negative, policy);
+}
+
+float decode(std::uint32_t code, FormatId id) {
+  const Format& f = format(id);
+  if (f.is_nan(code)) return std::bit_cast<float>(0x7FC00000u);
+  if (f.kind == Kind::integer) return static_cast<float>(ordinal(code, id));
+  const bool negative = code & f.sign_mask();
+  const std::uint32_t magnitude = code & f.magnitude_mask();
+  if (f.is_infinity(code)) {
+    return negative ? -std::numeric_limits<float>::infinity()
+                    : std::numeric_limits<float>::infinity();
+  }
+  if (f.kind == Kind::power_of_two) return std::ldexp(1.0f, static_cast<int>(magnitude) - f.bias);
+  const int exponent = static_cast<int>(magnitude >> f.fraction_bits);
+  const std::uint32_t fraction = magnitude & ((1u << f.fraction_bits) - 1);
+  const std::uint32_t m = exponent ? fraction | (1u << f.fraction_bits) : fraction;
+  const float value = std::ldexp(static_cast<float>(m),
+                                 std::max(exponent, 1) - f.bias - f.fraction_bits);
+  return negative ? -value : value;
+}
+
+}  // namespace karat::numerics

@@ -1,0 +1,225 @@
+// Query blocks visit key blocks: S by the tensor-core chain, softmax by vector loops, PV.
+#include "fast_block.hpp"
+
+#include <algorithm>
+
+#include "exact_rows.hpp"
+#include "karat/numerics/base/parallel.hpp"
+
+namespace karat::attention {
+namespace {
+
+using numerics::MatrixView;
+using numerics::Start;
+
+/// Room for blocks of rows x columns; a chunk has no more than eight rows or 2048 elements.
+void reserve(FastScratch& s, std::size_t rows, std::size_t columns, std::size_t channels) {
+  const std::size_t stride = padded(columns), block = rows * stride;
+  for (auto* buffer : {&s.a, &s.s, &s.p_values}) buffer->reserve(block);
+  s.codes.reserve(block);
+  const std::size_t chunk = std::max<std::size_t>(8 * stride, 2048);
+  s.x.reserve(chunk);
+  s.exact.reserve(chunk);
+  s.wide_codes.reserve(chunk);
+  s.terms.reserve(columns);
+  s.delta.reserve(columns);
+  for (auto* buffer : {&s.maxima, &s.reference, &s.alpha}) buffer->reserve(padded(rows));
+  s.alpha_exact.reserve(padded(rows));
+  s.t.reserve(rows * channels);
+}
+
+bool has_exact_p(const Launch& launch) { return launch.recipe.softmax.exp2 == recipe::Exp2::exact; }
+
+Block outputs(const Visit& v) {
+  const std::size_t channels = v.launch.channels;
+  return {v.block.state.o.data(), v.rows, channels, channels};
+}
+
+void rescale_outputs(const Visit& v) {
+  const auto subnormals = v.launch.recipe.subnormals;
+  if (has_exact_p(v.launch))
+    multiply_rows(outputs(v), v.scratch.alpha_exact.first(v.rows), subnormals);
+  else
+    multiply_rows(outputs(v), v.scratch.alpha.first(v.rows), subnormals);
+}
+
+/// P times one segment of V, onto the rescaled outputs.
+void multiply_by_v(const Visit& v) {
+  const Launch& launch = v.launch;
+  FastScratch& scratch = v.scratch;
+  const auto subnormals = launch.recipe.subnormals;
+  const std::size_t channels = launch.channels;
+  const Block t{scratch.t.data(), v.rows, channels, channels};
+  // Where T is added later, the first segment's addition rescales on the way.
+  const bool promoted = launch.recipe.pv.promote_every != 0;
+  bool rescaled = !promoted || has_exact_p(launch);
+  if (rescaled) rescale_outputs(v);
+  for (const PackedSegment& segment : v.packed.segments) {
+    const MatrixView<const float> p{&scratch.p_values[segment.keys.begin - v.keys.begin], v.rows,
+                                    static_cast<std::size_t>(segment.keys.size()), v.stride(), 1};
+    scratch.p.pack(launch.pv, p);
+    if (!promoted) {
+      chain(launch.pv, scratch.p, segment.v, Start::from_d,
+            numerics::row_major(v.block.state.o.data(), v.rows, channels));
+      continue;
+    }
+    chain(launch.pv, scratch.p, segment.v, Start::absent,
+          numerics::row_major(t.data, v.rows, channels));
+    if (!segment.v_scale.empty()) multiply_columns(t, segment.v_scale, subnormals);
+    if (rescaled)
+      add({v.block.state.o.data(), v.rows * channels}, t.elements(), subnormals);
+    else
+      multiply_rows_and_add(outputs(v), scratch.alpha.first(v.rows), t, subnormals);
+    rescaled = true;
+  }
+}
+
+void record(const Visit& v, std::size_t visit, BlockTap& tap) {
+  const std::size_t width = tap.key_position.size();
+  const auto copy = [&](const auto& from, auto& to) {
+    if (to.empty()) return;
+    for (std::size_t i = 0; i < v.rows; ++i)
+      std::copy_n(&from[i * v.stride()], v.columns, &to[i * width + tap.column_begin[visit]]);
+  };
+  copy(v.scratch.a, tap.a);
+  copy(v.scratch.s, tap.s);
+  copy(v.scratch.p_values, tap.p);
+  copy(v.scratch.codes, tap.p_codes);
+  for (std::size_t i = 0; i < v.rows; ++i) {
+    tap.m[visit * v.rows + i] = v.block.state.m[i];
+    tap.l[visit * v.rows + i] = row_sum(v.launch, &v.block.state.partial[i * 4]);
+  }
+  std::copy_n(v.block.state.o.begin(), v.rows * v.launch.channels,
+              &tap.o[visit * v.rows * v.launch.channels]);
+}
+
+std::vector<float> key_scales(const Launch& launch, video::Range keys) {
+  if (!launch.scores_scaled || launch.recipe.qk.scale_order == recipe::ScaleOrder::fused) return {};
+  std::vector<float> scales;
+  for (std::int64_t key = keys.begin; key < keys.end; ++key) scales.push_back(launch.k_scale(key));
+  if (std::equal(scales.begin() + 1, scales.end(), scales.begin())) return {scales.front()};
+  scales.resize(scales.size() + kPadding);
+  return scales;
+}
+
+PackedSegment pack_segment(const Launch& launch, video::Range keys) {
+  PackedSegment segment{.keys = keys, .v = {}, .v_scale = {}};
+  segment.v.pack(launch.pv, launch.head.v.view().rows_from(keys.begin, keys.size()).transposed());
+  if (!launch.v_scaled_per_block) return segment;
+  for (std::size_t j = 0; j < launch.channels; ++j)
+    segment.v_scale.push_back(launch.head.v.scale(keys.begin, j));
+  segment.v_scale.resize(launch.channels + kPadding);
+  return segment;
+}
+
+PackedKeys pack_keys(const Launch& launch, video::Range keys) {
+  PackedKeys packed;
+  packed.k.pack(launch.qk, launch.head.k.view().rows_from(keys.begin, keys.size()));
+  packed.k_scale = key_scales(launch, keys);
+  const Smoothed& smoothed = launch.head.smoothed;
+  if (!smoothed.q_block_means.empty())
+    packed.smoothed.pack(numerics::instruction("f32.fma"),
+                         numerics::row_major(&smoothed.keys[keys.begin * launch.channels],
+                                             keys.size(), launch.channels));
+  for (const video::Range segment : launch.segments(keys))
+    packed.segments.push_back(pack_segment(launch, segment));
+  return packed;
+}
+
+/// What the visits of a query block share.
+void start_block(const Launch& launch, int query_block, QueryBlock& block) {
+  const video::Range queries = launch.layout.blocks.query_blocks[query_block];
+  const auto rows = static_cast<std::size_t>(queries.size());
+  block.queries = queries;
+  block.state = RowState(launch, rows);
+  block.saturated = 0;
+  block.q.pack(launch.qk, launch.head.q.view().rows_from(queries.begin, rows));
+  const Smoothed& smoothed = launch.head.smoothed;
+  if (!smoothed.q_block_means.empty())
+    block.q_mean.pack(numerics::instruction("f32.fma"),
+                      numerics::row_major(&smoothed.q_block_means[query_block * launch.channels], 1,
+                                          launch.channels));
+  block.row_scale.reserve(padded(rows));
+  block.factor.reserve(padded(rows));
+  for (std::size_t i = 0; i < rows; ++i) {
+    const std::int64_t query = queries.begin + static_cast<std::int64_t>(i);
+    block.row_scale[i] = launch.q_scale(query);
+    // Where exponents are fused, f is the same for every key.
+    block.factor[i] = launch.fused ? launch.factor(query, 0) : 1.0f;
+  }
+}
+
+void run_visit(const Visit& v, std::size_t visit) {
+  const Block a = v.accumulators();
+  chain(v.launch.qk, v.block.q, v.packed.k, Start::absent,
+        {a.data, a.rows, a.columns, a.stride, 1});
+  score_rows(v);
+  if (advance_rows(v, visit) == Step::skipped) {
+    skip_rows(v);
+    rescale_outputs(v);
+  } else {
+    softmax_rows(v);
+    multiply_by_v(v);
+  }
+  if (v.tap != nullptr) record(v, visit, *v.tap);
+}
+
+}  // namespace
+
+PackedHead pack_head(const Launch& launch, const std::vector<int>& query_blocks, int threads) {
+  const mask::BlockMap& blocks = launch.layout.blocks;
+  std::vector<char> visited(blocks.key_blocks.size(), 0);
+  for (const int block : query_blocks)
+    for (const auto& entry : blocks.rows[block]) visited[entry.key_block] = 1;
+  PackedHead packed(blocks.key_blocks.size());
+  numerics::parallel_for(visited.size(), threads, [&](std::size_t block, int) {
+    if (visited[block]) packed[block] = pack_keys(launch, blocks.key_blocks[block]);
+  });
+  return packed;
+}
+
+bool visit_the_same(const Launch& launch, int query_block, int other) {
+  const auto& rows = launch.layout.blocks.rows;
+  return std::equal(rows[query_block].begin(), rows[query_block].end(), rows[other].begin(),
+                    rows[other].end(),
+                    [](const auto& a, const auto& b) { return a.key_block == b.key_block; });
+}
+
+void run_blocks_fast(const Launch& launch, const PackedHead& packed,
+                     std::span<const int> query_blocks, FastScratch& scratch, HeadResult& result,
+                     BlockTap* tap, std::int64_t& saturated) {
+  const mask::BlockMap& map = launch.layout.blocks;
+  const auto& visits = map.rows[query_blocks.front()];
+  std::int64_t most_rows = 0, widest = 0;
+  for (const int block : query_blocks)
+    most_rows = std::max(most_rows, map.query_blocks[block].size());
+  for (const auto& entry : visits)
+    widest = std::max(widest, map.key_blocks[entry.key_block].size());
+  reserve(scratch, static_cast<std::size_t>(most_rows), static_cast<std::size_t>(widest),
+          launch.channels);
+  for (std::size_t b = 0; b < query_blocks.size(); ++b)
+    start_block(launch, query_blocks[b], scratch.blocks[b]);
+  for (std::size_t visit = 0; visit < visits.size(); ++visit) {
+    const video::Range keys = map.key_blocks[visits[visit].key_block];
+    for (std::size_t b = 0; b < query_blocks.size(); ++b) {
+      QueryBlock& block = scratch.blocks[b];
+      run_visit({.launch = launch,
+                 .scratch = scratch,
+                 .block = block,
+                 .packed = packed[visits[visit].key_block],
+                 .tap = tap,
+                 .cover = map.rows[query_blocks[b]][visit].cover,
+                 .keys = keys,
+                 .rows = static_cast<std::size_t>(block.queries.size()),
+                 .columns = static_cast<std::size_t>(keys.size())},
+                visit);
+    }
+  }
+  for (std::size_t b = 0; b < query_blocks.size(); ++b) {
+    const QueryBlock& block = scratch.blocks[b];
+    saturated += block.saturated;
+    finish(launch, block.queries, block.state, numerics::Path::fast, result);
+  }
+}
+
+}  // namespace karat::attention

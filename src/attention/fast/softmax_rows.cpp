@@ -1,0 +1,278 @@
+// Highway loops with run-time dispatch. Subnormals are a template parameter, so that no loop asks.
+#include "softmax_rows.hpp"
+
+#include "karat/numerics/base/simd.hpp"
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "fast/softmax_rows.cpp"
+// clang-format off
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+#include "lanes-inl.hpp"
+// clang-format on
+
+#ifndef KARAT_ATTENTION_SOFTMAX_ROWS_CPP
+#define KARAT_ATTENTION_SOFTMAX_ROWS_CPP
+namespace karat::attention {
+
+/// The loops of one target that flush, or keep, subnormals.
+struct RowLoops {
+  void (*scale_columns)(Block, const float*, const float*, float, recipe::ScaleOrder, Block);
+  void (*scale_rows)(Block, const float*, float, float, recipe::ScaleOrder, Block);
+  void (*advance_maxima)(const MaximumStep&, std::size_t);
+  void (*multiply)(const float*, float, float*, std::size_t);
+  void (*multiply_rows)(Block, const float*);
+  void (*multiply_columns)(Block, const float*);
+  void (*add)(float*, const float*, std::size_t);
+  void (*multiply_rows_and_add)(Block, const float*, Block);
+};
+
+}  // namespace karat::attention
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace karat::attention::HWY_NAMESPACE {
+
+constexpr float kInfinity = __builtin_huge_valf();
+
+/// y[j] = f(x[j], j) over n elements; the tail goes through a padded buffer.
+template <typename F>
+HWY_INLINE void ForEach(const float* x, float* y, size_t n, const F& f) {
+  const D d;
+  const size_t lanes = hn::Lanes(d);
+  size_t j = 0;
+  for (; j + lanes <= n; j += lanes) hn::StoreU(f(hn::LoadU(d, x + j), j), d, y + j);
+  if (j == n) return;
+  HWY_ALIGN float tail[hn::MaxLanes(D())] = {};
+  for (size_t t = j; t < n; ++t) tail[t - j] = x[t];
+  hn::Store(f(hn::Load(d, tail), j), d, tail);
+  for (size_t t = j; t < n; ++t) y[t] = tail[t - j];
+}
+
+template <Subnormals kSubnormals>
+struct Loops {
+  static HWY_INLINE V Product(V a, V b) { return Flushed<kSubnormals>(hn::Mul(a, b)); }
+  static HWY_INLINE V Sum(V a, V b) { return Flushed<kSubnormals>(hn::Add(a, b)); }
+  static HWY_INLINE V Difference(V a, V b) { return Flushed<kSubnormals>(hn::Sub(a, b)); }
+
+  static void ScaleColumns(Block a, const float* row_scale, const float* column_scale, float c,
+                           recipe::ScaleOrder order, Block s) {
+    const D d;
+    const V vc = hn::Set(d, c);
+    for (size_t i = 0; i < a.rows; ++i) {
+      const V r = hn::Set(d, row_scale[i]);
+      if (order == recipe::ScaleOrder::sequential) {
+        ForEach(a.row(i), s.row(i), a.stride, [&](V x, size_t j) HWY_ATTR {
+          return Product(Product(Product(x, r), hn::LoadU(d, column_scale + j)), vc);
+        });
+      } else {
+        ForEach(a.row(i), s.row(i), a.stride, [&](V x, size_t j) HWY_ATTR {
+          return Product(x, Product(Product(r, hn::LoadU(d, column_scale + j)), vc));
+        });
+      }
+    }
+  }
+
+  static void ScaleRows(Block a, const float* row_scale, float k, float c, recipe::ScaleOrder order,
+                        Block s) {
+    const D d;
+    const V vk = hn::Set(d, k), vc = hn::Set(d, c);
+    for (size_t i = 0; i < a.rows; ++i) {
+      const V r = hn::Set(d, row_scale[i]);
+      if (order == recipe::ScaleOrder::sequential) {
+        ForEach(a.row(i), s.row(i), a.stride,
+                [&](V x, size_t) HWY_ATTR { return Product(Product(Product(x, r), vk), vc); });
+      } else {
+        const V factor = Product(Product(r, vk), vc);
+        ForEach(a.row(i), s.row(i), a.stride,
+                [&](V x, size_t) HWY_ATTR { return Product(x, factor); });
+      }
+    }
+  }
+
+  static void AdvanceMaxima(const MaximumStep& step, size_t n) {
+    const D d;
+    const V lowest = hn::Set(d, -kInfinity), zero = hn::Zero(d), one = hn::Set(d, 1.0f);
+    const V threshold = hn::Set(d, step.threshold), offset = hn::Set(d, step.offset);
+    for (size_t i = 0; i < n; i += hn::Lanes(d)) {
+      // A factor of 1 changes nothing: differences are flushed already.
+      const V f = step.fused_f == nullptr ? one : hn::LoadU(d, step.fused_f + i);
+      const V m = hn::LoadU(d, step.m + i), block = hn::LoadU(d, step.block_maximum + i);
+      const V candidate = hn::IfThenElse(hn::Gt(block, m), block, m);
+      const V rise = Product(Difference(candidate, m), f);
+      const V chosen = hn::IfThenElse(hn::Le(rise, threshold), m, candidate);
+      const V next = hn::Add(chosen, zero);  // -0 becomes +0
+      const auto none = hn::Eq(next, lowest);
+      const V exponent = Product(Difference(m, next), f);
+      const V scaled = step.fused_f == nullptr ? next : Product(next, f);  // m may be subnormal
+      hn::StoreU(next, d, step.m + i);
+      hn::StoreU(hn::IfThenElse(none, zero, exponent), d, step.alpha_exponent + i);
+      hn::StoreU(hn::IfThenElse(none, zero, Difference(scaled, offset)), d, step.reference + i);
+    }
+  }
+
+  static void Multiply(const float* x, float factor, float* y, size_t n) {
+    const V f = hn::Set(D(), factor);
+    ForEach(x, y, n, [&](V v, size_t) HWY_ATTR { return Product(v, f); });
+  }
+
+  static void MultiplyRows(Block o, const float* factor) {
+    for (size_t i = 0; i < o.rows; ++i) Multiply(o.row(i), factor[i], o.row(i), o.columns);
+  }
+
+  static void MultiplyColumns(Block t, const float* factor) {
+    for (size_t i = 0; i < t.rows; ++i)
+      ForEach(t.row(i), t.row(i), t.columns,
+              [&](V v, size_t j) HWY_ATTR { return Product(v, hn::LoadU(D(), factor + j)); });
+  }
+
+  static void Add(float* o, const float* t, size_t n) {
+    const D d;
+    const size_t lanes = hn::Lanes(d);
+    size_t j = 0;
+    for (; j + lanes <= n; j += lanes)
+      hn::StoreU(Sum(hn::LoadU(d, o + j), hn::LoadU(d, t + j)), d, o + j);
+    for (; j < n; ++j) o[j] = hn::GetLane(Sum(hn::Set(d, o[j]), hn::Set(d, t[j])));
+  }
+
+  static void MultiplyRowsAndAdd(Block o, const float* factor, Block t) {
+    const D d;
+    const size_t lanes = hn::Lanes(d);
+    for (size_t i = 0; i < o.rows; ++i) {
+      float* to = o.row(i);
+      const float* from = t.row(i);
+      const V f = hn::Set(d, factor[i]);
+      size_t j = 0;
+      for (; j + lanes <= o.columns; j += lanes)
+        hn::StoreU(Sum(Product(hn::LoadU(d, to + j), f), hn::LoadU(d, from + j)), d, to + j);
+      for (; j < o.columns; ++j)
+        to[j] = hn::GetLane(Sum(Product(hn::Set(d, to[j]), f), hn::Set(d, from[j])));
+    }
+  }
+};
+
+template <Subnormals kSubnormals>
+constexpr RowLoops kLoops = {
+    .scale_columns = &Loops<kSubnormals>::ScaleColumns,
+    .scale_rows = &Loops<kSubnormals>::ScaleRows,
+    .advance_maxima = &Loops<kSubnormals>::AdvanceMaxima,
+    .multiply = &Loops<kSubnormals>::Multiply,
+    .multiply_rows = &Loops<kSubnormals>::MultiplyRows,
+    .multiply_columns = &Loops<kSubnormals>::MultiplyColumns,
+    .add = &Loops<kSubnormals>::Add,
+    .multiply_rows_and_add = &Loops<kSubnormals>::MultiplyRowsAndAdd,
+};
+
+const RowLoops* LoopsFor(Subnormals subnormals) {
+  return subnormals == Subnormals::flush ? &kLoops<Subnormals::flush> : &kLoops<Subnormals::keep>;
+}
+
+void RowMaxima(Block s, float* maxima) {
+  const D d;
+  for (size_t i = 0; i < s.rows; ++i) {
+    const float* row = s.row(i);
+    V best = hn::Set(d, -kInfinity);
+    for (size_t j = 0; j < s.stride; j += hn::Lanes(d)) {
+      const V x = hn::LoadU(d, row + j);
+      best = hn::IfThenElse(hn::Gt(x, best), x, best);
+    }
+    // Some targets begin the reduction at the lowest finite number.
+    const bool none = hn::AllTrue(d, hn::Eq(best, hn::Set(d, -kInfinity)));
+    maxima[i] = none ? -kInfinity : hn::GetLane(hn::MaxOfLanes(d, best));
+  }
+}
+
+void SubtractRows(Block s, const float* reference, Block x) {
+  for (size_t i = 0; i < s.rows; ++i) {
+    const V r = hn::Set(D(), reference[i]);
+    ForEach(s.row(i), x.row(i), s.stride, [&](V v, size_t) HWY_ATTR { return hn::Sub(v, r); });
+  }
+}
+
+void FusedRows(Block s, const float* factor, const float* reference, Block x) {
+  const D d;
+  const V lowest = hn::Set(d, -kInfinity);
+  for (size_t i = 0; i < s.rows; ++i) {
+    const V f = hn::Set(d, factor[i]), r = hn::Set(d, -reference[i]);
+    ForEach(s.row(i), x.row(i), s.stride, [&](V v, size_t) HWY_ATTR {
+      return hn::IfThenElse(hn::Eq(v, lowest), lowest, Fused(v, f, r));
+    });
+  }
+}
+
+size_t CountAbove(const float* x, float largest, size_t n) {
+  const D d;
+  const size_t lanes = hn::Lanes(d);
+  const V limit = hn::Set(d, largest);
+  size_t count = 0;
+  size_t j = 0;
+  for (; j + lanes <= n; j += lanes)
+    count += hn::CountTrue(d, hn::Gt(hn::Abs(hn::LoadU(d, x + j)), limit));
+  for (; j < n; ++j) count += std::abs(x[j]) > largest;
+  return count;
+}
+
+}  // namespace karat::attention::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace karat::attention {
+namespace {
+
+HWY_EXPORT(LoopsFor);
+HWY_EXPORT(RowMaxima);
+HWY_EXPORT(SubtractRows);
+HWY_EXPORT(FusedRows);
+HWY_EXPORT(CountAbove);
+
+const RowLoops& loops(numerics::Subnormals subnormals) {
+  return *HWY_DYNAMIC_DISPATCH(LoopsFor)(subnormals);
+}
+
+}  // namespace
+
+void scale_scores(Block a, std::span<const float> row_scale, std::span<const float> column_scale,
+                  float c, recipe::ScaleOrder order, numerics::Subnormals subnormals, Block s) {
+  loops(subnormals).scale_columns(a, row_scale.data(), column_scale.data(), c, order, s);
+}
+void scale_scores(Block a, std::span<const float> row_scale, float k, float c,
+                  recipe::ScaleOrder order, numerics::Subnormals subnormals, Block s) {
+  loops(subnormals).scale_rows(a, row_scale.data(), k, c, order, s);
+}
+void scale_scores(Block a, float factor, numerics::Subnormals subnormals, Block s) {
+  loops(subnormals).multiply(a.data, factor, s.data, a.rows * a.stride);
+}
+void row_maxima(Block s, std::span<float> maxima) {
+  HWY_DYNAMIC_DISPATCH(RowMaxima)(s, maxima.data());
+}
+void advance_maxima(const MaximumStep& step, numerics::Subnormals subnormals, std::size_t n) {
+  loops(subnormals).advance_maxima(step, n);
+}
+void subtract_rows(Block s, std::span<const float> reference, Block x) {
+  HWY_DYNAMIC_DISPATCH(SubtractRows)(s, reference.data(), x);
+}
+void fused_rows(Block s, std::span<const float> factor, std::span<const float> reference, Block x) {
+  HWY_DYNAMIC_DISPATCH(FusedRows)(s, factor.data(), reference.data(), x);
+}
+void multiply(std::span<const float> x, float factor, numerics::Subnormals subnormals,
+              std::span<float> y) {
+  loops(subnormals).multiply(x.data(), factor, y.data(), x.size());
+}
+void multiply_rows(Block o, std::span<const float> factor, numerics::Subnormals subnormals) {
+  loops(subnormals).multiply_rows(o, factor.data());
+}
+void multiply_columns(Block t, std::span<const float> factor, numerics::Subnormals subnormals) {
+  loops(subnormals).multiply_columns(t, factor.data());
+}
+void add(std::span<float> o, std::span<const float> t, numerics::Subnormals subnormals) {
+  loops(subnormals).add(o.data(), t.data(), o.size());
+}
+void multiply_rows_and_add(Block o, std::span<const float> factor, Block t,
+                           numerics::Subnormals subnormals) {
+  loops(subnormals).multiply_rows_and_add(o, factor.data(), t);
+}
+std::int64_t count_above(std::span<const float> x, float largest) {
+  return static_cast<std::int64_t>(HWY_DYNAMIC_DISPATCH(CountAbove)(x.data(), largest, x.size()));
+}
+
+}  // namespace karat::attention
+#endif  // HWY_ONCE

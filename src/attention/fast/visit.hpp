@@ -1,0 +1,119 @@
+// The fast engine's work on one visit, a query block meeting a key block: buffers, and the steps
+// between the two products.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <span>
+#include <vector>
+
+#include "karat/numerics/tensor_core/tensor_core.hpp"
+#include "launch.hpp"
+#include "softmax_rows.hpp"
+
+namespace karat::attention {
+
+/// Numbers that start on a cache line; growing discards what was in there.
+template <typename T>
+class Lines {
+ public:
+  T* data() { return lines_.data()->values; }
+  const T* data() const { return lines_.data()->values; }
+  T& operator[](std::size_t i) { return data()[i]; }
+  const T& operator[](std::size_t i) const { return data()[i]; }
+  /// At least `count` elements, and a line behind them.
+  void reserve(std::size_t count) {
+    const std::size_t needed = count / kPerLine + 2;
+    if (lines_.size() < needed) lines_ = std::vector<Line>(needed);
+  }
+  std::span<T> first(std::size_t count) { return {data(), count}; }
+
+ private:
+  static constexpr std::size_t kPerLine = 64 / sizeof(T);
+  struct alignas(64) Line {
+    T values[kPerLine];
+  };
+  std::vector<Line> lines_;
+};
+
+/// Keys of a block whose T is formed and promoted together.
+struct PackedSegment {
+  video::Range keys;
+  numerics::ColumnOperand v;   ///< transposed
+  std::vector<float> v_scale;  ///< per channel, where it varies along the keys; else empty
+};
+
+/// K and V of one key block, packed once; blocks nobody visits stay empty.
+struct PackedKeys {
+  numerics::ColumnOperand k;
+  numerics::ColumnOperand smoothed;  ///< the keys of Smoothed, for f32.fma; where q is smoothed
+  std::vector<PackedSegment> segments;
+  /// Scales of the keys, kPadding more; a single one where they are equal; empty where scores do
+  /// not use them.
+  std::vector<float> k_scale;
+};
+
+/// What lasts from one visit of a query block to the next.
+struct QueryBlock {
+  video::Range queries;
+  numerics::RowOperand q;
+  numerics::RowOperand q_mean;     ///< what smoothing took out of the block
+  Lines<float> row_scale, factor;  ///< Launch::q_scale() and factor() per row
+  RowState state;
+  std::int64_t saturated = 0;
+};
+
+/// Query blocks that visit the same key blocks go through them together, so that each key block
+/// comes once from memory for all of them.
+inline constexpr std::size_t kTogether = 8;
+
+/// Buffers of one worker. Blocks of scores have rows of padded(columns) elements.
+struct FastScratch {
+  std::array<QueryBlock, kTogether> blocks;
+  numerics::RowOperand p;
+  Lines<float> a, s, p_values, t;  ///< whole blocks
+  Lines<std::uint8_t> codes;
+  Lines<float> x;  ///< some rows of a block
+  Lines<double> exact;
+  Lines<std::uint16_t> wide_codes;
+  Lines<double> terms;                           ///< one row
+  Lines<float> maxima, reference, alpha, delta;  ///< per row; delta per key
+  Lines<double> alpha_exact;
+};
+
+struct Visit {
+  const Launch& launch;
+  FastScratch& scratch;
+  QueryBlock& block;
+  const PackedKeys& packed;
+  BlockTap* tap;  ///< null: nothing is recorded, scores may overwrite accumulators
+  mask::Cover cover;
+  video::Range keys;
+  std::size_t rows, columns;
+
+  std::size_t stride() const { return padded(columns); }
+  template <typename T>
+  BlockOf<T> in(Lines<T>& buffer) const {
+    return {buffer.data(), rows, columns, stride()};
+  }
+  Block accumulators() const { return in(scratch.a); }
+  Block scores() const { return in(tap == nullptr ? scratch.a : scratch.s); }
+  /// Rows worked on together, so that what the loops touch stays in the first-level cache.
+  std::size_t chunk() const { return std::max<std::size_t>(8, 2048 / stride() / 8 * 8); }
+};
+
+/// From raw accumulators to scores in log2 units, masked, and the largest of each row. Columns
+/// behind the block get -Inf.
+void score_rows(const Visit& v);
+
+/// Moves the running maxima; alpha and, per row, what P's exponent subtracts.
+/// @return whether the visit's exponentials, row sum and P V are left out.
+enum class Step { computed, skipped };
+Step advance_rows(const Visit& v, std::size_t visit);
+
+/// P, its codes and the row sums; counts codes at the largest value that stand for more.
+void softmax_rows(const Visit& v);
+/// What a skipped visit does instead: the past's row sums are rescaled, P counts as zero.
+void skip_rows(const Visit& v);
+
+}  // namespace karat::attention

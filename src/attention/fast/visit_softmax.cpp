@@ -1,0 +1,160 @@
+// P of a visit, a few rows at a time: exponentials, the cast to P's format and back, row sums.
+#include <algorithm>
+
+#include "elements.hpp"
+#include "exact_rows.hpp"
+#include "karat/numerics/formats/convert.hpp"
+#include "row_sums.hpp"
+#include "visit.hpp"
+
+namespace karat::attention {
+namespace {
+
+using numerics::FormatId;
+
+/// Rows [first, first + rows) of a visit.
+struct Chunk {
+  const Visit& v;
+  std::size_t first;
+  Block s;
+  Block p;                        ///< what the PV instruction reads
+  std::span<std::uint8_t> codes;  ///< of p, where its format has 8 bits
+
+  std::size_t elements() const { return s.rows * s.stride; }
+  BlockOf<float> x() const { return {v.scratch.x.data(), s.rows, s.columns, s.stride}; }
+};
+
+bool is_scaled(const recipe::P& p) {
+  return p.apply == recipe::PApply::multiply && p.multiplier != 1.0f;
+}
+
+/// Exponents of 2, into x.
+void exponents(const Chunk& c, Block x) {
+  const FastScratch& scratch = c.v.scratch;
+  const std::span reference(&scratch.reference[c.first], c.s.rows);
+  if (c.v.launch.fused)
+    fused_rows(c.s, {&c.v.block.factor[c.first], c.s.rows}, reference, x);
+  else
+    subtract_rows(c.s, reference, x);
+}
+
+/// Stochastic rounding draws word j of a stream for column j of every row.
+template <typename Code>
+void encode_rows(const Chunk& c, std::span<const float> values, std::span<Code> codes) {
+  const recipe::P& rule = c.v.launch.recipe.p;
+  const auto policy = quant::cast_policy(rule.format, rule.rounding, rule.overflow);
+  const bool by_row = rule.rounding == numerics::Rounding::stochastic;
+  const std::size_t size = by_row ? c.s.stride : c.elements();
+  for (std::size_t at = 0; at < c.elements(); at += size)
+    numerics::encode(values.subspan(at, size), codes.subspan(at, size), rule.format, policy);
+}
+
+/// p = what `values` become in P's format, which is not f32; its codes beside it.
+/// @return how many saturate.
+std::int64_t cast(const Chunk& c, std::span<const float> values) {
+  const recipe::P& rule = c.v.launch.recipe.p;
+  const std::span<float> p(c.p.data, c.elements());
+  if (quant::has_scale(rule.format)) {
+    encode_rows(c, values, c.codes);
+    const std::int64_t saturated = count_above(values, c.v.launch.largest_p);
+    numerics::decode(c.codes, p, rule.format);
+    return saturated;
+  }
+  const std::span codes = c.v.scratch.wide_codes.first(c.elements());
+  encode_rows(c, values, codes);
+  numerics::decode(codes, p, rule.format);
+  return 0;
+}
+
+/// fl(1/multiplier), which a row sum of decoded codes multiplies by.
+float inverse_multiplier(const Launch& launch) {
+  const recipe::P& p = launch.recipe.p;
+  return p.apply == recipe::PApply::multiply ? launch.fp32.flushed(1.0f / p.multiplier) : 1.0f;
+}
+
+template <typename T>
+void add_row_sums(const Chunk& c, BlockOf<T> terms, const Lines<T>& alpha) {
+  const Launch& launch = c.v.launch;
+  const std::span partial(&c.v.block.state.partial[c.first * 4], terms.rows * 4);
+  if (launch.recipe.softmax.row_sum_order == recipe::RowSumOrder::wgmma_quad)
+    return add_quad_sums(terms, {&alpha[c.first], terms.rows}, launch.recipe.subnormals, partial);
+  const std::span<double> row = c.v.scratch.terms.first(terms.columns);
+  for (std::size_t i = 0; i < terms.rows; ++i) {
+    std::copy_n(terms.row(i), terms.columns, row.begin());
+    add_terms_to_row_sum(launch, row, alpha[c.first + i], &partial[i * 4]);
+  }
+}
+
+/// P in f32.
+std::int64_t softmax_rounded(const Chunk& c) {
+  const recipe::Recipe& recipe = c.v.launch.recipe;
+  const bool cast_needed = recipe.p.format != FormatId::f32;
+  // What needs neither factor nor cast is computed in place.
+  const Block x = cast_needed || is_scaled(recipe.p) ? c.x() : c.p;
+  exponents(c, x);
+  const std::span<float> p(x.data, c.elements());
+  numerics::exp2_rounded(p, p, recipe.subnormals);
+  if (is_scaled(recipe.p)) multiply(p, recipe.p.multiplier, recipe.subnormals, c.p.elements());
+  const std::span<const float> values = is_scaled(recipe.p) ? c.p.elements() : p;
+  const std::int64_t saturated = cast_needed ? cast(c, values) : 0;
+  if (recipe.softmax.row_sum == recipe::RowSum::unquantized) {
+    add_row_sums(c, x, c.v.scratch.alpha);
+  } else {
+    multiply(c.p.elements(), inverse_multiplier(c.v.launch), recipe.subnormals, c.x().elements());
+    add_row_sums(c, c.x(), c.v.scratch.alpha);
+  }
+  return saturated;
+}
+
+/// P in f64.
+std::int64_t softmax_exact(const Chunk& c) {
+  const recipe::Recipe& recipe = c.v.launch.recipe;
+  const Block x = c.x();
+  exponents(c, x);
+  const BlockOf<double> p{c.v.scratch.exact.data(), x.rows, x.columns, x.stride};
+  widen(x.elements(), p.elements());
+  numerics::exp2_f64(p.elements(), p.elements());
+  const double factor = is_scaled(recipe.p) ? recipe.p.multiplier : 1.0;
+  std::int64_t saturated = 0;
+  if (recipe.p.format == FormatId::f32) {
+    narrow_nearest(p.elements(), factor, c.p.elements());
+  } else {
+    narrow_to_odd(p.elements(), factor, x.elements());
+    saturated = cast(c, x.elements());
+  }
+  if (recipe.softmax.row_sum == recipe::RowSum::quantized) {
+    multiply(c.p.elements(), inverse_multiplier(c.v.launch), recipe.subnormals, x.elements());
+    widen(x.elements(), p.elements());
+  }
+  add_row_sums(c, p, c.v.scratch.alpha_exact);
+  return saturated;
+}
+
+}  // namespace
+
+void softmax_rows(const Visit& v) {
+  const bool exact = v.launch.recipe.softmax.exp2 == recipe::Exp2::exact;
+  for (std::size_t first = 0; first < v.rows; first += v.chunk()) {
+    const std::size_t count = std::min(v.chunk(), v.rows - first);
+    const Chunk chunk{.v = v,
+                      .first = first,
+                      .s = v.scores().rows_from(first, count),
+                      .p = v.in(v.scratch.p_values).rows_from(first, count),
+                      .codes = v.in(v.scratch.codes).rows_from(first, count).elements()};
+    v.block.saturated += exact ? softmax_exact(chunk) : softmax_rounded(chunk);
+  }
+}
+
+void skip_rows(const Visit& v) {
+  const bool exact = v.launch.recipe.softmax.exp2 == recipe::Exp2::exact;
+  for (std::size_t i = 0; i < v.rows; ++i)
+    for (int lane = 0; lane < 4; ++lane) {
+      float& l = v.block.state.partial[i * 4 + lane];
+      l = v.launch.fp32.multiply(l, exact ? v.scratch.alpha_exact[i] : v.scratch.alpha[i]);
+    }
+  if (v.tap == nullptr) return;
+  std::fill_n(v.scratch.p_values.data(), v.rows * v.stride(), 0.0f);
+  std::fill_n(v.scratch.codes.data(), v.rows * v.stride(), std::uint8_t{0});
+}
+
+}  // namespace karat::attention

@@ -1,0 +1,139 @@
+// Fixed-order f64 sums: every lane is an element of its own, so the vector width changes nothing.
+// Products of two f32 values are exact in f64, which makes a fused and an unfused q.k equal; P*v is
+// rounded before it is added, on every target.
+#include "oracle_rows.hpp"
+
+#include <algorithm>
+#include <limits>
+
+#include "karat/numerics/functions/exp2.hpp"
+#include "karat/numerics/base/simd.hpp"
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "oracle/oracle_rows.cpp"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+HWY_BEFORE_NAMESPACE();
+namespace karat::attention::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+using D = hn::CappedTag<double, 8>;
+using V = hn::Vec<D>;
+
+/// c[4 x columns] += a[4 x depth] * b[depth x columns], depth ascending; columns a multiple of 16.
+template <bool kFused>
+void Panel(const double* a, size_t a_stride, const double* b, size_t b_stride, size_t depth,
+           double* c, size_t c_stride, size_t columns) {
+  const D d;
+  const size_t lanes = hn::Lanes(d);
+  const auto step = [](V x, V y, V sum) HWY_ATTR {
+    return kFused ? hn::MulAdd(x, y, sum) : hn::Add(hn::Mul(x, y), sum);
+  };
+  for (size_t j = 0; j < columns; j += 2 * lanes) {
+    V c00 = hn::LoadU(d, c + j), c01 = hn::LoadU(d, c + j + lanes);
+    V c10 = hn::LoadU(d, c + c_stride + j), c11 = hn::LoadU(d, c + c_stride + j + lanes);
+    V c20 = hn::LoadU(d, c + 2 * c_stride + j), c21 = hn::LoadU(d, c + 2 * c_stride + j + lanes);
+    V c30 = hn::LoadU(d, c + 3 * c_stride + j), c31 = hn::LoadU(d, c + 3 * c_stride + j + lanes);
+    for (size_t k = 0; k < depth; ++k) {
+      const V b0 = hn::LoadU(d, b + k * b_stride + j);
+      const V b1 = hn::LoadU(d, b + k * b_stride + j + lanes);
+      const V a0 = hn::Set(d, a[k]), a1 = hn::Set(d, a[a_stride + k]);
+      const V a2 = hn::Set(d, a[2 * a_stride + k]), a3 = hn::Set(d, a[3 * a_stride + k]);
+      c00 = step(a0, b0, c00);
+      c01 = step(a0, b1, c01);
+      c10 = step(a1, b0, c10);
+      c11 = step(a1, b1, c11);
+      c20 = step(a2, b0, c20);
+      c21 = step(a2, b1, c21);
+      c30 = step(a3, b0, c30);
+      c31 = step(a3, b1, c31);
+    }
+    hn::StoreU(c00, d, c + j);
+    hn::StoreU(c01, d, c + j + lanes);
+    hn::StoreU(c10, d, c + c_stride + j);
+    hn::StoreU(c11, d, c + c_stride + j + lanes);
+    hn::StoreU(c20, d, c + 2 * c_stride + j);
+    hn::StoreU(c21, d, c + 2 * c_stride + j + lanes);
+    hn::StoreU(c30, d, c + 3 * c_stride + j);
+    hn::StoreU(c31, d, c + 3 * c_stride + j + lanes);
+  }
+}
+
+void Scores(const double* q, const double* kt, size_t stride, size_t channels, double* s) {
+  Panel<true>(q, channels, kt, stride, channels, s, stride, stride);
+}
+
+void Accumulate(const double* p, size_t stride, size_t keys, const double* v, size_t channels,
+                double* o) {
+  Panel<false>(p, stride, v, channels, keys, o, channels, channels);
+}
+
+}  // namespace karat::attention::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace karat::attention {
+HWY_EXPORT(Scores);
+HWY_EXPORT(Accumulate);
+
+namespace {
+constexpr std::size_t round_up(std::size_t n, std::size_t to) { return (n + to - 1) / to * to; }
+constexpr double kInf = std::numeric_limits<double>::infinity();
+}  // namespace
+
+OracleRows::OracleRows(std::size_t r, std::size_t c)
+    : rows(r),
+      padded(round_up(r, 4)),
+      channels(c),
+      q(padded * c, 0.0),
+      m(padded, -kInf),
+      l(padded * 8, 0.0),
+      o(padded * c, 0.0) {}
+
+void OracleChunk::load(const float* k, const float* v_rows, std::size_t n, std::size_t channels) {
+  keys = n;
+  stride = round_up(n, 16);
+  k_transposed.assign(channels * stride, 0.0);
+  // Sixteen keys at a time: their cache lines stay while every channel is written in one piece.
+  for (std::size_t begin = 0; begin < n; begin += 16)
+    for (std::size_t j = 0; j < channels; ++j)
+      for (std::size_t i = begin; i < std::min(begin + 16, n); ++i)
+        k_transposed[j * stride + i] = k[i * channels + j];
+  v.assign(v_rows, v_rows + n * channels);
+  dropped.clear();
+}
+
+void absorb(OracleRows& state, OracleChunk& chunk, double scale) {
+  const std::size_t stride = chunk.stride;
+  const std::size_t channels = state.channels;
+  chunk.s.assign(state.padded * stride, 0.0);
+  for (std::size_t i = 0; i < state.padded; i += 4) HWY_DYNAMIC_DISPATCH(Scores)
+  (&state.q[i * channels], chunk.k_transposed.data(), stride, channels, &chunk.s[i * stride]);
+  for (std::size_t i = 0; i < state.rows; ++i) {
+    double* s = &chunk.s[i * stride];
+    double maximum = state.m[i];
+    for (std::size_t n = 0; n < chunk.keys; ++n) {
+      s[n] *= scale;
+      if (!chunk.dropped.empty() && chunk.dropped[i * chunk.keys + n]) s[n] = -kInf;
+      maximum = std::max(maximum, s[n]);
+    }
+    if (maximum == -kInf) {
+      std::fill_n(s, stride, 0.0);
+      continue;
+    }
+    const double alpha = numerics::exp2_f64(state.m[i] - maximum);
+    state.m[i] = maximum;
+    for (std::size_t n = 0; n < chunk.keys; ++n) s[n] -= maximum;
+    numerics::exp2_f64({s, chunk.keys}, {s, chunk.keys});
+    std::fill(s + chunk.keys, s + stride, 0.0);
+    double* l = &state.l[i * 8];
+    for (std::size_t lane = 0; lane < 8; ++lane) l[lane] *= alpha;
+    for (std::size_t n = 0; n < stride; n += 8)
+      for (std::size_t lane = 0; lane < 8; ++lane) l[lane] += s[n + lane];
+    for (std::size_t j = 0; j < channels; ++j) state.o[i * channels + j] *= alpha;
+  }
+  for (std::size_t i = 0; i < state.padded; i += 4) HWY_DYNAMIC_DISPATCH(Accumulate)
+  (&chunk.s[i * stride], stride, chunk.keys, chunk.v.data(), channels, &state.o[i * channels]);
+}
+
+}  // namespace karat::attention
+#endif  // HWY_ONCE

@@ -1,0 +1,88 @@
+// Choosing a predictor, and what several of them need.
+#include "karat/attention/predict.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <string>
+#include <utility>
+
+#include "karat/layout/arrangement.hpp"
+#include "karat/numerics/base/error.hpp"
+#include "karat/numerics/random/philox.hpp"
+#include "predictors.hpp"
+
+namespace karat::attention {
+
+bool depends_on_head(const recipe::Recipe& recipe) {
+  return recipe.predict.rule != recipe::PredictRule::never;
+}
+
+layout::Layout layout_of_head(const recipe::Recipe& recipe, const layout::Setting& setting,
+                              const HeadInput& head, int threads) {
+  if (!depends_on_head(recipe)) return layout::make_layout(recipe, setting);
+  const auto expected = static_cast<std::size_t>(setting.tokens()) * setting.channels;
+  for (const auto& [name, values] : {std::pair{"q", head.q}, {"k", head.k}, {"v", head.v}})
+    if (values.size() != expected)
+      throw Error(ErrorKind::usage, name,
+                  std::to_string(values.size()) + " values where the setting has " +
+                      std::to_string(expected),
+                  "give tokens x channels values");
+  const PredictorInput input{recipe, setting, head, threads};
+  const auto predicted = [&] {
+    switch (recipe.predict.rule) {
+      case recipe::PredictRule::clusters:
+        return predict_by_clusters(input);
+      case recipe::PredictRule::profile:
+        return predict_by_profile(input);
+      case recipe::PredictRule::similarity:
+      case recipe::PredictRule::never:
+        break;
+    }
+    return predict_by_similarity(input);
+  };
+  return layout::make_layout(recipe, setting, predicted());
+}
+
+std::vector<std::int32_t> select_blocks(std::span<const double> weights,
+                                        const recipe::Predict& rule) {
+  const auto count = static_cast<float>(weights.size());
+  std::vector<std::int32_t> sorted(weights.size());
+  std::iota(sorted.begin(), sorted.end(), 0);
+  std::stable_sort(sorted.begin(), sorted.end(),
+                   [&](std::int32_t a, std::int32_t b) { return weights[a] > weights[b]; });
+  std::size_t kept = 0;
+  if (rule.select == recipe::Select::share) {
+    kept = static_cast<std::size_t>(std::floor(rule.share * count));
+  } else {
+    double total = 0;
+    for (const std::int32_t block : sorted) total += weights[block];
+    double before = 0;
+    for (const std::int32_t block : sorted) {
+      const double after = before + weights[block];
+      const bool keep = rule.crossing == recipe::Crossing::kept ? before < rule.mass * total
+                                                                : after <= rule.mass * total;
+      if (!keep) break;
+      before = after;
+      ++kept;
+    }
+    kept = std::max(kept, static_cast<std::size_t>(std::ceil(rule.least * count)));
+  }
+  sorted.resize(std::min(std::max<std::size_t>(kept, 1), sorted.size()));
+  std::sort(sorted.begin(), sorted.end());
+  return sorted;
+}
+
+std::vector<std::int32_t> draw_tokens(std::int64_t tokens, int count, std::uint64_t seed,
+                                      std::uint64_t stream) {
+  const auto wanted = static_cast<std::size_t>(std::min<std::int64_t>(tokens, count));
+  std::vector<char> taken(tokens, 0);
+  std::vector<std::int32_t> drawn;
+  for (std::uint64_t i = 0; drawn.size() < wanted; ++i) {
+    const auto token = static_cast<std::int32_t>(numerics::random_bits(seed, stream, i) % tokens);
+    if (!std::exchange(taken[token], 1)) drawn.push_back(token);
+  }
+  return drawn;
+}
+
+}  // namespace karat::attention

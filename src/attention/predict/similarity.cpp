@@ -1,0 +1,107 @@
+// SpargeAttn's block map: pooled scores between blocks whose rows look alike, all of the others.
+#include <cmath>
+
+#include "karat/layout/arrangement.hpp"
+#include "karat/mask/compose.hpp"
+#include "karat/mask/listed.hpp"
+#include "karat/numerics/functions/exp2.hpp"
+#include "predictors.hpp"
+#include "smooth.hpp"
+
+namespace karat::attention {
+namespace {
+
+constexpr double kLog2E = 1.4426950408889634;
+
+struct Pooled {
+  std::vector<double> means;  ///< blocks x channels
+  std::vector<char> trusted;
+};
+
+Pooled pool(const std::vector<float>& rows, const std::vector<video::Range>& blocks,
+            std::size_t channels, float threshold) {
+  Pooled pooled{std::vector<double>(blocks.size() * channels, 0.0), {}};
+  for (std::size_t b = 0; b < blocks.size(); ++b) {
+    double* mean = &pooled.means[b * channels];
+    for (std::int64_t i = blocks[b].begin; i < blocks[b].end; ++i)
+      for (std::size_t j = 0; j < channels; ++j) mean[j] += rows[i * channels + j];
+    for (std::size_t j = 0; j < channels; ++j) mean[j] /= static_cast<double>(blocks[b].size());
+    const std::span block(&rows[blocks[b].begin * channels], blocks[b].size() * channels);
+    pooled.trusted.push_back(mean_cosine(block, channels) > threshold);
+  }
+  return pooled;
+}
+
+/// Softmax weights of the trusted key blocks, up to a common factor; untrusted ones weigh 0.
+std::vector<double> weights(const double* query, const Pooled& keys, std::size_t channels) {
+  const double scale = kLog2E / std::sqrt(static_cast<double>(channels));
+  std::vector<double> scores(keys.trusted.size());
+  double largest = -std::numeric_limits<double>::infinity();
+  for (std::size_t b = 0; b < scores.size(); ++b) {
+    double dot = 0;
+    for (std::size_t j = 0; j < channels; ++j) dot += query[j] * keys.means[b * channels + j];
+    scores[b] = dot * scale;
+    if (keys.trusted[b]) largest = std::max(largest, scores[b]);
+  }
+  for (std::size_t b = 0; b < scores.size(); ++b)
+    scores[b] = keys.trusted[b] ? numerics::exp2_f64(scores[b] - largest) : 0.0;
+  return scores;
+}
+
+std::vector<float> rows_of(std::span<const float> tokens, const video::TokenOrder& order,
+                           std::size_t channels) {
+  std::vector<float> rows;
+  for (const std::int32_t token : order.token_at)
+    rows.insert(rows.end(), &tokens[token * channels], &tokens[token * channels] + channels);
+  return rows;
+}
+
+}  // namespace
+
+double mean_cosine(std::span<const float> rows, std::size_t channels) {
+  std::vector<double> sum(channels, 0.0);
+  for (std::size_t i = 0; i < rows.size(); i += channels) {
+    double squares = 0;
+    for (std::size_t j = 0; j < channels; ++j) squares += double{rows[i + j]} * rows[i + j];
+    if (squares == 0) continue;
+    const double norm = std::sqrt(squares);
+    for (std::size_t j = 0; j < channels; ++j) sum[j] += rows[i + j] / norm;
+  }
+  double squares = 0;
+  for (const double x : sum) squares += x * x;
+  const auto count = static_cast<double>(rows.size() / channels);
+  return squares / (count * count);
+}
+
+layout::Arrangement predict_by_similarity(const PredictorInput& input) {
+  const recipe::Recipe& recipe = input.recipe;
+  const std::size_t channels = input.setting.channels;
+  layout::Arrangement made{layout::make_order(recipe.mask, input.setting), {}, nullptr};
+  made.key_order = made.order;
+  const auto query_blocks = cut_blocks(made.order, recipe.block.q, recipe.block.align);
+  const auto key_blocks = cut_blocks(made.order, recipe.block.k, recipe.block.align);
+  std::vector<float> keys = rows_of(input.head.k, made.order, channels);
+  if (recipe.k.smooth == recipe::Smooth::mean)
+    subtract_mean(keys, {0, made.order.positions()}, made.order, channels, recipe.k,
+                  input.head.format);
+  const float threshold = recipe.predict.similarity;
+  const Pooled q =
+      pool(rows_of(input.head.q, made.order, channels), query_blocks, channels, threshold);
+  const Pooled k = pool(keys, key_blocks, channels, threshold);
+
+  const std::size_t columns = key_blocks.size();
+  std::vector<std::uint8_t> keep(query_blocks.size() * columns, 0);
+  for (std::size_t i = 0; i < query_blocks.size(); ++i) {
+    std::uint8_t* row = &keep[i * columns];
+    for (const std::int32_t block :
+         select_blocks(weights(&q.means[i * channels], k, channels), recipe.predict))
+      row[block] = 1;
+    for (std::size_t j = 0; j < columns; ++j) row[j] |= !q.trusted[i] || !k.trusted[j];
+    if (recipe.predict.sink == recipe::Sink::on) row[0] = 1;
+  }
+  made.mask = mask::block_table(query_blocks, key_blocks, std::move(keep));
+  if (recipe.mask.causal == recipe::Causal::on) made.mask = mask::causal(std::move(made.mask));
+  return made;
+}
+
+}  // namespace karat::attention

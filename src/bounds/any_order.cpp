@@ -1,0 +1,100 @@
+// Exact sums in FP64 and gamma_n around them.
+#include "any_order.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "pv_bounds.hpp"
+
+namespace karat::bounds {
+
+double rounding_share(Summation summation, double roundings) {
+  constexpr double u = 0x1p-24;
+  if (summation == Summation::likely) {
+    constexpr double lambda = 5.3867;  // sqrt(2 ln(2e6)), rounded up
+    return std::expm1(lambda * std::sqrt(roundings) * u + roundings * u * u);
+  }
+  return roundings * u / (1 - roundings * u);
+}
+
+bool pv_reordered(const recipe::Recipe& recipe, const Freedom& freedom) {
+  return freedom.summation != Summation::fixed &&
+         numerics::k_group(numerics::instruction(recipe.pv.instruction)) == 1;
+}
+
+ReorderedPv::ReorderedPv(const layout::Layout& layout, const attention::QuantisedHead& head,
+                         Summation summation, std::size_t rows)
+    : layout_(layout),
+      head_(head),
+      summation_(summation),
+      scale_(1),
+      exact_(rows * layout.channels),
+      spread_(rows * layout.channels),
+      magnitude_(rows * layout.channels),
+      terms_(rows),
+      rescalings_(rows) {
+  if (v_scaled_per_block(head))
+    for (const float scale : head.v.scales) scale_ = std::max<double>(scale_, scale);
+}
+
+void ReorderedPv::rescale(std::size_t row, Interval alpha) {
+  if (alpha.low == 1 && alpha.high == 1) return;
+  ++rescalings_[row];
+  const double middle = (static_cast<double>(alpha.low) + alpha.high) / 2;
+  const double half = (static_cast<double>(alpha.high) - alpha.low) / 2;
+  for (std::size_t e = row * layout_.channels; e < (row + 1) * layout_.channels; ++e) {
+    spread_[e] = spread_[e] * alpha.high + std::abs(exact_[e]) * half;
+    exact_[e] *= middle;
+    magnitude_[e] *= alpha.high;
+  }
+}
+
+void ReorderedPv::absorb(const attention::BlockTap& tap, std::size_t visit,
+                         std::span<const Interval> alpha, std::span<const RowP> p) {
+  const std::size_t channels = layout_.channels;
+  const video::Range keys = layout_.blocks.key_blocks[tap.key_block[visit]];
+  const bool scaled = v_scaled_per_block(head_);
+  std::vector<double> v(keys.size() * channels), v_size(v.size());
+  for (std::size_t e = 0; e < v.size(); ++e) {
+    const std::int64_t key = keys.begin + static_cast<std::int64_t>(e / channels);
+    v[e] = head_.v.values[keys.begin * channels + e] *
+           (scaled ? static_cast<double>(head_.v.scale(key, 0)) : 1.0);
+    v_size[e] = std::abs(v[e]);
+  }
+  for (std::size_t i = 0; i < alpha.size(); ++i) {
+    rescale(i, alpha[i]);
+    for (std::size_t n = 0; n < p[i].cast_high.size(); ++n) {
+      const double low = p[i].cast_low[n], high = p[i].cast_high[n];
+      if (high == 0) continue;
+      ++terms_[i];
+      add(i, (low + high) / 2, (high - low) / 2, high, &v[n * channels], &v_size[n * channels]);
+    }
+  }
+}
+
+void ReorderedPv::add(std::size_t row, double middle, double half, double high, const double* v,
+                      const double* v_size) {
+  double* exact = &exact_[row * layout_.channels];
+  double* spread = &spread_[row * layout_.channels];
+  double* magnitude = &magnitude_[row * layout_.channels];
+  for (std::size_t j = 0; j < layout_.channels; ++j) {
+    exact[j] += middle * v[j];
+    spread[j] += half * v_size[j];
+    magnitude[j] += high * v_size[j];
+  }
+}
+
+void ReorderedPv::store(std::span<Interval> o) const {
+  for (std::size_t i = 0; i < terms_.size(); ++i) {
+    // terms - 1 additions, a product and a scale of their own, the rescalings; one for FP64 here
+    const double steps = static_cast<double>(terms_[i] + rescalings_[i] + 2);
+    const double share = rounding_share(summation_, steps);
+    const double lost = scale_ * static_cast<double>(terms_[i]) * steps * 0x1p-125;
+    for (std::size_t e = i * layout_.channels; e < (i + 1) * layout_.channels; ++e) {
+      const double room = spread_[e] + share * magnitude_[e] + lost;
+      o[e] = {rounded_down(exact_[e] - room), rounded_up(exact_[e] + room)};
+    }
+  }
+}
+
+}  // namespace karat::bounds

@@ -1,0 +1,224 @@
+// T by the real chain; its freedom by enumeration or by a worst-case bound.
+#include "pv_bounds.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "karat/numerics/base/parallel.hpp"
+
+namespace karat::bounds {
+
+using numerics::MatrixView;
+using numerics::Start;
+
+namespace {
+
+/// Up to 2^4 combinations of flipped codes are tried one by one: in a format of at most 16 bits a
+/// legal P has at most two codes. (In f32 it has many, and the hull of two would prove nothing.)
+constexpr std::size_t kEnumerated = 4;
+/// More flips than this share the largest |v| of their segment instead of their own.
+constexpr std::size_t kCounted = 16;
+
+std::vector<std::size_t> flips(const RowP& p, std::size_t begin, std::size_t end) {
+  std::vector<std::size_t> columns;
+  for (std::size_t n = begin; n < end; ++n)
+    if (p.cast_low[n] != p.cast_high[n]) columns.push_back(n);
+  return columns;
+}
+
+}  // namespace
+
+/// One segment of a visited key block.
+struct PvBounds::Part {
+  const Segment& segment;
+  std::span<const RowP> p;
+  MatrixView<const float> golden_p;  ///< rows x keys of the segment
+  std::size_t first;                 ///< first column within the visited block
+  std::size_t last;
+};
+
+PvBounds::PvBounds(const recipe::Recipe& recipe, const layout::Layout& layout,
+                   const attention::QuantisedHead& head, int threads,
+                   Contraction contraction)
+    : recipe_(recipe),
+      layout_(layout),
+      head_(head),
+      instruction_(numerics::instruction(recipe.pv.instruction)),
+      chain_bound_(instruction_),
+      contraction_(contraction),
+      fp_{recipe.subnormals},
+      packed_(layout.blocks.key_blocks.size()) {
+  numerics::parallel_for(packed_.size(), threads, [&](std::size_t block, int) {
+    packed_[block] = segments_of(layout.blocks.key_blocks[block]);
+  });
+}
+
+std::vector<PvBounds::Segment> PvBounds::segments_of(video::Range keys) const {
+  const std::int64_t step = recipe_.pv.promote_every > 0 ? recipe_.pv.promote_every : keys.size();
+  std::vector<Segment> parts;
+  for (std::int64_t begin = keys.begin; begin < keys.end; begin += step) {
+    const video::Range part{begin, std::min(begin + step, keys.end)};
+    const MatrixView<const float> v = head_.v.view().rows_from(part.begin, part.size());
+    parts.push_back(Segment{part, {}, std::vector<double>(v.columns, 0.0)});
+    Segment& segment = parts.back();
+    segment.v.pack(instruction_, v.transposed());
+    for (std::size_t n = 0; n < v.rows; ++n)
+      for (std::size_t j = 0; j < v.columns; ++j)
+        segment.v_max[j] = std::max<double>(segment.v_max[j], std::abs(v(n, j)));
+  }
+  return parts;
+}
+
+void PvBounds::absorb(const attention::BlockTap& tap, std::size_t visit,
+                      std::span<const Interval> alpha, std::span<const RowP> p,
+                      std::span<Interval> o) const {
+  const std::size_t width = tap.key_position.size();
+  const auto column = static_cast<std::size_t>(tap.column_begin[visit]);
+  const std::int64_t block_begin = layout_.blocks.key_blocks[tap.key_block[visit]].begin;
+  bool rescaled = false;
+  for (const Segment& segment : packed_[tap.key_block[visit]]) {
+    const auto first = static_cast<std::size_t>(segment.keys.begin - block_begin);
+    const auto keys = static_cast<std::size_t>(segment.keys.size());
+    const Part part{segment, p,
+                    {&tap.p[column + first], alpha.size(), keys, width, 1},
+                    first, first + keys};
+    if (recipe_.pv.promote_every == 0) return accumulate(part, tap, visit, alpha, o);
+    const std::vector<Interval> ones(alpha.size(), Interval{1.0f, 1.0f});
+    promote(part, rescaled ? ones : alpha, o);
+    rescaled = true;
+  }
+}
+
+void PvBounds::promote(const Part& part, std::span<const Interval> alpha,
+                       std::span<Interval> o) const {
+  const std::size_t channels = layout_.channels;
+  std::vector<float> golden(alpha.size() * channels);
+  numerics::RowOperand rows;
+  rows.pack(instruction_, part.golden_p);
+  numerics::chain(instruction_, rows, part.segment.v, Start::absent,
+                  numerics::row_major(golden.data(), alpha.size(), channels));
+  const float scale =
+      v_scaled_per_block(head_) ? head_.v.scale(part.segment.keys.begin, 0) : 1.0f;
+  std::vector<Interval> t(channels);
+  for (std::size_t i = 0; i < alpha.size(); ++i) {
+    row_of_t(part, i, {&golden[i * channels], channels}, t);
+    Interval* row = &o[i * channels];
+    for (std::size_t j = 0; j < channels; ++j) row[j] = updated(row[j], alpha[i], t[j], scale);
+  }
+}
+
+Interval PvBounds::updated(Interval o, Interval alpha, Interval t, float scale) const {
+  const bool scaled = v_scaled_per_block(head_);
+  const Interval product =
+      scaled ? Interval{fp_.multiply(t.low, scale), fp_.multiply(t.high, scale)} : t;
+  const Interval rescaled = fp_.multiply(o, alpha);
+  Interval sum = fp_.add(rescaled, product);
+  if (contraction_ == Contraction::none) return sum;
+  const auto widen = [&](float low, float high) {
+    sum = {std::min(sum.low, fp_.flushed(low)), std::max(sum.high, fp_.flushed(high))};
+  };
+  widen(std::fma(o.low, std::signbit(o.low) ? alpha.high : alpha.low, product.low),
+        std::fma(o.high, std::signbit(o.high) ? alpha.low : alpha.high, product.high));
+  if (scaled)
+    widen(std::fma(t.low, scale, rescaled.low), std::fma(t.high, scale, rescaled.high));
+  return sum;
+}
+
+void PvBounds::row_of_t(const Part& part, std::size_t row, std::span<const float> golden,
+                        std::span<Interval> t) const {
+  for (std::size_t j = 0; j < t.size(); ++j) t[j] = {golden[j], golden[j]};
+  const RowP& p = part.p[row];
+  const std::vector<std::size_t> free = flips(p, part.first, part.last);
+  if (free.empty()) return;
+  if (free.size() > kEnumerated || recipe_.p.format == numerics::FormatId::f32) {
+    const std::vector<double> around = deviation(part, row, 0.0);
+    for (std::size_t j = 0; j < t.size(); ++j)
+      t[j] = {rounded_down(golden[j] - around[j]), rounded_up(golden[j] + around[j])};
+    return;
+  }
+  const std::size_t keys = part.last - part.first;
+  const std::size_t variants = std::size_t{1} << free.size();
+  std::vector<float> choices, results(variants * t.size());
+  for (std::size_t variant = 0; variant < variants; ++variant) {
+    choices.insert(choices.end(), &p.cast_low[part.first], &p.cast_low[part.first] + keys);
+    for (std::size_t bit = 0; bit < free.size(); ++bit)
+      if (variant >> bit & 1)
+        choices[variant * keys + free[bit] - part.first] = p.cast_high[free[bit]];
+  }
+  numerics::RowOperand rows;
+  rows.pack(instruction_, numerics::row_major<const float>(choices.data(), variants, keys));
+  numerics::chain(instruction_, rows, part.segment.v, Start::absent,
+                  numerics::row_major(results.data(), variants, t.size()));
+  for (std::size_t e = 0; e < results.size(); ++e) {
+    Interval& element = t[e % t.size()];
+    element = {std::min(element.low, results[e]), std::max(element.high, results[e])};
+  }
+}
+
+/// How far T of any legal P may lie from T of the golden one: the exact difference of the sums, and
+/// the chain's error on both sides.
+std::vector<double> PvBounds::deviation(const Part& part, std::size_t row, double start) const {
+  const RowP& p = part.p[row];
+  const std::size_t channels = layout_.channels;
+  const std::vector<double>& v_max = part.segment.v_max;
+  std::vector<double> widths(channels, 0.0);
+  double p_max = 0, p_sum = 0, width_sum = 0;
+  const std::vector<std::size_t> free = flips(p, part.first, part.last);
+  for (std::size_t n = part.first; n < part.last; ++n) {
+    p_max = std::max<double>(p_max, p.cast_high[n]);
+    p_sum += p.cast_high[n];
+    width_sum += static_cast<double>(p.cast_high[n]) - p.cast_low[n];
+  }
+  if (free.size() > kCounted) {
+    for (std::size_t j = 0; j < channels; ++j) widths[j] = width_sum * v_max[j];
+  } else {
+    for (const std::size_t n : free) {
+      const double width = static_cast<double>(p.cast_high[n]) - p.cast_low[n];
+      const float* v =
+          &head_.v.values[(part.segment.keys.begin + n - part.first) * channels];
+      for (std::size_t j = 0; j < channels; ++j) widths[j] += width * std::abs(v[j]);
+    }
+  }
+  for (std::size_t j = 0; j < channels; ++j)
+    widths[j] += 2 * chain_bound_.of_size({.k = part.last - part.first,
+                                          .a_max = p_max,
+                                          .b_max = v_max[j],
+                                          .a_sum = p_sum,
+                                          .start = start});
+  return widths;
+}
+
+void PvBounds::accumulate(const Part& part, const attention::BlockTap& tap, std::size_t visit,
+                          std::span<const Interval> alpha, std::span<Interval> o) const {
+  const std::size_t channels = layout_.channels;
+  const std::size_t rows = alpha.size();
+  for (std::size_t i = 0; i < rows; ++i) {
+    Interval* row = &o[i * channels];
+    const float* golden = &tap.o[(visit * rows + i) * channels];
+    const bool fixed = alpha[i].point() && flips(part.p[i], part.first, part.last).empty() &&
+                       std::all_of(row, row + channels, [](Interval x) { return x.point(); });
+    if (fixed) {
+      for (std::size_t j = 0; j < channels; ++j) row[j] = {golden[j], golden[j]};
+      continue;
+    }
+    // How far the accumulator the chain starts from may lie from the golden one, on either side:
+    // the golden one is the last visit's times some legal alpha.
+    double start = 0;
+    std::vector<Interval> away(channels);
+    for (std::size_t j = 0; j < channels; ++j) {
+      const float before = visit == 0 ? 0.0f : tap.o[((visit - 1) * rows + i) * channels + j];
+      const Interval begun = fp_.multiply(Interval{before, before}, alpha[i]);
+      row[j] = fp_.multiply(row[j], alpha[i]);
+      away[j] = {rounded_up(static_cast<double>(begun.high) - row[j].low),
+                 rounded_up(static_cast<double>(row[j].high) - begun.low)};
+      start = std::max<double>({start, std::abs(row[j].low), std::abs(row[j].high)});
+    }
+    const std::vector<double> around = deviation(part, i, start);
+    for (std::size_t j = 0; j < channels; ++j) {
+      row[j] = {rounded_down(golden[j] - around[j] - away[j].low),
+                rounded_up(golden[j] + around[j] + away[j].high)};
+    }
+  }
+}
+
+}  // namespace karat::bounds

@@ -1,0 +1,60 @@
+// Intervals of the accumulator O: the rescaling by alpha, and T = P V where codes of P may flip.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "chain_error.hpp"
+#include "karat/numerics/tensor_core/tensor_core.hpp"
+#include "probability.hpp"
+
+namespace karat::bounds {
+
+/// v's scale varies along the keys: it enters when T is promoted, not at the end.
+inline bool v_scaled_per_block(const attention::QuantisedHead& head) {
+  return !head.v.scales.empty() && head.v.grouping.row_parts > 1;
+}
+
+class PvBounds {
+ public:
+  /// Packs V as the engine does.
+  PvBounds(const recipe::Recipe& recipe, const layout::Layout& layout,
+           const attention::QuantisedHead& head, int threads,
+           Contraction contraction = Contraction::none);
+
+  /// One key block: `o` (rows x channels) becomes the legal accumulators after it.
+  /// Promoted: o = fl(fl(o*alpha) + T), each end through the kernel's roundings; T is exact where
+  /// no code can flip, the hull of all combinations where few can, else golden T and a bound around
+  /// it. Not promoted: golden o and a bound around it, once anything is free.
+  void absorb(const attention::BlockTap& tap, std::size_t visit, std::span<const Interval> alpha,
+              std::span<const RowP> p, std::span<Interval> o) const;
+
+ private:
+  struct Segment {
+    video::Range keys;  ///< positions
+    numerics::ColumnOperand v;
+    std::vector<double> v_max;  ///< per channel: largest |v|
+  };
+  struct Part;
+
+  std::vector<Segment> segments_of(video::Range keys) const;
+  void promote(const Part& part, std::span<const Interval> alpha, std::span<Interval> o) const;
+  void accumulate(const Part& part, const attention::BlockTap& tap, std::size_t visit,
+                  std::span<const Interval> alpha, std::span<Interval> o) const;
+  /// fl(fl(o*alpha) + fl(t*scale)), with the other ways to fuse it where they are allowed.
+  Interval updated(Interval o, Interval alpha, Interval t, float scale) const;
+  void row_of_t(const Part& part, std::size_t row, std::span<const float> golden,
+                std::span<Interval> t) const;
+  std::vector<double> deviation(const Part& part, std::size_t row, double start) const;
+
+  const recipe::Recipe& recipe_;
+  const layout::Layout& layout_;
+  const attention::QuantisedHead& head_;
+  const numerics::Instruction& instruction_;
+  ChainBound chain_bound_;
+  Contraction contraction_;
+  Fp32 fp_;
+  std::vector<std::vector<Segment>> packed_;  ///< per key block
+};
+
+}  // namespace karat::bounds

@@ -1,0 +1,225 @@
+// Heads of the user's tensors: values widened exactly, or codes and scales.
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "karat/case/formats.hpp"
+#include "karat/case/inputs.hpp"
+#include "karat/case/metadata.hpp"
+#include "karat/files/sha256.hpp"
+#include "karat/files/widen.hpp"
+#include "karat/numerics/base/error.hpp"
+
+namespace karat::cases {
+namespace {
+
+using files::DType;
+
+struct Place {
+  const TensorSource* source;
+  std::string name;
+  std::string subject() const { return source->subject() + ": " + name; }
+};
+
+constexpr std::array<std::array<std::string_view, 2>, 3> kNames{
+    {{"q", "query"}, {"k", "key"}, {"v", "value"}}};
+
+void require_finite(const std::vector<float>& values, std::size_t channels, const Place& place,
+                    std::size_t batch, std::size_t head) {
+  const auto bad =
+      std::find_if(values.begin(), values.end(), [](float x) { return !std::isfinite(x); });
+  if (bad == values.end()) return;
+  const auto at = static_cast<std::size_t>(bad - values.begin());
+  throw Error(ErrorKind::input_output, place.subject(),
+              std::string(std::isnan(*bad) ? "NaN" : "Inf") + " at batch " + std::to_string(batch) +
+                  ", head " + std::to_string(head) + ", token " + std::to_string(at / channels) +
+                  ", channel " + std::to_string(at % channels),
+              "attention of it has no value; mend the input");
+}
+
+class FileInputs final : public Inputs {
+ public:
+  /// @param group query heads that share one of k and v
+  FileInputs(InputShape shape, std::size_t group,
+             std::vector<std::unique_ptr<TensorSource>> sources, std::array<Place, 3> tensors,
+             std::array<Place, 3> scales, const FileInputOptions& options)
+      : Inputs(shape),
+        group_(group),
+        sources_(std::move(sources)),
+        tensors_(std::move(tensors)),
+        scales_(std::move(scales)),
+        layout_(options.layout),
+        first_head_(options.only_head.value_or(0)) {}
+
+  files::Json source() const override {
+    files::Json json{{"kind", "file"}, {"first_head", first_head_}};
+    json["files"] = files::Json::array();
+    for (const auto& source : sources_) {
+      const std::filesystem::path path = source->subject();
+      json["files"].push_back(
+          {{"name", path.filename().string()}, {"sha256", files::sha256_file(path)}});
+    }
+    return json;
+  }
+
+  DType dtype() const override {
+    std::array<DType, 3> types;
+    for (int i = 0; i < 3; ++i) types[i] = tensors_[i].source->info(tensors_[i].name).dtype;
+    const bool alike = types[0] == types[1] && types[1] == types[2];
+    return alike && (types[0] == DType::bf16 || types[0] == DType::f16) ? types[0] : DType::f32;
+  }
+
+  bool coded() const override { return scales_[0].source != nullptr; }
+
+  HeadValues values(std::size_t batch, std::size_t head, int) const override {
+    HeadValues values{.q = {}, .k = {}, .v = {}, .format = format_of(dtype())};
+    std::vector<float>* out[] = {&values.q, &values.k, &values.v};
+    for (int i = 0; i < 3; ++i) {
+      const Place& place = tensors_[i];
+      const std::size_t number = number_of(head, i);
+      *out[i] = files::widen_to_f32(
+          place.source->head(place.name, Extents::matrix, layout_, batch, number), place.subject());
+      require_finite(*out[i], shape().channels, place, batch, number);
+    }
+    return values;
+  }
+
+  CodedHead codes(std::size_t batch, std::size_t head) const override {
+    CodedHead coded;
+    CodedOperand* out[] = {&coded.q, &coded.k, &coded.v};
+    for (int i = 0; i < 3; ++i) {
+      const std::size_t number = number_of(head, i);
+      const files::Tensor codes =
+          tensors_[i].source->head(tensors_[i].name, Extents::matrix, layout_, batch, number);
+      if (files::info(codes.dtype).size != 1)
+        throw Error(ErrorKind::usage, tensors_[i].subject(),
+                    "codes are stored as " + std::string(files::info(codes.dtype).name),
+                    "store one byte per code (uint8 or F8_E4M3)");
+      out[i]->codes.resize(codes.bytes.size());
+      std::memcpy(out[i]->codes.data(), codes.bytes.data(), codes.bytes.size());
+      out[i]->scales = files::widen_to_f32(
+          scales_[i].source->head(scales_[i].name, Extents::vector, layout_, batch, number),
+          scales_[i].subject());
+      require_finite(out[i]->scales, 1, scales_[i], batch, number);
+    }
+    return coded;
+  }
+
+ private:
+  /// The file's number of a head's q (operand 0), k or v.
+  std::size_t number_of(std::size_t head, int operand) const {
+    return operand == 0 ? head + first_head_ : (head + first_head_) / group_;
+  }
+
+  std::size_t group_;
+  std::vector<std::unique_ptr<TensorSource>> sources_;
+  std::array<Place, 3> tensors_;
+  std::array<Place, 3> scales_;  ///< without source: tensors_ hold values
+  TensorLayout layout_;
+  std::size_t first_head_;
+};
+
+using Sources = std::vector<std::unique_ptr<TensorSource>>;
+
+std::optional<Place> find(const Sources& sources, std::string_view stage) {
+  for (const auto& source : sources)
+    if (const auto name = source->find(stage)) return Place{source.get(), *name};
+  // A file of one array goes by the file's own name: q.npy.
+  for (const auto& source : sources)
+    if (std::filesystem::path(source->subject()).stem() == stage && source->list().size() == 1)
+      return Place{source.get(), source->list()[0].name};
+  return std::nullopt;
+}
+
+std::optional<std::array<Place, 3>> find_values(const Sources& sources) {
+  std::array<Place, 3> places;
+  for (int i = 0; i < 3; ++i) {
+    auto place = find(sources, kNames[i][0]);
+    if (!place) place = find(sources, kNames[i][1]);
+    if (!place) return std::nullopt;
+    places[i] = *place;
+  }
+  return places;
+}
+
+std::optional<std::array<Place, 3>> find_coded(const Sources& sources, std::string_view what) {
+  std::array<Place, 3> places;
+  for (int i = 0; i < 3; ++i) {
+    const auto place = find(sources, std::string(kNames[i][0]) + std::string(what));
+    if (!place) return std::nullopt;
+    places[i] = *place;
+  }
+  return places;
+}
+
+[[noreturn]] void throw_missing(const Sources& sources) {
+  std::string held;
+  for (const auto& source : sources)
+    for (const files::TensorInfo& tensor : source->list())
+      if (held.size() < 100) held += (held.empty() ? "" : ", ") + tensor.name;
+  throw Error(ErrorKind::usage, sources.front()->subject(),
+              "holds " + (held.empty() ? "nothing" : held) + " but not q, k and v",
+              "name them q, k, v (or q_codes, q_scale, ...)");
+}
+
+}  // namespace
+
+std::unique_ptr<Inputs> file_inputs(const std::vector<std::filesystem::path>& paths,
+                                    const FileInputOptions& options) {
+  Sources sources;
+  for (const auto& path : paths) sources.push_back(TensorSource::open(path));
+  std::array<Place, 3> tensors{}, scales{};
+  if (const auto values = find_values(sources)) {
+    tensors = *values;
+  } else {
+    const auto codes = find_coded(sources, "_codes");
+    const auto scale = find_coded(sources, "_scale");
+    if (!codes || !scale) throw_missing(sources);
+    tensors = *codes;
+    scales = *scale;
+  }
+  std::array<HeadShape, 3> shapes;
+  for (int i = 0; i < 3; ++i) {
+    shapes[i] = tensors[i].source->head_shape(tensors[i].name, Extents::matrix, options.layout);
+    HeadShape expected = shapes[0];
+    if (i > 0 && shapes[1].heads > 0 && shapes[0].heads % shapes[1].heads == 0)
+      expected.heads = shapes[1].heads;
+    if (shapes[i] != expected)
+      throw Error(ErrorKind::usage, tensors[i].subject(),
+                  "shape " + files::to_string(tensors[i].source->info(tensors[i].name).shape) +
+                      " differs from " + tensors[0].name + "'s " +
+                      files::to_string(tensors[0].source->info(tensors[0].name).shape),
+                  "give q, k and v of one shape; k and v may have fewer heads, a divisor");
+  }
+  const auto& [batch, heads, rows, channels] = shapes[0];
+  if (batch * heads * rows * channels == 0)
+    throw Error(ErrorKind::usage, tensors[0].subject(), "has no elements",
+                "give at least one token");
+  if (options.only_head.value_or(0) >= heads)
+    throw Error(ErrorKind::usage, "--head " + std::to_string(*options.only_head),
+                tensors[0].subject() + " has " + std::to_string(heads) + " heads",
+                "choose one from 0 to " + std::to_string(heads - 1));
+  std::optional<video::Extent3> grid = options.grid;
+  if (!grid) grid = grid_of(tensors[0].source->metadata());
+  if (!grid) grid = video::Extent3{1, 1, static_cast<int>(rows) - options.text.value_or(0)};
+  const int text = options.text ? *options.text : text_of(tensors[0].source->metadata());
+  if (static_cast<std::size_t>(grid->volume() + text) != rows)
+    throw Error(ErrorKind::usage, "grid " + video::to_string(*grid),
+                "has " + std::to_string(grid->volume()) + " tokens" +
+                    (text > 0 ? " and " + std::to_string(text) + " of text" : "") + " where " +
+                    tensors[0].subject() + " has " + std::to_string(rows),
+                options.layout == TensorLayout::bhsd
+                    ? "give the grid of these tokens, or --layout BSHD"
+                    : "give the grid of these tokens");
+  const std::size_t group = heads / shapes[1].heads;
+  const InputShape shape{.grid = *grid,
+                         .text = text,
+                         .batch = batch,
+                         .heads = options.only_head ? 1 : heads,
+                         .kv_heads = options.only_head ? 1 : shapes[1].heads,
+                         .channels = channels};
+  return std::make_unique<FileInputs>(shape, group, std::move(sources), tensors, scales, options);
+}
+
+}  // namespace karat::cases

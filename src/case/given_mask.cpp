@@ -1,0 +1,260 @@
+// Arrays into masks over a recipe's order of positions.
+#include "karat/case/given_mask.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <memory>
+
+#include "karat/case/tensor_source.hpp"
+#include "karat/mask/listed.hpp"
+#include "karat/numerics/base/error.hpp"
+
+namespace karat::cases {
+namespace {
+
+using files::DType;
+using files::Tensor;
+
+struct ArrayRow {
+  const char* name;
+  std::size_t rank;  ///< of one head
+};
+constexpr ArrayRow kArrays[] = {{"mask", 2},
+                                {"kv_num_blocks", 1},
+                                {"kv_indices", 2},
+                                {"full_kv_num_blocks", 1},
+                                {"full_kv_indices", 2},
+                                {"window", 1}};
+
+bool is_array(const std::string& name) {
+  return std::ranges::find(kArrays, name, &ArrayRow::name) != std::end(kArrays);
+}
+
+std::size_t rank_of(const std::string& name) {
+  return std::ranges::find(kArrays, name, &ArrayRow::name)->rank;
+}
+
+template <typename T>
+std::vector<std::int64_t> widened(std::span<const T> values) {
+  return {values.begin(), values.end()};
+}
+
+/// Elements [begin, begin + count) of an integer or boolean tensor.
+std::vector<std::int64_t> integers(const Tensor& tensor, std::size_t begin, std::size_t count,
+                                   const std::string& subject) {
+  switch (tensor.dtype) {
+    case DType::boolean:
+    case DType::u8:
+      return widened(tensor.as<std::uint8_t>().subspan(begin, count));
+    case DType::i32:
+      return widened(tensor.as<std::int32_t>().subspan(begin, count));
+    case DType::i64:
+      return widened(tensor.as<std::int64_t>().subspan(begin, count));
+    default:
+      break;
+  }
+  throw Error(ErrorKind::usage, subject,
+              "is stored as " + std::string(files::info(tensor.dtype).name),
+              "store bool, uint8, int32 or int64");
+}
+
+/// Batch and head dimensions in front of `rank` own ones; 1 where missing.
+std::array<std::size_t, 2> heads_of(const Tensor& tensor, std::size_t rank) {
+  const std::size_t extra = tensor.shape.size() - rank;
+  return {extra == 2 ? tensor.shape[0] : 1, extra >= 1 ? tensor.shape[extra - 1] : 1};
+}
+
+}  // namespace
+
+GivenMask::GivenMask(files::Tensors arrays, std::string subject)
+    : arrays_(std::move(arrays)), subject_(std::move(subject)) {
+  std::erase_if(arrays_, [](const auto& array) {
+    return array.first != "block_size" && !is_array(array.first);
+  });
+  if (!has_windows() && !arrays_.contains("mask") && !arrays_.contains("kv_num_blocks"))
+    throw Error(ErrorKind::usage, subject_, "holds no mask",
+                "name it mask [S,S], or kv_num_blocks, kv_indices and so on");
+  for (const auto& [name, tensor] : arrays_) {
+    const bool pair = name == "block_size";
+    if (tensor.element_count() == 0 || (pair && tensor.element_count() != 2) ||
+        (name == "window" && tensor.shape.back() != 3))
+      throw Error(ErrorKind::usage, subject_ + ": " + name,
+                  "is of shape " + files::to_string(tensor.shape),
+                  pair ? "give two numbers" : "give an entry per head");
+    integers(tensor, 0, 0, subject_ + ": " + name);
+    if (pair) continue;
+    const std::size_t rank = rank_of(name);
+    if (tensor.shape.size() < rank || tensor.shape.size() > rank + 2)
+      throw Error(ErrorKind::usage, subject_ + ": " + name,
+                  "shape " + files::to_string(tensor.shape) + " has " +
+                      std::to_string(tensor.shape.size()) + " dimensions",
+                  "give " + std::to_string(rank) + ", or batch and head in front");
+    if (name == "mask" && files::info(tensor.dtype).size != 1)
+      throw Error(ErrorKind::usage, subject_ + ": mask",
+                  "is stored as " + std::string(files::info(tensor.dtype).name),
+                  "store bool or uint8");
+  }
+  if (arrays_.contains("kv_num_blocks") && !arrays_.contains("kv_indices"))
+    throw Error(ErrorKind::usage, subject_, "holds kv_num_blocks without kv_indices", "give both");
+}
+
+GivenMask GivenMask::open(const std::filesystem::path& path) {
+  const auto source = TensorSource::open(path);
+  files::Tensors arrays;
+  for (const files::TensorInfo& tensor : source->list()) {
+    const std::string leaf = tensor.name.substr(tensor.name.rfind('/') + 1);
+    const bool alone = source->list().size() == 1 && tensor.shape.size() >= 2;
+    arrays[alone && !is_array(leaf) ? "mask" : leaf] = source->read(tensor.name);
+  }
+  const files::Metadata metadata = source->metadata();
+  int q = 0, k = 0;
+  if (const auto size = metadata.find("BLOCK_SIZE");
+      size != metadata.end() && std::sscanf(size->second.c_str(), "%d,%d", &q, &k) == 2)
+    arrays["block_size"] = files::make_tensor(DType::i32, {2}, std::vector<std::int32_t>{q, k});
+  return GivenMask(std::move(arrays), path.string());
+}
+
+GivenMask GivenMask::of_strategy(const mask::WindowStrategy& strategy, int step, int layer,
+                                 std::size_t first_head, std::size_t heads) {
+  std::vector<std::int32_t> windows;
+  for (std::size_t head = 0; head < heads; ++head) {
+    const video::Extent3 w = strategy.window(step, layer, static_cast<int>(first_head + head));
+    windows.insert(windows.end(), {w.t, w.h, w.w});
+  }
+  files::Tensors arrays;
+  arrays["window"] = files::make_tensor(DType::i32, {1, heads, 3}, windows);
+  return GivenMask(std::move(arrays), "mask strategy");
+}
+
+bool GivenMask::per_head() const {
+  return std::ranges::any_of(arrays_, [](const auto& array) {
+    if (array.first == "block_size") return false;
+    const auto [batch, heads] = heads_of(array.second, rank_of(array.first));
+    return batch > 1 || heads > 1;
+  });
+}
+
+void GivenMask::require_heads(std::size_t batch, std::size_t heads) const {
+  for (const auto& [name, tensor] : arrays_) {
+    if (name == "block_size") continue;
+    const auto [b, h] = heads_of(tensor, rank_of(name));
+    if ((b != 1 && b != batch) || (h != 1 && h != heads))
+      throw Error(ErrorKind::usage, subject_ + ": " + name,
+                  "is of " + std::to_string(b) + " x " + std::to_string(h) +
+                      " heads, the case of " + std::to_string(batch) + " x " +
+                      std::to_string(heads),
+                  "give one mask for all, or one for each");
+  }
+}
+
+std::vector<std::int64_t> GivenMask::row(const std::string& name, std::size_t rank,
+                                         std::size_t batch, std::size_t head) const {
+  const auto found = arrays_.find(name);
+  if (found == arrays_.end()) return {};
+  const Tensor& tensor = found->second;
+  const auto [batches, heads] = heads_of(tensor, rank);
+  const std::size_t count = tensor.element_count() / (batches * heads);
+  const std::size_t at = (batches > 1 ? batch : 0) * heads + (heads > 1 ? head : 0);
+  return integers(tensor, at * count, count, subject_ + ": " + name);
+}
+
+std::span<const std::uint8_t> GivenMask::matrix_of(std::size_t batch, std::size_t head) const {
+  const Tensor& tensor = arrays_.at("mask");
+  const auto [batches, heads] = heads_of(tensor, 2);
+  const std::size_t count = tensor.element_count() / (batches * heads);
+  const std::size_t at = (batches > 1 ? batch : 0) * heads + (heads > 1 ? head : 0);
+  return tensor.as<std::uint8_t>().subspan(at * count, count);
+}
+
+mask::BlockMask GivenMask::blocks_of(std::size_t batch, std::size_t head) const {
+  const auto narrow = [&](const char* name) {
+    const auto values = row(name, rank_of(name), batch, head);
+    return std::vector<std::int32_t>(values.begin(), values.end());
+  };
+  mask::BlockMask blocks;
+  if (const auto size = arrays_.find("block_size"); size != arrays_.end()) {
+    const auto sizes = integers(size->second, 0, 2, subject_ + ": block_size");
+    blocks.query_block = static_cast<int>(sizes[0]);
+    blocks.key_block = static_cast<int>(sizes[1]);
+  }
+  blocks.kv_num_blocks = narrow("kv_num_blocks");
+  blocks.kv_indices = narrow("kv_indices");
+  blocks.full_kv_num_blocks = narrow("full_kv_num_blocks");
+  blocks.full_kv_indices = narrow("full_kv_indices");
+  blocks.query_blocks = static_cast<int>(blocks.kv_num_blocks.size());
+  blocks.key_blocks =
+      blocks.query_blocks == 0
+          ? 0
+          : static_cast<int>(blocks.kv_indices.size() / blocks.kv_num_blocks.size());
+  const auto fits = [&](const std::vector<std::int32_t>& full,
+                        const std::vector<std::int32_t>& partial) {
+    return full.empty() || full.size() == partial.size();
+  };
+  if (!fits(blocks.full_kv_num_blocks, blocks.kv_num_blocks) ||
+      !fits(blocks.full_kv_indices, blocks.kv_indices) ||
+      blocks.full_kv_num_blocks.empty() != blocks.full_kv_indices.empty())
+    throw Error(ErrorKind::usage, subject_,
+                "the arrays of full and of partial blocks differ in size",
+                "give full_kv_num_blocks and full_kv_indices like the other two");
+  if (blocks.full_kv_num_blocks.empty()) {
+    blocks.full_kv_num_blocks.assign(blocks.kv_num_blocks.size(), 0);
+    blocks.full_kv_indices.assign(blocks.kv_indices.size(), 0);
+  }
+  return blocks;
+}
+
+layout::GivenMask GivenMask::mask_of(std::size_t batch, std::size_t head) const {
+  return [this, batch, head](const video::TokenOrder& order) {
+    std::unique_ptr<mask::Mask> matrix;
+    if (arrays_.contains("mask")) {
+      const std::span<const std::uint8_t> tokens = matrix_of(batch, head);
+      const auto side = static_cast<std::size_t>(order.tokens());
+      if (tokens.size() != side * side)
+        throw Error(ErrorKind::usage, subject_ + ": mask",
+                    "holds " + std::to_string(tokens.size()) + " pairs where " +
+                        std::to_string(side) + " tokens have " + std::to_string(side * side),
+                    "give a row and a column per token");
+      const auto positions = static_cast<std::size_t>(order.positions());
+      std::vector<std::uint8_t> keep(positions * positions, 0);
+      for (std::size_t i = 0; i < positions; ++i)
+        for (std::size_t j = 0; j < positions; ++j)
+          if (order.token_at[i] >= 0 && order.token_at[j] >= 0)
+            keep[i * positions + j] = tokens[order.token_at[i] * side + order.token_at[j]] != 0;
+      matrix = mask::boolean_matrix(keep, order.positions(), order.positions());
+    }
+    if (!arrays_.contains("kv_num_blocks")) return matrix;
+    return mask::listed_blocks(blocks_of(batch, head), order.positions(), order.positions(),
+                               std::move(matrix));
+  };
+}
+
+layout::Layout GivenMask::layout(recipe::Recipe recipe, layout::Setting setting, std::size_t batch,
+                                 std::size_t head) const {
+  if (has_windows()) {
+    if (recipe.mask.kind != recipe::MaskKind::window)
+      throw Error(ErrorKind::usage, "mask.kind", "is no window, but the mask gives windows",
+                  "choose a recipe with a window, for example sta_bf16");
+    const auto window = row("window", 1, batch, head);
+    recipe.mask.window = {static_cast<int>(window[0]), static_cast<int>(window[1]),
+                          static_cast<int>(window[2])};
+    return layout::make_layout(recipe, setting);
+  }
+  setting.given_mask = mask_of(batch, head);
+  if (recipe.block.order == recipe::KeyOrder::given) {
+    const mask::BlockMask blocks = blocks_of(batch, head);
+    const auto columns = static_cast<std::size_t>(blocks.key_blocks);
+    for (std::size_t i = 0; i < blocks.kv_num_blocks.size(); ++i) {
+      std::vector<std::int32_t>& list = setting.given_order.emplace_back();
+      const auto append = [&](const std::vector<std::int32_t>& indices, std::int32_t count) {
+        const auto first = indices.begin() + static_cast<std::ptrdiff_t>(i * columns);
+        list.insert(list.end(), first, first + std::clamp<std::ptrdiff_t>(count, 0, columns));
+      };
+      append(blocks.kv_indices, blocks.kv_num_blocks[i]);
+      append(blocks.full_kv_indices, blocks.full_kv_num_blocks[i]);
+    }
+  }
+  return layout::make_layout(recipe, setting);
+}
+
+}  // namespace karat::cases

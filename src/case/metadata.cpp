@@ -1,0 +1,45 @@
+// Recipe and grid as text and back.
+#include "karat/case/metadata.hpp"
+
+#include <algorithm>
+#include <cstdio>
+
+#include "karat/recipe/json.hpp"
+
+namespace karat::cases {
+
+files::Metadata describe(const recipe::Recipe& recipe, video::Extent3 grid, int text) {
+  files::Metadata metadata{{"grid", video::to_string(grid)},
+                           {"recipe", recipe::to_json(recipe, recipe::JsonStyle::line)}};
+  if (text > 0) metadata["text"] = std::to_string(text);
+  return metadata;
+}
+
+int text_of(const files::Metadata& metadata) {
+  const auto found = metadata.find("text");
+  int text = 0;
+  char rest = 0;
+  if (found == metadata.end() || std::sscanf(found->second.c_str(), "%d%c", &text, &rest) != 1)
+    return 0;
+  return std::max(text, 0);
+}
+
+std::optional<video::Extent3> grid_of(const files::Metadata& metadata) {
+  const auto found = metadata.find("grid");
+  video::Extent3 grid;
+  char rest = 0;
+  if (found == metadata.end() || std::sscanf(found->second.c_str(), "%d,%d,%d%c", &grid.t, &grid.h,
+                                             &grid.w, &rest) != 3)
+    return std::nullopt;
+  if (grid.t < 1 || grid.h < 1 || grid.w < 1) return std::nullopt;
+  return grid;
+}
+
+std::optional<recipe::Recipe> recipe_of(const files::Metadata& metadata,
+                                        const std::string& subject) {
+  const auto found = metadata.find("recipe");
+  if (found == metadata.end()) return std::nullopt;
+  return recipe::parse_recipe(found->second, subject + ": recipe");
+}
+
+}  // namespace karat::cases
