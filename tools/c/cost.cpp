@@ -1,7 +1,7 @@
 // How long a Hopper GPU takes: questions and answers as JSON.
 
 #include "call.hpp"
-#include "cost_report.hpp"
+#include "cost/cost_report.hpp"
 #include "karat/hopper/trace.hpp"
 #include "karat/numerics/base/suggest.hpp"
 

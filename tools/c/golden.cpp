@@ -2,9 +2,9 @@
 #include <chrono>
 
 #include "call.hpp"
-#include "check_freedom.hpp"
-#include "check_report.hpp"
-#include "diagnose_report.hpp"
+#include "judge/check_freedom.hpp"
+#include "judge/check_report.hpp"
+#include "judge/diagnose_report.hpp"
 #include "evidence.hpp"
 #include "given_mask.hpp"
 #include "heads.hpp"

@@ -1,12 +1,12 @@
 // Tables as HTML, pictures as inline SVG; no script, nothing from elsewhere.
-#include "check_html.hpp"
+#include "judge/check_html.hpp"
 
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <vector>
 
-#include "check_report.hpp"
+#include "judge/check_report.hpp"
 #include "karat/numerics/formats/format.hpp"
 #include "karat/report/svg.hpp"
 

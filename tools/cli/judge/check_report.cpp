@@ -1,5 +1,5 @@
 // The stage table, the first difference in full, and the same as JSON.
-#include "check_report.hpp"
+#include "judge/check_report.hpp"
 
 #include <algorithm>
 #include <cmath>

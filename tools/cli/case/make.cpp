@@ -6,7 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
-#include "case_options.hpp"
+#include "case/case_options.hpp"
 #include "commands.hpp"
 #include "evidence.hpp"
 #include "terminal.hpp"

@@ -4,10 +4,10 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
-#include "check_options.hpp"
+#include "judge/check_options.hpp"
 #include "command.hpp"
 #include "commands.hpp"
-#include "diagnose_report.hpp"
+#include "judge/diagnose_report.hpp"
 #include "terminal.hpp"
 #include "values.hpp"
 

@@ -6,7 +6,7 @@
 
 #include "commands.hpp"
 #include "evidence.hpp"
-#include "inspect_fragment.hpp"
+#include "case/inspect_fragment.hpp"
 #include "karat/files/atomic_file.hpp"
 #include "karat/files/json_file.hpp"
 #include "karat/files/safetensors.hpp"

@@ -4,7 +4,7 @@
 
 #include "command.hpp"
 #include "commands.hpp"
-#include "cost_report.hpp"
+#include "cost/cost_report.hpp"
 #include "karat/files/atomic_file.hpp"
 #include "karat/hopper/trace.hpp"
 #include "karat/recipe/json.hpp"

@@ -1,5 +1,5 @@
 // How a candidate lies in its file, which part of it to take.
-#include "check_options.hpp"
+#include "judge/check_options.hpp"
 
 #include "values.hpp"
 

@@ -1,5 +1,5 @@
 // Two tables of names.
-#include "check_freedom.hpp"
+#include "judge/check_freedom.hpp"
 
 #include "values.hpp"
 

@@ -4,10 +4,10 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
-#include "check_freedom.hpp"
-#include "check_html.hpp"
-#include "check_options.hpp"
-#include "check_report.hpp"
+#include "judge/check_freedom.hpp"
+#include "judge/check_html.hpp"
+#include "judge/check_options.hpp"
+#include "judge/check_report.hpp"
 #include "command.hpp"
 #include "commands.hpp"
 #include "karat/files/atomic_file.hpp"

@@ -1,5 +1,5 @@
 // Options into a recipe and inputs.
-#include "case_options.hpp"
+#include "case/case_options.hpp"
 
 #include <algorithm>
 #include <nlohmann/json.hpp>

@@ -1,5 +1,5 @@
 // Hypotheses in order, each with its evidence and where to look.
-#include "diagnose_report.hpp"
+#include "judge/diagnose_report.hpp"
 
 #include <cstdio>
 #include <nlohmann/json.hpp>

@@ -1,5 +1,5 @@
 // Text, JSON and CSV of cost answers.
-#include "cost_report.hpp"
+#include "cost/cost_report.hpp"
 
 #include <cstdio>
 #include <nlohmann/json.hpp>

@@ -1,5 +1,5 @@
 // karat inspect --fragment: which (row, column) a thread's registers hold.
-#include "inspect_fragment.hpp"
+#include "case/inspect_fragment.hpp"
 
 #include <cstdio>
 #include <iostream>

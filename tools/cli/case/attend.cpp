@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "case_options.hpp"
+#include "case/case_options.hpp"
 #include "commands.hpp"
 #include "evidence.hpp"
 #include "interrupt.hpp"
