@@ -1,40 +1,44 @@
-// Implementation of numerics/parallel.hpp on std::thread.
+// Implementation of parallel.hpp on OpenMP.
 #include "karat/numerics/base/parallel.hpp"
+
+#include <omp.h>
+#include <pthread.h>
 
 #include <algorithm>
 #include <atomic>
 #include <exception>
-#include <mutex>
-#include <thread>
-#include <vector>
 
 namespace karat::numerics {
+namespace {
 
-int hardware_threads() { return std::max(1u, std::thread::hardware_concurrency()); }
+/// A forked child has none of its parent's threads, yet GNU's runtime would wait for them there. So
+/// the forking thread lets its idle threads go first; its next loop starts new ones.
+void survive_forks() {
+  static const int registered =
+      ::pthread_atfork([] { omp_pause_resource_all(omp_pause_soft); }, nullptr, nullptr);
+  (void)registered;
+}
+
+}  // namespace
+
+int default_threads() { return omp_get_max_threads(); }
 
 void parallel_for(std::size_t count, int threads,
                   const std::function<void(std::size_t, int)>& body) {
-  if (threads <= 0) threads = hardware_threads();
-  const auto workers = static_cast<int>(std::min<std::size_t>(threads, count));
-  std::atomic<std::size_t> next{0};
+  if (count == 0) return;
+  survive_forks();
+  const std::size_t workers = threads > 0 ? threads : default_threads();
+  std::atomic<bool> failed = false;
   std::exception_ptr failure;
-  std::mutex failure_lock;
-  const auto work = [&](int worker) {
-    for (std::size_t item; (item = next.fetch_add(1)) < count;) {
-      try {
-        body(item, worker);
-      } catch (...) {
-        const std::lock_guard hold(failure_lock);
-        if (!failure) failure = std::current_exception();
-        next = count;
-        return;
-      }
+#pragma omp parallel for schedule(monotonic : dynamic) num_threads(std::min(workers, count))
+  for (std::size_t item = 0; item < count; ++item) {
+    if (failed) continue;
+    try {
+      body(item, omp_get_thread_num());
+    } catch (...) {
+      if (!failed.exchange(true)) failure = std::current_exception();
     }
-  };
-  std::vector<std::thread> others;
-  for (int worker = 1; worker < workers; ++worker) others.emplace_back(work, worker);
-  if (workers > 0) work(0);
-  for (auto& thread : others) thread.join();
+  }
   if (failure) std::rethrow_exception(failure);
 }
 

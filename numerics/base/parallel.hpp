@@ -1,4 +1,4 @@
-// A loop over independent items on several threads. Which thread runs an item is left to chance;
+// A loop over independent items on OpenMP's threads. Which thread runs an item is left to chance;
 // items must write to places of their own, so results never depend on the number of threads.
 #pragma once
 
@@ -7,12 +7,15 @@
 
 namespace karat::numerics {
 
-/// Threads the machine offers, at least 1.
-int hardware_threads();
+/// Threads of a loop that names no number: OMP_NUM_THREADS, else all the machine offers; at
+/// least 1.
+int default_threads();
 
-/// Runs body(item, worker) for every item in [0, count) on `threads` workers (0 = all the machine
-/// offers), worker in [0, threads). Items are handed out in ascending order. The first exception
-/// thrown by a body stops the loop and is rethrown here.
+/// Runs body(item, worker) for every item in [0, count) on `threads` workers (0 =
+/// default_threads()), worker in [0, threads); worker 0 is the caller. Items are handed out in
+/// ascending order. The first exception thrown by a body stops the loop and is rethrown here. A
+/// loop inside a body runs on that body's thread alone. A process may fork between loops and run
+/// loops on both sides.
 void parallel_for(std::size_t count, int threads,
                   const std::function<void(std::size_t item, int worker)>& body);
 

@@ -123,7 +123,7 @@ HeadResult attend(const recipe::Recipe& recipe, const layout::Layout& layout,
   if (!options.on_tap)
     for (const int block : tapped) prepare_tap(launch, block, result.taps.emplace_back());
 
-  const int threads = options.threads > 0 ? options.threads : numerics::hardware_threads();
+  const int threads = options.threads > 0 ? options.threads : numerics::default_threads();
   const bool fast = options.path == numerics::Path::fast;
   const PackedHead packed = fast ? pack_head(launch, chosen, threads) : PackedHead{};
   std::vector<FastScratch> scratch(fast ? threads : 0);
