@@ -4,9 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "karat/mask/compose.hpp"
-#include "karat/mask/mask.hpp"
-#include "karat/mask/window.hpp"
+#include "karat/layout/arrangement.hpp"
 #include "karat/numerics/base/error.hpp"
 #include "karat/numerics/formats/format.hpp"
 
@@ -58,34 +56,6 @@ double extra_per_score(const recipe::Recipe& r) {
   return (columns ? 1 : 0) + (multiplied ? 1 : 0);
 }
 
-video::TokenOrder token_order(const recipe::Mask& m, video::Extent3 grid) {
-  const bool tiles = m.order == recipe::TokenSequence::tiles;
-  return video::tile_order(video::Tiling(grid, tiles ? m.tile : video::Extent3{grid.t, 1, 1}),
-                           m.ragged);
-}
-
-/// SparseVideoGen's width: a multiple of a frame's tokens, from the density where that is given.
-std::int64_t band_width(const recipe::Mask& m, video::Extent3 grid) {
-  const double multiple = m.band_unit == recipe::BandUnit::frames
-                              ? double{m.band}
-                              : grid.t * (1 - std::sqrt(1 - double{m.band}));
-  return mask::band_width(multiple, std::int64_t{grid.h} * grid.w);
-}
-
-std::unique_ptr<mask::Mask> make_mask(const recipe::Mask& m, video::Extent3 grid,
-                                      const video::TokenOrder& order) {
-  std::unique_ptr<mask::Mask> made = m.kind == recipe::MaskKind::band
-                                         ? mask::band(mask::dense_mask(order), band_width(m, grid),
-                                                      std::int64_t{grid.h} * grid.w * m.band_first)
-                                         : mask::window_mask({.tile = m.tile,
-                                                              .window = m.window,
-                                                              .unit = m.unit,
-                                                              .border = m.border,
-                                                              .centre = m.centre},
-                                                             grid, order);
-  return m.causal == recipe::Causal::on ? mask::causal(std::move(made)) : std::move(made);
-}
-
 /// Consecutive equal tiles as one run.
 void append(std::vector<TileRun>& runs, TileRun run) {
   if (!runs.empty() && runs.back().blocks == run.blocks &&
@@ -105,17 +75,17 @@ MaskedWork listed_work(const Question& q, const Plan& plan) {
     throw Error(ErrorKind::usage, "grid", "is missing, and the recipe's mask lies over one",
                 "give --grid T,H,W or --model and --resolution");
   }
-  const recipe::Mask& m = q.recipe.mask;
-  const video::TokenOrder order = token_order(m, *q.grid);
+  // Of the video alone: text fills blocks of its own, which everything visits.
+  const layout::Arrangement among_video = layout::arrange(q.recipe.mask, {.grid = *q.grid});
+  const video::TokenOrder& order = among_video.order;
   if (order.tokens() + q.text_tokens != q.shape.queries || q.shape.queries != q.shape.keys) {
     throw Error(ErrorKind::usage, "grid",
                 video::to_string(*q.grid) + " holds " + std::to_string(order.tokens()) +
                     " tokens, the shape " + std::to_string(q.shape.queries),
                 "make them agree");
   }
-  const auto mask = make_mask(m, *q.grid, order);
   const mask::BlockMap map =
-      mask::block_map(*mask, cut_blocks(order, plan.block_q, q.recipe.block.align),
+      mask::block_map(*among_video.mask, cut_blocks(order, plan.block_q, q.recipe.block.align),
                       cut_blocks(order, plan.block_k, q.recipe.block.align));
   const int text_keys = blocks_for(q.text_tokens, plan.block_k);
   MaskedWork out;
@@ -134,7 +104,8 @@ MaskedWork listed_work(const Question& q, const Plan& plan) {
   out.work.unique_key_blocks = all_keys;
   out.work.listed = true;
   const double tokens = static_cast<double>(order.tokens()), text = q.text_tokens;
-  out.kept_pairs = static_cast<double>(mask->kept_pairs()) + tokens * text + text * (tokens + text);
+  out.kept_pairs =
+      static_cast<double>(among_video.mask->kept_pairs()) + tokens * text + text * (tokens + text);
   return out;
 }
 
