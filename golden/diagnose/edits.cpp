@@ -218,7 +218,7 @@ std::string to_text(const Hypothesis& hypothesis) {
 std::vector<Hypothesis> recipe_edits(const Recipe& golden) {
   Edits edits(golden);
   for (const Field& field : recipe::fields()) {
-    if (field.role == recipe::Role::label || !decides(golden, field.path)) continue;
+    if (field.decides == recipe::Decides::nothing || !decides(golden, field.path)) continue;
     for (const Value& value : alternatives(field, field.read(golden)))
       edits.add({field.path}, value);
   }

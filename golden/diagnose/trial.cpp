@@ -16,21 +16,10 @@
 namespace karat::golden {
 namespace {
 
-bool starts_with_any(std::string_view text, std::initializer_list<std::string_view> prefixes) {
-  return std::any_of(prefixes.begin(), prefixes.end(),
-                     [&](std::string_view prefix) { return text.starts_with(prefix); });
-}
-
-bool same_operands(const Hypothesis& hypothesis) {
-  return std::none_of(hypothesis.edits.begin(), hypothesis.edits.end(), [](const FieldEdit& edit) {
-    return starts_with_any(edit.field,
-                           {"mask.order", "mask.tile", "mask.ragged", "predict.", "q.", "k.", "v.",
-                            "block.q", "block.k", "block.align", "qk.scale_order", "subnormals"});
-  });
-}
-bool same_layout(const Hypothesis& hypothesis) {
-  return std::none_of(hypothesis.edits.begin(), hypothesis.edits.end(), [](const FieldEdit& edit) {
-    return starts_with_any(edit.field, {"mask.", "predict.", "block.", "q.", "k.", "v."});
+/// Whether the stage is as the golden recipe makes it: all edited fields decide later ones.
+bool keeps(const Hypothesis& hypothesis, recipe::Decides stage) {
+  return std::ranges::all_of(hypothesis.edits, [stage](const FieldEdit& edit) {
+    return recipe::field(edit.field).decides > stage;
   });
 }
 bool has_moment(const Hypothesis& hypothesis, std::initializer_list<Moment> moments) {
@@ -69,12 +58,12 @@ std::optional<Trial> prepare(const Base& base, const Hypothesis& hypothesis,
   if (!apply(trial, hypothesis, Moment::recipe) || !apply(trial, hypothesis, Moment::inputs))
     return std::nullopt;
   const bool as_golden = !has_moment(hypothesis, {Moment::recipe, Moment::inputs, Moment::layout});
-  if (as_golden && same_layout(hypothesis))
+  if (as_golden && keeps(hypothesis, recipe::Decides::visits))
     trial.layout = std::const_pointer_cast<layout::Layout>(base.layout);  // never changed below
   else
     trial.layout = layout_for(trial);
   if (!apply(trial, hypothesis, Moment::layout)) return std::nullopt;
-  trial.operands = as_golden && same_operands(hypothesis) ? base.operands : operands_of(trial);
+  trial.operands = as_golden && keeps(hypothesis, recipe::Decides::operands) ? base.operands : operands_of(trial);
   for (const Moment moment : {Moment::operands, Moment::kernel, Moment::output})
     if (!apply(trial, hypothesis, moment)) return std::nullopt;
   return trial;

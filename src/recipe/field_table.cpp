@@ -1,5 +1,6 @@
 // The rows of the field table: one per field, in the order of the JSON form.
-// A new field is a member in recipe.hpp and a row here; nothing else changes.
+// A new field is a member in recipe.hpp, a row here, and the arithmetic that obeys it. Reading,
+// printing, checking its value, comparing recipes and trying edits follow from the row.
 #include <limits>
 #include <type_traits>
 #include <utility>
@@ -17,6 +18,7 @@ constexpr double kMaxCount = 1 << 20;
 
 struct Words {
   std::string path;
+  Decides decides;
   std::string_view meaning;
   std::string_view source;
 };
@@ -31,12 +33,12 @@ auto& at(auto& recipe) {
   return (recipe.*kSection).*kMember;
 }
 
-Field row(Words words, Kind kind, Role role = Role::arithmetic) {
+Field row(Words words, Kind kind) {
   return {.path = std::move(words.path),
           .meaning = words.meaning,
           .source = words.source,
           .kind = kind,
-          .role = role,
+          .decides = words.decides,
           .choices = {},
           .low = 0,
           .high = 0,
@@ -121,8 +123,8 @@ Field extent_row(Words words) {
 }
 
 template <auto... kMembers>
-Field text_row(Words words, Kind kind, Role role) {
-  Field field = row(std::move(words), kind, role);
+Field text_row(Words words, Kind kind) {
+  Field field = row(std::move(words), kind);
   field.read = [](const Recipe& recipe) -> Value { return at<kMembers...>(recipe); };
   field.write = [](Recipe& recipe, const Value& value) {
     at<kMembers...>(recipe) = std::get<std::string>(value);
@@ -132,217 +134,241 @@ Field text_row(Words words, Kind kind, Role role) {
 
 template <auto kOperand>
 void add_operand(std::vector<Field>& rows, const std::string& name) {
+  using enum Decides;
   rows.insert(
       rows.end(),
       {choice_row<kOperandFormat, kOperand, &Operand::format>(
-           {name + ".format", "number format the operand enters the tensor core in",
+           {name + ".format", operands, "number format the operand enters the tensor core in",
             "FPSAttention: e4m3; SageAttention: int8; STA: bf16"}),
        choice_row<kGroup, kOperand, &Operand::group>(
-           {name + ".group", "elements that share one scale, within a batch and head",
+           {name + ".group", operands, "elements that share one scale, within a batch and head",
             "FPSAttention Algorithm 1"}),
        extent_row<kOperand, &Operand::tile>(
-           {name + ".tile",
+           {name + ".tile", operands,
             "the scale tile in tokens t, h, w, for group tile; need not be mask.tile",
             "FPSAttention Algorithm 1, g(t)"}),
        integer_row<kOperand, &Operand::rows>(
-           {name + ".rows", "positions per group, for the groups of rows; divides the block",
+           {name + ".rows", operands,
+            "positions per group, for the groups of rows; divides the block",
             "SageAttention2: 32 and 64; sm90: 16 and 128"},
            1, kMaxCount),
        choice_row<kScaleFormat, kOperand, &Operand::scale>(
-           {name + ".scale", "format the scale s is stored in; M = the format's largest value",
+           {name + ".scale", operands,
+            "format the scale s is stored in; M = the format's largest value",
             "open in FPSAttention"}),
        choice_row<kScaleRule, kOperand, &Operand::scale_rule>(
-           {name + ".scale_rule", "how s comes from amax",
+           {name + ".scale_rule", operands, "how s comes from amax",
             "open in FPSAttention; SageAttention2: divide"}),
        choice_row<kCodeRule, kOperand, &Operand::code_rule>(
-           {name + ".code_rule", "what is rounded to a code",
+           {name + ".code_rule", operands, "what is rounded to a code",
             "Algorithm 1: divide; SageAttention2: inverse_scale"}),
        choice_row<kGuard, kOperand, &Operand::guard>(
-           {name + ".guard", "what keeps an all-zero group from dividing by zero",
+           {name + ".guard", operands, "what keeps an all-zero group from dividing by zero",
             "open in FPSAttention"}),
        number_row<kOperand, &Operand::limit>(
-           {name + ".limit", "M, the code magnitude amax maps to; 0: the format's largest value",
+           {name + ".limit", operands,
+            "M, the code magnitude amax maps to; 0: the format's largest value",
             "SageAttention2++: 2.25 for v"},
            0, kMaxFloat),
        choice_row<kRounding, kOperand, &Operand::rounding>(
-           {name + ".rounding", "rounding to the operand's format", "cvt.rn"}),
+           {name + ".rounding", operands, "rounding to the operand's format", "cvt.rn"}),
        choice_row<kOverflow, kOperand, &Operand::overflow>(
-           {name + ".overflow", "what a value past the largest finite one becomes", "satfinite"}),
+           {name + ".overflow", operands, "what a value past the largest finite one becomes",
+            "satfinite"}),
        choice_row<kSmooth, kOperand, &Operand::smooth>(
-           {name + ".smooth", "what is subtracted before quantising", "SageAttention"}),
+           {name + ".smooth", operands, "what is subtracted before quantising", "SageAttention"}),
        choice_row<kSmoothMean, kOperand, &Operand::smooth_mean>(
-           {name + ".smooth_mean", "type the mean is rounded to, once", "SageAttention"}),
+           {name + ".smooth_mean", operands, "type the mean is rounded to, once", "SageAttention"}),
        choice_row<kRotate, kOperand, &Operand::rotate>(
-           {name + ".rotate", "rotation of each token's channels before quantising",
+           {name + ".rotate", operands, "rotation of each token's channels before quantising",
             "FlashAttention-3 paper: incoherent processing"}),
        integer_row<kOperand, &Operand::rotate_seed>(
-           {name + ".rotate_seed", "seed of the rotation's random signs", ""}, 0, kMaxCount)});
+           {name + ".rotate_seed", operands, "seed of the rotation's random signs", ""}, 0,
+           kMaxCount)});
 }
 
 std::vector<Field> make_fields() {
+  using enum Decides;
   std::vector<Field> rows = {
-      text_row<&Recipe::name>({"name", "what the recipe is called", ""}, Kind::text, Role::label),
-      text_row<&Recipe::about>({"about", "one line for people", ""}, Kind::text, Role::label),
-      choice_row<kMaskKind, &Recipe::mask, &Mask::kind>(
-          {"mask.kind", "which pairs of tokens are computed", "FPSAttention Algorithm 1; STA"}),
+      text_row<&Recipe::name>({"name", nothing, "what the recipe is called", ""}, Kind::text),
+      text_row<&Recipe::about>({"about", nothing, "one line for people", ""}, Kind::text),
+      choice_row<kMaskKind, &Recipe::mask, &Mask::kind>({"mask.kind", visits,
+                                                         "which pairs of tokens are computed",
+                                                         "FPSAttention Algorithm 1; STA"}),
       choice_row<kTokenSequence, &Recipe::mask, &Mask::order>(
-          {"mask.order", "order of the tokens", "SparseVideoGen's temporal heads: token_major"}),
+          {"mask.order", order, "order of the tokens",
+           "SparseVideoGen's temporal heads: token_major"}),
       extent_row<&Recipe::mask, &Mask::tile>(
-          {"mask.tile", "mask tile in tokens t, h, w; also the token order ([1, 1, 1]: as given)",
+          {"mask.tile", order,
+           "mask tile in tokens t, h, w; also the token order ([1, 1, 1]: as given)",
            "STA: (6, 8, 8)"}),
       extent_row<&Recipe::mask, &Mask::window>(
-          {"mask.window", "window t, h, w in mask.unit", "STA: (3, 3, 3)"}),
+          {"mask.window", visits, "window t, h, w in mask.unit", "STA: (3, 3, 3)"}),
       choice_row<kUnit, &Recipe::mask, &Mask::unit>(
-          {"mask.unit", "what the window counts", "open in FPSAttention; STA: tiles"}),
+          {"mask.unit", visits, "what the window counts", "open in FPSAttention; STA: tiles"}),
       choice_row<kBorder, &Recipe::mask, &Mask::border>(
-          {"mask.border", "what happens to a window at the edge of the grid",
+          {"mask.border", visits, "what happens to a window at the edge of the grid",
            "STA, and FPSAttention's \"exactly M*|W| dense blocks\""}),
-      choice_row<kCentre, &Recipe::mask, &Mask::centre>({"mask.centre",
+      choice_row<kCentre, &Recipe::mask, &Mask::centre>({"mask.centre", visits,
                                                          "whose tile the window lies around",
                                                          "STA; Algorithm 1 line 27 reads key"}),
       choice_row<kRagged, &Recipe::mask, &Mask::ragged>(
-          {"mask.ragged", "tiles that stick out of the grid", "open in FPSAttention"}),
+          {"mask.ragged", order, "tiles that stick out of the grid", "open in FPSAttention"}),
       number_row<&Recipe::mask, &Mask::band>(
-          {"mask.band", "kind band: |query-key| <= this in band_unit, rounded up to 128 positions",
+          {"mask.band", order,
+           "kind band: |query-key| <= this in band_unit, rounded up to 128 positions",
            "SparseVideoGen; the density is open"},
           0, kMaxFloat),
       choice_row<kBandUnit, &Recipe::mask, &Mask::band_unit>(
-          {"mask.band_unit", "what mask.band counts", "SparseVideoGen: both"}),
+          {"mask.band_unit", order, "what mask.band counts", "SparseVideoGen: both"}),
       integer_row<&Recipe::mask, &Mask::band_first>(
-          {"mask.band_first", "kind band: frames whose positions at the start all queries see",
+          {"mask.band_first", order,
+           "kind band: frames whose positions at the start all queries see",
            "SparseVideoGen's spatial heads: 1"},
           0, kMaxCount),
       choice_row<kCausal, &Recipe::mask, &Mask::causal>(
-          {"mask.causal", "whether keys behind the query are masked too", "FlashAttention"}),
+          {"mask.causal", order, "whether keys behind the query are masked too",
+           "FlashAttention"}),
       choice_row<kPredictRule, &Recipe::predict, &Predict::rule>(
-          {"predict.rule", "how a mask is made from each head's Q and K before its kernel runs",
+          {"predict.rule", order,
+           "how a mask is made from each head's Q and K before its kernel runs",
            "SpargeAttn, SparseVideoGen"}),
       choice_row<kSelect, &Recipe::predict, &Predict::select>(
-          {"predict.select", "how many key blocks a query block keeps", "SpargeAttn: both"}),
+          {"predict.select", visits, "how many key blocks a query block keeps",
+           "SpargeAttn: both"}),
       number_row<&Recipe::predict, &Predict::mass>(
-          {"predict.mass", "select mass: share of the softmax weight",
+          {"predict.mass", visits, "select mass: share of the softmax weight",
            "SpargeAttn cdfthreshd: 0.98; SparseVideoGen 2: 0.9"},
           0, kMaxFloat),
       choice_row<kCrossing, &Recipe::predict, &Predict::crossing>(
-          {"predict.crossing", "select mass: the block at which the sum passes it",
+          {"predict.crossing", visits, "select mass: the block at which the sum passes it",
            "SpargeAttn: dropped; SparseVideoGen 2: kept"}),
       number_row<&Recipe::predict, &Predict::least>(
-          {"predict.least", "select mass: share of the key blocks kept in any case",
+          {"predict.least", visits, "select mass: share of the key blocks kept in any case",
            "SparseVideoGen 2: 0.1"},
           0, kMaxFloat),
       number_row<&Recipe::predict, &Predict::share>(
-          {"predict.share", "select share: of the key blocks, rounded down, at least one",
+          {"predict.share", visits, "select share: of the key blocks, rounded down, at least one",
            "SpargeAttn topk: 0.5"},
           0, kMaxFloat),
       number_row<&Recipe::predict, &Predict::similarity>(
-          {"predict.similarity",
+          {"predict.similarity", visits,
            "rule similarity: blocks with a mean cosine not above this see and are seen by all",
            "SpargeAttn simthreshd1: 0.6; -0.1 with topk"},
           -kMaxFloat, kMaxFloat),
       choice_row<kSink, &Recipe::predict, &Predict::sink>(
-          {"predict.sink", "rule similarity: whether the first key block is always kept",
+          {"predict.sink", visits, "rule similarity: whether the first key block is always kept",
            "SpargeAttn"}),
       integer_row<&Recipe::predict, &Predict::query_clusters>(
-          {"predict.query_clusters", "rule clusters: clusters of queries",
+          {"predict.query_clusters", order, "rule clusters: clusters of queries",
            "SparseVideoGen 2 for Wan: 300"},
           1, kMaxCount),
       integer_row<&Recipe::predict, &Predict::key_clusters>(
-          {"predict.key_clusters", "rule clusters: clusters of keys",
+          {"predict.key_clusters", order, "rule clusters: clusters of keys",
            "SparseVideoGen 2 for Wan: 1000"},
           1, kMaxCount),
       integer_row<&Recipe::predict, &Predict::iterations>(
-          {"predict.iterations", "rule clusters: Lloyd iterations", "open in SparseVideoGen 2"}, 0,
-          kMaxCount),
+          {"predict.iterations", order, "rule clusters: Lloyd iterations",
+           "open in SparseVideoGen 2"},
+          0, kMaxCount),
       integer_row<&Recipe::predict, &Predict::rows>(
-          {"predict.rows", "rule profile: sampled query rows", "SparseVideoGen: 32"}, 1,
+          {"predict.rows", order, "rule profile: sampled query rows", "SparseVideoGen: 32"}, 1,
           kMaxCount),
       integer_row<&Recipe::predict, &Predict::seed>(
-          {"predict.seed", "of sampled rows and first centres", ""}, 0, kMaxCount),
+          {"predict.seed", order, "of sampled rows and first centres", ""}, 0, kMaxCount),
   };
   add_operand<&Recipe::q>(rows, "q");
   add_operand<&Recipe::k>(rows, "k");
   add_operand<&Recipe::v>(rows, "v");
   std::vector<Field> rest = {
       text_row<&Recipe::qk, &Qk::instruction>(
-          {"qk.instruction", "tensor-core instruction of Q K^T; implied by q.format and k.format",
-           "Hopper"},
-          Kind::instruction, Role::arithmetic),
+          {"qk.instruction", scores,
+           "tensor-core instruction of Q K^T; implied by q.format and k.format", "Hopper"},
+          Kind::instruction),
       choice_row<kScaleOrder, &Recipe::qk, &Qk::scale_order>(
-          {"qk.scale_order", "where s_q, s_k and c = d^-1/2 log2 e enter", "open in FPSAttention"}),
+          {"qk.scale_order", operands, "where s_q, s_k and c = d^-1/2 log2 e enter",
+           "open in FPSAttention"}),
       choice_row<kScoreScale, &Recipe::qk, &Qk::score_scale>(
-          {"qk.score_scale", "whether they enter at all",
+          {"qk.score_scale", scores, "whether they enter at all",
            "Algorithm 1 line 28, read literally: omitted"}),
       choice_row<kExp2, &Recipe::softmax, &Softmax::exp2>(
-          {"softmax.exp2", "how 2^x is computed", "the checker leaves 2 ulp free"}),
+          {"softmax.exp2", softmax, "how 2^x is computed", "the checker leaves 2 ulp free"}),
       number_row<&Recipe::softmax, &Softmax::rescale_threshold>(
-          {"softmax.rescale_threshold", "the old maximum stays while m' - m <= this (log2 units)",
+          {"softmax.rescale_threshold", softmax,
+           "the old maximum stays while m' - m <= this (log2 units)",
            "FlashAttention-3, later variant: 4"},
           0, kMaxFloat),
       number_or_minus_infinity_row<&Recipe::softmax, &Softmax::masked_score>(
-          {"softmax.masked_score", "score of a masked pair", "SageAttention2: -5e6"}),
+          {"softmax.masked_score", scores, "score of a masked pair", "SageAttention2: -5e6"}),
       number_or_minus_infinity_row<&Recipe::softmax, &Softmax::initial_max>(
-          {"softmax.initial_max", "the maximum before the first block", "SageAttention2: -5e6"}),
+          {"softmax.initial_max", softmax, "the maximum before the first block",
+           "SageAttention2: -5e6"}),
       choice_row<kRowSum, &Recipe::softmax, &Softmax::row_sum>(
-          {"softmax.row_sum", "which P the row sum l adds",
+          {"softmax.row_sum", softmax, "which P the row sum l adds",
            "open in FPSAttention; SageAttention2"}),
       choice_row<kRowSumOrder, &Recipe::softmax, &Softmax::row_sum_order>(
-          {"softmax.row_sum_order", "order of the row sum's additions", "FlashAttention-3"}),
+          {"softmax.row_sum_order", softmax, "order of the row sum's additions",
+           "FlashAttention-3"}),
       choice_row<kLse, &Recipe::softmax, &Softmax::lse>(
-          {"softmax.lse", "unit of the stored log-sum-exp", "FlashAttention: natural"}),
+          {"softmax.lse", finish, "unit of the stored log-sum-exp", "FlashAttention: natural"}),
       choice_row<kPFormat, &Recipe::p, &P::format>(
-          {"p.format", "number format of P in P V", "FPSAttention, SageAttention2: e4m3"}),
+          {"p.format", softmax, "number format of P in P V", "FPSAttention, SageAttention2: e4m3"}),
       number_row<&Recipe::p, &P::multiplier>(
-          {"p.multiplier", "apply multiply: P times this is coded, divided out at the end",
+          {"p.multiplier", softmax, "apply multiply: P times this is coded, divided out at the end",
            "open in FPSAttention; 448 by readers' accounts"},
           kMinFloat, kMaxFloat),
       number_row<&Recipe::p, &P::offset>(
-          {"p.offset", "apply exponent_offset: log2 units added to the exponent of P",
+          {"p.offset", softmax, "apply exponent_offset: log2 units added to the exponent of P",
            "SageAttention2: 8.807; FlashAttention-3: 8"},
           -kMaxFloat, kMaxFloat),
       choice_row<kPApply, &Recipe::p, &P::apply>(
-          {"p.apply", "how P fills the range of its format",
+          {"p.apply", softmax, "how P fills the range of its format",
            "SageAttention2, FlashAttention-3: exponent_offset"}),
       choice_row<kRounding, &Recipe::p, &P::rounding>(
-          {"p.rounding", "rounding of P to its format", "cvt.rn"}),
+          {"p.rounding", softmax, "rounding of P to its format", "cvt.rn"}),
       choice_row<kOverflow, &Recipe::p, &P::overflow>(
-          {"p.overflow", "what a value past the largest finite one becomes", "satfinite"}),
+          {"p.overflow", softmax, "what a value past the largest finite one becomes", "satfinite"}),
       text_row<&Recipe::pv, &Pv::instruction>(
-          {"pv.instruction", "tensor-core instruction of P V; implied by p.format and v.format",
-           "Hopper"},
-          Kind::instruction, Role::arithmetic),
+          {"pv.instruction", product,
+           "tensor-core instruction of P V; implied by p.format and v.format", "Hopper"},
+          Kind::instruction),
       integer_row<&Recipe::pv, &Pv::promote_every>(
-          {"pv.promote_every", "keys after which the accumulator is added to an FP32 O; 0 = never",
+          {"pv.promote_every", product,
+           "keys after which the accumulator is added to an FP32 O; 0 = never",
            "open in FPSAttention; SageAttention2 sm90: 128"},
           0, kMaxCount),
       integer_row<&Recipe::block, &Block::q>(
-          {"block.q", "query rows a softmax step handles", "STA: 64-row subtiles"}, 1, kMaxCount),
-      integer_row<&Recipe::block, &Block::k>({"block.k", "keys a softmax step handles", "STA: 128"},
-                                             1, kMaxCount),
+          {"block.q", order, "query rows a softmax step handles", "STA: 64-row subtiles"}, 1,
+          kMaxCount),
+      integer_row<&Recipe::block, &Block::k>(
+          {"block.k", order, "keys a softmax step handles", "STA: 128"}, 1, kMaxCount),
       choice_row<kAlign, &Recipe::block, &Block::align>(
-          {"block.align", "what blocks follow", "STA: tile"}),
+          {"block.align", order, "what blocks follow", "STA: tile"}),
       choice_row<kKeyOrder, &Recipe::block, &Block::order>(
-          {"block.order", "order of a query block's key blocks", "STA: ascending"}),
+          {"block.order", visits, "order of a query block's key blocks", "STA: ascending"}),
       integer_row<&Recipe::block, &Block::listed>(
-          {"block.listed", "partial_then_full sorts by blocks of this many positions; 0: q, k",
+          {"block.listed", visits,
+           "partial_then_full sorts by blocks of this many positions; 0: q, k",
            "FlexAttention: 128"},
           0, kMaxCount),
       choice_row<kSkipRule, &Recipe::skip, &Skip::rule>(
-          {"skip.rule", "visited blocks left out once their scores are known", "SpargeAttn"}),
+          {"skip.rule", softmax, "visited blocks left out once their scores are known",
+           "SpargeAttn"}),
       number_row<&Recipe::skip, &Skip::threshold>(
-          {"skip.threshold", "for skip.rule block_maximum, log2 units",
+          {"skip.threshold", softmax, "for skip.rule block_maximum, log2 units",
            "SpargeAttn pvthreshd: 50"},
           -kMaxFloat, kMaxFloat),
       choice_row<kReciprocal, &Recipe::finish, &Finish::reciprocal>(
-          {"finish.reciprocal", "how 1/l is computed", "the checker leaves 1 ulp free"}),
+          {"finish.reciprocal", finish, "how 1/l is computed", "the checker leaves 1 ulp free"}),
       choice_row<kCast, &Recipe::finish, &Finish::cast>(
-          {"finish.cast", "whether the cast to output comes before v's scale",
+          {"finish.cast", finish, "whether the cast to output comes before v's scale",
            "a literal FlexAttention template: before_scale"}),
       choice_row<kFullyMasked, &Recipe::finish, &Finish::fully_masked>(
-          {"finish.fully_masked", "output of a query without keys", "FlexAttention: zero"}),
+          {"finish.fully_masked", finish, "output of a query without keys", "FlexAttention: zero"}),
       choice_row<kOutput, &Recipe::output>(
-          {"output", "number format of the output", "Wan2.1: bf16"}),
+          {"output", finish, "number format of the output", "Wan2.1: bf16"}),
       choice_row<kSubnormals, &Recipe::subnormals>(
-          {"subnormals", "subnormal FP32 results outside the tensor core",
+          {"subnormals", operands, "subnormal FP32 results outside the tensor core",
            "ftz of fast-math kernels"}),
   };
   rows.insert(rows.end(), rest.begin(), rest.end());

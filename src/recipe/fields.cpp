@@ -154,10 +154,16 @@ std::string to_text(const Value& value) {
   return json(std::get<std::string>(value)).dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
+std::string_view to_text(Decides stage) {
+  constexpr std::string_view kNames[] = {"nothing", "order",   "operands", "visits",
+                                         "scores",  "softmax", "product",  "finish"};
+  return kNames[static_cast<int>(stage)];
+}
+
 std::vector<Difference> diff(const Recipe& left, const Recipe& right) {
   std::vector<Difference> differences;
   for (const Field& field : fields()) {
-    if (field.role == Role::label) continue;
+    if (field.decides == Decides::nothing) continue;
     Value a = field.read(left), b = field.read(right);
     if (a != b) differences.push_back({&field, std::move(a), std::move(b)});
   }

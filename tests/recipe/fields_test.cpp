@@ -43,6 +43,7 @@ TEST(Fields, PathsAreUniqueAndDescribed) {
     EXPECT_TRUE(paths.insert(field.path).second) << field.path;
     EXPECT_FALSE(field.meaning.empty()) << field.path;
     EXPECT_EQ(field.kind == Kind::choice, !field.choices.empty()) << field.path;
+    EXPECT_EQ(field.kind == Kind::text, field.decides == Decides::nothing) << field.path;
   }
 }
 
@@ -121,7 +122,7 @@ TEST(Fields, DiffNamesExactlyTheEditedFields) {
     const Value value = another(field, get(recipe, field.path));
     set(recipe, field.path, value);
     const auto differences = diff(Recipe{}, recipe);
-    if (field.role == Role::label || value == get(Recipe{}, field.path)) {
+    if (field.decides == Decides::nothing || value == get(Recipe{}, field.path)) {
       EXPECT_TRUE(differences.empty()) << field.path;
       continue;
     }

@@ -74,12 +74,12 @@ std::string generated() {
     if (section == "k" || section == "v") continue;
     if (heading_of(section) != heading) {
       heading = heading_of(section);
-      page << "\n### " << heading << "\n\n| field | meaning | values | default | source |\n"
-           << "|---|---|---|---|---|\n";
+      page << "\n### " << heading << "\n\n| field | meaning | values | default | decides | source |\n"
+           << "|---|---|---|---|---|---|\n";
     }
     page << "| `" << name_in(field) << "` | " << escaped(field.meaning) << " | "
          << escaped(values(field)) << " | `" << to_text(field.read(Recipe{})) << "` | "
-         << escaped(field.source) << " |\n";
+         << to_text(field.decides) << " | " << escaped(field.source) << " |\n";
   }
   page << '\n';
   return page.str();

@@ -24,10 +24,19 @@ enum class Kind {
   text,         ///< any string
 };
 
-enum class Role {
-  arithmetic,  ///< decides bits
-  label,       ///< for people: name, about
+/// The stages of a kernel in the order of computation. What stands before the stage that a field
+/// decides first is the same, bit for bit, whatever the field's value.
+enum class Decides {
+  nothing,   ///< a label for people: name, about
+  order,     ///< the order of tokens and their cut into blocks
+  operands,  ///< groups, codes and scales of q, k and v
+  visits,    ///< the mask, and which key blocks a query block visits in which order
+  scores,    ///< A and S
+  softmax,   ///< m, P and l
+  product,   ///< O after each key block
+  finish,    ///< lse and o
 };
+std::string_view to_text(Decides stage);
 
 /// One spelling of one enumerator.
 struct Choice {
@@ -41,7 +50,7 @@ struct Field {
   std::string_view meaning;
   std::string_view source;  ///< where the choice or its default comes from
   Kind kind;
-  Role role;
+  Decides decides;                  ///< the first stage whose bits depend on it
   std::span<const Choice> choices;  ///< Kind::choice only
   double low, high;                 ///< Kind::integer and Kind::number only
   Value (*read)(const Recipe&);
@@ -68,7 +77,7 @@ struct Difference {
   const Field* field;
   Value left, right;
 };
-/// Fields of Role::arithmetic in which two recipes differ, in table order.
+/// Fields in which two recipes differ, in table order; labels are no difference.
 std::vector<Difference> diff(const Recipe& left, const Recipe& right);
 
 /// The instruction two operand formats imply: the first of numerics::instructions() that takes this

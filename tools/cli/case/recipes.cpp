@@ -49,7 +49,7 @@ void show(const recipe::Recipe& recipe, bool json) {
   }
   std::vector<Row> rows;
   for (const recipe::Field& field : recipe::fields()) {
-    if (field.role == recipe::Role::label)
+    if (field.decides == recipe::Decides::nothing)
       std::printf("%s\n", std::get<std::string>(field.read(recipe)).c_str());
     else
       rows.push_back({field.path, recipe::to_text(field.read(recipe)), std::string(field.meaning)});
