@@ -63,7 +63,8 @@ std::optional<Trial> prepare(const Base& base, const Hypothesis& hypothesis,
   else
     trial.layout = layout_for(trial);
   if (!apply(trial, hypothesis, Moment::layout)) return std::nullopt;
-  trial.operands = as_golden && keeps(hypothesis, recipe::Decides::operands) ? base.operands : operands_of(trial);
+  trial.operands = as_golden && keeps(hypothesis, recipe::Decides::operands) ? base.operands
+                                                                             : operands_of(trial);
   for (const Moment moment : {Moment::operands, Moment::kernel, Moment::output})
     if (!apply(trial, hypothesis, moment)) return std::nullopt;
   return trial;
