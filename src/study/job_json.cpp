@@ -22,7 +22,7 @@ JobResult job_result(const files::Json& json) {
   const auto& job = json.at("job");
   JobResult result{.job = {job.at(0), job.at(1), job.at(2), job.at(3)}, .figures = {}, .rows = {}};
   for (const auto& f : json.at("figures"))
-    result.figures.push_back({.branch = static_cast<Branch>(f.at(0).get<int>()),
+    result.figures.push_back({.branch = static_cast<video::Branch>(f.at(0).get<int>()),
                               .recipe = f.at(1),
                               .quantity = f.at(2),
                               .value = f.at(3),

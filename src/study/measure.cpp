@@ -27,7 +27,7 @@ struct Kept {
 
 /// Everything about one head of one branch.
 struct Bench {
-  const HeadValues& values;
+  const cases::HeadValues& values;
   std::size_t channels;
   int threads;
   const std::function<void()>& step;
@@ -56,16 +56,16 @@ struct Bench {
 /// Collects figures of one recipe and branch.
 class Figures {
  public:
-  Figures(std::vector<Figure>& out, Branch branch, std::int32_t recipe, const Sample& sample)
-      : out_(out), branch_(branch), recipe_(recipe), sample_(sample) {}
+  Figures(std::vector<Figure>& out, video::Branch branch, std::int32_t recipe, const statistics::Draws& draws)
+      : out_(out), branch_(branch), recipe_(recipe), draws_(draws) {}
   void ratio(const std::string& quantity, const std::vector<double>& errors,
              const std::vector<double>& references) {
-    add(quantity, relative_l2(sample_, errors, references));
+    add(quantity, statistics::relative_l2(draws_, errors, references));
   }
   void average(const std::string& quantity, const std::vector<double>& values) {
-    add(quantity, mean(sample_, values));
+    add(quantity, statistics::mean(draws_, values));
   }
-  void add(const std::string& quantity, const Estimate& estimate) {
+  void add(const std::string& quantity, const statistics::Estimate& estimate) {
     if (!std::isfinite(estimate.value))
       throw Error(ErrorKind::input_output, quantity, "the error is no finite number",
                   "look for NaN or zeros in the tensors");
@@ -74,16 +74,16 @@ class Figures {
 
  private:
   std::vector<Figure>& out_;
-  Branch branch_;
+  video::Branch branch_;
   std::int32_t recipe_;
-  const Sample& sample_;
+  const statistics::Draws& draws_;
 };
 
 /// The first rows of every draw, as a sample of its own over indices into `tokens`.
 Sample first_rows(const Sample& sample, std::size_t count) {
-  Sample few{.query_blocks = sample.query_blocks, .tokens = {}, .draws = {}, .complete = false};
-  for (const auto& draw : sample.draws) {
-    auto& rows = few.draws.emplace_back();
+  Sample few{.query_blocks = sample.query_blocks, .tokens = {}, .draws = {}};
+  for (const auto& draw : sample.draws.rows) {
+    auto& rows = few.draws.rows.emplace_back();
     for (std::size_t i = 0; i < std::min(count, draw.size()); ++i) {
       rows.push_back(few.tokens.size());
       few.tokens.push_back(static_cast<std::int32_t>(draw[i]));
@@ -95,13 +95,13 @@ Sample first_rows(const Sample& sample, std::size_t count) {
 }  // namespace
 
 struct Workbench::State {
-  const Source& source;
+  const capture::Source& source;
   std::vector<recipe::Recipe> recipes;
   MeasureOptions options;
   std::vector<Prepared> prepared;
 };
 
-Workbench::Workbench(const Source& source, std::vector<recipe::Recipe> recipes,
+Workbench::Workbench(const capture::Source& source, std::vector<recipe::Recipe> recipes,
                      const MeasureOptions& options)
     : state_(new State{source, std::move(recipes), options, {}}) {
   State& s = *state_;
@@ -221,7 +221,7 @@ void guide(const Kept& c, const Kept& u, double g, std::size_t d, Figures& figur
 
 }  // namespace
 
-JobResult Workbench::measure(const Job& job, int threads,
+JobResult Workbench::measure(const capture::Job& job, int threads,
                              const std::function<void()>& step) const {
   const State& s = *state_;
   const std::size_t d = s.source.channels();
@@ -237,8 +237,8 @@ JobResult Workbench::measure(const Job& job, int threads,
       samples[p.rows_key] = draw_sample(p.full.layout, available, s.options.sample, stream);
 
   std::vector<std::vector<Kept>> kept(s.prepared.size());
-  for (const Branch branch : s.source.branches()) {
-    const HeadValues values = s.source.values(cell_of(job, branch), threads);
+  for (const video::Branch branch : s.source.branches()) {
+    const cases::HeadValues values = s.source.values(cell_of(job, branch), threads);
     step();
     const Bench bench{values, d, threads, step};
     std::map<std::string, attention::OracleResult> dense, masked;
@@ -252,7 +252,7 @@ JobResult Workbench::measure(const Job& job, int threads,
       const attention::OracleResult &all = dense[p.rows_key], &some = masked[p.mask_key];
       const Rows full = bench.run(p.full, sample), fp8 = bench.run(p.unmasked, sample);
       const auto index = static_cast<std::int32_t>(r);
-      Figures figures(result.figures, branch, index, sample);
+      Figures figures(result.figures, branch, index, sample.draws);
       const auto all_squares = squares(all.o, d);
       figures.ratio("both", squares(full, all.o, d), all_squares);
       figures.ratio("mask", squares(some.o, all.o, d), all_squares);
@@ -265,7 +265,7 @@ JobResult Workbench::measure(const Job& job, int threads,
       if (!p.rungs.empty() && branch == s.source.branches().front()) {
         take_apart(p, bench, sample, all.o, some.o, full, figures);
         const Sample few = first_rows(sample, kDetailedRows);
-        Figures few_figures(result.figures, branch, index, few);
+        Figures few_figures(result.figures, branch, index, few.draws);
         look_closer(p, index, bench, sample, all.o, some.o, full, mass, few_figures, few,
                     result.rows);
       }
@@ -275,8 +275,8 @@ JobResult Workbench::measure(const Job& job, int threads,
   }
   if (s.source.branches().size() == 2)
     for (std::size_t r = 0; r < s.prepared.size(); ++r) {
-      Figures figures(result.figures, Branch::conditional, static_cast<std::int32_t>(r),
-                      samples[s.prepared[r].rows_key]);
+      Figures figures(result.figures, video::Branch::conditional, static_cast<std::int32_t>(r),
+                      samples[s.prepared[r].rows_key].draws);
       guide(kept[r][0], kept[r][1], s.source.guidance(), d, figures);
     }
   return result;

@@ -22,16 +22,16 @@ constexpr double kTooSmallToDraw = 1e-5;
 std::string percent(double value) {
   return value < kNothing ? "0 %" : short_decimal(100 * value) + " %";
 }
-std::string percent(const Interval* i) { return i == nullptr ? "" : percent(i->value); }
+std::string percent(const statistics::Average* i) { return i == nullptr ? "" : percent(i->value); }
 
-std::string percent_interval(const Interval* i) {
+std::string percent_interval(const statistics::Average* i) {
   if (i == nullptr) return "";
   if (!std::isfinite(i->high)) return percent(i->value);
   return percent(i->value) + " (" + short_decimal(100 * std::max(0.0, i->low)) + " to " +
          short_decimal(100 * i->high) + ")";
 }
 
-std::string factor(const Interval* i) {
+std::string factor(const statistics::Average* i) {
   if (i == nullptr) return "";
   const std::string value = short_decimal(i->value);
   if (!std::isfinite(i->high)) return value;
@@ -40,7 +40,7 @@ std::string factor(const Interval* i) {
 
 /// What an amplification over root-sum-square says.
 std::string verdict(const RecipeSummary& recipe) {
-  const Interval* rss = find(recipe.amplifications, "rss");
+  const statistics::Average* rss = find(recipe.amplifications, "rss");
   if (rss == nullptr) return recipe.name + ": the mask drops nothing here, so there is no interaction.";
   std::string text = recipe.name + ": FP8 and mask together make " +
                      percent(find(recipe.quantities, "both")) + " error, " + factor(rss) +
@@ -51,7 +51,7 @@ std::string verdict(const RecipeSummary& recipe) {
   return text + "no different from independent errors.";
 }
 
-report::Bar bar(double x, const Interval& i) {
+report::Bar bar(double x, const statistics::Average& i) {
   return {x, std::isfinite(i.low) ? i.low : i.value, std::isfinite(i.high) ? i.high : i.value};
 }
 
@@ -92,7 +92,7 @@ void errors(report::HtmlPage& page, const Summary& summary) {
                           .colour = std::string(report::series_colour(f)),
                           .mark = report::Mark::dots};
     for (std::size_t r = 0; r < summary.recipes.size(); ++r)
-      if (const Interval* i = find(summary.recipes[r].amplifications, forms[f].name)) {
+      if (const statistics::Average* i = find(summary.recipes[r].amplifications, forms[f].name)) {
         const double x = static_cast<double>(r) + 0.12 * (static_cast<double>(f) - 1);
         series.points.push_back({x, i->value});
         series.intervals.push_back(bar(x, *i));
@@ -133,15 +133,15 @@ void ladder_of(report::HtmlPage& page, const RecipeSummary& recipe) {
                         .colour = std::string(report::series_colour(2)),
                         .mark = report::Mark::dots};
   std::vector<Cells> rows;
-  const Interval* mask = find(recipe.quantities, "mask");
+  const statistics::Average* mask = find(recipe.quantities, "mask");
   rows.push_back({"mask", "what the mask drops", percent(mask), "", "", ""});
   for (const PartRow& part : parts()) {
     const std::string name(part.name);
-    const Interval* rung = find(recipe.quantities, "rung." + name);
+    const statistics::Average* rung = find(recipe.quantities, "rung." + name);
     if (rung == nullptr) continue;
     const auto x = static_cast<double>(chart.x.names.size());
     chart.x.names.push_back("+ " + name);
-    const Interval *given = find(recipe.quantities, "given." + name),
+    const statistics::Average *given = find(recipe.quantities, "given." + name),
                    *one = find(recipe.quantities, "alone." + name),
                    *predicted = find(recipe.quantities, "theory." + name);
     so_far.points.push_back({x, given->value});
@@ -176,7 +176,7 @@ void ladders(report::HtmlPage& page, const Summary& summary) {
          {std::pair{"score_scale", "scales and d^-1/2 left out of the scores"},
           {"p_times_1", "P times 1 before it is coded"},
           {"e4m3_output", "output written in E4M3"}})
-      if (const Interval* i = find(r.quantities, std::string("suspect.") + name))
+      if (const statistics::Average* i = find(r.quantities, std::string("suspect.") + name))
         rows.push_back({words, r.name, percent(find(r.quantities, "both")), percent_interval(i)});
   if (rows.empty()) return;
   page.paragraph("Suspects: what a literal reading of the published kernel would change, one edit at a "
@@ -255,7 +255,7 @@ void sweeps(report::HtmlPage& page, const Summary& summary) {
         fp8{.name = "FP8 given the mask", .colour = std::string(report::series_colour(1))};
     for (const RecipeSummary& r : summary.recipes) {
       if (axis_of(r.name) != axis) continue;
-      const Interval *all = find(r.quantities, "both"), *given = find(r.quantities, "fp8_given_mask");
+      const statistics::Average *all = find(r.quantities, "both"), *given = find(r.quantities, "fp8_given_mask");
       const auto x = static_cast<double>(chart.x.names.size());
       const std::string value = r.name.substr(r.name.rfind('=') + 1);
       chart.x.names.push_back(value);
@@ -306,7 +306,7 @@ void place(report::HtmlPage& page, const StudyResult& result) {
 void guidance(report::HtmlPage& page, const StudyResult& result, const Summary& summary) {
   std::vector<Cells> rows;
   for (const RecipeSummary& r : summary.recipes)
-    if (const Interval* guided = find(r.quantities, "guided"))
+    if (const statistics::Average* guided = find(r.quantities, "guided"))
       rows.push_back({r.name, percent(find(r.quantities, "both")), percent_interval(guided),
                       percent(find(r.quantities, "guided_common")),
                       percent(find(r.quantities, "guided_independent"))});
@@ -323,7 +323,7 @@ void underflow(report::HtmlPage& page, const Summary& summary) {
   for (const RecipeSummary& r : summary.recipes)
     for (const char* multiplier : {"1", "256", "448"}) {
       const std::string name = std::string("theory.lost.") + multiplier;
-      if (const Interval* up = find(r.quantities, name + ".ascending"))
+      if (const statistics::Average* up = find(r.quantities, name + ".ascending"))
         rows.push_back({r.name, multiplier, percent(up),
                         percent(find(r.quantities, name + ".descending"))});
     }

@@ -131,7 +131,7 @@ StudyResult read_study(const std::filesystem::path& path) {
   const auto value = get<double>(file, "figures/value"),
              error = get<double>(file, "figures/standard_error");
   for (std::size_t i = 0; i < value.size(); ++i)
-    result.jobs.at(job.at(i)).figures.push_back({.branch = static_cast<Branch>(branch.at(i)),
+    result.jobs.at(job.at(i)).figures.push_back({.branch = static_cast<video::Branch>(branch.at(i)),
                                                  .recipe = recipe.at(i),
                                                  .quantity = quantities.at(quantity.at(i)),
                                                  .value = value.at(i),

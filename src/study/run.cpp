@@ -20,7 +20,7 @@ constexpr int kMeaning = 1;  // raised when figures of the same study change the
 
 }  // namespace
 
-StudyIdentity identity_of(const Source& source, const std::vector<recipe::Recipe>& recipes,
+StudyIdentity identity_of(const capture::Source& source, const std::vector<recipe::Recipe>& recipes,
                           const MeasureOptions& options) {
   files::Json json{{"meaning", kMeaning},
                    {"source", source.identity()},
@@ -36,12 +36,12 @@ StudyIdentity identity_of(const Source& source, const std::vector<recipe::Recipe
   return {text, files::sha256_hex(std::as_bytes(std::span(text)))};
 }
 
-StudyResult run(const Source& source, const Workbench& bench, const StudyIdentity& identity,
+StudyResult run(const capture::Source& source, const Workbench& bench, const StudyIdentity& identity,
                 Journal& journal, const RunOptions& options) {
-  std::map<Job, JobResult> results;
+  std::map<capture::Job, JobResult> results;
   for (const JobResult& job : journal.finished()) results[job.job] = job;
-  std::vector<Job> open;
-  for (const Job& job : source.jobs())
+  std::vector<capture::Job> open;
+  for (const capture::Job& job : source.jobs())
     if (!results.contains(job)) open.push_back(job);
   const std::size_t total = source.jobs().size() * bench.steps_per_job();
   std::atomic<std::size_t> done = (source.jobs().size() - open.size()) * bench.steps_per_job();
@@ -66,7 +66,7 @@ StudyResult run(const Source& source, const Workbench& bench, const StudyIdentit
                      .jobs = {},
                      .head_kinds = {}};
   for (const auto& recipe : bench.recipes()) result.recipes.push_back(recipe.name);
-  for (const Job& job : source.jobs()) {
+  for (const capture::Job& job : source.jobs()) {
     result.jobs.push_back(std::move(results.at(job)));
     result.head_kinds.push_back(source.head_kind(job));
   }
@@ -83,7 +83,7 @@ SensitivityTable sensitivity(const StudyResult& result) {
     std::map<std::int32_t, double> guided;
     for (const Figure& f : job.figures)
       if (f.quantity == "guided") guided[f.recipe] = f.value;
-    for (const Branch branch : {Branch::conditional, Branch::unconditional})
+    for (const video::Branch branch : {video::Branch::conditional, video::Branch::unconditional})
       for (const Figure& f : job.figures) {
         if (f.quantity != "both" || f.branch != branch) continue;
         Sensitivity row{.cell = cell_of(job.job, branch),

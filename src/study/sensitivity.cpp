@@ -15,24 +15,13 @@ namespace {
 }
 
 std::string place(const SensitivityTable& table, const Sensitivity& row) {
-  const Cell& c = row.cell;
+  const capture::Cell& c = row.cell;
   return "prompt " + std::to_string(c.prompt) + ", step " + std::to_string(c.step) + ", layer " +
          std::to_string(c.layer) + ", head " + std::to_string(c.head) + ", " +
          std::string(to_string(c.branch)) + ", " + table.recipes[row.recipe];
 }
 
 }  // namespace
-
-std::string_view to_string(Branch branch) {
-  return branch == Branch::conditional ? "conditional" : "unconditional";
-}
-
-Branch parse_branch(std::string_view name) {
-  for (const Branch branch : {Branch::conditional, Branch::unconditional})
-    if (to_string(branch) == name) return branch;
-  throw Error(ErrorKind::usage, "branch", "\"" + std::string(name) + "\" is no branch",
-              "use conditional or unconditional");
-}
 
 void validate(const SensitivityTable& table, const std::string& subject) {
   if (table.rows.empty()) refuse(subject, "holds no measured cell");
@@ -43,7 +32,7 @@ void validate(const SensitivityTable& table, const std::string& subject) {
   if (names.size() != table.recipes.size()) refuse(subject, "names a recipe twice");
   const Sensitivity* before = nullptr;
   for (const Sensitivity& row : table.rows) {
-    const Cell& c = row.cell;
+    const capture::Cell& c = row.cell;
     if (row.recipe < 0 || row.recipe >= std::ssize(table.recipes) || c.prompt < 0 || c.step < 0 ||
         c.step >= table.steps || c.layer < 0 || c.head < 0)
       refuse(subject, "has a row out of range (step " + std::to_string(c.step) + ", recipe " +

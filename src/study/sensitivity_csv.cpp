@@ -65,7 +65,7 @@ class Line {
 std::string sensitivity_csv(const SensitivityTable& table) {
   std::string text = std::string(kHeader) + "\n";
   for (const Sensitivity& row : table.rows) {
-    const Cell& c = row.cell;
+    const capture::Cell& c = row.cell;
     for (const std::string& cell :
          {std::to_string(c.prompt), std::to_string(c.step), std::to_string(table.steps),
           decimal(table.sigma[c.step]), std::to_string(c.layer), std::to_string(c.head),
@@ -108,10 +108,10 @@ SensitivityTable parse_sensitivity_csv(std::string_view text, const std::string&
                     .sampling_error = cells.number(9),
                     .guided_error = cells.number_or_nan(10)};
     if (row.cell.step < 0 || row.cell.step >= steps) cells.fail("has a step past the last one");
-    if (cells.text(6) != to_string(Branch::conditional) &&
-        cells.text(6) != to_string(Branch::unconditional))
+    if (cells.text(6) != to_string(video::Branch::conditional) &&
+        cells.text(6) != to_string(video::Branch::unconditional))
       cells.fail("\"" + std::string(cells.text(6)) + "\" is no branch");
-    row.cell.branch = parse_branch(cells.text(6));
+    row.cell.branch = video::parse_branch(cells.text(6));
     table.sigma[row.cell.step] = cells.number_or_nan(3);
     const std::string recipe(cells.text(7));
     const auto known = std::find(table.recipes.begin(), table.recipes.end(), recipe);

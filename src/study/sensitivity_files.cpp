@@ -44,7 +44,7 @@ files::Json sensitivity_json(const SensitivityTable& table) {
                    {"rows", files::Json::array()}};
   for (const double sigma : table.sigma) json["sigma"].push_back(number(sigma));
   for (const Sensitivity& row : table.rows) {
-    const Cell& c = row.cell;
+    const capture::Cell& c = row.cell;
     json["rows"].push_back({c.prompt, c.step, c.layer, c.head, to_string(c.branch), row.recipe,
                             number(row.error), number(row.sampling_error),
                             number(row.guided_error)});
@@ -66,7 +66,7 @@ SensitivityTable parse_sensitivity_json(const files::Json& json, const std::stri
                                      .step = row.at(1),
                                      .layer = row.at(2),
                                      .head = row.at(3),
-                                     .branch = parse_branch(row.at(4).get<std::string>())},
+                                     .branch = video::parse_branch(row.at(4).get<std::string>())},
                             .recipe = row.at(5),
                             .error = number(row.at(6)),
                             .sampling_error = number(row.at(7)),
@@ -139,7 +139,7 @@ SensitivityTable read_sensitivity(const files::Hdf5Reader& file, const std::stri
                                    .step = step[i],
                                    .layer = layer[i],
                                    .head = head[i],
-                                   .branch = static_cast<Branch>(branch[i])},
+                                   .branch = static_cast<video::Branch>(branch[i])},
                           .recipe = recipe[i],
                           .error = error[i],
                           .sampling_error = sampling[i],

@@ -12,19 +12,19 @@ constexpr std::uint64_t kSeed = 7;  // of the bootstrap: a result has one interv
 constexpr double kNothing = 1e-9;   // errors below are rounding of the truth itself
 
 bool matches(const Where& where, const StudyResult& result, std::size_t job) {
-  const Job& j = result.jobs[job].job;
+  const capture::Job& j = result.jobs[job].job;
   return (!where.step || *where.step == j.step) && (!where.layer || *where.layer == j.layer) &&
          (!where.head || *where.head == j.head) &&
          (where.head_kind.empty() || where.head_kind == result.head_kinds[job]);
 }
 
-double value_of(const JobResult& job, std::int32_t recipe, Branch branch, std::string_view name) {
+double value_of(const JobResult& job, std::int32_t recipe, video::Branch branch, std::string_view name) {
   for (const Figure& f : job.figures)
     if (f.recipe == recipe && f.branch == branch && f.quantity == name) return f.value;
   return std::numeric_limits<double>::quiet_NaN();
 }
 
-double amplification_of(const JobResult& job, std::int32_t recipe, Branch branch,
+double amplification_of(const JobResult& job, std::int32_t recipe, video::Branch branch,
                         Amplification form) {
   const auto value = [&](std::string_view name) { return value_of(job, recipe, branch, name); };
   const bool guided = form == Amplification::guided_sum || form == Amplification::guided_rss;
@@ -44,9 +44,9 @@ std::string_view to_string(Amplification form) {
   return kNames[static_cast<int>(form)];
 }
 
-std::vector<Observation> observations(const StudyResult& result, std::int32_t recipe,
+std::vector<statistics::Observation> observations(const StudyResult& result, std::int32_t recipe,
                                       std::string_view quantity, const Where& where) {
-  std::vector<Observation> all;
+  std::vector<statistics::Observation> all;
   for (std::size_t j = 0; j < result.jobs.size(); ++j) {
     if (!matches(where, result, j)) continue;
     for (const Figure& f : result.jobs[j].figures)
@@ -56,26 +56,26 @@ std::vector<Observation> observations(const StudyResult& result, std::int32_t re
   return all;
 }
 
-std::optional<Interval> average(const StudyResult& result, std::int32_t recipe,
+std::optional<statistics::Average> average(const StudyResult& result, std::int32_t recipe,
                                 std::string_view quantity, const Where& where) {
   const auto all = observations(result, recipe, quantity, where);
   if (all.empty()) return std::nullopt;
-  return bootstrap_mean(all, kSeed);
+  return statistics::bootstrap_mean(all, kSeed);
 }
 
-std::optional<Interval> amplification(const StudyResult& result, std::int32_t recipe,
+std::optional<statistics::Average> amplification(const StudyResult& result, std::int32_t recipe,
                                       Amplification form, const Where& where) {
-  std::vector<Observation> all;
+  std::vector<statistics::Observation> all;
   for (std::size_t j = 0; j < result.jobs.size(); ++j) {
     if (!matches(where, result, j)) continue;
-    for (const Branch branch : {Branch::conditional, Branch::unconditional}) {
+    for (const video::Branch branch : {video::Branch::conditional, video::Branch::unconditional}) {
       if (where.branch && *where.branch != branch) continue;
       const double value = amplification_of(result.jobs[j], recipe, branch, form);
       if (std::isfinite(value) && value > 0) all.push_back({result.jobs[j].job.prompt, value});
     }
   }
   if (all.empty()) return std::nullopt;
-  return bootstrap_geometric_mean(all, kSeed);
+  return statistics::bootstrap_geometric_mean(all, kSeed);
 }
 
 Summary summarise(const StudyResult& result) {
@@ -106,8 +106,8 @@ Summary summarise(const StudyResult& result) {
   return summary;
 }
 
-const Interval* find(const std::vector<NamedInterval>& list, std::string_view name) {
-  const auto found = std::ranges::find(list, name, &NamedInterval::name);
+const statistics::Average* find(const std::vector<NamedAverage>& list, std::string_view name) {
+  const auto found = std::ranges::find(list, name, &NamedAverage::name);
   return found == list.end() ? nullptr : &found->interval;
 }
 

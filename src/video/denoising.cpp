@@ -48,7 +48,7 @@ class Latents {
         size_(scene_.features() + kTextureFeatures) {
     const double depth = spec.layers > 1 ? double(cell.layer) / (spec.layers - 1) : 0;
     const double sigma = cell.sigma * (1 - spec.depth_share * depth);
-    const double told = cell.branch == Guidance::conditional ? spec.prompt_gain : 0;
+    const double told = cell.branch == Branch::conditional ? spec.prompt_gain : 0;
     const double power = (1 - sigma) * (1 - sigma) * (1 + spec.texture * spec.texture) +
                          sigma * sigma + told * told;
     clean_ = static_cast<float>((1 - sigma) / std::sqrt(power));
@@ -120,6 +120,17 @@ void round_rows(std::span<float> rows) {
 }
 
 }  // namespace
+
+std::string_view to_string(Branch branch) {
+  return branch == Branch::conditional ? "conditional" : "unconditional";
+}
+
+Branch parse_branch(std::string_view name) {
+  for (const Branch branch : {Branch::conditional, Branch::unconditional})
+    if (to_string(branch) == name) return branch;
+  throw Error(ErrorKind::usage, "branch", "\"" + std::string(name) + "\" is no branch",
+              "use conditional or unconditional");
+}
 
 void validate(const DenoisingSpec& spec) {
   require(spec.layers > 0 && spec.layers <= 4096, "layers", "1 to 4096");

@@ -38,8 +38,8 @@ TEST(Ladder, AddsEveryPartOnceInOrder) {
 
 class LadderOnAHead : public testing::Test {
  protected:
-  std::unique_ptr<Source> source = generated_source(small_source());
-  HeadValues values = source->values({}, 1);
+  std::unique_ptr<capture::Source> source = capture::generated_source(small_source());
+  cases::HeadValues values = source->values({}, 1);
   attention::HeadResult attend(const recipe::Recipe& recipe) const {
     const auto layout = layout::make_layout(recipe, source->grid(), source->channels());
     return attention::attend(recipe, layout,

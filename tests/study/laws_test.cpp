@@ -61,9 +61,9 @@ TEST(Laws, FinerGroupsHelpInt8MuchAndE4m3HardlyWithinFifteenOctaves) {
 class Interaction : public testing::Test {
  protected:
   StudyResult study(std::vector<recipe::Recipe> recipes) {
-    GeneratedSource spec = small_source();
+    capture::GeneratedSource spec = small_source();
     spec.steps = {40};
-    source = generated_source(spec);
+    source = capture::generated_source(spec);
     MeasureOptions options = small_options();
     options.taken_apart.clear();
     const Workbench bench(*source, recipes, options);
@@ -73,7 +73,7 @@ class Interaction : public testing::Test {
     journal.remove();
     return result;
   }
-  std::unique_ptr<Source> source;
+  std::unique_ptr<capture::Source> source;
 };
 
 TEST_F(Interaction, VanishesWithoutSparsity) {

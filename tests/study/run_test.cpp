@@ -25,7 +25,7 @@ std::string bytes_of(const std::filesystem::path& path) {
 
 class Run : public testing::Test {
  protected:
-  std::unique_ptr<Source> source = generated_source(small_source());
+  std::unique_ptr<capture::Source> source = capture::generated_source(small_source());
   std::vector<recipe::Recipe> recipes{small_recipe()};
   MeasureOptions options = small_options();
   Workbench bench{*source, recipes, options};
@@ -106,18 +106,18 @@ TEST_F(Run, ResultSurvivesItsFile) {
 TEST_F(Run, RefusesListsWithoutMeaning) {
   EXPECT_THROW(Workbench(*source, {}, options), Error);
   EXPECT_THROW(Workbench(*source, {small_recipe(), small_recipe()}, options), Error);
-  GeneratedSource bad = small_source();
+  capture::GeneratedSource bad = small_source();
   bad.steps = {};
-  EXPECT_THROW(generated_source(bad), Error);
+  EXPECT_THROW(capture::generated_source(bad), Error);
   bad = small_source();
   bad.heads = {3};
-  EXPECT_THROW(generated_source(bad), Error);
+  EXPECT_THROW(capture::generated_source(bad), Error);
   bad = small_source();
   bad.layers = {1, 1};
-  EXPECT_THROW(generated_source(bad), Error);
+  EXPECT_THROW(capture::generated_source(bad), Error);
   bad = small_source();
   bad.prompts = 0;
-  EXPECT_THROW(generated_source(bad), Error);
+  EXPECT_THROW(capture::generated_source(bad), Error);
 }
 
 }  // namespace

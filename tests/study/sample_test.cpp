@@ -23,12 +23,12 @@ struct AllRows {
 };
 
 AllRows all_rows() {
-  GeneratedSource spec = small_source();
+  capture::GeneratedSource spec = small_source();
   spec.spec.grid = {8, 16, 24};
-  const auto source = generated_source(spec);
+  const auto source = capture::generated_source(spec);
   const recipe::Recipe recipe = small_recipe();
   AllRows rows{layout::make_layout(recipe, source->grid(), source->channels()), {}, {}};
-  const HeadValues values = source->values({.prompt = 0, .step = 5}, 1);
+  const cases::HeadValues values = source->values({.prompt = 0, .step = 5}, 1);
   std::vector<std::int32_t> tokens(source->grid().volume());
   for (std::size_t i = 0; i < tokens.size(); ++i) tokens[i] = static_cast<std::int32_t>(i);
   const auto truth =
@@ -71,10 +71,10 @@ TEST(Sample, AgreesWithAllRowsWithinItsInterval) {
   for (int seed = 0; seed < kRepeats; ++seed) {
     const Sample sample =
         draw_sample(rows.layout, {}, {.rows = 96, .draws = 12, .seed = 7}, std::uint64_t(seed));
-    ASSERT_FALSE(sample.complete);
-    const Estimate estimate =
-        relative_l2(sample, of(rows.errors, sample.tokens), of(rows.references, sample.tokens));
-    const double half = half_width(sample, estimate);
+    ASSERT_FALSE(sample.draws.complete);
+    const statistics::Estimate estimate =
+        statistics::relative_l2(sample.draws, of(rows.errors, sample.tokens), of(rows.references, sample.tokens));
+    const double half = statistics::half_width(sample.draws, estimate);
     covered += std::abs(estimate.value - truth) <= half;
     width += half / kRepeats;
   }
@@ -85,7 +85,7 @@ TEST(Sample, AgreesWithAllRowsWithinItsInterval) {
 TEST(Sample, TakesWholeQueryBlocksAndSpreadsThem) {
   const AllRows rows = all_rows();
   const Sample sample = draw_sample(rows.layout, {}, {.rows = 64, .draws = 8, .seed = 1}, 3);
-  EXPECT_EQ(sample.draws.size(), 8u);
+  EXPECT_EQ(sample.draws.rows.size(), 8u);
   EXPECT_TRUE(std::is_sorted(sample.query_blocks.begin(), sample.query_blocks.end()));
   const std::set<std::int32_t> distinct(sample.tokens.begin(), sample.tokens.end());
   EXPECT_EQ(distinct.size(), sample.tokens.size());
@@ -102,9 +102,9 @@ TEST(Sample, TakesEverythingWhenThatIsAskedFor) {
   const AllRows rows = all_rows();
   const Sample sample =
       draw_sample(rows.layout, {}, {.rows = 1 << 20, .draws = 8, .seed = 1}, 3);
-  EXPECT_TRUE(sample.complete);
+  EXPECT_TRUE(sample.draws.complete);
   EXPECT_EQ(sample.tokens.size(), rows.errors.size());
-  EXPECT_EQ(relative_l2(sample, of(rows.errors, sample.tokens),
+  EXPECT_EQ(statistics::relative_l2(sample.draws, of(rows.errors, sample.tokens),
                         of(rows.references, sample.tokens)).standard_error, 0);
 }
 

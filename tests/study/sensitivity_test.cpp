@@ -18,7 +18,7 @@ SensitivityTable sample() {
   SensitivityTable table{.origin = "a test", .steps = 3, .sigma = {1, 0.7, 0.1},
                          .recipes = {"one", "two"}};
   for (const int step : {0, 2})
-    for (const Branch branch : {Branch::conditional, Branch::unconditional})
+    for (const video::Branch branch : {video::Branch::conditional, video::Branch::unconditional})
       for (const int recipe : {0, 1})
         table.rows.push_back({.cell = {.prompt = 1, .step = step, .layer = 2, .head = 3,
                                        .branch = branch},

@@ -5,9 +5,12 @@
 #include <string>
 
 #include "karat/recipe/json.hpp"
+#include "../capture/small_source.hpp"
 #include "karat/study/run.hpp"
 
 namespace karat::study {
+
+using capture::small_source;
 
 inline recipe::Recipe small_recipe(const std::string& edits = "",
                                    const std::string& name = "small") {
@@ -17,19 +20,6 @@ inline recipe::Recipe small_recipe(const std::string& edits = "",
             "k": {"tile": [2, 4, 4]}, "block": {"q": 16, "k": 32}, "pv": {"promote_every": 32})" +
           edits + "}",
       "test");
-}
-
-inline GeneratedSource small_source() {
-  GeneratedSource source;
-  source.spec.grid = {4, 8, 12};
-  source.spec.head_dim = 32;
-  source.spec.layers = 2;
-  source.spec.heads = 3;
-  source.steps = {5, 40};
-  source.layers = {1};
-  source.heads = {0, 2};
-  source.prompts = 2;
-  return source;
 }
 
 inline MeasureOptions small_options() {
@@ -43,7 +33,7 @@ inline std::filesystem::path scratch(const std::string& name) {
 
 /// The one figure of that name, recipe and branch.
 inline double figure(const JobResult& job, std::int32_t recipe, std::string_view quantity,
-                     Branch branch = Branch::conditional) {
+                     video::Branch branch = video::Branch::conditional) {
   for (const Figure& f : job.figures)
     if (f.recipe == recipe && f.quantity == quantity && f.branch == branch) return f.value;
   return std::numeric_limits<double>::quiet_NaN();

@@ -43,14 +43,14 @@ TEST(Denoising, BitsDependOnTheCellAloneAndFitBf16) {
 TEST(Denoising, BranchesDifferByThePromptAlone) {
   DenoisingSpec spec = small();
   DenoisingCell cell{.prompt = 1, .sigma = 0.5};
-  const auto branch = [&](Guidance guidance) {
+  const auto branch = [&](Branch guidance) {
     cell.branch = guidance;
     return generate_head(spec, cell, 1).v;
   };
-  EXPECT_NE(branch(Guidance::conditional), branch(Guidance::unconditional));
-  EXPECT_GT(correlation(branch(Guidance::conditional), branch(Guidance::unconditional)), 0.9);
+  EXPECT_NE(branch(Branch::conditional), branch(Branch::unconditional));
+  EXPECT_GT(correlation(branch(Branch::conditional), branch(Branch::unconditional)), 0.9);
   spec.prompt_gain = 0;
-  EXPECT_EQ(branch(Guidance::conditional), branch(Guidance::unconditional));
+  EXPECT_EQ(branch(Branch::conditional), branch(Branch::unconditional));
 }
 
 TEST(Denoising, NoiseIsOneSampleForAllSteps) {

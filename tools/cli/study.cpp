@@ -31,7 +31,7 @@ std::optional<StudyResult> finished(const std::string& out, const study::StudyId
 }
 
 int write_plan(const cxxopts::ParseResult& given, const std::string& path, Narration narration) {
-  const files::Json plan = study::make_plan(choose_plan(given));
+  const files::Json plan = capture::make_plan(choose_plan(given));
   files::write_json(path, plan);
   say(narration, "wrote " + path + ": " + std::to_string(plan["cells"].size()) + " cells a prompt, " +
                      short_number(plan["bytes_per_prompt"].get<double>()) + "B a prompt");

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <set>
 
+#include "karat/capture/folder.hpp"
 #include "karat/recipe/json.hpp"
 #include "karat/study/sweep.hpp"
 #include "karat/video/models.hpp"
@@ -50,8 +51,8 @@ std::vector<int> heads_of_each_kind(const video::DenoisingSpec& spec, int layer,
   return heads;
 }
 
-std::unique_ptr<study::Source> generated(const cxxopts::ParseResult& given, const Size& size) {
-  study::GeneratedSource source;
+std::unique_ptr<capture::Source> generated(const cxxopts::ParseResult& given, const Size& size) {
+  capture::GeneratedSource source;
   source.model = text_of(given, "model").value_or("wan2.1-1.3b");
   const video::Model& model = video::find_model(source.model);
   source.spec.layers = model.layers;
@@ -69,15 +70,15 @@ std::unique_ptr<study::Source> generated(const cxxopts::ParseResult& given, cons
   source.prompts = whole(given, "prompts", size.prompts, 1);
   const auto list = [&](const std::string& option, int count, int total) {
     const auto text = text_of(given, option);
-    return text ? parse_list(*text, "--" + option) : study::spread(count, total);
+    return text ? parse_list(*text, "--" + option) : capture::spread(count, total);
   };
   source.steps = list("steps", size.steps, model.sampler.steps);
   source.layers = list("layers", 1, source.spec.layers);
   const auto heads = text_of(given, "heads");
   source.heads = heads ? parse_list(*heads, "--heads")
                        : heads_of_each_kind(source.spec, source.layers.front(), size.heads);
-  if (given.count("conditional-only") > 0) source.branches = {study::Branch::conditional};
-  return study::generated_source(source);
+  if (given.count("conditional-only") > 0) source.branches = {video::Branch::conditional};
+  return capture::generated_source(source);
 }
 
 void require_nothing_generated(const cxxopts::ParseResult& given) {
@@ -155,12 +156,12 @@ std::vector<int> parse_list(std::string_view text, const std::string& option) {
   return {numbers.begin(), numbers.end()};
 }
 
-study::PlanSpec choose_plan(const cxxopts::ParseResult& given) {
+capture::PlanSpec choose_plan(const cxxopts::ParseResult& given) {
   for (const char* option : {"capture", "grid", "steps", "layers", "heads", "recipes", "out", "csv"})
     if (given.count(option) > 0)
       throw Error(ErrorKind::usage, std::string("--") + option, "has no meaning with --plan",
                   "leave it out");
-  study::PlanSpec spec;
+  capture::PlanSpec spec;
   spec.model = text_of(given, "model").value_or(spec.model);
   spec.resolution = text_of(given, "resolution").value_or("");
   spec.prompts = whole(given, "prompts", spec.prompts, 1);
@@ -175,7 +176,7 @@ StudyChoice choose_study(const cxxopts::ParseResult& given) {
   StudyChoice choice;
   if (const auto capture = text_of(given, "capture")) {
     require_nothing_generated(given);
-    choice.source = study::capture_source(*capture);
+    choice.source = capture::folder_source(*capture);
   } else {
     choice.source = generated(given, size);
   }

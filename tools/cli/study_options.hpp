@@ -6,14 +6,15 @@
 
 #include "command.hpp"
 #include "karat/study/measure.hpp"
-#include "karat/study/plan.hpp"
+#include "karat/capture/generated.hpp"
+#include "karat/capture/plan.hpp"
 
 namespace karat::cli {
 
 void add_study_options(CommandLine& line);
 
 struct StudyChoice {
-  std::unique_ptr<study::Source> source;
+  std::unique_ptr<capture::Source> source;
   std::vector<recipe::Recipe> recipes;
   study::MeasureOptions options;
   int threads = 0;
@@ -22,7 +23,7 @@ struct StudyChoice {
 StudyChoice choose_study(const cxxopts::ParseResult& given);
 
 /// What --plan was given beside it.
-study::PlanSpec choose_plan(const cxxopts::ParseResult& given);
+capture::PlanSpec choose_plan(const cxxopts::ParseResult& given);
 
 /// "0,5,10" and "0-9" in any mixture, ascending, each once.
 std::vector<int> parse_list(std::string_view text, const std::string& option);

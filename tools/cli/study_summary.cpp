@@ -10,9 +10,9 @@
 namespace karat::cli {
 namespace {
 
-using study::Interval;
+using statistics::Average;
 
-std::string percent(const Interval* interval) {
+std::string percent(const Average* interval) {
   if (interval == nullptr) return "-";
   if (interval->value < 1e-9) return "0 %";
   char text[32];
@@ -20,7 +20,7 @@ std::string percent(const Interval* interval) {
   return text;
 }
 
-std::string factor(const Interval* interval) {
+std::string factor(const Average* interval) {
   if (interval == nullptr) return "-";
   char text[64];
   if (std::isfinite(interval->high))
@@ -36,12 +36,12 @@ files::Json number(double x) {
   return x;
 }
 
-files::Json json_of(const Interval& i) {
+files::Json json_of(const Average& i) {
   return {{"value", i.value}, {"low", number(i.low)}, {"high", number(i.high)},
           {"prompts", i.clusters}, {"cells", i.cells}};
 }
 
-files::Json json_of(const std::vector<study::NamedInterval>& list) {
+files::Json json_of(const std::vector<study::NamedAverage>& list) {
   files::Json json = files::Json::object();
   for (const auto& row : list) json[row.name] = json_of(row.interval);
   return json;

@@ -9,9 +9,10 @@
 #include "commands.hpp"
 #include "karat/files/atomic_file.hpp"
 #include "karat/recipe/json.hpp"
-#include "karat/study/tune_builtin.hpp"
-#include "karat/study/tune_page.hpp"
-#include "karat/study/tune_run.hpp"
+#include "karat/tune/builtin.hpp"
+#include "karat/tune/page.hpp"
+#include "karat/tune/schedule.hpp"
+#include "karat/tune/run.hpp"
 #include "terminal.hpp"
 #include "tune_report.hpp"
 #include "values.hpp"
@@ -51,13 +52,13 @@ std::string file_text(const std::string& path) {
 }
 
 /// "900", "900s" or "1.8x".
-study::Budget parse_budget(const std::string& text) {
+tune::Budget parse_budget(const std::string& text) {
   const auto refuse = [&]() -> Error {
     return Error(ErrorKind::usage, "--budget", "\"" + text + "\" is no budget",
                  "give seconds of a whole run (900s), or a speed-up over dense BF16 (1.8x)");
   };
   std::size_t used = 0;
-  study::Budget budget;
+  tune::Budget budget;
   try {
     budget.value = std::stod(text, &used);
   } catch (const std::exception&) {
@@ -66,11 +67,11 @@ study::Budget parse_budget(const std::string& text) {
   const std::string unit = text.substr(used);
   if (!(unit.empty() || unit == "s" || unit == "x") || !(budget.value > 0) || budget.value > 1e12)
     throw refuse();
-  if (unit == "x") budget.unit = study::Budget::Unit::speedup;
+  if (unit == "x") budget.unit = tune::Budget::Unit::speedup;
   return budget;
 }
 
-void read_model(const cxxopts::ParseResult& given, study::TuneRequest& request) {
+void read_model(const cxxopts::ParseResult& given, tune::Request& request) {
   const video::Model& model = video::find_model(text_of(given, "model").value_or("wan2.1-14b"));
   const auto name = text_of(given, "resolution");
   const video::Resolution resolution =
@@ -90,7 +91,7 @@ void read_model(const cxxopts::ParseResult& given, study::TuneRequest& request) 
 
 /// The candidates named; without --candidates every recipe of the study that is a preset and has a
 /// Hopper kernel.
-void read_candidates(const cxxopts::ParseResult& given, study::TuneRequest& request) {
+void read_candidates(const cxxopts::ParseResult& given, tune::Request& request) {
   if (const auto text = text_of(given, "candidates")) {
     for (const std::string& name : listed(*text, "candidates"))
       request.candidates.push_back(recipe::load_recipe(name));
@@ -103,7 +104,7 @@ void read_candidates(const cxxopts::ParseResult& given, study::TuneRequest& requ
       if (std::find(presets.begin(), presets.end(), name) == presets.end())
         throw Error(ErrorKind::usage, name, "is no preset", "name its file");
       const recipe::Recipe recipe = recipe::preset(name);
-      study::tune_times(request.machines.front(), request.run, {&recipe, 1});
+      tune::step_times(request.machines.front(), request.run, {&recipe, 1});
       request.candidates.push_back(recipe);
     } catch (const Error&) {
       skipped += (skipped.empty() ? "" : ", ") + name;
@@ -114,18 +115,18 @@ void read_candidates(const cxxopts::ParseResult& given, study::TuneRequest& requ
         "Measured but no candidate, being no preset or without a Hopper kernel: " + skipped + ".");
 }
 
-void read_weights(const cxxopts::ParseResult& given, study::TuneRequest& request) {
+void read_weights(const cxxopts::ParseResult& given, tune::Request& request) {
   const auto text = text_of(given, "weights");
   if (!text) return;
   if (*text == "uniform" || *text == "sigma" || *text == "propagation") {
     request.main_weights = *text;
   } else {
-    request.user_weights = study::parse_weights(file_text(*text), request.run.steps, *text);
+    request.user_weights = tune::parse_weights(file_text(*text), request.run.steps, *text);
   }
 }
 
-study::TuneRequest read_request(const cxxopts::ParseResult& given) {
-  study::TuneRequest request;
+tune::Request read_request(const cxxopts::ParseResult& given) {
+  tune::Request request;
   const auto from = text_of(given, "from");
   const bool quick = given.count("quick") > 0;
   if (from && quick)
@@ -136,7 +137,7 @@ study::TuneRequest read_request(const cxxopts::ParseResult& given) {
                 "name a study's result, or give --quick for built-in data");
   if (from && std::filesystem::is_directory(*from))
     throw Error(ErrorKind::input_output, *from, "is a folder", "name the file karat study wrote");
-  request.table = from ? study::read_sensitivity(*from) : study::builtin_sensitivity();
+  request.table = from ? study::read_sensitivity(*from) : tune::builtin_sensitivity();
   request.source = from ? *from : "the built-in study";
   if (quick)
     request.notes.push_back(
@@ -147,10 +148,10 @@ study::TuneRequest read_request(const cxxopts::ParseResult& given) {
     request.machines.push_back(hopper::load_machine(name));
   read_candidates(given, request);
   read_weights(given, request);
-  static constexpr Named<study::Decide> kDecide[] = {{"step", study::Decide::step},
-                                                     {"layer", study::Decide::layer},
-                                                     {"head", study::Decide::head},
-                                                     {"cell", study::Decide::cell}};
+  static constexpr Named<tune::Decide> kDecide[] = {{"step", tune::Decide::step},
+                                                     {"layer", tune::Decide::layer},
+                                                     {"head", tune::Decide::head},
+                                                     {"cell", tune::Decide::cell}};
   if (const auto text = text_of(given, "per"))
     request.decide = parse_choice(*text, "--per", kDecide);
   if (const auto text = text_of(given, "budget")) request.budget = parse_budget(*text);
@@ -196,17 +197,17 @@ int run_tune(int argc, char** argv) {
   if (!given) return match;
   std::string command = "karat tune";
   for (int i = 1; i < argc; ++i) command += std::string(" ") + argv[i];
-  const study::TuneRequest request = read_request(*given);
-  static constexpr Named<study::TuneKind> kKinds[] = {
-      {"three_phase", study::TuneKind::three_phase}, {"general", study::TuneKind::general_by_step}};
-  const study::TuneKind kind =
+  const tune::Request request = read_request(*given);
+  static constexpr Named<tune::ScheduleKind> kKinds[] = {
+      {"three_phase", tune::ScheduleKind::three_phase}, {"general", tune::ScheduleKind::general_by_step}};
+  const tune::ScheduleKind kind =
       parse_choice(text_of(*given, "schedule").value_or("three_phase"), "--schedule", kKinds);
-  const study::TuneResult result = study::tune(request);
+  const tune::Result result = tune::run(request);
   const files::Json schedule = chosen_schedule(result, kind);
   if (const auto path = text_of(*given, "out")) files::write_json(*path, schedule);
   if (const auto path = text_of(*given, "csv")) files::write_file(*path, tune_csv(result));
   if (const auto path = text_of(*given, "html"))
-    files::write_file(*path, study::tune_page(result, request, {command, KARAT_VERSION}));
+    files::write_file(*path, tune::html_page(result, request, {command, KARAT_VERSION}));
   if (given->count("json") > 0) {
     print_json("tune", 1, tune_json(result, request, schedule));
   } else {

@@ -6,22 +6,23 @@
 #include <nlohmann/json.hpp>
 
 #include "karat/numerics/base/error.hpp"
-#include "karat/study/tune_page.hpp"
+#include "karat/tune/page.hpp"
+#include "karat/tune/schedule.hpp"
 
 namespace karat::cli {
 namespace {
 
 using files::Json;
-using study::SeedInterval;
-using study::Tuned;
-using study::TunedFront;
-using study::TunedPoint;
-using study::TuneKind;
-using study::TuneRequest;
-using study::TuneResult;
+using statistics::Interval;
+using tune::Tuned;
+using tune::TunedFront;
+using tune::TunedPoint;
+using tune::ScheduleKind;
+using tune::Request;
+using tune::Result;
 
-constexpr TuneKind kIssueKinds[] = {TuneKind::three_phase, TuneKind::general, TuneKind::uniform,
-                                    TuneKind::dense_warmup, TuneKind::sta_search};
+constexpr ScheduleKind kIssueKinds[] = {ScheduleKind::three_phase, ScheduleKind::general, ScheduleKind::uniform,
+                                    ScheduleKind::dense_warmup, ScheduleKind::sta_search};
 
 template <typename... Values>
 std::string print(const char* format, Values... values) {
@@ -31,17 +32,17 @@ std::string print(const char* format, Values... values) {
   return text;
 }
 
-std::string interval_text(const std::optional<SeedInterval>& interval) {
+std::string interval_text(const std::optional<Interval>& interval) {
   return interval ? print(" [%.4f, %.4f]", interval->low, interval->high) : "";
 }
 
 /// The best of every kind within the budget.
-std::string chosen_text(const TuneResult& result, const Tuned& tuned) {
+std::string chosen_text(const Result& result, const Tuned& tuned) {
   std::string text;
   for (const TunedFront& front : tuned.fronts) {
     const TunedPoint* point = front.within(tuned.budget_s);
     if (!point) continue;
-    if (front.kind == TuneKind::general && result.errors.groups == 1) continue;
+    if (front.kind == ScheduleKind::general && result.errors.groups == 1) continue;
     text += print("  %-23s %8.1f s   error %.4f%s   %s\n",
                   std::string(title_of(front.kind)).c_str(), point->time_s, point->error,
                   interval_text(point->interval).c_str(), point->what.c_str());
@@ -49,12 +50,12 @@ std::string chosen_text(const TuneResult& result, const Tuned& tuned) {
   return text;
 }
 
-std::string alphas_text(const TuneResult& result) {
+std::string alphas_text(const Result& result) {
   std::string text = print("%-6s %-12s %-22s %-22s %-10s %-9s %s\n", "GPU", "weights", "alpha1",
                            "alpha2", "error", "held out", "recipes");
   for (const Tuned& tuned : result.tuned) {
-    const study::Alphas& a = tuned.alphas;
-    const auto ranged = [](double value, const std::optional<SeedInterval>& interval) {
+    const tune::Alphas& a = tuned.alphas;
+    const auto ranged = [](double value, const std::optional<Interval>& interval) {
       return interval ? print("%.2f [%.2f, %.2f]", value, interval->low, interval->high)
                       : print("%.2f", value);
     };
@@ -68,13 +69,13 @@ std::string alphas_text(const TuneResult& result) {
   return text;
 }
 
-std::string comparisons_text(const TuneResult& result, const Tuned& tuned) {
+std::string comparisons_text(const Result& result, const Tuned& tuned) {
   std::string text;
-  for (const study::Comparison& c : tuned.comparisons) {
-    if (c.ours != TuneKind::three_phase &&
-        !(c.ours == TuneKind::general && c.baseline == TuneKind::sta_search))
+  for (const tune::Comparison& c : tuned.comparisons) {
+    if (c.ours != ScheduleKind::three_phase &&
+        !(c.ours == ScheduleKind::general && c.baseline == ScheduleKind::sta_search))
       continue;
-    if (c.ours == TuneKind::general && result.errors.groups == 1) continue;
+    if (c.ours == ScheduleKind::general && result.errors.groups == 1) continue;
     const std::string ratio =
         c.error > 0 ? print("x %.3f", c.our_error / c.error) +
                           (c.ratio ? print(" [%.3f, %.3f]", c.ratio->low, c.ratio->high) : "")
@@ -86,10 +87,10 @@ std::string comparisons_text(const TuneResult& result, const Tuned& tuned) {
   return text;
 }
 
-std::string regrets_text(const TuneResult& result) {
+std::string regrets_text(const Result& result) {
   std::string text;
-  for (const study::Regret& r : result.regrets) {
-    if (r.weights != result.main_weights || r.kind != TuneKind::three_phase) continue;
+  for (const tune::Regret& r : result.regrets) {
+    if (r.weights != result.main_weights || r.kind != ScheduleKind::three_phase) continue;
     text += print(
         "  tuned on %s, run on %s: %.1f s where %.1f s give the same error (%+.1f %%); at "
         "its time the best has error %.4f against %.4f; worst along the front %+.1f %%\n",
@@ -102,21 +103,21 @@ std::string regrets_text(const TuneResult& result) {
 
 std::string phase_counts_text(const Tuned& tuned) {
   std::string text;
-  for (const study::PhaseCount& count : tuned.phase_counts) {
+  for (const tune::PhaseCount& count : tuned.phase_counts) {
     if (!text.empty()) text += ", ";
-    text += count.order == study::PhaseOrder::any ? print("%d: %.4f", count.phases, count.error)
-            : count.order == study::PhaseOrder::slower
+    text += count.order == tune::PhaseOrder::any ? print("%d: %.4f", count.phases, count.error)
+            : count.order == tune::PhaseOrder::slower
                 ? print("only to slower recipes: %.4f", count.error)
                 : print("only to faster ones: %.4f", count.error);
   }
   return text;
 }
 
-Json interval_json(const std::optional<SeedInterval>& interval) {
+Json interval_json(const std::optional<Interval>& interval) {
   return interval ? Json{interval->low, interval->high} : Json(nullptr);
 }
 
-Json phases_json(const TuneResult& result, const study::ThreePhases& p) {
+Json phases_json(const Result& result, const tune::ThreePhases& p) {
   const double steps = result.errors.steps;
   return {{"alpha1", p.first / steps},
           {"alpha2", p.second / steps},
@@ -125,8 +126,8 @@ Json phases_json(const TuneResult& result, const study::ThreePhases& p) {
             result.recipes[p.recipe[2]].name}}};
 }
 
-Json point_json(const TuneResult& result, TuneKind kind, const TunedPoint& point) {
-  Json json{{"kind", study::to_string(kind)},
+Json point_json(const Result& result, ScheduleKind kind, const TunedPoint& point) {
+  Json json{{"kind", tune::to_string(kind)},
             {"time_s", point.time_s},
             {"error", point.error},
             {"interval", interval_json(point.interval)}};
@@ -138,34 +139,34 @@ Json point_json(const TuneResult& result, TuneKind kind, const TunedPoint& point
   return json;
 }
 
-Json front_json(const TuneResult& result, const TunedFront& front) {
+Json front_json(const Result& result, const TunedFront& front) {
   Json json = Json::array();
   for (const TunedPoint& point : front.points)
     json.push_back(point_json(result, front.kind, point));
   return json;
 }
 
-Json pareto_json(const TuneResult& result, const Tuned& tuned) {
+Json pareto_json(const Result& result, const Tuned& tuned) {
   Json json = Json::array();
-  for (const TuneKind kind : kIssueKinds)
+  for (const ScheduleKind kind : kIssueKinds)
     for (const Json& point : front_json(result, tuned.front(kind))) json.push_back(point);
   return json;
 }
 
-Json comparison_json(const study::Comparison& c) {
-  return {{"baseline", study::to_string(c.baseline)},
+Json comparison_json(const tune::Comparison& c) {
+  return {{"baseline", tune::to_string(c.baseline)},
           {"what", c.what},
           {"time_s", c.time_s},
           {"error", c.error},
-          {"ours", study::to_string(c.ours)},
+          {"ours", tune::to_string(c.ours)},
           {"our_time_s", c.our_time_s},
           {"our_error", c.our_error},
           {"error_ratio_interval", interval_json(c.ratio)},
           {"verdict", to_string(c.verdict)}};
 }
 
-Json tuned_json(const TuneResult& result, const Tuned& tuned) {
-  const study::Alphas& a = tuned.alphas;
+Json tuned_json(const Result& result, const Tuned& tuned) {
+  const tune::Alphas& a = tuned.alphas;
   Json json{{"gpu", result.times[tuned.gpu].gpu},
             {"weights", result.weights[tuned.weights].name},
             {"budget_s", tuned.budget_s}};
@@ -178,25 +179,25 @@ Json tuned_json(const TuneResult& result, const Tuned& tuned) {
   json["within_budget"] = Json::array();
   json["exact"] = Json::object();
   for (const TunedFront& front : tuned.fronts) {
-    json["exact"][std::string(study::to_string(front.kind))] = front.exact;
+    json["exact"][std::string(tune::to_string(front.kind))] = front.exact;
     if (const TunedPoint* point = front.within(tuned.budget_s))
       json["within_budget"].push_back(point_json(result, front.kind, *point));
   }
   json["pareto"] = pareto_json(result, tuned);
-  json["pareto_by_step"] = front_json(result, tuned.front(TuneKind::general_by_step));
+  json["pareto_by_step"] = front_json(result, tuned.front(ScheduleKind::general_by_step));
   json["comparisons"] = Json::array();
-  for (const study::Comparison& c : tuned.comparisons)
+  for (const tune::Comparison& c : tuned.comparisons)
     json["comparisons"].push_back(comparison_json(c));
   json["phase_counts"] = Json::array();
   constexpr const char* kOrders[] = {"any", "slower", "faster"};
-  for (const study::PhaseCount& count : tuned.phase_counts)
+  for (const tune::PhaseCount& count : tuned.phase_counts)
     json["phase_counts"].push_back({{"phases", count.phases},
                                     {"order", kOrders[static_cast<int>(count.order)]},
                                     {"error", count.error}});
   return json;
 }
 
-Json times_json(const TuneResult& result, const study::TuneTimes& times) {
+Json times_json(const Result& result, const tune::StepTimes& times) {
   Json json{{"gpu", times.gpu},
             {"fixed_step_s", times.fixed_s},
             {"dense_run_s", times.dense_s * result.errors.steps},
@@ -209,9 +210,9 @@ Json times_json(const TuneResult& result, const study::TuneTimes& times) {
   return json;
 }
 
-Json regret_json(const TuneResult& result, const study::Regret& r) {
+Json regret_json(const Result& result, const tune::Regret& r) {
   return {{"weights", result.weights[r.weights].name},
-          {"kind", study::to_string(r.kind)},
+          {"kind", tune::to_string(r.kind)},
           {"tuned_on", result.times[r.tuned_on].gpu},
           {"run_on", result.times[r.run_on].gpu},
           {"time_s", r.time_s},
@@ -225,21 +226,21 @@ Json regret_json(const TuneResult& result, const study::Regret& r) {
 
 }  // namespace
 
-Json chosen_schedule(const TuneResult& result, TuneKind kind) {
+Json chosen_schedule(const Result& result, ScheduleKind kind) {
   const Tuned& main = result.main();
   const TunedPoint* point = main.front(kind).within(main.budget_s);
   if (!point)
     throw Error(ErrorKind::internal, "schedule", "no point of the front meets the budget", {});
   const auto groups = static_cast<std::size_t>(result.errors.groups);
-  study::Assignment steps;
+  tune::Assignment steps;
   for (std::size_t i = 0; i < point->assignment.size(); i += groups)
     steps.push_back(point->assignment[i]);
-  return study::schedule_json(
-      result, steps, std::string(study::to_string(kind)) + " for " + result.times[main.gpu].gpu);
+  return tune::schedule_json(
+      result, steps, std::string(tune::to_string(kind)) + " for " + result.times[main.gpu].gpu);
 }
 
-std::string tune_text(const TuneResult& result, const TuneRequest& request) {
-  const study::TuneErrors& e = result.errors;
+std::string tune_text(const Result& result, const Request& request) {
+  const tune::StepErrors& e = result.errors;
   const Tuned& main = result.main();
   std::string text = print(
       "%s at %s tokens, %d steps x %d forwards; %zu recipes; errors of %s (%d of %d steps, %d "
@@ -253,7 +254,7 @@ std::string tune_text(const TuneResult& result, const TuneRequest& request) {
       "output\n";
   for (std::size_t gpu = 0; gpu < result.times.size(); ++gpu) {
     const Tuned& tuned = result.of(gpu, result.main_weights);
-    const study::TuneTimes& times = result.times[gpu];
+    const tune::StepTimes& times = result.times[gpu];
     text += print("\n%s, weights %s, within %.1f s (%.2fx dense BF16)\n", times.gpu.c_str(),
                   result.weights[tuned.weights].name.c_str(), tuned.budget_s,
                   times.dense_s * e.steps / tuned.budget_s);
@@ -273,8 +274,8 @@ std::string tune_text(const TuneResult& result, const TuneRequest& request) {
   return text;
 }
 
-Json tune_json(const TuneResult& result, const TuneRequest& request, const Json& schedule) {
-  const study::TuneErrors& e = result.errors;
+Json tune_json(const Result& result, const Request& request, const Json& schedule) {
+  const tune::StepErrors& e = result.errors;
   const Tuned& main = result.main();
   const auto list = [](video::Extent3 x) { return Json{x.t, x.h, x.w}; };
   Json json{{"gpu", result.times[main.gpu].gpu},
@@ -293,24 +294,24 @@ Json tune_json(const TuneResult& result, const TuneRequest& request, const Json&
     json["candidates"].push_back(result.recipes[c].name);
   json["study"] = {{"source", request.source}, {"origin", request.table.origin},
                    {"steps", e.study_steps},   {"measured_steps", e.measured},
-                   {"groups", e.group_names},  {"per", study::to_string(result.decide)},
+                   {"groups", e.group_names},  {"per", tune::to_string(result.decide)},
                    {"seeds", e.seeds}};
   json["sigma"] = result.sigma;
   json["weightings"] = Json::array();
-  for (const study::StepWeights& w : result.weights)
+  for (const tune::StepWeights& w : result.weights)
     json["weightings"].push_back({{"name", w.name}, {"about", w.about}, {"weight", w.weight}});
   json["times"] = Json::array();
-  for (const study::TuneTimes& times : result.times)
+  for (const tune::StepTimes& times : result.times)
     json["times"].push_back(times_json(result, times));
   json["tuned"] = Json::array();
   for (const Tuned& tuned : result.tuned) json["tuned"].push_back(tuned_json(result, tuned));
   json["regret"] = Json::array();
-  for (const study::Regret& r : result.regrets) json["regret"].push_back(regret_json(result, r));
+  for (const tune::Regret& r : result.regrets) json["regret"].push_back(regret_json(result, r));
   json["notes"] = result.notes;
   return json;
 }
 
-std::string tune_csv(const TuneResult& result) {
+std::string tune_csv(const Result& result) {
   std::string text = "gpu,weights,kind,time_s,error,low,high,alpha1,alpha2,what\n";
   const double steps = result.errors.steps;
   for (const Tuned& tuned : result.tuned)
@@ -320,7 +321,7 @@ std::string tune_csv(const TuneResult& result) {
         text +=
             print("%s,%s,%s,%.9g,%.9g,%s,%s,%s,%s,\"%s\"\n", result.times[tuned.gpu].gpu.c_str(),
                   result.weights[tuned.weights].name.c_str(),
-                  std::string(study::to_string(front.kind)).c_str(), point.time_s, point.error,
+                  std::string(tune::to_string(front.kind)).c_str(), point.time_s, point.error,
                   interval ? print("%.9g", interval->low).c_str() : "",
                   interval ? print("%.9g", interval->high).c_str() : "",
                   point.phases ? print("%.6g", point.phases->first / steps).c_str() : "",

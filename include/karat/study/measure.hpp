@@ -10,7 +10,7 @@
 
 #include "karat/recipe/recipe.hpp"
 #include "karat/study/sample.hpp"
-#include "karat/study/source.hpp"
+#include "karat/capture/source.hpp"
 
 namespace karat::study {
 
@@ -33,7 +33,7 @@ namespace karat::study {
 ///   guided_common, guided_independent |(e_c + e_u)/2| and (g - 1/2)*|e_c - e_u| over the guided truth,
 ///                   e = R - D: the guided error is their sum, with its cross term
 struct Figure {
-  Branch branch = Branch::conditional;
+  video::Branch branch = video::Branch::conditional;
   std::int32_t recipe = 0;
   std::string quantity;
   double value = 0;
@@ -54,7 +54,7 @@ struct RowRecord {
 };
 
 struct JobResult {
-  Job job;
+  capture::Job job;
   std::vector<Figure> figures;
   std::vector<RowRecord> rows;
   friend bool operator==(const JobResult&, const JobResult&) = default;
@@ -69,7 +69,7 @@ struct MeasureOptions {
 class Workbench {
  public:
   /// @throws Error(usage) for no recipes, two of one name, or one without meaning on the source's grid
-  Workbench(const Source& source, std::vector<recipe::Recipe> recipes,
+  Workbench(const capture::Source& source, std::vector<recipe::Recipe> recipes,
             const MeasureOptions& options);
   ~Workbench();
 
@@ -78,7 +78,7 @@ class Workbench {
   std::size_t steps_per_job() const;
   /// All figures of one job, on `threads` threads. Bits depend on source, recipes and options alone.
   /// @param step called after each step; an exception it throws ends the work
-  JobResult measure(const Job& job, int threads, const std::function<void()>& step) const;
+  JobResult measure(const capture::Job& job, int threads, const std::function<void()>& step) const;
 
  private:
   struct State;

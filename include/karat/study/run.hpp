@@ -17,7 +17,7 @@ struct StudyIdentity {
   std::string text;    ///< JSON: source, recipes in full, sampling, what is taken apart
   std::string sha256;  ///< of that text
 };
-StudyIdentity identity_of(const Source& source, const std::vector<recipe::Recipe>& recipes,
+StudyIdentity identity_of(const capture::Source& source, const std::vector<recipe::Recipe>& recipes,
                           const MeasureOptions& options);
 
 struct StudyResult {
@@ -63,7 +63,7 @@ struct RunOptions {
 
 /// Measures the jobs that the journal lacks. The result depends on source, workbench and options of
 /// measuring alone.
-StudyResult run(const Source& source, const Workbench& bench, const StudyIdentity& identity,
+StudyResult run(const capture::Source& source, const Workbench& bench, const StudyIdentity& identity,
                 Journal& journal, const RunOptions& options);
 
 /// The table a tuner reads: quantity "both" of every cell, with "guided" where it was measured.

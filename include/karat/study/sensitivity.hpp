@@ -2,7 +2,6 @@
 // study leaves behind and a tuner starts from.
 #pragma once
 
-#include <compare>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -11,28 +10,14 @@
 #include <string_view>
 #include <vector>
 
+#include "karat/capture/cell.hpp"
 #include "karat/files/hdf5.hpp"
 #include "karat/files/json_file.hpp"
 
 namespace karat::study {
 
-/// The two forwards of classifier-free guidance: with the prompt and without it.
-enum class Branch : std::uint8_t { conditional, unconditional };
-/// "conditional", "unconditional".
-std::string_view to_string(Branch branch);
-/// @throws Error(usage) for any other word.
-Branch parse_branch(std::string_view name);
-
-/// One attention head of one forward. Everything counts from 0; `prompt` is the number of a prompt
-/// or, on generated workloads, of a seed.
-struct Cell {
-  std::int32_t prompt = 0, step = 0, layer = 0, head = 0;
-  Branch branch = Branch::conditional;
-  friend auto operator<=>(const Cell&, const Cell&) = default;
-};
-
 struct Sensitivity {
-  Cell cell;
+  capture::Cell cell;
   std::int32_t recipe = 0;  ///< index into SensitivityTable::recipes
   /// |o - truth| / |truth| over the sampled rows, Frobenius norms, truth = dense attention in FP64.
   double error = 0;

@@ -8,22 +8,22 @@
 #include <vector>
 
 #include "karat/study/run.hpp"
-#include "karat/study/statistics.hpp"
+#include "karat/statistics/bootstrap.hpp"
 
 namespace karat::study {
 
 /// Which cells an average is over.
 struct Where {
   std::optional<std::int32_t> step, layer, head;
-  std::optional<Branch> branch;
+  std::optional<video::Branch> branch;
   std::string head_kind;  ///< empty: all
 };
 
 /// Values of one quantity of one recipe, cluster = prompt.
-std::vector<Observation> observations(const StudyResult& result, std::int32_t recipe,
+std::vector<statistics::Observation> observations(const StudyResult& result, std::int32_t recipe,
                                       std::string_view quantity, const Where& where = {});
 /// Their mean; nothing when there are none.
-std::optional<Interval> average(const StudyResult& result, std::int32_t recipe,
+std::optional<statistics::Average> average(const StudyResult& result, std::int32_t recipe,
                                 std::string_view quantity, const Where& where = {});
 
 /// How much worse FP8 and a mask are together than apart, per cell, of the quantities in measure.hpp:
@@ -38,22 +38,22 @@ inline constexpr Amplification kAmplifications[] = {
     Amplification::guided_rss};
 
 /// Geometric mean over cells; nothing where a form has no meaning (no guidance, an error of 0).
-std::optional<Interval> amplification(const StudyResult& result, std::int32_t recipe,
+std::optional<statistics::Average> amplification(const StudyResult& result, std::int32_t recipe,
                                       Amplification form, const Where& where = {});
 
-struct NamedInterval {
+struct NamedAverage {
   std::string name;
-  Interval interval;
+  statistics::Average interval;
 };
 struct StepPoint {
   int step = 0;
   double sigma = 0;
-  Interval error;
+  statistics::Average error;
 };
 struct RecipeSummary {
   std::string name;
-  std::vector<NamedInterval> quantities;      ///< in the order they were measured
-  std::vector<NamedInterval> amplifications;  ///< those that have a meaning
+  std::vector<NamedAverage> quantities;      ///< in the order they were measured
+  std::vector<NamedAverage> amplifications;  ///< those that have a meaning
   std::vector<StepPoint> steps;               ///< quantity both over steps
 };
 struct Summary {
@@ -63,6 +63,6 @@ struct Summary {
 Summary summarise(const StudyResult& result);
 
 /// The interval called `name`, or nullptr.
-const Interval* find(const std::vector<NamedInterval>& list, std::string_view name);
+const statistics::Average* find(const std::vector<NamedAverage>& list, std::string_view name);
 
 }  // namespace karat::study

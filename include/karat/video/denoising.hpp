@@ -5,13 +5,18 @@
 
 #include <cstdint>
 #include <optional>
+#include <string_view>
 
 #include "karat/video/workload.hpp"
 
 namespace karat::video {
 
-/// The two forwards of classifier-free guidance.
-enum class Guidance { conditional, unconditional };
+/// The two forwards of classifier-free guidance: with the prompt and without it.
+enum class Branch : std::uint8_t { conditional, unconditional };
+/// "conditional", "unconditional".
+std::string_view to_string(Branch branch);
+/// @throws Error(usage) for any other word.
+Branch parse_branch(std::string_view name);
 
 struct DenoisingSpec {
   Extent3 grid{21, 30, 52};
@@ -33,7 +38,7 @@ struct DenoisingCell {
   int prompt = 0;      ///< seeds scene, texture and noise
   double sigma = 0.5;  ///< noise level of the step
   int layer = 0, head = 0;
-  Guidance branch = Guidance::conditional;
+  Branch branch = Branch::conditional;
 };
 
 /// @throws Error(usage) naming the field and its range.

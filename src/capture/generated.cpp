@@ -1,0 +1,124 @@
+// Cells of the denoising model.
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "karat/numerics/base/error.hpp"
+#include "karat/capture/generated.hpp"
+#include "karat/video/models.hpp"
+
+namespace karat::capture {
+namespace {
+
+void require_indices(const std::vector<int>& list, int end, const std::string& name) {
+  if (list.empty()) throw Error(ErrorKind::usage, name, "names none", "give at least one");
+  if (!std::is_sorted(list.begin(), list.end(), std::less_equal<>()))
+    throw Error(ErrorKind::usage, name, "are not ascending", "give each once, in order");
+  if (list.front() < 0 || list.back() >= end)
+    throw Error(ErrorKind::usage, name, "reach outside 0.." + std::to_string(end - 1),
+                "count from 0");
+}
+
+class Generated final : public Source {
+ public:
+  explicit Generated(const GeneratedSource& source) : source_(source) {
+    video::validate(source_.spec);
+    const video::Model& model = video::find_model(source_.model);
+    steps_ = model.sampler.steps;
+    guidance_ = model.sampler.guidance;
+    if (source_.prompts < 1)
+      throw Error(ErrorKind::usage, "prompts", "there are none", "give at least 1");
+    if (source_.branches.empty())
+      throw Error(ErrorKind::usage, "branches", "there are none", "give conditional");
+    require_indices(source_.steps, steps_, "steps");
+    require_indices(source_.layers, source_.spec.layers, "layers");
+    require_indices(source_.heads, source_.spec.heads, "heads");
+    for (int step = 0; step < steps_; ++step) sigma_.push_back(video::sigma(model, step, steps_));
+    for (int prompt = 0; prompt < source_.prompts; ++prompt)
+      for (const int step : source_.steps)
+        for (const int layer : source_.layers)
+          for (const int head : source_.heads) jobs_.push_back({prompt, step, layer, head});
+  }
+
+  std::string origin() const override {
+    return "generated: denoising model on " + video::to_string(source_.spec.grid) +
+           " tokens, schedule of " + source_.model;
+  }
+  files::Json identity() const override {
+    const video::DenoisingSpec& s = source_.spec;
+    files::Json branches = files::Json::array();
+    for (const video::Branch branch : source_.branches) branches.push_back(to_string(branch));
+    return {{"kind", "generated"},
+            {"model", source_.model},
+            {"grid", {s.grid.t, s.grid.h, s.grid.w}},
+            {"channels", s.head_dim},
+            {"network", {{"layers", s.layers}, {"heads", s.heads}, {"seed", s.seed}}},
+            {"head_kind", s.head_kind ? files::Json(name_of(*s.head_kind)) : files::Json(nullptr)},
+            {"objects", s.objects},
+            {"motion", s.motion},
+            {"outlier_channels", s.outlier_channels},
+            {"outlier_gain", s.outlier_gain},
+            {"texture", s.texture},
+            {"depth_share", s.depth_share},
+            {"prompt_gain", s.prompt_gain},
+            {"prompts", source_.prompts},
+            {"steps", source_.steps},
+            {"layers", source_.layers},
+            {"heads", source_.heads},
+            {"branches", branches}};
+  }
+  video::Extent3 grid() const override { return source_.spec.grid; }
+  std::size_t channels() const override { return source_.spec.head_dim; }
+  int steps() const override { return steps_; }
+  const std::vector<double>& sigma() const override { return sigma_; }
+  double guidance() const override { return guidance_; }
+  const std::vector<Job>& jobs() const override { return jobs_; }
+  const std::vector<video::Branch>& branches() const override { return source_.branches; }
+  std::string head_kind(const Job& job) const override {
+    return std::string(name_of(video::head_kind_of(source_.spec, job.layer, job.head)));
+  }
+  std::vector<std::int32_t> query_tokens(const Job&) const override { return {}; }
+  cases::HeadValues values(const Cell& cell, int threads) const override {
+    video::Head head = video::generate_head(
+        source_.spec,
+        {.prompt = cell.prompt,
+         .sigma = sigma_[cell.step],
+         .layer = cell.layer,
+         .head = cell.head,
+         .branch = cell.branch},
+        threads);
+    return {.q = std::move(head.q),
+            .k = std::move(head.k),
+            .v = std::move(head.v),
+            .format = numerics::FormatId::bf16};
+  }
+
+ private:
+  static std::string_view name_of(video::HeadKind kind) {
+    for (const auto& row : video::head_kinds())
+      if (row.kind == kind) return row.name;
+    return "";
+  }
+  GeneratedSource source_;
+  int steps_ = 0;
+  double guidance_ = 1;
+  std::vector<double> sigma_;
+  std::vector<Job> jobs_;
+};
+
+}  // namespace
+
+std::unique_ptr<Source> generated_source(const GeneratedSource& source) {
+  return std::make_unique<Generated>(source);
+}
+
+std::vector<int> spread(int count, int total) {
+  std::vector<int> chosen;
+  if (count >= total) count = total;
+  for (int i = 0; i < count; ++i)
+    chosen.push_back(count == 1 ? total / 2
+                                : static_cast<int>(std::int64_t{i} * (total - 1) / (count - 1)));
+  return chosen;
+}
+
+}  // namespace karat::capture

@@ -1,0 +1,74 @@
+// Ratios of sums and their standard errors.
+#include "karat/statistics/draws.hpp"
+
+#include <cmath>
+#include <numeric>
+
+#include "karat/statistics/student.hpp"
+
+namespace karat::statistics {
+namespace {
+
+struct Sums {
+  double error = 0, reference = 0;
+};
+
+/// The two means of one draw.
+Sums sums_of(const std::vector<std::size_t>& rows, std::span<const double> errors,
+             std::span<const double> references) {
+  Sums sums;
+  for (const std::size_t row : rows) {
+    sums.error += errors[row];
+    sums.reference += references[row];
+  }
+  return {sums.error / static_cast<double>(rows.size()),
+          sums.reference / static_cast<double>(rows.size())};
+}
+
+/// Ratio of sums and its standard error.
+Estimate ratio(const Draws& draws, std::span<const double> errors,
+               std::span<const double> references) {
+  if (draws.complete) {
+    const double error = std::accumulate(errors.begin(), errors.end(), 0.0);
+    const double reference = std::accumulate(references.begin(), references.end(), 0.0);
+    return {error == 0 ? 0 : error / reference, 0};
+  }
+  std::vector<Sums> sums;
+  Sums total;
+  for (const auto& rows : draws.rows) {
+    sums.push_back(sums_of(rows, errors, references));
+    total.error += sums.back().error;
+    total.reference += sums.back().reference;
+  }
+  if (total.error == 0) return {};
+  const double value = total.error / total.reference;
+  double squares = 0;
+  for (const Sums& draw : sums) {
+    const double residual = draw.error - value * draw.reference;
+    squares += residual * residual;
+  }
+  const auto n = static_cast<double>(sums.size());
+  const double variance = n > 1 ? n / (n - 1) * squares / (total.reference * total.reference) : 0;
+  return {value, std::sqrt(variance)};
+}
+
+}  // namespace
+
+Estimate relative_l2(const Draws& draws, std::span<const double> error_squares,
+                     std::span<const double> reference_squares) {
+  const Estimate squared = ratio(draws, error_squares, reference_squares);
+  const double value = std::sqrt(squared.value);
+  return {value, value > 0 ? squared.standard_error / (2 * value) : 0};
+}
+
+Estimate mean(const Draws& draws, std::span<const double> values) {
+  const std::vector<double> ones(values.size(), 1.0);
+  return ratio(draws, values, ones);
+}
+
+double half_width(const Draws& draws, const Estimate& estimate) {
+  if (draws.complete || draws.rows.size() < 2) return 0;
+  return student_t95(static_cast<int>(draws.rows.size()) - 1) * estimate.standard_error;
+}
+
+}  // namespace karat::statistics

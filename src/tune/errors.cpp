@@ -1,0 +1,263 @@
+// From a study's table to a squared error for every step, group and candidate.
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <optional>
+#include <set>
+
+#include "karat/numerics/base/error.hpp"
+#include "karat/numerics/base/suggest.hpp"
+#include "karat/tune/errors.hpp"
+
+namespace karat::tune {
+namespace {
+
+using Group = std::pair<std::int32_t, std::int32_t>;  // layer, head; -1: all
+
+Group group_of(const capture::Cell& cell, Decide decide) {
+  return {decide == Decide::layer || decide == Decide::cell ? cell.layer : -1,
+          decide == Decide::head || decide == Decide::cell ? cell.head : -1};
+}
+
+std::string name_of(Group group) {
+  std::string name;
+  if (group.first >= 0) name = "layer " + std::to_string(group.first);
+  if (group.second >= 0)
+    name += (name.empty() ? "head " : ", head ") + std::to_string(group.second);
+  return name.empty() ? "all heads" : name;
+}
+
+/// Distinct values in ascending order, and the place of each.
+template <class Key>
+class Places {
+ public:
+  void add(const Key& key) { keys_.insert(key); }
+  void close() { list_.assign(keys_.begin(), keys_.end()); }
+  std::size_t of(const Key& key) const {
+    return static_cast<std::size_t>(std::lower_bound(list_.begin(), list_.end(), key) -
+                                    list_.begin());
+  }
+  const std::vector<Key>& list() const { return list_; }
+  std::size_t size() const { return list_.size(); }
+
+ private:
+  std::set<Key> keys_;
+  std::vector<Key> list_;
+};
+
+/// Sums of squares over the rows that fall together.
+struct Sum {
+  double plain = 0, guided = 0;
+  int rows = 0;
+};
+
+/// The study's rows as a dense array [seed][measured step][group][candidate].
+struct Measured {
+  Places<std::int32_t> seeds, steps;
+  Places<Group> groups;
+  std::size_t candidates = 0;
+  std::vector<Sum> sums;
+  bool guided = true;
+
+  std::size_t at(std::size_t seed, std::size_t step, std::size_t group, std::size_t c) const {
+    return ((seed * steps.size() + step) * groups.size() + group) * candidates + c;
+  }
+};
+
+/// @param place index of each of the table's recipes among the candidates, or -1
+Measured collect(const study::SensitivityTable& table, const std::vector<int>& place,
+                 std::size_t candidates, Decide decide) {
+  Measured m;
+  m.candidates = candidates;
+  for (const study::Sensitivity& row : table.rows) {
+    m.seeds.add(row.cell.prompt);
+    m.steps.add(row.cell.step);
+    m.groups.add(group_of(row.cell, decide));
+  }
+  m.seeds.close();
+  m.steps.close();
+  m.groups.close();
+  m.sums.resize(m.seeds.size() * m.steps.size() * m.groups.size() * candidates);
+  for (const study::Sensitivity& row : table.rows) {
+    const int c = place[static_cast<std::size_t>(row.recipe)];
+    if (c < 0) continue;
+    Sum& sum = m.sums[m.at(m.seeds.of(row.cell.prompt), m.steps.of(row.cell.step),
+                           m.groups.of(group_of(row.cell, decide)), static_cast<std::size_t>(c))];
+    sum.plain += row.error * row.error;
+    sum.guided += row.guided_error * row.guided_error;
+    ++sum.rows;
+    if (std::isnan(row.guided_error)) m.guided = false;
+  }
+  return m;
+}
+
+/// The first cell that some candidate lacks, in words.
+std::optional<std::string> hole(const Measured& m, std::span<const std::string> recipes) {
+  for (std::size_t seed = 0; seed < m.seeds.size(); ++seed)
+    for (std::size_t step = 0; step < m.steps.size(); ++step)
+      for (std::size_t group = 0; group < m.groups.size(); ++group) {
+        int most = 1;
+        for (std::size_t c = 0; c < m.candidates; ++c)
+          most = std::max(most, m.sums[m.at(seed, step, group, c)].rows);
+        for (std::size_t c = 0; c < m.candidates; ++c)
+          if (m.sums[m.at(seed, step, group, c)].rows < most)
+            return "step " + std::to_string(m.steps.list()[step]) + ", " +
+                   name_of(m.groups.list()[group]) + ", prompt " +
+                   std::to_string(m.seeds.list()[seed]) + " under " + recipes[c];
+      }
+  return {};
+}
+
+/// Where the run's steps lie between the measured ones: value = low^(1-share) * high^share.
+struct Between {
+  std::size_t low, high;
+  double share;
+};
+
+std::vector<Between> places_between(const study::SensitivityTable& table, const Measured& m, int steps,
+                                    std::span<const double> sigma) {
+  const auto& measured = m.steps.list();
+  bool by_sigma = !sigma.empty();
+  for (const int step : measured)
+    by_sigma = by_sigma && std::isfinite(table.sigma[static_cast<std::size_t>(step)]);
+  // Ascending coordinates: noise falls from step to step.
+  const auto of_study = [&](int step) {
+    return by_sigma ? -table.sigma[static_cast<std::size_t>(step)] : (step + 0.5) / table.steps;
+  };
+  const auto of_run = [&](int step) {
+    return by_sigma ? -sigma[static_cast<std::size_t>(step)] : (step + 0.5) / steps;
+  };
+  std::vector<Between> out;
+  for (int step = 0; step < steps; ++step) {
+    const double x = of_run(step);
+    std::size_t high = 0;
+    while (high < measured.size() && of_study(measured[high]) < x) ++high;
+    if (high == measured.size()) --high;
+    const std::size_t low = high == 0 || of_study(measured[high]) <= x ? high : high - 1;
+    const double from = of_study(measured[low]), to = of_study(measured[high]);
+    out.push_back({low, high, to > from ? (x - from) / (to - from) : 0});
+  }
+  return out;
+}
+
+double between(double low, double high, double share) {
+  if (share <= 0) return low;
+  if (low <= 0 || high <= 0) return low + share * (high - low);
+  return std::exp(std::log(low) + share * (std::log(high) - std::log(low)));
+}
+
+std::vector<int> candidate_places(const study::SensitivityTable& table,
+                                  std::span<const std::string> recipes,
+                                  const std::string& subject) {
+  if (recipes.empty())
+    throw Error(ErrorKind::usage, "candidates", "the list is empty", "name at least one recipe");
+  std::vector<int> place(table.recipes.size(), -1);
+  for (std::size_t c = 0; c < recipes.size(); ++c) {
+    const auto at = std::find(table.recipes.begin(), table.recipes.end(), recipes[c]);
+    if (at == table.recipes.end()) {
+      std::string known;
+      for (const std::string& name : table.recipes) known += (known.empty() ? "" : ", ") + name;
+      throw Error(ErrorKind::usage, subject, "did not measure recipe " + recipes[c],
+                  "it has " + known);
+    }
+    int& slot = place[static_cast<std::size_t>(at - table.recipes.begin())];
+    if (slot >= 0)
+      throw Error(ErrorKind::usage, "candidates", recipes[c] + " is named twice", "name it once");
+    slot = static_cast<int>(c);
+  }
+  return place;
+}
+
+/// The steps before the first and after the last measured one are no more than lie between two
+/// neighbours elsewhere; they take the end's error.
+void require_ends(const study::SensitivityTable& table, const Measured& m, const std::string& subject) {
+  const auto& steps = m.steps.list();
+  int widest = 0;
+  for (std::size_t i = 1; i < steps.size(); ++i)
+    widest = std::max(widest, steps[i] - steps[i - 1] - 1);
+  const int missing = std::max(steps.front(), table.steps - 1 - steps.back());
+  if (missing <= widest) return;
+  throw Error(ErrorKind::usage, subject,
+              "measures steps " + std::to_string(steps.front()) + " to " +
+                  std::to_string(steps.back()) + " of 0 to " + std::to_string(table.steps - 1),
+              "measure the first and the last step too");
+}
+
+/// Growth of the squared error by guidance, per measured step.
+std::vector<double> guidance_of(const Measured& m) {
+  std::vector<double> growth;
+  for (std::size_t step = 0; step < m.steps.size(); ++step) {
+    double plain = 0, guided = 0;
+    for (std::size_t seed = 0; seed < m.seeds.size(); ++seed)
+      for (std::size_t rest = 0; rest < m.groups.size() * m.candidates; ++rest) {
+        const Sum& sum = m.sums[m.at(seed, step, 0, 0) + rest];
+        plain += sum.plain;
+        guided += sum.guided;
+      }
+    growth.push_back(plain > 0 ? guided / plain : 1);
+  }
+  return growth;
+}
+
+}  // namespace
+
+std::string_view to_string(Decide decide) {
+  switch (decide) {
+    case Decide::step:
+      return "step";
+    case Decide::layer:
+      return "layer";
+    case Decide::head:
+      return "head";
+    case Decide::cell:
+      return "cell";
+  }
+  return "";
+}
+
+Decide finest_decision(const study::SensitivityTable& table) {
+  std::vector<int> place;
+  for (std::size_t i = 0; i < table.recipes.size(); ++i) place.push_back(static_cast<int>(i));
+  for (const Decide decide : {Decide::cell, Decide::head, Decide::layer})
+    if (!hole(collect(table, place, place.size(), decide), table.recipes)) return decide;
+  return Decide::step;
+}
+
+StepErrors step_errors(const study::SensitivityTable& table, std::span<const std::string> recipes,
+                       Decide decide, int steps, std::span<const double> sigma,
+                       const std::string& subject) {
+  const std::vector<int> place = candidate_places(table, recipes, subject);
+  const Measured m = collect(table, place, recipes.size(), decide);
+  require_ends(table, m, subject);
+  if (const auto missing = hole(m, recipes))
+    throw Error(
+        ErrorKind::usage, subject, "lacks " + *missing,
+        "complete the study, leave the recipe out, or decide by coarser groups (--per step)");
+  StepErrors out{.steps = steps,
+                 .groups = static_cast<int>(m.groups.size()),
+                 .candidates = static_cast<int>(recipes.size()),
+                 .seeds = static_cast<int>(m.seeds.size()),
+                 .measured = m.steps.list(),
+                 .study_steps = table.steps};
+  for (const Group& group : m.groups.list()) out.group_names.push_back(name_of(group));
+  const std::vector<Between> where = places_between(table, m, steps, sigma);
+  out.squared.reserve(m.seeds.size() * where.size() * m.groups.size() * m.candidates);
+  for (std::size_t seed = 0; seed < m.seeds.size(); ++seed)
+    for (const Between& b : where)
+      for (std::size_t group = 0; group < m.groups.size(); ++group)
+        for (std::size_t c = 0; c < m.candidates; ++c) {
+          const auto mean = [&](std::size_t step) {
+            const Sum& sum = m.sums[m.at(seed, step, group, c)];
+            return sum.plain / sum.rows;
+          };
+          out.squared.push_back(between(mean(b.low), mean(b.high), b.share));
+        }
+  if (m.guided) {
+    const std::vector<double> growth = guidance_of(m);
+    for (const Between& b : where)
+      out.guidance.push_back(between(growth[b.low], growth[b.high], b.share));
+  }
+  return out;
+}
+
+}  // namespace karat::tune

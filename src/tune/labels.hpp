@@ -1,0 +1,54 @@
+// Partial sums of assignments for dynamic programming: time in exact integers, so that the order of
+// summation cannot make two equal sums differ.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "karat/tune/problem.hpp"
+
+namespace karat::tune {
+
+struct Label {
+  std::int64_t time = 0;  ///< in units of the arena
+  double error = 0;
+  std::uint32_t before = 0;  ///< node of the label it extends
+  std::uint32_t node = 0;    ///< its own, once kept
+  std::uint16_t candidate = 0;
+};
+using Labels = std::vector<Label>;
+
+/// Removes dominated labels; what remains has time ascending and error descending.
+void undominated(Labels& labels);
+/// Every so-maniest label, both ends among them.
+void spread(Labels& labels, std::size_t most);
+
+/// Where kept labels remember the way they came. An item's labels extend those of the item before.
+class LabelArena {
+ public:
+  explicit LabelArena(const Problem& problem);
+  /// The label of an item that nothing precedes; kept.
+  Label start(std::size_t item, std::uint16_t candidate);
+  /// A label one item longer; call keep() if it survives.
+  Label extend(const Label& label, std::size_t item, std::uint16_t candidate) const;
+  void keep(Label& label);
+  /// The candidates on its way, first to last.
+  Assignment path(const Label& label) const;
+  void clear() { nodes_.clear(); }
+  double unit() const { return unit_; }
+  std::int64_t units(std::size_t item, std::uint16_t candidate) const {
+    return time_[problem_->at(item, candidate)];
+  }
+
+ private:
+  struct Node {
+    std::uint32_t before;
+    std::uint16_t candidate;
+  };
+  const Problem* problem_;
+  double unit_ = 1;
+  std::vector<std::int64_t> time_;
+  std::vector<Node> nodes_;
+};
+
+}  // namespace karat::tune

@@ -1,0 +1,19 @@
+// Pictures of a tuning.
+#pragma once
+
+#include <string>
+
+#include "karat/tune/run.hpp"
+
+namespace karat::tune {
+
+/// Schedules of one GPU within its budget: a row per weighting and kind, a column per step.
+std::string schedule_strips(const Result& result, std::size_t gpu);
+/// Error against time, every kind of schedule, intervals over seeds.
+std::string front_chart(const Result& result, const Tuned& tuned);
+/// Root mean square error of every recipe over the steps, with the spread of seeds.
+std::string sensitivity_chart(const Result& result);
+/// Share of the whole that each step counts, under every weighting.
+std::string weight_chart(const Result& result);
+
+}  // namespace karat::tune

@@ -1,0 +1,45 @@
+// Schedules as the files that karat make and karat cost take.
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "karat/recipe/json.hpp"
+#include "karat/tune/schedule.hpp"
+
+namespace karat::tune {
+namespace {
+
+/// A preset's name where the recipe is that preset, else all its fields.
+files::Json recipe_json(const recipe::Recipe& recipe) {
+  const auto names = recipe::preset_names();
+  if (std::find(names.begin(), names.end(), recipe.name) != names.end() &&
+      recipe::to_json(recipe::preset(recipe.name)) == recipe::to_json(recipe))
+    return recipe.name;
+  return files::parse_json(recipe::to_json(recipe), recipe.name);
+}
+
+/// A short decimal u with: steps t = 1..end are those with t <= u * steps. end / steps itself where
+/// six digits hold it, else rounded up, which stays below (end + 1) / steps for fewer than 10^6
+/// steps.
+double until(std::size_t end, std::size_t steps) {
+  constexpr double kUnit = 1e6;
+  return std::ceil(static_cast<double>(end) * kUnit / static_cast<double>(steps)) / kUnit;
+}
+
+}  // namespace
+
+files::Json schedule_json(const Result& result, std::span<const std::uint16_t> assignment,
+                          const std::string& name) {
+  files::Json json{{"name", name}, {"phases", files::Json::array()}};
+  const std::size_t steps = assignment.size();
+  for (std::size_t step = 0; step < steps; ++step) {
+    if (step + 1 < steps && assignment[step + 1] == assignment[step]) continue;
+    files::Json phase = files::Json::object();
+    if (step + 1 < steps) phase["until"] = until(step + 1, steps);
+    phase["recipe"] = recipe_json(result.recipes[assignment[step]]);
+    json["phases"].push_back(std::move(phase));
+  }
+  return json;
+}
+
+}  // namespace karat::tune
