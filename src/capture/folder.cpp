@@ -1,4 +1,6 @@
 // The user's tensors, by the one naming rule of docs/study.md.
+#include "karat/capture/folder.hpp"
+
 #include <algorithm>
 #include <charconv>
 #include <cmath>
@@ -6,7 +8,6 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "karat/capture/folder.hpp"
 #include "karat/files/safetensors.hpp"
 #include "karat/files/sha256.hpp"
 #include "karat/files/widen.hpp"
@@ -36,8 +37,7 @@ std::optional<Name> parse_name(std::string_view text) {
   for (std::size_t i = 0; i < kLetters.size(); ++i) {
     if (text.empty() || text.front() != kLetters[i]) return std::nullopt;
     text.remove_prefix(1);
-    const auto [end, failure] =
-        std::from_chars(text.data(), text.data() + text.size(), numbers[i]);
+    const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), numbers[i]);
     if (failure != std::errc{} || numbers[i] < 0 || end == text.data() + text.size() || *end != '.')
       return std::nullopt;
     text.remove_prefix(static_cast<std::size_t>(end - text.data()) + 1);
@@ -112,9 +112,9 @@ class Capture final : public Source {
 
   cases::HeadValues values(const Cell& cell, int) const override {
     cases::HeadValues values{.q = floats(cell, "q"),
-                      .k = floats(cell, "k"),
-                      .v = floats(cell, "v"),
-                      .format = format(cell)};
+                             .k = floats(cell, "k"),
+                             .v = floats(cell, "v"),
+                             .format = format(cell)};
     if (has(cell, "q_tokens")) values.q = spread_queries(cell, values.q);
     return values;
   }
@@ -146,7 +146,8 @@ class Capture final : public Source {
 
   const std::string& meta(const std::string& key) const {
     const auto found = metadata_.find(key);
-    if (found == metadata_.end()) refuse(folder_.string() + ": " + key, "is missing in __metadata__");
+    if (found == metadata_.end())
+      refuse(folder_.string() + ": " + key, "is missing in __metadata__");
     return found->second;
   }
 
@@ -155,7 +156,8 @@ class Capture final : public Source {
     if (!text.starts_with('[')) text = "[" + text + "]";
     std::vector<double> list;
     for (const auto& x : files::parse_json(text, folder_.string() + ": " + key)) {
-      if (!x.is_number()) refuse(folder_.string() + ": " + key, "\"" + text + "\" is no list of numbers");
+      if (!x.is_number())
+        refuse(folder_.string() + ": " + key, "\"" + text + "\" is no list of numbers");
       list.push_back(x.get<double>());
     }
     return list;
@@ -249,7 +251,8 @@ class Capture final : public Source {
           if (some) require_queries(cell, tokens);
         }
         if (branches_.size() == 2) {
-          const Cell c = cell_of(jobs_.back(), branches_[0]), u = cell_of(jobs_.back(), branches_[1]);
+          const Cell c = cell_of(jobs_.back(), branches_[0]),
+                     u = cell_of(jobs_.back(), branches_[1]);
           if (has(c, "q_tokens") != has(u, "q_tokens") ||
               (has(c, "q_tokens") && read(c, "q_tokens") != read(u, "q_tokens")))
             refuse(subject(place(u, "q")), "holds other rows than the conditional branch",
@@ -266,7 +269,8 @@ class Capture final : public Source {
     const auto list = tensor.as<std::int32_t>();
     if (list.empty()) refuse(subject(at), "names no token");
     for (std::size_t i = 0; i < list.size(); ++i)
-      if (list[i] < 0 || static_cast<std::size_t>(list[i]) >= tokens || (i > 0 && list[i] <= list[i - 1]))
+      if (list[i] < 0 || static_cast<std::size_t>(list[i]) >= tokens ||
+          (i > 0 && list[i] <= list[i - 1]))
         refuse(subject(at), "is not ascending inside the grid at index " + std::to_string(i));
     const Place& amax = place(cell, "q_tile_amax");
     const video::Tiling tiling(grid_, extent("tile"));
@@ -282,9 +286,9 @@ class Capture final : public Source {
     const auto bad = std::ranges::find_if(values, [](float x) { return !std::isfinite(x); });
     if (bad != values.end()) {
       const auto i = static_cast<std::size_t>(bad - values.begin());
-      refuse(subject(at), std::string(std::isnan(*bad) ? "NaN" : "Inf") + " at row " +
-                              std::to_string(i / channels_) + ", channel " +
-                              std::to_string(i % channels_),
+      refuse(subject(at),
+             std::string(std::isnan(*bad) ? "NaN" : "Inf") + " at row " +
+                 std::to_string(i / channels_) + ", channel " + std::to_string(i % channels_),
              "attention of it has no value; mend the capture");
     }
     return values;
@@ -292,14 +296,17 @@ class Capture final : public Source {
 
   numerics::FormatId format(const Cell& cell) const {
     switch (place(cell, "q").info.dtype) {
-      case DType::bf16: return numerics::FormatId::bf16;
-      case DType::f16: return numerics::FormatId::f16;
-      default: return numerics::FormatId::f32;
+      case DType::bf16:
+        return numerics::FormatId::bf16;
+      case DType::f16:
+        return numerics::FormatId::f16;
+      default:
+        return numerics::FormatId::f32;
     }
   }
 
-  /// Captured rows in their places. Tiles that were not saved hold their largest magnitudes once, so
-  /// that every group of whole tiles has its true amax; no row of theirs is ever looked at.
+  /// Captured rows in their places. Tiles that were not saved hold their largest magnitudes once,
+  /// so that every group of whole tiles has its true amax; no row of theirs is ever looked at.
   std::vector<float> spread_queries(const Cell& cell, const std::vector<float>& rows) const {
     const files::Tensor tensor = read(cell, "q_tokens");
     const auto list = tensor.as<std::int32_t>();
@@ -313,7 +320,8 @@ class Capture final : public Source {
     }
     for (int tile = 0; tile < tiling.tile_count(); ++tile) {
       if (saved.contains(tile)) continue;
-      const auto token = static_cast<std::size_t>(video::token_index(grid_, tiling.box(tile).origin));
+      const auto token =
+          static_cast<std::size_t>(video::token_index(grid_, tiling.box(tile).origin));
       std::copy_n(&amax[tile * channels_], channels_, &all[token * channels_]);
     }
     return all;

@@ -1,10 +1,11 @@
 // Cells of the denoising model.
+#include "karat/capture/generated.hpp"
+
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "karat/numerics/base/error.hpp"
-#include "karat/capture/generated.hpp"
 #include "karat/video/models.hpp"
 
 namespace karat::capture {
@@ -79,14 +80,13 @@ class Generated final : public Source {
   }
   std::vector<std::int32_t> query_tokens(const Job&) const override { return {}; }
   cases::HeadValues values(const Cell& cell, int threads) const override {
-    video::Head head = video::generate_head(
-        source_.spec,
-        {.prompt = cell.prompt,
-         .sigma = sigma_[cell.step],
-         .layer = cell.layer,
-         .head = cell.head,
-         .branch = cell.branch},
-        threads);
+    video::Head head = video::generate_head(source_.spec,
+                                            {.prompt = cell.prompt,
+                                             .sigma = sigma_[cell.step],
+                                             .layer = cell.layer,
+                                             .head = cell.head,
+                                             .branch = cell.branch},
+                                            threads);
     return {.q = std::move(head.q),
             .k = std::move(head.k),
             .v = std::move(head.v),

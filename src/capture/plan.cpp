@@ -38,29 +38,30 @@ files::Json make_plan(const PlanSpec& spec) {
   require_count(spec.prompts, 1'000'000, "prompts");
   require_count(spec.step_strata, steps, "step strata");
   require_count(spec.layer_strata, model.layers, "layer strata");
-  require_count(spec.cells, (steps / spec.step_strata) * (model.layers / spec.layer_strata) * model.heads,
+  require_count(spec.cells,
+                (steps / spec.step_strata) * (model.layers / spec.layer_strata) * model.heads,
                 "cells per stratum");
   require_count(spec.query_tiles, tiling.tile_count(), "query tiles");
 
   const bool flow = model.sampler.kind == video::SamplerKind::rectified_flow;
   const bool two = model.sampler.forwards_per_step == 2;
-  files::Json plan{{"schema", "karat.study_plan"},
-                   {"version", 1},
-                   {"model", spec.model},
-                   {"resolution", std::to_string(resolution.width) + "x" +
-                                      std::to_string(resolution.height) + "x" +
-                                      std::to_string(resolution.frames)},
-                   {"grid", {grid.t, grid.h, grid.w}},
-                   {"channels", model.head_dim},
-                   {"steps", steps},
-                   {"sigma", files::Json::array()},
-                   {"guidance", model.sampler.guidance},
-                   {"branches", two ? files::Json{"cond", "uncond"} : files::Json{"cond"}},
-                   {"tile", {spec.tile.t, spec.tile.h, spec.tile.w}},
-                   {"prompts", spec.prompts},
-                   {"seed", spec.seed},
-                   {"strata", files::Json::array()},
-                   {"cells", files::Json::array()}};
+  files::Json plan{
+      {"schema", "karat.study_plan"},
+      {"version", 1},
+      {"model", spec.model},
+      {"resolution", std::to_string(resolution.width) + "x" + std::to_string(resolution.height) +
+                         "x" + std::to_string(resolution.frames)},
+      {"grid", {grid.t, grid.h, grid.w}},
+      {"channels", model.head_dim},
+      {"steps", steps},
+      {"sigma", files::Json::array()},
+      {"guidance", model.sampler.guidance},
+      {"branches", two ? files::Json{"cond", "uncond"} : files::Json{"cond"}},
+      {"tile", {spec.tile.t, spec.tile.h, spec.tile.w}},
+      {"prompts", spec.prompts},
+      {"seed", spec.seed},
+      {"strata", files::Json::array()},
+      {"cells", files::Json::array()}};
   for (int step = 0; flow && step < steps; ++step)
     plan["sigma"].push_back(video::sigma(model, step, steps));
   numerics::Dice dice(spec.seed, kStream);
@@ -87,20 +88,18 @@ files::Json make_plan(const PlanSpec& spec) {
           tiles.push_back(tile);
           rows += tiling.box(tile).size.volume();
         }
-        plan["cells"].push_back(
-            {{"step", step},
-             {"layer", layer},
-             {"head", head},
-             {"stratum", number},
-             {"weight", static_cast<double>(size) / spec.cells},
-             {"query_tiles", tiles}});
+        plan["cells"].push_back({{"step", step},
+                                 {"layer", layer},
+                                 {"head", head},
+                                 {"stratum", number},
+                                 {"weight", static_cast<double>(size) / spec.cells},
+                                 {"query_tiles", tiles}});
       }
     }
   const auto cells = static_cast<std::int64_t>(plan["cells"].size());
   const std::int64_t branches = two ? 2 : 1, channels = model.head_dim;
-  plan["bytes_per_prompt"] =
-      branches * (2 * channels * (2 * cells * grid.volume() + rows) + 4 * rows +
-                  cells * tiling.tile_count() * channels * 4);
+  plan["bytes_per_prompt"] = branches * (2 * channels * (2 * cells * grid.volume() + rows) +
+                                         4 * rows + cells * tiling.tile_count() * channels * 4);
   return plan;
 }
 

@@ -46,8 +46,7 @@ struct Bench {
   }
   attention::OracleResult truth(const Kernel& kernel, const Sample& sample,
                                 attention::OracleMask mask) const {
-    auto result =
-        attention::oracle(kernel.layout, values.view(), sample.tokens, mask, threads);
+    auto result = attention::oracle(kernel.layout, values.view(), sample.tokens, mask, threads);
     step();
     return result;
   }
@@ -56,7 +55,8 @@ struct Bench {
 /// Collects figures of one recipe and branch.
 class Figures {
  public:
-  Figures(std::vector<Figure>& out, video::Branch branch, std::int32_t recipe, const statistics::Draws& draws)
+  Figures(std::vector<Figure>& out, video::Branch branch, std::int32_t recipe,
+          const statistics::Draws& draws)
       : out_(out), branch_(branch), recipe_(recipe), draws_(draws) {}
   void ratio(const std::string& quantity, const std::vector<double>& errors,
              const std::vector<double>& references) {
@@ -110,8 +110,8 @@ Workbench::Workbench(const capture::Source& source, std::vector<recipe::Recipe> 
   std::set<std::string> names;
   for (std::size_t r = 0; r < s.recipes.size(); ++r) {
     if (s.recipes[r].name.find_first_of(",\"\n\r") != std::string::npos)
-      throw Error(ErrorKind::usage, s.recipes[r].name, "a comma or quote in a recipe's name breaks CSV",
-                  "rename the recipe");
+      throw Error(ErrorKind::usage, s.recipes[r].name,
+                  "a comma or quote in a recipe's name breaks CSV", "rename the recipe");
     if (!names.insert(s.recipes[r].name).second)
       throw Error(ErrorKind::usage, "recipes", "\"" + s.recipes[r].name + "\" is named twice",
                   "give each recipe a name of its own");
@@ -158,8 +158,8 @@ void take_apart(const Prepared& recipe, const Bench& bench, const Sample& sample
     before = now;
   }
   for (const NamedKernel& suspect : recipe.suspects)
-    figures.ratio("suspect." + suspect.name,
-                  squares(bench.run(suspect.kernel, sample), dense, d), dense_squares);
+    figures.ratio("suspect." + suspect.name, squares(bench.run(suspect.kernel, sample), dense, d),
+                  dense_squares);
 }
 
 /// Rows looked at key by key: predictions, and where the error lives.
@@ -184,15 +184,15 @@ void look_closer(const Prepared& recipe, std::int32_t index, const Bench& bench,
     truth.push_back(t.truth);
     for (std::size_t i = 0; i < lost.size(); ++i) lost[i].push_back(t.lost[i]);
     records.push_back({.recipe = index,
-                         .token = token,
-                         .truth = dense_squares[row],
-                         .mask = mask_errors[row],
-                         .both = both[row],
-                         .given = given[row],
-                         .kept_mass = kept_mass[row],
-                         .entropy = t.entropy,
-                         .max_logit = t.max_logit,
-                         .edge = window_edge(kernel.recipe.mask, kernel.layout, token)});
+                       .token = token,
+                       .truth = dense_squares[row],
+                       .mask = mask_errors[row],
+                       .both = both[row],
+                       .given = given[row],
+                       .kept_mass = kept_mass[row],
+                       .entropy = t.entropy,
+                       .max_logit = t.max_logit,
+                       .edge = window_edge(kernel.recipe.mask, kernel.layout, token)});
   }
   std::vector<double> qk(q.size());
   for (std::size_t i = 0; i < q.size(); ++i) qk[i] = q[i] + k[i];

@@ -41,12 +41,12 @@ std::string factor(const statistics::Average* i) {
 /// What an amplification over root-sum-square says.
 std::string verdict(const RecipeSummary& recipe) {
   const statistics::Average* rss = find(recipe.amplifications, "rss");
-  if (rss == nullptr) return recipe.name + ": the mask drops nothing here, so there is no interaction.";
+  if (rss == nullptr)
+    return recipe.name + ": the mask drops nothing here, so there is no interaction.";
   std::string text = recipe.name + ": FP8 and mask together make " +
                      percent(find(recipe.quantities, "both")) + " error, " + factor(rss) +
                      " times the root-sum-square of each alone: ";
-  if (rss->low > 1)
-    return text + "they amplify each other.";
+  if (rss->low > 1) return text + "they amplify each other.";
   if (rss->high < 1) return text + "less than independent errors would.";
   return text + "no different from independent errors.";
 }
@@ -61,19 +61,18 @@ void answer(report::HtmlPage& page, const Summary& summary) {
   page.answer(lines);
   page.paragraph(
       "Errors are relative L2 against dense attention in FP64, of sampled rows, averaged over all "
-      "cells. Ranges in brackets are 95 % intervals over " + std::to_string(summary.prompts) +
-      " prompts and their cells.");
+      "cells. Ranges in brackets are 95 % intervals over " +
+      std::to_string(summary.prompts) + " prompts and their cells.");
 }
 
 void errors(report::HtmlPage& page, const Summary& summary) {
   page.heading("Apart and together");
   std::vector<Cells> rows;
   for (const RecipeSummary& r : summary.recipes)
-    rows.push_back({r.name, percent_interval(find(r.quantities, "both")),
-                    percent(find(r.quantities, "mask")), percent(find(r.quantities, "fp8")),
-                    percent(find(r.quantities, "fp8_given_mask")),
-                    percent(find(r.quantities, "kept_mass")),
-                    percent(find(r.quantities, "guided"))});
+    rows.push_back(
+        {r.name, percent_interval(find(r.quantities, "both")), percent(find(r.quantities, "mask")),
+         percent(find(r.quantities, "fp8")), percent(find(r.quantities, "fp8_given_mask")),
+         percent(find(r.quantities, "kept_mass")), percent(find(r.quantities, "guided"))});
   page.table(Cells{"recipe", "both", "mask alone", "FP8 alone", "FP8 given the mask",
                    "attention the mask keeps", "both, through guidance"},
              rows);
@@ -103,9 +102,10 @@ void errors(report::HtmlPage& page, const Summary& summary) {
   chart.series.push_back({.name = "no interaction of independent errors",
                           .colour = "#8c959f",
                           .points = {{-0.3, 1}, {double(summary.recipes.size()) - 0.7, 1}}});
-  page.figure(draw(chart),
-              "1 over root-sum-square: FP8 and sparsity err independently of each other. Above: they "
-              "amplify. The sum is what they would make at worst, both errors pointing the same way.");
+  page.figure(
+      draw(chart),
+      "1 over root-sum-square: FP8 and sparsity err independently of each other. Above: they "
+      "amplify. The sum is what they would make at worst, both errors pointing the same way.");
   rows.clear();
   for (const RecipeSummary& r : summary.recipes)
     rows.push_back({r.name, factor(find(r.amplifications, "sum")),
@@ -113,8 +113,8 @@ void errors(report::HtmlPage& page, const Summary& summary) {
                     factor(find(r.amplifications, "conditional")),
                     factor(find(r.amplifications, "guided_sum")),
                     factor(find(r.amplifications, "guided_rss"))});
-  page.table(Cells{"recipe", "over the sum", "over root-sum-square", "conditional",
-                   "guided, sum", "guided, root-sum-square"},
+  page.table(Cells{"recipe", "over the sum", "over root-sum-square", "conditional", "guided, sum",
+                   "guided, root-sum-square"},
              rows);
 }
 
@@ -142,8 +142,8 @@ void ladder_of(report::HtmlPage& page, const RecipeSummary& recipe) {
     const auto x = static_cast<double>(chart.x.names.size());
     chart.x.names.push_back("+ " + name);
     const statistics::Average *given = find(recipe.quantities, "given." + name),
-                   *one = find(recipe.quantities, "alone." + name),
-                   *predicted = find(recipe.quantities, "theory." + name);
+                              *one = find(recipe.quantities, "alone." + name),
+                              *predicted = find(recipe.quantities, "theory." + name);
     so_far.points.push_back({x, given->value});
     so_far.intervals.push_back(bar(x, *given));
     if (one->value > kTooSmallToDraw) {
@@ -156,10 +156,12 @@ void ladder_of(report::HtmlPage& page, const RecipeSummary& recipe) {
   }
   if (chart.x.names.empty()) return;
   chart.series = {so_far, alone, theory};
-  page.figure(draw(chart),
-              "Each rung turns one part of the exact kernel back into the recipe's. Parts that need codes "
-              "of others (accumulator, exp2) are shown as the step they make; what is below 1e-5 stands in the "
-              "table alone.");
+  page.figure(
+      draw(chart),
+      "Each rung turns one part of the exact kernel back into the recipe's. Parts that need codes "
+      "of others (accumulator, exp2) are shown as the step they make; what is below 1e-5 stands in "
+      "the "
+      "table alone.");
   page.table(Cells{"part", "", "against dense", "against the mask's truth", "alone", "predicted"},
              rows);
 }
@@ -167,7 +169,8 @@ void ladder_of(report::HtmlPage& page, const RecipeSummary& recipe) {
 void ladders(report::HtmlPage& page, const Summary& summary) {
   page.heading("The ladder");
   page.paragraph(
-      "A recipe is taken apart: dense FP64, then the mask alone, then part after part. The last rung "
+      "A recipe is taken apart: dense FP64, then the mask alone, then part after part. The last "
+      "rung "
       "is the recipe itself, bit for bit.");
   for (const RecipeSummary& recipe : summary.recipes) ladder_of(page, recipe);
   std::vector<Cells> rows;
@@ -179,20 +182,22 @@ void ladders(report::HtmlPage& page, const Summary& summary) {
       if (const statistics::Average* i = find(r.quantities, std::string("suspect.") + name))
         rows.push_back({words, r.name, percent(find(r.quantities, "both")), percent_interval(i)});
   if (rows.empty()) return;
-  page.paragraph("Suspects: what a literal reading of the published kernel would change, one edit at a "
-                 "time.");
+  page.paragraph(
+      "Suspects: what a literal reading of the published kernel would change, one edit at a "
+      "time.");
   page.table(Cells{"edit", "of", "without it", "with it"}, rows);
 }
 
 std::int32_t number_of(const StudyResult& result, const std::string& recipe) {
-  return static_cast<std::int32_t>(std::ranges::find(result.recipes, recipe) - result.recipes.begin());
+  return static_cast<std::int32_t>(std::ranges::find(result.recipes, recipe) -
+                                   result.recipes.begin());
 }
 
 void steps(report::HtmlPage& page, const StudyResult& result, const Summary& summary) {
   page.heading("Over denoising steps");
   std::vector<std::string> charts;
-  for (const auto& [quantity, title] :
-       {std::pair{"both", "Error of the recipe"}, {"fp8_given_mask", "FP8's share: error given the mask"}}) {
+  for (const auto& [quantity, title] : {std::pair{"both", "Error of the recipe"},
+                                        {"fp8_given_mask", "FP8's share: error given the mask"}}) {
     report::Chart chart{.title = title,
                         .x = {.title = "step, noisiest first"},
                         .y = {.title = "relative L2", .scale = report::Scale::logarithmic},
@@ -202,8 +207,8 @@ void steps(report::HtmlPage& page, const StudyResult& result, const Summary& sum
       report::Series series{.name = summary.recipes[r].name,
                             .colour = std::string(report::series_colour(r))};
       for (const StepPoint& point : summary.recipes[r].steps)
-        if (const auto i = average(result, number_of(result, series.name), quantity,
-                                   {.step = point.step})) {
+        if (const auto i =
+                average(result, number_of(result, series.name), quantity, {.step = point.step})) {
           series.points.push_back({double(point.step), i->value});
           if (i->low > 0) series.intervals.push_back(bar(point.step, *i));
         }
@@ -255,7 +260,8 @@ void sweeps(report::HtmlPage& page, const Summary& summary) {
         fp8{.name = "FP8 given the mask", .colour = std::string(report::series_colour(1))};
     for (const RecipeSummary& r : summary.recipes) {
       if (axis_of(r.name) != axis) continue;
-      const statistics::Average *all = find(r.quantities, "both"), *given = find(r.quantities, "fp8_given_mask");
+      const statistics::Average *all = find(r.quantities, "both"),
+                                *given = find(r.quantities, "fp8_given_mask");
       const auto x = static_cast<double>(chart.x.names.size());
       const std::string value = r.name.substr(r.name.rfind('=') + 1);
       chart.x.names.push_back(value);
@@ -312,9 +318,10 @@ void guidance(report::HtmlPage& page, const StudyResult& result, const Summary& 
                       percent(find(r.quantities, "guided_independent"))});
   if (rows.empty()) return;
   page.heading("Through guidance");
-  page.paragraph("Guidance computes u + g*(c - u) with g = " + short_decimal(result.guidance) +
-                 ". What both branches err alike passes once; what they err differently is multiplied by "
-                 "g - 1/2.");
+  page.paragraph(
+      "Guidance computes u + g*(c - u) with g = " + short_decimal(result.guidance) +
+      ". What both branches err alike passes once; what they err differently is multiplied by "
+      "g - 1/2.");
   page.table(Cells{"recipe", "one branch", "guided", "common part", "independent part"}, rows);
 }
 
@@ -324,13 +331,14 @@ void underflow(report::HtmlPage& page, const Summary& summary) {
     for (const char* multiplier : {"1", "256", "448"}) {
       const std::string name = std::string("theory.lost.") + multiplier;
       if (const statistics::Average* up = find(r.quantities, name + ".ascending"))
-        rows.push_back({r.name, multiplier, percent(up),
-                        percent(find(r.quantities, name + ".descending"))});
+        rows.push_back(
+            {r.name, multiplier, percent(up), percent(find(r.quantities, name + ".descending"))});
     }
   if (rows.empty()) return;
   page.heading("P that underflows");
-  page.paragraph("Share of the kept attention whose E4M3 code is 0, by P's multiplier and the order of the "
-                 "key blocks: P refers to the largest score seen so far, so the order decides.");
+  page.paragraph(
+      "Share of the kept attention whose E4M3 code is 0, by P's multiplier and the order of the "
+      "key blocks: P refers to the largest score seen so far, so the order decides.");
   page.table(Cells{"recipe", "multiplier", "key blocks ascending", "descending"}, rows);
 }
 
@@ -355,7 +363,8 @@ std::string html_page(const StudyResult& result, const Summary& all, const PageF
   page.bullets(Cells{
       "Generated workloads demonstrate mechanisms; what they say about a network is what its own "
       "captures confirm.",
-      "Errors are of single attention layers. They do not follow an error through layers and steps.",
+      "Errors are of single attention layers. They do not follow an error through layers and "
+      "steps.",
       "Intervals cover the choice of prompts, cells and rows, not the choice of the workload's "
       "parameters."});
   page.heading("Made by");

@@ -68,7 +68,8 @@ void write_study(const std::filesystem::path& path, const StudyResult& result) {
     for (const RowRecord& r : one.rows) {
       row_job.push_back(static_cast<std::int32_t>(j));
       row_recipe.push_back(r.recipe), token.push_back(r.token);
-      for (std::size_t c = 0; c < columns.size(); ++c) columns[c].push_back(r.*kRowColumns[c].second);
+      for (std::size_t c = 0; c < columns.size(); ++c)
+        columns[c].push_back(r.*kRowColumns[c].second);
     }
   }
   put(file, "jobs/prompt", DType::i32, prompt), put(file, "jobs/step", DType::i32, step);
@@ -121,9 +122,8 @@ StudyResult read_study(const std::filesystem::path& path) {
              layer = get<std::int32_t>(file, "jobs/layer"),
              head = get<std::int32_t>(file, "jobs/head");
   for (std::size_t j = 0; j < prompt.size(); ++j)
-    result.jobs.push_back({.job = {prompt.at(j), step.at(j), layer.at(j), head.at(j)},
-                           .figures = {},
-                           .rows = {}});
+    result.jobs.push_back(
+        {.job = {prompt.at(j), step.at(j), layer.at(j), head.at(j)}, .figures = {}, .rows = {}});
   const auto job = get<std::int32_t>(file, "figures/job"),
              recipe = get<std::int32_t>(file, "figures/recipe"),
              quantity = get<std::int32_t>(file, "figures/quantity");
@@ -157,11 +157,11 @@ std::string figures_csv(const StudyResult& result) {
       "prompt,step,steps,sigma,layer,head,head_kind,branch,recipe,quantity,value,standard_error\n";
   for (std::size_t j = 0; j < result.jobs.size(); ++j) {
     const JobResult& one = result.jobs[j];
-    const std::string place =
-        std::to_string(one.job.prompt) + "," + std::to_string(one.job.step) + "," +
-        std::to_string(result.steps) + "," + decimal(result.sigma[one.job.step]) + "," +
-        std::to_string(one.job.layer) + "," + std::to_string(one.job.head) + "," +
-        result.head_kinds[j] + ",";
+    const std::string place = std::to_string(one.job.prompt) + "," + std::to_string(one.job.step) +
+                              "," + std::to_string(result.steps) + "," +
+                              decimal(result.sigma[one.job.step]) + "," +
+                              std::to_string(one.job.layer) + "," + std::to_string(one.job.head) +
+                              "," + result.head_kinds[j] + ",";
     for (const Figure& f : one.figures)
       text += place + std::string(to_string(f.branch)) + "," + result.recipes[f.recipe] + "," +
               f.quantity + "," + decimal(f.value) + "," + decimal(f.standard_error) + "\n";

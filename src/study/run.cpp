@@ -30,14 +30,13 @@ StudyIdentity identity_of(const capture::Source& source, const std::vector<recip
                    {"seed", options.sample.seed},
                    {"taken_apart", options.taken_apart}};
   for (const auto& recipe : recipes)
-    json["recipes"].push_back(
-        files::Json::parse(recipe::to_json(recipe, recipe::JsonStyle::line)));
+    json["recipes"].push_back(files::Json::parse(recipe::to_json(recipe, recipe::JsonStyle::line)));
   const std::string text = json.dump();
   return {text, files::sha256_hex(std::as_bytes(std::span(text)))};
 }
 
-StudyResult run(const capture::Source& source, const Workbench& bench, const StudyIdentity& identity,
-                Journal& journal, const RunOptions& options) {
+StudyResult run(const capture::Source& source, const Workbench& bench,
+                const StudyIdentity& identity, Journal& journal, const RunOptions& options) {
   std::map<capture::Job, JobResult> results;
   for (const JobResult& job : journal.finished()) results[job.job] = job;
   std::vector<capture::Job> open;

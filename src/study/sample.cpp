@@ -21,8 +21,8 @@ std::vector<std::vector<std::int32_t>> eligible_rows(const layout::Layout& layou
       const std::int32_t token = layout.order.token_at[p];
       if (token < 0) continue;
       tokens.push_back(token);
-      whole = whole && (available.empty() ||
-                        std::binary_search(available.begin(), available.end(), token));
+      whole = whole &&
+              (available.empty() || std::binary_search(available.begin(), available.end(), token));
     }
     if (!whole) tokens.clear();
   }

@@ -57,9 +57,8 @@ SensitivityTable parse_sensitivity_json(const files::Json& json, const std::stri
     if (json.at("schema") != "karat.sensitivity" || json.at("version") != 1)
       throw Error(ErrorKind::input_output, subject, "is no karat.sensitivity of version 1",
                   "give what karat study wrote");
-    SensitivityTable table{.origin = json.at("origin"),
-                           .steps = json.at("steps"),
-                           .recipes = json.at("recipes")};
+    SensitivityTable table{
+        .origin = json.at("origin"), .steps = json.at("steps"), .recipes = json.at("recipes")};
     for (const auto& sigma : json.at("sigma")) table.sigma.push_back(number(sigma));
     for (const auto& row : json.at("rows"))
       table.rows.push_back({.cell = {.prompt = row.at(0),
@@ -100,8 +99,7 @@ void write_sensitivity(files::Hdf5Writer& file, const SensitivityTable& table) {
   column("error", DType::f64, [](const Sensitivity& r) { return r.error; });
   column("sampling_error", DType::f64, [](const Sensitivity& r) { return r.sampling_error; });
   column("guided_error", DType::f64, [](const Sensitivity& r) { return r.guided_error; });
-  file.write(kGroup + "/sigma",
-             files::make_tensor(DType::f64, {table.sigma.size()}, table.sigma));
+  file.write(kGroup + "/sigma", files::make_tensor(DType::f64, {table.sigma.size()}, table.sigma));
   file.set_attributes(kGroup, {{"origin", table.origin},
                                {"steps", std::int64_t{table.steps}},
                                {"recipes", files::Json(table.recipes).dump()},

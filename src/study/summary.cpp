@@ -18,7 +18,8 @@ bool matches(const Where& where, const StudyResult& result, std::size_t job) {
          (where.head_kind.empty() || where.head_kind == result.head_kinds[job]);
 }
 
-double value_of(const JobResult& job, std::int32_t recipe, video::Branch branch, std::string_view name) {
+double value_of(const JobResult& job, std::int32_t recipe, video::Branch branch,
+                std::string_view name) {
   for (const Figure& f : job.figures)
     if (f.recipe == recipe && f.branch == branch && f.quantity == name) return f.value;
   return std::numeric_limits<double>::quiet_NaN();
@@ -45,26 +46,27 @@ std::string_view to_string(Amplification form) {
 }
 
 std::vector<statistics::Observation> observations(const StudyResult& result, std::int32_t recipe,
-                                      std::string_view quantity, const Where& where) {
+                                                  std::string_view quantity, const Where& where) {
   std::vector<statistics::Observation> all;
   for (std::size_t j = 0; j < result.jobs.size(); ++j) {
     if (!matches(where, result, j)) continue;
     for (const Figure& f : result.jobs[j].figures)
-      if (f.recipe == recipe && f.quantity == quantity && (!where.branch || *where.branch == f.branch))
+      if (f.recipe == recipe && f.quantity == quantity &&
+          (!where.branch || *where.branch == f.branch))
         all.push_back({result.jobs[j].job.prompt, f.value});
   }
   return all;
 }
 
 std::optional<statistics::Average> average(const StudyResult& result, std::int32_t recipe,
-                                std::string_view quantity, const Where& where) {
+                                           std::string_view quantity, const Where& where) {
   const auto all = observations(result, recipe, quantity, where);
   if (all.empty()) return std::nullopt;
   return statistics::bootstrap_mean(all, kSeed);
 }
 
 std::optional<statistics::Average> amplification(const StudyResult& result, std::int32_t recipe,
-                                      Amplification form, const Where& where) {
+                                                 Amplification form, const Where& where) {
   std::vector<statistics::Observation> all;
   for (std::size_t j = 0; j < result.jobs.size(); ++j) {
     if (!matches(where, result, j)) continue;
@@ -87,7 +89,8 @@ Summary summarise(const StudyResult& result) {
   }
   summary.prompts = static_cast<int>(prompts.size());
   for (std::int32_t r = 0; r < std::ssize(result.recipes); ++r) {
-    RecipeSummary recipe{.name = result.recipes[r], .quantities = {}, .amplifications = {}, .steps = {}};
+    RecipeSummary recipe{
+        .name = result.recipes[r], .quantities = {}, .amplifications = {}, .steps = {}};
     std::vector<std::string> names;
     for (const Figure& f : result.jobs.front().figures)
       if (f.recipe == r && std::ranges::find(names, f.quantity) == names.end())

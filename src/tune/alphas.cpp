@@ -47,8 +47,7 @@ Alphas tuned_alphas(const Setting& s, double budget_s) {
   return out;
 }
 
-std::vector<Comparison> tuned_comparisons(const Setting& s,
-                                          const std::vector<TunedFront>& fronts) {
+std::vector<Comparison> tuned_comparisons(const Setting& s, const std::vector<TunedFront>& fronts) {
   std::vector<Comparison> out;
   for (const TunedFront& baseline : fronts) {
     if (baseline.kind != ScheduleKind::uniform && baseline.kind != ScheduleKind::dense_warmup &&

@@ -1,10 +1,11 @@
 // Schedules as others choose them: one recipe, a dense warm-up, STA's search.
+#include "karat/tune/baselines.hpp"
+
 #include <algorithm>
 #include <numeric>
 #include <string>
 
 #include "karat/numerics/base/error.hpp"
-#include "karat/tune/baselines.hpp"
 
 namespace karat::tune {
 namespace {

@@ -1,4 +1,6 @@
 // From a study's table to a squared error for every step, group and candidate.
+#include "karat/tune/errors.hpp"
+
 #include <algorithm>
 #include <cmath>
 #include <map>
@@ -7,7 +9,6 @@
 
 #include "karat/numerics/base/error.hpp"
 #include "karat/numerics/base/suggest.hpp"
-#include "karat/tune/errors.hpp"
 
 namespace karat::tune {
 namespace {
@@ -114,8 +115,8 @@ struct Between {
   double share;
 };
 
-std::vector<Between> places_between(const study::SensitivityTable& table, const Measured& m, int steps,
-                                    std::span<const double> sigma) {
+std::vector<Between> places_between(const study::SensitivityTable& table, const Measured& m,
+                                    int steps, std::span<const double> sigma) {
   const auto& measured = m.steps.list();
   bool by_sigma = !sigma.empty();
   for (const int step : measured)
@@ -170,7 +171,8 @@ std::vector<int> candidate_places(const study::SensitivityTable& table,
 
 /// The steps before the first and after the last measured one are no more than lie between two
 /// neighbours elsewhere; they take the end's error.
-void require_ends(const study::SensitivityTable& table, const Measured& m, const std::string& subject) {
+void require_ends(const study::SensitivityTable& table, const Measured& m,
+                  const std::string& subject) {
   const auto& steps = m.steps.list();
   int widest = 0;
   for (std::size_t i = 1; i < steps.size(); ++i)

@@ -16,7 +16,8 @@ TunedPoint tuned_point(const Setting& s, FrontPoint point) {
   TunedPoint out{.time_s = s.time_s(point.time), .error = std::sqrt(point.error)};
   out.seed_error = seed_errors(s.result->errors, *s.weights, point.assignment);
   if (const auto interval = s.bootstrap->interval(out.seed_error))
-    out.interval = statistics::Interval{std::sqrt(std::max(0.0, interval->low)), std::sqrt(interval->high)};
+    out.interval =
+        statistics::Interval{std::sqrt(std::max(0.0, interval->low)), std::sqrt(interval->high)};
   out.what = words(s, point.assignment);
   out.assignment = std::move(point.assignment);
   return out;

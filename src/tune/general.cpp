@@ -1,9 +1,10 @@
 // The general problem: exact between the hull's corners where affordable, local search elsewhere.
+#include "karat/tune/general.hpp"
+
 #include <algorithm>
 #include <limits>
 
 #include "karat/numerics/base/error.hpp"
-#include "karat/tune/general.hpp"
 #include "karat/tune/phases.hpp"
 #include "labels.hpp"
 
@@ -38,8 +39,8 @@ std::vector<Reduced> reduced_costs(const Problem& p, double price, double gap) {
 }
 
 /// Assignments one move away from either corner that lie between them.
-std::vector<Totals> one_move_away(const Problem& p, const Assignment& from,
-                                  const Totals& totals, const Totals& low, const Totals& high) {
+std::vector<Totals> one_move_away(const Problem& p, const Assignment& from, const Totals& totals,
+                                  const Totals& low, const Totals& high) {
   std::vector<Totals> found;
   for (std::size_t item = 0; item < from.size(); ++item) {
     const std::size_t old = p.at(item, from[item]);

@@ -3,10 +3,9 @@
 
 namespace karat::tune {
 
-Problem make_problem(const StepErrors& errors, const StepTimes& times,
-                         const StepWeights& weights, std::span<const int> counts) {
-  Problem problem{
-      .steps = errors.steps, .groups = errors.groups, .candidates = errors.candidates};
+Problem make_problem(const StepErrors& errors, const StepTimes& times, const StepWeights& weights,
+                     std::span<const int> counts) {
+  Problem problem{.steps = errors.steps, .groups = errors.groups, .candidates = errors.candidates};
   const auto candidates = static_cast<std::size_t>(errors.candidates);
   const std::size_t size = problem.items() * candidates;
   int drawn = 0;
@@ -24,8 +23,7 @@ Problem make_problem(const StepErrors& errors, const StepTimes& times,
   return problem;
 }
 
-Problem make_problem(const StepErrors& errors, const StepTimes& times,
-                         const StepWeights& weights) {
+Problem make_problem(const StepErrors& errors, const StepTimes& times, const StepWeights& weights) {
   const std::vector<int> once(static_cast<std::size_t>(errors.seeds), 1);
   return make_problem(errors, times, weights, once);
 }

@@ -66,7 +66,8 @@ std::vector<std::string> answer_lines(const Result& result) {
                        ", alpha2 = " + number(tuned.alphas.alpha2, 2) + " with " +
                        phases_text(result, tuned.alphas.phases) + "; error " +
                        error_with_interval(*three) + ". ";
-    if (const Comparison* c = near_budget(tuned, ScheduleKind::dense_warmup, ScheduleKind::three_phase))
+    if (const Comparison* c =
+            near_budget(tuned, ScheduleKind::dense_warmup, ScheduleKind::three_phase))
       line += "A dense warm-up (" + c->what + ") has " + error_text(c->error) +
               " in the same time: " + std::string(to_string(c->verdict)) + ". ";
     line += "Every step for itself reaches " + error_text(steps->error);
@@ -200,8 +201,7 @@ std::string phases_text(const Result& result, const ThreePhases& phases) {
          " | " + result.recipes[phases.recipe[2]].name;
 }
 
-std::string html_page(const Result& result, const Request& request,
-                      const PageOrigin& origin) {
+std::string html_page(const Result& result, const Request& request, const PageOrigin& origin) {
   const StepErrors& e = result.errors;
   HtmlPage page("Which recipe in which step: " + std::string(request.model->name),
                 video::to_string(request.run.grid) + " tokens, " + std::to_string(e.steps) +

@@ -1,10 +1,11 @@
 // Schedules of few contiguous phases, exactly: all pairs and triples, or dynamic programming.
+#include "karat/tune/phases.hpp"
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
 
 #include "karat/numerics/base/error.hpp"
-#include "karat/tune/phases.hpp"
 #include "labels.hpp"
 
 namespace karat::tune {

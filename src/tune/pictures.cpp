@@ -5,8 +5,8 @@
 #include <cmath>
 
 #include "karat/report/chart.hpp"
-#include "karat/tune/page.hpp"
 #include "karat/statistics/bootstrap.hpp"
+#include "karat/tune/page.hpp"
 
 namespace karat::tune {
 namespace {
@@ -23,8 +23,7 @@ std::string recipe_colour(std::size_t recipe) {
 }
 
 /// Recipes of one step as shares of its groups, ascending by place.
-std::vector<double> shares(const Result& result, const Assignment& assignment,
-                           std::size_t step) {
+std::vector<double> shares(const Result& result, const Assignment& assignment, std::size_t step) {
   const auto groups = static_cast<std::size_t>(result.errors.groups);
   std::vector<double> out(result.recipes.size(), 0);
   for (std::size_t g = 0; g < groups; ++g)
@@ -61,7 +60,7 @@ bool shown(const Result& result, ScheduleKind kind) {
 }
 
 constexpr ScheduleKind kStrips[] = {ScheduleKind::three_phase, ScheduleKind::general_by_step,
-                                ScheduleKind::general};
+                                    ScheduleKind::general};
 
 std::vector<bool> used_recipes(const Result& result, std::size_t gpu) {
   std::vector<bool> used(result.recipes.size(), false);
@@ -120,8 +119,8 @@ std::string front_chart(const Result& result, const Tuned& tuned) {
       .width = 520,
       .height = 380};
   for (const ScheduleKind kind :
-       {ScheduleKind::uniform, ScheduleKind::dense_warmup, ScheduleKind::sta_search, ScheduleKind::three_phase,
-        ScheduleKind::general_by_step, ScheduleKind::general}) {
+       {ScheduleKind::uniform, ScheduleKind::dense_warmup, ScheduleKind::sta_search,
+        ScheduleKind::three_phase, ScheduleKind::general_by_step, ScheduleKind::general}) {
     const TunedFront& front = tuned.front(kind);
     if (front.points.empty() || !shown(result, kind)) continue;
     const bool ours = kind == ScheduleKind::three_phase || kind == ScheduleKind::general ||

@@ -1,10 +1,11 @@
 // The tuner's problem: checks, sums, and fronts as sets of points.
+#include "karat/tune/problem.hpp"
+
 #include <algorithm>
 #include <cmath>
 #include <string>
 
 #include "karat/numerics/base/error.hpp"
-#include "karat/tune/problem.hpp"
 
 namespace karat::tune {
 namespace {

@@ -6,9 +6,9 @@
 #include <cmath>
 #include <numeric>
 
+#include "fronts.hpp"
 #include "karat/numerics/base/error.hpp"
 #include "karat/recipe/json.hpp"
-#include "fronts.hpp"
 
 namespace karat::tune {
 namespace {
@@ -94,14 +94,14 @@ double budget_of(const Request& request, const Result& result, const StepTimes& 
   return budget;
 }
 
-Tuned tuned(const Request& request, const Result& result, std::size_t gpu,
-            std::size_t weights, const statistics::Resamples& bootstrap) {
+Tuned tuned(const Request& request, const Result& result, std::size_t gpu, std::size_t weights,
+            const statistics::Resamples& bootstrap) {
   Tuned out{.gpu = gpu, .weights = weights};
   Setting setting{.result = &result,
-                      .times = &result.times[gpu],
-                      .weights = &result.weights[weights],
-                      .bootstrap = &bootstrap,
-                      .most_points = request.most_points};
+                  .times = &result.times[gpu],
+                  .weights = &result.weights[weights],
+                  .bootstrap = &bootstrap,
+                  .most_points = request.most_points};
   setting.wide = make_problem(result.errors, *setting.times, *setting.weights);
   setting.own = narrowed(setting.wide, result.candidates);
   out.budget_s = budget_of(request, result, *setting.times);

@@ -1,4 +1,6 @@
 // What a step's error counts.
+#include "karat/tune/weights.hpp"
+
 #include <charconv>
 #include <cmath>
 #include <nlohmann/json.hpp>
@@ -6,7 +8,6 @@
 
 #include "karat/files/json_file.hpp"
 #include "karat/numerics/base/error.hpp"
-#include "karat/tune/weights.hpp"
 
 namespace karat::tune {
 namespace {

@@ -28,9 +28,9 @@ TEST(Plan, IsStratifiedAndCountsItsBytes) {
       EXPECT_LE(at, stratum.at(range).at(1).get<int>());
     }
     weights += cell.at("weight").get<double>();
-    EXPECT_TRUE(distinct
-                    .insert(files::Json({cell.at("step"), cell.at("layer"), cell.at("head")}).dump())
-                    .second);
+    EXPECT_TRUE(
+        distinct.insert(files::Json({cell.at("step"), cell.at("layer"), cell.at("head")}).dump())
+            .second);
     int before = -1;
     // Ragged 720p: 4 x 6 x 10 tiles; the last of each axis has 3, 5 and 8 tokens.
     for (const int tile : cell.at("query_tiles")) {

@@ -20,11 +20,11 @@ using files::DType;
 class Captures : public testing::Test {
  protected:
   std::unique_ptr<Source> generated = generated_source(small_source());
-  std::filesystem::path folder = std::filesystem::path(testing::TempDir()) /
-                                 ("karat_capture_" + std::to_string(::getpid()));
+  std::filesystem::path folder =
+      std::filesystem::path(testing::TempDir()) / ("karat_capture_" + std::to_string(::getpid()));
   files::Tensors tensors;
-  files::Metadata metadata{{"grid", "4,8,12"}, {"steps", "50"}, {"model", "wan2.1-1.3b"},
-                           {"tile", "2,4,4"}};
+  files::Metadata metadata{
+      {"grid", "4,8,12"}, {"steps", "50"}, {"model", "wan2.1-1.3b"}, {"tile", "2,4,4"}};
 
   void SetUp() override {
     std::filesystem::remove_all(folder);
@@ -53,7 +53,8 @@ class Captures : public testing::Test {
     try {
       const auto source = opened();
       for (const Job& job : source->jobs())
-        for (const video::Branch branch : source->branches()) source->values(cell_of(job, branch), 1);
+        for (const video::Branch branch : source->branches())
+          source->values(cell_of(job, branch), 1);
       FAIL() << "no error about " << words;
     } catch (const Error& error) {
       EXPECT_THAT(error.what(), testing::HasSubstr(words));

@@ -32,8 +32,8 @@ TEST(Ladder, AddsEveryPartOnceInOrder) {
   std::vector<std::string_view> names;
   for (const Rung& rung : ladder(recipe::preset("fpsattention_flex")))
     names.push_back(to_string(rung.part));
-  EXPECT_THAT(names, testing::ElementsAre("qk", "score_scale", "p", "v", "accumulator", "exp2",
-                                          "output"));
+  EXPECT_THAT(names,
+              testing::ElementsAre("qk", "score_scale", "p", "v", "accumulator", "exp2", "output"));
 }
 
 class LadderOnAHead : public testing::Test {
@@ -42,10 +42,10 @@ class LadderOnAHead : public testing::Test {
   cases::HeadValues values = source->values({}, 1);
   attention::HeadResult attend(const recipe::Recipe& recipe) const {
     const auto layout = layout::make_layout(recipe, source->grid(), source->channels());
-    return attention::attend(recipe, layout,
-                             attention::quantise_head(recipe, layout, values.view(),
-                                                      numerics::Path::fast),
-                             {.threads = 1});
+    return attention::attend(
+        recipe, layout,
+        attention::quantise_head(recipe, layout, values.view(), numerics::Path::fast),
+        {.threads = 1});
   }
 };
 

@@ -14,13 +14,14 @@ namespace {
 
 constexpr int kTiles = 16, kRows = 32, kChannels = 32;
 
-/// Mean over 16 tiles of each tile's relative error, magnitudes falling by `octaves` from first to last.
+/// Mean over 16 tiles of each tile's relative error, magnitudes falling by `octaves` from first to
+/// last.
 double quantisation_error(numerics::FormatId format, quant::Group group, double octaves) {
   std::vector<float> x(kTiles * kRows * kChannels);
   numerics::fill_normal(11, 1, 0, x);
   for (std::size_t i = 0; i < x.size(); ++i)
-    x[i] *= static_cast<float>(
-        std::exp2(-octaves * double(i / (kRows * kChannels)) / (kTiles - 1)));
+    x[i] *=
+        static_cast<float>(std::exp2(-octaves * double(i / (kRows * kChannels)) / (kTiles - 1)));
   const quant::Rule rule{.format = format, .group = group, .tile = {1, 1, kRows}};
   const video::Extent3 grid{1, 1, kTiles * kRows};
   const auto order = video::tile_order(video::Tiling(grid, rule.tile));

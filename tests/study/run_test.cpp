@@ -45,17 +45,18 @@ TEST_F(Run, GivesTheSameBytesHoweverItIsStopped) {
   ASSERT_FALSE(expected.empty());
   const auto path = scratch("two.journal");
   std::size_t kept = 0;
-  for (const std::size_t stop_after : {bench.steps_per_job() / 2, bench.steps_per_job() * 3 / 2,
-                                       bench.steps_per_job()}) {
+  for (const std::size_t stop_after :
+       {bench.steps_per_job() / 2, bench.steps_per_job() * 3 / 2, bench.steps_per_job()}) {
     Journal journal(path, identity);
     EXPECT_GE(journal.finished().size(), kept);
     kept = journal.finished().size();
     std::size_t begun = 0;
     EXPECT_THROW(run(*source, bench, identity, journal,
                      {.threads = 1,
-                      .progress = [&](std::size_t, std::size_t) {
-                        if (++begun > stop_after) throw Stop{};
-                      }}),
+                      .progress =
+                          [&](std::size_t, std::size_t) {
+                            if (++begun > stop_after) throw Stop{};
+                          }}),
                  Stop);
   }
   {

@@ -72,8 +72,8 @@ TEST(Sample, AgreesWithAllRowsWithinItsInterval) {
     const Sample sample =
         draw_sample(rows.layout, {}, {.rows = 96, .draws = 12, .seed = 7}, std::uint64_t(seed));
     ASSERT_FALSE(sample.draws.complete);
-    const statistics::Estimate estimate =
-        statistics::relative_l2(sample.draws, of(rows.errors, sample.tokens), of(rows.references, sample.tokens));
+    const statistics::Estimate estimate = statistics::relative_l2(
+        sample.draws, of(rows.errors, sample.tokens), of(rows.references, sample.tokens));
     const double half = statistics::half_width(sample.draws, estimate);
     covered += std::abs(estimate.value - truth) <= half;
     width += half / kRepeats;
@@ -100,12 +100,13 @@ TEST(Sample, TakesWholeQueryBlocksAndSpreadsThem) {
 
 TEST(Sample, TakesEverythingWhenThatIsAskedFor) {
   const AllRows rows = all_rows();
-  const Sample sample =
-      draw_sample(rows.layout, {}, {.rows = 1 << 20, .draws = 8, .seed = 1}, 3);
+  const Sample sample = draw_sample(rows.layout, {}, {.rows = 1 << 20, .draws = 8, .seed = 1}, 3);
   EXPECT_TRUE(sample.draws.complete);
   EXPECT_EQ(sample.tokens.size(), rows.errors.size());
   EXPECT_EQ(statistics::relative_l2(sample.draws, of(rows.errors, sample.tokens),
-                        of(rows.references, sample.tokens)).standard_error, 0);
+                                    of(rows.references, sample.tokens))
+                .standard_error,
+            0);
 }
 
 TEST(Sample, KeepsToAvailableQueries) {

@@ -15,16 +15,16 @@ namespace karat::study {
 namespace {
 
 SensitivityTable sample() {
-  SensitivityTable table{.origin = "a test", .steps = 3, .sigma = {1, 0.7, 0.1},
-                         .recipes = {"one", "two"}};
+  SensitivityTable table{
+      .origin = "a test", .steps = 3, .sigma = {1, 0.7, 0.1}, .recipes = {"one", "two"}};
   for (const int step : {0, 2})
     for (const video::Branch branch : {video::Branch::conditional, video::Branch::unconditional})
       for (const int recipe : {0, 1})
-        table.rows.push_back({.cell = {.prompt = 1, .step = step, .layer = 2, .head = 3,
-                                       .branch = branch},
-                              .recipe = recipe,
-                              .error = 0.1 * (step + 1) / (recipe + 3),
-                              .sampling_error = 1e-3});
+        table.rows.push_back(
+            {.cell = {.prompt = 1, .step = step, .layer = 2, .head = 3, .branch = branch},
+             .recipe = recipe,
+             .error = 0.1 * (step + 1) / (recipe + 3),
+             .sampling_error = 1e-3});
   table.rows.back().guided_error = 0.25;
   return table;
 }

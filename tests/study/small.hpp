@@ -4,8 +4,8 @@
 #include <filesystem>
 #include <string>
 
-#include "karat/recipe/json.hpp"
 #include "../capture/small_source.hpp"
+#include "karat/recipe/json.hpp"
 #include "karat/study/run.hpp"
 
 namespace karat::study {

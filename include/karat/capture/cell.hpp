@@ -8,8 +8,8 @@
 
 namespace karat::capture {
 
-/// What both branches of one (prompt, step, layer, head) share. Everything counts from 0; `prompt` is
-/// the number of a prompt or, on generated workloads, of a seed.
+/// What both branches of one (prompt, step, layer, head) share. Everything counts from 0; `prompt`
+/// is the number of a prompt or, on generated workloads, of a seed.
 struct Job {
   std::int32_t prompt = 0, step = 0, layer = 0, head = 0;
   friend auto operator<=>(const Job&, const Job&) = default;

@@ -19,10 +19,10 @@ class Source {
   virtual files::Json identity() const = 0;
   virtual video::Extent3 grid() const = 0;
   virtual std::size_t channels() const = 0;
-  virtual int steps() const = 0;                          ///< of the sampler
-  virtual const std::vector<double>& sigma() const = 0;   ///< per step; NaN: not known
-  virtual double guidance() const = 0;                    ///< g of u + g*(c - u)
-  virtual const std::vector<Job>& jobs() const = 0;       ///< ascending
+  virtual int steps() const = 0;                         ///< of the sampler
+  virtual const std::vector<double>& sigma() const = 0;  ///< per step; NaN: not known
+  virtual double guidance() const = 0;                   ///< g of u + g*(c - u)
+  virtual const std::vector<Job>& jobs() const = 0;      ///< ascending
   virtual const std::vector<video::Branch>& branches() const = 0;
   /// "local", "spatial", ...; empty where nobody knows.
   virtual std::string head_kind(const Job& job) const = 0;

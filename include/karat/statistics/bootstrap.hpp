@@ -37,8 +37,8 @@ struct Observation {
 Average bootstrap_mean(std::span<const Observation> observations, std::uint64_t seed,
                        int replicates = 1000);
 
-/// The same of logarithms: geometric mean, and an interval that is symmetric as a factor. Values are
-/// positive.
+/// The same of logarithms: geometric mean, and an interval that is symmetric as a factor. Values
+/// are positive.
 Average bootstrap_geometric_mean(std::span<const Observation> observations, std::uint64_t seed,
                                  int replicates = 1000);
 
@@ -55,8 +55,8 @@ class Resamples {
   }
   /// Of the mean. Nothing for a single unit.
   std::optional<Interval> interval(std::span<const double> values) const;
-  /// Of mean(a) / mean(b), the same units drawn for both; symmetric as a factor. Nothing for a single
-  /// unit, or where a mean is 0.
+  /// Of mean(a) / mean(b), the same units drawn for both; symmetric as a factor. Nothing for a
+  /// single unit, or where a mean is 0.
   std::optional<Interval> ratio_interval(std::span<const double> a,
                                          std::span<const double> b) const;
 

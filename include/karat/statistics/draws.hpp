@@ -18,16 +18,16 @@ struct Estimate {
   double standard_error = 0;
 };
 
-/// sqrt(sum of errors / sum of references) over all rows, from squares per sampled row. The standard
-/// error is that of a ratio of means over draws, linearised. 0 over 0 is 0.
+/// sqrt(sum of errors / sum of references) over all rows, from squares per sampled row. The
+/// standard error is that of a ratio of means over draws, linearised. 0 over 0 is 0.
 Estimate relative_l2(const Draws& draws, std::span<const double> error_squares,
                      std::span<const double> reference_squares);
 
 /// sum of values / number of rows, likewise.
 Estimate mean(const Draws& draws, std::span<const double> values);
 
-/// Half-width of the two-sided 95 % interval of an estimate over these draws: Student's t of draws - 1
-/// degrees of freedom times the standard error.
+/// Half-width of the two-sided 95 % interval of an estimate over these draws: Student's t of draws
+/// - 1 degrees of freedom times the standard error.
 double half_width(const Draws& draws, const Estimate& estimate);
 
 }  // namespace karat::statistics

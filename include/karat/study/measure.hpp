@@ -1,5 +1,5 @@
-// What is measured in one cell: errors of a recipe against FP64 truth, of its mask and its FP8 alone,
-// of every source of error, and through guidance.
+// What is measured in one cell: errors of a recipe against FP64 truth, of its mask and its FP8
+// alone, of every source of error, and through guidance.
 #pragma once
 
 #include <cstdint>
@@ -8,9 +8,9 @@
 #include <string>
 #include <vector>
 
+#include "karat/capture/source.hpp"
 #include "karat/recipe/recipe.hpp"
 #include "karat/study/sample.hpp"
-#include "karat/capture/source.hpp"
 
 namespace karat::study {
 
@@ -24,13 +24,16 @@ namespace karat::study {
 /// of recipes that are taken apart, in the first branch:
 ///   rung.PART       |rung - D| / |D|, parts added one after the other (ladder.hpp)
 ///   given.PART      |rung - M| / |M|, the same rungs
-///   alone.PART      that part and nothing else, against M; accumulator, exp2 and reciprocal: the step
+///   alone.PART      that part and nothing else, against M; accumulator, exp2 and reciprocal: the
+///   step
 ///                   from the rung before, since they need what stands before them
 ///   theory.*        what arithmetic predicts (theory.hpp)
-///   suspect.NAME    |R' - D| / |D| for an edit R' of the recipe: score_scale, p_times_1, e4m3_output
+///   suspect.NAME    |R' - D| / |D| for an edit R' of the recipe: score_scale, p_times_1,
+///   e4m3_output
 /// of cells with both branches, on the conditional one:
 ///   guided, guided_mask, guided_fp8   both, mask and fp8 of u + g*(c - u)
-///   guided_common, guided_independent |(e_c + e_u)/2| and (g - 1/2)*|e_c - e_u| over the guided truth,
+///   guided_common, guided_independent |(e_c + e_u)/2| and (g - 1/2)*|e_c - e_u| over the guided
+///   truth,
 ///                   e = R - D: the guided error is their sum, with its cross term
 struct Figure {
   video::Branch branch = video::Branch::conditional;
@@ -44,12 +47,12 @@ struct Figure {
 /// One sampled row of a recipe that is taken apart, first branch: where the error lives.
 struct RowRecord {
   std::int32_t recipe = 0, token = 0;
-  double truth = 0;      ///< |D|^2 of the row; the errors below are squares too
+  double truth = 0;                      ///< |D|^2 of the row; the errors below are squares too
   double mask = 0, both = 0, given = 0;  ///< |M - D|^2, |R - D|^2, |R - M|^2
-  double kept_mass = 0;  ///< of the row's attention
-  double entropy = 0;    ///< of the row's dense attention, natural units
-  double max_logit = 0;  ///< natural units
-  double edge = 0;       ///< tokens from the query to the nearest edge of its window inside the grid
+  double kept_mass = 0;                  ///< of the row's attention
+  double entropy = 0;                    ///< of the row's dense attention, natural units
+  double max_logit = 0;                  ///< natural units
+  double edge = 0;  ///< tokens from the query to the nearest edge of its window inside the grid
   friend bool operator==(const RowRecord&, const RowRecord&) = default;
 };
 
@@ -65,10 +68,12 @@ struct MeasureOptions {
   std::vector<std::int32_t> taken_apart{0};  ///< recipes whose ladder is climbed
 };
 
-/// Recipes with everything about them that does not depend on a head, ready to meet one after another.
+/// Recipes with everything about them that does not depend on a head, ready to meet one after
+/// another.
 class Workbench {
  public:
-  /// @throws Error(usage) for no recipes, two of one name, or one without meaning on the source's grid
+  /// @throws Error(usage) for no recipes, two of one name, or one without meaning on the source's
+  /// grid
   Workbench(const capture::Source& source, std::vector<recipe::Recipe> recipes,
             const MeasureOptions& options);
   ~Workbench();
@@ -76,7 +81,8 @@ class Workbench {
   const std::vector<recipe::Recipe>& recipes() const;
   /// Steps a job reports, for progress.
   std::size_t steps_per_job() const;
-  /// All figures of one job, on `threads` threads. Bits depend on source, recipes and options alone.
+  /// All figures of one job, on `threads` threads. Bits depend on source, recipes and options
+  /// alone.
   /// @param step called after each step; an exception it throws ends the work
   JobResult measure(const capture::Job& job, int threads, const std::function<void()>& step) const;
 

@@ -31,8 +31,8 @@ struct StudyResult {
   std::vector<std::string> head_kinds;  ///< per job
 };
 
-/// Finished jobs, one line of JSON each, appended and made durable as they come. A line that a killed
-/// run left half written is dropped.
+/// Finished jobs, one line of JSON each, appended and made durable as they come. A line that a
+/// killed run left half written is dropped.
 class Journal {
  public:
   /// Opens or begins the journal of this study.
@@ -56,15 +56,15 @@ class Journal {
 
 struct RunOptions {
   int threads = 0;  ///< 0: all the machine has; jobs run beside each other, one thread each
-  /// Work done, in steps of all jobs; from any worker. An exception stops the study, and the journal
-  /// keeps what was finished.
+  /// Work done, in steps of all jobs; from any worker. An exception stops the study, and the
+  /// journal keeps what was finished.
   std::function<void(std::size_t done, std::size_t total)> progress;
 };
 
 /// Measures the jobs that the journal lacks. The result depends on source, workbench and options of
 /// measuring alone.
-StudyResult run(const capture::Source& source, const Workbench& bench, const StudyIdentity& identity,
-                Journal& journal, const RunOptions& options);
+StudyResult run(const capture::Source& source, const Workbench& bench,
+                const StudyIdentity& identity, Journal& journal, const RunOptions& options);
 
 /// The table a tuner reads: quantity "both" of every cell, with "guided" where it was measured.
 SensitivityTable sensitivity(const StudyResult& result);
@@ -74,7 +74,8 @@ void write_study(const std::filesystem::path& path, const StudyResult& result);
 /// @throws Error(input_output) for files that are no study
 StudyResult read_study(const std::filesystem::path& path);
 
-/// Every figure: prompt,step,steps,sigma,layer,head,head_kind,branch,recipe,quantity,value,standard_error.
+/// Every figure:
+/// prompt,step,steps,sigma,layer,head,head_kind,branch,recipe,quantity,value,standard_error.
 std::string figures_csv(const StudyResult& result);
 
 }  // namespace karat::study

@@ -1,5 +1,5 @@
-// Which rows of a head are looked at: query blocks drawn with probability proportional to their size,
-// rows drawn inside.
+// Which rows of a head are looked at: query blocks drawn with probability proportional to their
+// size, rows drawn inside.
 #pragma once
 
 #include <cstdint>
@@ -12,21 +12,21 @@
 namespace karat::study {
 
 struct SampleSpec {
-  int rows = 256;         ///< rows looked at, together
-  int draws = 8;          ///< query blocks they lie in
+  int rows = 256;  ///< rows looked at, together
+  int draws = 8;   ///< query blocks they lie in
   std::uint64_t seed = 0;
 };
 
 struct Sample {
-  std::vector<int> query_blocks;              ///< to compute; ascending, distinct
-  std::vector<std::int32_t> tokens;           ///< rows looked at, original numbers, each once
-  statistics::Draws draws;                    ///< rows are indices into `tokens`
+  std::vector<int> query_blocks;     ///< to compute; ascending, distinct
+  std::vector<std::int32_t> tokens;  ///< rows looked at, original numbers, each once
+  statistics::Draws draws;           ///< rows are indices into `tokens`
 };
 
 /// Cuts the eligible positions into `draws` equal stretches, draws one position in each, takes its
 /// query block and rows/draws of its rows. A block that is drawn twice counts twice. With no more
-/// eligible rows than asked for, all are taken. Estimates take the draws as independent, which is on
-/// the safe side of the stretches they come from.
+/// eligible rows than asked for, all are taken. Estimates take the draws as independent, which is
+/// on the safe side of the stretches they come from.
 /// @param available tokens whose queries exist, ascending; empty: all. Blocks with others are not
 ///        eligible.
 /// @param stream tells samples of one seed apart

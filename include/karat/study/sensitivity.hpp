@@ -1,5 +1,5 @@
-// How much each (prompt, step, layer, head, branch) suffers under each recipe: the plain table that a
-// study leaves behind and a tuner starts from.
+// How much each (prompt, step, layer, head, branch) suffers under each recipe: the plain table that
+// a study leaves behind and a tuner starts from.
 #pragma once
 
 #include <cstddef>
@@ -50,7 +50,8 @@ std::string sensitivity_csv(const SensitivityTable& table);
 SensitivityTable parse_sensitivity_csv(std::string_view text, const std::string& subject);
 
 /// {"schema": "karat.sensitivity", "version": 1, "origin", "steps", "sigma", "recipes", "columns",
-///  "rows": [[prompt, step, layer, head, branch, recipe, error, sampling_error, guided_error], ...]}
+///  "rows": [[prompt, step, layer, head, branch, recipe, error, sampling_error, guided_error],
+///  ...]}
 files::Json sensitivity_json(const SensitivityTable& table);
 SensitivityTable parse_sensitivity_json(const files::Json& json, const std::string& subject);
 

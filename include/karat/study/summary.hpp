@@ -7,8 +7,8 @@
 #include <string_view>
 #include <vector>
 
-#include "karat/study/run.hpp"
 #include "karat/statistics/bootstrap.hpp"
+#include "karat/study/run.hpp"
 
 namespace karat::study {
 
@@ -21,16 +21,18 @@ struct Where {
 
 /// Values of one quantity of one recipe, cluster = prompt.
 std::vector<statistics::Observation> observations(const StudyResult& result, std::int32_t recipe,
-                                      std::string_view quantity, const Where& where = {});
+                                                  std::string_view quantity,
+                                                  const Where& where = {});
 /// Their mean; nothing when there are none.
 std::optional<statistics::Average> average(const StudyResult& result, std::int32_t recipe,
-                                std::string_view quantity, const Where& where = {});
+                                           std::string_view quantity, const Where& where = {});
 
-/// How much worse FP8 and a mask are together than apart, per cell, of the quantities in measure.hpp:
+/// How much worse FP8 and a mask are together than apart, per cell, of the quantities in
+/// measure.hpp:
 ///   sum         both / (mask + fp8)
 ///   rss         both / sqrt(mask^2 + fp8^2): 1 when the errors are independent
-///   conditional fp8_given_mask / fp8: what FP8 does to a sparse kernel beside what it does to a dense one
-///   guided_sum, guided_rss  of guided, guided_mask, guided_fp8
+///   conditional fp8_given_mask / fp8: what FP8 does to a sparse kernel beside what it does to a
+///   dense one guided_sum, guided_rss  of guided, guided_mask, guided_fp8
 enum class Amplification { sum, rss, conditional, guided_sum, guided_rss };
 std::string_view to_string(Amplification form);
 inline constexpr Amplification kAmplifications[] = {
@@ -39,7 +41,7 @@ inline constexpr Amplification kAmplifications[] = {
 
 /// Geometric mean over cells; nothing where a form has no meaning (no guidance, an error of 0).
 std::optional<statistics::Average> amplification(const StudyResult& result, std::int32_t recipe,
-                                      Amplification form, const Where& where = {});
+                                                 Amplification form, const Where& where = {});
 
 struct NamedAverage {
   std::string name;
@@ -54,7 +56,7 @@ struct RecipeSummary {
   std::string name;
   std::vector<NamedAverage> quantities;      ///< in the order they were measured
   std::vector<NamedAverage> amplifications;  ///< those that have a meaning
-  std::vector<StepPoint> steps;               ///< quantity both over steps
+  std::vector<StepPoint> steps;              ///< quantity both over steps
 };
 struct Summary {
   std::vector<RecipeSummary> recipes;

@@ -14,8 +14,7 @@ struct PageOrigin {
 
 /// The answer, schedules as strips, fronts per GPU and weighting, what was measured, tables,
 /// command. The same arguments give the same bytes.
-std::string html_page(const Result& result, const Request& request,
-                      const PageOrigin& origin);
+std::string html_page(const Result& result, const Request& request, const PageOrigin& origin);
 
 /// "three phases", "dense warm-up": a kind of schedule in words.
 std::string_view title_of(ScheduleKind kind);

@@ -30,8 +30,8 @@ struct TunedPoint {
   double time_s = 0;  ///< a whole run, everything included that `karat cost` includes
   double error = 0;   ///< square root of the weighted mean of squared relative errors
   std::optional<statistics::Interval> interval;  ///< of error over seeds; none for a single seed
-  std::string what;                      ///< "fpsattention", "12 dense, then sta_bf16", ...
-  Assignment assignment;                 ///< [step][group] into Result::recipes
+  std::string what;                              ///< "fpsattention", "12 dense, then sta_bf16", ...
+  Assignment assignment;                         ///< [step][group] into Result::recipes
   std::optional<ThreePhases> phases;
   std::vector<double> seed_error;  ///< weighted mean square of each seed
 };
@@ -85,7 +85,9 @@ struct Tuned {
   Alphas alphas;
   std::vector<Comparison> comparisons;
   std::vector<PhaseCount> phase_counts;
-  const TunedFront& front(ScheduleKind kind) const { return fronts[static_cast<std::size_t>(kind)]; }
+  const TunedFront& front(ScheduleKind kind) const {
+    return fronts[static_cast<std::size_t>(kind)];
+  }
 };
 
 /// The schedule that is best on one GPU within its budget, run on another.

@@ -11,10 +11,10 @@
 #include "karat/recipe/json.hpp"
 #include "karat/tune/builtin.hpp"
 #include "karat/tune/page.hpp"
-#include "karat/tune/schedule.hpp"
 #include "karat/tune/run.hpp"
+#include "karat/tune/schedule.hpp"
 #include "terminal.hpp"
-#include "tune_report.hpp"
+#include "tune/report.hpp"
 #include "values.hpp"
 #include "version.hpp"
 
@@ -141,7 +141,8 @@ tune::Request read_request(const cxxopts::ParseResult& given) {
   request.source = from ? *from : "the built-in study";
   if (quick)
     request.notes.push_back(
-        "The built-in study measured generated heads on 6x40x64 tokens: a demonstrator. What it says "
+        "The built-in study measured generated heads on 6x40x64 tokens: a demonstrator. What it "
+        "says "
         "about a model needs that model's captures.");
   read_model(given, request);
   for (const std::string& name : listed(text_of(given, "gpu").value_or("H20"), "gpu"))
@@ -149,9 +150,9 @@ tune::Request read_request(const cxxopts::ParseResult& given) {
   read_candidates(given, request);
   read_weights(given, request);
   static constexpr Named<tune::Decide> kDecide[] = {{"step", tune::Decide::step},
-                                                     {"layer", tune::Decide::layer},
-                                                     {"head", tune::Decide::head},
-                                                     {"cell", tune::Decide::cell}};
+                                                    {"layer", tune::Decide::layer},
+                                                    {"head", tune::Decide::head},
+                                                    {"cell", tune::Decide::cell}};
   if (const auto text = text_of(given, "per"))
     request.decide = parse_choice(*text, "--per", kDecide);
   if (const auto text = text_of(given, "budget")) request.budget = parse_budget(*text);
@@ -199,7 +200,8 @@ int run_tune(int argc, char** argv) {
   for (int i = 1; i < argc; ++i) command += std::string(" ") + argv[i];
   const tune::Request request = read_request(*given);
   static constexpr Named<tune::ScheduleKind> kKinds[] = {
-      {"three_phase", tune::ScheduleKind::three_phase}, {"general", tune::ScheduleKind::general_by_step}};
+      {"three_phase", tune::ScheduleKind::three_phase},
+      {"general", tune::ScheduleKind::general_by_step}};
   const tune::ScheduleKind kind =
       parse_choice(text_of(*given, "schedule").value_or("three_phase"), "--schedule", kKinds);
   const tune::Result result = tune::run(request);

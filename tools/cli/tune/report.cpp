@@ -1,5 +1,5 @@
 // Text, JSON and CSV of a tuning.
-#include "tune_report.hpp"
+#include "tune/report.hpp"
 
 #include <cmath>
 #include <cstdio>
@@ -14,15 +14,16 @@ namespace {
 
 using files::Json;
 using statistics::Interval;
+using tune::Request;
+using tune::Result;
+using tune::ScheduleKind;
 using tune::Tuned;
 using tune::TunedFront;
 using tune::TunedPoint;
-using tune::ScheduleKind;
-using tune::Request;
-using tune::Result;
 
-constexpr ScheduleKind kIssueKinds[] = {ScheduleKind::three_phase, ScheduleKind::general, ScheduleKind::uniform,
-                                    ScheduleKind::dense_warmup, ScheduleKind::sta_search};
+constexpr ScheduleKind kIssueKinds[] = {ScheduleKind::three_phase, ScheduleKind::general,
+                                        ScheduleKind::uniform, ScheduleKind::dense_warmup,
+                                        ScheduleKind::sta_search};
 
 template <typename... Values>
 std::string print(const char* format, Values... values) {

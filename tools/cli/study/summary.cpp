@@ -1,5 +1,5 @@
 // Tables of a study: errors per recipe, amplification, the ladder.
-#include "study_summary.hpp"
+#include "study/summary.hpp"
 
 #include <cmath>
 #include <cstdio>
@@ -37,8 +37,11 @@ files::Json number(double x) {
 }
 
 files::Json json_of(const Average& i) {
-  return {{"value", i.value}, {"low", number(i.low)}, {"high", number(i.high)},
-          {"prompts", i.clusters}, {"cells", i.cells}};
+  return {{"value", i.value},
+          {"low", number(i.low)},
+          {"high", number(i.high)},
+          {"prompts", i.clusters},
+          {"cells", i.cells}};
 }
 
 files::Json json_of(const std::vector<study::NamedAverage>& list) {
@@ -55,12 +58,11 @@ void print_summary(const study::StudyResult& result, const study::Summary& summa
   std::printf("%-28s %9s %9s %9s %12s %9s\n", "recipe", "both", "mask", "fp8", "fp8 | mask",
               "guided");
   for (const auto& r : summary.recipes)
-    std::printf("%-28s %9s %9s %9s %12s %9s\n", r.name.c_str(),
-                percent(find(r.quantities, "both")).c_str(),
-                percent(find(r.quantities, "mask")).c_str(),
-                percent(find(r.quantities, "fp8")).c_str(),
-                percent(find(r.quantities, "fp8_given_mask")).c_str(),
-                percent(find(r.quantities, "guided")).c_str());
+    std::printf(
+        "%-28s %9s %9s %9s %12s %9s\n", r.name.c_str(), percent(find(r.quantities, "both")).c_str(),
+        percent(find(r.quantities, "mask")).c_str(), percent(find(r.quantities, "fp8")).c_str(),
+        percent(find(r.quantities, "fp8_given_mask")).c_str(),
+        percent(find(r.quantities, "guided")).c_str());
   std::printf("\namplification, geometric mean (95 %% interval over %d prompts and their cells)\n",
               summary.prompts);
   std::printf("%-28s %-22s %-22s %-22s\n", "recipe", "over the sum", "over root-sum-square",
@@ -76,8 +78,9 @@ void print_summary(const study::StudyResult& result, const study::Summary& summa
       if (!row.name.starts_with("rung.")) continue;
       if (!any)
         std::printf("\n%s, part by part%*s %12s %12s %12s\n", r.name.c_str(),
-                    static_cast<int>(std::max<std::size_t>(1, 20 - std::min<std::size_t>(19, r.name.size()))), "",
-                    "so far", "given mask", "alone");
+                    static_cast<int>(
+                        std::max<std::size_t>(1, 20 - std::min<std::size_t>(19, r.name.size()))),
+                    "", "so far", "given mask", "alone");
       any = true;
       const std::string part = row.name.substr(5);
       std::printf("  + %-30s %12s %12s %12s\n", part.c_str(), percent(&row.interval).c_str(),
@@ -93,10 +96,10 @@ void print_study_json(const std::string& file, const study::StudyResult& result,
   for (const auto& r : summary.recipes) {
     files::Json steps = files::Json::array();
     for (const auto& point : r.steps)
-      steps.push_back({{"step", point.step},
-                       {"sigma", std::isnan(point.sigma) ? files::Json(nullptr)
-                                                         : files::Json(point.sigma)},
-                       {"error", json_of(point.error)}});
+      steps.push_back(
+          {{"step", point.step},
+           {"sigma", std::isnan(point.sigma) ? files::Json(nullptr) : files::Json(point.sigma)},
+           {"error", json_of(point.error)}});
     recipes.push_back({{"name", r.name},
                        {"quantities", json_of(r.quantities)},
                        {"amplification", json_of(r.amplifications)},

@@ -5,9 +5,9 @@
 #include <vector>
 
 #include "command.hpp"
-#include "karat/study/measure.hpp"
 #include "karat/capture/generated.hpp"
 #include "karat/capture/plan.hpp"
+#include "karat/study/measure.hpp"
 
 namespace karat::cli {
 

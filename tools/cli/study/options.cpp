@@ -1,5 +1,5 @@
 // Defaults of a study: heads of five kinds, four steps, three prompts on Wan's 480p grid.
-#include "study_options.hpp"
+#include "study/options.hpp"
 
 #include <algorithm>
 #include <set>
@@ -23,8 +23,14 @@ struct Size {
 };
 constexpr Size kDefault{
     "fpsattention,fpsattention_coarse,fpsattention_intermediate,naive_fp8_sparse",
-    "21,30,52", 3, 4, 5, 256, 8};
-constexpr Size kQuick{"fpsattention,fpsattention_coarse,naive_fp8_sparse", "12,24,32", 3, 3, 2, 64, 4};
+    "21,30,52",
+    3,
+    4,
+    5,
+    256,
+    8};
+constexpr Size kQuick{
+    "fpsattention,fpsattention_coarse,naive_fp8_sparse", "12,24,32", 3, 3, 2, 64, 4};
 
 std::vector<std::string> split(std::string_view list) {
   std::vector<std::string> words;
@@ -111,11 +117,11 @@ std::vector<std::int32_t> taken_apart(const cxxopts::ParseResult& given,
 
 void add_study_options(CommandLine& line) {
   line.add("Cells")("capture", "a folder of your own tensors (docs/study.md says how to name them)",
-                    value<std::string>())(
-      "model", "whose steps, layers and heads: wan2.1-1.3b", value<std::string>())(
+                    value<std::string>())("model", "whose steps, layers and heads: wan2.1-1.3b",
+                                          value<std::string>())(
       "resolution", "of the model, instead of --grid", value<std::string>())(
-      "grid", "T,H,W tokens: 21,30,52 (480p)", value<std::string>())(
-      "channels", "head dimension", value<std::string>())(
+      "grid", "T,H,W tokens: 21,30,52 (480p)", value<std::string>())("channels", "head dimension",
+                                                                     value<std::string>())(
       "prompts", "how many seeds of scene and noise", value<std::string>())(
       "steps", "which of the sampler's steps: 0,12,25 or 0-9", value<std::string>())(
       "layers", "which layers", value<std::string>())("heads", "which heads", value<std::string>())(
@@ -126,7 +132,8 @@ void add_study_options(CommandLine& line) {
                         value<std::string>())(
       "ladder", "recipes to take apart: the first by default, none, or a list",
       value<std::string>())("sweep", "edits of the first recipe too: tile,window,p,promotion,scale",
-                            value<std::string>())("rows", "rows of truth per cell: 256", value<std::string>())(
+                            value<std::string>())("rows", "rows of truth per cell: 256",
+                                                  value<std::string>())(
       "draws", "query blocks they lie in: 8", value<std::string>())(
       "seed", "of the sampled rows", value<std::string>()->default_value("0"))(
       "quick", "a study of about a minute")("threads", "0: all the machine has",
@@ -138,8 +145,8 @@ void add_study_options(CommandLine& line) {
   line.add("Output")("o,out", "the result, HDF5", value<std::string>())(
       "csv", "the sensitivity table, which karat tune reads", value<std::string>())(
       "table", "the same as JSON", value<std::string>())(
-      "figures", "every figure as CSV", value<std::string>())(
-      "html", "the report, one HTML file", value<std::string>());
+      "figures", "every figure as CSV", value<std::string>())("html", "the report, one HTML file",
+                                                              value<std::string>());
 }
 
 std::vector<int> parse_list(std::string_view text, const std::string& option) {
@@ -157,7 +164,8 @@ std::vector<int> parse_list(std::string_view text, const std::string& option) {
 }
 
 capture::PlanSpec choose_plan(const cxxopts::ParseResult& given) {
-  for (const char* option : {"capture", "grid", "steps", "layers", "heads", "recipes", "out", "csv"})
+  for (const char* option :
+       {"capture", "grid", "steps", "layers", "heads", "recipes", "out", "csv"})
     if (given.count(option) > 0)
       throw Error(ErrorKind::usage, std::string("--") + option, "has no meaning with --plan",
                   "leave it out");

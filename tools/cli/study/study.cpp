@@ -1,15 +1,14 @@
 // karat study: what FP8 and sparsity cost, apart and together, cell by cell.
-#include "karat/study/run.hpp"
-
 #include <iostream>
 #include <nlohmann/json.hpp>
 
-#include "commands.hpp"
 #include "command.hpp"
+#include "commands.hpp"
 #include "karat/files/atomic_file.hpp"
 #include "karat/study/page.hpp"
-#include "study_options.hpp"
-#include "study_summary.hpp"
+#include "karat/study/run.hpp"
+#include "study/options.hpp"
+#include "study/summary.hpp"
 #include "terminal.hpp"
 #include "version.hpp"
 
@@ -33,8 +32,9 @@ std::optional<StudyResult> finished(const std::string& out, const study::StudyId
 int write_plan(const cxxopts::ParseResult& given, const std::string& path, Narration narration) {
   const files::Json plan = capture::make_plan(choose_plan(given));
   files::write_json(path, plan);
-  say(narration, "wrote " + path + ": " + std::to_string(plan["cells"].size()) + " cells a prompt, " +
-                     short_number(plan["bytes_per_prompt"].get<double>()) + "B a prompt");
+  say(narration, "wrote " + path + ": " + std::to_string(plan["cells"].size()) +
+                     " cells a prompt, " + short_number(plan["bytes_per_prompt"].get<double>()) +
+                     "B a prompt");
   if (given.count("json") > 0) std::cout << files::format_json(plan);
   return match;
 }
@@ -72,7 +72,8 @@ StudyResult measured(const StudyChoice& choice, const std::string& out, Narratio
 }  // namespace
 
 int run_study(int argc, char** argv) {
-  CommandLine line("study", "Measure what FP8 and sparsity cost, apart and together, cell by cell.");
+  CommandLine line("study",
+                   "Measure what FP8 and sparsity cost, apart and together, cell by cell.");
   add_study_options(line);
   line.note("A study that is stopped continues when the same command is given again.");
   const auto given = line.parse(argc, argv);
