@@ -7,6 +7,7 @@
 #include <string>
 
 #include "karat/numerics/base/error.hpp"
+#include "karat/numerics/base/split.hpp"
 #include "karat/numerics/random/philox.hpp"
 
 namespace karat::golden {
@@ -44,20 +45,16 @@ std::vector<int> parse_taps(std::string_view text, const layout::Layout& layout,
     return all;
   }
   std::set<int> chosen;
-  for (std::string_view rest = text;;) {
-    const auto comma = rest.find(',');
-    const std::string_view item = rest.substr(0, comma);
+  for (const std::string& item : numerics::split(text)) {
     int block = -1;
     const auto [end, error] = std::from_chars(item.data(), item.data() + item.size(), block);
     if (error != std::errc{} || end != item.data() + item.size() || block < 0 || block >= total)
       throw Error(ErrorKind::usage, "--tap",
-                  "\"" + std::string(item) + "\" is no query block; there are " +
-                      std::to_string(total),
+                  "\"" + item + "\" is no query block; there are " + std::to_string(total),
                   "give all, none or a list of blocks from 0 to " + std::to_string(total - 1));
     chosen.insert(block);
-    if (comma == std::string_view::npos) return {chosen.begin(), chosen.end()};
-    rest.remove_prefix(comma + 1);
   }
+  return {chosen.begin(), chosen.end()};
 }
 
 }  // namespace karat::golden

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "karat/numerics/base/error.hpp"
+#include "karat/numerics/base/split.hpp"
 #include "karat/study/sensitivity.hpp"
 #include "table_order.hpp"
 
@@ -24,13 +25,8 @@ std::string decimal(double value) {
 /// Reads the cells of one line; errors name the line.
 class Line {
  public:
-  Line(std::string_view text, std::string subject) : subject_(std::move(subject)) {
-    for (std::size_t begin = 0;;) {
-      const auto comma = std::min(text.find(',', begin), text.size());
-      cells_.push_back(text.substr(begin, comma - begin));
-      if (comma == text.size()) break;
-      begin = comma + 1;
-    }
+  Line(std::string_view text, std::string subject)
+      : cells_(numerics::split(text)), subject_(std::move(subject)) {
     if (cells_.size() != kColumns)
       fail("has " + std::to_string(cells_.size()) + " cells instead of " +
            std::to_string(kColumns));
@@ -56,8 +52,8 @@ class Line {
            " is no number");
     return value;
   }
+  std::vector<std::string> cells_;
   std::string subject_;
-  std::vector<std::string_view> cells_;
 };
 
 }  // namespace

@@ -3,6 +3,8 @@
 
 #include <charconv>
 
+#include "karat/numerics/base/split.hpp"
+
 namespace karat::cli {
 
 std::int64_t parse_integer(std::string_view text, const std::string& option, std::int64_t low,
@@ -20,12 +22,9 @@ std::int64_t parse_integer(std::string_view text, const std::string& option, std
 std::vector<std::int64_t> parse_integers(std::string_view text, const std::string& option,
                                          std::int64_t low) {
   std::vector<std::int64_t> values;
-  for (;;) {
-    const auto comma = text.find(',');
-    values.push_back(parse_integer(text.substr(0, comma), option, low));
-    if (comma == std::string_view::npos) return values;
-    text.remove_prefix(comma + 1);
-  }
+  for (const std::string& number : numerics::split(text))
+    values.push_back(parse_integer(number, option, low));
+  return values;
 }
 
 video::Extent3 parse_extent(std::string_view text, const std::string& option) {

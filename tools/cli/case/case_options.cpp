@@ -6,6 +6,7 @@
 
 #include "karat/case/metadata.hpp"
 #include "karat/mask/strategy.hpp"
+#include "karat/numerics/base/split.hpp"
 #include "karat/recipe/json.hpp"
 #include "karat/recipe/schedule.hpp"
 #include "karat/recipe/validate.hpp"
@@ -16,16 +17,6 @@ namespace karat::cli {
 namespace {
 
 using cxxopts::value;
-
-std::vector<std::filesystem::path> split_paths(std::string_view list) {
-  std::vector<std::filesystem::path> paths;
-  while (!list.empty()) {
-    const auto comma = std::min(list.find(','), list.size());
-    paths.emplace_back(list.substr(0, comma));
-    list.remove_prefix(std::min(comma + 1, list.size()));
-  }
-  return paths;
-}
 
 int whole(const cxxopts::ParseResult& given, const std::string& option, int otherwise, int low) {
   const auto text = text_of(given, option);
@@ -204,7 +195,8 @@ CaseChoice choose_case(const cxxopts::ParseResult& given) {
   const auto head = text_of(given, "head");
   if (const auto in = text_of(given, "in")) {
     require_generated(given);
-    const auto paths = split_paths(*in);
+    const auto words = numerics::words(*in);
+    const std::vector<std::filesystem::path> paths(words.begin(), words.end());
     if (paths.empty()) throw Error(ErrorKind::usage, "--in", "names no file", "give one");
     cases::FileInputOptions options{
         .grid = grid_option(given),

@@ -7,6 +7,7 @@
 #include "cost/cost_report.hpp"
 #include "karat/files/atomic_file.hpp"
 #include "karat/hopper/trace.hpp"
+#include "karat/numerics/base/split.hpp"
 #include "karat/recipe/json.hpp"
 #include "karat/recipe/schedule.hpp"
 #include "values.hpp"
@@ -16,16 +17,6 @@ namespace {
 
 using cxxopts::value;
 using hopper::Question;
-
-std::vector<std::string> split(std::string_view list, char separator) {
-  std::vector<std::string> parts;
-  while (true) {
-    const auto at = list.find(separator);
-    parts.emplace_back(list.substr(0, at));
-    if (at == std::string_view::npos) return parts;
-    list.remove_prefix(at + 1);
-  }
-}
 
 int whole(const cxxopts::ParseResult& given, const std::string& option, int otherwise,
           int low = 1) {
@@ -117,16 +108,15 @@ std::vector<video::Extent3> settings(const cxxopts::ParseResult& given, const st
   const auto text = text_of(given, option);
   if (!text) return published;
   std::vector<video::Extent3> out;
-  for (const std::string& each : split(*text, ' ')) {
-    if (!each.empty()) out.push_back(parse_extent(each, "--" + option));
-  }
+  for (const std::string& each : numerics::words(*text, ' '))
+    out.push_back(parse_extent(each, "--" + option));
   return out;
 }
 
 std::vector<CostAnswer> sweep(const cxxopts::ParseResult& given, const Question& base,
                               const ModelRun& run) {
   bool windows_swept = false, tiles_swept = false;
-  for (const std::string& axis : split(*text_of(given, "sweep"), ',')) {
+  for (const std::string& axis : numerics::split(*text_of(given, "sweep"))) {
     if (axis == "window") {
       windows_swept = true;
     } else if (axis == "tile") {
@@ -250,7 +240,7 @@ int run_cost(int argc, char** argv) {
 
   std::vector<CostAnswer> answers;
   if (const auto gpus = text_of(*given, "compare")) {
-    for (const std::string& gpu : split(*gpus, ',')) {
+    for (const std::string& gpu : numerics::split(*gpus)) {
       q.machine = hopper::load_machine(gpu);
       answers.push_back(answer(q, run, hopper::Detail::bounds, q.machine.name));
     }

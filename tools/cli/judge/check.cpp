@@ -4,13 +4,14 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "command.hpp"
+#include "commands.hpp"
 #include "judge/check_freedom.hpp"
 #include "judge/check_html.hpp"
 #include "judge/check_options.hpp"
 #include "judge/check_report.hpp"
-#include "command.hpp"
-#include "commands.hpp"
 #include "karat/files/atomic_file.hpp"
+#include "karat/numerics/base/split.hpp"
 #include "terminal.hpp"
 
 namespace karat::cli {
@@ -19,11 +20,7 @@ namespace {
 /// Names separated by commas.
 bounds::Freedom parse_freedom(std::string_view text) {
   bounds::Freedom freedom;
-  while (!text.empty()) {
-    const std::string_view item = text.substr(0, text.find(','));
-    text.remove_prefix(std::min(text.size(), item.size() + 1));
-    allow(freedom, item, "--allow");
-  }
+  for (const std::string& item : numerics::words(text)) allow(freedom, item, "--allow");
   return freedom;
 }
 

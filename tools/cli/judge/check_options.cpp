@@ -1,6 +1,7 @@
 // How a candidate lies in its file, which part of it to take.
 #include "judge/check_options.hpp"
 
+#include "karat/numerics/base/split.hpp"
 #include "values.hpp"
 
 namespace karat::cli {
@@ -11,19 +12,18 @@ constexpr Named<golden::RowOrder> kOrders[] = {{"original", golden::RowOrder::or
 
 /// "b,h,block"; "*" leaves a place open, missing places are open too.
 golden::Selection parse_selection(std::string_view text) {
+  if (text.empty()) return {};
+  const std::vector<std::string> places = numerics::split(text);
+  if (places.size() > 3)
+    throw Error(ErrorKind::usage, "--select", "takes at most three numbers",
+                "give batch,head,query block; * for all");
   golden::Selection select;
-  int place = 0;
-  for (std::string_view rest = text; place < 3 && !rest.empty(); ++place) {
-    const std::string_view item = rest.substr(0, rest.find(','));
-    rest.remove_prefix(std::min(rest.size(), item.size() + 1));
-    if (item == "*") continue;
-    const auto number = parse_integer(item, "--select", 0);
+  for (std::size_t place = 0; place < places.size(); ++place) {
+    if (places[place] == "*") continue;
+    const auto number = parse_integer(places[place], "--select", 0);
     if (place == 0) select.batch = static_cast<std::size_t>(number);
     if (place == 1) select.head = static_cast<std::size_t>(number);
     if (place == 2) select.block = static_cast<int>(number);
-    if (place == 2 && !rest.empty())
-      throw Error(ErrorKind::usage, "--select", "takes at most three numbers",
-                  "give batch,head,query block; * for all");
   }
   return select;
 }

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "karat/capture/folder.hpp"
+#include "karat/numerics/base/split.hpp"
 #include "karat/recipe/json.hpp"
 #include "karat/study/sweep.hpp"
 #include "karat/video/models.hpp"
@@ -31,16 +32,6 @@ constexpr Size kDefault{
     8};
 constexpr Size kQuick{
     "fpsattention,fpsattention_coarse,naive_fp8_sparse", "12,24,32", 3, 3, 2, 64, 4};
-
-std::vector<std::string> split(std::string_view list) {
-  std::vector<std::string> words;
-  while (!list.empty()) {
-    const auto comma = std::min(list.find(','), list.size());
-    words.emplace_back(list.substr(0, comma));
-    list.remove_prefix(std::min(comma + 1, list.size()));
-  }
-  return words;
-}
 
 int whole(const cxxopts::ParseResult& given, const std::string& option, int otherwise, int low) {
   const auto text = text_of(given, option);
@@ -102,7 +93,7 @@ std::vector<std::int32_t> taken_apart(const cxxopts::ParseResult& given,
   if (!text) return {0};
   if (*text == "none") return {};
   std::vector<std::int32_t> chosen;
-  for (const std::string& name : split(*text)) {
+  for (const std::string& name : numerics::words(*text)) {
     const auto found = std::ranges::find(recipes, name, &recipe::Recipe::name);
     if (found == recipes.end())
       throw Error(ErrorKind::usage, "--ladder", "\"" + name + "\" is none of the recipes",
@@ -151,7 +142,7 @@ void add_study_options(CommandLine& line) {
 
 std::vector<int> parse_list(std::string_view text, const std::string& option) {
   std::set<int> numbers;
-  for (const std::string& word : split(text)) {
+  for (const std::string& word : numerics::words(text)) {
     const auto dash = word.find('-');
     const auto first = parse_integer(word.substr(0, dash), option, 0, 1'000'000);
     const auto last = dash == std::string::npos
@@ -188,12 +179,12 @@ StudyChoice choose_study(const cxxopts::ParseResult& given) {
   } else {
     choice.source = generated(given, size);
   }
-  for (const std::string& name : split(text_of(given, "recipes").value_or(size.recipes)))
+  for (const std::string& name : numerics::words(text_of(given, "recipes").value_or(size.recipes)))
     choice.recipes.push_back(recipe::load_recipe(name));
   if (choice.recipes.empty())
     throw Error(ErrorKind::usage, "--recipes", "the list is empty", "name at least one");
   if (const auto axes = text_of(given, "sweep"))
-    for (const std::string& axis : split(*axes))
+    for (const std::string& axis : numerics::words(*axes))
       for (const recipe::Recipe& edit :
            study::sweep(choice.recipes.at(0), study::parse_sweep_axis(axis)))
         choice.recipes.push_back(edit);

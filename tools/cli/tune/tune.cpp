@@ -8,6 +8,7 @@
 #include "command.hpp"
 #include "commands.hpp"
 #include "karat/files/atomic_file.hpp"
+#include "karat/numerics/base/split.hpp"
 #include "karat/recipe/json.hpp"
 #include "karat/tune/builtin.hpp"
 #include "karat/tune/page.hpp"
@@ -25,16 +26,13 @@ using cxxopts::value;
 
 std::vector<std::string> listed(std::string_view text, const std::string& option) {
   std::vector<std::string> parts;
-  for (std::size_t begin = 0; begin <= text.size();) {
-    const auto comma = std::min(text.find(',', begin), text.size());
-    std::string_view part = text.substr(begin, comma - begin);
+  for (std::string_view part : numerics::split(text)) {
     while (part.starts_with(' ')) part.remove_prefix(1);
     while (part.ends_with(' ')) part.remove_suffix(1);
     if (part.empty())
       throw Error(ErrorKind::usage, "--" + option, "has an empty name in its list",
                   "give names separated by commas");
     parts.emplace_back(part);
-    begin = comma + 1;
   }
   return parts;
 }
