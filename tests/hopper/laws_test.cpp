@@ -2,7 +2,6 @@
 // step at multiples of the SM count, and each GPU is bound by what its figures say.
 #include <gtest/gtest.h>
 
-#include <chrono>
 #include <cmath>
 
 #include "karat/hopper/launch.hpp"
@@ -149,11 +148,17 @@ TEST(Laws, UnevenTilesWaitForTheLongest) {
   EXPECT_GT(real.us, 2 * level.us);
 }
 
-TEST(Laws, LargeLaunchIsQuick) {
-  const auto begin = std::chrono::steady_clock::now();
-  EXPECT_GT(time_us(machine("H100"), {}, shape_of(75600, 40)), 1e5);
-  const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - begin;
-  EXPECT_LT(taken.count(), 1.0);
+/// Tiles are simulated once per length, and long ones not to their end.
+TEST(Laws, LargerLaunchesSimulateNoMore) {
+  const Machine m = machine("H100");
+  const Plan plan = make_plan({}, m);
+  const auto launch = [&](const Shape& shape) {
+    return launch_time(m, {}, plan, shape, dense(plan, shape));
+  };
+  const LaunchTime small = launch(shape_of(16384, 8)), large = launch(shape_of(75600, 40));
+  EXPECT_GT(large.us, 50 * small.us);
+  EXPECT_GT(small.events, 0u);
+  EXPECT_LE(large.events, small.events);
 }
 
 }  // namespace
