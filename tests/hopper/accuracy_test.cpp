@@ -4,42 +4,15 @@
 
 #include <cmath>
 #include <filesystem>
-#include <fstream>
-#include <sstream>
 #include <vector>
 
-#include "karat/hopper/launch.hpp"
+#include "measured.hpp"
 
 namespace karat::hopper {
 namespace {
 
-struct Row {
-  Shape shape;
-  double us;
-};
-
-std::vector<Row> measured() {
-  std::ifstream file(std::filesystem::path(KARAT_DATA_DIR) / "cost/h100_fa3_bf16_noncausal.csv");
-  std::vector<Row> rows;
-  std::string line;
-  std::getline(file, line);
-  while (std::getline(file, line)) {
-    std::stringstream text(line);
-    std::vector<std::string> cell;
-    for (std::string each; std::getline(text, each, ',');) cell.push_back(each);
-    const int batch = std::stoi(cell[3]), heads = std::stoi(cell[4]), tokens = std::stoi(cell[5]);
-    rows.push_back({{.batch = batch,
-                     .heads = heads,
-                     .queries = tokens,
-                     .keys = tokens,
-                     .head_dim = std::stoi(cell[6])},
-                    std::stod(cell[8]) * 1e3});
-  }
-  return rows;
-}
-
 /// iteration = (matrix^p + softmax^p)^(1/p); CTA = c0 + blocks * iteration; waves of CTAs.
-double closed_form(const Row& row) {
+double closed_form(const MeasuredRow& row) {
   constexpr double p = 1.9, c0 = 6400, t0 = 5.7, mhz = 0.91 * 1830;
   const bool small = row.shape.head_dim <= 64;
   const double m = 192, n = small ? 192 : 144, d = small ? 64 : 96;
@@ -50,44 +23,30 @@ double closed_form(const Row& row) {
   return t0 + waves * (c0 + std::ceil(row.shape.keys / n) * iteration) / mhz;
 }
 
-double simulated(const Row& row) {
+double predicted_error(const MeasuredRow& row) {
   static const Machine h100 = machine("H100");
-  const Plan plan = make_plan({.head_dim = row.shape.head_dim}, h100);
-  return launch_time(h100, {}, plan, row.shape, dense(plan, row.shape)).us;
-}
-
-struct Errors {
-  int rows = 0, beyond_20 = 0;
-  double sum = 0;
-  void add(double predicted, double us) {
-    const double error = std::abs(predicted / us - 1);
-    ++rows, sum += error, beyond_20 += error > 0.20;
-  }
-  double mean() const { return sum / rows; }
-};
-
-double tiles(const Row& row) {
-  return std::ceil(row.shape.queries / 192.0) * row.shape.batch * row.shape.heads;
+  return predicted_us(row, h100, {}) / row.us - 1;
 }
 
 class Accuracy : public testing::Test {
  protected:
   void SetUp() override {
-    rows_ = measured();
-    if (rows_.empty()) GTEST_SKIP() << "no measured rows at " << KARAT_DATA_DIR << "/cost: skipped";
+    const auto path = std::filesystem::path(KARAT_DATA_DIR) / "cost/h100_fa3_bf16_noncausal.csv";
+    if (!exists(path)) GTEST_SKIP() << "no measured rows at " << path << ": skipped";
+    rows_ = measured_rows(path);
   }
-  std::vector<Row> rows_;
+  std::vector<MeasuredRow> rows_;
 };
 
 TEST_F(Accuracy, RowsAboveTwentyMicroseconds) {
-  Errors model, baseline, fit, validation;
+  PredictionErrors model, baseline, fit, validation;
   int index = 0;
-  for (const Row& row : rows_) {
-    if (tiles(row) < 0.8 * 132 || row.us <= 20) continue;
-    const double us = simulated(row);
-    model.add(us, row.us);
-    baseline.add(closed_form(row), row.us);
-    (index++ % 2 == 0 ? fit : validation).add(us, row.us);
+  for (const MeasuredRow& row : rows_) {
+    if (row.splits_keys() || row.us <= 20) continue;
+    const double error = predicted_error(row);
+    model.add(error);
+    baseline.add(closed_form(row) / row.us - 1);
+    (index++ % 2 == 0 ? fit : validation).add(error);
   }
   EXPECT_GT(model.rows, 300);
   EXPECT_LE(model.mean(), 0.040);
@@ -102,11 +61,11 @@ TEST_F(Accuracy, RowsAboveTwentyMicroseconds) {
 }
 
 TEST_F(Accuracy, RowsWithSplitKeys) {
-  Errors model, baseline;
-  for (const Row& row : rows_) {
-    if (tiles(row) >= 0.8 * 132) continue;
-    model.add(simulated(row), row.us);
-    baseline.add(closed_form(row), row.us);
+  PredictionErrors model, baseline;
+  for (const MeasuredRow& row : rows_) {
+    if (!row.splits_keys()) continue;
+    model.add(predicted_error(row));
+    baseline.add(closed_form(row) / row.us - 1);
   }
   EXPECT_GT(model.rows, 50);
   EXPECT_LE(model.mean(), 0.15);

@@ -6,82 +6,34 @@
 #include <array>
 #include <cmath>
 #include <cstdio>
-#include <fstream>
 #include <functional>
-#include <sstream>
 #include <string>
 #include <vector>
 
 #include "karat/files/atomic_file.hpp"
-#include "karat/hopper/launch.hpp"
-#include "karat/numerics/base/error.hpp"
 #include "karat/report/svg.hpp"
+#include "measured.hpp"
 
 namespace {
 
 using namespace karat;
 using namespace karat::hopper;
 
-struct Row {
-  Shape shape;
-  double us;
-  bool split;  ///< query tiles below 0.8 of the SMs
-};
-
-std::vector<Row> read_rows(const std::string& path) {
-  std::ifstream file(path);
-  if (!file) throw Error(ErrorKind::input_output, path, "cannot be read", "name the CSV of rows");
-  std::vector<Row> rows;
-  std::string line;
-  std::getline(file, line);
-  while (std::getline(file, line)) {
-    std::stringstream text(line);
-    std::vector<std::string> cell;
-    for (std::string each; std::getline(text, each, ',');) cell.push_back(each);
-    const int tokens = std::stoi(cell.at(5));
-    Row row{{.batch = std::stoi(cell[3]),
-             .heads = std::stoi(cell[4]),
-             .queries = tokens,
-             .keys = tokens,
-             .head_dim = std::stoi(cell[6])},
-            std::stod(cell.at(8)) * 1e3,
-            false};
-    row.split = std::ceil(tokens / 192.0) * row.shape.batch * row.shape.heads < 0.8 * 132;
-    rows.push_back(row);
-  }
-  return rows;
-}
-
-double predict(const Row& row, const Machine& machine, const Timing& timing) {
-  const Plan plan = make_plan({.head_dim = row.shape.head_dim}, machine);
-  return launch_time(machine, timing, plan, row.shape, dense(plan, row.shape)).us;
-}
-
-struct Errors {
-  int rows = 0, beyond_20 = 0;
-  double absolute = 0, signed_sum = 0;
-  void add(double error) {
-    ++rows;
-    absolute += std::abs(error);
-    signed_sum += error;
-    beyond_20 += std::abs(error) > 0.2;
-  }
-};
-
 /// Mean absolute error of the rows above 20 us, plus a twentieth of that of the split ones.
-double objective(const std::vector<Row>& rows, const Machine& machine, const Timing& timing) {
-  Errors whole, split;
-  for (const Row& row : rows) {
-    if (!row.split && row.us <= 20) continue;
-    (row.split ? split : whole).add(predict(row, machine, timing) / row.us - 1);
+double objective(const std::vector<MeasuredRow>& rows, const Machine& machine,
+                 const Timing& timing) {
+  PredictionErrors whole, split;
+  for (const MeasuredRow& row : rows) {
+    if (!row.splits_keys() && row.us <= 20) continue;
+    (row.splits_keys() ? split : whole).add(predicted_us(row, machine, timing) / row.us - 1);
   }
-  return whole.absolute / whole.rows + 0.05 * split.absolute / std::max(1, split.rows);
+  return whole.mean() + 0.05 * split.absolute / std::max(1, split.rows);
 }
 
 /// Coordinate descent over the sustained clock and every constant marked "(fit)".
-void fit(std::vector<Row> rows, const std::string& half) {
+void fit(std::vector<MeasuredRow> rows, const std::string& half) {
   if (half == "even" || half == "odd") {
-    std::vector<Row> kept;
+    std::vector<MeasuredRow> kept;
     for (std::size_t i = half == "odd"; i < rows.size(); i += 2) kept.push_back(rows[i]);
     rows = kept;
   }
@@ -116,7 +68,7 @@ void fit(std::vector<Row> rows, const std::string& half) {
   std::printf("objective %.5f over %zu rows\n", best, rows.size());
 }
 
-void draw(const std::vector<Row>& rows, const std::vector<double>& errors,
+void draw(const std::vector<MeasuredRow>& rows, const std::vector<double>& errors,
           const std::string& path) {
   using report::Anchor;
   constexpr double kLeft = 60, kRight = 880, kTop = 40, kBottom = 380, kLow = 10, kHigh = 1e5;
@@ -150,7 +102,7 @@ void draw(const std::vector<Row>& rows, const std::vector<double>& errors,
   constexpr std::array kMarks = {Mark{64, "#3b6fb6", "d = 64"}, Mark{72, "#d4552c", "d = 72"},
                                  Mark{80, "#4b9a6a", "d = 80"}, Mark{0, "#bbbbbb", "split keys"}};
   for (std::size_t i = 0; i < rows.size(); ++i) {
-    const int dim = rows[i].split ? 0 : rows[i].shape.head_dim;
+    const int dim = rows[i].splits_keys() ? 0 : rows[i].shape.head_dim;
     const auto mark =
         std::find_if(kMarks.begin(), kMarks.end(), [&](const Mark& m) { return m.dim == dim; });
     svg.circle({x(rows[i].us), y(errors[i])}, 2.5, {.fill = mark->colour, .stroke = {}});
@@ -164,42 +116,43 @@ void draw(const std::vector<Row>& rows, const std::vector<double>& errors,
   files::write_file(path, svg.str());
 }
 
-void residuals(const std::vector<Row>& rows, const std::string& svg) {
+void residuals(const std::vector<MeasuredRow>& rows, const std::string& svg) {
   const Machine board = machine("H100");
   std::vector<double> errors;
-  for (const Row& row : rows) errors.push_back(predict(row, board, {}) / row.us - 1);
+  for (const MeasuredRow& row : rows) errors.push_back(predicted_us(row, board, {}) / row.us - 1);
   struct Group {
     std::string name;
-    std::function<bool(const Row&)> holds;
+    std::function<bool(const MeasuredRow&)> holds;
   };
   std::vector<Group> groups;
-  const auto whole = [](const Row& r) { return !r.split && r.us > 20; };
+  const auto whole = [](const MeasuredRow& r) { return !r.splits_keys() && r.us > 20; };
   groups.push_back({"all above 20 us", whole});
   for (const int dim : {64, 72, 80}) {
     groups.push_back({"d = " + std::to_string(dim),
-                      [=](const Row& r) { return whole(r) && r.shape.head_dim == dim; }});
+                      [=](const MeasuredRow& r) { return whole(r) && r.shape.head_dim == dim; }});
   }
   constexpr std::array<std::int64_t, 6> kEdges = {0, 600, 1600, 4000, 12000, 1 << 20};
   for (std::size_t i = 0; i + 1 < kEdges.size(); ++i) {
     const auto low = kEdges[i], high = kEdges[i + 1];
     groups.push_back(
-        {std::to_string(low) + " <= tokens < " + std::to_string(high), [=](const Row& r) {
+        {std::to_string(low) + " <= tokens < " + std::to_string(high), [=](const MeasuredRow& r) {
            return whole(r) && r.shape.queries >= low && r.shape.queries < high;
          }});
   }
-  groups.push_back({"up to 20 us", [](const Row& r) { return !r.split && r.us <= 20; }});
-  groups.push_back({"split keys", [](const Row& r) { return r.split; }});
+  groups.push_back(
+      {"up to 20 us", [](const MeasuredRow& r) { return !r.splits_keys() && r.us <= 20; }});
+  groups.push_back({"split keys", [](const MeasuredRow& r) { return r.splits_keys(); }});
   std::printf(
       "| rows | number | mean absolute error | mean error | beyond 20 %% "
       "|\n|---|---|---|---|---|\n");
   for (const Group& group : groups) {
-    Errors e;
+    PredictionErrors e;
     for (std::size_t i = 0; i < rows.size(); ++i) {
       if (group.holds(rows[i])) e.add(errors[i]);
     }
     if (e.rows == 0) continue;
     std::printf("| %s | %d | %.1f %% | %+.1f %% | %d |\n", group.name.c_str(), e.rows,
-                100 * e.absolute / e.rows, 100 * e.signed_sum / e.rows, e.beyond_20);
+                100 * e.mean(), 100 * e.signed_sum / e.rows, e.beyond_20);
   }
   draw(rows, errors, svg);
 }
@@ -219,9 +172,9 @@ int main(int argc, char** argv) {
   try {
     const std::string verb = argc > 1 ? argv[1] : "";
     if (verb == "fit" && argc >= 3) {
-      fit(read_rows(argv[2]), argc > 3 ? argv[3] : "all");
+      fit(measured_rows(argv[2]), argc > 3 ? argv[3] : "all");
     } else if (verb == "residuals" && argc == 4) {
-      residuals(read_rows(argv[2]), argv[3]);
+      residuals(measured_rows(argv[2]), argv[3]);
     } else if (verb == "constants") {
       constants();
     } else {
