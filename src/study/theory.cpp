@@ -1,21 +1,23 @@
 // One pass over the keys of a row for its weights, one over the kept ones for the predictions.
 #include "karat/study/theory.hpp"
 
+#include <Eigen/Core>
 #include <algorithm>
 #include <cmath>
 #include <limits>
 
-#include "karat/numerics/functions/exp2.hpp"
 #include "karat/numerics/formats/format.hpp"
+#include "karat/numerics/functions/exp2.hpp"
 
 namespace karat::study {
 namespace {
 
 constexpr double kLog2E = 1.4426950408889634;
 constexpr double kLn2 = 0.6931471805599453;
-constexpr double kMantissa = 0.5410106403333613;  // 3 / (8 ln 2): mean of 1/m^2, m log-uniform in [1, 2)
-constexpr double kWeightOfCovariance = 1e-5;      // keys below do not count in Cov(k, v)
-constexpr double kSmallestCode = 0x1p-10;         // half of E4M3's smallest: below, a code is 0
+// 3 / (8 ln 2): mean of 1/m^2, m log-uniform in [1, 2)
+constexpr double kMantissa = 0.5410106403333613;
+constexpr double kWeightOfCovariance = 1e-5;  // keys below do not count in Cov(k, v)
+constexpr double kSmallestCode = 0x1p-10;     // half of E4M3's smallest: below, a code is 0
 
 /// Variance of rounding x: relative to x^2, plus absolute.
 struct Rounding {
@@ -28,6 +30,12 @@ Rounding rounding_of(numerics::FormatId id, double scale) {
   if (format.kind == numerics::Kind::integer) return {0, scale * scale / 12};
   const double ulp = std::ldexp(1.0, -format.fraction_bits);
   return {ulp * ulp / 12 * kMantissa, 0};
+}
+
+/// One token's channels as doubles.
+auto channels_of(std::span<const float> tensor, std::int32_t token, std::size_t d) {
+  return Eigen::Map<const Eigen::ArrayXf>(tensor.data() + token * d, static_cast<Eigen::Index>(d))
+      .cast<double>();
 }
 
 /// Eight running sums: a fixed order that vectors can follow.
@@ -68,7 +76,8 @@ std::vector<std::vector<KeptKey>> kept_keys(const layout::Layout& layout, std::i
 }
 
 /// Mass that rounds to zero when every block's P refers to the running maximum of its time.
-double lost_mass(const std::vector<std::vector<KeptKey>>& visits, double multiplier, bool reversed) {
+double lost_mass(const std::vector<std::vector<KeptKey>>& visits, double multiplier,
+                 bool reversed) {
   double running = -std::numeric_limits<double>::infinity(), lost = 0;
   for (std::size_t i = 0; i < visits.size(); ++i) {
     const auto& visit = visits[reversed ? visits.size() - 1 - i : i];
@@ -109,30 +118,31 @@ RowTheory predict_row(const recipe::Recipe& recipe, const layout::Layout& layout
   const auto after =
       std::upper_bound(blocks.begin(), blocks.end(), position,
                        [](std::int64_t at, const video::Range& range) { return at < range.begin; });
-  auto visits = kept_keys(layout, position, static_cast<std::size_t>(after - blocks.begin()) - 1,
-                          scores);
+  auto visits =
+      kept_keys(layout, position, static_cast<std::size_t>(after - blocks.begin()) - 1, scores);
   double kept = 0;
   for (auto& visit : visits)
     for (KeptKey& key : visit) kept += key.p = numerics::exp2_f64(key.score - top);
   row.kept_mass = kept / all;
   row.lost.assign(2 * std::size(kMultipliers), 0.0);
   if (kept == 0) return row;
-  std::vector<double> o(d, 0.0), k_mean(d, 0.0);
+  const auto channels = static_cast<Eigen::Index>(d);
+  Eigen::ArrayXd o = Eigen::ArrayXd::Zero(channels), k_mean = o;
   for (auto& visit : visits)
     for (KeptKey& key : visit) {
       key.p /= kept;
-      for (std::size_t i = 0; i < d; ++i) {
-        o[i] += key.p * static_cast<double>(input.v[key.token * d + i]);
-        k_mean[i] += key.p * static_cast<double>(input.k[key.token * d + i]);
-      }
+      o += key.p * channels_of(input.v, key.token, d);
+      k_mean += key.p * channels_of(input.k, key.token, d);
     }
   for (const double x : o) row.truth += x * x;
   std::size_t slot = 0;
   for (const double multiplier : kMultipliers)
-    for (const bool reversed : {false, true}) row.lost[slot++] = lost_mass(visits, multiplier, reversed);
+    for (const bool reversed : {false, true})
+      row.lost[slot++] = lost_mass(visits, multiplier, reversed);
 
   const Rounding p_rounding = rounding_of(recipe.p.format, 1.0 / recipe.p.multiplier);
-  std::vector<double> covariance(d * d, 0.0), v_off(d), underflow(d, 0.0);
+  Eigen::MatrixXd covariance = Eigen::MatrixXd::Zero(channels, channels);  // of k and v
+  Eigen::ArrayXd underflow = Eigen::ArrayXd::Zero(channels);
   const double multiplier = recipe.p.apply == recipe::PApply::multiply
                                 ? double{recipe.p.multiplier}
                                 : numerics::exp2_f64(recipe.p.offset);
@@ -141,12 +151,11 @@ RowTheory predict_row(const recipe::Recipe& recipe, const layout::Layout& layout
     for (const KeptKey& key : visit) running = std::max(running, key.score);
     for (const KeptKey& key : visit) {
       const float *k = &input.k[key.token * d], *v = &input.v[key.token * d];
+      const Eigen::ArrayXd v_off = channels_of(input.v, key.token, d) - o;
       double off = 0, v_square = 0, v_variance = 0, k_variance = 0;
-      const Rounding k_rounding =
-          rounding_of(recipe.k.format, coded.k.scale(key.position, 0));
+      const Rounding k_rounding = rounding_of(recipe.k.format, coded.k.scale(key.position, 0));
       for (std::size_t i = 0; i < d; ++i) {
         const Rounding v_rounding = rounding_of(recipe.v.format, coded.v.scale(key.position, i));
-        v_off[i] = v[i] - o[i];
         off += v_off[i] * v_off[i];
         v_square += double{v[i]} * v[i];
         v_variance += v_rounding.relative * double{v[i]} * v[i] + v_rounding.absolute;
@@ -158,25 +167,22 @@ RowTheory predict_row(const recipe::Recipe& recipe, const layout::Layout& layout
       row.v += p2 * v_variance;
       if (multiplier * numerics::exp2_f64(key.score - running) <= kSmallestCode &&
           p_rounding.relative > 0) {
-        for (std::size_t i = 0; i < d; ++i) underflow[i] += key.p * v[i];
+        underflow += key.p * channels_of(input.v, key.token, d);
       } else if (key.score < running) {
         row.p += p_rounding.relative * p2 * v_square + p_rounding.absolute * v_square;
       }
-      if (key.p <= kWeightOfCovariance) continue;
-      for (std::size_t i = 0; i < d; ++i) {
-        const double weight = key.p * (k[i] - k_mean[i]);
-        for (std::size_t j = 0; j < d; ++j) covariance[i * d + j] += weight * v_off[j];
-      }
+      if (key.p > kWeightOfCovariance)
+        covariance.noalias() += (key.p * (channels_of(input.k, key.token, d) - k_mean)).matrix() *
+                                v_off.matrix().transpose();
     }
   }
   for (const double u : underflow) row.p += u * u;
   const Rounding q_rounding = rounding_of(recipe.q.format, coded.q.scale(position, 0));
-  for (std::size_t i = 0; i < d; ++i) {
-    double size = 0;
-    for (std::size_t j = 0; j < d; ++j) size += covariance[i * d + j] * covariance[i * d + j];
-    row.q += (q_rounding.relative * double{q[i]} * q[i] + q_rounding.absolute) * size /
+  Eigen::ArrayXd sizes = Eigen::ArrayXd::Zero(channels);  // of the rows, squared; in a fixed order
+  for (const auto& column : covariance.colwise()) sizes += column.array().square();
+  for (std::size_t i = 0; i < d; ++i)
+    row.q += (q_rounding.relative * double{q[i]} * q[i] + q_rounding.absolute) * sizes[i] /
              static_cast<double>(d);
-  }
   return row;
 }
 

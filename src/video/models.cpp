@@ -18,29 +18,24 @@ constexpr Resolution kCogVideoResolutions[] = {{"480p", 720, 480, 49}};
 constexpr Sampler kWanSampler{
     .steps = 50, .first_sigma = 0.999, .shift = 5, .guidance = 5, .forwards_per_step = 2};
 
+/// The sizes in which Wan's models differ.
+constexpr Model wan(std::string_view name, int width, int heads, int layers, int ffn) {
+  return {.name = name,
+          .width = width,
+          .heads = heads,
+          .layers = layers,
+          .ffn = ffn,
+          .head_dim = 128,
+          .text_tokens = 512,
+          .latent_channels = 16,
+          .sampler = kWanSampler,
+          .resolutions = kWanResolutions,
+          .source = "Wan2.1 (arXiv 2503.20314) and its public configuration"};
+}
+
 const Model kModels[] = {
-    {.name = "wan2.1-1.3b",
-     .width = 1536,
-     .heads = 12,
-     .layers = 30,
-     .ffn = 8960,
-     .head_dim = 128,
-     .text_tokens = 512,
-     .latent_channels = 16,
-     .sampler = kWanSampler,
-     .resolutions = kWanResolutions,
-     .source = "Wan2.1 (arXiv 2503.20314) and its public configuration"},
-    {.name = "wan2.1-14b",
-     .width = 5120,
-     .heads = 40,
-     .layers = 40,
-     .ffn = 13824,
-     .head_dim = 128,
-     .text_tokens = 512,
-     .latent_channels = 16,
-     .sampler = kWanSampler,
-     .resolutions = kWanResolutions,
-     .source = "Wan2.1 (arXiv 2503.20314) and its public configuration"},
+    wan("wan2.1-1.3b", 1536, 12, 30, 8960),
+    wan("wan2.1-14b", 5120, 40, 40, 13824),
     {.name = "hunyuanvideo",
      .width = 3072,
      .heads = 24,

@@ -1,6 +1,7 @@
-// See hdf5_types.hpp.
+// See types.hpp.
 #include "types.hpp"
 
+#include <bit>
 #include <cstring>
 
 namespace karat::files {
@@ -58,35 +59,11 @@ bool needs_format_attribute(DType dtype) {
 }
 
 hid_t stored_type(DType dtype) {
-  switch (dtype) {
-    case DType::f8_e4m3:
-    case DType::f8_e5m2:
-    case DType::f8_e8m0:
-    case DType::u8:
-    case DType::boolean:
-      return H5T_STD_U8LE;
-    case DType::bf16:
-    case DType::f16:
-    case DType::u16:
-      return H5T_STD_U16LE;
-    case DType::f32:
-      return H5T_IEEE_F32LE;
-    case DType::f64:
-      return H5T_IEEE_F64LE;
-    case DType::i8:
-      return H5T_STD_I8LE;
-    case DType::i16:
-      return H5T_STD_I16LE;
-    case DType::i32:
-      return H5T_STD_I32LE;
-    case DType::u32:
-      return H5T_STD_U32LE;
-    case DType::i64:
-      return H5T_STD_I64LE;
-    case DType::u64:
-      return H5T_STD_U64LE;
-  }
-  return -1;
+  const DTypeInfo& row = info(dtype);
+  const hid_t by_size[][4] = {{H5T_STD_U8LE, H5T_STD_U16LE, H5T_STD_U32LE, H5T_STD_U64LE},
+                              {H5T_STD_I8LE, H5T_STD_I16LE, H5T_STD_I32LE, H5T_STD_I64LE},
+                              {-1, -1, H5T_IEEE_F32LE, H5T_IEEE_F64LE}};
+  return by_size[static_cast<int>(row.storage)][std::countr_zero(row.size)];
 }
 
 std::optional<DType> tensor_dtype(hid_t type, std::string_view format) {
