@@ -4,18 +4,19 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numbers>
 
-#include "karat/numerics/functions/exp2.hpp"
+#include "karat/attention/operations/kernel.hpp"
 #include "karat/numerics/formats/format.hpp"
+#include "karat/numerics/functions/exp2.hpp"
 
 namespace karat::study {
 namespace {
 
-constexpr double kLog2E = 1.4426950408889634;
-constexpr double kLn2 = 0.6931471805599453;
-constexpr double kMantissa = 0.5410106403333613;  // 3 / (8 ln 2): mean of 1/m^2, m log-uniform in [1, 2)
-constexpr double kWeightOfCovariance = 1e-5;      // keys below do not count in Cov(k, v)
-constexpr double kSmallestCode = 0x1p-10;         // half of E4M3's smallest: below, a code is 0
+constexpr double kMantissa =
+    0.5410106403333613;  // 3 / (8 ln 2): mean of 1/m^2, m log-uniform in [1, 2)
+constexpr double kWeightOfCovariance = 1e-5;  // keys below do not count in Cov(k, v)
+constexpr double kSmallestCode = 0x1p-10;     // half of E4M3's smallest: below, a code is 0
 
 /// Variance of rounding x: relative to x^2, plus absolute.
 struct Rounding {
@@ -68,7 +69,8 @@ std::vector<std::vector<KeptKey>> kept_keys(const layout::Layout& layout, std::i
 }
 
 /// Mass that rounds to zero when every block's P refers to the running maximum of its time.
-double lost_mass(const std::vector<std::vector<KeptKey>>& visits, double multiplier, bool reversed) {
+double lost_mass(const std::vector<std::vector<KeptKey>>& visits, double multiplier,
+                 bool reversed) {
   double running = -std::numeric_limits<double>::infinity(), lost = 0;
   for (std::size_t i = 0; i < visits.size(); ++i) {
     const auto& visit = visits[reversed ? visits.size() - 1 - i : i];
@@ -87,7 +89,7 @@ RowTheory predict_row(const recipe::Recipe& recipe, const layout::Layout& layout
   const std::size_t d = layout.channels;
   const auto tokens = static_cast<std::int32_t>(layout.order.tokens());
   const float* q = &input.q[token * d];
-  const double scale = kLog2E / std::sqrt(static_cast<double>(d));
+  const double scale = attention::score_scale(d);
   RowTheory row;
   std::vector<double> scores(tokens);
   double top = -std::numeric_limits<double>::infinity();
@@ -101,16 +103,16 @@ RowTheory predict_row(const recipe::Recipe& recipe, const layout::Layout& layout
     all += w;
     weighted += w * (s - top);
   }
-  row.max_logit = top * kLn2;
-  row.entropy = (numerics::log2_f64(all) - weighted / all) * kLn2;
+  row.max_logit = top * std::numbers::ln2;
+  row.entropy = (numerics::log2_f64(all) - weighted / all) * std::numbers::ln2;
 
   const std::int64_t position = layout.order.position_of[token];
   const auto& blocks = layout.blocks.query_blocks;
   const auto after =
       std::upper_bound(blocks.begin(), blocks.end(), position,
                        [](std::int64_t at, const video::Range& range) { return at < range.begin; });
-  auto visits = kept_keys(layout, position, static_cast<std::size_t>(after - blocks.begin()) - 1,
-                          scores);
+  auto visits =
+      kept_keys(layout, position, static_cast<std::size_t>(after - blocks.begin()) - 1, scores);
   double kept = 0;
   for (auto& visit : visits)
     for (KeptKey& key : visit) kept += key.p = numerics::exp2_f64(key.score - top);
@@ -129,7 +131,8 @@ RowTheory predict_row(const recipe::Recipe& recipe, const layout::Layout& layout
   for (const double x : o) row.truth += x * x;
   std::size_t slot = 0;
   for (const double multiplier : kMultipliers)
-    for (const bool reversed : {false, true}) row.lost[slot++] = lost_mass(visits, multiplier, reversed);
+    for (const bool reversed : {false, true})
+      row.lost[slot++] = lost_mass(visits, multiplier, reversed);
 
   const Rounding p_rounding = rounding_of(recipe.p.format, 1.0 / recipe.p.multiplier);
   std::vector<double> covariance(d * d, 0.0), v_off(d), underflow(d, 0.0);
@@ -142,8 +145,7 @@ RowTheory predict_row(const recipe::Recipe& recipe, const layout::Layout& layout
     for (const KeptKey& key : visit) {
       const float *k = &input.k[key.token * d], *v = &input.v[key.token * d];
       double off = 0, v_square = 0, v_variance = 0, k_variance = 0;
-      const Rounding k_rounding =
-          rounding_of(recipe.k.format, coded.k.scale(key.position, 0));
+      const Rounding k_rounding = rounding_of(recipe.k.format, coded.k.scale(key.position, 0));
       for (std::size_t i = 0; i < d; ++i) {
         const Rounding v_rounding = rounding_of(recipe.v.format, coded.v.scale(key.position, i));
         v_off[i] = v[i] - o[i];
