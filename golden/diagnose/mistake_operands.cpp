@@ -1,6 +1,7 @@
 // Mistakes about inputs, the recipe, quantised operands, constants and the kernel itself.
 #include <algorithm>
 #include <cmath>
+#include <numbers>
 
 #include "mistake_actions.hpp"
 
@@ -193,14 +194,13 @@ bool k_mean_forgotten(Trial& trial, int) {
 
 bool constant_wrong(Trial& trial, int which) {
   const double root = std::sqrt(static_cast<double>(trial.layout->channels));
-  constexpr double kLog2E = 1.4426950408889634;
   constexpr double kNone = 1.0;
   const bool omitted = trial.recipe.qk.score_scale == recipe::ScoreScale::omitted;
   if (omitted && which == kNoRootD) return false;
   trial.score_factor = which == kNoRootD      ? root
                        : which == kRootDTwice ? kNone / root
-                       : which == kNoLog2E    ? kNone / kLog2E
-                                              : kLog2E;
+                       : which == kNoLog2E    ? kNone / std::numbers::log2e
+                                              : std::numbers::log2e;
   return true;
 }
 

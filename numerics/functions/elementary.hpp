@@ -5,6 +5,7 @@
 
 #include <bit>
 #include <cstdint>
+#include <numbers>
 #include <utility>
 
 namespace karat::numerics {
@@ -86,8 +87,7 @@ inline double ln_f64(double x) {
 ///
 /// x = n*ln 2 + r with |r| <= 0.3466, and the Taylor polynomial stops at a term under 2^-57.
 inline double exp_f64(double x) {
-  constexpr double kLog2E = 1.442695040888963407359924681002;
-  const double n = nearest_integer(x * kLog2E);
+  const double n = nearest_integer(x * std::numbers::log2e);
   const double r = (x - n * kLn2High) - n * kLn2Low;
   double p = 1.0 / 6227020800;  // 1/13!
   p = p * r + 1.0 / 479001600;

@@ -7,10 +7,10 @@
 #include <numeric>
 #include <string>
 
+#include "engine.hpp"
 #include "fast/fast_block.hpp"
 #include "karat/numerics/base/error.hpp"
 #include "karat/numerics/base/parallel.hpp"
-#include "launch.hpp"
 
 namespace karat::attention {
 namespace {

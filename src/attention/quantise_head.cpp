@@ -3,8 +3,7 @@
 #include <cmath>
 #include <string>
 
-#include "arithmetic.hpp"
-#include "karat/attention/head.hpp"
+#include "karat/attention/operations/kernel.hpp"
 #include "karat/numerics/base/error.hpp"
 #include "karat/numerics/random/philox.hpp"
 #include "smooth.hpp"
@@ -24,8 +23,8 @@ std::vector<float> to_positions(std::span<const float> tokens, const video::Toke
 /// SageAttention multiplies Q by d^-1/2 * log2 e before it is quantised.
 void fold_score_scale(std::vector<float>& q, const recipe::Recipe& recipe, std::size_t channels) {
   if (recipe.qk.scale_order != recipe::ScaleOrder::folded_into_q) return;
-  const auto c = static_cast<float>(1.4426950408889634 / std::sqrt(static_cast<double>(channels)));
-  const Fp32 fp{recipe.subnormals};
+  const auto c = static_cast<float>(score_scale(channels));
+  const numerics::Fp32 fp{recipe.subnormals};
   for (float& x : q) x = fp.multiply(x, c);
 }
 
@@ -37,7 +36,7 @@ void rotate_hadamard(std::vector<float>& rows, const recipe::Operand& rule,
     throw Error(ErrorKind::usage, "rotate",
                 "a Hadamard rotation of " + std::to_string(channels) + " channels does not exist",
                 "use a power of two");
-  const Fp32 fp{recipe.subnormals};
+  const numerics::Fp32 fp{recipe.subnormals};
   std::vector<float> sign(channels);
   for (std::size_t j = 0; j < channels; ++j)
     sign[j] = numerics::random_bits(rule.rotate_seed, 0, j) & 1 ? -1.0f : 1.0f;

@@ -1,147 +1,165 @@
-// The slow engine: one query block, one element at a time, in the words of docs/recipes.
+// The slow engine: one query block by the operations' scalar functions, one key block after the
+// other, in the words of docs/recipes.
 #include <algorithm>
 #include <limits>
 
-#include "elements.hpp"
+#include "engine.hpp"
+#include "karat/attention/operations/probability.hpp"
+#include "karat/attention/operations/pv.hpp"
+#include "karat/attention/operations/score.hpp"
 
 namespace karat::attention {
 namespace {
 
+using numerics::MatrixView;
 using numerics::Path;
 constexpr float kInf = std::numeric_limits<float>::infinity();
 
-float chain_one(const numerics::Instruction& instruction, std::span<const float> a,
-                std::span<const float> b, numerics::Start start, float c) {
-  numerics::RowOperand row;
-  numerics::ColumnOperand column;
-  row.pack(instruction, numerics::row_major(a.data(), 1, a.size()));
-  column.pack(instruction, numerics::row_major(b.data(), 1, b.size()));
-  numerics::chain(instruction, row, column, start, numerics::row_major(&c, 1, 1), Path::scalar);
-  return c;
+/// a(i, j) = row i of x times row j of y in an instruction's arithmetic.
+std::vector<float> products(const numerics::Instruction& instruction, MatrixView<const float> x,
+                            MatrixView<const float> y) {
+  numerics::RowOperand rows;
+  numerics::ColumnOperand columns;
+  rows.pack(instruction, x);
+  columns.pack(instruction, y);
+  std::vector<float> a(x.rows * y.rows);
+  numerics::chain(instruction, rows, columns, numerics::Start::absent,
+                  numerics::row_major(a.data(), x.rows, y.rows), Path::scalar);
+  return a;
 }
 
-/// O of one row and channel after this block.
-float accumulate(const Launch& launch, float o, double alpha, std::span<const CodedP> p,
-                 video::Range keys, std::size_t channel) {
-  const Fp32& fp = launch.fp32;
-  float result = fp.multiply(o, alpha);
-  for (const video::Range segment : launch.segments(keys)) {
-    std::vector<float> row, column;
-    for (std::int64_t key = segment.begin; key < segment.end; ++key) {
-      row.push_back(p[key - keys.begin].value);
-      column.push_back(launch.head.v.view()(key, channel));
-    }
-    if (launch.recipe.pv.promote_every == 0) {
-      result = chain_one(launch.pv, row, column, numerics::Start::from_d, result);
-      continue;
-    }
-    float t = chain_one(launch.pv, row, column, numerics::Start::absent, 0.0f);
-    if (launch.v_scaled_per_block) t = fp.multiply(t, launch.head.v.scale(segment.begin, channel));
-    result = fp.add(result, t);
-  }
-  return result;
-}
-
-/// Raw accumulators and scores of one row against a block of keys.
-struct ScoreRow {
-  std::vector<float> a, s;
-  float maximum = -kInf;
-};
-
-/// What smoothing took from the scores of this query block and key: fl(delta*c), 0 without.
-float smoothing_delta(const Launch& launch, int query_block, std::int64_t key) {
+/// What smoothing took from the scores of this query block and each key: fl(delta*c); empty
+/// without.
+std::vector<float> smoothing_deltas(const Launch& launch, int query_block, video::Range keys) {
   const Smoothed& smoothed = launch.head.smoothed;
-  if (smoothed.q_block_means.empty()) return 0.0f;
+  if (smoothed.q_block_means.empty()) return {};
   const std::size_t d = launch.channels;
-  return launch.fp32.multiply(
-      chain_one(numerics::instruction("f32.fma"), {&smoothed.q_block_means[query_block * d], d},
-                {&smoothed.keys[key * d], d}, numerics::Start::absent, 0.0f),
-      launch.c);
+  std::vector<float> deltas =
+      products(numerics::instruction("f32.fma"),
+               numerics::row_major(&smoothed.q_block_means[query_block * d], 1, d),
+               numerics::row_major(&smoothed.keys[keys.begin * d],
+                                   static_cast<std::size_t>(keys.size()), d));
+  for (float& delta : deltas) delta = launch.fp32.multiply(delta, launch.c);
+  return deltas;
 }
 
-ScoreRow score_row(const Launch& launch, int query_block, std::int64_t query, video::Range keys) {
-  const std::span q(&launch.head.q.values[query * launch.channels], launch.channels);
-  ScoreRow row;
-  for (std::int64_t key = keys.begin; key < keys.end; ++key) {
-    const std::span k(&launch.head.k.values[key * launch.channels], launch.channels);
-    row.a.push_back(chain_one(launch.qk, q, k, numerics::Start::absent, 0.0f));
-    float s = score(launch, row.a.back(), query, key);
-    if (!launch.head.smoothed.q_block_means.empty())
-      s = launch.fp32.add(s, smoothing_delta(launch, query_block, key));
-    row.s.push_back(launch.layout.mask->keeps(query, key) ? s : launch.masked_score);
-    row.maximum = std::max(row.maximum, row.s.back());
-  }
-  return row;
-}
-
-/// P and its codes; all zero where the visit is skipped.
-struct ProbabilityRow {
-  std::vector<double> p;
-  std::vector<CodedP> codes;
+/// A query block meeting a key block; matrices are rows x columns.
+struct Visit {
+  video::Range queries, keys;
+  std::size_t rows, columns;
+  std::vector<float> a, s;
+  std::vector<float> maxima;  ///< of the rows of s
+  std::vector<float> p;       ///< as the PV instruction reads it; zero where the visit is skipped
+  std::vector<std::uint8_t> codes;
 };
 
-ProbabilityRow probability_row(const Launch& launch, const ScoreRow& scores,
-                               const RowExponent& exponent, bool skipped) {
-  ProbabilityRow row;
-  for (const float s : scores.s) {
-    row.p.push_back(skipped ? 0.0 : probability(launch, s, exponent));
-    const std::size_t column = row.codes.size();
-    row.codes.push_back(skipped ? CodedP{} : code_p(launch, row.p.back(), column));
-  }
-  return row;
+Visit scored(const Launch& launch, int query_block, video::Range keys) {
+  const video::Range queries = launch.layout.blocks.query_blocks[query_block];
+  Visit v{.queries = queries,
+          .keys = keys,
+          .rows = static_cast<std::size_t>(queries.size()),
+          .columns = static_cast<std::size_t>(keys.size())};
+  v.a = products(launch.qk, launch.head.q.view().rows_from(queries.begin, v.rows),
+                 launch.head.k.view().rows_from(keys.begin, v.columns));
+  v.s.resize(v.a.size());
+  v.p.resize(v.a.size());
+  v.codes.resize(v.a.size());
+  v.maxima.assign(v.rows, -kInf);
+  const std::vector<float> deltas = smoothing_deltas(launch, query_block, keys);
+  for (std::size_t i = 0; i < v.rows; ++i)
+    for (std::size_t n = 0; n < v.columns; ++n) {
+      const std::int64_t query = queries.begin + static_cast<std::int64_t>(i);
+      const std::int64_t key = keys.begin + static_cast<std::int64_t>(n);
+      const std::size_t e = i * v.columns + n;
+      float s = score(launch, v.a[e], launch.q_scale(query), launch.k_scale(key));
+      if (!deltas.empty()) s = launch.fp32.add(s, deltas[n]);
+      v.s[e] = launch.layout.mask->keeps(query, key) ? s : launch.masked_score;
+      v.maxima[i] = std::max(v.maxima[i], v.s[e]);
+    }
+  return v;
 }
 
-void record(const Launch& launch, const RowState& state, std::size_t i, std::size_t rows,
-            std::size_t visit, const ScoreRow& scores, const ProbabilityRow& probabilities,
+/// P of one row, its codes and the terms of its sum.
+template <std::floating_point P>
+std::vector<P> fill_probabilities(const Launch& launch, Visit& v, std::size_t row, float m, float f,
+                                  std::int64_t& saturated) {
+  const std::size_t first = row * v.columns;
+  const std::span<float> values(&v.p[first], v.columns);
+  const std::span<std::uint8_t> codes(&v.codes[first], v.columns);
+  std::vector<P> terms(v.columns);
+  p_exponents(launch, {&v.s[first], v.columns}, m, f, values);
+  for (std::size_t n = 0; n < v.columns; ++n) {
+    terms[n] = power<P>(launch, values[n]);
+    values[n] = cast_operand(launch, terms[n]);
+  }
+  const bool has_codes = quant::has_scale(launch.recipe.p.format);
+  saturated += cast_p(launch, values, Path::scalar, has_codes ? codes : codes.first(0));
+  for (std::size_t n = 0; n < v.columns; ++n) terms[n] = row_sum_term(launch, terms[n], values[n]);
+  return terms;
+}
+
+void record(const Launch& launch, const RowState& state, std::size_t visit, const Visit& v,
             BlockTap& tap) {
-  for (std::size_t n = 0; n < scores.s.size(); ++n) {
-    const std::size_t at = i * tap.key_position.size() + tap.column_begin[visit] + n;
-    tap.a[at] = scores.a[n];
-    tap.s[at] = scores.s[n];
-    tap.p[at] = probabilities.codes[n].value;
-    if (!tap.p_codes.empty()) tap.p_codes[at] = probabilities.codes[n].code;
+  const std::size_t width = tap.key_position.size();
+  const auto copy = [&](const auto& from, auto& to) {
+    for (std::size_t i = 0; !to.empty() && i < v.rows; ++i)
+      std::copy_n(&from[i * v.columns], v.columns, &to[i * width + tap.column_begin[visit]]);
+  };
+  copy(v.a, tap.a);
+  copy(v.s, tap.s);
+  copy(v.p, tap.p);
+  copy(v.codes, tap.p_codes);
+  for (std::size_t i = 0; i < v.rows; ++i) {
+    tap.m[visit * v.rows + i] = state.m[i];
+    tap.l[visit * v.rows + i] = row_sum(launch, state.partial[i]);
   }
-  tap.m[visit * rows + i] = state.m[i];
-  tap.l[visit * rows + i] = row_sum(launch, &state.partial[i * 4]);
-  std::copy_n(&state.o[i * launch.channels], launch.channels,
-              &tap.o[(visit * rows + i) * launch.channels]);
+  std::copy(state.o.begin(), state.o.end(), &tap.o[visit * state.o.size()]);
 }
 
-}  // namespace
-
-void run_block_scalar(const Launch& launch, int query_block, HeadResult& result, BlockTap* tap,
-                      std::int64_t& saturated) {
+/// P: float, or double in recipes whose P is exact.
+template <std::floating_point P>
+void run_block(const Launch& launch, int query_block, HeadResult& result, BlockTap* tap,
+               std::int64_t& saturated) {
   const layout::Layout& layout = launch.layout;
-  const Fp32& fp = launch.fp32;
   const video::Range queries = layout.blocks.query_blocks[query_block];
   const auto rows = static_cast<std::size_t>(queries.size());
   const auto& visits = layout.blocks.rows[query_block];
   RowState state(launch, rows);
   for (std::size_t visit = 0; visit < visits.size(); ++visit) {
     const video::Range keys = layout.blocks.key_blocks[visits[visit].key_block];
-    std::vector<ScoreRow> scores;
+    Visit v = scored(launch, query_block, keys);
+    const auto f = [&](std::size_t row) {
+      return launch.pair_factor(queries.begin + static_cast<std::int64_t>(row), keys.begin);
+    };
     SkipTest test(launch, visit);
+    for (std::size_t i = 0; i < rows; ++i) test.row(state.m[i], v.maxima[i], f(i));
+    std::vector<P> alpha(rows);
     for (std::size_t i = 0; i < rows; ++i) {
-      const std::int64_t query = queries.begin + static_cast<std::int64_t>(i);
-      scores.push_back(score_row(launch, query_block, query, keys));
-      test.row(state.m[i], scores.back().maximum, launch.factor(query, keys.begin));
+      const float m = next_maximum(launch, state.m[i], v.maxima[i], f(i));
+      alpha[i] = power<P>(launch, alpha_exponent(launch, state.m[i], m, f(i)));
+      std::vector<P> terms(v.columns, 0);
+      if (!test.skips()) terms = fill_probabilities<P>(launch, v, i, m, f(i), saturated);
+      add_to_row_sum(launch, terms, alpha[i], state.partial[i]);
+      state.m[i] = m;
     }
-    for (std::size_t i = 0; i < rows; ++i) {
-      const float f = launch.factor(queries.begin + static_cast<std::int64_t>(i), keys.begin);
-      const RowExponent exponent = row_exponent(launch, state.m[i], scores[i].maximum, f);
-      const auto row = probability_row(launch, scores[i], exponent, test.skips());
-      for (const CodedP& code : row.codes) saturated += code.saturated;
-      add_to_row_sum(launch, row.p, row.codes, exponent.alpha, &state.partial[i * 4]);
-      for (std::size_t j = 0; j < launch.channels; ++j) {
-        float& o = state.o[i * launch.channels + j];
-        o = test.skips() ? fp.multiply(o, exponent.alpha)
-                         : accumulate(launch, o, exponent.alpha, row.codes, keys, j);
-      }
-      state.m[i] = exponent.m;
-      if (tap != nullptr) record(launch, state, i, rows, visit, scores[i], row, *tap);
-    }
+    if (test.skips())
+      rescale<float, P>(launch, alpha, state.o);
+    else
+      add_pv<P>(launch, numerics::row_major<const float>(v.p.data(), rows, v.columns),
+                values_of(launch), keys, alpha, state.o, Path::scalar);
+    if (tap != nullptr) record(launch, state, visit, v, *tap);
   }
   finish(launch, queries, state, Path::scalar, result);
+}
+
+}  // namespace
+
+void run_block_scalar(const Launch& launch, int query_block, HeadResult& result, BlockTap* tap,
+                      std::int64_t& saturated) {
+  if (launch.recipe.softmax.exp2 == recipe::Exp2::exact)
+    run_block<double>(launch, query_block, result, tap, saturated);
+  else
+    run_block<float>(launch, query_block, result, tap, saturated);
 }
 
 }  // namespace karat::attention

@@ -1,9 +1,9 @@
 // Means by exact sums, so that no order of tokens shows in them.
 #include "smooth.hpp"
 
-#include <bit>
 #include <cmath>
 
+#include "karat/numerics/formats/round_to_odd.hpp"
 #include "karat/numerics/tensor_core/exact_accumulator.hpp"
 
 namespace karat::attention {
@@ -17,15 +17,6 @@ float to_type(float x, const recipe::Operand& rule, numerics::FormatId input_for
   if (stays_f32(rule, input_format)) return x;
   const numerics::Policy policy{.overflow = numerics::Overflow::infinity};
   return numerics::decode(numerics::encode(x, input_format, policy), input_format);
-}
-
-/// x cut to f32, the last bit set where it is inexact: rounding that to a shorter format rounds x
-/// once.
-float to_odd(double x) {
-  const auto nearest = static_cast<float>(x);
-  if (nearest == x || std::isinf(nearest)) return nearest;
-  const float cut = std::abs(nearest) > std::abs(x) ? std::nextafter(nearest, 0.0f) : nearest;
-  return std::bit_cast<float>(std::bit_cast<std::uint32_t>(cut) | 1u);
 }
 
 }  // namespace
@@ -47,8 +38,9 @@ std::vector<float> subtract_mean(std::span<float> rows, video::Range range,
   if (tokens == 0) return means;
   for (std::size_t j = 0; j < channels; ++j) {
     const double mean = sums[j].to_f64() / static_cast<double>(tokens);
-    means[j] = stays_f32(rule, input_format) ? static_cast<float>(mean)
-                                             : to_type(to_odd(mean), rule, input_format);
+    means[j] = stays_f32(rule, input_format)
+                   ? static_cast<float>(mean)
+                   : to_type(numerics::round_to_odd(mean), rule, input_format);
   }
   each_token([&](float* row) {
     for (std::size_t j = 0; j < channels; ++j)

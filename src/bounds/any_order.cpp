@@ -4,8 +4,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "pv_bounds.hpp"
-
 namespace karat::bounds {
 
 double rounding_share(Summation summation, double roundings) {
@@ -17,24 +15,21 @@ double rounding_share(Summation summation, double roundings) {
   return roundings * u / (1 - roundings * u);
 }
 
-bool pv_reordered(const recipe::Recipe& recipe, const Freedom& freedom) {
-  return freedom.summation != Summation::fixed &&
-         numerics::k_group(numerics::instruction(recipe.pv.instruction)) == 1;
+bool pv_reordered(const FreeLaunch& free) {
+  return free.freedom.summation != Summation::fixed && numerics::k_group(free.launch.pv) == 1;
 }
 
-ReorderedPv::ReorderedPv(const layout::Layout& layout, const attention::QuantisedHead& head,
-                         Summation summation, std::size_t rows)
-    : layout_(layout),
-      head_(head),
-      summation_(summation),
+ReorderedPv::ReorderedPv(const FreeLaunch& free, std::size_t rows)
+    : launch_(free.launch),
+      summation_(free.freedom.summation),
       scale_(1),
-      exact_(rows * layout.channels),
-      spread_(rows * layout.channels),
-      magnitude_(rows * layout.channels),
+      exact_(rows * launch_.channels),
+      spread_(rows * launch_.channels),
+      magnitude_(rows * launch_.channels),
       terms_(rows),
       rescalings_(rows) {
-  if (v_scaled_per_block(head))
-    for (const float scale : head.v.scales) scale_ = std::max<double>(scale_, scale);
+  if (launch_.v_scaled_per_block)
+    for (const float scale : launch_.head.v.scales) scale_ = std::max<double>(scale_, scale);
 }
 
 void ReorderedPv::rescale(std::size_t row, Interval alpha) {
@@ -42,7 +37,7 @@ void ReorderedPv::rescale(std::size_t row, Interval alpha) {
   ++rescalings_[row];
   const double middle = (static_cast<double>(alpha.low) + alpha.high) / 2;
   const double half = (static_cast<double>(alpha.high) - alpha.low) / 2;
-  for (std::size_t e = row * layout_.channels; e < (row + 1) * layout_.channels; ++e) {
+  for (std::size_t e = row * launch_.channels; e < (row + 1) * launch_.channels; ++e) {
     spread_[e] = spread_[e] * alpha.high + std::abs(exact_[e]) * half;
     exact_[e] *= middle;
     magnitude_[e] *= alpha.high;
@@ -51,14 +46,13 @@ void ReorderedPv::rescale(std::size_t row, Interval alpha) {
 
 void ReorderedPv::absorb(const attention::BlockTap& tap, std::size_t visit,
                          std::span<const Interval> alpha, std::span<const RowP> p) {
-  const std::size_t channels = layout_.channels;
-  const video::Range keys = layout_.blocks.key_blocks[tap.key_block[visit]];
-  const bool scaled = v_scaled_per_block(head_);
+  const std::size_t channels = launch_.channels;
+  const video::Range keys = launch_.layout.blocks.key_blocks[tap.key_block[visit]];
   std::vector<double> v(keys.size() * channels), v_size(v.size());
   for (std::size_t e = 0; e < v.size(); ++e) {
     const std::int64_t key = keys.begin + static_cast<std::int64_t>(e / channels);
-    v[e] = head_.v.values[keys.begin * channels + e] *
-           (scaled ? static_cast<double>(head_.v.scale(key, 0)) : 1.0);
+    v[e] = launch_.head.v.values[keys.begin * channels + e];
+    if (launch_.v_scaled_per_block) v[e] *= launch_.head.v.scale(key, e % channels);
     v_size[e] = std::abs(v[e]);
   }
   for (std::size_t i = 0; i < alpha.size(); ++i) {
@@ -74,10 +68,10 @@ void ReorderedPv::absorb(const attention::BlockTap& tap, std::size_t visit,
 
 void ReorderedPv::add(std::size_t row, double middle, double half, double high, const double* v,
                       const double* v_size) {
-  double* exact = &exact_[row * layout_.channels];
-  double* spread = &spread_[row * layout_.channels];
-  double* magnitude = &magnitude_[row * layout_.channels];
-  for (std::size_t j = 0; j < layout_.channels; ++j) {
+  double* exact = &exact_[row * launch_.channels];
+  double* spread = &spread_[row * launch_.channels];
+  double* magnitude = &magnitude_[row * launch_.channels];
+  for (std::size_t j = 0; j < launch_.channels; ++j) {
     exact[j] += middle * v[j];
     spread[j] += half * v_size[j];
     magnitude[j] += high * v_size[j];
@@ -90,9 +84,9 @@ void ReorderedPv::store(std::span<Interval> o) const {
     const double steps = static_cast<double>(terms_[i] + rescalings_[i] + 2);
     const double share = rounding_share(summation_, steps);
     const double lost = scale_ * static_cast<double>(terms_[i]) * steps * 0x1p-125;
-    for (std::size_t e = i * layout_.channels; e < (i + 1) * layout_.channels; ++e) {
+    for (std::size_t e = i * launch_.channels; e < (i + 1) * launch_.channels; ++e) {
       const double room = spread_[e] + share * magnitude_[e] + lost;
-      o[e] = {rounded_down(exact_[e] - room), rounded_up(exact_[e] + room)};
+      o[e] = {numerics::rounded_down(exact_[e] - room), numerics::rounded_up(exact_[e] + room)};
     }
   }
 }

@@ -6,7 +6,7 @@
 #include <span>
 #include <vector>
 
-#include "probability.hpp"
+#include "free_launch.hpp"
 
 namespace karat::bounds {
 
@@ -17,14 +17,13 @@ namespace karat::bounds {
 double rounding_share(Summation summation, double roundings);
 
 /// Are the sums of P V open too?
-bool pv_reordered(const recipe::Recipe& recipe, const Freedom& freedom);
+bool pv_reordered(const FreeLaunch& free);
 
 /// O of one query block as an f32.fma product leaves it, in any order: exact sums with intervals
 /// for alpha and P, and what roundings may add.
 class ReorderedPv {
  public:
-  ReorderedPv(const layout::Layout& layout, const attention::QuantisedHead& head,
-              Summation summation, std::size_t rows);
+  ReorderedPv(const FreeLaunch& free, std::size_t rows);
 
   /// One key block, as PvBounds::absorb.
   void absorb(const attention::BlockTap& tap, std::size_t visit, std::span<const Interval> alpha,
@@ -38,8 +37,7 @@ class ReorderedPv {
   void add(std::size_t row, double middle, double half, double high, const double* v,
            const double* v_size);
 
-  const layout::Layout& layout_;
-  const attention::QuantisedHead& head_;
+  const Launch& launch_;
   Summation summation_;
   double scale_;  ///< the largest factor a lost subnormal may meet
   /// rows x channels: middles of the exact sums, half their widths, sums of absolute values

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "karat/attention/operations/pv.hpp"
 #include "karat/numerics/base/parallel.hpp"
 
 namespace karat::bounds {
@@ -37,31 +38,23 @@ struct PvBounds::Part {
   std::size_t last;
 };
 
-PvBounds::PvBounds(const recipe::Recipe& recipe, const layout::Layout& layout,
-                   const attention::QuantisedHead& head, int threads,
-                   Contraction contraction)
-    : recipe_(recipe),
-      layout_(layout),
-      head_(head),
-      instruction_(numerics::instruction(recipe.pv.instruction)),
-      chain_bound_(instruction_),
-      contraction_(contraction),
-      fp_{recipe.subnormals},
-      packed_(layout.blocks.key_blocks.size()) {
+PvBounds::PvBounds(const FreeLaunch& free, int threads)
+    : launch_(free.launch),
+      contraction_(free.freedom.contraction),
+      chain_bound_(launch_.pv),
+      packed_(launch_.layout.blocks.key_blocks.size()) {
   numerics::parallel_for(packed_.size(), threads, [&](std::size_t block, int) {
-    packed_[block] = segments_of(layout.blocks.key_blocks[block]);
+    packed_[block] = segments_of(launch_.layout.blocks.key_blocks[block]);
   });
 }
 
 std::vector<PvBounds::Segment> PvBounds::segments_of(video::Range keys) const {
-  const std::int64_t step = recipe_.pv.promote_every > 0 ? recipe_.pv.promote_every : keys.size();
   std::vector<Segment> parts;
-  for (std::int64_t begin = keys.begin; begin < keys.end; begin += step) {
-    const video::Range part{begin, std::min(begin + step, keys.end)};
-    const MatrixView<const float> v = head_.v.view().rows_from(part.begin, part.size());
+  for (const video::Range part : launch_.segments(keys)) {
+    const MatrixView<const float> v = launch_.head.v.view().rows_from(part.begin, part.size());
     parts.push_back(Segment{part, {}, std::vector<double>(v.columns, 0.0)});
     Segment& segment = parts.back();
-    segment.v.pack(instruction_, v.transposed());
+    segment.v.pack(launch_.pv, v.transposed());
     for (std::size_t n = 0; n < v.rows; ++n)
       for (std::size_t j = 0; j < v.columns; ++j)
         segment.v_max[j] = std::max<double>(segment.v_max[j], std::abs(v(n, j)));
@@ -74,15 +67,14 @@ void PvBounds::absorb(const attention::BlockTap& tap, std::size_t visit,
                       std::span<Interval> o) const {
   const std::size_t width = tap.key_position.size();
   const auto column = static_cast<std::size_t>(tap.column_begin[visit]);
-  const std::int64_t block_begin = layout_.blocks.key_blocks[tap.key_block[visit]].begin;
+  const std::int64_t block_begin = launch_.layout.blocks.key_blocks[tap.key_block[visit]].begin;
   bool rescaled = false;
   for (const Segment& segment : packed_[tap.key_block[visit]]) {
     const auto first = static_cast<std::size_t>(segment.keys.begin - block_begin);
     const auto keys = static_cast<std::size_t>(segment.keys.size());
-    const Part part{segment, p,
-                    {&tap.p[column + first], alpha.size(), keys, width, 1},
-                    first, first + keys};
-    if (recipe_.pv.promote_every == 0) return accumulate(part, tap, visit, alpha, o);
+    const Part part{
+        segment, p, {&tap.p[column + first], alpha.size(), keys, width, 1}, first, first + keys};
+    if (launch_.recipe.pv.promote_every == 0) return accumulate(part, tap, visit, alpha, o);
     const std::vector<Interval> ones(alpha.size(), Interval{1.0f, 1.0f});
     promote(part, rescaled ? ones : alpha, o);
     rescaled = true;
@@ -91,37 +83,29 @@ void PvBounds::absorb(const attention::BlockTap& tap, std::size_t visit,
 
 void PvBounds::promote(const Part& part, std::span<const Interval> alpha,
                        std::span<Interval> o) const {
-  const std::size_t channels = layout_.channels;
+  const std::size_t channels = launch_.channels;
   std::vector<float> golden(alpha.size() * channels);
   numerics::RowOperand rows;
-  rows.pack(instruction_, part.golden_p);
-  numerics::chain(instruction_, rows, part.segment.v, Start::absent,
+  rows.pack(launch_.pv, part.golden_p);
+  numerics::chain(launch_.pv, rows, part.segment.v, Start::absent,
                   numerics::row_major(golden.data(), alpha.size(), channels));
-  const float scale =
-      v_scaled_per_block(head_) ? head_.v.scale(part.segment.keys.begin, 0) : 1.0f;
+  const std::vector<float> s_v = launch_.block_scales(part.segment.keys.begin);
   std::vector<Interval> t(channels);
   for (std::size_t i = 0; i < alpha.size(); ++i) {
     row_of_t(part, i, {&golden[i * channels], channels}, t);
     Interval* row = &o[i * channels];
-    for (std::size_t j = 0; j < channels; ++j) row[j] = updated(row[j], alpha[i], t[j], scale);
+    for (std::size_t j = 0; j < channels; ++j)
+      row[j] = updated(row[j], alpha[i], t[j], s_v.empty() ? nullptr : &s_v[j]);
   }
 }
 
-Interval PvBounds::updated(Interval o, Interval alpha, Interval t, float scale) const {
-  const bool scaled = v_scaled_per_block(head_);
-  const Interval product =
-      scaled ? Interval{fp_.multiply(t.low, scale), fp_.multiply(t.high, scale)} : t;
-  const Interval rescaled = fp_.multiply(o, alpha);
-  Interval sum = fp_.add(rescaled, product);
+Interval PvBounds::updated(Interval o, Interval alpha, Interval t, const float* s_v) const {
+  const numerics::Fp32& fp = launch_.fp32;
+  const Interval rescaled = fp.multiply(o, alpha);
+  const Interval sum = attention::promoted(fp, rescaled, t, s_v);
   if (contraction_ == Contraction::none) return sum;
-  const auto widen = [&](float low, float high) {
-    sum = {std::min(sum.low, fp_.flushed(low)), std::max(sum.high, fp_.flushed(high))};
-  };
-  widen(std::fma(o.low, std::signbit(o.low) ? alpha.high : alpha.low, product.low),
-        std::fma(o.high, std::signbit(o.high) ? alpha.low : alpha.high, product.high));
-  if (scaled)
-    widen(std::fma(t.low, scale, rescaled.low), std::fma(t.high, scale, rescaled.high));
-  return sum;
+  if (s_v == nullptr) return hull(sum, fp.fused(o, alpha, t));
+  return hull(hull(sum, fp.fused(o, alpha, fp.multiply(t, *s_v))), fp.fused(t, *s_v, rescaled));
 }
 
 void PvBounds::row_of_t(const Part& part, std::size_t row, std::span<const float> golden,
@@ -130,10 +114,11 @@ void PvBounds::row_of_t(const Part& part, std::size_t row, std::span<const float
   const RowP& p = part.p[row];
   const std::vector<std::size_t> free = flips(p, part.first, part.last);
   if (free.empty()) return;
-  if (free.size() > kEnumerated || recipe_.p.format == numerics::FormatId::f32) {
+  if (free.size() > kEnumerated || launch_.recipe.p.format == numerics::FormatId::f32) {
     const std::vector<double> around = deviation(part, row, 0.0);
     for (std::size_t j = 0; j < t.size(); ++j)
-      t[j] = {rounded_down(golden[j] - around[j]), rounded_up(golden[j] + around[j])};
+      t[j] = {numerics::rounded_down(golden[j] - around[j]),
+              numerics::rounded_up(golden[j] + around[j])};
     return;
   }
   const std::size_t keys = part.last - part.first;
@@ -146,8 +131,8 @@ void PvBounds::row_of_t(const Part& part, std::size_t row, std::span<const float
         choices[variant * keys + free[bit] - part.first] = p.cast_high[free[bit]];
   }
   numerics::RowOperand rows;
-  rows.pack(instruction_, numerics::row_major<const float>(choices.data(), variants, keys));
-  numerics::chain(instruction_, rows, part.segment.v, Start::absent,
+  rows.pack(launch_.pv, numerics::row_major<const float>(choices.data(), variants, keys));
+  numerics::chain(launch_.pv, rows, part.segment.v, Start::absent,
                   numerics::row_major(results.data(), variants, t.size()));
   for (std::size_t e = 0; e < results.size(); ++e) {
     Interval& element = t[e % t.size()];
@@ -159,7 +144,7 @@ void PvBounds::row_of_t(const Part& part, std::size_t row, std::span<const float
 /// the chain's error on both sides.
 std::vector<double> PvBounds::deviation(const Part& part, std::size_t row, double start) const {
   const RowP& p = part.p[row];
-  const std::size_t channels = layout_.channels;
+  const std::size_t channels = launch_.channels;
   const std::vector<double>& v_max = part.segment.v_max;
   std::vector<double> widths(channels, 0.0);
   double p_max = 0, p_sum = 0, width_sum = 0;
@@ -175,28 +160,28 @@ std::vector<double> PvBounds::deviation(const Part& part, std::size_t row, doubl
     for (const std::size_t n : free) {
       const double width = static_cast<double>(p.cast_high[n]) - p.cast_low[n];
       const float* v =
-          &head_.v.values[(part.segment.keys.begin + n - part.first) * channels];
+          &launch_.head.v.values[(part.segment.keys.begin + n - part.first) * channels];
       for (std::size_t j = 0; j < channels; ++j) widths[j] += width * std::abs(v[j]);
     }
   }
   for (std::size_t j = 0; j < channels; ++j)
     widths[j] += 2 * chain_bound_.of_size({.k = part.last - part.first,
-                                          .a_max = p_max,
-                                          .b_max = v_max[j],
-                                          .a_sum = p_sum,
-                                          .start = start});
+                                           .a_max = p_max,
+                                           .b_max = v_max[j],
+                                           .a_sum = p_sum,
+                                           .start = start});
   return widths;
 }
 
 void PvBounds::accumulate(const Part& part, const attention::BlockTap& tap, std::size_t visit,
                           std::span<const Interval> alpha, std::span<Interval> o) const {
-  const std::size_t channels = layout_.channels;
+  const std::size_t channels = launch_.channels;
   const std::size_t rows = alpha.size();
   for (std::size_t i = 0; i < rows; ++i) {
     Interval* row = &o[i * channels];
     const float* golden = &tap.o[(visit * rows + i) * channels];
-    const bool fixed = alpha[i].point() && flips(part.p[i], part.first, part.last).empty() &&
-                       std::all_of(row, row + channels, [](Interval x) { return x.point(); });
+    const bool fixed = alpha[i].is_point() && flips(part.p[i], part.first, part.last).empty() &&
+                       std::all_of(row, row + channels, [](Interval x) { return x.is_point(); });
     if (fixed) {
       for (std::size_t j = 0; j < channels; ++j) row[j] = {golden[j], golden[j]};
       continue;
@@ -207,16 +192,16 @@ void PvBounds::accumulate(const Part& part, const attention::BlockTap& tap, std:
     std::vector<Interval> away(channels);
     for (std::size_t j = 0; j < channels; ++j) {
       const float before = visit == 0 ? 0.0f : tap.o[((visit - 1) * rows + i) * channels + j];
-      const Interval begun = fp_.multiply(Interval{before, before}, alpha[i]);
-      row[j] = fp_.multiply(row[j], alpha[i]);
-      away[j] = {rounded_up(static_cast<double>(begun.high) - row[j].low),
-                 rounded_up(static_cast<double>(row[j].high) - begun.low)};
+      const Interval begun = launch_.fp32.multiply(Interval{before, before}, alpha[i]);
+      row[j] = launch_.fp32.multiply(row[j], alpha[i]);
+      away[j] = {numerics::rounded_up(static_cast<double>(begun.high) - row[j].low),
+                 numerics::rounded_up(static_cast<double>(row[j].high) - begun.low)};
       start = std::max<double>({start, std::abs(row[j].low), std::abs(row[j].high)});
     }
     const std::vector<double> around = deviation(part, i, start);
     for (std::size_t j = 0; j < channels; ++j) {
-      row[j] = {rounded_down(golden[j] - around[j] - away[j].low),
-                rounded_up(golden[j] + around[j] + away[j].high)};
+      row[j] = {numerics::rounded_down(golden[j] - around[j] - away[j].low),
+                numerics::rounded_up(golden[j] + around[j] + away[j].high)};
     }
   }
 }

@@ -5,22 +5,15 @@
 #include <vector>
 
 #include "chain_error.hpp"
+#include "free_launch.hpp"
 #include "karat/numerics/tensor_core/tensor_core.hpp"
-#include "probability.hpp"
 
 namespace karat::bounds {
 
-/// v's scale varies along the keys: it enters when T is promoted, not at the end.
-inline bool v_scaled_per_block(const attention::QuantisedHead& head) {
-  return !head.v.scales.empty() && head.v.grouping.row_parts > 1;
-}
-
 class PvBounds {
  public:
-  /// Packs V as the engine does.
-  PvBounds(const recipe::Recipe& recipe, const layout::Layout& layout,
-           const attention::QuantisedHead& head, int threads,
-           Contraction contraction = Contraction::none);
+  /// Packs V as the engine does. References the launch.
+  PvBounds(const FreeLaunch& free, int threads);
 
   /// One key block: `o` (rows x channels) becomes the legal accumulators after it.
   /// Promoted: o = fl(fl(o*alpha) + T), each end through the kernel's roundings; T is exact where
@@ -41,19 +34,15 @@ class PvBounds {
   void promote(const Part& part, std::span<const Interval> alpha, std::span<Interval> o) const;
   void accumulate(const Part& part, const attention::BlockTap& tap, std::size_t visit,
                   std::span<const Interval> alpha, std::span<Interval> o) const;
-  /// fl(fl(o*alpha) + fl(t*scale)), with the other ways to fuse it where they are allowed.
-  Interval updated(Interval o, Interval alpha, Interval t, float scale) const;
+  /// promoted() of the rescaled o, with the other ways to fuse it where they are allowed.
+  Interval updated(Interval o, Interval alpha, Interval t, const float* s_v) const;
   void row_of_t(const Part& part, std::size_t row, std::span<const float> golden,
                 std::span<Interval> t) const;
   std::vector<double> deviation(const Part& part, std::size_t row, double start) const;
 
-  const recipe::Recipe& recipe_;
-  const layout::Layout& layout_;
-  const attention::QuantisedHead& head_;
-  const numerics::Instruction& instruction_;
-  ChainBound chain_bound_;
+  const Launch& launch_;
   Contraction contraction_;
-  Fp32 fp_;
+  ChainBound chain_bound_;
   std::vector<std::vector<Segment>> packed_;  ///< per key block
 };
 

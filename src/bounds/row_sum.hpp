@@ -1,34 +1,27 @@
-// The row sum l as an interval: a sum of terms that are not negative grows with each of them, so
-// the low terms give the low end and the high terms the high end, in the recipe's own order. In any
-// order it lies around the exact sum.
+// The row sum l as an interval: in the recipe's own order, or in any.
 #pragma once
 
-#include <array>
 #include <span>
 
-#include "fp32.hpp"
-#include "karat/bounds/bounds.hpp"
-#include "karat/recipe/recipe.hpp"
+#include "free_launch.hpp"
+#include "karat/attention/operations/row_sum.hpp"
 
 namespace karat::bounds {
 
+/// alpha and all terms are not negative, so every operation of l grows with each of its operands.
+/// In any order l lies around the exact sum.
 class RowSum {
  public:
-  explicit RowSum(const Freedom& freedom = {})
-      : summation_(freedom.summation), contraction_(freedom.contraction) {}
+  explicit RowSum(const FreeLaunch& free) : free_(&free) {}
   /// The past times alpha, then one block's terms.
-  void absorb(const recipe::Recipe& recipe, Interval alpha, std::span<const float> low,
-              std::span<const float> high);
-  Interval total(const recipe::Recipe& recipe) const;
-  /// Lane 0..3 of wgmma_quad; the whole sum is lane 0 in other orders.
-  Interval partial(std::size_t lane) const { return partial_[lane]; }
+  void absorb(Interval alpha, std::span<const float> low, std::span<const float> high);
+  Interval total() const;
 
  private:
   Interval in_any_order() const;
 
-  Summation summation_;
-  Contraction contraction_;
-  std::array<Interval, 4> partial_{};
+  const FreeLaunch* free_;
+  attention::PartialSums<Interval> partial_{};
   double exact_low_ = 0, exact_high_ = 0;
   std::int64_t terms_ = 0, rescalings_ = 0;  ///< those that round
 };

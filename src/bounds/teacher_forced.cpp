@@ -2,63 +2,39 @@
 #include "karat/bounds/teacher_forced.hpp"
 
 #include <algorithm>
-#include <cmath>
+#include <limits>
 
 #include "any_order.hpp"
-#include "karat/numerics/functions/exp2.hpp"
+#include "karat/attention/operations/score.hpp"
 #include "pv_bounds.hpp"
 #include "row_sum.hpp"
 
 namespace karat::bounds {
 namespace {
 
-constexpr float kInf = std::numeric_limits<float>::infinity();
-constexpr double kLog2E = 1.4426950408889634;
+/// A skipped visit hides what its P would be.
+bool visits_all(const recipe::Recipe& recipe) {
+  return recipe.skip.rule == recipe::SkipRule::never;
+}
 
 }  // namespace
 
 struct TeacherForced::State {
-  const recipe::Recipe& recipe;
-  const layout::Layout& layout;
-  const attention::QuantisedHead& head;
-  Freedom freedom;
-  Fp32 fp;
-  Exponents exponents;
+  State(const recipe::Recipe& recipe, const layout::Layout& layout,
+        const attention::QuantisedHead& head, int threads, Freedom allowed)
+      : free(recipe, layout, head, allowed), pv(free, threads) {}
+  FreeLaunch free;
   PvBounds pv;
 
-  float before(const attention::BlockTap& tap, const CandidateTap& given, std::size_t visit,
-               std::size_t row) const {
-    const auto rows = static_cast<std::size_t>(tap.queries.size());
-    return visit == 0 ? exponents.initial_max() : given.m[(visit - 1) * rows + row];
+  /// alpha of a row from the candidate's maxima.
+  Interval alpha(const CandidateTap& given, std::size_t rows, std::size_t visit,
+                 std::size_t row) const {
+    return free.alpha(free.maximum_before(given.m, rows, visit, row), given.m[visit * rows + row]);
   }
-  Interval alpha(float before, float after) const {
-    const float step = exponents.of_alpha(before, after);
-    return legal_exp2(step, numerics::exp2_rounded(step, recipe.subnormals), freedom);
-  }
-  /// s of one accumulator, as the recipe orders the products.
-  float score(float a, std::int64_t query, std::int64_t key) const;
   /// P of every row of a visit, from the candidate's scores and maxima.
   std::vector<RowP> p_of(const attention::BlockTap& tap, const CandidateTap& given,
                          std::size_t visit) const;
 };
-
-float TeacherForced::State::score(float a, std::int64_t query, std::int64_t key) const {
-  const double root = std::sqrt(static_cast<double>(layout.channels));
-  const float s_q = head.q.scale(query, 0), s_k = head.k.scale(key, 0);
-  if (recipe.qk.score_scale == recipe::ScoreScale::omitted)
-    return fp.multiply(a, static_cast<float>(kLog2E));
-  const bool folded = recipe.qk.scale_order == recipe::ScaleOrder::folded_into_q;
-  const float c = folded ? 1.0f : static_cast<float>(kLog2E / root);
-  switch (recipe.qk.scale_order) {
-    case recipe::ScaleOrder::fused: return a;
-    case recipe::ScaleOrder::scaled_then_fused: return fp.multiply(a, fp.multiply(s_q, s_k));
-    case recipe::ScaleOrder::sequential:
-      return fp.multiply(fp.multiply(fp.multiply(a, s_q), s_k), c);
-    case recipe::ScaleOrder::product_first:
-    case recipe::ScaleOrder::folded_into_q: break;
-  }
-  return fp.multiply(a, fp.multiply(fp.multiply(s_q, s_k), c));
-}
 
 std::vector<RowP> TeacherForced::State::p_of(const attention::BlockTap& tap,
                                              const CandidateTap& given, std::size_t visit) const {
@@ -67,38 +43,29 @@ std::vector<RowP> TeacherForced::State::p_of(const attention::BlockTap& tap,
   const auto first = static_cast<std::size_t>(tap.column_begin[visit]);
   const auto columns = static_cast<std::size_t>(tap.column_begin[visit + 1]) - first;
   std::vector<RowP> p(rows);
-  std::vector<float> x(columns);
-  for (std::size_t i = 0; i < rows; ++i) {
-    exponents.of_p({&given.s[i * width + first], columns}, given.m[visit * rows + i], x);
-    legal_p(recipe, freedom, x, p[i]);
-  }
+  for (std::size_t i = 0; i < rows; ++i)
+    free.p({&given.s[i * width + first], columns}, given.m[visit * rows + i], p[i]);
   return p;
 }
 
 TeacherForced::TeacherForced(const recipe::Recipe& recipe, const layout::Layout& layout,
                              const attention::QuantisedHead& head, int threads, Freedom freedom)
-    : state_(std::make_unique<State>(State{.recipe = recipe,
-                                           .layout = layout,
-                                           .head = head,
-                                           .freedom = freedom,
-                                           .fp = Fp32{recipe.subnormals},
-                                           .exponents = Exponents(recipe, layout, head),
-                                           .pv = PvBounds(recipe, layout, head, threads,
-                                                          freedom.contraction)})) {}
+    : state_(std::make_unique<State>(recipe, layout, head, threads, freedom)) {}
 TeacherForced::~TeacherForced() = default;
 
 std::optional<ForcedRange> TeacherForced::s(const attention::BlockTap& golden,
                                             const CandidateTap& given) const {
-  if (given.a.empty() || !state_->head.smoothed.q_block_means.empty()) return std::nullopt;
+  const Launch& launch = state_->free.launch;
+  if (given.a.empty() || !launch.head.smoothed.q_block_means.empty()) return std::nullopt;
   const std::size_t width = golden.key_position.size();
-  const float masked = state_->recipe.softmax.masked_score.value_or(-kInf);
   ForcedRange range;
   for (std::size_t e = 0; e < given.a.size(); ++e) {
     const std::int64_t query = golden.queries.begin + static_cast<std::int64_t>(e / width);
     const std::int64_t key = golden.key_position[e % width];
-    range.low.push_back(state_->layout.mask->keeps(query, key)
-                            ? state_->score(given.a[e], query, key)
-                            : masked);
+    range.low.push_back(
+        launch.layout.mask->keeps(query, key)
+            ? attention::score(launch, given.a[e], launch.q_scale(query), launch.k_scale(key))
+            : launch.masked_score);
   }
   range.high = range.low;
   return range;
@@ -106,16 +73,19 @@ std::optional<ForcedRange> TeacherForced::s(const attention::BlockTap& golden,
 
 std::optional<ForcedRange> TeacherForced::m(const attention::BlockTap& golden,
                                             const CandidateTap& given) const {
-  if (given.s.empty() || state_->recipe.softmax.rescale_threshold > 0) return std::nullopt;
+  if (given.s.empty()) return std::nullopt;
+  const FreeLaunch& free = state_->free;
   const auto rows = static_cast<std::size_t>(golden.queries.size());
   const std::size_t width = golden.key_position.size();
-  std::vector<float> running(rows, state_->exponents.initial_max());
+  std::vector<float> running(rows, free.launch.initial_max);
   ForcedRange range;
   for (std::size_t visit = 0; visit < golden.key_block.size(); ++visit)
     for (std::size_t i = 0; i < rows; ++i) {
+      float maximum = -std::numeric_limits<float>::infinity();
       for (std::int64_t n = golden.column_begin[visit]; n < golden.column_begin[visit + 1]; ++n)
-        running[i] = std::max(running[i], given.s[i * width + n]);
-      range.low.push_back(running[i] + 0.0f);  // -0 becomes +0
+        maximum = std::max(maximum, given.s[i * width + n]);
+      running[i] = attention::next_maximum(free.launch, running[i], maximum, free.f);
+      range.low.push_back(running[i]);
     }
   range.high = range.low;
   return range;
@@ -123,7 +93,7 @@ std::optional<ForcedRange> TeacherForced::m(const attention::BlockTap& golden,
 
 std::optional<ForcedRange> TeacherForced::p(const attention::BlockTap& golden,
                                             const CandidateTap& given) const {
-  if (given.s.empty() || given.m.empty() || state_->recipe.skip.rule != recipe::SkipRule::never)
+  if (given.s.empty() || given.m.empty() || !visits_all(state_->free.launch.recipe))
     return std::nullopt;
   const std::size_t width = golden.key_position.size();
   ForcedRange range{std::vector<float>(given.s.size()), std::vector<float>(given.s.size())};
@@ -140,18 +110,16 @@ std::optional<ForcedRange> TeacherForced::p(const attention::BlockTap& golden,
 
 std::optional<ForcedRange> TeacherForced::l(const attention::BlockTap& golden,
                                             const CandidateTap& given) const {
-  if (given.s.empty() || given.m.empty() || state_->recipe.skip.rule != recipe::SkipRule::never)
+  if (given.s.empty() || given.m.empty() || !visits_all(state_->free.launch.recipe))
     return std::nullopt;
   const auto rows = static_cast<std::size_t>(golden.queries.size());
-  std::vector<RowSum> sums(rows, RowSum(state_->freedom));
+  std::vector<RowSum> sums(rows, RowSum(state_->free));
   ForcedRange range;
   for (std::size_t visit = 0; visit < golden.key_block.size(); ++visit) {
     const std::vector<RowP> p = state_->p_of(golden, given, visit);
     for (std::size_t i = 0; i < rows; ++i) {
-      const Interval alpha =
-          state_->alpha(state_->before(golden, given, visit, i), given.m[visit * rows + i]);
-      sums[i].absorb(state_->recipe, alpha, p[i].low, p[i].high);
-      const Interval total = sums[i].total(state_->recipe);
+      sums[i].absorb(state_->alpha(given, rows, visit, i), p[i].low, p[i].high);
+      const Interval total = sums[i].total();
       range.low.push_back(total.low);
       range.high.push_back(total.high);
     }
@@ -161,24 +129,23 @@ std::optional<ForcedRange> TeacherForced::l(const attention::BlockTap& golden,
 
 std::optional<ForcedRange> TeacherForced::o(const attention::BlockTap& golden,
                                             const CandidateTap& given) const {
-  const recipe::Recipe& recipe = state_->recipe;
-  if (given.p.empty() || given.m.empty() || recipe.pv.promote_every == 0 ||
-      recipe.skip.rule != recipe::SkipRule::never)
+  const Launch& launch = state_->free.launch;
+  if (given.p.empty() || given.m.empty() || launch.recipe.pv.promote_every == 0 ||
+      !visits_all(launch.recipe))
     return std::nullopt;
   const auto rows = static_cast<std::size_t>(golden.queries.size());
   const std::size_t width = golden.key_position.size();
   attention::BlockTap tap = golden;
   tap.p = given.p;
-  std::vector<Interval> alpha(rows), o(rows * state_->layout.channels);
+  std::vector<Interval> alpha(rows), o(rows * launch.channels);
   std::vector<RowP> p(rows);
-  const bool reordered = pv_reordered(recipe, state_->freedom);
-  ReorderedPv any_order(state_->layout, state_->head, state_->freedom.summation,
-                        reordered ? rows : 0);
+  const bool reordered = pv_reordered(state_->free);
+  ReorderedPv any_order(state_->free, reordered ? rows : 0);
   ForcedRange range;
   for (std::size_t visit = 0; visit < golden.key_block.size(); ++visit) {
     const std::int64_t first = golden.column_begin[visit], last = golden.column_begin[visit + 1];
     for (std::size_t i = 0; i < rows; ++i) {
-      alpha[i] = state_->alpha(state_->before(golden, given, visit, i), given.m[visit * rows + i]);
+      alpha[i] = state_->alpha(given, rows, visit, i);
       p[i].cast_low.assign(&given.p[i * width] + first, &given.p[i * width] + last);
       p[i].cast_high = p[i].cast_low;
     }

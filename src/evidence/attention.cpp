@@ -1,12 +1,16 @@
-// The captured kernel's arithmetic: FP32 nearest-even, one rounding per operation, subnormal
-// results flushed, products by wgmma.
+// The captured kernel is a recipe: its stages are the engine's operations, on the capture's own
+// operands and with the functions of the captured GPU.
 #include "attention.hpp"
 
 #include <algorithm>
 #include <bit>
 #include <cmath>
-#include <limits>
 
+#include "karat/attention/operations/finish.hpp"
+#include "karat/attention/operations/probability.hpp"
+#include "karat/attention/operations/pv.hpp"
+#include "karat/attention/operations/row_sum.hpp"
+#include "karat/attention/operations/score.hpp"
 #include "karat/evidence/inputs.hpp"
 #include "karat/numerics/formats/convert.hpp"
 #include "karat/numerics/tensor_core/tensor_core.hpp"
@@ -17,9 +21,27 @@ namespace {
 constexpr std::size_t kRows = kAttentionRows, kBlock = kAttentionBlock, kBlocks = kAttentionBlocks,
                       kKeys = kAttentionKeys, kChannels = kAttentionChannels;
 
-float flush(float x) {
-  return std::fabs(x) < std::numeric_limits<float>::min() ? std::copysign(0.0f, x) : x;
+namespace kernel = karat::attention;
+
+/// What the capture program computes, as a recipe.
+const recipe::Recipe& captured_recipe() {
+  static const recipe::Recipe recipe = [] {
+    recipe::Recipe r{.name = "capture_attention"};
+    for (recipe::Operand* operand : {&r.q, &r.k, &r.v}) operand->format = numerics::FormatId::e4m3;
+    r.qk.instruction = r.pv.instruction = "hopper.wgmma.e4m3.f32";
+    r.p = {.format = numerics::FormatId::e4m3, .multiplier = kLargestE4m3};
+    r.pv.promote_every = static_cast<int>(kBlock);
+    return r;
+  }();
+  return recipe;
 }
+
+const kernel::Kernel& captured() {
+  static const kernel::Kernel captured(captured_recipe(), kChannels);
+  return captured;
+}
+
+constexpr auto flush = numerics::flush_subnormal;
 
 std::uint8_t e4m3(float x) {
   static const numerics::Policy policy = numerics::policy("nvidia_satfinite");
@@ -56,19 +78,19 @@ Floats products(const Codes& q, const Codes& k) {
 }
 
 Floats scores(const Floats& a, float s_q, float s_k) {
-  const float factor = flush(flush(s_q * s_k) * kScoreScale);
   Floats s;
-  for (const float x : a) s.push_back(flush(x * factor));
+  for (const float x : a) s.push_back(kernel::score(captured(), x, s_q, s_k));
   return s;
 }
 
 Floats maxima(const Floats& s) {
   Floats m;
-  Floats running(kRows, -std::numeric_limits<float>::infinity());
+  Floats running(kRows, captured().initial_max);
   for (std::size_t block = 0; block < kBlocks; ++block)
     for (std::size_t i = 0; i < kRows; ++i) {
       const auto first = s.begin() + static_cast<std::ptrdiff_t>(i * kKeys + block * kBlock);
-      running[i] = std::max(running[i], *std::max_element(first, first + kBlock));
+      const float maximum = *std::max_element(first, first + kBlock);
+      running[i] = kernel::next_maximum(captured(), running[i], maximum, 1.0f);
       m.push_back(running[i]);
     }
   return m;
@@ -77,61 +99,63 @@ Floats maxima(const Floats& s) {
 Floats rescales(const Floats& m, const Function& ex2) {
   Floats alpha;
   for (std::size_t i = 0; i < m.size(); ++i) {
-    const float before = i < kRows ? -std::numeric_limits<float>::infinity() : m[i - kRows];
-    alpha.push_back(ex2(flush(before - m[i])));
+    const float before = i < kRows ? captured().initial_max : m[i - kRows];
+    alpha.push_back(ex2(kernel::alpha_exponent(captured(), before, m[i], 1.0f)));
   }
   return alpha;
 }
 
 Floats weights(const Floats& s, const Floats& m, const Function& ex2) {
-  Floats p;
-  for (std::size_t i = 0; i < s.size(); ++i)
-    p.push_back(ex2(flush(s[i] - m[i % kKeys / kBlock * kRows + i / kKeys])));
+  Floats p(s.size());
+  for (std::size_t first = 0; first < s.size(); first += kBlock) {
+    const float maximum = m[first % kKeys / kBlock * kRows + first / kKeys];
+    kernel::p_exponents(captured(), {&s[first], kBlock}, maximum, 1.0f, {&p[first], kBlock});
+  }
+  for (float& x : p) x = ex2(x);
   return p;
 }
 
 Codes weight_codes(const Floats& p) {
-  Codes codes;
-  for (const float x : p) codes.push_back(e4m3(flush(kLargestE4m3 * x)));
+  Floats values;
+  for (const float x : p) values.push_back(kernel::cast_operand(captured(), x));
+  Codes codes(values.size());
+  kernel::cast_p(captured(), values, numerics::Path::fast, codes);
   return codes;
 }
 
 Floats row_sums(const Floats& p, const Floats& alpha) {
   Floats l;
   for (std::size_t i = 0; i < kRows; ++i) {
-    float part[4] = {};
-    for (std::size_t j = 0; j < kKeys; ++j) {
-      if (j % kBlock == 0)
-        for (float& x : part) x = flush(x * alpha[j / kBlock * kRows + i]);
-      float& x = part[j / 2 % 4];
-      x = flush(x + p[i * kKeys + j]);
-    }
-    l.push_back(flush(flush(part[0] + part[2]) + flush(part[1] + part[3])));
+    kernel::PartialSums<float> sums{};
+    for (std::size_t block = 0; block < kBlocks; ++block)
+      kernel::add_to_row_sum(captured(), std::span(&p[i * kKeys + block * kBlock], kBlock),
+                             alpha[block * kRows + i], sums);
+    l.push_back(kernel::row_sum(captured(), sums));
   }
   return l;
 }
 
 Floats outputs(const Codes& p, const Codes& v, const Floats& alpha) {
-  Floats o(kRows * kChannels);
-  std::vector<std::uint32_t> row(kBlock), column(kBlock);
-  for (std::size_t block = 0; block < kBlocks; ++block)
-    for (std::size_t j = 0; j < kChannels; ++j) {
-      for (std::size_t n = 0; n < kBlock; ++n) column[n] = v[(block * kBlock + n) * kChannels + j];
-      for (std::size_t i = 0; i < kRows; ++i) {
-        const auto first = p.begin() + static_cast<std::ptrdiff_t>(i * kKeys + block * kBlock);
-        std::copy(first, first + kBlock, row.begin());
-        float& x = o[i * kChannels + j];
-        x = flush(flush(x * alpha[block * kRows + i]) + chain(row, column));
-      }
-    }
+  Floats weights(p.size()), values(v.size()), o(kRows * kChannels);
+  numerics::decode(p, weights, numerics::FormatId::e4m3);
+  numerics::decode(v, values, numerics::FormatId::e4m3);
+  const kernel::Values columns{numerics::row_major<const float>(values.data(), kKeys, kChannels)};
+  for (std::size_t block = 0; block < kBlocks; ++block) {
+    const auto first = static_cast<std::int64_t>(block * kBlock);
+    kernel::add_pv<float>(captured(), {&weights[block * kBlock], kRows, kBlock, kKeys, 1}, columns,
+                          {first, first + static_cast<std::int64_t>(kBlock)},
+                          {&alpha[block * kRows], kRows}, o, numerics::Path::scalar);
+  }
   return o;
 }
 
 std::vector<std::uint16_t> finished(const Floats& o, const Floats& r, float s_v) {
-  const float factor = flush(s_v / kLargestE4m3);
-  std::vector<float> x;
-  for (std::size_t i = 0; i < o.size(); ++i)
-    x.push_back(flush(flush(o[i] * r[i / kChannels]) * factor));
+  const Floats factors(kChannels, captured().fp32.divide(s_v, captured().multiplier));
+  Floats x = o;
+  for (std::size_t i = 0; i < kRows; ++i)
+    kernel::finish_row(
+        captured(), std::span(&x[i * kChannels], kChannels), [&](std::size_t) { return r[i]; },
+        {factors, {}}, numerics::Path::fast);
   std::vector<std::uint16_t> out(x.size());
   numerics::round_to_bf16(x, out);
   return out;

@@ -5,6 +5,7 @@
 #include <bit>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <numbers>
 
 #include "attention.hpp"
 #include "karat/evidence/deciders.hpp"
@@ -247,10 +248,9 @@ QuadraticTable through_points(QuadraticTable table, double (*function)(double)) 
 
 /// 2^x for x in [0, 1] by its power series: the same bits everywhere.
 double power_of_two(double x) {
-  constexpr double kLn2 = 0.69314718055994530942;
   double sum = 1, term = 1;
   for (int n = 1; n < 24; ++n) {
-    term *= x * kLn2 / n;
+    term *= x * std::numbers::ln2 / n;
     sum += term;
   }
   return sum;
@@ -262,7 +262,7 @@ QuadraticTable synthetic_ex2_table() {
   QuadraticTable table = through_points(
       {.segment_bits = 6, .square_dropped = 21, .f0 = 26, .f1 = 22, .f2 = 23, .segments = {}},
       power_of_two);
-  table.segments.front()[0] = std::int64_t{1} << table.f0;  // 2^0 is 1
+  table.segments.front()[0] = std::int64_t{1} << table.f0;      // 2^0 is 1
   table.segments.back()[0] -= 1 << (table.f0 - kFractionBits);  // results stay below 2
   return table;
 }

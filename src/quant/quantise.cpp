@@ -6,19 +6,17 @@
 #include <limits>
 #include <string>
 
-#include "karat/numerics/formats/convert.hpp"
+#include "karat/numerics/arithmetic/flush.hpp"
 #include "karat/numerics/base/error.hpp"
 #include "karat/numerics/base/parallel.hpp"
+#include "karat/numerics/formats/convert.hpp"
 #include "karat/numerics/random/philox.hpp"
 
 namespace karat::quant {
 namespace {
 
 using numerics::FormatId;
-
-float flush(float x) {
-  return std::abs(x) < std::numeric_limits<float>::min() ? std::copysign(0.0f, x) : x;
-}
+constexpr auto flush = numerics::flush_subnormal;
 
 float code_limit(const Rule& rule) {
   return rule.limit > 0 ? rule.limit : largest_finite(rule.format);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <numbers>
 #include <set>
 
 #include "karat/attention/attend.hpp"
@@ -260,7 +261,7 @@ JobResult Workbench::measure(const capture::Job& job, int threads,
       figures.ratio("fp8_given_mask", squares(full, some.o, d), squares(some.o, d));
       std::vector<double> mass;
       for (std::size_t i = 0; i < all.lse.size(); ++i)
-        mass.push_back(numerics::exp2_f64((some.lse[i] - all.lse[i]) * 1.4426950408889634));
+        mass.push_back(numerics::exp2_f64((some.lse[i] - all.lse[i]) * std::numbers::log2e));
       figures.average("kept_mass", mass);
       if (!p.rungs.empty() && branch == s.source.branches().front()) {
         take_apart(p, bench, sample, all.o, some.o, full, figures);

@@ -5,15 +5,15 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numbers>
 
+#include "karat/attention/operations/kernel.hpp"
 #include "karat/numerics/formats/format.hpp"
 #include "karat/numerics/functions/exp2.hpp"
 
 namespace karat::study {
 namespace {
 
-constexpr double kLog2E = 1.4426950408889634;
-constexpr double kLn2 = 0.6931471805599453;
 // 3 / (8 ln 2): mean of 1/m^2, m log-uniform in [1, 2)
 constexpr double kMantissa = 0.5410106403333613;
 constexpr double kWeightOfCovariance = 1e-5;  // keys below do not count in Cov(k, v)
@@ -96,7 +96,7 @@ RowTheory predict_row(const recipe::Recipe& recipe, const layout::Layout& layout
   const std::size_t d = layout.channels;
   const auto tokens = static_cast<std::int32_t>(layout.order.tokens());
   const float* q = &input.q[token * d];
-  const double scale = kLog2E / std::sqrt(static_cast<double>(d));
+  const double scale = attention::score_scale(d);
   RowTheory row;
   std::vector<double> scores(tokens);
   double top = -std::numeric_limits<double>::infinity();
@@ -110,8 +110,8 @@ RowTheory predict_row(const recipe::Recipe& recipe, const layout::Layout& layout
     all += w;
     weighted += w * (s - top);
   }
-  row.max_logit = top * kLn2;
-  row.entropy = (numerics::log2_f64(all) - weighted / all) * kLn2;
+  row.max_logit = top * std::numbers::ln2;
+  row.entropy = (numerics::log2_f64(all) - weighted / all) * std::numbers::ln2;
 
   const std::int64_t position = layout.order.position_of[token];
   const auto& blocks = layout.blocks.query_blocks;

@@ -5,11 +5,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numbers>
 
 namespace karat::video {
 namespace {
-
-constexpr float kLog2E = 1.44269504f;
 
 struct Place {
   const WorkloadSpec& spec;
@@ -73,7 +72,7 @@ void ties(const Place& at, Row row) {
 
 /// K rows that score `score` log2 units with a Q row of ones.
 float key_value(const Place& at, float score) {
-  return score / (kLog2E * std::sqrt(static_cast<float>(at.spec.head_dim)));
+  return score / (std::numbers::log2e_v<float> * std::sqrt(static_cast<float>(at.spec.head_dim)));
 }
 
 /// Scores rise by 8 log2 units from both far corners of the grid to its middle: whatever the order

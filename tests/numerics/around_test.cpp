@@ -1,18 +1,18 @@
-// What surrounds the instructions: flushing arithmetic, the reciprocal, the row-sum order, the exact
-// accumulator and the interpolating exp2 unit.
+// What surrounds the instructions: f32 operations on numbers and intervals, the exact accumulator
+// and the interpolating exp2 unit.
 #include <gtest/gtest.h>
 #include <mpfr.h>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <limits>
 #include <vector>
 
+#include "karat/numerics/arithmetic/fp32.hpp"
+#include "karat/numerics/formats/format.hpp"
 #include "karat/numerics/functions/ex2_approx.hpp"
 #include "karat/numerics/tensor_core/exact_accumulator.hpp"
-#include "karat/numerics/arithmetic/flush.hpp"
-#include "karat/numerics/formats/format.hpp"
-#include "karat/numerics/arithmetic/row_sum.hpp"
 #include "targets.hpp"
 
 namespace karat::numerics {
@@ -21,19 +21,32 @@ namespace {
 constexpr float kInf = std::numeric_limits<float>::infinity();
 std::uint32_t bits(float x) { return std::bit_cast<std::uint32_t>(x); }
 
-TEST(Flush, SubnormalsBecomeZerosOfTheirSign) {
-  EXPECT_EQ(bits(flush_subnormal(-0x1p-127f)), 0x80000000u);
-  EXPECT_EQ(flush_subnormal(0x1p-126f), 0x1p-126f);
-  EXPECT_EQ(add_ftz(0x1.8p-126f, -0x1p-126f), 0.0f);   // 2^-127 is subnormal
-  EXPECT_EQ(add_ftz(1.0f, 0x1p-149f), 1.0f);
-  EXPECT_EQ(multiply_ftz(0x1p-127f, 0x1p10f), 0.0f);   // the input counts as zero
-  EXPECT_EQ(bits(multiply_ftz(-0x1p-70f, 0x1p-70f)), 0x80000000u);
-  EXPECT_EQ(fma_ftz(1 + 0x1p-23f, 1 - 0x1p-23f, -1.0f), -0x1p-46f);
-  EXPECT_EQ(bits(fma_ftz(-0x1p-70f, 0x1p-70f, 0.0f)), 0x80000000u);
-  EXPECT_TRUE(std::isnan(fma_ftz(kInf, 0x1p-149f, 1.0f)));  // Inf * flushed zero
+TEST(Fp32, SubnormalsBecomeZerosOfTheirSign) {
+  const Fp32 fp, keeping{Subnormals::keep};
+  EXPECT_EQ(bits(fp.round(-0x1p-127f)), 0x80000000u);
+  EXPECT_EQ(fp.round(0x1p-126f), 0x1p-126f);
+  EXPECT_EQ(fp.add(0x1.8p-126f, -0x1p-126f), 0.0f);  // 2^-127 is subnormal
+  EXPECT_EQ(keeping.add(0x1.8p-126f, -0x1p-126f), 0x1p-127f);
+  EXPECT_EQ(bits(fp.multiply(-0x1p-70f, 0x1p-70f)), 0x80000000u);
+  EXPECT_EQ(fp.fused(1 + 0x1p-23f, 1 - 0x1p-23f, -1.0f), -0x1p-46f);
+  EXPECT_EQ(bits(fp.fused(-0x1p-70f, 0x1p-70f, 0.0f)), 0x80000000u);
 }
 
-TEST(Reciprocal, CorrectlyRounded) {
+TEST(Fp32, OperandsInF64AreRoundedOnceWithTheResult) {
+  const Fp32 fp;
+  testing::Random random(10);
+  for (int n = 0; n < 100000; ++n) {
+    const auto a = std::bit_cast<float>(random()), b = std::bit_cast<float>(random());
+    if (std::isnan(a) || std::isnan(b)) continue;
+    ASSERT_EQ(bits(fp.multiply(a, b)), bits(fp.multiply(double{a}, double{b}))) << a << ' ' << b;
+    ASSERT_EQ(bits(fp.add(a, b)), bits(fp.add(double{a}, double{b}))) << a << ' ' << b;
+  }
+  EXPECT_EQ(fp.add(1.0f, 0x1.000002p-24), 1 + 0x1p-23f);  // f32(0x1.000002p-24) would be a tie
+  EXPECT_EQ(fp.multiply(0x1.000001p0, 1.0f), 1.0f);
+}
+
+TEST(Fp32, ReciprocalsAreCorrectlyRounded) {
+  const Fp32 fp;
   testing::Random random(11);
   mpfr_t x, y;
   mpfr_init2(x, 24);
@@ -41,34 +54,40 @@ TEST(Reciprocal, CorrectlyRounded) {
   mpfr_set_emin(-200);
   mpfr_set_emax(200);
   for (int n = 0; n < 100000; ++n) {
-    const float value = std::bit_cast<float>((random() & 0x807FFFFF) | ((1 + random.below(252)) << 23));
+    const float value =
+        std::bit_cast<float>((random() & 0x807FFFFF) | ((1 + random.below(252)) << 23));
     mpfr_set_flt(x, value, MPFR_RNDN);
     mpfr_ui_div(y, 1, x, MPFR_RNDN);
-    ASSERT_EQ(reciprocal_rounded(value), mpfr_get_flt(y, MPFR_RNDN));
+    ASSERT_EQ(fp.divide(1.0f, value), mpfr_get_flt(y, MPFR_RNDN));
   }
   mpfr_clears(x, y, static_cast<mpfr_ptr>(nullptr));
-  EXPECT_EQ(reciprocal_rounded(0.0f), kInf);
-  EXPECT_EQ(reciprocal_rounded(-0x1p-140f), -kInf);
-  EXPECT_EQ(reciprocal_rounded(0x1p127f), 0.0f);
-  EXPECT_EQ(reciprocal_rounded(0x1p127f, Subnormals::keep), 0x1p-127f);
-  EXPECT_EQ(bits(reciprocal_rounded(-kInf)), 0x80000000u);
+  EXPECT_EQ(fp.divide(1.0f, 0.0f), kInf);
+  EXPECT_EQ(fp.divide(1.0f, 0x1p127f), 0.0f);
+  EXPECT_EQ(Fp32{Subnormals::keep}.divide(1.0f, 0x1p127f), 0x1p-127f);
+  EXPECT_EQ(bits(fp.divide(1.0f, -kInf)), 0x80000000u);
 }
 
-TEST(RowSum, ColumnsGoToTheLaneThatHoldsThem) {
-  const std::size_t lanes[] = {0, 0, 1, 1, 2, 2, 3, 3, 0, 0, 1, 1};
-  for (std::size_t n = 0; n < std::size(lanes); ++n) EXPECT_EQ(quad_lane(n), lanes[n]);
-  // 2^24 swallows a lone 1 but not a 2: the order is visible in the bits.
-  std::vector<float> p(16, 1.0f);
-  p[0] = 0x1p24f;
-  QuadSums sums{};
-  add_row(sums, p);
-  EXPECT_EQ(sums, (QuadSums{0x1p24f, 4, 4, 4}));
-  EXPECT_EQ(butterfly(sums), (0x1p24f + 4.0f) + (4.0f + 4.0f));
-  rescale(sums, 0.5f);
-  EXPECT_EQ(sums[1], 2.0f);
-  // ((l0 + l2) + (l1 + l3)) differs from left to right here.
-  EXPECT_EQ(butterfly({0x1p24f, 1, -0x1p24f, 1}), 2.0f);
-  EXPECT_EQ(((0x1p24f + 1) + -0x1p24f) + 1, 1.0f);
+/// Any members of the operands give a member of the result.
+TEST(Interval, EndsEncloseEveryMember) {
+  const Fp32 fp;
+  testing::Random random(12);
+  const auto number = [&] { return std::ldexp(static_cast<float>(random()) - 0x1p31f, -31); };
+  const auto between = [&](Interval x) {
+    return std::clamp(x.low + (x.high - x.low) * std::abs(number()), x.low, x.high);
+  };
+  for (int n = 0; n < 20000; ++n) {
+    const float a = number(), b = number(), c = std::abs(number()), d = std::abs(number());
+    const Interval x{std::min(a, b), std::max(a, b)}, factor{std::min(c, d), std::max(c, d)};
+    const Interval term{a - c, a + c};
+    const float x0 = between(x), f0 = between(factor), t0 = between(term);
+    const auto holds = [](Interval range, float value) {
+      return range.low <= value && value <= range.high;
+    };
+    ASSERT_TRUE(holds(fp.add(x, term), fp.add(x0, t0)));
+    ASSERT_TRUE(holds(fp.multiply(x, factor), fp.multiply(x0, f0)));
+    ASSERT_TRUE(holds(fp.fused(x, factor, term), fp.fused(x0, f0, t0)));
+    ASSERT_EQ(fp.add(Interval(a), Interval(b)).low, fp.add(a, b));
+  }
 }
 
 TEST(ExactAccumulator, KeepsWhatFloatingPointLoses) {

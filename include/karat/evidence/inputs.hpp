@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <numbers>
 
 #include "karat/numerics/formats/format.hpp"
 #include "karat/numerics/random/philox.hpp"
@@ -152,7 +153,7 @@ inline constexpr int kAttentionBlocks = 2;
 inline constexpr int kAttentionKeys = kAttentionBlocks * kAttentionBlock;
 inline constexpr int kAttentionChannels = 128;
 /// f32(128^-1/2 * log2 e), and the factor of P before it becomes a code.
-inline constexpr float kScoreScale = static_cast<float>(0.08838834764831845 * 1.4426950408889634);
+inline constexpr float kScoreScale = static_cast<float>(0.08838834764831845 * std::numbers::log2e);
 inline constexpr float kLargestE4m3 = 448;
 
 /// Value of an input element: a sum of four uniform 16-bit numbers, exact in f32, in (-2, 2).

@@ -1,7 +1,7 @@
 // f64 lanes with run-time dispatch; conversions to f32 round to nearest even, as casts do.
 #include "exact_rows.hpp"
 
-#include "arithmetic.hpp"
+#include "karat/numerics/arithmetic/fp32.hpp"
 #include "karat/numerics/base/simd.hpp"
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "fast/exact_rows.cpp"
@@ -51,7 +51,7 @@ void NarrowToOdd(const double* x, double factor, float* y, size_t n) {
   }
 }
 
-void MultiplyRow(float* o, double factor, Fp32 fp, size_t n) {
+void MultiplyRow(float* o, double factor, numerics::Fp32 fp, size_t n) {
   const D64 d;
   const D32 d32;
   const auto f = hn::Set(d, factor);
@@ -65,7 +65,7 @@ void MultiplyRow(float* o, double factor, Fp32 fp, size_t n) {
   for (; j < n; ++j) o[j] = fp.multiply(o[j], factor);
 }
 
-void MultiplyRowsExactly(Block o, const double* factor, Fp32 fp) {
+void MultiplyRowsExactly(Block o, const double* factor, numerics::Fp32 fp) {
   for (size_t i = 0; i < o.rows; ++i) MultiplyRow(o.row(i), factor[i], fp, o.columns);
 }
 
@@ -91,7 +91,7 @@ void narrow_to_odd(std::span<const double> x, double factor, std::span<float> y)
   HWY_DYNAMIC_DISPATCH(NarrowToOdd)(x.data(), factor, y.data(), x.size());
 }
 void multiply_rows(Block o, std::span<const double> factor, numerics::Subnormals subnormals) {
-  HWY_DYNAMIC_DISPATCH(MultiplyRowsExactly)(o, factor.data(), Fp32{subnormals});
+  HWY_DYNAMIC_DISPATCH(MultiplyRowsExactly)(o, factor.data(), numerics::Fp32{subnormals});
 }
 
 }  // namespace karat::attention

@@ -21,7 +21,6 @@ void reserve(FastScratch& s, std::size_t rows, std::size_t columns, std::size_t 
   s.x.reserve(chunk);
   s.exact.reserve(chunk);
   s.wide_codes.reserve(chunk);
-  s.terms.reserve(columns);
   s.delta.reserve(columns);
   for (auto* buffer : {&s.maxima, &s.reference, &s.alpha}) buffer->reserve(padded(rows));
   s.alpha_exact.reserve(padded(rows));
@@ -87,7 +86,7 @@ void record(const Visit& v, std::size_t visit, BlockTap& tap) {
   copy(v.scratch.codes, tap.p_codes);
   for (std::size_t i = 0; i < v.rows; ++i) {
     tap.m[visit * v.rows + i] = v.block.state.m[i];
-    tap.l[visit * v.rows + i] = row_sum(v.launch, &v.block.state.partial[i * 4]);
+    tap.l[visit * v.rows + i] = row_sum(v.launch, v.block.state.partial[i]);
   }
   std::copy_n(v.block.state.o.begin(), v.rows * v.launch.channels,
               &tap.o[visit * v.rows * v.launch.channels]);
@@ -103,12 +102,9 @@ std::vector<float> key_scales(const Launch& launch, video::Range keys) {
 }
 
 PackedSegment pack_segment(const Launch& launch, video::Range keys) {
-  PackedSegment segment{.keys = keys, .v = {}, .v_scale = {}};
+  PackedSegment segment{.keys = keys, .v = {}, .v_scale = launch.block_scales(keys.begin)};
   segment.v.pack(launch.pv, launch.head.v.view().rows_from(keys.begin, keys.size()).transposed());
-  if (!launch.v_scaled_per_block) return segment;
-  for (std::size_t j = 0; j < launch.channels; ++j)
-    segment.v_scale.push_back(launch.head.v.scale(keys.begin, j));
-  segment.v_scale.resize(launch.channels + kPadding);
+  if (launch.v_scaled_per_block) segment.v_scale.resize(launch.channels + kPadding);
   return segment;
 }
 
@@ -145,7 +141,7 @@ void start_block(const Launch& launch, int query_block, QueryBlock& block) {
     const std::int64_t query = queries.begin + static_cast<std::int64_t>(i);
     block.row_scale[i] = launch.q_scale(query);
     // Where exponents are fused, f is the same for every key.
-    block.factor[i] = launch.fused ? launch.factor(query, 0) : 1.0f;
+    block.factor[i] = launch.fused ? launch.pair_factor(query, 0) : 1.0f;
   }
 }
 

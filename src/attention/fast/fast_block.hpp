@@ -4,7 +4,7 @@
 #include <span>
 #include <vector>
 
-#include "launch.hpp"
+#include "engine.hpp"
 #include "visit.hpp"
 
 namespace karat::attention {

@@ -2,7 +2,7 @@
 // additions, so two vectors take turns.
 #include "row_sums.hpp"
 
-#include "arithmetic.hpp"
+#include "karat/numerics/arithmetic/fp32.hpp"
 #include "karat/numerics/base/simd.hpp"
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "fast/row_sums.cpp"
@@ -14,6 +14,7 @@
 
 HWY_BEFORE_NAMESPACE();
 namespace karat::attention::HWY_NAMESPACE {
+using numerics::Fp32;
 
 /// The definition: one row, one term after the other.
 template <typename T>
@@ -149,11 +150,11 @@ HWY_EXPORT(AddF64);
 
 void add_quad_sums(Block terms, std::span<const float> alpha, numerics::Subnormals subnormals,
                    std::span<float> partial) {
-  HWY_DYNAMIC_DISPATCH(AddF32)(terms, alpha.data(), Fp32{subnormals}, partial.data());
+  HWY_DYNAMIC_DISPATCH(AddF32)(terms, alpha.data(), numerics::Fp32{subnormals}, partial.data());
 }
 void add_quad_sums(BlockOf<double> terms, std::span<const double> alpha,
                    numerics::Subnormals subnormals, std::span<float> partial) {
-  HWY_DYNAMIC_DISPATCH(AddF64)(terms, alpha.data(), Fp32{subnormals}, partial.data());
+  HWY_DYNAMIC_DISPATCH(AddF64)(terms, alpha.data(), numerics::Fp32{subnormals}, partial.data());
 }
 
 }  // namespace karat::attention

@@ -1,5 +1,5 @@
 // The row sum in wgmma order (RowSumOrder::wgmma_quad), several rows at a time: per row the four
-// partial sums of add_terms_to_row_sum() in elements.hpp, the same additions in the same order.
+// partial sums of add_to_row_sum() in operations/row_sum.hpp, the same additions in the same order.
 #pragma once
 
 #include <span>

@@ -46,8 +46,8 @@ void scale_scores(Block a, float factor, numerics::Subnormals subnormals, Block 
 /// Largest element of each row, NaN left out, -Inf where there is none. Whole strides.
 void row_maxima(Block s, std::span<float> maxima);
 
-/// One block's step of the maxima of some rows, `n` padded to a multiple of 16 (see row_exponent
-/// in elements.hpp for the formulas).
+/// One block's step of the maxima of some rows, `n` padded to a multiple of 16 (the formulas
+/// are those of operations/score.hpp).
 struct MaximumStep {
   const float* block_maximum;
   const float* fused_f;   ///< f of each row, null unless the exponent is fused

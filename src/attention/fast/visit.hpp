@@ -7,8 +7,8 @@
 #include <span>
 #include <vector>
 
+#include "engine.hpp"
 #include "karat/numerics/tensor_core/tensor_core.hpp"
-#include "launch.hpp"
 #include "softmax_rows.hpp"
 
 namespace karat::attention {
@@ -58,7 +58,7 @@ struct QueryBlock {
   video::Range queries;
   numerics::RowOperand q;
   numerics::RowOperand q_mean;     ///< what smoothing took out of the block
-  Lines<float> row_scale, factor;  ///< Launch::q_scale() and factor() per row
+  Lines<float> row_scale, factor;  ///< Launch::q_scale() and pair_factor() per row
   RowState state;
   std::int64_t saturated = 0;
 };
@@ -76,7 +76,6 @@ struct FastScratch {
   Lines<float> x;  ///< some rows of a block
   Lines<double> exact;
   Lines<std::uint16_t> wide_codes;
-  Lines<double> terms;                           ///< one row
   Lines<float> maxima, reference, alpha, delta;  ///< per row; delta per key
   Lines<double> alpha_exact;
 };

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "karat/attention/operations/score.hpp"
 #include "visit.hpp"
 
 namespace karat::attention {
@@ -97,12 +98,11 @@ Step advance_rows(const Visit& v, std::size_t visit) {
     for (std::size_t i = 0; i < v.rows; ++i)
       test.row(v.block.state.m[i], scratch.maxima[i], v.block.factor[i]);
   const std::size_t count = padded(v.rows);
-  const bool offset = recipe.p.apply == recipe::PApply::exponent_offset;
   const std::span alpha = scratch.alpha.first(count);
   advance_maxima({.block_maximum = scratch.maxima.data(),
                   .fused_f = launch.fused ? v.block.factor.data() : nullptr,
                   .threshold = recipe.softmax.rescale_threshold,
-                  .offset = offset ? recipe.p.offset : 0.0f,
+                  .offset = launch.offset,
                   .m = v.block.state.m.data(),
                   .alpha_exponent = alpha.data(),
                   .reference = scratch.reference.data()},

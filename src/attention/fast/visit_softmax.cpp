@@ -1,7 +1,6 @@
 // P of a visit, a few rows at a time: exponentials, the cast to P's format and back, row sums.
 #include <algorithm>
 
-#include "elements.hpp"
 #include "exact_rows.hpp"
 #include "karat/numerics/formats/convert.hpp"
 #include "row_sums.hpp"
@@ -23,10 +22,6 @@ struct Chunk {
   std::size_t elements() const { return s.rows * s.stride; }
   BlockOf<float> x() const { return {v.scratch.x.data(), s.rows, s.columns, s.stride}; }
 };
-
-bool is_scaled(const recipe::P& p) {
-  return p.apply == recipe::PApply::multiply && p.multiplier != 1.0f;
-}
 
 /// Exponents of 2, into x.
 void exponents(const Chunk& c, Block x) {
@@ -66,41 +61,34 @@ std::int64_t cast(const Chunk& c, std::span<const float> values) {
   return 0;
 }
 
-/// fl(1/multiplier), which a row sum of decoded codes multiplies by.
-float inverse_multiplier(const Launch& launch) {
-  const recipe::P& p = launch.recipe.p;
-  return p.apply == recipe::PApply::multiply ? launch.fp32.flushed(1.0f / p.multiplier) : 1.0f;
-}
-
 template <typename T>
 void add_row_sums(const Chunk& c, BlockOf<T> terms, const Lines<T>& alpha) {
   const Launch& launch = c.v.launch;
-  const std::span partial(&c.v.block.state.partial[c.first * 4], terms.rows * 4);
+  PartialSums<float>* partial = &c.v.block.state.partial[c.first];
   if (launch.recipe.softmax.row_sum_order == recipe::RowSumOrder::wgmma_quad)
-    return add_quad_sums(terms, {&alpha[c.first], terms.rows}, launch.recipe.subnormals, partial);
-  const std::span<double> row = c.v.scratch.terms.first(terms.columns);
-  for (std::size_t i = 0; i < terms.rows; ++i) {
-    std::copy_n(terms.row(i), terms.columns, row.begin());
-    add_terms_to_row_sum(launch, row, alpha[c.first + i], &partial[i * 4]);
-  }
+    return add_quad_sums(terms, {&alpha[c.first], terms.rows}, launch.recipe.subnormals,
+                         {partial->data(), terms.rows * partial->size()});
+  for (std::size_t i = 0; i < terms.rows; ++i)
+    add_to_row_sum(launch, std::span(terms.row(i), terms.columns), alpha[c.first + i], partial[i]);
 }
 
 /// P in f32.
 std::int64_t softmax_rounded(const Chunk& c) {
   const recipe::Recipe& recipe = c.v.launch.recipe;
   const bool cast_needed = recipe.p.format != FormatId::f32;
+  const bool scaled = c.v.launch.multiplier != 1.0f;
   // What needs neither factor nor cast is computed in place.
-  const Block x = cast_needed || is_scaled(recipe.p) ? c.x() : c.p;
+  const Block x = cast_needed || scaled ? c.x() : c.p;
   exponents(c, x);
   const std::span<float> p(x.data, c.elements());
   numerics::exp2_rounded(p, p, recipe.subnormals);
-  if (is_scaled(recipe.p)) multiply(p, recipe.p.multiplier, recipe.subnormals, c.p.elements());
-  const std::span<const float> values = is_scaled(recipe.p) ? c.p.elements() : p;
+  if (scaled) multiply(p, c.v.launch.multiplier, recipe.subnormals, c.p.elements());
+  const std::span<const float> values = scaled ? c.p.elements() : p;
   const std::int64_t saturated = cast_needed ? cast(c, values) : 0;
   if (recipe.softmax.row_sum == recipe::RowSum::unquantized) {
     add_row_sums(c, x, c.v.scratch.alpha);
   } else {
-    multiply(c.p.elements(), inverse_multiplier(c.v.launch), recipe.subnormals, c.x().elements());
+    multiply(c.p.elements(), c.v.launch.inverse_multiplier, recipe.subnormals, c.x().elements());
     add_row_sums(c, c.x(), c.v.scratch.alpha);
   }
   return saturated;
@@ -114,7 +102,7 @@ std::int64_t softmax_exact(const Chunk& c) {
   const BlockOf<double> p{c.v.scratch.exact.data(), x.rows, x.columns, x.stride};
   widen(x.elements(), p.elements());
   numerics::exp2_f64(p.elements(), p.elements());
-  const double factor = is_scaled(recipe.p) ? recipe.p.multiplier : 1.0;
+  const double factor = c.v.launch.multiplier;
   std::int64_t saturated = 0;
   if (recipe.p.format == FormatId::f32) {
     narrow_nearest(p.elements(), factor, c.p.elements());
@@ -123,7 +111,7 @@ std::int64_t softmax_exact(const Chunk& c) {
     saturated = cast(c, x.elements());
   }
   if (recipe.softmax.row_sum == recipe::RowSum::quantized) {
-    multiply(c.p.elements(), inverse_multiplier(c.v.launch), recipe.subnormals, x.elements());
+    multiply(c.p.elements(), c.v.launch.inverse_multiplier, recipe.subnormals, x.elements());
     widen(x.elements(), p.elements());
   }
   add_row_sums(c, p, c.v.scratch.alpha_exact);
@@ -148,10 +136,8 @@ void softmax_rows(const Visit& v) {
 void skip_rows(const Visit& v) {
   const bool exact = v.launch.recipe.softmax.exp2 == recipe::Exp2::exact;
   for (std::size_t i = 0; i < v.rows; ++i)
-    for (int lane = 0; lane < 4; ++lane) {
-      float& l = v.block.state.partial[i * 4 + lane];
+    for (float& l : v.block.state.partial[i])
       l = v.launch.fp32.multiply(l, exact ? v.scratch.alpha_exact[i] : v.scratch.alpha[i]);
-    }
   if (v.tap == nullptr) return;
   std::fill_n(v.scratch.p_values.data(), v.rows * v.stride(), 0.0f);
   std::fill_n(v.scratch.codes.data(), v.rows * v.stride(), std::uint8_t{0});

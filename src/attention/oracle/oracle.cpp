@@ -6,7 +6,9 @@
 #include <cmath>
 #include <limits>
 #include <map>
+#include <numbers>
 
+#include "karat/attention/operations/kernel.hpp"
 #include "karat/numerics/base/parallel.hpp"
 #include "karat/numerics/functions/exp2.hpp"
 #include "oracle_rows.hpp"
@@ -14,8 +16,6 @@
 namespace karat::attention {
 namespace {
 
-constexpr double kLog2E = 1.4426950408889634;
-constexpr double kLn2 = 0.6931471805599453;
 constexpr std::size_t kRows = 128;  // query rows per work item
 constexpr std::size_t kKeys = 256;  // keys per chunk of the dense oracle
 constexpr std::size_t kPad = 16;    // the kernels want channels in multiples of this
@@ -100,7 +100,7 @@ OracleResult oracle(const layout::Layout& layout, const HeadInput& input,
                     const std::function<void(std::size_t, std::size_t)>& progress) {
   const std::size_t channels = layout.channels;
   const std::size_t padded = (channels + kPad - 1) / kPad * kPad;
-  const double scale = kLog2E / std::sqrt(static_cast<double>(channels));
+  const double scale = score_scale(channels);
   std::vector<std::int32_t> original(layout.order.position_of.size());
   for (std::size_t i = 0; i < original.size(); ++i) original[i] = static_cast<std::int32_t>(i);
   const auto& order = mask == OracleMask::dense ? original : layout.key_order.token_at;
@@ -126,7 +126,7 @@ OracleResult oracle(const layout::Layout& layout, const HeadInput& input,
       const double l = ((p[0] + p[4]) + (p[2] + p[6])) + ((p[1] + p[5]) + (p[3] + p[7]));
       const std::size_t row = item.rows[i];
       result.lse[row] = l == 0 ? -std::numeric_limits<double>::infinity()
-                               : (rows.m[i] + numerics::log2_f64(l)) * kLn2;
+                               : (rows.m[i] + numerics::log2_f64(l)) * std::numbers::ln2;
       for (std::size_t j = 0; j < channels; ++j)
         result.o[row * channels + j] = l == 0 ? 0.0 : rows.o[i * padded + j] / l;
     }

@@ -3,15 +3,15 @@
 #include <algorithm>
 #include <cmath>
 
+#include "karat/attention/operations/kernel.hpp"
 #include "karat/mask/listed.hpp"
-#include "karat/numerics/functions/exp2.hpp"
 #include "karat/numerics/base/parallel.hpp"
+#include "karat/numerics/functions/exp2.hpp"
 #include "predictors.hpp"
 
 namespace karat::attention {
 namespace {
 
-constexpr double kLog2E = 1.4426950408889634;
 constexpr std::size_t kRows = 256;  ///< tokens assigned at a time
 enum Stream : std::uint64_t { query_stream = 0x636c757374657251, key_stream };
 
@@ -30,8 +30,8 @@ void assign(std::span<const float> rows, std::size_t channels, Clusters& cluster
   const auto& fma = numerics::instruction("f32.fma");
   const std::vector<float> half = half_squares(clusters.centres, channels);
   numerics::ColumnOperand centres;
-  centres.pack(fma, numerics::row_major<const float>(clusters.centres.data(), half.size(),
-                                                     channels));
+  centres.pack(fma,
+               numerics::row_major<const float>(clusters.centres.data(), half.size(), channels));
   const std::size_t tokens = clusters.of_token.size();
   numerics::parallel_for((tokens + kRows - 1) / kRows, threads, [&](std::size_t part, int) {
     const std::size_t begin = part * kRows, count = std::min(kRows, tokens - begin);
@@ -87,7 +87,7 @@ video::TokenOrder order_of(const Clusters& clusters) {
 
 /// |K_j| * exp(qc.kc_j/sqrt(d)) of the clusters that hold keys, up to a common factor.
 std::vector<double> weights(const float* centre, const Clusters& keys, std::size_t channels) {
-  const double scale = kLog2E / std::sqrt(static_cast<double>(channels));
+  const double scale = score_scale(channels);
   std::vector<double> scores, sizes;
   for (std::size_t c = 0; c < keys.sizes.size(); ++c) {
     if (keys.sizes[c] == 0) continue;

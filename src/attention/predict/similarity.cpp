@@ -1,6 +1,7 @@
 // SpargeAttn's block map: pooled scores between blocks whose rows look alike, all of the others.
 #include <cmath>
 
+#include "karat/attention/operations/kernel.hpp"
 #include "karat/layout/arrangement.hpp"
 #include "karat/mask/compose.hpp"
 #include "karat/mask/listed.hpp"
@@ -10,8 +11,6 @@
 
 namespace karat::attention {
 namespace {
-
-constexpr double kLog2E = 1.4426950408889634;
 
 struct Pooled {
   std::vector<double> means;  ///< blocks x channels
@@ -34,7 +33,7 @@ Pooled pool(const std::vector<float>& rows, const std::vector<video::Range>& blo
 
 /// Softmax weights of the trusted key blocks, up to a common factor; untrusted ones weigh 0.
 std::vector<double> weights(const double* query, const Pooled& keys, std::size_t channels) {
-  const double scale = kLog2E / std::sqrt(static_cast<double>(channels));
+  const double scale = score_scale(channels);
   std::vector<double> scores(keys.trusted.size());
   double largest = -std::numeric_limits<double>::infinity();
   for (std::size_t b = 0; b < scores.size(); ++b) {

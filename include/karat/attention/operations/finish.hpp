@@ -1,0 +1,61 @@
+// From the accumulators of a row to its outputs.
+#pragma once
+
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "karat/attention/attend.hpp"
+#include "karat/attention/operations/cast.hpp"
+#include "karat/attention/operations/kernel.hpp"
+
+namespace karat::attention {
+
+/// r = fl(1/l).
+inline float reciprocal(const Kernel& kernel, float l) { return kernel.fp32.divide(1.0f, l); }
+
+/// What a row whose l is 0 gets in every channel; its lse is -Inf.
+float output_without_keys(const recipe::Recipe& recipe);
+
+/// fl(s_v/multiplier) per channel; s_v counts as 1 where it varies along the keys.
+std::vector<float> output_factors(const Launch& launch, float multiplier);
+
+/// What the accumulators of a row meet behind the division.
+struct OutputTerms {
+  std::span<const float> factor;  ///< output_factors()
+  std::span<const float> mean;    ///< what smoothing took out of v; empty: nothing
+};
+
+/// How the last cast rounds. (No recipe means anything but the default.)
+struct LastCast {
+  std::optional<numerics::FormatId> through = {};  ///< cast to this format first
+  numerics::Rounding rounding = numerics::Rounding::nearest_even;
+};
+
+/// out = cast(fl(fl(fl(o*r)*factor) + mean)), or as finish.cast has it, in place.
+/// @param r    the reciprocal of l for channel j: float or numerics::Interval
+/// @param add  fl(fl(x*factor) + mean)
+template <typename V, typename Reciprocal, typename Add = numerics::SeparateRoundings>
+void finish_row(const Kernel& kernel, std::span<V> row, const Reciprocal& r,
+                const OutputTerms& terms, numerics::Path path, LastCast last = {},
+                const Add& add = {}) {
+  const numerics::Fp32& fp = kernel.fp32;
+  const auto cast_to = [&](numerics::FormatId format, numerics::Rounding rounding) {
+    cast(row, format, quant::cast_policy(format, rounding, numerics::Overflow::saturate), path);
+  };
+  const bool before_scale = kernel.recipe.finish.cast == recipe::Cast::before_scale;
+  const bool centred = !terms.mean.empty() && !before_scale;
+  for (std::size_t j = 0; j < row.size(); ++j) row[j] = fp.multiply(row[j], r(j));
+  if (before_scale) cast_to(kernel.recipe.output, numerics::Rounding::nearest_even);
+  for (std::size_t j = 0; j < row.size(); ++j)
+    row[j] = centred ? add(fp, row[j], V(terms.factor[j]), V(terms.mean[j]))
+                     : fp.multiply(row[j], V(terms.factor[j]));
+  if (last.through) cast_to(*last.through, numerics::Rounding::nearest_even);
+  cast_to(output_format(kernel.recipe), last.rounding);
+}
+
+/// (m + log2 l) * ln 2 in f64, what P's offset and k's smoothing changed put back, one rounding;
+/// not times ln 2 where softmax.lse is log2.
+float log_sum_exp(const Launch& launch, std::int64_t position, float m, float l);
+
+}  // namespace karat::attention

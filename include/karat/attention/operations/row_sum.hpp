@@ -1,0 +1,54 @@
+// The row sum l: four partial sums of a row in wgmma order, one in other orders.
+#pragma once
+
+#include <array>
+#include <bit>
+#include <cstddef>
+#include <vector>
+
+#include "karat/attention/operations/kernel.hpp"
+
+namespace karat::attention {
+
+/// V: float or numerics::Interval. Orders other than wgmma_quad use the first alone.
+template <typename V>
+using PartialSums = std::array<V, 4>;
+
+/// One visit of a row: each partial sum times alpha, then its terms in ascending columns. In wgmma
+/// order column n belongs to sum (n / 2) % 4, the lane of the accumulator fragment that holds it;
+/// pairwise, terms are summed in a binary tree first.
+/// @param terms  something with size() and [n]: float, double (exact P) or numerics::Interval
+/// @param begin  fl(fl(sum*alpha) + term) for the first term of a visit
+template <typename V, typename Alpha, typename Terms, typename Begin = numerics::SeparateRoundings>
+void add_to_row_sum(const Kernel& kernel, const Terms& terms, Alpha alpha, PartialSums<V>& sums,
+                    const Begin& begin = {}) {
+  const numerics::Fp32& fp = kernel.fp32;
+  const recipe::RowSumOrder order = kernel.recipe.softmax.row_sum_order;
+  if (order == recipe::RowSumOrder::pairwise) {
+    std::vector<V> level(std::bit_ceil(terms.size()));
+    for (std::size_t n = 0; n < terms.size(); ++n) level[n] = fp.round(terms[n]);
+    for (std::size_t size = level.size(); size > 1; size /= 2)
+      for (std::size_t n = 0; n < size / 2; ++n) level[n] = fp.add(level[2 * n], level[2 * n + 1]);
+    sums[0] = begin(fp, sums[0], alpha, level[0]);
+    return;
+  }
+  std::array<bool, 4> begun{};
+  for (std::size_t n = 0; n < terms.size(); ++n) {
+    const std::size_t lane = order == recipe::RowSumOrder::wgmma_quad ? n / 2 % 4 : 0;
+    sums[lane] =
+        begun[lane] ? fp.add(sums[lane], terms[n]) : begin(fp, sums[lane], alpha, terms[n]);
+    begun[lane] = true;
+  }
+  for (std::size_t lane = 0; lane < 4; ++lane)
+    if (!begun[lane]) sums[lane] = fp.multiply(sums[lane], alpha);
+}
+
+/// l: in wgmma order the butterfly over lanes, (l0 + l2) + (l1 + l3).
+template <typename V>
+V row_sum(const Kernel& kernel, const PartialSums<V>& sums) {
+  if (kernel.recipe.softmax.row_sum_order != recipe::RowSumOrder::wgmma_quad) return sums[0];
+  const numerics::Fp32& fp = kernel.fp32;
+  return fp.add(fp.add(sums[0], sums[2]), fp.add(sums[1], sums[3]));
+}
+
+}  // namespace karat::attention

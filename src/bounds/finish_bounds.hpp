@@ -1,0 +1,32 @@
+// The last step of a row as an interval: the division, the output's cast, lse.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "free_launch.hpp"
+
+namespace karat::bounds {
+
+/// A row of the golden result.
+struct GoldenRow {
+  std::span<const float> o;
+  float lse;
+};
+
+class FinishBounds {
+ public:
+  /// References the launch.
+  explicit FinishBounds(const FreeLaunch& free);
+  /// Appends one row's legal l, lse and outputs. `o`, its legal accumulators, is used up.
+  void row(Interval l, std::span<Interval> o, const GoldenRow& golden, BlockBounds& bounds) const;
+
+ private:
+  Interval reciprocal(Interval l) const;
+  Interval lse(Interval l, float golden) const;
+
+  const FreeLaunch& free_;
+  std::vector<float> factors_;
+};
+
+}  // namespace karat::bounds

@@ -1,0 +1,56 @@
+// A launch and what is free in it: what the bounds and the teacher-forced check both start from.
+#pragma once
+
+#include <span>
+
+#include "karat/attention/operations/kernel.hpp"
+#include "karat/attention/taps.hpp"
+#include "karat/bounds/bounds.hpp"
+
+namespace karat::bounds {
+
+using attention::Kernel;
+using attention::Launch;
+using numerics::Interval;
+
+/// x*factor + c, fused or not where that is free.
+struct MultiplyAdd {
+  Contraction contraction;
+  Interval operator()(const numerics::Fp32& fp, Interval x, Interval factor, Interval c) const {
+    const Interval separate = numerics::SeparateRoundings{}(fp, x, factor, c);
+    if (contraction == Contraction::none) return separate;
+    return numerics::hull(separate, fp.fused(x, factor, c));
+  }
+};
+
+/// P of one row and block: before the cast (the row sum's terms) and after.
+struct RowP {
+  static RowP zero(std::size_t columns) {
+    const std::vector<float> none(columns, 0.0f);
+    return {none, none, none, none};
+  }
+  std::vector<float> low, high;            ///< terms of the row sum
+  std::vector<float> cast_low, cast_high;  ///< as the PV instruction reads them
+};
+
+/// References recipe, layout and head; what references it must not outlive it.
+struct FreeLaunch {
+  FreeLaunch(const recipe::Recipe& recipe, const layout::Layout& layout,
+             const attention::QuantisedHead& head, Freedom allowed);
+
+  Launch launch;
+  Freedom freedom;
+  float f;  ///< Launch::pair_factor(), where exponents are fused the same for every pair
+
+  /// Legal values of alpha when a maximum goes from `before` to `after`.
+  Interval alpha(float before, float after) const;
+  /// Legal values of P for scores under maximum m.
+  void p(std::span<const float> s, float m, RowP& p) const;
+  /// A row's maximum before a visit, given those behind each (as in BlockTap::m).
+  float maximum_before(std::span<const float> m, std::size_t rows, std::size_t visit,
+                       std::size_t row) const {
+    return visit == 0 ? launch.initial_max : m[(visit - 1) * rows + row];
+  }
+};
+
+}  // namespace karat::bounds
