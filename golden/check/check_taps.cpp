@@ -5,6 +5,7 @@
 #include "check_stage.hpp"
 #include "karat/bounds/head_work.hpp"
 #include "karat/bounds/teacher_forced.hpp"
+#include "karat/case/stages.hpp"
 #include "karat/numerics/base/error.hpp"
 #include "tally.hpp"
 
@@ -123,7 +124,7 @@ bounds::CandidateTap Comparison::candidate_tap(std::size_t b, std::size_t h,
                                                const attention::BlockTap& tap) const {
   bounds::CandidateTap given;
   for (const TapRow& row : kTapRows) {
-    const auto name = candidate_.find(tap_name(b, h, tap.query_block, row.name));
+    const auto name = candidate_.find(cases::tap_name(b, h, tap.query_block, row.name));
     if (!name) continue;
     const std::string subject = candidate_.subject() + ": " + *name;
     std::vector<float>& values = values_of(given, row.name);
@@ -181,7 +182,7 @@ std::vector<StageReport> Comparison::taps() const {
                          row.free == Free::nothing || !free);
   const auto compare_block = [&](std::size_t b, std::size_t h, int block, LazyBounds& bounds) {
     const bool any = std::any_of(std::begin(kTapRows), std::end(kTapRows), [&](const TapRow& row) {
-      return candidate_.find(tap_name(b, h, block, row.name)).has_value();
+      return candidate_.find(cases::tap_name(b, h, block, row.name)).has_value();
     });
     if (!any) return;
     const attention::BlockTap tap = golden_.tap(b, h, block);

@@ -304,8 +304,8 @@ attention::QuantisedHead& Trial::own_operands() {
 }
 
 Base make_base(const GoldenFile& golden, std::size_t batch, std::size_t head) {
-  const auto inputs = golden.inputs();
-  if (golden.text() > 0 || inputs->mask() != nullptr)
+  const auto inputs = golden.opened_case().inputs;
+  if (golden.text() > 0 || golden.mask() != nullptr)
     throw Error(ErrorKind::usage, golden.subject(),
                 "has text tokens or a mask of its own, which no diagnosis covers yet",
                 "diagnose the same kernel on a case without");

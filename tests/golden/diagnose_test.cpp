@@ -76,7 +76,7 @@ class DiagnoseCase {
   ~DiagnoseCase() { fs::remove_all(folder_); }
 
   GoldenFile make_golden(const recipe::Recipe& recipe, const video::WorkloadSpec& spec) {
-    make(recipe, *cases::generated_inputs(spec, 0), {.taps = "none", .threads = 2}, folder_ / "g.h5");
+    make(cases::make_case(recipe, cases::generated_inputs(spec, 0)), {.taps = "none", .threads = 2}, folder_ / "g.h5");
     return GoldenFile(folder_ / "g.h5");
   }
 
