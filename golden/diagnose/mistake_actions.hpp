@@ -9,12 +9,17 @@ namespace karat::golden {
 enum Which { kQ = 0, kK = 1, kV = 2 };
 enum Permutation { kReversed, kHalves, kPairs, kEvenOdd, kOddEven, kFours, kEights };
 enum Visits { kLastLeftOut, kFirstLeftOut, kLastTwice, kNextRow, kPreviousRow };
+enum Text { kTextKeysLeftOut, kTextSeesTextAlone, kTextInLastTile };
 enum Constant { kNoRootD, kRootDTwice, kNoLog2E, kLog2ETwice };
 
-// mistake_operands.cpp: inputs, recipe, quantised operands, constants, the kernel itself
-bool from_next_head(Trial& trial, int which);
+// mistake_inputs.cpp: which head and which rows Q, K and V are read from
+bool q_of_next_head(Trial& trial, int which);
+bool keys_of_next_head(Trial& trial, int which);
+bool keys_of_wrong_group(Trial& trial, int which);
 bool heads_and_tokens_exchanged(Trial& trial, int which);
 bool operands_exchanged(Trial& trial, int which);
+
+// mistake_operands.cpp: recipe, quantised operands, constants, the kernel itself
 bool channels_permuted(Trial& trial, int which);
 bool codes_permuted(Trial& trial, int which);
 bool rotated_on_one_side(Trial& trial, int which);
@@ -31,7 +36,15 @@ bool constant_wrong(Trial& trial, int which);
 bool kernel_fault(Trial& trial, int which);
 constexpr int fault(KernelFault f) { return static_cast<int>(f); }
 
-// mistake_layout.cpp: order of tokens, masks, blocks visited
+// mistake_masks.cpp: masks that come with the case or are predicted, and text behind the video
+bool mask_of_next_head(Trial& trial, int which);
+bool mask_of_first_head(Trial& trial, int which);
+bool mask_transposed(Trial& trial, int which);
+bool mask_by_position(Trial& trial, int which);
+bool mask_by_token(Trial& trial, int which);
+bool text_masked(Trial& trial, int which);
+
+// mistake_layout.cpp: order of tokens, blocks visited
 bool untiled(Trial& trial, int which);
 bool grid_axes_exchanged(Trial& trial, int which);
 bool partial_unmasked(Trial& trial, int which);

@@ -67,8 +67,8 @@ Score score(const Sample& sample, const Prediction& prediction) {
     explained += evidence.explained;
     if (evidence.differing > 0) {
       with_differences += 1;
-      result.explained += ratio(static_cast<double>(evidence.explained),
-                                static_cast<double>(evidence.differing));
+      result.explained +=
+          ratio(static_cast<double>(evidence.explained), static_cast<double>(evidence.differing));
     }
     result.stages.push_back(std::move(evidence));
   }
