@@ -545,7 +545,7 @@ TEST_F(Check, WhatCannotBeComparedIsRefused) {
   EXPECT_THAT(with("v", files::make_tensor(files::DType::f32, {2, 2, kChannels, kTokens})),
               HasSubstr("try --v-layout BHDS"));
   EXPECT_THAT(with("o", files::make_tensor(files::DType::i64, o.shape)),
-              HasSubstr("is stored as I64 where the golden file has bf16"));
+              HasSubstr("is stored as i64 where the golden file has bf16"));
   EXPECT_THAT(with("q_codes", files::make_tensor(files::DType::f32, codes.shape)),
               HasSubstr("store the codes as uint8"));
   EXPECT_THAT(with("tap.0.0.1.s", files::make_tensor(files::DType::f32, {3})),

@@ -18,13 +18,9 @@
 #include "karat/golden/diagnose.hpp"
 #include "karat/golden/make.hpp"
 #include "karat/recipe/json.hpp"
+#include "same_value.hpp"
 
 namespace karat::golden {
-
-inline bool same(float a, float b) {
-  return std::bit_cast<std::uint32_t>(a) == std::bit_cast<std::uint32_t>(b) ||
-         (std::isnan(a) && std::isnan(b));
-}
 
 /// A preset cut down to small tiles and blocks.
 inline recipe::Recipe small(std::string_view name) {

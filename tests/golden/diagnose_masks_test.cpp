@@ -188,7 +188,7 @@ TEST_F(DiagnoseMasks, CorrectKernelsRaiseNoAlarm) {
     const auto made = predict_all(base, none, another_exp2(3));
     const std::vector<float>& o = made->stages[1].values;
     const std::vector<float> exact = golden.values("o", cases::Extents::matrix, 0, head);
-    EXPECT_FALSE(std::equal(o.begin(), o.end(), exact.begin(), same)) << golden.recipe().name;
+    EXPECT_FALSE(std::equal(o.begin(), o.end(), exact.begin(), same_value)) << golden.recipe().name;
     EXPECT_TRUE(diagnose(golden, *candidate(golden, o, head)).matches) << golden.recipe().name;
   }
 }

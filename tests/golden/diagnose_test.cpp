@@ -55,7 +55,7 @@ class DiagnoseSweep : public DiagnoseCase, public testing::TestWithParam<Sweep> 
   /// at again with every bit counting, if the exp2 is the golden one.
   Found look(const GoldenFile& golden, const std::vector<float>& o, const std::string& injected) {
     const std::vector<float> right = golden.values("o", cases::Extents::matrix, 0, 0);
-    if (std::equal(o.begin(), o.end(), right.begin(), same)) return {.kind = Found::invisible};
+    if (std::equal(o.begin(), o.end(), right.begin(), same_value)) return {.kind = Found::invisible};
     const auto begin = std::chrono::steady_clock::now();
     const auto source = candidate(golden, o);
     DiagnoseOptions options{.reported = 1000};
@@ -173,7 +173,7 @@ TEST_F(Diagnose, FindsPairs) {
     }
   };
   const auto equal = [](const std::vector<float>& a, const std::vector<float>& b) {
-    return std::equal(a.begin(), a.end(), b.begin(), same);
+    return std::equal(a.begin(), a.end(), b.begin(), same_value);
   };
   int tried = 0, accounted = 0, named = 0;
   std::uint32_t turn = 12345;
@@ -227,7 +227,7 @@ TEST_F(Diagnose, TheFaultlessKernelIsTheEngine) {
     const Hypothesis none{.edits = {}, .mistakes = {}, .recipe = recipe};
     const auto made = predict_all(base, none, [](float, float rounded) { return rounded; });
     const std::vector<float> right = golden.values("o", cases::Extents::matrix, 0, 0);
-    EXPECT_TRUE(std::equal(right.begin(), right.end(), made->stages[1].values.begin(), same))
+    EXPECT_TRUE(std::equal(right.begin(), right.end(), made->stages[1].values.begin(), same_value))
         << name;
   }
 }

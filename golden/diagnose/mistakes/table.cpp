@@ -1,6 +1,6 @@
 // The table of mistakes: each one small transformation of inputs, layout, operands, kernel or
 // output.
-#include "mistake_actions.hpp"
+#include "actions.hpp"
 
 namespace karat::golden {
 namespace {

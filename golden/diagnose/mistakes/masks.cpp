@@ -2,8 +2,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "actions.hpp"
 #include "karat/mask/compose.hpp"
-#include "mistake_actions.hpp"
 
 namespace karat::golden {
 namespace {

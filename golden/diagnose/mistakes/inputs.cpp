@@ -1,7 +1,7 @@
 // Mistakes about which head, and which of its rows, Q, K and V are read from.
 #include <algorithm>
 
-#include "mistake_actions.hpp"
+#include "actions.hpp"
 
 namespace karat::golden {
 namespace {

@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <numeric>
 
-#include "mistake_actions.hpp"
+#include "actions.hpp"
 
 namespace karat::golden {
 namespace {

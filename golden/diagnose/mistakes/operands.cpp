@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "mistake_actions.hpp"
+#include "actions.hpp"
 
 namespace karat::golden {
 namespace {
