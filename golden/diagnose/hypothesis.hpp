@@ -27,8 +27,8 @@ using Apply = bool (*)(Trial& trial, int which);
 
 struct Mistake {
   std::string_view name;
-  std::string_view meaning;
-  std::string_view look_for;
+  std::string_view meaning;   ///< what the kernel then does
+  std::string_view look_for;  ///< where to look for it
   Moment moment;
   Apply apply;
   int which = 0;

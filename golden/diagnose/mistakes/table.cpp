@@ -222,11 +222,4 @@ constexpr Mistake kMistakes[] = {
 
 std::span<const Mistake> mistakes() { return kMistakes; }
 
-std::vector<MistakeName> known_mistakes() {
-  std::vector<MistakeName> names;
-  for (const Mistake& mistake : kMistakes)
-    names.push_back({mistake.name, mistake.meaning, mistake.look_for});
-  return names;
-}
-
 }  // namespace karat::golden
