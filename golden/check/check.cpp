@@ -9,18 +9,6 @@
 namespace karat::golden {
 namespace {
 
-/// Stages that hold a value per token, in the order of computation; taps come after the operands.
-constexpr StageRow kOperandStages[] = {
-    {"q", StageKind::matrix, ""},       {"k", StageKind::matrix, ""},
-    {"v", StageKind::matrix, ""},       {"q_codes", StageKind::matrix, ""},
-    {"q_scale", StageKind::groups, ""}, {"k_codes", StageKind::matrix, ""},
-    {"k_scale", StageKind::groups, ""}, {"v_codes", StageKind::matrix, ""},
-    {"v_scale", StageKind::groups, ""}};
-constexpr StageRow kOutputStages[] = {{"m", StageKind::vector, ""},
-                                      {"l", StageKind::vector, "bound.l"},
-                                      {"lse", StageKind::vector, "bound.lse"},
-                                      {"o", StageKind::matrix, "bound.o"}};
-
 [[noreturn]] void throw_nothing_in_common(const GoldenFile& golden,
                                           const cases::TensorSource& candidate) {
   std::string held;

@@ -11,10 +11,6 @@
 namespace karat::golden {
 namespace {
 
-cases::Extents extents_of(StageKind kind) {
-  return kind == StageKind::matrix ? cases::Extents::matrix : cases::Extents::vector;
-}
-
 Legal range_of(const bounds::OutputBounds& bounds, std::string_view stage) {
   if (stage == "l") return {bounds.l_low, bounds.l_high};
   if (stage == "lse") return {bounds.lse_low, bounds.lse_high};

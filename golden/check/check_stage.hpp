@@ -24,11 +24,26 @@ enum class StageKind {
   vector,  ///< tokens
   groups,  ///< scale groups
 };
+constexpr cases::Extents extents_of(StageKind kind) {
+  return kind == StageKind::matrix ? cases::Extents::matrix : cases::Extents::vector;
+}
 struct StageRow {
   std::string_view name;
   StageKind kind;
   std::string_view bound;  ///< prefix of the legal range in the golden file; empty: bit-equal
 };
+
+/// Stages that hold a value per token, in the order of computation; taps come after the operands.
+inline constexpr StageRow kOperandStages[] = {
+    {"q", StageKind::matrix, ""},       {"k", StageKind::matrix, ""},
+    {"v", StageKind::matrix, ""},       {"q_codes", StageKind::matrix, ""},
+    {"q_scale", StageKind::groups, ""}, {"k_codes", StageKind::matrix, ""},
+    {"k_scale", StageKind::groups, ""}, {"v_codes", StageKind::matrix, ""},
+    {"v_scale", StageKind::groups, ""}};
+inline constexpr StageRow kOutputStages[] = {{"m", StageKind::vector, ""},
+                                             {"l", StageKind::vector, "bound.l"},
+                                             {"lse", StageKind::vector, "bound.lse"},
+                                             {"o", StageKind::matrix, "bound.o"}};
 
 class Comparison {
  public:

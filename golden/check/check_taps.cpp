@@ -5,6 +5,7 @@
 #include "check_stage.hpp"
 #include "karat/bounds/head_work.hpp"
 #include "karat/bounds/teacher_forced.hpp"
+#include "karat/case/stages.hpp"
 #include "karat/numerics/base/error.hpp"
 #include "tally.hpp"
 
@@ -14,33 +15,26 @@ namespace {
 enum class Rows { columns, steps, step_channels };
 enum class Free { nothing, p, l, o };
 struct TapRow {
+  using Forced = std::optional<bounds::ForcedRange> (bounds::TeacherForced::*)(
+      const attention::BlockTap&, const bounds::CandidateTap&) const;
   std::string_view name;   ///< of the dataset
   std::string_view stage;  ///< in reports
   Rows rows;
   Free free;
+  std::vector<float> attention::BlockTap::*golden;
+  std::vector<float> bounds::CandidateTap::*candidate;
+  Forced forced;  ///< the range given the candidate's earlier stages; null: there are none
 };
-constexpr TapRow kTapRows[] = {{"a", "a", Rows::columns, Free::nothing},
-                               {"s", "s", Rows::columns, Free::nothing},
-                               {"m", "m by block", Rows::steps, Free::nothing},
-                               {"p_codes", "p_codes", Rows::columns, Free::p},
-                               {"l", "l by block", Rows::steps, Free::l},
-                               {"o", "o by block", Rows::step_channels, Free::o}};
-
-const std::vector<float>& values_of(const attention::BlockTap& tap, std::string_view name) {
-  if (name == "a") return tap.a;
-  if (name == "s") return tap.s;
-  if (name == "m") return tap.m;
-  if (name == "l") return tap.l;
-  return name == "o" ? tap.o : tap.p;
-}
-
-std::vector<float>& values_of(bounds::CandidateTap& tap, std::string_view name) {
-  if (name == "a") return tap.a;
-  if (name == "s") return tap.s;
-  if (name == "m") return tap.m;
-  if (name == "l") return tap.l;
-  return name == "o" ? tap.o : tap.p;
-}
+using Tap = attention::BlockTap;
+using Given = bounds::CandidateTap;
+using Teacher = bounds::TeacherForced;
+constexpr TapRow kTapRows[] = {
+    {"a", "a", Rows::columns, Free::nothing, &Tap::a, &Given::a, nullptr},
+    {"s", "s", Rows::columns, Free::nothing, &Tap::s, &Given::s, &Teacher::s},
+    {"m", "m by block", Rows::steps, Free::nothing, &Tap::m, &Given::m, &Teacher::m},
+    {"p_codes", "p_codes", Rows::columns, Free::p, &Tap::p, &Given::p, &Teacher::p},
+    {"l", "l by block", Rows::steps, Free::l, &Tap::l, &Given::l, &Teacher::l},
+    {"o", "o by block", Rows::step_channels, Free::o, &Tap::o, &Given::o, &Teacher::o}};
 
 /// Bounds of one tapped query block, computed when first asked for.
 class LazyBounds {
@@ -74,18 +68,14 @@ class LazyBounds {
   /// The stage's legal range given the candidate's own earlier stages.
   std::optional<bounds::ForcedRange> forced(const attention::BlockTap& tap,
                                             const bounds::CandidateTap& given,
-                                            std::string_view name) {
+                                            TapRow::Forced range) {
+    if (range == nullptr) return std::nullopt;
     if (!forced_) {
       require_operands();
       forced_.emplace(golden_.recipe(), golden_.layout(batch_, head_), *operands_, threads_,
                       freedom_);
     }
-    if (name == "s") return forced_->s(tap, given);
-    if (name == "m") return forced_->m(tap, given);
-    if (name == "p_codes") return forced_->p(tap, given);
-    if (name == "l") return forced_->l(tap, given);
-    if (name == "o") return forced_->o(tap, given);
-    return std::nullopt;
+    return ((*forced_).*range)(tap, given);
   }
 
  private:
@@ -123,14 +113,14 @@ bounds::CandidateTap Comparison::candidate_tap(std::size_t b, std::size_t h,
                                                const attention::BlockTap& tap) const {
   bounds::CandidateTap given;
   for (const TapRow& row : kTapRows) {
-    const auto name = candidate_.find(tap_name(b, h, tap.query_block, row.name));
+    const auto name = candidate_.find(cases::tap_name(b, h, tap.query_block, row.name));
     if (!name) continue;
     const std::string subject = candidate_.subject() + ": " + *name;
-    std::vector<float>& values = values_of(given, row.name);
+    std::vector<float>& values = given.*row.candidate;
     values = candidate_values(
         candidate_.read(*name),
         row.free == Free::p ? golden_.recipe().p.format : numerics::FormatId::f32, subject);
-    const std::size_t expected = values_of(tap, row.name).size();
+    const std::size_t expected = (tap.*row.golden).size();
     if (values.size() != expected)
       throw Error(ErrorKind::usage, subject,
                   std::to_string(values.size()) + " values where the golden file has " +
@@ -181,27 +171,27 @@ std::vector<StageReport> Comparison::taps() const {
                          row.free == Free::nothing || !free);
   const auto compare_block = [&](std::size_t b, std::size_t h, int block, LazyBounds& bounds) {
     const bool any = std::any_of(std::begin(kTapRows), std::end(kTapRows), [&](const TapRow& row) {
-      return candidate_.find(tap_name(b, h, block, row.name)).has_value();
+      return candidate_.find(cases::tap_name(b, h, block, row.name)).has_value();
     });
     if (!any) return;
     const attention::BlockTap tap = golden_.tap(b, h, block);
     bounds::CandidateTap given = candidate_tap(b, h, tap);
     for (std::size_t r = 0; r < std::size(kTapRows); ++r) {
       const TapRow& row = kTapRows[r];
-      const std::vector<float>& candidate = values_of(given, row.name);
+      const std::vector<float>& candidate = given.*row.candidate;
       if (candidate.empty()) continue;
       used[r] = true;
       const std::int64_t before = tallies[r].differing();
       const std::size_t channels =
           row.rows == Rows::step_channels ? golden_.layout(b, h).channels : 1;
-      tallies[r].add(
-          values_of(tap, row.name), candidate, [&] { return bounds.legal(tap, row.free); },
-          [&](std::size_t i) {
-            return in_tap({.batch = b, .head = h}, tap, row.rows == Rows::columns, channels, i);
-          },
-          {});
+      tallies[r].add((tap.*row.golden), candidate, [&] { return bounds.legal(tap, row.free); },
+                     [&](std::size_t i) {
+                       return in_tap({.batch = b, .head = h}, tap, row.rows == Rows::columns,
+                                     channels, i);
+                     },
+                     {});
       if (tallies[r].differing() == before) continue;  // equal stages need no second look
-      if (const auto range = bounds.forced(tap, given, row.name)) {
+      if (const auto range = bounds.forced(tap, given, row.forced)) {
         const Forced found = count_forced(*range, candidate);
         if (!forced[r]) forced[r] = Forced{};
         forced[r]->compared += found.compared;

@@ -7,16 +7,14 @@
 
 #include "karat/bounds/bounds.hpp"
 #include "karat/numerics/formats/convert.hpp"
+#include "same_value.hpp"
 
 namespace karat::golden {
 namespace {
 
-std::uint32_t bits(float x) { return std::bit_cast<std::uint32_t>(x); }
-
-bool same(float a, float b) { return bits(a) == bits(b) || (std::isnan(a) && std::isnan(b)); }
-
 std::uint32_t code_of(float x, numerics::FormatId format) {
-  return format == numerics::FormatId::f32 ? bits(x) : numerics::encode(x, format);
+  return format == numerics::FormatId::f32 ? std::bit_cast<std::uint32_t>(x)
+                                           : numerics::encode(x, format);
 }
 
 /// At least 1 for values that are not the same (zeros of different sign, values between codes).
@@ -78,7 +76,7 @@ void Tally::add(std::span<const float> golden, std::span<const float> candidate,
     count_specials(g, report_.golden);
     count_specials(c, report_.candidate);
     if (std::isfinite(g)) golden_squared_ += static_cast<double>(g) * g;
-    if (same(g, c)) {
+    if (same_value(g, c)) {
       ++report_.ulp_histogram[0];
       continue;
     }
@@ -100,9 +98,8 @@ StageReport Tally::report() const {
                    : report.differing > 0 ? Verdict::within
                                           : Verdict::equal;
   if (report.differing > 0)
-    report.relative_l2 =
-        golden_squared_ > 0 ? std::sqrt(error_squared_ / golden_squared_)
-                            : std::numeric_limits<double>::infinity();
+    report.relative_l2 = golden_squared_ > 0 ? std::sqrt(error_squared_ / golden_squared_)
+                                             : std::numeric_limits<double>::infinity();
   return report;
 }
 

@@ -5,11 +5,11 @@
 namespace karat::golden {
 namespace {
 
-struct Row {
+struct Advice {
   std::string_view field;  ///< the whole path, or its last part for operands
   std::string_view look_for;
 };
-constexpr Row kRows[] = {
+constexpr Advice kAdvice[] = {
     {"softmax.rescale_threshold",
      "the old maximum stays while the new one is within the threshold; P then passes the format's "
      "largest value and saturates, the row sum does not"},
@@ -44,6 +44,19 @@ constexpr Row kRows[] = {
     {"mask.centre", "whether the window lies around the query's tile or the key's"},
     {"mask.ragged", "how tiles that stick out of the grid are handled"},
     {"mask.causal", "the causal flag and on which side of the diagonal it masks"},
+    {"predict.rule", "whether the predicted mask is used at all"},
+    {"predict.select", "whether key blocks are kept by their mass or by their number"},
+    {"predict.mass", "the share of the softmax weight that the kept key blocks hold"},
+    {"predict.crossing", "whether the block at which the sum passes the mass is kept"},
+    {"predict.least", "how many key blocks are kept in any case"},
+    {"predict.share", "the share of key blocks that is kept"},
+    {"predict.similarity", "the mean cosine from which a block's pooled row stands for its rows"},
+    {"predict.sink", "whether the first key block is always kept"},
+    {"predict.query_clusters", "the number of query clusters"},
+    {"predict.key_clusters", "the number of key clusters"},
+    {"predict.iterations", "how often centres are moved and tokens assigned again"},
+    {"predict.rows", "the number of rows that the profile samples"},
+    {"predict.seed", "the seed of sampled rows or first centres"},
     {"block.q", "the query rows of a CTA"},
     {"block.k", "the keys of a block: it decides where O is rescaled and promoted"},
     {"block.align", "whether blocks follow tiles or the sequence"},
@@ -76,9 +89,9 @@ constexpr Row kRows[] = {
 
 std::string advice(std::string_view field) {
   const std::string_view leaf = field.substr(field.rfind('.') + 1);
-  for (const Row& row : kRows)
+  for (const Advice& row : kAdvice)
     if (row.field == field) return std::string(row.look_for);
-  for (const Row& row : kRows)
+  for (const Advice& row : kAdvice)
     if (row.field == leaf) return std::string(row.look_for);
   return std::string(recipe::field(field).meaning);
 }

@@ -38,6 +38,13 @@ const std::vector<Numbers>& numbers() {
       {"block.k", {16, 32, 64, 80, 96, 112, 128, 160, 176, 192, 224, 256}},
       {"block.listed", {0, 64, 128}},
       {"rows", {8, 16, 32, 64, 128}},
+      {"predict.mass", {0.5, 0.9, 0.95, 0.98, 1}},
+      {"predict.least", {0, 0.1}},
+      {"predict.similarity", {-1, -0.1, 0, 0.5, 0.6}},
+      {"predict.query_clusters", {100, 200, 300}},
+      {"predict.key_clusters", {500, 1000}},
+      {"predict.iterations", {0, 1, 2, 5, 10}},
+      {"predict.seed", {0, 1}},
       {"rotate_seed", {0, 1}},
   };
   return rows;
@@ -140,38 +147,6 @@ const std::vector<std::vector<std::string>>& together() {
   return rows;
 }
 
-/// Decides this field anything in the golden recipe? (Scales of BF16 operands do not.)
-bool decides(const Recipe& golden, const std::string& path) {
-  if (path.starts_with("predict.")) return false;  // its masks differ from head to head
-  const auto operand = [&](const quant::Rule& rule, std::string_view name) {
-    const bool coded = quant::has_scale(rule.format);
-    if (name == "tile")
-      return coded &&
-             (rule.group == quant::Group::tile || rule.group == quant::Group::tile_channel);
-    if (name == "rows")
-      return coded &&
-             (rule.group == quant::Group::rows || rule.group == quant::Group::rows_stride_8 ||
-              rule.group == quant::Group::row_pairs_stride_8);
-    if (name == "smooth_mean") return rule.smooth != quant::Smooth::none;
-    if (name == "rotate_seed") return rule.rotate != quant::Rotate::none;
-    constexpr std::string_view kScaled[] = {"group",     "scale", "scale_rule",
-                                            "code_rule", "guard", "limit"};
-    return coded || std::find(std::begin(kScaled), std::end(kScaled), name) == std::end(kScaled);
-  };
-  if (path.starts_with("q.")) return operand(golden.q, leaf(path));
-  if (path.starts_with("k.")) return operand(golden.k, leaf(path));
-  if (path.starts_with("v.")) return operand(golden.v, leaf(path));
-  if (path.starts_with("predict.") && path != "predict.rule")
-    return golden.predict.rule != recipe::PredictRule::never;
-  const bool window = golden.mask.kind == recipe::MaskKind::window;
-  if (path == "mask.window" || path == "mask.unit" || path == "mask.border" ||
-      path == "mask.centre")
-    return window;
-  if (path == "mask.band" || path == "mask.band_unit" || path == "mask.band_first")
-    return golden.mask.kind == recipe::MaskKind::band;
-  return true;
-}
-
 class Edits {
  public:
   explicit Edits(const Recipe& golden) : golden_(golden) {}
@@ -184,6 +159,8 @@ class Edits {
       return;  // no value of this field
     }
     if (!recipe::problems(edited).empty()) return;
+    const recipe::PredictRule rule = edited.predict.rule;  // no kernel predicts by mistake
+    if (rule != golden_.predict.rule && rule != recipe::PredictRule::never) return;
     Hypothesis hypothesis{.edits = {}, .mistakes = {}, .recipe = edited};
     for (const recipe::Difference& d : recipe::diff(golden_, edited))
       hypothesis.edits.push_back({d.field->path, d.left, d.right});
@@ -218,7 +195,7 @@ std::string to_text(const Hypothesis& hypothesis) {
 std::vector<Hypothesis> recipe_edits(const Recipe& golden) {
   Edits edits(golden);
   for (const Field& field : recipe::fields()) {
-    if (field.decides == recipe::Decides::nothing || !decides(golden, field.path)) continue;
+    if (field.decides == recipe::Decides::nothing || !matters(golden, field.path)) continue;
     for (const Value& value : alternatives(field, field.read(golden)))
       edits.add({field.path}, value);
   }
@@ -228,7 +205,7 @@ std::vector<Hypothesis> recipe_edits(const Recipe& golden) {
     const bool alike = std::all_of(fields.begin(), fields.end(), [&](const std::string& field) {
       return recipe::get(golden, field) == value;
     });
-    if (!alike || !decides(golden, first.path)) continue;
+    if (!alike || !matters(golden, first.path)) continue;
     for (const Value& other : alternatives(first, value)) edits.add(fields, other);
   }
   // FP32 accumulation fits every format; the two products may come from different instructions.

@@ -13,8 +13,8 @@ struct Trial;
 
 /// When in the course of a kernel a mistake happens.
 enum class Moment {
+  launch,    ///< on the recipe, beyond what is valid, and on what the launch is told
   inputs,    ///< on Q, K, V as the caller stores them
-  recipe,    ///< on the recipe, beyond what is valid
   layout,    ///< on token order, mask, blocks
   operands,  ///< on codes and scales
   kernel,    ///< in softmax, P V or the finish
@@ -27,8 +27,8 @@ using Apply = bool (*)(Trial& trial, int which);
 
 struct Mistake {
   std::string_view name;
-  std::string_view meaning;
-  std::string_view look_for;
+  std::string_view meaning;   ///< what the kernel then does
+  std::string_view look_for;  ///< where to look for it
   Moment moment;
   Apply apply;
   int which = 0;
@@ -49,6 +49,9 @@ std::vector<Hypothesis> recipe_edits(const recipe::Recipe& golden);
 /// Both hypotheses at once; nothing when they touch the same field or mean nothing together.
 std::optional<Hypothesis> both(const recipe::Recipe& golden, const Hypothesis& a,
                                const Hypothesis& b);
+
+/// Whether the field can change anything in the golden recipe.
+bool matters(const recipe::Recipe& golden, std::string_view path);
 
 /// What to look for in the kernel when this field is at fault.
 std::string advice(std::string_view field);

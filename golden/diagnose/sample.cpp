@@ -3,46 +3,34 @@
 #include "sample.hpp"
 
 #include <algorithm>
-#include <bit>
-#include <cmath>
 #include <numeric>
 
 #include "check/check_stage.hpp"
 #include "karat/bounds/bounds.hpp"
+#include "same_value.hpp"
 
 namespace karat::golden {
 namespace {
 
-struct Row {
-  TokenStage stage;
-  StageRow row;
-};
-constexpr Row kRows[] = {
-    {TokenStage::q_codes, {"q_codes", StageKind::matrix, ""}},
-    {TokenStage::k_codes, {"k_codes", StageKind::matrix, ""}},
-    {TokenStage::v_codes, {"v_codes", StageKind::matrix, ""}},
-    {TokenStage::m, {"m", StageKind::vector, ""}},
-    {TokenStage::l, {"l", StageKind::vector, "bound.l"}},
-    {TokenStage::lse, {"lse", StageKind::vector, "bound.lse"}},
-    {TokenStage::o, {"o", StageKind::matrix, "bound.o"}},
-};
-
-bool same(float a, float b) {
-  return std::bit_cast<std::uint32_t>(a) == std::bit_cast<std::uint32_t>(b) ||
-         (std::isnan(a) && std::isnan(b));
+/// The row of this stage in the comparison's tables.
+const StageRow& row_of(TokenStage stage) {
+  const auto* const row = std::ranges::find(kOutputStages, to_text(stage), &StageRow::name);
+  return row != std::end(kOutputStages)
+             ? *row
+             : *std::ranges::find(kOperandStages, to_text(stage), &StageRow::name);
 }
 
 /// All tokens of one head in one stage.
-SampledStage whole_stage(const GoldenFile& golden, const Comparison& comparison, const Row& row,
-                         std::size_t b, std::size_t h, Alarm alarm) {
-  const cases::Extents extents =
-      row.row.kind == StageKind::matrix ? cases::Extents::matrix : cases::Extents::vector;
-  SampledStage stage{.stage = row.stage,
-                     .width = row.row.kind == StageKind::matrix ? golden.shape().channels : 1,
-                     .golden = golden.values(row.row.name, extents, b, h),
-                     .candidate = comparison.candidate_rows(row.row, b, h),
+SampledStage whole_stage(const GoldenFile& golden, const Comparison& comparison,
+                         TokenStage token_stage, std::size_t b, std::size_t h, Alarm alarm) {
+  const StageRow& row = row_of(token_stage);
+  const cases::Extents extents = extents_of(row.kind);
+  SampledStage stage{.stage = token_stage,
+                     .width = row.kind == StageKind::matrix ? golden.shape().channels : 1,
+                     .golden = golden.values(row.name, extents, b, h),
+                     .candidate = comparison.candidate_rows(row, b, h),
                      .differs = {}};
-  const std::string bound(row.row.bound);
+  const std::string bound(row.bound);
   std::vector<float> low, high;
   if (alarm == Alarm::outside && !bound.empty() && golden.has(bound + "_low")) {
     low = golden.values(bound + "_low", extents, b, h);
@@ -51,7 +39,7 @@ SampledStage whole_stage(const GoldenFile& golden, const Comparison& comparison,
   stage.differs.resize(stage.golden.size());
   for (std::size_t e = 0; e < stage.golden.size(); ++e) {
     const float c = stage.candidate[e];
-    if (same(c, stage.golden[e])) continue;
+    if (same_value(c, stage.golden[e])) continue;
     stage.differs[e] = low.empty() || !bounds::inside(c, low[e], high[e]);
   }
   return stage;
@@ -128,11 +116,11 @@ Sample take_sample(const GoldenFile& golden, const cases::TensorSource& candidat
                                    .threads = options.threads,
                                    .progress = {}};
   const Comparison comparison(golden, candidate, check_options);
-  std::vector<Row> present;
-  for (const Row& row : kRows)
-    if (golden.has(row.row.name) && candidate.find(row.row.name)) {
-      comparison.require_shape(row.row);
-      present.push_back(row);
+  std::vector<TokenStage> present;
+  for (std::size_t i = 0; i < std::size(kTokenStageNames); ++i)
+    if (golden.has(kTokenStageNames[i]) && candidate.find(kTokenStageNames[i])) {
+      present.push_back(static_cast<TokenStage>(i));
+      comparison.require_shape(row_of(present.back()));
     }
   Sample sample;
   std::int64_t most = -1;
@@ -141,8 +129,8 @@ Sample take_sample(const GoldenFile& golden, const cases::TensorSource& candidat
     for (std::size_t h = 0; h < golden.shape().heads; ++h) {
       if (!comparison.selected(b, h)) continue;
       std::vector<SampledStage> stages;
-      for (const Row& row : present)
-        stages.push_back(whole_stage(golden, comparison, row, b, h, options.alarm));
+      for (const TokenStage stage : present)
+        stages.push_back(whole_stage(golden, comparison, stage, b, h, options.alarm));
       const auto count = per_token(stages, golden.shape().rows);
       const std::int64_t total = std::accumulate(count.begin(), count.end(), std::int64_t{0});
       sample.differing += total;

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "karat/golden/diagnose.hpp"
-#include "trial.hpp"
+#include "prediction.hpp"
 
 namespace karat::golden {
 
@@ -22,7 +22,7 @@ struct Sample {
   std::vector<std::int32_t> tokens;
   std::vector<SampledStage> stages;
   std::vector<std::int32_t> screen;  ///< of these the tokens of the block that differs most
-  std::int64_t differing = 0;  ///< over all heads and tokens, not only the sampled ones
+  std::int64_t differing = 0;        ///< over all heads and tokens, not only the sampled ones
 };
 
 /// Looks at every selected head; the sample is of the one that differs most. differing is 0 when no

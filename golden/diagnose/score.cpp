@@ -2,18 +2,13 @@
 #include "score.hpp"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 
 #include "karat/bounds/bounds.hpp"
+#include "same_value.hpp"
 
 namespace karat::golden {
 namespace {
-
-bool same(float a, float b) {
-  return std::bit_cast<std::uint32_t>(a) == std::bit_cast<std::uint32_t>(b) ||
-         (std::isnan(a) && std::isnan(b));
-}
 
 double ratio(double part, double whole) { return whole > 0 ? part / whole : 0; }
 
@@ -47,7 +42,7 @@ Score score(const Sample& sample, const Prediction& prediction) {
     for (std::size_t e = 0; e < seen.candidate.size(); ++e) {
       if (!made.covered[e / seen.width]) continue;
       const float c = seen.candidate[e];
-      const bool equal = same(c, made.values[e]);
+      const bool equal = same_value(c, made.values[e]);
       const bool legal =
           equal || (!made.low.empty() && bounds::inside(c, made.low[e], made.high[e]));
       ++evidence.compared;
@@ -67,8 +62,8 @@ Score score(const Sample& sample, const Prediction& prediction) {
     explained += evidence.explained;
     if (evidence.differing > 0) {
       with_differences += 1;
-      result.explained += ratio(static_cast<double>(evidence.explained),
-                                static_cast<double>(evidence.differing));
+      result.explained +=
+          ratio(static_cast<double>(evidence.explained), static_cast<double>(evidence.differing));
     }
     result.stages.push_back(std::move(evidence));
   }

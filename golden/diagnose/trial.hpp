@@ -1,11 +1,9 @@
-// One hypothesis at work: the case's operands under its recipe and mistakes, and the sampled rows
-// of every stage that come out.
+// One hypothesis at work: the head as a kernel sees it under the hypothesis' recipe and mistakes.
 #pragma once
 
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <string>
 #include <vector>
 
 #include "hypothesis.hpp"
@@ -20,13 +18,14 @@ struct Base {
   const GoldenFile& golden;
   std::size_t batch, head;
   const recipe::Recipe& recipe;
+  std::shared_ptr<const cases::Inputs> inputs;
   std::shared_ptr<const cases::HeadValues> values;  ///< null where the case holds codes
   std::shared_ptr<const cases::CodedHead> codes;    ///< null where the case holds values
   std::shared_ptr<const layout::Layout> layout;
   std::shared_ptr<const attention::QuantisedHead> operands;
   std::shared_ptr<std::mutex> file;  ///< HDF5 reads one thing at a time
 
-  /// Inputs of another head of the batch item. @pre values is not null
+  /// Inputs of another query head of the batch item. @pre values is not null
   cases::HeadValues values_of(std::size_t other) const;
 };
 Base make_base(const GoldenFile& golden, std::size_t batch, std::size_t head);
@@ -39,10 +38,16 @@ struct RowSource {
 
 struct Trial {
   Trial(const Base& from, recipe::Recipe chosen)
-      : base(from), recipe(std::move(chosen)), values(from.values) {}
+      : base(from),
+        recipe(std::move(chosen)),
+        setting(from.inputs->setting()),
+        mask_head(from.head),
+        values(from.values) {}
 
   const Base& base;
   recipe::Recipe recipe;
+  layout::Setting setting;  ///< grid and text as the kernel takes them
+  std::size_t mask_head;    ///< whose given or predicted mask it uses
   std::shared_ptr<const cases::HeadValues> values;
   std::shared_ptr<layout::Layout> layout;
   std::shared_ptr<const attention::QuantisedHead> operands;
@@ -62,41 +67,13 @@ struct Trial {
   std::shared_ptr<attention::QuantisedHead> changed_operands_;
 };
 
-/// One stage's values for a list of tokens (original order), `width` each.
-struct StageRows {
-  std::vector<float> values;
-  std::vector<float> low, high;  ///< legal range; empty until asked for
-  std::vector<bool> covered;     ///< per token: was it computed?
-};
+/// Whether one of the hypothesis' mistakes happens at one of these moments.
+bool has_moment(const Hypothesis& hypothesis, std::initializer_list<Moment> moments);
 
-/// Stages with a row per token, in the order of computation.
-enum class TokenStage { q_codes, k_codes, v_codes, m, l, lse, o };
-inline constexpr std::string_view kTokenStageNames[] = {"q_codes", "k_codes", "v_codes", "m",
-                                                        "l",       "lse",     "o"};
-
-struct Prediction {
-  std::vector<StageRows> stages;  ///< as asked for
-  std::uint64_t bits = 0;         ///< hash of all values
-};
-
-/// What to compute: rows of these tokens in these stages.
-struct Question {
-  std::vector<TokenStage> stages;
-  std::vector<std::int32_t> tokens;
-  std::size_t most_blocks;  ///< of the trial's query blocks
-};
-
-enum class Ranges { no, yes };
-
-/// @throws Error(usage) when the hypothesis has no meaning on this case; nothing when a mistake
-/// cannot
-///   be made on it
-std::optional<Prediction> predict(const Base& base, const Hypothesis& hypothesis,
-                                  const Question& question, Ranges ranges,
-                                  const KernelExp2& exp2 = {});
-
-/// The whole head's outputs and lse under a hypothesis (the checker's own tests).
-std::optional<Prediction> predict_all(const Base& base, const Hypothesis& hypothesis,
-                                      const KernelExp2& exp2 = {});
+/// Recipe, inputs, layout and operands in that order, each mistake at its moment; nothing when one
+/// of them cannot be made here.
+/// @throws Error(usage) when the hypothesis has no meaning on this case
+std::optional<Trial> prepare(const Base& base, const Hypothesis& hypothesis,
+                             const KernelExp2& exp2);
 
 }  // namespace karat::golden

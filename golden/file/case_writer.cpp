@@ -6,8 +6,8 @@
 
 #include "block_arrays.hpp"
 #include "karat/case/formats.hpp"
+#include "karat/case/stages.hpp"
 #include "karat/golden/evidence.hpp"
-#include "karat/golden/export.hpp"
 #include "karat/golden/make.hpp"
 #include "karat/recipe/fields.hpp"
 #include "karat/recipe/json.hpp"
@@ -33,28 +33,26 @@ constexpr std::string_view kBoundText =
 
 }  // namespace
 
-CaseWriter::CaseWriter(const std::filesystem::path& destination, const recipe::Recipe& recipe,
-                       const layout::Layout& layout, const cases::Inputs& inputs,
-                       const MakeOptions& options, const std::vector<int>& taps,
-                       const std::vector<std::int32_t>& truth_rows)
-    : recipe_(recipe),
+CaseWriter::CaseWriter(const std::filesystem::path& destination, const cases::Case& of,
+                       const layout::Layout& layout, const MakeOptions& options,
+                       const std::vector<int>& taps, const std::vector<std::int32_t>& truth_rows)
+    : case_(of),
+      recipe_(of.recipe),
       layout_(&layout),
-      inputs_(inputs),
+      inputs_(*of.inputs),
       writer_(destination, std::string(kSchema)),
-      batch_(inputs.shape().batch),
-      heads_(inputs.shape().heads),
-      group_(inputs.shape().group()),
-      tokens_(inputs.shape().tokens()),
-      channels_(inputs.shape().channels) {
+      batch_(of.shape().batch),
+      heads_(of.shape().heads),
+      group_(of.shape().group()),
+      tokens_(of.shape().tokens()),
+      channels_(of.shape().channels) {
   describe(options, taps);
-  if (!cases::layout_per_head(recipe, inputs)) {
+  if (cases::layouts_of(of) == cases::Layouts::shared) {
     write_order("order");
     write_mask("mask");
   }
-  if (inputs.mask() != nullptr)
-    for (const auto& [name, tensor] : inputs.mask()->arrays())
-      writer_.write("mask/given/" + name, tensor);
-  create_datasets(inputs.coded());
+  if (of.mask) write_given(*of.mask);
+  create_datasets(inputs_.coded());
   writer_.write("truth/rows", make_tensor(DType::i32, {truth_rows.size()}, truth_rows));
   for (const char* kind : {"dense", "sparse"}) {
     const std::string name = std::string("truth/") + kind;
@@ -62,7 +60,7 @@ CaseWriter::CaseWriter(const std::filesystem::path& destination, const recipe::R
     writer_.create(name + "_lse", DType::f64, {batch_, heads_, truth_rows.size()});
   }
   writer_.set_attributes("truth",
-                         {{"of", std::string(inputs.coded() ? "scale * code of the given operands"
+                         {{"of", std::string(inputs_.coded() ? "scale * code of the given operands"
                                                             : "the inputs, before quantisation")}});
 }
 
@@ -86,7 +84,7 @@ void CaseWriter::describe(const MakeOptions& options, const std::vector<int>& ta
   if (shape.text > 0) writer_.set_attributes("", {{"text", std::to_string(shape.text)}});
   writer_.group("stages");
   files::Attributes evidence;
-  if (!cases::layout_per_head(recipe_, inputs_) && !taps.empty())
+  if (cases::layouts_of(case_) == cases::Layouts::shared && !taps.empty())
     evidence["tapped_query_blocks"] = wide(taps);
   for (const auto& [stage, name] :
        {std::pair{"qk", &recipe_.qk.instruction}, std::pair{"pv", &recipe_.pv.instruction}}) {
@@ -127,6 +125,14 @@ void CaseWriter::write_mask(const std::string& group) {
               {"kept_pairs", layout_->mask->kept_pairs()},
               {"about", std::string("block i covers positions begin[i] to begin[i+1]; indices "
                                     "beyond each count are 0")}});
+}
+
+/// Blocks are read back by position unless the file says tokens.
+void CaseWriter::write_given(const cases::GivenMask& mask) {
+  for (const auto& [name, tensor] : mask.arrays()) writer_.write("mask/given/" + name, tensor);
+  if (mask.has_blocks() && mask.reading().blocks == cases::MaskOrder::tokens)
+    writer_.set_attributes(
+        "", {{"mask_order", std::string(mask_order_name(cases::MaskOrder::tokens))}});
 }
 
 void CaseWriter::create_operand(const std::string& name, const quant::Rule& rule,
@@ -181,7 +187,7 @@ void CaseWriter::put_values(const std::string& name, std::size_t b, std::size_t 
   put(name, b, h, cases::encoded(values, format, std::move(shape)));
 }
 
-void CaseWriter::inputs(std::size_t b, std::size_t h, const cases::HeadValues& values) {
+void CaseWriter::inputs(std::size_t b, std::size_t h, const attention::HeadInput& values) {
   const FormatId format = cases::format_of(inputs_.dtype());
   put_values("inputs/q", b, h, values.q, format, {tokens_, channels_});
   if (h % group_ != 0) return;
@@ -194,17 +200,11 @@ void CaseWriter::operands(std::size_t b, std::size_t h, const attention::Quantis
        {std::pair{"q", &head.q}, std::pair{"k", &head.k}, std::pair{"v", &head.v}}) {
     const std::size_t group = operand == &head.q ? 1 : group_;
     if (h % group != 0) continue;
-    const auto& position_of =
-        (operand == &head.q ? layout_->order : layout_->key_order).position_of;
-    std::vector<float> rows(tokens_ * channels_);
-    for (std::size_t token = 0; token < tokens_; ++token)
-      std::copy_n(&operand->values[position_of[token] * channels_], channels_,
-                  &rows[token * channels_]);
+    const auto& order = operand == &head.q ? layout_->order : layout_->key_order;
+    const cases::OperandTensors made = cases::operand_tensors(*operand, order, channels_);
     const std::string stage = std::string("stages/") + name;
-    put_values(stage + "_codes", b, h / group, rows, operand->format, {tokens_, channels_});
-    if (!operand->scales.empty())
-      put_values(stage + "_scale", b, h / group, operand->scales, FormatId::f32,
-                 {operand->scales.size()});
+    put(stage + "_codes", b, h / group, made.codes);
+    if (made.scale) put(stage + "_scale", b, h / group, *made.scale);
   }
 }
 
@@ -231,7 +231,7 @@ void CaseWriter::result(std::size_t b, std::size_t h, const bounds::BoundedResul
 }
 
 void CaseWriter::put_tap(const std::string& group, const attention::BlockTap& tap) {
-  for (const auto& [name, tensor] : tap_tensors(recipe_, *layout_, tap))
+  for (const auto& [name, tensor] : cases::tap_tensors(recipe_, *layout_, tap))
     writer_.write(group + "/" + name, tensor);
 }
 

@@ -16,15 +16,14 @@ class CaseWriter {
  public:
   /// Creates the file and everything that heads share: case, recipe, and, where the mask does not
   /// depend on the head, order and mask. `layout` and `taps` are the first head's.
-  CaseWriter(const std::filesystem::path& destination, const recipe::Recipe& recipe,
-             const layout::Layout& layout, const cases::Inputs& inputs,
-             const MakeOptions& options, const std::vector<int>& taps,
-             const std::vector<std::int32_t>& truth_rows);
+  CaseWriter(const std::filesystem::path& destination, const cases::Case& of,
+             const layout::Layout& layout, const MakeOptions& options,
+             const std::vector<int>& taps, const std::vector<std::int32_t>& truth_rows);
 
   /// Begins a head with a layout of its own, which must outlive its writing.
   void layout(std::size_t b, std::size_t h, const layout::Layout& layout,
               const std::vector<int>& taps);
-  void inputs(std::size_t b, std::size_t h, const cases::HeadValues& values);
+  void inputs(std::size_t b, std::size_t h, const attention::HeadInput& values);
   void operands(std::size_t b, std::size_t h, const attention::QuantisedHead& head);
   void result(std::size_t b, std::size_t h, const bounds::BoundedResult& result);
   void truth(std::size_t b, std::size_t h, attention::OracleMask mask,
@@ -35,6 +34,7 @@ class CaseWriter {
   void describe(const MakeOptions& options, const std::vector<int>& taps);
   void write_order(const std::string& group);
   void write_mask(const std::string& group);
+  void write_given(const cases::GivenMask& mask);
   void create_datasets(bool coded);
   void create_operand(const std::string& name, const quant::Rule& rule,
                       const quant::Grouping& groups);
@@ -43,6 +43,7 @@ class CaseWriter {
                   std::span<const float> values, numerics::FormatId format, files::Shape shape);
   void put_tap(const std::string& group, const attention::BlockTap& tap);
 
+  const cases::Case& case_;
   const recipe::Recipe& recipe_;
   const layout::Layout* layout_;
   const cases::Inputs& inputs_;

@@ -9,6 +9,7 @@
 #include "karat/attention/predict.hpp"
 #include "karat/case/formats.hpp"
 #include "karat/case/metadata.hpp"
+#include "karat/case/stages.hpp"
 #include "karat/files/widen.hpp"
 #include "karat/golden/make.hpp"
 #include "karat/numerics/base/error.hpp"
@@ -23,11 +24,6 @@ std::vector<float> decoded(const files::Tensor& tensor, const std::string& subje
 }
 
 }  // namespace
-
-std::string tap_name(std::size_t batch, std::size_t head, int query_block, std::string_view stage) {
-  return "tap." + std::to_string(batch) + "." + std::to_string(head) + "." +
-         std::to_string(query_block) + "." + std::string(stage);
-}
 
 struct GoldenFile::Layouts {
   std::mutex mutex;
@@ -62,18 +58,25 @@ GoldenFile::GoldenFile(const std::filesystem::path& path)
   for (const files::TensorInfo& tensor : source_->list())
     if (tensor.name.starts_with(kGiven))
       given[tensor.name.substr(kGiven.size())] = source_->read(tensor.name);
-  if (!given.empty()) mask_ = std::make_shared<const cases::GivenMask>(std::move(given), subject());
+  if (!given.empty()) {
+    const auto stated = metadata_.find("mask_order");
+    const cases::MaskOrder blocks =
+        stated == metadata_.end() ? cases::MaskOrder::positions
+                                  : cases::parse_mask_order(stated->second, subject());
+    mask_ = std::make_shared<const cases::GivenMask>(std::move(given), subject(),
+                                                     cases::MaskReading{.blocks = blocks});
+  }
   if (!layout_per_head()) layout();
 }
 
-std::unique_ptr<cases::Inputs> GoldenFile::inputs() const {
-  auto inputs = cases::file_inputs({subject()}, {.grid = grid_, .text = text_});
-  if (mask_) inputs->give(mask_);
-  return inputs;
+cases::Case GoldenFile::opened_case() const {
+  return {.recipe = recipe_,
+          .inputs = cases::file_inputs({subject()}, {.grid = grid_, .text = text_}),
+          .mask = mask_};
 }
 
 bool GoldenFile::layout_per_head() const {
-  return attention::depends_on_head(recipe_) || (mask_ && mask_->per_head());
+  return cases::layouts_of(recipe_, mask_.get()) == cases::Layouts::per_head;
 }
 
 const layout::Layout& GoldenFile::layout() const {
@@ -89,17 +92,11 @@ const layout::Layout& GoldenFile::layout(std::size_t batch, std::size_t head) co
   const std::lock_guard lock(layouts_->mutex);
   const auto found = layouts_->made.find(at);
   if (found != layouts_->made.end()) return found->second;
-  layout::Layout made;
-  if (attention::depends_on_head(recipe_)) {
-    const auto opened = inputs();
-    const cases::HeadValues values = opened->values(batch, head, 0);
-    made = cases::head_layout(recipe_, *opened, batch, head, &values, 0);
-  } else if (mask_) {
-    made = cases::head_layout(recipe_, *inputs(), batch, head, nullptr, 0);
-  } else {
-    made =
-        layout::make_layout(recipe_, {.grid = grid_, .channels = shape_.channels, .text = text_});
-  }
+  cases::GivenHead given;
+  if (attention::depends_on_head(recipe_))
+    cases::read_head(*opened_case().inputs, batch, head, 0, given);
+  layout::Layout made = cases::head_layout(recipe_, setting(), mask_.get(), batch, head,
+                                           given.values_or_null(), 0);
   return layouts_->made.emplace(at, std::move(made)).first->second;
 }
 
@@ -138,7 +135,7 @@ attention::BlockTap GoldenFile::tap(std::size_t batch, std::size_t head, int que
                 "taps query block " + std::to_string(query_block) + ", which the grid has not",
                 "make it again");
   const auto values = [&](std::string_view stage) {
-    const std::string name = tap_name(batch, head, query_block, stage);
+    const std::string name = cases::tap_name(batch, head, query_block, stage);
     return decoded(source_->read(*source_->find(name)), subject() + ": " + name);
   };
   attention::BlockTap tap;
@@ -167,11 +164,9 @@ attention::BlockTap GoldenFile::tap(std::size_t batch, std::size_t head, int que
 }
 
 attention::QuantisedHead GoldenFile::operands(std::size_t batch, std::size_t head) const {
-  const auto opened = inputs();
-  const layout::Layout& layout = this->layout(batch, head);
-  if (opened->coded()) return quantised(recipe_, layout, opened->codes(batch, head));
-  return attention::quantise_head(recipe_, layout, opened->values(batch, head, 0).view(),
-                                  numerics::Path::fast);
+  cases::GivenHead given;
+  cases::read_head(*opened_case().inputs, batch, head, 0, given);
+  return cases::operands_of(recipe_, layout(batch, head), given, 0);
 }
 
 }  // namespace karat::golden

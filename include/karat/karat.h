@@ -122,11 +122,18 @@ KARAT_API void karat_tensors_free(karat_tensors* tensors);
 
 /* ---- Attention ----------------------------------------------------------------------------- */
 
-/* PyTorch's BlockMask of one head (or all alike) over positions of the recipe's token order. */
+/* What the rows and columns of a given mask count. */
+typedef enum karat_mask_order {
+  KARAT_TOKENS = 0,   /* tokens in their own order, text behind the video's */
+  KARAT_POSITIONS = 1 /* positions of the recipe's order, padding's too (token_at_position of
+                       * karat_mask() says which token stands where) */
+} karat_mask_order;
+
+/* PyTorch's BlockMask of one head (or all alike). */
 typedef struct karat_block_mask {
   int32_t query_block, key_block;   /* BLOCK_SIZE */
   int32_t query_blocks, key_blocks; /* extents of the arrays */
-  const int32_t* kv_num_blocks;     /* [query_blocks]: partial blocks */
+  const int32_t* kv_num_blocks;     /* [query_blocks]: partial blocks; refused without pairs */
   const int32_t* kv_indices;        /* [query_blocks][key_blocks] */
   const int32_t* full_kv_num_blocks; /* both NULL where there are no full blocks */
   const int32_t* full_kv_indices;
@@ -161,10 +168,11 @@ typedef struct karat_attend_args {
   float* lse; /* [B][H][S], and likewise: */
   float* m;   /* final row maximum, log2 units */
   float* l;   /* final row sum */
-  /* For recipes with mask.kind "given", one of: */
-  const karat_block_mask* block_mask; /* pairs of partial blocks as `keep` says, or all of them */
-  const uint8_t* keep;                /* [positions][positions], nonzero keeps the pair */
-  int64_t keep_positions;             /* extent of keep, checked against the token order */
+  /* In the place of the recipe's mask: lists of blocks, pairs, or both; all NULL: none. */
+  const karat_block_mask* block_mask; /* pairs of partial blocks are kept as `keep` says */
+  const uint8_t* keep;                /* [extent][extent], rows are queries, nonzero keeps */
+  int64_t keep_positions;             /* extent of keep, tokens or positions */
+  karat_mask_order mask_order;        /* of both: KARAT_TOKENS, or KARAT_POSITIONS */
   /* Codes, scales and tapped query blocks ("all", "none", "" eight of them, or "0,5,17") by the
    * names of docs/golden.md: q_codes ... tap.B.H.BLOCK.s; those of k and v have kv_heads heads.
    * NULL: not wanted. */
@@ -227,9 +235,10 @@ typedef struct karat_make_args {
   const char* taps; /* as in karat_attend_args; NULL: eight */
   int32_t threads;
   const char* path;
-  const karat_block_mask* block_mask; /* this and the next two as in karat_attend_args; the file */
+  const karat_block_mask* block_mask; /* this and the next three as in karat_attend_args; the file */
   const uint8_t* keep;                /* holds them, keep by token (docs/golden.md, mask/given) */
   int64_t keep_positions;
+  karat_mask_order mask_order;
   karat_progress progress; /* NULL, or called with the share of one head's inputs, attention, sparse
                             * truth, dense truth, one after the other */
   void* context;

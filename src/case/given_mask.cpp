@@ -7,6 +7,8 @@
 #include <memory>
 
 #include "karat/case/tensor_source.hpp"
+#include "karat/layout/arrangement.hpp"
+#include "karat/mask/compose.hpp"
 #include "karat/mask/listed.hpp"
 #include "karat/numerics/base/error.hpp"
 
@@ -67,12 +69,23 @@ std::array<std::size_t, 2> heads_of(const Tensor& tensor, std::size_t rank) {
 
 }  // namespace
 
-GivenMask::GivenMask(files::Tensors arrays, std::string subject)
-    : arrays_(std::move(arrays)), subject_(std::move(subject)) {
+MaskOrder parse_mask_order(std::string_view name, const std::string& subject) {
+  for (const MaskOrder order : {MaskOrder::tokens, MaskOrder::positions})
+    if (mask_order_name(order) == name) return order;
+  throw Error(ErrorKind::usage, subject, "\"" + std::string(name) + "\" is no order of a mask",
+              "give tokens or positions");
+}
+
+std::string_view mask_order_name(MaskOrder order) {
+  return order == MaskOrder::tokens ? "tokens" : "positions";
+}
+
+GivenMask::GivenMask(files::Tensors arrays, std::string subject, MaskReading reading)
+    : arrays_(std::move(arrays)), subject_(std::move(subject)), reading_(reading) {
   std::erase_if(arrays_, [](const auto& array) {
     return array.first != "block_size" && !is_array(array.first);
   });
-  if (!has_windows() && !arrays_.contains("mask") && !arrays_.contains("kv_num_blocks"))
+  if (!has_windows() && !arrays_.contains("mask") && !has_blocks())
     throw Error(ErrorKind::usage, subject_, "holds no mask",
                 "name it mask [S,S], or kv_num_blocks, kv_indices and so on");
   for (const auto& [name, tensor] : arrays_) {
@@ -95,11 +108,11 @@ GivenMask::GivenMask(files::Tensors arrays, std::string subject)
                   "is stored as " + std::string(files::info(tensor.dtype).name),
                   "store bool or uint8");
   }
-  if (arrays_.contains("kv_num_blocks") && !arrays_.contains("kv_indices"))
+  if (has_blocks() && !arrays_.contains("kv_indices"))
     throw Error(ErrorKind::usage, subject_, "holds kv_num_blocks without kv_indices", "give both");
 }
 
-GivenMask GivenMask::open(const std::filesystem::path& path) {
+GivenMask GivenMask::open(const std::filesystem::path& path, std::optional<MaskOrder> order) {
   const auto source = TensorSource::open(path);
   files::Tensors arrays;
   for (const files::TensorInfo& tensor : source->list()) {
@@ -112,7 +125,15 @@ GivenMask GivenMask::open(const std::filesystem::path& path) {
   if (const auto size = metadata.find("BLOCK_SIZE");
       size != metadata.end() && std::sscanf(size->second.c_str(), "%d,%d", &q, &k) == 2)
     arrays["block_size"] = files::make_tensor(DType::i32, {2}, std::vector<std::int32_t>{q, k});
-  return GivenMask(std::move(arrays), path.string());
+  const auto stated = metadata.find("mask_order");
+  if (!order && stated != metadata.end())
+    order = parse_mask_order(stated->second, path.string() + ": mask_order");
+  MaskReading reading;
+  if (order)
+    reading = {.pairs = *order, .blocks = *order};
+  else if (arrays.contains("token_at_position"))
+    reading.blocks = MaskOrder::positions;
+  return GivenMask(std::move(arrays), path.string(), reading);
 }
 
 GivenMask GivenMask::of_strategy(const mask::WindowStrategy& strategy, int step, int layer,
@@ -204,29 +225,80 @@ mask::BlockMask GivenMask::blocks_of(std::size_t batch, std::size_t head) const 
   return blocks;
 }
 
-layout::GivenMask GivenMask::mask_of(std::size_t batch, std::size_t head) const {
-  return [this, batch, head](const video::TokenOrder& order) {
-    std::unique_ptr<mask::Mask> matrix;
-    if (arrays_.contains("mask")) {
-      const std::span<const std::uint8_t> tokens = matrix_of(batch, head);
-      const auto side = static_cast<std::size_t>(order.tokens());
-      if (tokens.size() != side * side)
-        throw Error(ErrorKind::usage, subject_ + ": mask",
-                    "holds " + std::to_string(tokens.size()) + " pairs where " +
-                        std::to_string(side) + " tokens have " + std::to_string(side * side),
-                    "give a row and a column per token");
-      const auto positions = static_cast<std::size_t>(order.positions());
-      std::vector<std::uint8_t> keep(positions * positions, 0);
-      for (std::size_t i = 0; i < positions; ++i)
-        for (std::size_t j = 0; j < positions; ++j)
-          if (order.token_at[i] >= 0 && order.token_at[j] >= 0)
-            keep[i * positions + j] = tokens[order.token_at[i] * side + order.token_at[j]] != 0;
-      matrix = mask::boolean_matrix(keep, order.positions(), order.positions());
-    }
-    if (!arrays_.contains("kv_num_blocks")) return matrix;
-    return mask::listed_blocks(blocks_of(batch, head), order.positions(), order.positions(),
-                               std::move(matrix));
-  };
+void GivenMask::require_pairs() const {
+  if (!has_blocks() || arrays_.contains("mask")) return;
+  const Tensor& counts = arrays_.at("kv_num_blocks");
+  const auto all = integers(counts, 0, counts.element_count(), subject_ + ": kv_num_blocks");
+  if (std::ranges::all_of(all, [](std::int64_t count) { return count <= 0; })) return;
+  throw Error(ErrorKind::usage, subject_,
+              "lists partial blocks, but no pairs say what is kept of them",
+              "give the pairs beside them, or list blocks that are kept whole as full ones");
+}
+
+GivenMask GivenMask::by_token(const video::TokenOrder& order) const {
+  GivenMask made = *this;
+  made.reading_.pairs = MaskOrder::tokens;
+  const auto found = arrays_.find("mask");
+  if (found == arrays_.end() || reading_.pairs == MaskOrder::tokens) return made;
+  const Tensor& given = found->second;
+  const auto positions = static_cast<std::size_t>(order.positions());
+  const auto tokens = static_cast<std::size_t>(order.tokens());
+  files::Shape shape = given.shape;
+  const std::size_t rank = shape.size();
+  if (shape[rank - 2] != positions || shape[rank - 1] != positions)
+    throw Error(ErrorKind::usage, subject_ + ": mask",
+                "is of " + std::to_string(shape[rank - 2]) + " x " +
+                    std::to_string(shape[rank - 1]) + " positions, the workload of " +
+                    std::to_string(positions),
+                "give the mask of this workload's positions");
+  shape[rank - 2] = shape[rank - 1] = tokens;
+  Tensor& keep = made.arrays_["mask"] = files::make_tensor(given.dtype, shape);
+  std::byte* to = keep.bytes.data();
+  for (std::size_t head = 0; head < given.bytes.size(); head += positions * positions)
+    for (std::size_t i = 0; i < tokens; ++i)
+      for (std::size_t j = 0; j < tokens; ++j)
+        *to++ = given.bytes[head + order.position_of[i] * positions + order.position_of[j]];
+  return made;
+}
+
+std::unique_ptr<mask::Mask> GivenMask::mask_of(const video::TokenOrder& order, std::size_t batch,
+                                               std::size_t head) const {
+  std::unique_ptr<mask::Mask> pairs;
+  if (arrays_.contains("mask")) {
+    const std::span<const std::uint8_t> keep = matrix_of(batch, head);
+    const auto side = static_cast<std::size_t>(order.tokens());
+    if (keep.size() != side * side)
+      throw Error(ErrorKind::usage, subject_ + ": mask",
+                  "holds " + std::to_string(keep.size()) + " pairs where " +
+                      std::to_string(side) + " tokens have " + std::to_string(side * side),
+                  "give a row and a column per token");
+    pairs = mask::boolean_matrix(keep, order.tokens(), order.tokens());
+  }
+  if (!has_blocks()) return mask::over_positions(std::move(pairs), order);
+  const mask::BlockMask blocks = blocks_of(batch, head);
+  if (reading_.blocks == MaskOrder::tokens)
+    return mask::over_positions(
+        mask::listed_blocks(blocks, order.tokens(), order.tokens(), std::move(pairs)), order);
+  if (pairs) pairs = mask::over_positions(std::move(pairs), order);
+  return mask::without_padding(
+      mask::listed_blocks(blocks, order.positions(), order.positions(), std::move(pairs)), order);
+}
+
+std::vector<std::vector<std::int32_t>> GivenMask::lists_of(std::size_t batch,
+                                                           std::size_t head) const {
+  const mask::BlockMask blocks = blocks_of(batch, head);
+  const auto columns = static_cast<std::size_t>(blocks.key_blocks);
+  std::vector<std::vector<std::int32_t>> lists(blocks.kv_num_blocks.size());
+  for (std::size_t i = 0; i < lists.size(); ++i) {
+    const auto append = [&](const std::vector<std::int32_t>& indices, std::int32_t count) {
+      const auto first = indices.begin() + static_cast<std::ptrdiff_t>(i * columns);
+      lists[i].insert(lists[i].end(), first,
+                      first + std::clamp<std::ptrdiff_t>(count, 0, blocks.key_blocks));
+    };
+    append(blocks.kv_indices, blocks.kv_num_blocks[i]);
+    append(blocks.full_kv_indices, blocks.full_kv_num_blocks[i]);
+  }
+  return lists;
 }
 
 layout::Layout GivenMask::layout(recipe::Recipe recipe, layout::Setting setting, std::size_t batch,
@@ -240,19 +312,17 @@ layout::Layout GivenMask::layout(recipe::Recipe recipe, layout::Setting setting,
                           static_cast<int>(window[2])};
     return layout::make_layout(recipe, setting);
   }
-  setting.given_mask = mask_of(batch, head);
+  setting.given_mask = [this, batch, head](const video::TokenOrder& order) {
+    return mask_of(order, batch, head);
+  };
   if (recipe.block.order == recipe::KeyOrder::given) {
-    const mask::BlockMask blocks = blocks_of(batch, head);
-    const auto columns = static_cast<std::size_t>(blocks.key_blocks);
-    for (std::size_t i = 0; i < blocks.kv_num_blocks.size(); ++i) {
-      std::vector<std::int32_t>& list = setting.given_order.emplace_back();
-      const auto append = [&](const std::vector<std::int32_t>& indices, std::int32_t count) {
-        const auto first = indices.begin() + static_cast<std::ptrdiff_t>(i * columns);
-        list.insert(list.end(), first, first + std::clamp<std::ptrdiff_t>(count, 0, columns));
-      };
-      append(blocks.kv_indices, blocks.kv_num_blocks[i]);
-      append(blocks.full_kv_indices, blocks.full_kv_num_blocks[i]);
-    }
+    if (reading_.blocks == MaskOrder::tokens &&
+        !video::is_own_order(layout::make_order(recipe.mask, setting)))
+      throw Error(ErrorKind::usage, "block.order",
+                  "follows lists of the kernel's own blocks, but those of " + subject_ +
+                      " are of tokens in their own order",
+                  "give lists over positions and say so");
+    setting.given_order = lists_of(batch, head);
   }
   return layout::make_layout(recipe, setting);
 }

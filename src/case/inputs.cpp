@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "karat/attention/predict.hpp"
 #include "karat/numerics/base/error.hpp"
 
 namespace karat::cases {
@@ -52,26 +51,10 @@ std::vector<float> values_of(const quant::Quantised& operand, const video::Token
 
 }  // namespace
 
-void Inputs::give(std::shared_ptr<const GivenMask> mask) {
-  mask->require_heads(shape_.batch, shape_.heads);
-  mask_ = std::move(mask);
-}
-
-bool layout_per_head(const recipe::Recipe& recipe, const Inputs& inputs) {
-  return attention::depends_on_head(recipe) ||
-         (inputs.mask() != nullptr && inputs.mask()->per_head());
-}
-
-layout::Layout head_layout(const recipe::Recipe& recipe, const Inputs& inputs,
-                              std::size_t batch, std::size_t head, const HeadValues* values,
-                              int threads) {
-  if (inputs.mask() != nullptr)
-    return inputs.mask()->layout(recipe, inputs.setting(), batch, head);
-  if (!attention::depends_on_head(recipe)) return layout::make_layout(recipe, inputs.setting());
-  if (values == nullptr)
-    throw Error(ErrorKind::usage, "predict.rule", "looks at values, the input holds codes",
-                "give q, k and v as values");
-  return attention::layout_of_head(recipe, inputs.setting(), values->view(), threads);
+attention::HeadInput Inputs::borrowed(std::size_t batch, std::size_t head, int threads,
+                                      HeadValues& room) const {
+  room = values(batch, head, threads);
+  return room.view();
 }
 
 CodedHead Inputs::codes(std::size_t, std::size_t) const {

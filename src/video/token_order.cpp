@@ -75,6 +75,13 @@ TokenOrder append_text(TokenOrder order, int text, int padded) {
   return order;
 }
 
+bool is_own_order(const TokenOrder& order) {
+  if (order.positions() != order.tokens()) return false;
+  for (std::int64_t i = 0; i < order.positions(); ++i)
+    if (order.token_at[i] != i) return false;
+  return true;
+}
+
 std::vector<Range> cut_range(Range range, int size) {
   if (size <= 0)
     throw Error(ErrorKind::usage, "block", "size must be positive, got " + std::to_string(size),

@@ -9,7 +9,7 @@
 
 #include "karat/files/safetensors.hpp"
 #include "karat/golden/check.hpp"
-#include "karat/golden/export.hpp"
+#include "karat/case/stages.hpp"
 #include "karat/golden/make.hpp"
 #include "karat/numerics/base/error.hpp"
 #include "karat/recipe/json.hpp"
@@ -30,7 +30,7 @@ class Case : public testing::Test {
                      int batch = 1, int heads = 1) {
     video::WorkloadSpec spec{.grid = {5, 9, 11}, .batch = batch, .heads = heads, .head_dim = 32};
     const fs::path path = folder_ / name;
-    make(recipe, *cases::generated_inputs(spec, 0), {.threads = threads}, path);
+    make(cases::make_case(recipe, cases::generated_inputs(spec, 0)), {.threads = threads}, path);
     return path;
   }
   static std::string bytes(const fs::path& path) {
@@ -85,8 +85,8 @@ TEST_F(Case, StagesAreJudgedByTheCandidatesOwnInputsToo) {
         recipe, golden.layout(0, 0), golden.operands(0, 0), {.tapped = golden.tapped(0, 0)});
     files::Tensors tensors;
     for (const attention::BlockTap& tap : result.taps)
-      for (auto& [stage, tensor] : tap_tensors(recipe, golden.layout(0, 0), tap))
-        tensors[tap_name(0, 0, tap.query_block, stage)] = std::move(tensor);
+      for (auto& [stage, tensor] : cases::tap_tensors(recipe, golden.layout(0, 0), tap))
+        tensors[cases::tap_name(0, 0, tap.query_block, stage)] = std::move(tensor);
     files::write_safetensors(folder_ / name, tensors);
     return check(golden, *cases::TensorSource::open(folder_ / name));
   };
@@ -119,7 +119,8 @@ TEST_F(Case, AStoppedRunLeavesNothingBehind) {
     const MakeOptions options{.progress = [&](Phase now, std::size_t, std::size_t, std::size_t) {
       if (now == phase) throw Stop{};
     }};
-    EXPECT_THROW(make(recipe::preset("fpsattention"), *cases::generated_inputs(spec, 0), options,
+    EXPECT_THROW(make(cases::make_case(recipe::preset("fpsattention"),
+                                       cases::generated_inputs(spec, 0)), options,
                       folder_ / "g.h5"),
                  Stop);
     EXPECT_TRUE(fs::is_empty(folder_));

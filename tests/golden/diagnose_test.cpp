@@ -1,60 +1,17 @@
-// The checker checked: every hypothesis is injected alone and must come back first; kernels that are
-// right but for a legal exp2 raise no alarm.
-#include "karat/golden/diagnose.hpp"
-
-#include <gtest/gtest.h>
-#include <unistd.h>
-
-#include <bit>
+// The checker checked: every hypothesis is injected alone and must come back first; kernels that
+// are right but for a legal exp2 raise no alarm.
 #include <chrono>
-#include <cmath>
 #include <cstdlib>
-#include <filesystem>
 #include <fstream>
 #include <iostream>
 
-#include "diagnose/trial.hpp"
-#include "karat/files/safetensors.hpp"
-#include "karat/case/formats.hpp"
-#include "karat/golden/make.hpp"
+#include "diagnose_case.hpp"
 #include "karat/numerics/base/error.hpp"
-#include "karat/recipe/json.hpp"
 
 namespace karat::golden {
 namespace {
 
-namespace fs = std::filesystem;
-
 bool long_run() { return std::getenv("KARAT_LONG") != nullptr; }
-
-bool same(float a, float b) {
-  return std::bit_cast<std::uint32_t>(a) == std::bit_cast<std::uint32_t>(b) ||
-         (std::isnan(a) && std::isnan(b));
-}
-
-/// A preset cut down to small tiles and blocks.
-recipe::Recipe small(std::string_view name) {
-  recipe::Recipe recipe = recipe::preset(name);
-  if (recipe.mask.kind == recipe::MaskKind::window || recipe.mask.tile.volume() > 1)
-    recipe.mask.tile = {2, 4, 4};
-  for (quant::Rule* rule : {&recipe.q, &recipe.k, &recipe.v}) rule->tile = {2, 4, 4};
-  recipe.block.q = 16;
-  recipe.block.k = 32;
-  for (quant::Rule* rule : {&recipe.q, &recipe.k, &recipe.v}) rule->rows = 16;
-  if (recipe.block.listed > 0) recipe.block.listed = 32;
-  if (recipe.pv.promote_every > 0) recipe.pv.promote_every = 32;
-  return recipe;
-}
-
-/// Another exp2 within 2 ulp, different for every argument.
-KernelExp2 another_exp2(std::uint32_t seed) {
-  return [seed](float x, float rounded) {
-    std::uint32_t h = std::bit_cast<std::uint32_t>(x) * 2654435761u ^ seed * 2246822519u;
-    h = (h ^ h >> 15) * 2246822519u;
-    const double ulp = 0x1p-23 * std::exp2(std::ilogb(rounded));
-    return static_cast<float>(rounded + (static_cast<int>(h >> 16) % 2) * ulp);
-  };
-}
 
 struct Workload {
   const char* name;
@@ -67,37 +24,6 @@ const Workload kWorkloads[] = {
     {"ragged", {.grid = {3, 13, 11}, .heads = 2, .head_dim = 32, .seed = 3}},
 };
 
-class DiagnoseCase {
- protected:
-  DiagnoseCase()
-      : folder_(fs::path(testing::TempDir()) / ("karat_diagnose_" + std::to_string(getpid()))) {
-    fs::create_directories(folder_);
-  }
-  ~DiagnoseCase() { fs::remove_all(folder_); }
-
-  GoldenFile make_golden(const recipe::Recipe& recipe, const video::WorkloadSpec& spec) {
-    make(recipe, *cases::generated_inputs(spec, 0), {.taps = "none", .threads = 2}, folder_ / "g.h5");
-    return GoldenFile(folder_ / "g.h5");
-  }
-
-  /// The golden outputs with head 0 replaced, as f32.
-  std::unique_ptr<cases::TensorSource> candidate(const GoldenFile& golden, const std::vector<float>& o) {
-    const cases::HeadShape& shape = golden.shape();
-    std::vector<float> all = o;
-    for (std::size_t h = 1; h < shape.heads; ++h) {
-      const auto other = golden.values("o", cases::Extents::matrix, 0, h);
-      all.insert(all.end(), other.begin(), other.end());
-    }
-    files::write_safetensors(
-        folder_ / "c.safetensors",
-        {{"o", cases::encoded(all, numerics::FormatId::f32,
-                       {shape.batch, shape.heads, shape.rows, shape.channels})}});
-    return cases::TensorSource::open(folder_ / "c.safetensors");
-  }
-
-  fs::path folder_;
-};
-
 class Diagnose : public DiagnoseCase, public testing::Test {};
 
 std::vector<Hypothesis> all_hypotheses(const recipe::Recipe& recipe) {
@@ -105,18 +31,6 @@ std::vector<Hypothesis> all_hypotheses(const recipe::Recipe& recipe) {
   for (const Mistake& mistake : mistakes())
     all.push_back({.edits = {}, .mistakes = {&mistake}, .recipe = recipe});
   return all;
-}
-
-/// 1 for the first entry; 0 when it is not there.
-std::size_t rank_of(const Diagnosis& diagnosis, const std::string& injected) {
-  for (std::size_t i = 0; i < diagnosis.hypotheses.size(); ++i) {
-    const Explanation& e = diagnosis.hypotheses[i];
-    const auto among = [&](const std::vector<std::string>& others) {
-      return std::find(others.begin(), others.end(), injected) != others.end();
-    };
-    if (to_text(e) == injected || among(e.same_bits) || among(e.as_good)) return i + 1;
-  }
-  return 0;
 }
 
 /// A workload, and whether the candidate's exp2 is another legal one.
@@ -137,11 +51,11 @@ class DiagnoseSweep : public DiagnoseCase, public testing::TestWithParam<Sweep> 
     double seconds = 0;
     bool any_bit = false;
   };
-  /// One candidate, diagnosed from its o alone. A fault that stays within the legal range is looked at
-  /// again with every bit counting, if the exp2 is the golden one.
+  /// One candidate, diagnosed from its o alone. A fault that stays within the legal range is looked
+  /// at again with every bit counting, if the exp2 is the golden one.
   Found look(const GoldenFile& golden, const std::vector<float>& o, const std::string& injected) {
     const std::vector<float> right = golden.values("o", cases::Extents::matrix, 0, 0);
-    if (std::equal(o.begin(), o.end(), right.begin(), same)) return {.kind = Found::invisible};
+    if (std::equal(o.begin(), o.end(), right.begin(), same_value)) return {.kind = Found::invisible};
     const auto begin = std::chrono::steady_clock::now();
     const auto source = candidate(golden, o);
     DiagnoseOptions options{.reported = 1000};
@@ -212,8 +126,8 @@ TEST_F(Diagnose, CorrectKernelsRaiseNoAlarm) {
     for (std::uint64_t seed = 0; seed < (long_run() ? 20 : 1); ++seed) {
       const recipe::Recipe recipe = small(name);
       if (!kernel_runs(recipe)) continue;
-      const GoldenFile golden = make_golden(
-          recipe, {.grid = {3, 9, 7}, .heads = 1, .head_dim = 32, .seed = seed});
+      const GoldenFile golden =
+          make_golden(recipe, {.grid = {3, 9, 7}, .heads = 1, .head_dim = 32, .seed = seed});
       const Base base = make_base(golden, 0, 0);
       const Hypothesis none{.edits = {}, .mistakes = {}, .recipe = recipe};
       const auto made = predict_all(base, none, another_exp2(static_cast<std::uint32_t>(seed)));
@@ -225,10 +139,11 @@ TEST_F(Diagnose, CorrectKernelsRaiseNoAlarm) {
   EXPECT_GT(compared, 15);
 }
 
-// Written in NumPy from the formulas (fp32_kernel.py): FP32 accumulation in BLAS's order, NumPy's exp2.
+// Written in NumPy from the formulas (fp32_kernel.py): FP32 accumulation in BLAS's order, NumPy's
+// exp2.
 TEST_F(Diagnose, RecognisesFp32AccumulationOfAnIndependentProgram) {
-  const GoldenFile golden = make_golden(recipe::preset("fpsattention"),
-                                        {.grid = {6, 8, 16}, .heads = 1, .seed = 7});
+  const GoldenFile golden =
+      make_golden(recipe::preset("fpsattention"), {.grid = {6, 8, 16}, .heads = 1, .seed = 7});
   const std::string command = std::string(KARAT_PYTHON) + " -B " + KARAT_SOURCE_DIR +
                               "/tests/golden/fp32_kernel.py " + golden.subject() + " " +
                               (folder_ / "fp32.npy").string();
@@ -258,7 +173,7 @@ TEST_F(Diagnose, FindsPairs) {
     }
   };
   const auto equal = [](const std::vector<float>& a, const std::vector<float>& b) {
-    return std::equal(a.begin(), a.end(), b.begin(), same);
+    return std::equal(a.begin(), a.end(), b.begin(), same_value);
   };
   int tried = 0, accounted = 0, named = 0;
   std::uint32_t turn = 12345;
@@ -277,9 +192,12 @@ TEST_F(Diagnose, FindsPairs) {
     accounted += diagnosis.explained;
     const bool found = rank_of(diagnosis, to_text(*pair)) == 1;
     named += found;
-    std::cout << (found ? "named   " : diagnosis.explained ? "instead " : "missed  ")
+    std::cout << (found                 ? "named   "
+                  : diagnosis.explained ? "instead "
+                                        : "missed  ")
               << to_text(*pair) << "  :  "
-              << (diagnosis.hypotheses.empty() ? "" : to_text(diagnosis.hypotheses[0])) << std::endl;
+              << (diagnosis.hypotheses.empty() ? "" : to_text(diagnosis.hypotheses[0]))
+              << std::endl;
   }
   std::cout << tried << " pairs: accounted for " << accounted << ", named " << named << "\n";
   EXPECT_GE(2 * accounted, tried);
@@ -309,7 +227,8 @@ TEST_F(Diagnose, TheFaultlessKernelIsTheEngine) {
     const Hypothesis none{.edits = {}, .mistakes = {}, .recipe = recipe};
     const auto made = predict_all(base, none, [](float, float rounded) { return rounded; });
     const std::vector<float> right = golden.values("o", cases::Extents::matrix, 0, 0);
-    EXPECT_TRUE(std::equal(right.begin(), right.end(), made->stages[1].values.begin(), same)) << name;
+    EXPECT_TRUE(std::equal(right.begin(), right.end(), made->stages[1].values.begin(), same_value))
+        << name;
   }
 }
 

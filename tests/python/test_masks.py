@@ -63,10 +63,21 @@ def test_a_given_mask_equals_the_recipes_own(heads):
     own = karat.attend(*heads, recipe=SMALL, grid=GRID)
     mask = karat.block_mask(SMALL, GRID)
     assert mask.kv_num_blocks.sum() + mask.full_kv_num_blocks.sum() < mask.kv_indices.size
-    for given in (mask, mask.keep.astype(bool), mask.keep.astype(bool)[None, None]):
-        o = karat.attend(*heads, recipe=SMALL, grid=GRID, mask=given)
+    position = mask.position_of_token
+    by_token = mask.keep.astype(bool)[np.ix_(position, position)]
+    by_position = mask.keep.astype(bool)
+    for given, order in (
+        (mask, None),
+        (mask, "positions"),
+        (by_token, None),
+        (by_token[None, None], "tokens"),
+        (by_position, "positions"),
+    ):
+        o = karat.attend(*heads, recipe=SMALL, grid=GRID, mask=given, mask_order=order)
         assert np.array_equal(o.view(np.uint16), own.view(np.uint16))
-    flipped = mask.keep.astype(bool).copy()
+    with pytest.raises(karat.UsageError, match="over positions"):
+        karat.attend(*heads, recipe=SMALL, grid=GRID, mask=mask, mask_order="tokens")
+    flipped = by_token.copy()
     flipped[0, 0] = False
     o = karat.attend(*heads, recipe=SMALL, grid=GRID, mask=flipped)
     assert not np.array_equal(o.view(np.uint16), own.view(np.uint16))
@@ -93,8 +104,9 @@ def test_a_golden_file_keeps_a_given_mask(command_line, small_json, tmp_path, gr
     own = karat.block_mask(SMALL, grid)
     keep = own.keep.astype(bool) & (np.random.default_rng(1).random(own.keep.shape) < 0.7)
     np.fill_diagonal(keep, True)
-    golden = karat.save(tmp_path / "ours.h5", *heads, recipe=SMALL, grid=grid, mask=keep)
-    o = karat.attend(*heads, recipe=SMALL, grid=grid, mask=keep)
+    by_position = dict(recipe=SMALL, grid=grid, mask=keep, mask_order="positions")
+    golden = karat.save(tmp_path / "ours.h5", *heads, **by_position)
+    o = karat.attend(*heads, **by_position)
     assert np.array_equal(golden["o"].view(np.uint16), o.view(np.uint16))
     assert golden.check(o) and not golden.check(karat.attend(*heads, recipe=SMALL, grid=grid))
 
@@ -117,7 +129,7 @@ def test_a_golden_file_keeps_a_given_mask(command_line, small_json, tmp_path, gr
     assert "mask/given/kv_num_blocks" in blocks
     with pytest.raises(karat.UsageError, match="mask of its own"):
         karat.flashinfer.export(blocks, tmp_path / "dataset")
-    with pytest.raises(karat.UsageError, match="positions"):
+    with pytest.raises(karat.UsageError, match="tokens"):
         karat.save(tmp_path / "x.h5", *heads, recipe=SMALL, grid=grid, mask=keep[:9, :9].copy())
     assert not (tmp_path / "x.h5").exists()
 
@@ -127,9 +139,9 @@ def test_no_mask_keeps_padding(tmp_path):
     grid = (3, 7, 7)
     heads = karat.generate("video", grid=grid, heads=1, head_dim=32, seed=6)
     recipe = karat.Recipe(SMALL).replace(mask={"kind": "none", "ragged": "pad", "tile": [2, 4, 4]})
-    ones = np.ones((4 * 8 * 8,) * 2, bool)
+    ones = dict(recipe=recipe, grid=grid, mask=np.ones((256, 256), bool), mask_order="positions")
     free = karat.attend(*heads, recipe=recipe, grid=grid)
-    o = karat.attend(*heads, recipe=recipe, grid=grid, mask=ones)
-    golden = karat.save(tmp_path / "padded.h5", *heads, recipe=recipe, grid=grid, mask=ones)
+    o = karat.attend(*heads, **ones)
+    golden = karat.save(tmp_path / "padded.h5", *heads, **ones)
     assert np.array_equal(o.view(np.uint16), free.view(np.uint16))
     assert np.array_equal(golden["o"].view(np.uint16), free.view(np.uint16))

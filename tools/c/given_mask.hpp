@@ -1,32 +1,22 @@
-// A mask of the caller: BlockMask arrays, pairs, or both, over the positions of a recipe's order.
+// A mask of the caller: BlockMask arrays, pairs, or both.
 #pragma once
 
-#include <cstdint>
 #include <memory>
 
-#include "karat/layout/layout.hpp"
 #include "karat/case/given_mask.hpp"
 #include "karat/karat.h"
-#include "karat/recipe/recipe.hpp"
 
 namespace karat::c {
 
-struct MaskArrays {
-  const karat_block_mask* block_mask = nullptr;
-  const std::uint8_t* keep = nullptr;
-  std::int64_t keep_positions = 0;
-  bool none() const { return block_mask == nullptr && keep == nullptr; }
-};
+/// Null where neither lists nor pairs are given. @throws Error(usage) for arrays that are none
+std::shared_ptr<const cases::GivenMask> given_mask(const karat_block_mask* blocks,
+                                                   const uint8_t* keep, int64_t keep_extent,
+                                                   karat_mask_order order);
 
-/// @throws Error(usage) where a recipe with a mask of its own gets another
-void require_given(const recipe::Recipe& recipe, const MaskArrays& mask);
-
-/// As attention wants it; empty where there is none. @throws Error(usage), when called, for arrays
-/// that do not fit the order
-layout::GivenMask given_mask(const MaskArrays& mask);
-
-/// As a golden file holds it, pairs by token; null where there is none.
-std::shared_ptr<const cases::GivenMask> stored_mask(const MaskArrays& mask, recipe::Recipe recipe,
-                                                     layout::Setting setting);
+/// The mask of karat_attend_args or karat_make_args.
+template <typename Args>
+std::shared_ptr<const cases::GivenMask> given_mask(const Args& args) {
+  return given_mask(args.block_mask, args.keep, args.keep_positions, args.mask_order);
+}
 
 }  // namespace karat::c

@@ -11,6 +11,7 @@
 #include "karat/golden/check.hpp"
 #include "karat/golden/diagnose.hpp"
 #include "karat/case/formats.hpp"
+#include "karat/case/stages.hpp"
 #include "karat/golden/make.hpp"
 #include "karat/video/models.hpp"
 #include "tensors.hpp"
@@ -59,16 +60,14 @@ files::TensorFile generate(const Workload& asked, int threads) {
   const cases::InputShape& shape = inputs->shape();
   files::TensorFile file{.tensors = {}, .metadata = {{"grid", video::to_string(shape.grid)}}};
   if (shape.text > 0) file.metadata["text"] = std::to_string(shape.text);
-  const auto append = [&](const char* name, std::size_t heads, const std::vector<float>& values) {
-    const files::Tensor head = cases::encoded(values, numerics::FormatId::bf16, {values.size()});
-    files::Tensor& all = file.tensors[name];
-    all.dtype = head.dtype;
-    all.shape = {shape.batch, heads, shape.tokens(), shape.channels};
-    all.bytes.insert(all.bytes.end(), head.bytes.begin(), head.bytes.end());
-  };
   for (std::size_t b = 0; b < shape.batch; ++b)
     for (std::size_t h = 0; h < shape.heads; ++h) {
       const cases::HeadValues values = inputs->values(b, h, threads);
+      const auto append = [&](const char* name, std::size_t heads, const std::vector<float>& rows) {
+        cases::append_head(file.tensors, name, shape.batch, heads,
+                           cases::encoded(rows, numerics::FormatId::bf16,
+                                          {shape.tokens(), shape.channels}));
+      };
       append("q", shape.heads, values.q);
       if (h % shape.group() != 0) continue;
       append("k", shape.kv_heads, values.k);
@@ -78,12 +77,9 @@ files::TensorFile generate(const Workload& asked, int threads) {
 }
 
 files::Json make(const karat_make_args& args) {
-  const recipe::Recipe& recipe = required(args.recipe, "recipe")->recipe;
-  const Heads heads(args.input);
-  const auto inputs = inputs_of(heads);
-  const MaskArrays mask{args.block_mask, args.keep, args.keep_positions};
-  require_given(recipe, mask);
-  if (auto stored = stored_mask(mask, recipe, heads.setting())) inputs->give(std::move(stored));
+  const cases::Case of =
+      cases::make_case(required(args.recipe, "recipe")->recipe,
+                       std::make_shared<const Heads>(args.input), given_mask(args));
   golden::MakeOptions options{.seed = args.seed,
                               .taps = args.taps == nullptr ? "" : args.taps,
                               .threads = args.threads,
@@ -94,7 +90,7 @@ files::Json make(const karat_make_args& args) {
       steps(done, total);
     };
   const golden::MakeSummary summary =
-      golden::make(recipe, *inputs, options, required(args.path, "path"));
+      golden::make(of, options, required(args.path, "path"));
   return {{"file", args.path},
           {"sha256", summary.seal.sha256},
           {"bytes", summary.seal.bytes},
@@ -104,7 +100,7 @@ files::Json make(const karat_make_args& args) {
           {"truth_multiply_adds", summary.truth_multiply_adds},
           {"truth_seconds", summary.truth_seconds},
           {"saturated_p_codes", summary.saturated_p_codes},
-          {"evidence", cli::evidence_json(recipe)}};
+          {"evidence", cli::evidence_json(of.recipe)}};
 }
 
 /// What karat_check and karat_diagnose have in common.

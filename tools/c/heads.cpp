@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include "call.hpp"
 #include "karat/files/sha256.hpp"
@@ -61,23 +62,20 @@ video::Extent3 grid_of(const karat_heads& given) {
   return grid;
 }
 
-class BorrowedInputs final : public cases::Inputs {
- public:
-  explicit BorrowedInputs(const Heads& heads) : Inputs(heads.shape()), heads_(heads) {}
-  files::Json source() const override { return {{"kind", "memory"}, {"sha256", heads_.sha256()}}; }
-  files::DType dtype() const override { return cases::dtype_of(heads_.format()); }
-  cases::HeadValues values(std::size_t batch, std::size_t head, int) const override {
-    Heads::Room room;
-    const attention::HeadInput input = heads_.head(batch, head, room);
-    const auto copy = [](std::span<const float> x) {
-      return std::vector<float>(x.begin(), x.end());
-    };
-    return {.q = copy(input.q), .k = copy(input.k), .v = copy(input.v), .format = input.format};
-  }
-
- private:
-  const Heads& heads_;
-};
+cases::InputShape shape_of(const karat_heads& given, Reads reads) {
+  cases::InputShape shape{.grid = {},
+                          .batch = extent(given.batch, "batch"),
+                          .heads = extent(given.heads, "heads"),
+                          .channels = extent(given.channels, "channels")};
+  (void)extent(given.tokens, "tokens");
+  shape.text = text_of(given);
+  shape.grid = grid_of(given);
+  shape.kv_heads = kv_heads_of(given);
+  if (reads == Reads::q && shape.kv_heads != shape.heads)
+    throw Error(ErrorKind::usage, "kv_heads", "says nothing about one operand alone",
+                "leave it 0 and give the operand's own heads");
+  return shape;
+}
 
 }  // namespace
 
@@ -89,39 +87,46 @@ Strides::Strides(const cases::InputShape& shape, std::size_t h, cases::TensorLay
   row = bhsd ? d : h * d;
 }
 
+void put_rows(const files::Tensor& rows, const Heads& heads, std::size_t b, std::size_t h,
+              void* all) {
+  const Strides strides(heads.shape(), heads.shape().heads, heads.layout());
+  const std::size_t size = files::info(rows.dtype).size, row = rows.shape[1] * size;
+  auto* to = static_cast<std::byte*>(all) + strides.offset(b, h) * size;
+  for (std::size_t s = 0; s < rows.shape[0]; ++s)
+    std::memcpy(to + s * strides.row * size, &rows.bytes[s * row], row);
+}
+
 Heads::Heads(const karat_heads& given, Reads reads)
-    : layout_(cases::parse_layout(required(given.layout, "layout"))),
+    : Inputs(shape_of(given, reads)),
+      layout_(cases::parse_layout(required(given.layout, "layout"))),
       format_(format_named(given.type)),
       q_(required(given.q, "q")),
-      k_(reads == Reads::all ? required(given.k, "k") : nullptr),
-      v_(reads == Reads::all ? required(given.v, "v") : nullptr) {
-  shape_ = {.grid = {},
-            .batch = extent(given.batch, "batch"),
-            .heads = extent(given.heads, "heads"),
-            .channels = extent(given.channels, "channels")};
-  (void)extent(given.tokens, "tokens");
-  shape_.text = text_of(given);
-  shape_.grid = grid_of(given);
-  shape_.kv_heads = kv_heads_of(given);
-  if (reads == Reads::q && shape_.kv_heads != shape_.heads)
-    throw Error(ErrorKind::usage, "kv_heads", "says nothing about one operand alone",
-                "leave it 0 and give the operand's own heads");
+      k_(reads == Reads::all ? required(given.k, "k") : q_),
+      v_(reads == Reads::all ? required(given.v, "v") : q_) {}
+
+files::DType Heads::dtype() const { return cases::dtype_of(format_); }
+
+cases::HeadValues Heads::values(std::size_t batch, std::size_t head, int threads) const {
+  cases::HeadValues room;
+  const attention::HeadInput input = borrowed(batch, head, threads, room);
+  const auto copy = [](std::span<const float> x) { return std::vector<float>(x.begin(), x.end()); };
+  return {.q = copy(input.q), .k = copy(input.k), .v = copy(input.v), .format = format_};
 }
 
-attention::HeadInput Heads::head(std::size_t batch, std::size_t head, Room& room) const {
-  attention::HeadInput input{
-      .q = values(q_, "q", shape_.heads, batch, head, room.q), .k = {}, .v = {}, .format = format_};
-  const std::size_t shared = head / shape_.group();
-  input.k = k_ == nullptr ? input.q : values(k_, "k", kv_heads(), batch, shared, room.k);
-  input.v = v_ == nullptr ? input.q : values(v_, "v", kv_heads(), batch, shared, room.v);
-  return input;
+attention::HeadInput Heads::borrowed(std::size_t batch, std::size_t head, int,
+                                     cases::HeadValues& room) const {
+  const std::size_t shared = head / shape().group();
+  return {.q = operand(q_, "q", shape().heads, batch, head, room.q),
+          .k = operand(k_, "k", kv_heads(), batch, shared, room.k),
+          .v = operand(v_, "v", kv_heads(), batch, shared, room.v),
+          .format = format_};
 }
 
-std::span<const float> Heads::values(const void* tensor, const char* name, std::size_t heads,
-                                     std::size_t batch, std::size_t head,
-                                     std::vector<float>& room) const {
-  const Strides strides(shape_, heads, layout_);
-  const std::size_t d = shape_.channels, rows = shape_.tokens(), count = rows * d;
+std::span<const float> Heads::operand(const void* tensor, const char* name, std::size_t heads,
+                                      std::size_t batch, std::size_t head,
+                                      std::vector<float>& room) const {
+  const Strides strides(shape(), heads, layout_);
+  const std::size_t d = shape().channels, rows = shape().tokens(), count = rows * d;
   const std::size_t begin = strides.offset(batch, head);
   std::span<const float> values;
   if (format_ == numerics::FormatId::f32 && strides.row == d) {
@@ -148,21 +153,14 @@ std::span<const float> Heads::values(const void* tensor, const char* name, std::
               "attention of it has no value; mend the input");
 }
 
-std::string Heads::sha256() const {
+files::Json Heads::source() const {
   const std::size_t head =
-      (format_ == numerics::FormatId::f32 ? 4 : 2) * shape_.tokens() * shape_.channels;
+      files::info(dtype()).size * shape().tokens() * shape().channels * shape().batch;
   files::Sha256 hash;
-  const auto add = [&](const void* tensor, std::size_t heads) {
-    hash.update({static_cast<const std::byte*>(tensor), head * heads * shape_.batch});
-  };
-  add(q_, shape_.heads);
-  add(k_, kv_heads());
-  add(v_, kv_heads());
-  return hash.hex();
-}
-
-std::unique_ptr<cases::Inputs> inputs_of(const Heads& heads) {
-  return std::make_unique<BorrowedInputs>(heads);
+  for (const auto& [tensor, heads] :
+       {std::pair{q_, shape().heads}, {k_, kv_heads()}, {v_, kv_heads()}})
+    hash.update({static_cast<const std::byte*>(tensor), head * heads});
+  return {{"kind", "memory"}, {"sha256", hash.hex()}};
 }
 
 }  // namespace karat::c

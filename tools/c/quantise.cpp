@@ -1,11 +1,11 @@
 // One operand's codes and scales, made as the recipe's kernel makes them.
-#include <algorithm>
-#include <cstring>
+#include <utility>
 
 #include "call.hpp"
 #include "heads.hpp"
-#include "karat/case/formats.hpp"
+#include "karat/case/case.hpp"
 #include "karat/case/metadata.hpp"
+#include "karat/case/stages.hpp"
 #include "tensors.hpp"
 
 namespace karat::c {
@@ -25,35 +25,26 @@ recipe::Recipe only(recipe::Recipe recipe, std::string_view operand) {
 
 karat_tensors* quantise(const recipe::Recipe& given, std::string_view operand,
                         const karat_heads& input, int threads) {
-  const recipe::Recipe recipe = only(given, operand);
-  const Heads heads(input, Reads::q);
-  const cases::InputShape& shape = heads.shape();
-  const layout::Layout layout = layout::make_layout(recipe, heads.setting());
-  const Strides strides(shape, shape.heads, heads.layout());
-  const video::TokenOrder& order = operand == "q" ? layout.order : layout.key_order;
-  std::vector<float> values(heads.count() * shape.tokens() * shape.channels), scales;
-  numerics::FormatId format = numerics::FormatId::f32;
-  Heads::Room room;
-  for (std::size_t number = 0; number < heads.count(); ++number) {
-    const std::size_t b = number / shape.heads, h = number % shape.heads;
-    const attention::QuantisedHead head = attention::quantise_head(
-        recipe, layout, heads.head(b, h, room), numerics::Path::fast, threads);
-    const quant::Quantised& made = operand == "q" ? head.q : operand == "k" ? head.k : head.v;
-    format = made.format;
-    for (std::size_t token = 0; token < shape.tokens(); ++token)
-      std::copy_n(&made.values[static_cast<std::size_t>(order.position_of[token]) * shape.channels],
-                  shape.channels, &values[strides.offset(b, h) + token * strides.row]);
-    scales.insert(scales.end(), made.scales.begin(), made.scales.end());
-  }
-  files::Shape whole{shape.batch, shape.heads, shape.tokens(), shape.channels};
-  if (heads.layout() == cases::TensorLayout::bshd) std::swap(whole[1], whole[2]);
-  files::TensorFile file{.tensors = {{"codes", cases::encoded(values, format, whole)}},
+  const auto heads = std::make_shared<const Heads>(input, Reads::q);
+  const cases::Case of = cases::make_case(only(given, operand), heads);
+  const cases::InputShape& shape = of.shape();
+  files::TensorFile file{.tensors = {},
                          .metadata = cases::describe(given, shape.grid, shape.text)};
-  if (!scales.empty()) {
-    const std::size_t groups = scales.size() / heads.count();
-    file.tensors["scale"] =
-        cases::encoded(scales, numerics::FormatId::f32, {shape.batch, shape.heads, groups});
-  }
+  files::Tensor& codes = file.tensors["codes"];
+  cases::for_each_head(of, {.threads = threads}, [&](const cases::HeadAtWork& work) {
+    const auto& [q, k, v, smoothed] = work.operands;
+    const cases::OperandTensors made =
+        cases::operand_tensors(operand == "q" ? q : operand == "k" ? k : v,
+                               operand == "q" ? work.layout.order : work.layout.key_order,
+                               shape.channels);
+    if (codes.shape.empty())
+      codes = files::make_tensor(made.codes.dtype,
+                                 {shape.batch, shape.heads, shape.tokens(), shape.channels});
+    put_rows(made.codes, *heads, work.batch, work.head, codes.bytes.data());
+    if (made.scale)
+      cases::append_head(file.tensors, "scale", shape.batch, shape.heads, *made.scale);
+  });
+  if (heads->layout() == cases::TensorLayout::bshd) std::swap(codes.shape[1], codes.shape[2]);
   return handed_out(std::move(file));
 }
 

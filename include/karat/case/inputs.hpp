@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "karat/attention/head.hpp"
-#include "karat/case/given_mask.hpp"
 #include "karat/case/tensor_source.hpp"
 #include "karat/files/json_file.hpp"
 #include "karat/files/tensor.hpp"
@@ -53,10 +52,6 @@ class Inputs {
   layout::Setting setting() const {
     return {.grid = shape_.grid, .channels = shape_.channels, .text = shape_.text};
   }
-  /// The mask that came with the case, or null.
-  const GivenMask* mask() const { return mask_.get(); }
-  /// @throws Error(usage) when it is made for other heads
-  void give(std::shared_ptr<const GivenMask> mask);
   /// What the case says about its source; decides nothing.
   virtual files::Json source() const = 0;
   /// Type in which values are stored; every value is exact in it.
@@ -66,6 +61,9 @@ class Inputs {
 
   /// @throws Error(input_output) for NaN or Inf, naming tensor, batch, head, token and channel
   virtual HeadValues values(std::size_t batch, std::size_t head, int threads) const = 0;
+  /// The same without a copy where they lie in memory as they are needed; else in `room`.
+  virtual attention::HeadInput borrowed(std::size_t batch, std::size_t head, int threads,
+                                        HeadValues& room) const;
   virtual CodedHead codes(std::size_t batch, std::size_t head) const;
 
  protected:
@@ -73,16 +71,7 @@ class Inputs {
 
  private:
   InputShape shape_;
-  std::shared_ptr<const GivenMask> mask_;
 };
-
-/// Whether layouts differ from head to head: predicted, or given so.
-bool layout_per_head(const recipe::Recipe& recipe, const Inputs& inputs);
-/// The layout of one head. `values` are looked at only where a mask is predicted; null is fine
-/// else.
-/// @throws Error(usage) for a predicted mask without values.
-layout::Layout head_layout(const recipe::Recipe& recipe, const Inputs& inputs, std::size_t batch,
-                           std::size_t head, const HeadValues* values, int threads);
 
 /// Generated heads first_head, first_head + 1, ... With kv_heads below their number (0: as many),
 /// the heads of a group have the K and V of its first.
@@ -101,7 +90,7 @@ struct FileInputOptions {
 std::unique_ptr<Inputs> file_inputs(const std::vector<std::filesystem::path>& files,
                                     const FileInputOptions& options);
 
-/// The operands as the kernel reads them.
+/// Codes and scales as the kernel's operands.
 attention::QuantisedHead quantised(const recipe::Recipe& recipe, const layout::Layout& layout,
                                    const CodedHead& head);
 /// scale * code for every element, original token order: what the truth of coded inputs is about.

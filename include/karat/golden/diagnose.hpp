@@ -20,15 +20,6 @@ struct FieldEdit {
   recipe::Value golden, candidate;
 };
 
-/// What a mistake is called, what the kernel then does, where to look for it.
-struct MistakeName {
-  std::string_view name;
-  std::string_view meaning;
-  std::string_view look_for;
-};
-/// Every mistake that diagnose() knows and that is no edit of a recipe.
-std::vector<MistakeName> known_mistakes();
-
 /// One stage's share in the evidence, over the sampled values.
 struct StageEvidence {
   std::string stage;
@@ -40,7 +31,7 @@ struct StageEvidence {
 
 struct Explanation {
   std::vector<FieldEdit> edits;
-  std::vector<std::string> mistakes;  ///< names, see known_mistakes()
+  std::vector<std::string> mistakes;  ///< their names (docs/diagnose.md)
   std::string look_for;
   double explained = 0;   ///< share of the differing values inside the hypothesis' legal range
   double agreed = 0;      ///< share of all values inside it

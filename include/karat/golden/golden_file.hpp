@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "karat/attention/attend.hpp"
-#include "karat/case/inputs.hpp"
+#include "karat/case/case.hpp"
 #include "karat/case/tensor_source.hpp"
 
 namespace karat::golden {
@@ -22,8 +22,13 @@ class GoldenFile {
   const recipe::Recipe& recipe() const { return recipe_; }
   video::Extent3 grid() const { return grid_; }
   int text() const { return text_; }
-  /// The case's inputs, with the mask that came with it.
-  std::unique_ptr<cases::Inputs> inputs() const;
+  /// The case the file was made of; its inputs are opened anew.
+  cases::Case opened_case() const;
+  /// The mask that came with the case, or null.
+  const cases::GivenMask* mask() const { return mask_.get(); }
+  layout::Setting setting() const {
+    return {.grid = grid_, .channels = shape_.channels, .text = text_};
+  }
   /// Whether the mask is predicted from each head's Q and K, so that layouts differ.
   bool layout_per_head() const;
   /// The layout of all heads. @throws Error(usage) where each has its own.
@@ -57,8 +62,5 @@ class GoldenFile {
   struct Layouts;
   std::shared_ptr<Layouts> layouts_;  ///< computed on demand
 };
-
-/// "tap.0.3.12.s": the stage of one tapped query block, as exports name it.
-std::string tap_name(std::size_t batch, std::size_t head, int query_block, std::string_view stage);
 
 }  // namespace karat::golden

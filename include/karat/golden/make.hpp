@@ -9,9 +9,8 @@
 #include <string>
 #include <string_view>
 
-#include "karat/case/inputs.hpp"
+#include "karat/case/case.hpp"
 #include "karat/files/seal.hpp"
-#include "karat/recipe/recipe.hpp"
 
 namespace karat::golden {
 
@@ -21,10 +20,11 @@ enum class Phase { inputs, attention, truth_sparse, truth_dense };
 
 struct MakeOptions {
   std::uint64_t seed = 0;  ///< also decides taps and truth rows
-  std::string taps;        ///< as parse_taps()
+  std::string taps;        ///< as cases::parse_taps()
   int threads = 0;
   std::string schedule;  ///< JSON that goes into the case as "schedule"; decides nothing
-  /// Begin of a phase (done = 0) and its way; from any worker. An exception stops the work.
+  /// When a phase begins (done = 0) and as it goes on; from any worker. An exception stops the
+  /// work.
   std::function<void(Phase, std::size_t head, std::size_t done, std::size_t total)> progress;
 };
 
@@ -38,7 +38,7 @@ struct MakeSummary {
   std::int64_t saturated_p_codes = 0;
 };
 
-MakeSummary make(const recipe::Recipe& recipe, const cases::Inputs& inputs,
-                 const MakeOptions& options, const std::filesystem::path& destination);
+MakeSummary make(const cases::Case& of, const MakeOptions& options,
+                 const std::filesystem::path& destination);
 
 }  // namespace karat::golden

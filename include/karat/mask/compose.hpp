@@ -1,4 +1,4 @@
-// Masks made of masks: text behind the video, causal order, bands.
+// Masks made of masks: text behind the video, another order, causal order, bands.
 #pragma once
 
 #include <memory>
@@ -12,6 +12,16 @@ namespace karat::mask {
 /// @param order the video order `video` was made for, then append_text()
 /// @throws Error(usage) when the order has no positions after the video's.
 std::unique_ptr<Mask> with_text(std::unique_ptr<Mask> video, const video::TokenOrder& order);
+
+/// A mask over tokens, seen over the positions of an order: positions (i, j) are kept where the
+/// tokens at them are. Padding is in no pair.
+/// @throws Error(usage) unless the mask has a row and a column per token of the order
+std::unique_ptr<Mask> over_positions(std::unique_ptr<Mask> of_tokens,
+                                     const video::TokenOrder& order);
+
+/// What `base` keeps among positions that hold a token.
+/// @throws Error(usage) unless the mask has a row and a column per position of the order
+std::unique_ptr<Mask> without_padding(std::unique_ptr<Mask> base, const video::TokenOrder& order);
 
 /// What `base` keeps, and only keys up to the query: key <= query + keys() - queries() by position
 /// (the last query sees every key, as in FlashAttention).

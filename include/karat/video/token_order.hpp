@@ -44,6 +44,9 @@ TokenOrder tile_order(const Tiling& tiling, Ragged ragged = Ragged::partial);
 /// @throws Error(usage) unless 0 < text <= padded and everything stays below 2^31 positions.
 TokenOrder append_text(TokenOrder order, int text, int padded);
 
+/// Whether position i holds token i, everywhere.
+bool is_own_order(const TokenOrder& order);
+
 /// How blocks of a fixed number of positions are laid out.
 enum class Align {
   tile,      ///< a block never straddles two tiles; a tile's last block may be short

@@ -19,6 +19,7 @@ class Case:
         self.grid = Grid(extents, text=int(golden.attrs.get("text", 0)))
         self.inputs = golden["inputs"]
         self.given = golden.get("mask/given", {})
+        self.lists_of_tokens = golden.attrs.get("mask_order", "positions") == "tokens"
 
     def head(self, program, b, h):
         """The program of one head."""
@@ -35,7 +36,7 @@ class Case:
         return h // (self.inputs["q"].shape[1] // self.inputs[name].shape[1])
 
     def edit_mask(self, head, given):
-        kept = given_pairs(given, head.order) if given else head.pairs()
+        kept = given_pairs(given, head.order, self.lists_of_tokens) if given else head.pairs()
         if self.causal:
             kept = kept & causal_pairs(len(kept))
         if self.key_order == "given":
@@ -56,16 +57,23 @@ def of_head(name, array, b, h):
     return array[b % array.shape[0], h % array.shape[1]]
 
 
-def given_pairs(given, order):
+def given_pairs(given, order, lists_of_tokens):
     """kept[query, key] between positions."""
     if "window" in given:
         return window_pairs(order, given["window"])
+    by_position = np.ix_(order.token_of_position, order.token_of_position)
     length = len(order.token_of_position)
-    kept = np.ones((length, length), bool)
-    if "mask" in given:
-        kept = given["mask"][np.ix_(order.token_of_position, order.token_of_position)] != 0
+    kept = given["mask"] != 0 if "mask" in given else np.ones((length, length), bool)
     if "kv_num_blocks" not in given:
-        return kept
+        return kept[by_position]
+    if lists_of_tokens:
+        return listed_pairs(given, kept)[by_position]
+    return listed_pairs(given, kept[by_position])
+
+
+def listed_pairs(given, kept):
+    """What the lists leave of `kept`, rows and columns counted alike."""
+    length = len(kept)
     query_size, key_size = given.get("block_size", (128, 128))
     blocks = cut(0, length, key_size)
     of_lists = np.zeros((length, length), bool)

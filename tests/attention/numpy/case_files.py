@@ -77,3 +77,11 @@ def random_lists(rows, columns, seed, *heads):
     arrays = {"kv_num_blocks": partial, "kv_indices": indices, "full_kv_num_blocks": count - partial,
               "full_kv_indices": full_indices}
     return {name: array.astype(np.int32) for name, array in arrays.items()}
+
+
+def full_lists(rows, columns, seed, *heads):
+    """The same with every listed block a full one."""
+    arrays = random_lists(rows, columns, seed, *heads)
+    counts = arrays["kv_num_blocks"] + arrays["full_kv_num_blocks"]
+    none = np.zeros_like(counts)
+    return arrays | {"kv_num_blocks": none, "full_kv_num_blocks": counts, "full_kv_indices": arrays["kv_indices"]}

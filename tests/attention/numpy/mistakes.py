@@ -8,7 +8,7 @@ import attention
 import case
 import fp8
 import stochastic
-from case_files import path_of, random_lists, random_mask, safetensors
+from case_files import full_lists, path_of, random_lists, random_mask, safetensors
 from formats import F32
 from sage import Sage2Sm90
 
@@ -30,8 +30,12 @@ def arrays():
                                 block_size=np.array([128, 64], np.int32))}
 
 
+def arrays_of_positions():
+    return {**arrays(), "mask_order": "positions"}
+
+
 def whole_blocks():
-    return {"mask": safetensors("blocks", **random_lists(3, 5, 13), block_size=np.array([128, 64], np.int32))}
+    return {"mask": safetensors("blocks", **full_lists(3, 5, 13), block_size=np.array([128, 64], np.int32))}
 
 
 def matrices():
@@ -41,10 +45,6 @@ def matrices():
 def unseen(kept):
     kept[-1, :-1] = kept[:-1, -1] = False
     return kept
-
-
-def by_tokens(kept, order):
-    return kept[np.ix_(order.token_of_position, order.token_of_position)]
 
 
 def one_more(given, row):
@@ -80,13 +80,16 @@ MISTAKES = {
         instead(attention, "partial_then_full", lambda right: lambda *blocks: right(*blocks[:3], 0)),
         "flex_listed_256", dict),
     "rows for columns": (
-        instead(case, "given_pairs", lambda right: lambda given, order: right(given, order).T),
+        instead(case, "given_pairs", lambda right: lambda *of: right(*of).T),
         "sta_bf16", matrix),
     "a matrix of positions": (
-        instead(case, "given_pairs", lambda right: lambda given, order: given["mask"] != 0),
+        instead(case, "given_pairs", lambda right: lambda given, *order: given["mask"] != 0),
         "flex_bf16", matrix),
     "lists over tokens": (
-        instead(case, "given_pairs", lambda right: lambda given, order: by_tokens(right(given, order), order)),
+        instead(case, "given_pairs", lambda right: lambda given, order, _: right(given, order, True)),
+        "flex_bf16", arrays_of_positions),
+    "lists over positions": (
+        instead(case, "given_pairs", lambda right: lambda given, order, _: right(given, order, False)),
         "flex_bf16", arrays),
     "full for partial": (
         instead(case, "lists", lambda right: lambda given, row: right(given, row)[::-1]),
@@ -97,7 +100,7 @@ MISTAKES = {
     "full lists first": (
         instead(case, "listed_visits", lambda right: lambda given, kept, head: [
             visits[::-1] for visits in right(given, kept, head)]),
-        "flex_as_listed", arrays),
+        "flex_as_listed", arrays_of_positions),
     "the other head's mask": (
         instead(case, "of_head", lambda right: lambda name, array, b, h: right(name, array, b, 1 - h)),
         "fa3_bf16", matrices),

@@ -9,7 +9,7 @@ import unittest
 import h5py
 import numpy as np
 
-from case_files import FOLDER, differs, make, path_of, random_lists, random_mask, safetensors
+from case_files import FOLDER, differs, full_lists, make, path_of, random_lists, random_mask, safetensors
 from check_golden import compare
 from mistakes import MISTAKES
 from programs import PROGRAMS
@@ -98,21 +98,24 @@ class GivenMasks(Cases):
         self.check_given("sta_bf16", {"mask": mask}, path, text=40, batch=2, heads=3, kv_heads=1)
 
     def test_blockmask_arrays(self):
-        arrays = random_lists(9, 5, 3, 2) | {"block_size": np.array([64, 128], np.int32)}
+        arrays = full_lists(9, 5, 3, 2) | {"block_size": np.array([64, 128], np.int32)}
         path = safetensors("lists", **arrays)
         for recipe in ("flex_bf16", "sta_bf16", "flex_listed_own"):
-            self.check_given(recipe, arrays, path, heads=2)
+            for order in (None, "positions"):
+                self.check_given(recipe, arrays, path, heads=2, mask_order=order)
 
     def test_partial_blocks_of_a_matrix(self):
         arrays = random_lists(5, 5, 4) | {"mask": random_mask(self.TOKENS, 5)}
         path = safetensors("lists", **arrays)
-        for recipe in ("flex_bf16", "fa3_causal"):
+        for recipe in ("flex_bf16", "sta_bf16", "fa3_causal"):
             self.check_given(recipe, arrays, path)
 
     def test_the_order_of_the_lists(self):
         arrays = random_lists(5, 9, 6, 1, 2) | {"block_size": np.array([128, 64], np.int32),
                                                 "mask": random_mask(self.TOKENS, 7)}
-        self.check_given("flex_as_listed", arrays, safetensors("lists", **arrays), heads=2)
+        path = safetensors("lists", **arrays)
+        self.assertIsNone(compare(make("flex_as_listed", self.GRID, 32, mask=path, heads=2,
+                                       mask_order="positions")).first)
 
     def test_fastvideos_strategy(self):
         with open(path_of("strategy", "json"), "w") as file:

@@ -9,7 +9,6 @@
 #include "karat/numerics/base/split.hpp"
 #include "karat/recipe/json.hpp"
 #include "karat/recipe/schedule.hpp"
-#include "karat/recipe/validate.hpp"
 #include "karat/video/models.hpp"
 #include "values.hpp"
 
@@ -109,25 +108,29 @@ std::optional<recipe::Recipe> chosen_recipe(const cxxopts::ParseResult& given, C
   return schedule.phases[phase].recipe;
 }
 
-/// --mask: FastVideo's windows of a step and layer, or arrays. The recipe then says mask.kind given.
-void take_mask(const cxxopts::ParseResult& given, CaseChoice& choice, std::size_t first_head) {
+/// --mask: FastVideo's windows of a step and layer, or arrays; null without it.
+std::shared_ptr<const cases::GivenMask> mask_option(const cxxopts::ParseResult& given,
+                                                    std::size_t first_head, std::size_t heads) {
   const auto path = text_of(given, "mask");
-  if (!path) return;
-  const std::size_t heads = choice.inputs->shape().heads;
-  if (path->ends_with(".json")) {
-    const auto layer = text_of(given, "layer");
-    const auto step = step_of(given);
-    if (!layer || !step)
-      throw Error(ErrorKind::usage, "--mask", "a strategy has windows for every step and layer",
-                  "add --step S and --layer L");
-    const auto strategy = mask::parse_window_strategy(files::read_json(*path).dump(), *path);
-    choice.inputs->give(std::make_shared<cases::GivenMask>(cases::GivenMask::of_strategy(
-        strategy, step->step, whole(given, "layer", 0, 0), first_head, heads)));
-    return;
+  const auto order = text_of(given, "mask-order");
+  if (!path) {
+    if (order)
+      throw Error(ErrorKind::usage, "--mask-order", "says nothing without --mask", "leave it out");
+    return nullptr;
   }
-  choice.recipe.mask.kind = recipe::MaskKind::given;
-  recipe::validate(choice.recipe, "--mask with recipe " + choice.recipe.name);
-  choice.inputs->give(std::make_shared<cases::GivenMask>(cases::GivenMask::open(*path)));
+  if (!path->ends_with(".json")) {
+    std::optional<cases::MaskOrder> read_by;
+    if (order) read_by = cases::parse_mask_order(*order, "--mask-order");
+    return std::make_shared<cases::GivenMask>(cases::GivenMask::open(*path, read_by));
+  }
+  const auto layer = text_of(given, "layer");
+  const auto step = step_of(given);
+  if (!layer || !step)
+    throw Error(ErrorKind::usage, "--mask", "a strategy has windows for every step and layer",
+                "add --step S and --layer L");
+  const auto strategy = mask::parse_window_strategy(files::read_json(*path).dump(), *path);
+  return std::make_shared<cases::GivenMask>(cases::GivenMask::of_strategy(
+      strategy, step->step, whole(given, "layer", 0, 0), first_head, heads));
 }
 
 video::WorkloadSpec workload(const cxxopts::ParseResult& given, std::uint64_t seed) {
@@ -171,6 +174,8 @@ void add_case_options(CommandLine& line) {
       "resolution", "of the model: 480p, 720p or WIDTHxHEIGHTxFRAMES", value<std::string>())(
       "text", "tokens of text behind the video's", value<std::string>())(
       "mask", "mask [S,S], BlockMask arrays, or FastVideo's strategy .json (with --step, --layer)",
+      value<std::string>())(
+      "mask-order", "what --mask's rows count: tokens (default) or positions of the recipe's order",
       value<std::string>())("layer", "of the strategy", value<std::string>())(
       "workload", "video (default), gaussian, ties, one_hot, ...", value<std::string>())(
       "head-kind", "local, spatial, temporal, global or sink", value<std::string>())(
@@ -193,6 +198,12 @@ CaseChoice choose_case(const cxxopts::ParseResult& given) {
       static_cast<int>(parse_integer(given["threads"].as<std::string>(), "--threads", 0, 1024));
   const auto recipe = chosen_recipe(given, choice);
   const auto head = text_of(given, "head");
+  const auto first = static_cast<std::size_t>(head ? parse_integer(*head, "--head", 0) : 0);
+  const auto chosen = [&](recipe::Recipe made, std::shared_ptr<const cases::Inputs> inputs) {
+    auto mask = mask_option(given, first, inputs->shape().heads);
+    choice.of = cases::make_case(std::move(made), std::move(inputs), std::move(mask));
+    return std::move(choice);
+  };
   if (const auto in = text_of(given, "in")) {
     require_generated(given);
     const auto words = numerics::words(*in);
@@ -201,33 +212,27 @@ CaseChoice choose_case(const cxxopts::ParseResult& given) {
     cases::FileInputOptions options{
         .grid = grid_option(given),
         .layout = cases::parse_layout(given["layout"].as<std::string>())};
-    if (head) options.only_head = static_cast<std::size_t>(parse_integer(*head, "--head", 0));
+    if (head) options.only_head = first;
     std::optional<recipe::Recipe> own;
     if (!recipe)
       own = cases::recipe_of(cases::TensorSource::open(paths.front())->metadata(),
-                              paths.front().string());
+                             paths.front().string());
     if (!recipe && !own)
       throw Error(ErrorKind::usage, "--recipe", "missing", "give a preset or a .json file");
-    choice.recipe = recipe ? *recipe : *own;
     if (given.count("text") > 0) options.text = whole(given, "text", 0, 0);
-    choice.inputs = cases::file_inputs(paths, options);
-    take_mask(given, choice, options.only_head.value_or(0));
-    return choice;
+    return chosen(recipe ? *recipe : *own, cases::file_inputs(paths, options));
   }
-  if (!recipe) throw Error(ErrorKind::usage, "--recipe", "missing", "give a preset or a .json file");
-  choice.recipe = *recipe;
+  if (!recipe)
+    throw Error(ErrorKind::usage, "--recipe", "missing", "give a preset or a .json file");
   video::WorkloadSpec spec = workload(given, choice.seed);
-  const int first = head ? static_cast<int>(parse_integer(*head, "--head", 0)) : 0;
   if (head && given.count("heads") > 0)
     throw Error(ErrorKind::usage, "--head", "and --heads exclude each other", "leave one out");
-  spec.heads = head ? first + 1 : whole(given, "heads", 1, 1);
+  spec.heads = head ? static_cast<int>(first) + 1 : whole(given, "heads", 1, 1);
   if (head && given.count("kv-heads") > 0)
     throw Error(ErrorKind::usage, "--kv-heads", "says nothing about one head alone",
                 "give --heads instead of --head");
   const auto kv_heads = static_cast<std::size_t>(whole(given, "kv-heads", 0, 1));
-  choice.inputs = cases::generated_inputs(spec, static_cast<std::size_t>(first), kv_heads);
-  take_mask(given, choice, static_cast<std::size_t>(first));
-  return choice;
+  return chosen(*recipe, cases::generated_inputs(spec, first, kv_heads));
 }
 
 }  // namespace karat::cli

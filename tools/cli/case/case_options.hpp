@@ -1,19 +1,17 @@
 // What `make` and `attend` have in common: a recipe, and heads from a file or the generator.
 #pragma once
 
-#include <memory>
+#include <string>
 
 #include "command.hpp"
-#include "karat/case/inputs.hpp"
-#include "karat/recipe/recipe.hpp"
+#include "karat/case/case.hpp"
 
 namespace karat::cli {
 
 void add_case_options(CommandLine& line);
 
 struct CaseChoice {
-  recipe::Recipe recipe;
-  std::unique_ptr<cases::Inputs> inputs;
+  cases::Case of;
   std::string schedule;  ///< JSON of what --schedule picked: name, step, steps, phase, sigma
   std::uint64_t seed = 0;
   int threads = 0;

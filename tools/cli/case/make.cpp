@@ -64,12 +64,13 @@ int run_make(int argc, char** argv) {
   const Narration narration = given->count("quiet") > 0 ? Narration::quiet : Narration::spoken;
   const std::string out = required(*given, "out");
   const CaseChoice choice = choose_case(*given);
-  const std::size_t heads = choice.inputs->shape().batch * choice.inputs->shape().heads;
+  const cases::InputShape& shape = choice.of.shape();
+  const std::size_t heads = shape.batch * shape.heads;
 
   const Stopwatch watch;
   Bars bars(narration);
   const golden::MakeSummary summary = golden::make(
-      choice.recipe, *choice.inputs,
+      choice.of,
       {.seed = choice.seed,
        .taps = text_of(*given, "tap").value_or(""),
        .threads = choice.threads,
@@ -81,12 +82,11 @@ int run_make(int argc, char** argv) {
 
   const double seconds = watch.seconds();
   const auto rate = [](double work, double time) { return short_number(work / time) + "MAC/s"; };
-  const cases::InputShape& shape = choice.inputs->shape();
-  say(narration, "wrote " + out + ": " + choice.recipe.name + ", " + std::to_string(shape.batch) +
+  say(narration, "wrote " + out + ": " + choice.of.recipe.name + ", " + std::to_string(shape.batch) +
                      " x " + std::to_string(shape.heads) + " heads of " +
                      video::to_string(shape.grid) + " = " + std::to_string(shape.tokens()) +
                      " tokens x " + std::to_string(shape.channels));
-  say_evidence(narration, choice.recipe);
+  say_evidence(narration, choice.of.recipe);
   say(narration, "attention " + short_number(summary.multiply_adds) + "MAC in " +
                      short_time(summary.attention_seconds) + " (" +
                      rate(summary.multiply_adds, summary.attention_seconds) + "), truth " +
@@ -108,7 +108,7 @@ int run_make(int argc, char** argv) {
                 {"seconds", seconds},
                 {"peak_memory_bytes", peak_memory()},
                 {"saturated_p_codes", summary.saturated_p_codes},
-                {"evidence", evidence_json(choice.recipe)}});
+                {"evidence", evidence_json(choice.of.recipe)}});
   return match;
 }
 

@@ -5,7 +5,7 @@
 
 #include "command.hpp"
 #include "commands.hpp"
-#include "karat/layout/layout.hpp"
+#include "karat/layout/arrangement.hpp"
 #include "karat/files/atomic_file.hpp"
 #include "karat/files/safetensors.hpp"
 #include "karat/case/given_mask.hpp"
@@ -110,7 +110,9 @@ layout::Layout layout_of(const cxxopts::ParseResult& given, recipe::Recipe recip
   if (!path) return layout::make_layout(recipe, setting);
   const auto head = parse_integer(text_of(given, "head").value_or("0"), "--head", 0);
   recipe.mask.kind = recipe::MaskKind::given;
-  return cases::GivenMask::open(*path).layout(recipe, setting, 0, static_cast<std::size_t>(head));
+  return cases::GivenMask::open(*path)
+      .by_token(layout::make_order(recipe.mask, setting))
+      .layout(recipe, setting, 0, static_cast<std::size_t>(head));
 }
 
 }  // namespace

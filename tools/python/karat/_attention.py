@@ -2,164 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import math
-import operator
-from typing import Any, NamedTuple, Sequence
+from typing import Any, Sequence
 
 import numpy as np
 
 from . import _core
 from ._arrays import empty, like, typed, view
 from ._errors import ArrayError, UsageError
-from ._masks import BlockMask, as_block_mask
-from ._recipe import Recipe, RecipeLike, as_recipe
-
-_STORED = {"f32", "f16", "bf16"}
-_Arguments = tuple[
-    np.ndarray, np.ndarray, np.ndarray, str, str, tuple[int, ...], tuple[int, int, int], int
-]
-
-
-class Heads(NamedTuple):
-    """Q, K, V checked against each other."""
-
-    arrays: tuple[np.ndarray, np.ndarray, np.ndarray]
-    type: str
-    torch: bool
-    layout: str
-    shape: tuple[int, int, int, int, int]  # batch, heads, heads of k and v, tokens, channels
-    given_shape: tuple[int, ...]  # of q
-    grid: tuple[int, int, int]
-    text: int
-
-    def arguments(self) -> _Arguments:
-        """In the order in which every function of karat._core takes them."""
-        return (*self.arrays, self.type, self.layout, self.shape, self.grid, self.text)
-
-
-def full_shape(shape: Sequence[int], layout: str, name: str) -> tuple[int, int, int, int]:
-    """Batch, heads, tokens, channels of a tensor whose leading dimensions of 1 may be missing."""
-    if layout not in ("BHSD", "BSHD"):
-        raise UsageError(f'layout: {layout!r} is not known; give "BHSD" or "BSHD"')
-    if not 2 <= len(shape) <= 4:
-        raise UsageError(
-            f"{name}: shape {tuple(shape)} has {len(shape)} dimensions; give "
-            f"{', '.join(layout)} (leading dimensions of 1 may be missing)"
-        )
-    if layout == "BHSD":
-        b, h, s, d = (1,) * (4 - len(shape)) + tuple(shape)
-    elif len(shape) == 2:
-        b, h, (s, d) = 1, 1, shape
-    else:
-        b, s, h, d = (1,) * (4 - len(shape)) + tuple(shape)
-    return b, h, s, d
-
-
-def as_grid(grid: Sequence[int] | None) -> tuple[int, int, int]:
-    """T, H, W; three zeros when nothing is said."""
-    if grid is None:
-        return (0, 0, 0)
-    try:
-        t, h, w = (int(n) for n in grid)
-    except (TypeError, ValueError):
-        raise UsageError(f"grid: {grid!r} is no (T, H, W); give three whole numbers") from None
-    if min(t, h, w) < 1 or t * h * w >= 2**31:
-        raise UsageError(f"grid: {(t, h, w)} has no tokens or too many; give three numbers from 1")
-    return (t, h, w)
-
-
-def as_text(text: Any) -> int:
-    """Tokens behind the video's."""
-    try:
-        count = operator.index(text)
-    except TypeError:
-        raise UsageError(f"text: {text!r} is no number of tokens; give a whole number") from None
-    if not 0 <= count < 2**31:
-        raise UsageError(f"text: {count} tokens; give how many stand behind the video's, from 0")
-    return count
-
-
-def heads_of(
-    q: Any, k: Any, v: Any, grid: Sequence[int] | None, layout: str, text: Any = 0
-) -> Heads:
-    views = [view(x, name) for x, name in ((q, "q"), (k, "k"), (v, "v"))]
-    for seen, name in zip(views, "qkv"):
-        if seen.type not in _STORED:
-            raise ArrayError(
-                f"{name}: {seen.type} is not taken; give float32, float16 or bfloat16 "
-                f"(codes with scales: karat.save then karat.load)"
-            )
-        if seen.type != views[0].type:
-            raise ArrayError(
-                f"{name}: is {seen.type} where q is {views[0].type}; give all three in one type"
-            )
-    shape = views[0].array.shape
-    batch, heads, tokens, channels = full_shape(shape, layout, "q")
-    kv_heads = heads
-    for seen, name in zip(views, "qkv"):
-        other = seen.array.shape
-        if name == "k" and len(other) == len(shape):
-            kv_heads = full_shape(other, layout, "k")[1]
-        wanted = (batch, heads if name == "q" else kv_heads, tokens, channels)
-        if len(other) != len(shape) or full_shape(other, layout, name) != wanted:
-            raise UsageError(
-                f"{name}: shape {other} differs from q's {shape}; give q, k and v of one shape (k "
-                "and v may have fewer heads, both as many)"
-            )
-    if kv_heads != heads and (kv_heads == 0 or heads % kv_heads):
-        raise UsageError(
-            f"k: {kv_heads} heads for {heads} of q; give a divisor, so that each group of query "
-            "heads shares one"
-        )
-    return Heads(
-        arrays=(views[0].array, views[1].array, views[2].array),
-        type=views[0].type,
-        torch=views[0].torch,
-        layout=layout,
-        shape=(batch, heads, kv_heads, tokens, channels),
-        given_shape=shape,
-        grid=as_grid(grid),
-        text=as_text(text),
-    )
-
-
-def _rows_shape(heads: Heads) -> tuple[int, ...]:
-    """Shape of lse, m and l: [B, H, S], with the same leading dimensions left out as q has."""
-    batch, count, _, tokens, _ = heads.shape
-    return (batch, count, tokens)[4 - len(heads.given_shape) :]
-
-
-def mask_arguments(mask: Any, recipe: Recipe) -> tuple[Recipe, Any, Any]:
-    if mask is None:
-        return recipe, None, None
-    if recipe.to_dict()["mask"]["kind"] != "given":
-        recipe = as_recipe(json.dumps(_with_given_mask(recipe), sort_keys=True))
-    if isinstance(mask, BlockMask) or hasattr(mask, "kv_num_blocks"):
-        blocks = as_block_mask(mask)
-        return recipe, blocks._core_arguments(), blocks.keep
-    keep = view(mask, "mask")
-    if keep.type not in ("bool", "u8"):
-        raise ArrayError(
-            f"mask: {keep.type} is no mask; give a BlockMask or booleans, True where a pair is kept"
-        )
-    array = keep.array
-    while array.ndim > 2 and array.shape[0] == 1:
-        array = array[0]
-    if array.ndim != 2:
-        raise UsageError(
-            f"mask: shape {keep.array.shape} differs from head to head; call once per head with "
-            "[tokens, tokens]"
-        )
-    return recipe, None, array.view(np.uint8)
-
-
-def _with_given_mask(recipe: Recipe) -> dict[str, Any]:
-    fields = recipe.to_dict()
-    fields["mask"].update(kind="given")
-    if fields["mask"].get("causal") == "on":
-        raise UsageError("mask: comes with a causal recipe; put the causal rule into the mask")
-    return fields
+from ._heads import heads_of
+from ._masks import causal_by_token, given_mask
+from ._recipe import RecipeLike, as_recipe
 
 
 def attend(
@@ -172,6 +25,7 @@ def attend(
     text: int = 0,
     layout: str = "BHSD",
     mask: Any = None,
+    mask_order: str | None = None,
     return_lse: bool = False,
     threads: int = 0,
 ) -> Any:
@@ -185,8 +39,11 @@ def attend(
     recipe: a preset's name, a path to a .json, a dict (may name a ``"base"``) or a Recipe.
     grid: (T, H, W) with T*H*W + text = S, w fastest; recipes with tiles or windows need it.
     text: tokens behind the video's, in the same attention.
-    mask: instead of the recipe's own mask: a karat.BlockMask, PyTorch's BlockMask, or booleans [S,
-        S], True where a pair is kept; over positions of the recipe's token order.
+    mask: in the place of the recipe's own: booleans [S, S], True where a pair is kept, rows are
+        queries; PyTorch's BlockMask; or a karat.BlockMask.
+    mask_order: what the mask's rows count: "tokens", their own order as in q, k and v; or
+        "positions" of the recipe's order. A mask of karat.block_mask() knows its own, "positions";
+        every other is by token unless this says else.
     threads: 0 takes all the machine has. Bits do not depend on it.
 
     Returns o in the recipe's output format, shape and layout of q, of q's kind (NumPy or PyTorch);
@@ -195,12 +52,12 @@ def attend(
     grids, recipes, NaN and Inf.
     """
     given = heads_of(q, k, v, grid, layout, text)
-    made, blocks, keep = mask_arguments(mask, as_recipe(recipe))
+    made = as_recipe(recipe)
     o = empty(given.given_shape, made.output)
-    lse = empty(_rows_shape(given), "f32") if return_lse else None
+    lse = empty(given.rows_shape(), "f32") if return_lse else None
     _core.attend(
-        made._core, *given.arguments(), threads,
-        o, made.output, lse, None, None, blocks, keep, None,
+        made._core, given.request(), given_mask(mask, made, mask_order),
+        o=o, o_type=made.output, lse=lse, threads=threads,
     )  # fmt: skip
     out = like(o, made.output, given.torch)
     return (out, like(lse, "f32", given.torch)) if lse is not None else out
@@ -216,6 +73,7 @@ def stages(
     text: int = 0,
     layout: str = "BHSD",
     mask: Any = None,
+    mask_order: str | None = None,
     taps: str | Sequence[int] = "none",
     threads: int = 0,
 ) -> dict[str, np.ndarray]:
@@ -227,15 +85,15 @@ def stages(
     query blocks.
     """
     given = heads_of(q, k, v, grid, layout, text)
-    made, blocks, keep = mask_arguments(mask, as_recipe(recipe))
+    made = as_recipe(recipe)
     rows = (given.shape[0], given.shape[1], given.shape[3])
     o = empty(given.given_shape, made.output)
     statistics = {name: np.empty(rows, np.float32) for name in ("lse", "m", "l")}
     if not isinstance(taps, str):
         taps = ",".join(str(int(block)) for block in taps) or "none"
     handed_over = _core.attend(
-        made._core, *given.arguments(), threads,
-        o, made.output, statistics["lse"], statistics["m"], statistics["l"], blocks, keep, taps,
+        made._core, given.request(), given_mask(mask, made, mask_order),
+        o=o, o_type=made.output, taps=taps, threads=threads, **statistics,
     )  # fmt: skip
     found = {name: typed(array, type) for name, type, array in handed_over[0]}
     return found | statistics | {"o": typed(o, made.output)}
@@ -264,10 +122,7 @@ def truth(
     batch, heads, _, tokens, channels = given.shape
     o = np.empty((batch, heads, tokens, channels), np.float64)
     lse = np.empty((batch, heads, tokens), np.float64)
-    _core.truth(
-        made._core, *given.arguments(), sparse,
-        threads, o, lse,
-    )  # fmt: skip
+    _core.truth(made._core, given.request(), sparse=sparse, o=o, lse=lse, threads=threads)
     return o, lse
 
 
@@ -289,7 +144,9 @@ def scaled_dot_product_attention(
     """torch.nn.functional.scaled_dot_product_attention with karat's arithmetic.
 
     Same arguments and shapes [B, H, S, D]; the recipe decides every rounding and the output's type
-    (cast to query's). ``attn_mask``: booleans [S, S], True where a pair takes part.
+    (cast to query's). ``attn_mask``: booleans [S, S], True where a pair takes part, in the place of
+    the recipe's own mask; ``is_causal``: of what the recipe keeps, keys up to the query. Both in
+    the tokens' own order, whatever the recipe's.
     ``enable_gqa``: key and value may have fewer heads. What karat has no meaning for is a
     UsageError: dropout, additive masks, a scale other than D^-1/2.
     """
@@ -309,7 +166,7 @@ def scaled_dot_product_attention(
     if is_causal:
         if attn_mask is not None:
             raise UsageError("is_causal: stands beside attn_mask; give one of them")
-        made = made.replace(mask={"causal": "on"})
+        made, attn_mask = causal_by_token(made, grid, text, query.shape[-2])
     if attn_mask is not None:
         seen = view(attn_mask, "attn_mask")
         if seen.type != "bool":

@@ -13,6 +13,33 @@ class Recipe:
     def __init__(self, text: str) -> None: ...
     def json(self) -> str: ...
 
+class Heads:
+    def __init__(
+        self,
+        *,
+        q: _Array,
+        k: _Array,
+        v: _Array,
+        type: str,
+        layout: str,
+        shape: _Shape,  # batch, heads, heads of k and v, tokens, channels
+        grid: _Shape,
+        text: int,
+    ) -> None: ...
+
+class Mask:
+    def __init__(
+        self,
+        *,
+        kv_num_blocks: _Array | None = None,
+        kv_indices: _Array | None = None,
+        full_kv_num_blocks: _Array | None = None,
+        full_kv_indices: _Array | None = None,
+        block_size: tuple[int, int] = (128, 128),
+        keep: _Array | None = None,
+        order: str,  # "tokens" or "positions"
+    ) -> None: ...
+
 def version() -> str: ...
 def names(what: str) -> str: ...
 def encode(x: _Array, format: str, policy: str | None, codes: _Array) -> None: ...
@@ -20,61 +47,33 @@ def decode(codes: _Array, format: str, x: _Array) -> None: ...
 def scaled_mm(
     instruction: str,
     format: str,
+    *,
     a: _Array,
     b: _Array,
-    c: _Array | None,
-    scale_a: _Array | None,
-    scale_b: _Array | None,
-    promote_every: int,
-    threads: int,
     d: _Array,
+    c: _Array | None = None,
+    scale_a: _Array | None = None,
+    scale_b: _Array | None = None,
+    promote_every: int = 0,
+    threads: int = 0,
 ) -> None: ...
 def attend(
     recipe: Recipe,
-    q: _Array,
-    k: _Array,
-    v: _Array,
-    type: str,
-    layout: str,
-    shape: _Shape,
-    grid: _Shape,
-    text: int,
-    threads: int,
+    heads: Heads,
+    mask: Mask | None,
+    *,
     o: _Array | None,
     o_type: str,
-    lse: _Array | None,
-    m: _Array | None,
-    l: _Array | None,
-    blocks: tuple[Any, ...] | None,
-    keep: _Array | None,
-    taps: str | None,
+    lse: _Array | None = None,
+    m: _Array | None = None,
+    l: _Array | None = None,
+    taps: str | None = None,
+    threads: int = 0,
 ) -> _HandedOver: ...
 def truth(
-    recipe: Recipe,
-    q: _Array,
-    k: _Array,
-    v: _Array,
-    type: str,
-    layout: str,
-    shape: _Shape,
-    grid: _Shape,
-    text: int,
-    sparse: bool,
-    threads: int,
-    o: _Array,
-    lse: _Array,
+    recipe: Recipe, heads: Heads, *, sparse: bool, o: _Array, lse: _Array, threads: int = 0
 ) -> None: ...
-def quantise(
-    recipe: Recipe,
-    operand: str,
-    x: _Array,
-    type: str,
-    layout: str,
-    shape: _Shape,
-    grid: _Shape,
-    text: int,
-    threads: int,
-) -> _HandedOver: ...
+def quantise(recipe: Recipe, operand: str, heads: Heads, *, threads: int = 0) -> _HandedOver: ...
 def mask(
     recipe: Recipe, grid: _Shape, query_block: int, key_block: int, keep: bool
 ) -> _HandedOver: ...
@@ -85,20 +84,13 @@ def save(path: str, named: _Named, metadata: str | None) -> None: ...
 def generate(workload: str, threads: int) -> _HandedOver: ...
 def make(
     recipe: Recipe,
-    q: _Array,
-    k: _Array,
-    v: _Array,
-    type: str,
-    layout: str,
-    shape: _Shape,
-    grid: _Shape,
-    text: int,
+    heads: Heads,
+    mask: Mask | None,
+    *,
+    path: str,
     seed: int,
     taps: str | None,
     threads: int,
-    path: str,
-    blocks: tuple[Any, ...] | None,
-    keep: _Array | None,
 ) -> str: ...
 def check(golden: str, path: str | None, named: _Named, options: str | None) -> str: ...
 def diagnose(golden: str, path: str | None, named: _Named, options: str | None) -> str: ...

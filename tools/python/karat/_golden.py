@@ -10,8 +10,9 @@ import numpy as np
 
 from . import _core
 from ._arrays import named_views, typed_dict, view
-from ._attention import heads_of, mask_arguments
 from ._errors import FileError, UsageError
+from ._heads import heads_of
+from ._masks import given_mask
 from ._recipe import Recipe, RecipeLike, as_recipe
 from ._report import CheckReport, Diagnosis
 
@@ -112,6 +113,7 @@ def save(
     text: int = 0,
     layout: str = "BHSD",
     mask: Any = None,
+    mask_order: str | None = None,
     seed: int = 0,
     taps: str | Sequence[int] | None = None,
     threads: int = 0,
@@ -124,9 +126,10 @@ def save(
     given = heads_of(q, k, v, grid, layout, text)
     if taps is not None and not isinstance(taps, str):
         taps = ",".join(str(int(block)) for block in taps) or "none"
-    made, blocks, keep = mask_arguments(mask, as_recipe(recipe))
+    made = as_recipe(recipe)
     _core.make(
-        made._core, *given.arguments(), seed, taps, threads, os.fspath(path), blocks, keep,
+        made._core, given.request(), given_mask(mask, made, mask_order),
+        path=os.fspath(path), seed=seed, taps=taps, threads=threads,
     )  # fmt: skip
     return Golden(path)
 

@@ -11,16 +11,18 @@ import numpy as np
 from . import _core
 from ._arrays import is_torch, typed, view
 from ._errors import ArrayError, MissingPackage, UsageError
-from ._recipe import RecipeLike, as_recipe
+from ._heads import as_grid, as_text
+from ._recipe import Recipe, RecipeLike, as_recipe
 
 
 @dataclass(frozen=True)
 class BlockMask:
     """The arrays of torch.nn.attention.flex_attention.BlockMask for one head (or all alike).
 
-    Positions are those of the recipe's token order: position i holds token
-    ``token_at_position[i]``. Row i of kv_indices names its partial key blocks in the first
-    kv_num_blocks[i] entries, row i of full_kv_indices the full ones.
+    Row i of kv_indices names its partial key blocks in the first kv_num_blocks[i] entries, row i of
+    full_kv_indices the full ones. Rows count tokens in their own order, unless
+    ``token_at_position`` is there, as in what karat.block_mask() makes: then positions of the
+    recipe's order, of which i holds token ``token_at_position[i]``.
     """
 
     kv_num_blocks: np.ndarray  # int32 [1, 1, Q]
@@ -29,10 +31,15 @@ class BlockMask:
     full_kv_indices: np.ndarray | None
     BLOCK_SIZE: tuple[int, int]
     seq_lengths: tuple[int, int]
-    keep: np.ndarray | None = None  # uint8 [positions, positions]: which pairs of partial blocks
+    keep: np.ndarray | None = None  # uint8 [S, S]: which pairs of partial blocks
     token_at_position: np.ndarray | None = None  # int32 [positions], -1 where padding stands
     position_of_token: np.ndarray | None = None  # int32 [tokens]
     density: float | None = None  # kept token pairs / tokens^2
+
+    @property
+    def mask_order(self) -> str:
+        """What rows and columns count: "tokens" or "positions"."""
+        return "tokens" if self.token_at_position is None else "positions"
 
     def reorder(self, x: Any, axis: int = -2) -> Any:
         """Tokens of a tensor (axis -2 in BHSD) into the order in which the kernel reads them."""
@@ -43,19 +50,21 @@ class BlockMask:
         return self._taken(x, self.position_of_token, axis)
 
     def to_torch(self, device: Any = "cpu") -> Any:
-        """PyTorch's own BlockMask; with ``keep`` its mask_mod decides pair by pair."""
+        """PyTorch's own BlockMask; with ``keep`` its mask_mod decides pair by pair.
+
+        It remembers a token order: from_torch() gives it back.
+        """
         torch, flex = _flex_attention()
 
         def tensor(array: np.ndarray | None) -> Any:
             return None if array is None else torch.from_numpy(np.array(array)).to(device)
 
-        if self.keep is None:
-            mask_mod = None
-        else:
-            table = tensor(self.keep.astype(bool))
+        table = None if self.keep is None else tensor(self.keep.astype(bool))
 
-            def mask_mod(b: Any, h: Any, q: Any, kv: Any) -> Any:
-                return table[q, kv]
+        def mask_mod(b: Any, h: Any, q: Any, kv: Any) -> Any:
+            return b.new_ones((), dtype=torch.bool) if table is None else table[q, kv]
+
+        mask_mod.karat_order = (self.token_at_position, self.position_of_token)  # type: ignore[attr-defined]
 
         return flex.BlockMask.from_kv_blocks(
             tensor(self.kv_num_blocks),
@@ -86,6 +95,7 @@ class BlockMask:
             raise UsageError(
                 f"mask: {queries} queries and {keys} keys; karat's heads have as many of both"
             )
+        token_at, position_of = getattr(block_mask.mask_mod, "karat_order", (None, None))
         pairs = flex.create_mask(
             block_mask.mask_mod, 1, 1, queries, keys, device=str(block_mask.kv_num_blocks.device)
         )
@@ -97,6 +107,8 @@ class BlockMask:
             BLOCK_SIZE=tuple(block_mask.BLOCK_SIZE),
             seq_lengths=(queries, keys),
             keep=np.ascontiguousarray(pairs[0, 0].cpu().numpy()).view(np.uint8),
+            token_at_position=token_at,
+            position_of_token=position_of,
         )
 
     def _taken(self, x: Any, index: np.ndarray | None, axis: int) -> Any:
@@ -112,8 +124,11 @@ class BlockMask:
             return x.index_select(axis, torch.from_numpy(np.array(index)).to(x.device))
         return np.take(x, index, axis=axis)
 
-    def _core_arguments(self) -> tuple[Any, ...]:
-        def rows(array: Any, name: str, rank: int) -> np.ndarray | None:
+    def _arrays(self) -> dict[str, Any]:
+        """As karat._core.Mask takes them."""
+
+        def rows(name: str, rank: int) -> np.ndarray | None:
+            array = getattr(self, name)
             if array is None:
                 return None
             seen = view(array, name)
@@ -125,15 +140,64 @@ class BlockMask:
                 )
             return seen.array.reshape(seen.array.shape[-rank:])
 
-        indices = rows(self.kv_indices, "kv_indices", 2)
-        full = rows(self.full_kv_indices, "full_kv_indices", 2)
-        return (
-            *(int(n) for n in self.BLOCK_SIZE),
-            rows(self.kv_num_blocks, "kv_num_blocks", 1),
-            indices,
-            rows(self.full_kv_num_blocks, "full_kv_num_blocks", 1),
-            full,
+        ranks = {"kv_num_blocks": 1, "kv_indices": 2, "full_kv_num_blocks": 1, "full_kv_indices": 2}
+        return {name: rows(name, rank) for name, rank in ranks.items()} | {
+            "block_size": tuple(int(n) for n in self.BLOCK_SIZE),
+            "keep": self.keep,
+        }
+
+
+def given_mask(mask: Any, recipe: Recipe, order: str | None = None) -> _core.Mask | None:
+    """A mask in the place of the recipe's, as karat._core takes it."""
+    if order not in (None, "tokens", "positions"):
+        raise UsageError(f'mask_order: {order!r} is not known; give "tokens" or "positions"')
+    if mask is None:
+        if order is not None:
+            raise UsageError("mask_order: says nothing without mask; leave it out")
+        return None
+    if recipe.to_dict()["mask"]["causal"] == "on":
+        raise UsageError("mask: comes with a causal recipe; put the causal rule into the mask")
+    if isinstance(mask, BlockMask) or hasattr(mask, "kv_num_blocks"):
+        blocks = as_block_mask(mask)
+        if order == "tokens" and blocks.mask_order == "positions":
+            raise UsageError(
+                'mask_order: "tokens", but the mask is over positions of a recipe; leave it out'
+            )
+        return _core.Mask(**blocks._arrays(), order=order or blocks.mask_order)
+    keep = view(mask, "mask")
+    if keep.type not in ("bool", "u8"):
+        raise ArrayError(
+            f"mask: {keep.type} is no mask; give a BlockMask or booleans, True where a pair is kept"
         )
+    array = keep.array
+    while array.ndim > 2 and array.shape[0] == 1:
+        array = array[0]
+    if array.ndim != 2:
+        raise UsageError(
+            f"mask: shape {keep.array.shape} differs from head to head; call once per head with "
+            "[tokens, tokens]"
+        )
+    return _core.Mask(keep=array.view(np.uint8), order=order or "tokens")
+
+
+def causal_by_token(
+    recipe: Recipe, grid: Sequence[int] | None, text: int, tokens: int
+) -> tuple[Recipe, np.ndarray | None]:
+    """Of what the recipe keeps, keys up to the query in the tokens' own order.
+
+    By the recipe's own causal rule where its positions are the tokens; else as pairs.
+    """
+    mask = recipe.to_dict()["mask"]
+    if mask["order"] == "tiles" and mask["tile"] == [1, 1, 1]:
+        return recipe.replace(mask={"causal": "on"}), None
+    keep = np.tri(tokens, dtype=bool)
+    if mask["kind"] != "none":
+        video = tokens - as_text(text)
+        own = block_mask(recipe, (1, 1, video) if grid is None else grid)
+        assert own.keep is not None and own.position_of_token is not None
+        position = own.position_of_token
+        keep[:video, :video] &= own.keep.astype(bool)[np.ix_(position, position)]
+    return recipe, keep
 
 
 def block_mask(
@@ -149,8 +213,6 @@ def block_mask(
     default is 128). ``pairs`` also asks for every pair (positions^2 bytes), which partial blocks
     need.
     """
-    from ._attention import as_grid
-
     extent = as_grid(grid or None)
     if extent == (0, 0, 0):
         raise UsageError("grid: is missing; give (T, H, W) tokens")
@@ -183,8 +245,6 @@ def as_block_mask(mask: Any) -> BlockMask:
 
 def mask_picture(recipe: RecipeLike, grid: Sequence[int], *, query_tile: int | None = None) -> str:
     """The mask as SVG: the whole matrix, or what one query tile sees inside the video."""
-    from ._attention import as_grid
-
     return _core.mask_picture(
         as_recipe(recipe)._core, as_grid(grid), -1 if query_tile is None else query_tile
     )

@@ -9,8 +9,8 @@ import numpy as np
 
 from . import _core
 from ._arrays import Coded, View, empty, like, view
-from ._attention import as_grid, as_text, full_shape
 from ._errors import ArrayError, UsageError
+from ._heads import as_grid, as_text, full_shape
 from ._recipe import RecipeLike, as_recipe
 
 # karat._core's number formats by the names of tensors' types.
@@ -108,17 +108,11 @@ def quantize(
     if seen.type not in ("f32", "f16", "bf16"):
         raise ArrayError(f"x: {seen.type} is not taken; give float32, float16 or bfloat16")
     batch, heads, tokens, channels = full_shape(seen.array.shape, layout, "x")
-    named, _ = _core.quantise(
-        as_recipe(recipe)._core,
-        operand,
-        seen.array,
-        seen.type,
-        layout,
-        (batch, heads, heads, tokens, channels),
-        as_grid(grid),
-        as_text(text),
-        threads,
-    )
+    given = _core.Heads(
+        q=seen.array, k=seen.array, v=seen.array, type=seen.type, layout=layout,
+        shape=(batch, heads, heads, tokens, channels), grid=as_grid(grid), text=as_text(text),
+    )  # fmt: skip
+    named, _ = _core.quantise(as_recipe(recipe)._core, operand, given, threads=threads)
     found = {name: (type, array) for name, type, array in named}
     type_, codes = found["codes"]
     out = like(codes.reshape(seen.array.shape), type_, seen.torch)
@@ -168,17 +162,8 @@ def scaled_mm(
     given.
     """
     if accumulator not in _instructions():
-        _core.scaled_mm(
-            accumulator,
-            "f32",
-            *(np.zeros((1, 1), np.float32),) * 2,
-            None,
-            None,
-            None,
-            0,
-            1,
-            np.empty((1, 1), np.float32),
-        )  # fmt: skip  (raises, naming the nearest)
+        one = np.zeros((1, 1), np.float32)
+        _core.scaled_mm(accumulator, "f32", a=one, b=one, d=one.copy())  # raises, naming the nearest
     parts = accumulator.split(".")
     wanted = parts[2] if len(parts) == 4 else "f32"
     first = _operand(a, "a", wanted)
@@ -217,9 +202,9 @@ def scaled_mm(
             raise UsageError(f"c: must be float32 [{rows}, {columns}]")
     d = np.empty((rows, columns), np.float32)
     _core.scaled_mm(
-        accumulator, wanted, first.array, second.array, start.array if start else None,
-        scales(scale_a, "scale_a", rows), scales(scale_b, "scale_b", columns), promote_every,
-        threads, d,
+        accumulator, wanted, a=first.array, b=second.array, d=d, c=start.array if start else None,
+        scale_a=scales(scale_a, "scale_a", rows), scale_b=scales(scale_b, "scale_b", columns),
+        promote_every=promote_every, threads=threads,
     )  # fmt: skip
     return like(d, "f32", first.torch)
 

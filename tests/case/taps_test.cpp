@@ -1,5 +1,5 @@
 // Which query blocks are tapped.
-#include "karat/golden/taps.hpp"
+#include "karat/case/taps.hpp"
 
 #include <gmock/gmock.h>
 
@@ -8,7 +8,7 @@
 #include "karat/numerics/base/error.hpp"
 #include "karat/recipe/json.hpp"
 
-namespace karat::golden {
+namespace karat::cases {
 namespace {
 
 using testing::ElementsAre;
@@ -51,4 +51,4 @@ TEST(Taps, ListsAndWords) {
 }
 
 }  // namespace
-}  // namespace karat::golden
+}  // namespace karat::cases

@@ -1,6 +1,6 @@
 // The table of mistakes: each one small transformation of inputs, layout, operands, kernel or
 // output.
-#include "mistake_actions.hpp"
+#include "actions.hpp"
 
 namespace karat::golden {
 namespace {
@@ -26,6 +26,12 @@ constexpr std::string_view kTranspose =
     "the transpose of V: the layout of its tile in shared memory "
     "against the fragment's";
 
+constexpr std::string_view kMaskIndex = "the index of the mask: head, batch, strides";
+constexpr std::string_view kMaskOrder =
+    "whether the mask follows the caller's tokens or the kernel's order of positions";
+constexpr std::string_view kText =
+    "how keys and queries of the text are masked: they see and are seen by all";
+
 constexpr Mistake kMistakes[] = {
     // layout
     {"tokens not reordered", "Q, K, V stay row-major while mask and blocks take them for tiled",
@@ -41,11 +47,11 @@ constexpr Mistake kMistakes[] = {
     {"output reversed", "tokens of O stand last to first", kReorder, Moment::output,
      rows_from<reversed_row>, 0},
     {"grid axes h and w exchanged", "the grid is taken for t x w x h",
-     "the order of the grid's extents", Moment::layout, grid_axes_exchanged, 0},
+     "the order of the grid's extents", Moment::launch, grid_axes_exchanged, 0},
     {"grid axes t and h exchanged", "the grid is taken for h x t x w",
-     "the order of the grid's extents", Moment::layout, grid_axes_exchanged, 1},
+     "the order of the grid's extents", Moment::launch, grid_axes_exchanged, 1},
     {"grid axes t and w exchanged", "the grid is taken for w x h x t",
-     "the order of the grid's extents", Moment::layout, grid_axes_exchanged, 2},
+     "the order of the grid's extents", Moment::launch, grid_axes_exchanged, 2},
     {"partial blocks unmasked", "every pair of a partial block counts, padding too",
      "the predicate of partial and ragged blocks", Moment::layout, partial_unmasked},
     {"partial blocks left out", "only full key blocks are visited", kBlockList, Moment::layout,
@@ -62,11 +68,32 @@ constexpr Mistake kMistakes[] = {
      kBlockList, Moment::layout, visits_wrong, kNextRow},
     {"mask of the previous query block", "each query block visits its predecessor's key blocks",
      kBlockList, Moment::layout, visits_wrong, kPreviousRow},
+    // masks of the case, predicted masks
+    {"mask of the next head", "the mask given for, or predicted from, head h+1 is used", kMaskIndex,
+     Moment::launch, mask_of_next_head},
+    {"mask of the first head", "all heads use the mask of head 0", kMaskIndex, Moment::launch,
+     mask_of_first_head},
+    {"mask transposed", "rows of the given mask are taken for keys, columns for queries",
+     "which index of the mask is the query", Moment::layout, mask_transposed},
+    {"mask read by position", "the given mask's rows and columns are taken for positions",
+     kMaskOrder, Moment::layout, mask_by_position},
+    {"mask read by token", "the given mask's positions are taken for tokens", kMaskOrder,
+     Moment::layout, mask_by_token},
+    // text behind the video
+    {"text keys left out", "no query sees the text", kText, Moment::layout, text_masked,
+     kTextKeysLeftOut},
+    {"text sees text alone", "queries of the text see no video", kText, Moment::layout, text_masked,
+     kTextSeesTextAlone},
+    {"text masked as video", "text is taken for tokens of the last tile, and masked with it", kText,
+     Moment::layout, text_masked, kTextInLastTile},
     // heads
-    {"q of the next head", "Q comes from head h+1", kStrides, Moment::inputs, from_next_head, 1},
+    {"q of the next head", "Q comes from head h+1", kStrides, Moment::inputs, q_of_next_head},
     {"k and v of the next head", "K and V come from head h+1",
-     "the map from query heads to key heads", Moment::inputs, from_next_head, 6},
-    {"v of the next head", "V comes from head h+1", kStrides, Moment::inputs, from_next_head, 4},
+     "the map from query heads to key heads", Moment::inputs, keys_of_next_head, kK},
+    {"k and v of the wrong group", "query head h reads key head h modulo their number",
+     "the map from query heads to key heads: h / group", Moment::inputs, keys_of_wrong_group},
+    {"v of the next head", "V comes from head h+1", kStrides, Moment::inputs, keys_of_next_head,
+     kV},
     {"output of the next head", "head h holds head h+1's output", kStrides, Moment::output,
      rows_from<next_head_row>, 1},
     {"output of the previous head", "head h holds head h-1's output", kStrides, Moment::output,
@@ -156,9 +183,9 @@ constexpr Mistake kMistakes[] = {
     {"v's mean not put back", "O lacks what smoothing took out of V", kEpilogue, Moment::kernel,
      kernel_fault, fault(KernelFault::v_mean_forgotten)},
     {"q not rotated", "K is rotated, Q is not", "the Hadamard rotation of both operands",
-     Moment::recipe, rotated_on_one_side, kQ},
+     Moment::launch, rotated_on_one_side, kQ},
     {"k not rotated", "Q is rotated, K is not", "the Hadamard rotation of both operands",
-     Moment::recipe, rotated_on_one_side, kK},
+     Moment::launch, rotated_on_one_side, kK},
     // softmax and P V
     {"stale maximum", "P uses the maximum from before its block", kRescale, Moment::kernel,
      kernel_fault, fault(KernelFault::stale_maximum)},
@@ -194,12 +221,5 @@ constexpr Mistake kMistakes[] = {
 }  // namespace
 
 std::span<const Mistake> mistakes() { return kMistakes; }
-
-std::vector<MistakeName> known_mistakes() {
-  std::vector<MistakeName> names;
-  for (const Mistake& mistake : kMistakes)
-    names.push_back({mistake.name, mistake.meaning, mistake.look_for});
-  return names;
-}
 
 }  // namespace karat::golden

@@ -1,5 +1,5 @@
 // First, last, one of each ragged size, and chance.
-#include "karat/golden/taps.hpp"
+#include "karat/case/taps.hpp"
 
 #include <charconv>
 #include <numeric>
@@ -10,7 +10,7 @@
 #include "karat/numerics/base/split.hpp"
 #include "karat/numerics/random/philox.hpp"
 
-namespace karat::golden {
+namespace karat::cases {
 namespace {
 
 /// Philox stream of tap choices; the workload's streams are small numbers.
@@ -57,4 +57,4 @@ std::vector<int> parse_taps(std::string_view text, const layout::Layout& layout,
   return {chosen.begin(), chosen.end()};
 }
 
-}  // namespace karat::golden
+}  // namespace karat::cases

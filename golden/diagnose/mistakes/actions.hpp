@@ -2,19 +2,24 @@
 // returns whether it can be made on this case.
 #pragma once
 
-#include "trial.hpp"
+#include "diagnose/trial.hpp"
 
 namespace karat::golden {
 
 enum Which { kQ = 0, kK = 1, kV = 2 };
 enum Permutation { kReversed, kHalves, kPairs, kEvenOdd, kOddEven, kFours, kEights };
 enum Visits { kLastLeftOut, kFirstLeftOut, kLastTwice, kNextRow, kPreviousRow };
+enum Text { kTextKeysLeftOut, kTextSeesTextAlone, kTextInLastTile };
 enum Constant { kNoRootD, kRootDTwice, kNoLog2E, kLog2ETwice };
 
-// mistake_operands.cpp: inputs, recipe, quantised operands, constants, the kernel itself
-bool from_next_head(Trial& trial, int which);
+// inputs.cpp: which head and which rows Q, K and V are read from
+bool q_of_next_head(Trial& trial, int which);
+bool keys_of_next_head(Trial& trial, int which);
+bool keys_of_wrong_group(Trial& trial, int which);
 bool heads_and_tokens_exchanged(Trial& trial, int which);
 bool operands_exchanged(Trial& trial, int which);
+
+// operands.cpp: recipe, quantised operands, constants, the kernel itself
 bool channels_permuted(Trial& trial, int which);
 bool codes_permuted(Trial& trial, int which);
 bool rotated_on_one_side(Trial& trial, int which);
@@ -31,7 +36,15 @@ bool constant_wrong(Trial& trial, int which);
 bool kernel_fault(Trial& trial, int which);
 constexpr int fault(KernelFault f) { return static_cast<int>(f); }
 
-// mistake_layout.cpp: order of tokens, masks, blocks visited
+// masks.cpp: masks that come with the case or are predicted, and text behind the video
+bool mask_of_next_head(Trial& trial, int which);
+bool mask_of_first_head(Trial& trial, int which);
+bool mask_transposed(Trial& trial, int which);
+bool mask_by_position(Trial& trial, int which);
+bool mask_by_token(Trial& trial, int which);
+bool text_masked(Trial& trial, int which);
+
+// layout.cpp: order of tokens, blocks visited
 bool untiled(Trial& trial, int which);
 bool grid_axes_exchanged(Trial& trial, int which);
 bool partial_unmasked(Trial& trial, int which);
@@ -39,7 +52,7 @@ bool partial_left_out(Trial& trial, int which);
 bool short_blocks_read_on(Trial& trial, int which);
 bool visits_wrong(Trial& trial, int which);
 
-// mistake_layout.cpp: which row of the kernel's output stands where `row` should
+// layout.cpp: which row of the kernel's output stands where `row` should
 RowSource bshd_row(const Trial& trial, RowSource row);
 RowSource next_head_row(const Trial& trial, RowSource row);
 RowSource previous_head_row(const Trial& trial, RowSource row);

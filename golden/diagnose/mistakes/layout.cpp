@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <numeric>
 
-#include "mistake_actions.hpp"
+#include "actions.hpp"
 
 namespace karat::golden {
 namespace {
@@ -27,14 +27,11 @@ bool untiled(Trial& trial, int which) {
 
 /// The grid's axes exchanged: 0 h and w, 1 t and h, 2 t and w.
 bool grid_axes_exchanged(Trial& trial, int which) {
-  video::Extent3 grid = trial.base.layout->grid;
-  const video::Extent3 as_given = grid;
+  video::Extent3& grid = trial.setting.grid;
   if (which == 0) std::swap(grid.h, grid.w);
   if (which == 1) std::swap(grid.t, grid.h);
   if (which == 2) std::swap(grid.t, grid.w);
-  if (grid == as_given) return false;
-  *trial.layout = layout::make_layout(trial.recipe, grid, trial.base.layout->channels);
-  return true;
+  return grid != trial.base.golden.grid();
 }
 
 namespace {

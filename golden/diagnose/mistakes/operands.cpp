@@ -1,9 +1,9 @@
-// Mistakes about inputs, the recipe, quantised operands, constants and the kernel itself.
+// Mistakes about the recipe, quantised operands, constants and the kernel itself.
 #include <algorithm>
 #include <cmath>
 #include <numbers>
 
-#include "mistake_actions.hpp"
+#include "actions.hpp"
 
 namespace karat::golden {
 namespace {
@@ -12,51 +12,7 @@ quant::Quantised& operand(attention::QuantisedHead& head, int which) {
   return which == kQ ? head.q : which == kK ? head.k : head.v;
 }
 
-std::vector<float>& tensor(cases::HeadValues& values, int which) {
-  return which == kQ ? values.q : which == kK ? values.k : values.v;
-}
-
 }  // namespace
-
-/// Operands `which` (a bit each: 1 q, 2 k, 4 v) come from the next head.
-bool from_next_head(Trial& trial, int which) {
-  const cases::HeadShape& shape = trial.base.golden.shape();
-  if (!trial.values || shape.heads < 2) return false;
-  const cases::HeadValues other = trial.base.values_of((trial.base.head + 1) % shape.heads);
-  cases::HeadValues& own = trial.own_values();
-  if (which & 1) own.q = other.q;
-  if (which & 2) own.k = other.k;
-  if (which & 4) own.v = other.v;
-  return true;
-}
-
-/// The kernel reads BSHD memory where BHSD lies, for operands `which` (bits).
-bool heads_and_tokens_exchanged(Trial& trial, int which) {
-  const cases::HeadShape& shape = trial.base.golden.shape();
-  if (!trial.values || shape.heads < 2) return false;
-  const std::size_t heads = shape.heads, tokens = shape.rows, d = shape.channels;
-  cases::HeadValues& own = trial.own_values();
-  for (std::size_t h = 0; h < heads; ++h) {
-    cases::HeadValues other = trial.base.values_of(h);
-    for (int x = kQ; x <= kV; ++x) {
-      if (!(which >> x & 1)) continue;
-      for (std::size_t s = 0; s < tokens; ++s) {
-        const std::size_t row = s * heads + trial.base.head;
-        if (row / tokens != h) continue;
-        std::copy_n(&tensor(other, x)[row % tokens * d], d, &tensor(own, x)[s * d]);
-      }
-    }
-  }
-  return true;
-}
-
-/// Two operands exchanged, 1 q and k, 2 k and v.
-bool operands_exchanged(Trial& trial, int which) {
-  if (!trial.values) return false;
-  cases::HeadValues& own = trial.own_values();
-  std::swap(own.k, which == 1 ? own.q : own.v);
-  return true;
-}
 
 namespace {
 

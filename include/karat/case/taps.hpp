@@ -7,7 +7,7 @@
 
 #include "karat/layout/layout.hpp"
 
-namespace karat::golden {
+namespace karat::cases {
 
 /// The default: first, last, one of each ragged size, then seeded ones up to `count` (ascending).
 std::vector<int> choose_taps(const layout::Layout& layout, std::uint64_t seed, int count = 8);
@@ -17,4 +17,4 @@ std::vector<int> choose_taps(const layout::Layout& layout, std::uint64_t seed, i
 std::vector<int> parse_taps(std::string_view text, const layout::Layout& layout,
                             std::uint64_t seed);
 
-}  // namespace karat::golden
+}  // namespace karat::cases

@@ -1,0 +1,105 @@
+// When a field can change anything: a window's extents where there is a window, and so on.
+#include <algorithm>
+
+#include "hypothesis.hpp"
+
+namespace karat::golden {
+namespace {
+
+using recipe::Recipe;
+
+struct RecipeCondition {
+  std::string_view field;
+  bool (*holds)(const Recipe&);
+};
+
+bool windowed(const Recipe& r) { return r.mask.kind == recipe::MaskKind::window; }
+bool banded(const Recipe& r) { return r.mask.kind == recipe::MaskKind::band; }
+bool predicted(const Recipe& r) { return r.predict.rule != recipe::PredictRule::never; }
+template <recipe::PredictRule rule>
+bool predicted_by(const Recipe& r) {
+  return r.predict.rule == rule;
+}
+/// Similarity and clusters choose key blocks by their weight.
+bool selects(const Recipe& r) {
+  return predicted(r) && !predicted_by<recipe::PredictRule::profile>(r);
+}
+template <recipe::Select select>
+bool selects_by(const Recipe& r) {
+  return selects(r) && r.predict.select == select;
+}
+bool draws(const Recipe& r) {
+  return predicted(r) && !predicted_by<recipe::PredictRule::similarity>(r);
+}
+
+constexpr auto kByMass = selects_by<recipe::Select::mass>;
+constexpr auto kByClusters = predicted_by<recipe::PredictRule::clusters>;
+constexpr auto kBySimilarity = predicted_by<recipe::PredictRule::similarity>;
+
+constexpr RecipeCondition kRecipeConditions[] = {
+    {"mask.window", windowed},
+    {"mask.unit", windowed},
+    {"mask.border", windowed},
+    {"mask.centre", windowed},
+    {"mask.band", banded},
+    {"mask.band_unit", banded},
+    {"mask.band_first", banded},
+    {"predict.rule", predicted},
+    {"predict.select", selects},
+    {"predict.mass", kByMass},
+    {"predict.crossing", kByMass},
+    {"predict.least", kByMass},
+    {"predict.share", selects_by<recipe::Select::share>},
+    {"predict.similarity", kBySimilarity},
+    {"predict.sink", kBySimilarity},
+    {"predict.query_clusters", kByClusters},
+    {"predict.key_clusters", kByClusters},
+    {"predict.iterations", kByClusters},
+    {"predict.rows", predicted_by<recipe::PredictRule::profile>},
+    {"predict.seed", draws},
+};
+
+struct OperandCondition {
+  std::string_view name;
+  bool (*holds)(const quant::Rule&);
+};
+
+/// Scales of BF16 operands decide nothing.
+bool coded(const quant::Rule& rule) { return quant::has_scale(rule.format); }
+bool coded_by_tile(const quant::Rule& rule) {
+  return coded(rule) &&
+         (rule.group == quant::Group::tile || rule.group == quant::Group::tile_channel);
+}
+bool coded_by_rows(const quant::Rule& rule) {
+  return coded(rule) &&
+         (rule.group == quant::Group::rows || rule.group == quant::Group::rows_stride_8 ||
+          rule.group == quant::Group::row_pairs_stride_8);
+}
+bool smoothed(const quant::Rule& rule) { return rule.smooth != quant::Smooth::none; }
+bool rotated(const quant::Rule& rule) { return rule.rotate != quant::Rotate::none; }
+
+constexpr OperandCondition kOperandConditions[] = {
+    {"group", coded},          {"tile", coded_by_tile},  {"rows", coded_by_rows}, {"scale", coded},
+    {"scale_rule", coded},     {"code_rule", coded},     {"guard", coded},        {"limit", coded},
+    {"smooth_mean", smoothed}, {"rotate_seed", rotated},
+};
+
+const quant::Rule* operand_of(const Recipe& recipe, std::string_view path) {
+  if (path.starts_with("q.")) return &recipe.q;
+  if (path.starts_with("k.")) return &recipe.k;
+  return path.starts_with("v.") ? &recipe.v : nullptr;
+}
+
+}  // namespace
+
+bool matters(const Recipe& golden, std::string_view path) {
+  if (const quant::Rule* operand = operand_of(golden, path)) {
+    const auto* const row =
+        std::ranges::find(kOperandConditions, path.substr(2), &OperandCondition::name);
+    return row == std::end(kOperandConditions) || row->holds(*operand);
+  }
+  const auto* const row = std::ranges::find(kRecipeConditions, path, &RecipeCondition::field);
+  return row == std::end(kRecipeConditions) || row->holds(golden);
+}
+
+}  // namespace karat::golden

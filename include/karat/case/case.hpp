@@ -1,0 +1,87 @@
+// A case: a recipe, the heads it computes and at most one mask of the caller's. The one place that
+// says what a head's layout and operands are, and the one loop over heads.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+
+#include "karat/attention/head.hpp"
+#include "karat/case/given_mask.hpp"
+#include "karat/case/inputs.hpp"
+#include "karat/layout/layout.hpp"
+#include "karat/recipe/recipe.hpp"
+
+namespace karat::cases {
+
+struct Case {
+  recipe::Recipe recipe;
+  std::shared_ptr<const Inputs> inputs;
+  std::shared_ptr<const GivenMask> mask;  ///< null: the recipe says which pairs are kept
+
+  const InputShape& shape() const { return inputs->shape(); }
+};
+
+/// A mask takes the place of the recipe's: mask.kind becomes given, or the windows head by head
+/// those of the mask. Pairs by position become pairs by token here and nowhere else.
+/// @throws Error(usage) when the mask is made for other heads or tokens, lists partial blocks
+///   without their pairs, or the recipe cannot take one
+Case make_case(recipe::Recipe recipe, std::shared_ptr<const Inputs> inputs,
+               std::shared_ptr<const GivenMask> mask = nullptr);
+
+enum class Layouts {
+  shared,   ///< one for all heads
+  per_head  ///< predicted from each head's values, or given head by head
+};
+Layouts layouts_of(const recipe::Recipe& recipe, const GivenMask* mask);
+inline Layouts layouts_of(const Case& of) { return layouts_of(of.recipe, of.mask.get()); }
+
+/// The layout of one head. `values` are looked at only where a mask is predicted; null is fine
+/// else.
+/// @throws Error(usage) for a predicted mask without values
+layout::Layout head_layout(const recipe::Recipe& recipe, const layout::Setting& setting,
+                           const GivenMask* mask, std::size_t batch, std::size_t head,
+                           const attention::HeadInput* values, int threads);
+inline layout::Layout head_layout(const Case& of, std::size_t batch, std::size_t head,
+                                  const attention::HeadInput* values, int threads) {
+  return head_layout(of.recipe, of.inputs->setting(), of.mask.get(), batch, head, values, threads);
+}
+
+/// One head as the case holds it: values, or codes and scales.
+struct GivenHead {
+  attention::HeadInput values;  ///< the caller's memory or `room`; empty where there are codes
+  std::optional<CodedHead> codes;
+  HeadValues room;
+
+  const attention::HeadInput* values_or_null() const { return codes ? nullptr : &values; }
+};
+void read_head(const Inputs& inputs, std::size_t batch, std::size_t head, int threads,
+               GivenHead& into);
+
+/// The operands as the kernel reads them.
+attention::QuantisedHead operands_of(const recipe::Recipe& recipe, const layout::Layout& layout,
+                                     const GivenHead& head, int threads);
+
+struct HeadAtWork {
+  std::size_t batch, head;
+  std::size_t number;            ///< batch * heads + head
+  const layout::Layout& layout;  ///< shared layouts outlive the loop's last head, others this one
+  /// Original token order; where the case holds codes scale * code.
+  attention::HeadInput values;
+  attention::QuantisedHead operands;  ///< empty where only values were asked for; may be taken
+};
+
+enum class HeadNeeds { operands, values };
+
+struct HeadLoop {
+  int threads = 0;
+  HeadNeeds needs = HeadNeeds::operands;
+  /// Before anything of head `number` is read. An exception stops the loop.
+  std::function<void(std::size_t number)> begin = {};
+};
+
+/// Heads one after the other, batch entry by batch entry.
+void for_each_head(const Case& of, const HeadLoop& loop,
+                   const std::function<void(HeadAtWork&)>& visit);
+
+}  // namespace karat::cases

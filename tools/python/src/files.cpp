@@ -1,0 +1,86 @@
+// Tensor files, golden files and what is judged by them.
+#include "bindings.hpp"
+#include "requests.hpp"
+
+namespace karat_python {
+namespace {
+
+py::tuple load(const std::string& path, const Text& names) {
+  karat_tensors* read = nullptr;
+  run([&](karat_error* error) { karat_load(path.c_str(), pointer(names), &read, error); });
+  return handed_over(read);
+}
+
+std::string list(const std::string& path) {
+  char* json = nullptr;
+  run([&](karat_error* error) { karat_list(path.c_str(), &json, error); });
+  return owned(json);
+}
+
+void save(const std::string& path, const std::vector<Named>& named, const Text& metadata) {
+  const Arrays arrays(named);
+  run([&](karat_error* error) {
+    karat_save(path.c_str(), arrays.names(), arrays.arrays(), arrays.count(), pointer(metadata),
+               error);
+  });
+}
+
+py::tuple generate(const std::string& workload, int threads) {
+  karat_tensors* made = nullptr;
+  run([&](karat_error* error) { karat_generate(workload.c_str(), threads, &made, error); });
+  return handed_over(made);
+}
+
+std::string make(const Recipe& recipe, const Heads& heads, const Mask* mask,
+                 const std::string& path, std::uint64_t seed, const Text& taps, int threads) {
+  char* summary = nullptr;
+  karat_make_args args{};
+  args.size = sizeof args;
+  args.recipe = recipe.get();
+  args.input = heads.get();
+  args.seed = seed;
+  args.taps = pointer(taps);
+  args.threads = threads;
+  args.path = path.c_str();
+  if (mask != nullptr) mask->put(args);
+  run_watched([&](karat_progress progress, void* context, karat_error* error) {
+    args.progress = progress;
+    args.context = context;
+    karat_make(&args, &summary, error);
+  });
+  return owned(summary);
+}
+
+using Judge = karat_status (*)(const char*, const karat_candidate*, const char*, char**,
+                               karat_progress, void*, karat_error*);
+
+/// karat_check or karat_diagnose.
+template <Judge judge>
+std::string judged(const std::string& golden, const Text& path, const std::vector<Named>& named,
+                   const Text& options) {
+  const Arrays arrays(named);
+  const karat_candidate candidate{.path = pointer(path),
+                                  .names = arrays.names(),
+                                  .arrays = arrays.arrays(),
+                                  .count = arrays.count()};
+  char* report = nullptr;
+  run_watched([&](karat_progress progress, void* context, karat_error* error) {
+    judge(golden.c_str(), &candidate, pointer(options), &report, progress, context, error);
+  });
+  return owned(report);
+}
+
+}  // namespace
+
+void bind_files(py::module_& module) {
+  module.def("load", &load);
+  module.def("list", &list);
+  module.def("save", &save);
+  module.def("generate", &generate);
+  module.def("make", &make, py::arg("recipe"), py::arg("heads"), py::arg("mask"), py::kw_only(),
+             py::arg("path"), py::arg("seed"), py::arg("taps"), py::arg("threads"));
+  module.def("check", &judged<karat_check>);
+  module.def("diagnose", &judged<karat_diagnose>);
+}
+
+}  // namespace karat_python

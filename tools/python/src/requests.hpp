@@ -1,0 +1,75 @@
+// What calls on a case take: a recipe, heads, a mask in the place of the recipe's.
+#pragma once
+
+#include <array>
+#include <optional>
+#include <string>
+
+#include "arrays.hpp"
+
+namespace karat_python {
+
+class Recipe {
+ public:
+  explicit Recipe(const std::string& text) {
+    run([&](karat_error* error) { karat_recipe_new(text.c_str(), &recipe_, error); });
+  }
+  ~Recipe() { karat_recipe_free(recipe_); }
+  Recipe(const Recipe&) = delete;
+  Recipe& operator=(const Recipe&) = delete;
+
+  std::string json() const {
+    char* text = nullptr;
+    run([&](karat_error* error) { karat_recipe_json(recipe_, &text, error); });
+    return owned(text);
+  }
+  const karat_recipe* get() const { return recipe_; }
+
+ private:
+  karat_recipe* recipe_ = nullptr;
+};
+
+using Shape = std::array<std::int64_t, 5>;  ///< batch, heads, heads of k and v, tokens, channels
+using Grid = std::array<std::int32_t, 3>;
+
+/// Q, K and V; keeps the arrays alive.
+class Heads {
+ public:
+  Heads(py::array q, py::array k, py::array v, std::string type, std::string layout,
+        const Shape& shape, const Grid& grid, int text);
+  karat_heads get() const;
+  /// Elements of q.
+  std::size_t count() const;
+  /// Rows of q, all heads.
+  std::size_t rows() const;
+
+ private:
+  py::array q_, k_, v_;
+  std::string type_, layout_;
+  karat_heads given_;
+};
+
+/// Lists of blocks, pairs, or both; keeps the arrays alive.
+class Mask {
+ public:
+  using Array = std::optional<py::array>;
+  Mask(Array kv_num_blocks, Array kv_indices, Array full_kv_num_blocks, Array full_kv_indices,
+       std::array<int, 2> block_size, Array keep, const std::string& order);
+  /// Into the fields of the same names.
+  template <typename Args>
+  void put(Args& args) const {
+    args.block_mask = blocks_ ? &*blocks_ : nullptr;
+    args.keep = pairs_;
+    args.keep_positions = extent_;
+    args.mask_order = order_;
+  }
+
+ private:
+  std::array<Array, 5> kept_alive_;
+  std::optional<karat_block_mask> blocks_;
+  const std::uint8_t* pairs_ = nullptr;
+  std::int64_t extent_ = 0;
+  karat_mask_order order_;
+};
+
+}  // namespace karat_python
