@@ -25,13 +25,13 @@ namespace fs = std::filesystem;
   throw Error(ErrorKind::input_output, subject, problem, action);
 }
 
-struct Name {
+struct TensorName {
   Cell cell;
   std::string tensor;
 };
 
 /// pPROMPT.sSTEP.lLAYER.hHEAD.BRANCH.TENSOR, or nothing.
-std::optional<Name> parse_name(std::string_view text) {
+std::optional<TensorName> parse_name(std::string_view text) {
   std::array<std::int32_t, 4> numbers{};
   constexpr std::string_view kLetters = "pslh";
   for (std::size_t i = 0; i < kLetters.size(); ++i) {
@@ -46,9 +46,9 @@ std::optional<Name> parse_name(std::string_view text) {
   if (dot == std::string_view::npos) return std::nullopt;
   const std::string_view branch = text.substr(0, dot);
   if (branch != "cond" && branch != "uncond") return std::nullopt;
-  return Name{{numbers[0], numbers[1], numbers[2], numbers[3],
-               branch == "cond" ? video::Branch::conditional : video::Branch::unconditional},
-              std::string(text.substr(dot + 1))};
+  return TensorName{{numbers[0], numbers[1], numbers[2], numbers[3],
+                     branch == "cond" ? video::Branch::conditional : video::Branch::unconditional},
+                    std::string(text.substr(dot + 1))};
 }
 
 std::string name_of(const Cell& cell) {
@@ -57,7 +57,7 @@ std::string name_of(const Cell& cell) {
          (cell.branch == video::Branch::conditional ? ".cond" : ".uncond");
 }
 
-struct Place {
+struct SavedTensor {
   fs::path file;
   std::string name;  ///< as the file spells it
   files::TensorInfo info;
@@ -131,7 +131,8 @@ class Capture final : public Source {
       constexpr std::array<std::string_view, 5> kTensors{"q", "k", "v", "q_tokens", "q_tile_amax"};
       if (std::ranges::find(kTensors, name->tensor) == kTensors.end())
         refuse(subject, "is none of q, k, v, q_tokens, q_tile_amax");
-      if (!tensors_.try_emplace({name->cell, name->tensor}, Place{file, info.name, info}).second)
+      if (!tensors_.try_emplace({name->cell, name->tensor}, SavedTensor{file, info.name, info})
+               .second)
         refuse(subject, "stands in two places", "keep one");
     }
     for (const auto& [key, text] : files::read_safetensors_metadata(file)) {
@@ -196,16 +197,18 @@ class Capture final : public Source {
   bool has(const Cell& cell, const std::string& tensor) const {
     return tensors_.contains({cell, tensor});
   }
-  const Place& place(const Cell& cell, const std::string& tensor) const {
+  const SavedTensor& place(const Cell& cell, const std::string& tensor) const {
     const auto found = tensors_.find({cell, tensor});
     if (found == tensors_.end())
       refuse(folder_.string(), "lacks " + name_of(cell) + "." + tensor,
              "save it, or take the cell out everywhere");
     return found->second;
   }
-  std::string subject(const Place& place) const { return place.file.string() + ": " + place.name; }
+  std::string subject(const SavedTensor& place) const {
+    return place.file.string() + ": " + place.name;
+  }
   files::Tensor read(const Cell& cell, const std::string& tensor) const {
-    const Place& at = place(cell, tensor);
+    const SavedTensor& at = place(cell, tensor);
     return files::read_safetensors(at.file, at.name);
   }
 
@@ -233,7 +236,7 @@ class Capture final : public Source {
           const Cell cell = cell_of(jobs_.back(), branch);
           const bool some = has(cell, "q_tokens");
           for (const char* tensor : {"q", "k", "v"}) {
-            const Place& at = place(cell, tensor);
+            const SavedTensor& at = place(cell, tensor);
             if (!at.info.problem.empty()) refuse(subject(at), at.info.problem);
             if (at.info.shape.size() != 2)
               refuse(subject(at), "has shape " + files::to_string(at.info.shape) +
@@ -262,7 +265,7 @@ class Capture final : public Source {
   }
 
   void require_queries(const Cell& cell, std::size_t tokens) const {
-    const Place& at = place(cell, "q_tokens");
+    const SavedTensor& at = place(cell, "q_tokens");
     if (at.info.dtype != DType::i32 || at.info.shape.size() != 1)
       refuse(subject(at), "is no list of I32");
     const files::Tensor tensor = read(cell, "q_tokens");
@@ -272,7 +275,7 @@ class Capture final : public Source {
       if (list[i] < 0 || static_cast<std::size_t>(list[i]) >= tokens ||
           (i > 0 && list[i] <= list[i - 1]))
         refuse(subject(at), "is not ascending inside the grid at index " + std::to_string(i));
-    const Place& amax = place(cell, "q_tile_amax");
+    const SavedTensor& amax = place(cell, "q_tile_amax");
     const video::Tiling tiling(grid_, extent("tile"));
     if (amax.info.shape != files::Shape{static_cast<std::size_t>(tiling.tile_count()), channels_})
       refuse(subject(amax), "has shape " + files::to_string(amax.info.shape) + ", not [" +
@@ -281,7 +284,7 @@ class Capture final : public Source {
   }
 
   std::vector<float> floats(const Cell& cell, const std::string& tensor) const {
-    const Place& at = place(cell, tensor);
+    const SavedTensor& at = place(cell, tensor);
     std::vector<float> values = files::widen_to_f32(read(cell, tensor), subject(at));
     const auto bad = std::ranges::find_if(values, [](float x) { return !std::isfinite(x); });
     if (bad != values.end()) {
@@ -329,7 +332,7 @@ class Capture final : public Source {
 
   fs::path folder_;
   std::vector<fs::path> seen_;
-  std::map<Key, Place> tensors_;
+  std::map<Key, SavedTensor> tensors_;
   files::Metadata metadata_;
   video::Extent3 grid_;
   std::size_t channels_ = 0;

@@ -45,7 +45,7 @@ constexpr std::pair<const char*, double RowRecord::*> kRowColumns[] = {
 void write_study(const std::filesystem::path& path, const StudyResult& result) {
   using files::DType;
   files::Hdf5Writer file(path, kSchema);
-  std::map<std::string, std::int32_t> numbers;
+  std::map<Quantity, std::int32_t> numbers;
   std::vector<std::string> quantities;
   std::vector<std::int32_t> prompt, step, layer, head, job, recipe, quantity, row_job, row_recipe,
       token;
@@ -59,7 +59,7 @@ void write_study(const std::filesystem::path& path, const StudyResult& result) {
     for (const Figure& f : one.figures) {
       const auto [at, is_new] =
           numbers.try_emplace(f.quantity, static_cast<std::int32_t>(numbers.size()));
-      if (is_new) quantities.push_back(f.quantity);
+      if (is_new) quantities.push_back(to_string(f.quantity));
       job.push_back(static_cast<std::int32_t>(j));
       branch.push_back(static_cast<std::uint8_t>(f.branch));
       recipe.push_back(f.recipe), quantity.push_back(at->second);
@@ -115,8 +115,9 @@ StudyResult read_study(const std::filesystem::path& path) {
   if (const auto g = attributes.find("guidance"); g != attributes.end())
     if (const auto* list = std::get_if<std::vector<double>>(&g->second); list && !list->empty())
       result.guidance = list->front();
-  const std::vector<std::string> quantities =
-      files::parse_json(file.text("figures", "quantities"), subject);
+  std::vector<Quantity> quantities;
+  for (const auto& name : files::parse_json(file.text("figures", "quantities"), subject))
+    quantities.push_back(parse_quantity(name.get<std::string>(), subject));
   const auto prompt = get<std::int32_t>(file, "jobs/prompt"),
              step = get<std::int32_t>(file, "jobs/step"),
              layer = get<std::int32_t>(file, "jobs/layer"),
@@ -164,7 +165,8 @@ std::string figures_csv(const StudyResult& result) {
                               "," + result.head_kinds[j] + ",";
     for (const Figure& f : one.figures)
       text += place + std::string(to_string(f.branch)) + "," + result.recipes[f.recipe] + "," +
-              f.quantity + "," + decimal(f.value) + "," + decimal(f.standard_error) + "\n";
+              to_string(f.quantity) + "," + decimal(f.value) + "," + decimal(f.standard_error) +
+              "\n";
   }
   return text;
 }

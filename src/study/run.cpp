@@ -81,10 +81,10 @@ SensitivityTable sensitivity(const StudyResult& result) {
   for (const JobResult& job : result.jobs) {
     std::map<std::int32_t, double> guided;
     for (const Figure& f : job.figures)
-      if (f.quantity == "guided") guided[f.recipe] = f.value;
+      if (f.quantity == Measure::guided) guided[f.recipe] = f.value;
     for (const video::Branch branch : {video::Branch::conditional, video::Branch::unconditional})
       for (const Figure& f : job.figures) {
-        if (f.quantity != "both" || f.branch != branch) continue;
+        if (f.quantity != Measure::both || f.branch != branch) continue;
         Sensitivity row{.cell = cell_of(job.job, branch),
                         .recipe = f.recipe,
                         .error = f.value,

@@ -5,17 +5,18 @@
 #include <cmath>
 #include <limits>
 
-#include "karat/numerics/functions/exp2.hpp"
 #include "karat/numerics/formats/format.hpp"
+#include "karat/numerics/functions/exp2.hpp"
 
 namespace karat::study {
 namespace {
 
 constexpr double kLog2E = 1.4426950408889634;
 constexpr double kLn2 = 0.6931471805599453;
-constexpr double kMantissa = 0.5410106403333613;  // 3 / (8 ln 2): mean of 1/m^2, m log-uniform in [1, 2)
-constexpr double kWeightOfCovariance = 1e-5;      // keys below do not count in Cov(k, v)
-constexpr double kSmallestCode = 0x1p-10;         // half of E4M3's smallest: below, a code is 0
+constexpr double kMantissa =
+    0.5410106403333613;  // 3 / (8 ln 2): mean of 1/m^2, m log-uniform in [1, 2)
+constexpr double kWeightOfCovariance = 1e-5;  // keys below do not count in Cov(k, v)
+constexpr double kSmallestCode = 0x1p-10;     // half of E4M3's smallest: below, a code is 0
 
 /// Variance of rounding x: relative to x^2, plus absolute.
 struct Rounding {
@@ -68,13 +69,14 @@ std::vector<std::vector<KeptKey>> kept_keys(const layout::Layout& layout, std::i
 }
 
 /// Mass that rounds to zero when every block's P refers to the running maximum of its time.
-double lost_mass(const std::vector<std::vector<KeptKey>>& visits, double multiplier, bool reversed) {
+double lost_mass(const std::vector<std::vector<KeptKey>>& visits, const Underflow& at) {
+  const bool reversed = at.order == recipe::KeyOrder::descending;
   double running = -std::numeric_limits<double>::infinity(), lost = 0;
   for (std::size_t i = 0; i < visits.size(); ++i) {
     const auto& visit = visits[reversed ? visits.size() - 1 - i : i];
     for (const KeptKey& key : visit) running = std::max(running, key.score);
     for (const KeptKey& key : visit)
-      if (multiplier * numerics::exp2_f64(key.score - running) <= kSmallestCode) lost += key.p;
+      if (at.multiplier * numerics::exp2_f64(key.score - running) <= kSmallestCode) lost += key.p;
   }
   return lost;
 }
@@ -109,13 +111,13 @@ RowTheory predict_row(const recipe::Recipe& recipe, const layout::Layout& layout
   const auto after =
       std::upper_bound(blocks.begin(), blocks.end(), position,
                        [](std::int64_t at, const video::Range& range) { return at < range.begin; });
-  auto visits = kept_keys(layout, position, static_cast<std::size_t>(after - blocks.begin()) - 1,
-                          scores);
+  auto visits =
+      kept_keys(layout, position, static_cast<std::size_t>(after - blocks.begin()) - 1, scores);
   double kept = 0;
   for (auto& visit : visits)
     for (KeptKey& key : visit) kept += key.p = numerics::exp2_f64(key.score - top);
   row.kept_mass = kept / all;
-  row.lost.assign(2 * std::size(kMultipliers), 0.0);
+  row.lost.assign(std::size(kUnderflows), 0.0);
   if (kept == 0) return row;
   std::vector<double> o(d, 0.0), k_mean(d, 0.0);
   for (auto& visit : visits)
@@ -127,9 +129,7 @@ RowTheory predict_row(const recipe::Recipe& recipe, const layout::Layout& layout
       }
     }
   for (const double x : o) row.truth += x * x;
-  std::size_t slot = 0;
-  for (const double multiplier : kMultipliers)
-    for (const bool reversed : {false, true}) row.lost[slot++] = lost_mass(visits, multiplier, reversed);
+  for (std::size_t i = 0; i < row.lost.size(); ++i) row.lost[i] = lost_mass(visits, kUnderflows[i]);
 
   const Rounding p_rounding = rounding_of(recipe.p.format, 1.0 / recipe.p.multiplier);
   std::vector<double> covariance(d * d, 0.0), v_off(d), underflow(d, 0.0);
@@ -142,8 +142,7 @@ RowTheory predict_row(const recipe::Recipe& recipe, const layout::Layout& layout
     for (const KeptKey& key : visit) {
       const float *k = &input.k[key.token * d], *v = &input.v[key.token * d];
       double off = 0, v_square = 0, v_variance = 0, k_variance = 0;
-      const Rounding k_rounding =
-          rounding_of(recipe.k.format, coded.k.scale(key.position, 0));
+      const Rounding k_rounding = rounding_of(recipe.k.format, coded.k.scale(key.position, 0));
       for (std::size_t i = 0; i < d; ++i) {
         const Rounding v_rounding = rounding_of(recipe.v.format, coded.v.scale(key.position, i));
         v_off[i] = v[i] - o[i];

@@ -58,8 +58,9 @@ TEST_F(Captures, SavedQueryTilesAreEnough) {
   const MeasureOptions options{.sample = {.rows = 1000, .draws = 4}, .taken_apart = {}};
   const JobResult few = Workbench(*captured, {coarse}, options).measure(job, 1, [] {});
   const JobResult all = Workbench(*generated, {coarse}, options).measure(job, 1, [] {});
-  EXPECT_GT(figure(few, 0, "both"), 0);
-  EXPECT_NE(figure(few, 0, "both"), figure(all, 0, "both")) << "other rows were looked at";
+  EXPECT_GT(figure(few, 0, Measure::both), 0);
+  EXPECT_NE(figure(few, 0, Measure::both), figure(all, 0, Measure::both))
+      << "other rows were looked at";
   const auto layout = layout::make_layout(coarse, {4, 8, 12}, 32);
   const HeadValues a = captured->values(cell_of(job, video::Branch::conditional), 1),
                    b = generated->values(cell_of(job, video::Branch::conditional), 1);

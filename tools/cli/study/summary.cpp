@@ -44,9 +44,10 @@ files::Json json_of(const Average& i) {
           {"cells", i.cells}};
 }
 
-files::Json json_of(const std::vector<study::NamedAverage>& list) {
+template <class Key>
+files::Json json_of(const study::Averages<Key>& list) {
   files::Json json = files::Json::object();
-  for (const auto& row : list) json[row.name] = json_of(row.interval);
+  for (const auto& row : list) json[std::string(to_string(row.key))] = json_of(row.average);
   return json;
 }
 
@@ -58,34 +59,36 @@ void print_summary(const study::StudyResult& result, const study::Summary& summa
   std::printf("%-28s %9s %9s %9s %12s %9s\n", "recipe", "both", "mask", "fp8", "fp8 | mask",
               "guided");
   for (const auto& r : summary.recipes)
-    std::printf(
-        "%-28s %9s %9s %9s %12s %9s\n", r.name.c_str(), percent(find(r.quantities, "both")).c_str(),
-        percent(find(r.quantities, "mask")).c_str(), percent(find(r.quantities, "fp8")).c_str(),
-        percent(find(r.quantities, "fp8_given_mask")).c_str(),
-        percent(find(r.quantities, "guided")).c_str());
+    std::printf("%-28s %9s %9s %9s %12s %9s\n", r.name.c_str(),
+                percent(find(r.quantities, study::Measure::both)).c_str(),
+                percent(find(r.quantities, study::Measure::mask)).c_str(),
+                percent(find(r.quantities, study::Measure::fp8)).c_str(),
+                percent(find(r.quantities, study::Measure::fp8_given_mask)).c_str(),
+                percent(find(r.quantities, study::Measure::guided)).c_str());
   std::printf("\namplification, geometric mean (95 %% interval over %d prompts and their cells)\n",
               summary.prompts);
   std::printf("%-28s %-22s %-22s %-22s\n", "recipe", "over the sum", "over root-sum-square",
               "conditional");
   for (const auto& r : summary.recipes)
     std::printf("%-28s %-22s %-22s %-22s\n", r.name.c_str(),
-                factor(find(r.amplifications, "sum")).c_str(),
-                factor(find(r.amplifications, "rss")).c_str(),
-                factor(find(r.amplifications, "conditional")).c_str());
+                factor(find(r.amplifications, study::Amplification::sum)).c_str(),
+                factor(find(r.amplifications, study::Amplification::rss)).c_str(),
+                factor(find(r.amplifications, study::Amplification::conditional)).c_str());
   for (const auto& r : summary.recipes) {
     bool any = false;
     for (const auto& row : r.quantities) {
-      if (!row.name.starts_with("rung.")) continue;
+      if (row.key.measure() != study::Measure::rung) continue;
       if (!any)
         std::printf("\n%s, part by part%*s %12s %12s %12s\n", r.name.c_str(),
                     static_cast<int>(
                         std::max<std::size_t>(1, 20 - std::min<std::size_t>(19, r.name.size()))),
                     "", "so far", "given mask", "alone");
       any = true;
-      const std::string part = row.name.substr(5);
-      std::printf("  + %-30s %12s %12s %12s\n", part.c_str(), percent(&row.interval).c_str(),
-                  percent(find(r.quantities, "given." + part)).c_str(),
-                  percent(find(r.quantities, "alone." + part)).c_str());
+      const study::Part part = row.key.part();
+      std::printf("  + %-30s %12s %12s %12s\n", std::string(to_string(part)).c_str(),
+                  percent(&row.average).c_str(),
+                  percent(find(r.quantities, {study::Measure::given, part})).c_str(),
+                  percent(find(r.quantities, {study::Measure::alone, part})).c_str());
     }
   }
 }

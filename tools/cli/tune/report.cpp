@@ -61,7 +61,7 @@ std::string alphas_text(const Result& result) {
                       : print("%.2f", value);
     };
     text += print("%-6s %-12s %-22s %-22s %-10.4f %-9s %s\n", result.times[tuned.gpu].gpu.c_str(),
-                  result.weights[tuned.weights].name.c_str(),
+                  result.weights[tuned.weights].name().c_str(),
                   ranged(a.alpha1, a.alpha1_interval).c_str(),
                   ranged(a.alpha2, a.alpha2_interval).c_str(), std::sqrt(a.phases.error),
                   a.held_out_error ? print("%.4f", *a.held_out_error).c_str() : "-",
@@ -169,7 +169,7 @@ Json comparison_json(const tune::Comparison& c) {
 Json tuned_json(const Result& result, const Tuned& tuned) {
   const tune::Alphas& a = tuned.alphas;
   Json json{{"gpu", result.times[tuned.gpu].gpu},
-            {"weights", result.weights[tuned.weights].name},
+            {"weights", result.weights[tuned.weights].name()},
             {"budget_s", tuned.budget_s}};
   json.update(phases_json(result, a.phases));
   json["alpha1_interval"] = interval_json(a.alpha1_interval);
@@ -190,11 +190,9 @@ Json tuned_json(const Result& result, const Tuned& tuned) {
   for (const tune::Comparison& c : tuned.comparisons)
     json["comparisons"].push_back(comparison_json(c));
   json["phase_counts"] = Json::array();
-  constexpr const char* kOrders[] = {"any", "slower", "faster"};
   for (const tune::PhaseCount& count : tuned.phase_counts)
-    json["phase_counts"].push_back({{"phases", count.phases},
-                                    {"order", kOrders[static_cast<int>(count.order)]},
-                                    {"error", count.error}});
+    json["phase_counts"].push_back(
+        {{"phases", count.phases}, {"order", to_string(count.order)}, {"error", count.error}});
   return json;
 }
 
@@ -212,7 +210,7 @@ Json times_json(const Result& result, const tune::StepTimes& times) {
 }
 
 Json regret_json(const Result& result, const tune::Regret& r) {
-  return {{"weights", result.weights[r.weights].name},
+  return {{"weights", result.weights[r.weights].name()},
           {"kind", tune::to_string(r.kind)},
           {"tuned_on", result.times[r.tuned_on].gpu},
           {"run_on", result.times[r.run_on].gpu},
@@ -257,7 +255,7 @@ std::string tune_text(const Result& result, const Request& request) {
     const Tuned& tuned = result.of(gpu, result.main_weights);
     const tune::StepTimes& times = result.times[gpu];
     text += print("\n%s, weights %s, within %.1f s (%.2fx dense BF16)\n", times.gpu.c_str(),
-                  result.weights[tuned.weights].name.c_str(), tuned.budget_s,
+                  result.weights[tuned.weights].name().c_str(), tuned.budget_s,
                   times.dense_s * e.steps / tuned.budget_s);
     text += chosen_text(result, tuned);
     text += "  by phases               " + phase_counts_text(tuned) + "\n";
@@ -266,7 +264,7 @@ std::string tune_text(const Result& result, const Request& request) {
   text += print(
       "\nAt equal time on %s, weights %s: baseline -> three phases (STA's search: -> every "
       "group for itself too)\n",
-      result.times[main.gpu].gpu.c_str(), result.weights[main.weights].name.c_str());
+      result.times[main.gpu].gpu.c_str(), result.weights[main.weights].name().c_str());
   text += comparisons_text(result, main);
   if (!result.regrets.empty())
     text += "\nOne GPU's three-phase schedule on another\n" + regrets_text(result);
@@ -280,7 +278,7 @@ Json tune_json(const Result& result, const Request& request, const Json& schedul
   const Tuned& main = result.main();
   const auto list = [](video::Extent3 x) { return Json{x.t, x.h, x.w}; };
   Json json{{"gpu", result.times[main.gpu].gpu},
-            {"weights", result.weights[main.weights].name},
+            {"weights", result.weights[main.weights].name()},
             {"alpha1", main.alphas.alpha1},
             {"alpha2", main.alphas.alpha2},
             {"pareto", pareto_json(result, main)},
@@ -300,7 +298,7 @@ Json tune_json(const Result& result, const Request& request, const Json& schedul
   json["sigma"] = result.sigma;
   json["weightings"] = Json::array();
   for (const tune::StepWeights& w : result.weights)
-    json["weightings"].push_back({{"name", w.name}, {"about", w.about}, {"weight", w.weight}});
+    json["weightings"].push_back({{"name", w.name()}, {"about", w.about}, {"weight", w.weight}});
   json["times"] = Json::array();
   for (const tune::StepTimes& times : result.times)
     json["times"].push_back(times_json(result, times));
@@ -321,7 +319,7 @@ std::string tune_csv(const Result& result) {
         const auto& interval = point.interval;
         text +=
             print("%s,%s,%s,%.9g,%.9g,%s,%s,%s,%s,\"%s\"\n", result.times[tuned.gpu].gpu.c_str(),
-                  result.weights[tuned.weights].name.c_str(),
+                  result.weights[tuned.weights].name().c_str(),
                   std::string(tune::to_string(front.kind)).c_str(), point.time_s, point.error,
                   interval ? print("%.9g", interval->low).c_str() : "",
                   interval ? print("%.9g", interval->high).c_str() : "",
