@@ -117,7 +117,8 @@ Workbench::Workbench(const capture::Source& source, std::vector<recipe::Recipe> 
                   "give each recipe a name of its own");
     const bool apart = std::ranges::find(options.taken_apart, static_cast<std::int32_t>(r)) !=
                        options.taken_apart.end();
-    s.prepared.push_back(prepare(s.recipes[r], source.grid(), source.channels(), apart));
+    s.prepared.push_back(
+        prepare(s.recipes[r], source.facts().grid, source.facts().channels, apart));
   }
 }
 
@@ -136,7 +137,7 @@ std::size_t Workbench::steps_per_job() const {
     for (const auto& rung : p.rungs) apart += rung.alone.has_value();
   }
   const std::size_t branch = 1 + 2 * state_->prepared.size() + rows.size() + masks.size();
-  return state_->source.branches().size() * branch + apart;
+  return state_->source.facts().branches.size() * branch + apart;
 }
 
 namespace {
@@ -220,7 +221,7 @@ void guide(const BranchErrors& c, const BranchErrors& u, double g, std::size_t d
 JobResult Workbench::measure(const capture::Job& job, int threads,
                              const std::function<void()>& step) const {
   const State& s = *state_;
-  const std::size_t d = s.source.channels();
+  const std::size_t d = s.source.facts().channels;
   JobResult result{.job = job, .figures = {}, .rows = {}};
   const auto available = s.source.query_tokens(job);
   const std::uint64_t stream =
@@ -233,7 +234,7 @@ JobResult Workbench::measure(const capture::Job& job, int threads,
       samples[p.rows_key] = draw_sample(p.full.layout, available, s.options.sample, stream);
 
   std::vector<std::vector<BranchErrors>> kept(s.prepared.size());
-  for (const video::Branch branch : s.source.branches()) {
+  for (const video::Branch branch : s.source.facts().branches) {
     const cases::HeadValues values = s.source.values(cell_of(job, branch), threads);
     step();
     const Bench bench{values, d, threads, step};
@@ -258,7 +259,7 @@ JobResult Workbench::measure(const capture::Job& job, int threads,
       for (std::size_t i = 0; i < all.lse.size(); ++i)
         mass.push_back(numerics::exp2_f64((some.lse[i] - all.lse[i]) * 1.4426950408889634));
       figures.average(Measure::kept_mass, mass);
-      if (!p.rungs.empty() && branch == s.source.branches().front()) {
+      if (!p.rungs.empty() && branch == s.source.facts().branches.front()) {
         take_apart(p, bench, sample, all.o, some.o, full, figures);
         const Sample few = first_rows(sample, kDetailedRows);
         Figures few_figures(result.figures, branch, index, few.draws);
@@ -269,11 +270,11 @@ JobResult Workbench::measure(const capture::Job& job, int threads,
                          combined(1, fp8, -1, all.o)});
     }
   }
-  if (s.source.branches().size() == 2)
+  if (s.source.facts().branches.size() == 2)
     for (std::size_t r = 0; r < s.prepared.size(); ++r) {
       Figures figures(result.figures, video::Branch::conditional, static_cast<std::int32_t>(r),
                       samples[s.prepared[r].rows_key].draws);
-      guide(kept[r][0], kept[r][1], s.source.guidance(), d, figures);
+      guide(kept[r][0], kept[r][1], s.source.facts().guidance, d, figures);
     }
   return result;
 }

@@ -1,10 +1,9 @@
 // A study's result as HDF5, and its figures as CSV.
 #include <array>
-#include <charconv>
-#include <cmath>
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "csv.hpp"
 #include "karat/files/hdf5.hpp"
 #include "karat/numerics/base/error.hpp"
 #include "karat/study/run.hpp"
@@ -25,12 +24,6 @@ std::vector<T> get(const files::Hdf5Reader& file, const std::string& name) {
   const files::Tensor tensor = file.read(name);
   const auto values = tensor.as<T>();
   return {values.begin(), values.end()};
-}
-
-std::string decimal(double value) {
-  if (std::isnan(value)) return "";
-  std::array<char, 32> text;
-  return {text.data(), std::to_chars(text.data(), text.data() + text.size(), value).ptr};
 }
 
 /// Columns of the rows that were looked at key by key.
@@ -160,13 +153,13 @@ std::string figures_csv(const StudyResult& result) {
     const JobResult& one = result.jobs[j];
     const std::string place = std::to_string(one.job.prompt) + "," + std::to_string(one.job.step) +
                               "," + std::to_string(result.steps) + "," +
-                              decimal(result.sigma[one.job.step]) + "," +
+                              csv_decimal(result.sigma[one.job.step]) + "," +
                               std::to_string(one.job.layer) + "," + std::to_string(one.job.head) +
                               "," + result.head_kinds[j] + ",";
     for (const Figure& f : one.figures)
       text += place + std::string(to_string(f.branch)) + "," + result.recipes[f.recipe] + "," +
-              to_string(f.quantity) + "," + decimal(f.value) + "," + decimal(f.standard_error) +
-              "\n";
+              to_string(f.quantity) + "," + csv_decimal(f.value) + "," +
+              csv_decimal(f.standard_error) + "\n";
   }
   return text;
 }

@@ -1,9 +1,9 @@
 // The sensitivity table as CSV: one line a row, every line complete in itself.
 #include <algorithm>
-#include <array>
 #include <charconv>
 #include <cmath>
 
+#include "csv.hpp"
 #include "karat/numerics/base/error.hpp"
 #include "karat/numerics/base/split.hpp"
 #include "karat/study/sensitivity.hpp"
@@ -29,12 +29,6 @@ enum class Column : std::size_t {
 constexpr std::string_view kHeader =
     "prompt,step,steps,sigma,layer,head,branch,recipe,error,sampling_error,guided_error";
 constexpr std::size_t kColumns = static_cast<std::size_t>(Column::guided_error) + 1;
-
-std::string decimal(double value) {
-  if (std::isnan(value)) return "";
-  std::array<char, 32> text;
-  return {text.data(), std::to_chars(text.data(), text.data() + text.size(), value).ptr};
-}
 
 /// Reads the cells of one line; errors name the line.
 class Line {
@@ -78,11 +72,11 @@ std::string sensitivity_csv(const SensitivityTable& table) {
     const capture::Cell& c = row.cell;
     for (const std::string& cell :
          {std::to_string(c.prompt), std::to_string(c.step), std::to_string(table.steps),
-          decimal(table.sigma[c.step]), std::to_string(c.layer), std::to_string(c.head),
-          std::string(to_string(c.branch)), table.recipes[row.recipe], decimal(row.error),
-          decimal(row.sampling_error)})
+          csv_decimal(table.sigma[c.step]), std::to_string(c.layer), std::to_string(c.head),
+          std::string(to_string(c.branch)), table.recipes[row.recipe], csv_decimal(row.error),
+          csv_decimal(row.sampling_error)})
       text += cell + ",";
-    text += decimal(row.guided_error) + "\n";
+    text += csv_decimal(row.guided_error) + "\n";
   }
   return text;
 }

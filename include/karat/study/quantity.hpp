@@ -29,10 +29,10 @@ enum class Measure : std::uint8_t {
   guided_common,  ///< |(e_c + e_u)/2|: the guided error is this and the next, with a cross term
   guided_independent,  ///< (g - 1/2)*|e_c - e_u|
   // Of recipes that are taken apart, in the first branch.
-  rung,   ///< |rung - D| / |D|, parts added one after the other (ladder.hpp)
-  given,  ///< |rung - M| / |M|, the same rungs
-  alone,  ///< that part and nothing else, against M; accumulator, exp2 and reciprocal: the step
-          ///< from the rung before, since they need what stands before them
+  rung,     ///< |rung - D| / |D|, parts added one after the other (ladder.hpp)
+  given,    ///< |rung - M| / |M|, the same rungs
+  alone,    ///< that part and nothing else, against M; accumulator, exp2 and reciprocal: the step
+            ///< from the rung before, since they need what stands before them
   theory,   ///< what arithmetic predicts for `alone`, of qk, p and v (theory.hpp)
   lost,     ///< kept attention whose code of P is 0, mean over rows (theory.hpp)
   suspect,  ///< |R' - D| / |D| for an edit R' of the recipe

@@ -12,10 +12,10 @@
 #include "karat/recipe/json.hpp"
 #include "karat/tune/builtin.hpp"
 #include "karat/tune/page.hpp"
+#include "karat/tune/report.hpp"
 #include "karat/tune/run.hpp"
 #include "karat/tune/schedule.hpp"
 #include "terminal.hpp"
-#include "tune/report.hpp"
 #include "values.hpp"
 #include "version.hpp"
 
@@ -204,15 +204,15 @@ int run_tune(int argc, char** argv) {
   const tune::ScheduleKind kind =
       parse_choice(text_of(*given, "schedule").value_or("three_phase"), "--schedule", kKinds);
   const tune::Result result = tune::run(request);
-  const files::Json schedule = chosen_schedule(result, kind);
+  const files::Json schedule = tune::chosen_schedule(result, kind);
   if (const auto path = text_of(*given, "out")) files::write_json(*path, schedule);
-  if (const auto path = text_of(*given, "csv")) files::write_file(*path, tune_csv(result));
+  if (const auto path = text_of(*given, "csv")) files::write_file(*path, tune::to_csv(result));
   if (const auto path = text_of(*given, "html"))
     files::write_file(*path, tune::html_page(result, request, {command, KARAT_VERSION}));
   if (given->count("json") > 0) {
-    print_json("tune", 1, tune_json(result, request, schedule));
+    print_json("tune", 1, to_json(result, request, schedule));
   } else {
-    std::fputs(tune_text(result, request).c_str(), stdout);
+    std::fputs(to_text(result, request).c_str(), stdout);
   }
   return match;
 }

@@ -1,7 +1,7 @@
 // The ladder: a recipe's error part by part, and its suspects.
 #include "karat/study/ladder.hpp"
 
-#include "page/sections.hpp"
+#include "report/sections.hpp"
 
 namespace karat::study {
 namespace {

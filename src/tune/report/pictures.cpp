@@ -1,5 +1,5 @@
 // Pictures of a tuning: strips, fronts, sensitivities, weights.
-#include "pictures.hpp"
+#include "report/pictures.hpp"
 
 #include <algorithm>
 #include <cmath>

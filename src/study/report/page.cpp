@@ -1,7 +1,7 @@
 // The page from the answer down to the command.
 #include "karat/study/page.hpp"
 
-#include "page/sections.hpp"
+#include "report/sections.hpp"
 
 namespace karat::study {
 namespace {

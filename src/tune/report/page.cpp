@@ -7,7 +7,7 @@
 
 #include "karat/report/chart.hpp"
 #include "karat/report/html.hpp"
-#include "pictures.hpp"
+#include "report/pictures.hpp"
 
 namespace karat::tune {
 namespace {

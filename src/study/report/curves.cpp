@@ -2,7 +2,7 @@
 #include <set>
 
 #include "karat/study/locus.hpp"
-#include "page/sections.hpp"
+#include "report/sections.hpp"
 
 namespace karat::study {
 
