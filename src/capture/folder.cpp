@@ -2,7 +2,6 @@
 #include "karat/capture/folder.hpp"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -13,6 +12,7 @@
 #include "karat/files/widen.hpp"
 #include "karat/numerics/base/error.hpp"
 #include "karat/video/models.hpp"
+#include "tensor_name.hpp"
 
 namespace karat::capture {
 namespace {
@@ -25,39 +25,7 @@ namespace fs = std::filesystem;
   throw Error(ErrorKind::input_output, subject, problem, action);
 }
 
-struct Name {
-  Cell cell;
-  std::string tensor;
-};
-
-/// pPROMPT.sSTEP.lLAYER.hHEAD.BRANCH.TENSOR, or nothing.
-std::optional<Name> parse_name(std::string_view text) {
-  std::array<std::int32_t, 4> numbers{};
-  constexpr std::string_view kLetters = "pslh";
-  for (std::size_t i = 0; i < kLetters.size(); ++i) {
-    if (text.empty() || text.front() != kLetters[i]) return std::nullopt;
-    text.remove_prefix(1);
-    const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), numbers[i]);
-    if (failure != std::errc{} || numbers[i] < 0 || end == text.data() + text.size() || *end != '.')
-      return std::nullopt;
-    text.remove_prefix(static_cast<std::size_t>(end - text.data()) + 1);
-  }
-  const auto dot = text.find('.');
-  if (dot == std::string_view::npos) return std::nullopt;
-  const std::string_view branch = text.substr(0, dot);
-  if (branch != "cond" && branch != "uncond") return std::nullopt;
-  return Name{{numbers[0], numbers[1], numbers[2], numbers[3],
-               branch == "cond" ? video::Branch::conditional : video::Branch::unconditional},
-              std::string(text.substr(dot + 1))};
-}
-
-std::string name_of(const Cell& cell) {
-  return "p" + std::to_string(cell.prompt) + ".s" + std::to_string(cell.step) + ".l" +
-         std::to_string(cell.layer) + ".h" + std::to_string(cell.head) +
-         (cell.branch == video::Branch::conditional ? ".cond" : ".uncond");
-}
-
-struct Place {
+struct SavedTensor {
   fs::path file;
   std::string name;  ///< as the file spells it
   files::TensorInfo info;
@@ -82,28 +50,22 @@ class Capture final : public Source {
   explicit Capture(const fs::path& folder) : folder_(folder) {
     for (const fs::path& file : files_of(folder)) add(file);
     if (tensors_.empty()) refuse(folder.string(), "holds no tensor named p0.s0.l0.h0.cond.q");
+    facts_.origin = "captured: " + folder_.filename().string();
+    facts_.guidance = 5;
     read_metadata();
     require_complete();
   }
 
-  std::string origin() const override { return "captured: " + folder_.filename().string(); }
   files::Json identity() const override {
     files::Json list = files::Json::array();
     for (const auto& file : seen_)
       list.push_back({{"name", file.filename().string()}, {"sha256", files::sha256_file(file)}});
     return {{"kind", "capture"}, {"files", list}};
   }
-  video::Extent3 grid() const override { return grid_; }
-  std::size_t channels() const override { return channels_; }
-  int steps() const override { return steps_; }
-  const std::vector<double>& sigma() const override { return sigma_; }
-  double guidance() const override { return guidance_; }
-  const std::vector<Job>& jobs() const override { return jobs_; }
-  const std::vector<video::Branch>& branches() const override { return branches_; }
   std::string head_kind(const Job&) const override { return ""; }
 
   std::vector<std::int32_t> query_tokens(const Job& job) const override {
-    const Cell cell = cell_of(job, branches_.front());
+    const Cell cell = cell_of(job, facts_.branches.front());
     if (!has(cell, "q_tokens")) return {};
     const files::Tensor tensor = read(cell, "q_tokens");
     const auto tokens = tensor.as<std::int32_t>();
@@ -131,7 +93,8 @@ class Capture final : public Source {
       constexpr std::array<std::string_view, 5> kTensors{"q", "k", "v", "q_tokens", "q_tile_amax"};
       if (std::ranges::find(kTensors, name->tensor) == kTensors.end())
         refuse(subject, "is none of q, k, v, q_tokens, q_tile_amax");
-      if (!tensors_.try_emplace({name->cell, name->tensor}, Place{file, info.name, info}).second)
+      if (!tensors_.try_emplace({name->cell, name->tensor}, SavedTensor{file, info.name, info})
+               .second)
         refuse(subject, "stands in two places", "keep one");
     }
     for (const auto& [key, text] : files::read_safetensors_metadata(file)) {
@@ -173,39 +136,43 @@ class Capture final : public Source {
   }
 
   void read_metadata() {
-    grid_ = extent("grid");
+    facts_.grid = extent("grid");
     const auto steps = numbers("steps");
     if (steps.size() != 1 || steps[0] < 1 || steps[0] > 1e6)
       refuse(folder_.string() + ": steps", "\"" + meta("steps") + "\" is no number of steps");
-    steps_ = static_cast<int>(steps[0]);
-    if (metadata_.contains("guidance")) guidance_ = numbers("guidance").at(0);
+    facts_.steps = static_cast<int>(steps[0]);
+    if (metadata_.contains("guidance")) facts_.guidance = numbers("guidance").at(0);
     if (metadata_.contains("sigma")) {
-      sigma_ = numbers("sigma");
-      if (sigma_.size() != static_cast<std::size_t>(steps_))
-        refuse(folder_.string() + ": sigma", std::to_string(sigma_.size()) + " noise levels for " +
-                                                 std::to_string(steps_) + " steps");
+      facts_.sigma = numbers("sigma");
+      if (facts_.sigma.size() != static_cast<std::size_t>(facts_.steps))
+        refuse(folder_.string() + ": sigma", std::to_string(facts_.sigma.size()) +
+                                                 " noise levels for " +
+                                                 std::to_string(facts_.steps) + " steps");
       return;
     }
-    sigma_.assign(steps_, std::numeric_limits<double>::quiet_NaN());
+    facts_.sigma.assign(facts_.steps, std::numeric_limits<double>::quiet_NaN());
     if (!metadata_.contains("model")) return;
     const video::Model& model = video::find_model(meta("model"));
     if (model.sampler.kind != video::SamplerKind::rectified_flow) return;
-    for (int step = 0; step < steps_; ++step) sigma_[step] = video::sigma(model, step, steps_);
+    for (int step = 0; step < facts_.steps; ++step)
+      facts_.sigma[step] = video::sigma(model, step, facts_.steps);
   }
 
   bool has(const Cell& cell, const std::string& tensor) const {
     return tensors_.contains({cell, tensor});
   }
-  const Place& place(const Cell& cell, const std::string& tensor) const {
+  const SavedTensor& place(const Cell& cell, const std::string& tensor) const {
     const auto found = tensors_.find({cell, tensor});
     if (found == tensors_.end())
       refuse(folder_.string(), "lacks " + name_of(cell) + "." + tensor,
              "save it, or take the cell out everywhere");
     return found->second;
   }
-  std::string subject(const Place& place) const { return place.file.string() + ": " + place.name; }
+  std::string subject(const SavedTensor& place) const {
+    return place.file.string() + ": " + place.name;
+  }
   files::Tensor read(const Cell& cell, const std::string& tensor) const {
-    const Place& at = place(cell, tensor);
+    const SavedTensor& at = place(cell, tensor);
     return files::read_safetensors(at.file, at.name);
   }
 
@@ -220,28 +187,29 @@ class Capture final : public Source {
       prompts.insert(c.prompt);
       cells.insert({c.step, c.layer, c.head});
       branches.insert(c.branch);
-      if (c.step >= steps_)
-        refuse(subject(at), "is of a step past the last of " + std::to_string(steps_));
+      if (c.step >= facts_.steps)
+        refuse(subject(at), "is of a step past the last of " + std::to_string(facts_.steps));
     }
-    branches_.assign(branches.begin(), branches.end());
-    const auto tokens = static_cast<std::size_t>(grid_.volume());
-    channels_ = 0;
+    facts_.branches.assign(branches.begin(), branches.end());
+    const auto tokens = static_cast<std::size_t>(facts_.grid.volume());
+    facts_.channels = 0;
     for (const std::int32_t prompt : prompts)
       for (const auto& [step, layer, head] : cells) {
-        jobs_.push_back({prompt, step, layer, head});
-        for (const video::Branch branch : branches_) {
-          const Cell cell = cell_of(jobs_.back(), branch);
+        facts_.jobs.push_back({prompt, step, layer, head});
+        for (const video::Branch branch : facts_.branches) {
+          const Cell cell = cell_of(facts_.jobs.back(), branch);
           const bool some = has(cell, "q_tokens");
           for (const char* tensor : {"q", "k", "v"}) {
-            const Place& at = place(cell, tensor);
+            const SavedTensor& at = place(cell, tensor);
             if (!at.info.problem.empty()) refuse(subject(at), at.info.problem);
             if (at.info.shape.size() != 2)
               refuse(subject(at), "has shape " + files::to_string(at.info.shape) +
                                       " where [tokens, channels] is wanted");
-            if (channels_ == 0) channels_ = at.info.shape[1];
-            if (at.info.shape[1] != channels_)
+            if (facts_.channels == 0) facts_.channels = at.info.shape[1];
+            if (at.info.shape[1] != facts_.channels)
               refuse(subject(at), "has " + std::to_string(at.info.shape[1]) +
-                                      " channels where others have " + std::to_string(channels_));
+                                      " channels where others have " +
+                                      std::to_string(facts_.channels));
             const std::size_t rows =
                 tensor[0] == 'q' && some ? place(cell, "q_tokens").info.shape.at(0) : tokens;
             if (at.info.shape[0] != rows)
@@ -250,9 +218,9 @@ class Capture final : public Source {
           }
           if (some) require_queries(cell, tokens);
         }
-        if (branches_.size() == 2) {
-          const Cell c = cell_of(jobs_.back(), branches_[0]),
-                     u = cell_of(jobs_.back(), branches_[1]);
+        if (facts_.branches.size() == 2) {
+          const Cell c = cell_of(facts_.jobs.back(), facts_.branches[0]),
+                     u = cell_of(facts_.jobs.back(), facts_.branches[1]);
           if (has(c, "q_tokens") != has(u, "q_tokens") ||
               (has(c, "q_tokens") && read(c, "q_tokens") != read(u, "q_tokens")))
             refuse(subject(place(u, "q")), "holds other rows than the conditional branch",
@@ -262,7 +230,7 @@ class Capture final : public Source {
   }
 
   void require_queries(const Cell& cell, std::size_t tokens) const {
-    const Place& at = place(cell, "q_tokens");
+    const SavedTensor& at = place(cell, "q_tokens");
     if (at.info.dtype != DType::i32 || at.info.shape.size() != 1)
       refuse(subject(at), "is no list of I32");
     const files::Tensor tensor = read(cell, "q_tokens");
@@ -272,23 +240,25 @@ class Capture final : public Source {
       if (list[i] < 0 || static_cast<std::size_t>(list[i]) >= tokens ||
           (i > 0 && list[i] <= list[i - 1]))
         refuse(subject(at), "is not ascending inside the grid at index " + std::to_string(i));
-    const Place& amax = place(cell, "q_tile_amax");
-    const video::Tiling tiling(grid_, extent("tile"));
-    if (amax.info.shape != files::Shape{static_cast<std::size_t>(tiling.tile_count()), channels_})
+    const SavedTensor& amax = place(cell, "q_tile_amax");
+    const video::Tiling tiling(facts_.grid, extent("tile"));
+    if (amax.info.shape !=
+        files::Shape{static_cast<std::size_t>(tiling.tile_count()), facts_.channels})
       refuse(subject(amax), "has shape " + files::to_string(amax.info.shape) + ", not [" +
                                 std::to_string(tiling.tile_count()) + ", " +
-                                std::to_string(channels_) + "]");
+                                std::to_string(facts_.channels) + "]");
   }
 
   std::vector<float> floats(const Cell& cell, const std::string& tensor) const {
-    const Place& at = place(cell, tensor);
+    const SavedTensor& at = place(cell, tensor);
     std::vector<float> values = files::widen_to_f32(read(cell, tensor), subject(at));
     const auto bad = std::ranges::find_if(values, [](float x) { return !std::isfinite(x); });
     if (bad != values.end()) {
       const auto i = static_cast<std::size_t>(bad - values.begin());
       refuse(subject(at),
              std::string(std::isnan(*bad) ? "NaN" : "Inf") + " at row " +
-                 std::to_string(i / channels_) + ", channel " + std::to_string(i % channels_),
+                 std::to_string(i / facts_.channels) + ", channel " +
+                 std::to_string(i % facts_.channels),
              "attention of it has no value; mend the capture");
     }
     return values;
@@ -311,33 +281,26 @@ class Capture final : public Source {
     const files::Tensor tensor = read(cell, "q_tokens");
     const auto list = tensor.as<std::int32_t>();
     const std::vector<float> amax = floats(cell, "q_tile_amax");
-    std::vector<float> all(static_cast<std::size_t>(grid_.volume()) * channels_, 0.0f);
-    const video::Tiling tiling(grid_, extent("tile"));
+    std::vector<float> all(static_cast<std::size_t>(facts_.grid.volume()) * facts_.channels, 0.0f);
+    const video::Tiling tiling(facts_.grid, extent("tile"));
     std::set<int> saved;
     for (std::size_t i = 0; i < list.size(); ++i) {
-      std::copy_n(&rows[i * channels_], channels_, &all[list[i] * channels_]);
+      std::copy_n(&rows[i * facts_.channels], facts_.channels, &all[list[i] * facts_.channels]);
       saved.insert(tiling.tile_of(std::int64_t{list[i]}));
     }
     for (int tile = 0; tile < tiling.tile_count(); ++tile) {
       if (saved.contains(tile)) continue;
       const auto token =
-          static_cast<std::size_t>(video::token_index(grid_, tiling.box(tile).origin));
-      std::copy_n(&amax[tile * channels_], channels_, &all[token * channels_]);
+          static_cast<std::size_t>(video::token_index(facts_.grid, tiling.box(tile).origin));
+      std::copy_n(&amax[tile * facts_.channels], facts_.channels, &all[token * facts_.channels]);
     }
     return all;
   }
 
   fs::path folder_;
   std::vector<fs::path> seen_;
-  std::map<Key, Place> tensors_;
+  std::map<Key, SavedTensor> tensors_;
   files::Metadata metadata_;
-  video::Extent3 grid_;
-  std::size_t channels_ = 0;
-  int steps_ = 0;
-  double guidance_ = 5;
-  std::vector<double> sigma_;
-  std::vector<Job> jobs_;
-  std::vector<video::Branch> branches_;
 };
 
 }  // namespace

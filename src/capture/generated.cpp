@@ -25,26 +25,28 @@ class Generated final : public Source {
   explicit Generated(const GeneratedSource& source) : source_(source) {
     video::validate(source_.spec);
     const video::Model& model = video::find_model(source_.model);
-    steps_ = model.sampler.steps;
-    guidance_ = model.sampler.guidance;
+    facts_.origin = "generated: denoising model on " + video::to_string(source_.spec.grid) +
+                    " tokens, schedule of " + source_.model;
+    facts_.grid = source_.spec.grid;
+    facts_.channels = static_cast<std::size_t>(source_.spec.head_dim);
+    facts_.branches = source_.branches;
+    facts_.steps = model.sampler.steps;
+    facts_.guidance = model.sampler.guidance;
     if (source_.prompts < 1)
       throw Error(ErrorKind::usage, "prompts", "there are none", "give at least 1");
     if (source_.branches.empty())
       throw Error(ErrorKind::usage, "branches", "there are none", "give conditional");
-    require_indices(source_.steps, steps_, "steps");
+    require_indices(source_.steps, facts_.steps, "steps");
     require_indices(source_.layers, source_.spec.layers, "layers");
     require_indices(source_.heads, source_.spec.heads, "heads");
-    for (int step = 0; step < steps_; ++step) sigma_.push_back(video::sigma(model, step, steps_));
+    for (int step = 0; step < facts_.steps; ++step)
+      facts_.sigma.push_back(video::sigma(model, step, facts_.steps));
     for (int prompt = 0; prompt < source_.prompts; ++prompt)
       for (const int step : source_.steps)
         for (const int layer : source_.layers)
-          for (const int head : source_.heads) jobs_.push_back({prompt, step, layer, head});
+          for (const int head : source_.heads) facts_.jobs.push_back({prompt, step, layer, head});
   }
 
-  std::string origin() const override {
-    return "generated: denoising model on " + video::to_string(source_.spec.grid) +
-           " tokens, schedule of " + source_.model;
-  }
   files::Json identity() const override {
     const video::DenoisingSpec& s = source_.spec;
     files::Json branches = files::Json::array();
@@ -68,13 +70,6 @@ class Generated final : public Source {
             {"heads", source_.heads},
             {"branches", branches}};
   }
-  video::Extent3 grid() const override { return source_.spec.grid; }
-  std::size_t channels() const override { return source_.spec.head_dim; }
-  int steps() const override { return steps_; }
-  const std::vector<double>& sigma() const override { return sigma_; }
-  double guidance() const override { return guidance_; }
-  const std::vector<Job>& jobs() const override { return jobs_; }
-  const std::vector<video::Branch>& branches() const override { return source_.branches; }
   std::string head_kind(const Job& job) const override {
     return std::string(name_of(video::head_kind_of(source_.spec, job.layer, job.head)));
   }
@@ -82,7 +77,7 @@ class Generated final : public Source {
   cases::HeadValues values(const Cell& cell, int threads) const override {
     video::Head head = video::generate_head(source_.spec,
                                             {.prompt = cell.prompt,
-                                             .sigma = sigma_[cell.step],
+                                             .sigma = facts_.sigma[cell.step],
                                              .layer = cell.layer,
                                              .head = cell.head,
                                              .branch = cell.branch},
@@ -100,10 +95,6 @@ class Generated final : public Source {
     return "";
   }
   GeneratedSource source_;
-  int steps_ = 0;
-  double guidance_ = 1;
-  std::vector<double> sigma_;
-  std::vector<Job> jobs_;
 };
 
 }  // namespace

@@ -6,14 +6,14 @@
 namespace karat::mask {
 namespace {
 
-Interval around(int centre, int radius, int cells) {
+CellRange around(int centre, int radius, int cells) {
   return {std::max(centre - radius, 0), std::min(centre + radius + 1, cells)};
 }
 
 /// The interval of queries per key, turned into the interval of keys per query.
-std::vector<Interval> transposed(const std::vector<Interval>& rows) {
+std::vector<CellRange> transposed(const std::vector<CellRange>& rows) {
   const int cells = static_cast<int>(rows.size());
-  std::vector<Interval> columns(rows.size(), Interval{cells, 0});
+  std::vector<CellRange> columns(rows.size(), CellRange{cells, 0});
   for (int row = 0; row < cells; ++row) {
     for (int column = rows[row].begin; column < rows[row].end; ++column) {
       columns[column].begin = std::min(columns[column].begin, row);
@@ -31,7 +31,7 @@ AxisWindow::AxisWindow(int cells, int radius, Border border, Centre centre) {
   for (int c = 0; c < cells; ++c) {
     const int middle =
         border == Border::clamp && !covers ? std::clamp(c, radius, cells - 1 - radius) : c;
-    seen_.push_back(covers ? Interval{0, cells} : around(middle, radius, cells));
+    seen_.push_back(covers ? CellRange{0, cells} : around(middle, radius, cells));
   }
   if (centre == Centre::key) seen_ = transposed(seen_);
 }

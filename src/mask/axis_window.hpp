@@ -8,8 +8,8 @@
 
 namespace karat::mask {
 
-/// Half-open interval of coordinates.
-struct Interval {
+/// Coordinates begin..end-1 on one axis.
+struct CellRange {
   int begin = 0;
   int end = 0;
 };
@@ -23,17 +23,17 @@ class AxisWindow {
   ///               clamp(c, radius, cells-1-radius), and 2*radius+1 >= cells covers the axis
   AxisWindow(int cells, int radius, Border border, Centre centre);
 
-  Interval seen(int query) const { return seen_[query]; }
+  CellRange seen(int query) const { return seen_[query]; }
   int cells() const { return static_cast<int>(seen_.size()); }
-  bool some(Interval queries, Interval keys) const {
+  bool some(CellRange queries, CellRange keys) const {
     return keys.begin < seen_[queries.end - 1].end && seen_[queries.begin].begin < keys.end;
   }
-  bool all(Interval queries, Interval keys) const {
+  bool all(CellRange queries, CellRange keys) const {
     return seen_[queries.end - 1].begin <= keys.begin && keys.end <= seen_[queries.begin].end;
   }
 
  private:
-  std::vector<Interval> seen_;
+  std::vector<CellRange> seen_;
 };
 
 }  // namespace karat::mask

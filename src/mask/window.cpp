@@ -14,14 +14,14 @@ using video::Extent3;
 
 /// A box of window cells (tiles, or tokens for Unit::tokens_exact).
 struct CellBox {
-  Interval t, h, w;
+  CellRange t, h, w;
   void extend(const CellBox& other) { extend(t, other.t), extend(h, other.h), extend(w, other.w); }
   std::int64_t volume() const {
     return std::int64_t{t.end - t.begin} * (h.end - h.begin) * (w.end - w.begin);
   }
 
  private:
-  static void extend(Interval& mine, Interval other) {
+  static void extend(CellRange& mine, CellRange other) {
     mine = {std::min(mine.begin, other.begin), std::max(mine.end, other.end)};
   }
 };
@@ -167,7 +167,7 @@ class WindowMask final : public Mask {
     };
     std::int64_t sum = 0;
     for (int cell = 0; cell < axis.cells(); ++cell) {
-      const Interval seen = axis.seen(cell);
+      const CellRange seen = axis.seen(cell);
       sum += (edge(cell + 1) - edge(cell)) * (edge(seen.end) - edge(seen.begin));
     }
     return sum;

@@ -225,6 +225,10 @@ std::string_view series_colour(std::size_t index) {
   return kColours[index % kColours.size()];
 }
 
+Series make_series(std::string name, std::size_t colour, Mark mark) {
+  return {.name = std::move(name), .colour = std::string(series_colour(colour)), .mark = mark};
+}
+
 std::string paler(std::string_view colour, double share) {
   unsigned rgb = 0;
   std::sscanf(std::string(colour).c_str(), "#%06x", &rgb);
@@ -240,6 +244,12 @@ std::string paler(std::string_view colour, double share) {
 std::string short_decimal(double value, int digits) {
   char text[40];
   std::snprintf(text, sizeof text, "%.*g", digits, value);
+  return text;
+}
+
+std::string fixed_decimal(double value, int decimals) {
+  char text[400];
+  std::snprintf(text, sizeof text, "%.*f", decimals, value);
   return text;
 }
 

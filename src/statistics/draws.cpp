@@ -9,14 +9,14 @@
 namespace karat::statistics {
 namespace {
 
-struct Sums {
+struct DrawMeans {
   double error = 0, reference = 0;
 };
 
 /// The two means of one draw.
-Sums sums_of(const std::vector<std::size_t>& rows, std::span<const double> errors,
-             std::span<const double> references) {
-  Sums sums;
+DrawMeans means_of(const std::vector<std::size_t>& rows, std::span<const double> errors,
+                   std::span<const double> references) {
+  DrawMeans sums;
   for (const std::size_t row : rows) {
     sums.error += errors[row];
     sums.reference += references[row];
@@ -33,21 +33,21 @@ Estimate ratio(const Draws& draws, std::span<const double> errors,
     const double reference = std::accumulate(references.begin(), references.end(), 0.0);
     return {error == 0 ? 0 : error / reference, 0};
   }
-  std::vector<Sums> sums;
-  Sums total;
+  std::vector<DrawMeans> means;
+  DrawMeans total;
   for (const auto& rows : draws.rows) {
-    sums.push_back(sums_of(rows, errors, references));
-    total.error += sums.back().error;
-    total.reference += sums.back().reference;
+    means.push_back(means_of(rows, errors, references));
+    total.error += means.back().error;
+    total.reference += means.back().reference;
   }
   if (total.error == 0) return {};
   const double value = total.error / total.reference;
   double squares = 0;
-  for (const Sums& draw : sums) {
+  for (const DrawMeans& draw : means) {
     const double residual = draw.error - value * draw.reference;
     squares += residual * residual;
   }
-  const auto n = static_cast<double>(sums.size());
+  const auto n = static_cast<double>(means.size());
   const double variance = n > 1 ? n / (n - 1) * squares / (total.reference * total.reference) : 0;
   return {value, std::sqrt(variance)};
 }

@@ -11,7 +11,7 @@ files::Json to_json(const JobResult& result) {
                    {"rows", files::Json::array()}};
   for (const Figure& f : result.figures)
     json["figures"].push_back(
-        {static_cast<int>(f.branch), f.recipe, f.quantity, f.value, f.standard_error});
+        {static_cast<int>(f.branch), f.recipe, to_string(f.quantity), f.value, f.standard_error});
   for (const RowRecord& r : result.rows)
     json["rows"].push_back({r.recipe, r.token, r.truth, r.mask, r.both, r.given, r.kept_mass,
                             r.entropy, r.max_logit, r.edge});
@@ -24,7 +24,7 @@ JobResult job_result(const files::Json& json) {
   for (const auto& f : json.at("figures"))
     result.figures.push_back({.branch = static_cast<video::Branch>(f.at(0).get<int>()),
                               .recipe = f.at(1),
-                              .quantity = f.at(2),
+                              .quantity = parse_quantity(f.at(2).get<std::string>(), "journal"),
                               .value = f.at(3),
                               .standard_error = f.at(4)});
   for (const auto& r : json.at("rows"))

@@ -22,7 +22,7 @@ namespace {
 constexpr std::size_t kDetailedRows = 2;  // of each draw: their weights are looked at key by key
 
 /// Truth and errors of one branch that guidance needs again.
-struct Kept {
+struct BranchErrors {
   Rows truth, full, mask, fp8;  ///< errors: R - D, M - D, F - D
 };
 
@@ -33,7 +33,7 @@ struct Bench {
   int threads;
   const std::function<void()>& step;
 
-  Rows run(const Kernel& kernel, const Sample& sample) const {
+  Rows run(const PreparedKernel& kernel, const Sample& sample) const {
     const auto head = attention::quantise_head(kernel.recipe, kernel.layout, values.view(),
                                                numerics::Path::fast, threads);
     attention::AttendOptions options{.threads = threads, .query_blocks = sample.query_blocks};
@@ -45,7 +45,7 @@ struct Bench {
     step();
     return rows;
   }
-  attention::OracleResult truth(const Kernel& kernel, const Sample& sample,
+  attention::OracleResult truth(const PreparedKernel& kernel, const Sample& sample,
                                 attention::OracleMask mask) const {
     auto result = attention::oracle(kernel.layout, values.view(), sample.tokens, mask, threads);
     step();
@@ -59,16 +59,16 @@ class Figures {
   Figures(std::vector<Figure>& out, video::Branch branch, std::int32_t recipe,
           const statistics::Draws& draws)
       : out_(out), branch_(branch), recipe_(recipe), draws_(draws) {}
-  void ratio(const std::string& quantity, const std::vector<double>& errors,
+  void ratio(Quantity quantity, const std::vector<double>& errors,
              const std::vector<double>& references) {
     add(quantity, statistics::relative_l2(draws_, errors, references));
   }
-  void average(const std::string& quantity, const std::vector<double>& values) {
+  void average(Quantity quantity, const std::vector<double>& values) {
     add(quantity, statistics::mean(draws_, values));
   }
-  void add(const std::string& quantity, const statistics::Estimate& estimate) {
+  void add(Quantity quantity, const statistics::Estimate& estimate) {
     if (!std::isfinite(estimate.value))
-      throw Error(ErrorKind::input_output, quantity, "the error is no finite number",
+      throw Error(ErrorKind::input_output, to_string(quantity), "the error is no finite number",
                   "look for NaN or zeros in the tensors");
     out_.push_back({branch_, recipe_, quantity, estimate.value, estimate.standard_error});
   }
@@ -118,7 +118,8 @@ Workbench::Workbench(const capture::Source& source, std::vector<recipe::Recipe> 
                   "give each recipe a name of its own");
     const bool apart = std::ranges::find(options.taken_apart, static_cast<std::int32_t>(r)) !=
                        options.taken_apart.end();
-    s.prepared.push_back(prepare(s.recipes[r], source.grid(), source.channels(), apart));
+    s.prepared.push_back(
+        prepare(s.recipes[r], source.facts().grid, source.facts().channels, apart));
   }
 }
 
@@ -137,7 +138,7 @@ std::size_t Workbench::steps_per_job() const {
     for (const auto& rung : p.rungs) apart += rung.alone.has_value();
   }
   const std::size_t branch = 1 + 2 * state_->prepared.size() + rows.size() + masks.size();
-  return state_->source.branches().size() * branch + apart;
+  return state_->source.facts().branches.size() * branch + apart;
 }
 
 namespace {
@@ -150,17 +151,16 @@ void take_apart(const Prepared& recipe, const Bench& bench, const Sample& sample
   Rows before = masked;
   for (std::size_t i = 0; i < recipe.rungs.size(); ++i) {
     const PreparedRung& rung = recipe.rungs[i];
-    const std::string name(to_string(rung.part));
     const Rows now = i + 1 == recipe.rungs.size() ? full : bench.run(rung.so_far, sample);
-    figures.ratio("rung." + name, squares(now, dense, d), dense_squares);
-    figures.ratio("given." + name, squares(now, masked, d), masked_squares);
+    figures.ratio({Measure::rung, rung.part}, squares(now, dense, d), dense_squares);
+    figures.ratio({Measure::given, rung.part}, squares(now, masked, d), masked_squares);
     const Rows alone = rung.alone ? bench.run(*rung.alone, sample) : now;
-    figures.ratio("alone." + name, squares(alone, rung.alone ? masked : before, d), masked_squares);
+    figures.ratio({Measure::alone, rung.part}, squares(alone, rung.alone ? masked : before, d),
+                  masked_squares);
     before = now;
   }
-  for (const NamedKernel& suspect : recipe.suspects)
-    figures.ratio("suspect." + suspect.name, squares(bench.run(suspect.kernel, sample), dense, d),
-                  dense_squares);
+  for (const SuspectKernel& edit : recipe.suspects)
+    figures.ratio(edit.suspect, squares(bench.run(edit.kernel, sample), dense, d), dense_squares);
 }
 
 /// Rows looked at key by key: predictions, and where the error lives.
@@ -169,14 +169,14 @@ void look_closer(const Prepared& recipe, std::int32_t index, const Bench& bench,
                  const std::vector<double>& kept_mass, Figures& figures, const Sample& few,
                  std::vector<RowRecord>& records) {
   const std::size_t d = bench.channels;
-  const Kernel& kernel = recipe.full;
+  const PreparedKernel& kernel = recipe.full;
   const auto coded = attention::quantise_head(kernel.recipe, kernel.layout, bench.values.view(),
                                               numerics::Path::fast, bench.threads);
   const auto dense_squares = squares(dense, d), masked_squares = squares(masked, d);
   const auto mask_errors = squares(masked, dense, d), both = squares(full, dense, d),
              given = squares(full, masked, d);
   std::vector<double> q, k, p, v, truth;
-  std::vector<std::vector<double>> lost(2 * std::size(kMultipliers));
+  std::vector<std::vector<double>> lost(std::size(kUnderflows));
   for (const std::int32_t row : few.tokens) {
     const std::int32_t token = sample.tokens[row];
     const RowTheory t =
@@ -197,26 +197,23 @@ void look_closer(const Prepared& recipe, std::int32_t index, const Bench& bench,
   }
   std::vector<double> qk(q.size());
   for (std::size_t i = 0; i < q.size(); ++i) qk[i] = q[i] + k[i];
-  figures.ratio("theory.qk", qk, truth);
-  figures.ratio("theory.p", p, truth);
-  figures.ratio("theory.v", v, truth);
-  std::size_t slot = 0;
-  for (const double multiplier : kMultipliers)
-    for (const char* order : {"ascending", "descending"})
-      figures.average("theory.lost." + std::to_string(static_cast<int>(multiplier)) + "." + order,
-                      lost[slot++]);
+  figures.ratio({Measure::theory, Part::qk}, qk, truth);
+  figures.ratio({Measure::theory, Part::p}, p, truth);
+  figures.ratio({Measure::theory, Part::v}, v, truth);
+  for (std::size_t i = 0; i < lost.size(); ++i) figures.average(Quantity::lost(i), lost[i]);
   bench.step();
 }
 
 /// Errors of u + g*(c - u).
-void guide(const Kept& c, const Kept& u, double g, std::size_t d, Figures& figures) {
+void guide(const BranchErrors& c, const BranchErrors& u, double g, std::size_t d,
+           Figures& figures) {
   const auto guided = [&](const Rows& a, const Rows& b) { return combined(g, a, 1 - g, b); };
   const auto reference = squares(guided(c.truth, u.truth), d);
-  figures.ratio("guided", squares(guided(c.full, u.full), d), reference);
-  figures.ratio("guided_mask", squares(guided(c.mask, u.mask), d), reference);
-  figures.ratio("guided_fp8", squares(guided(c.fp8, u.fp8), d), reference);
-  figures.ratio("guided_common", squares(combined(0.5, c.full, 0.5, u.full), d), reference);
-  figures.ratio("guided_independent", squares(combined(g - 0.5, c.full, 0.5 - g, u.full), d),
+  figures.ratio(Measure::guided, squares(guided(c.full, u.full), d), reference);
+  figures.ratio(Measure::guided_mask, squares(guided(c.mask, u.mask), d), reference);
+  figures.ratio(Measure::guided_fp8, squares(guided(c.fp8, u.fp8), d), reference);
+  figures.ratio(Measure::guided_common, squares(combined(0.5, c.full, 0.5, u.full), d), reference);
+  figures.ratio(Measure::guided_independent, squares(combined(g - 0.5, c.full, 0.5 - g, u.full), d),
                 reference);
 }
 
@@ -225,7 +222,7 @@ void guide(const Kept& c, const Kept& u, double g, std::size_t d, Figures& figur
 JobResult Workbench::measure(const capture::Job& job, int threads,
                              const std::function<void()>& step) const {
   const State& s = *state_;
-  const std::size_t d = s.source.channels();
+  const std::size_t d = s.source.facts().channels;
   JobResult result{.job = job, .figures = {}, .rows = {}};
   const auto available = s.source.query_tokens(job);
   const std::uint64_t stream =
@@ -237,8 +234,8 @@ JobResult Workbench::measure(const capture::Job& job, int threads,
     if (!samples.contains(p.rows_key))
       samples[p.rows_key] = draw_sample(p.full.layout, available, s.options.sample, stream);
 
-  std::vector<std::vector<Kept>> kept(s.prepared.size());
-  for (const video::Branch branch : s.source.branches()) {
+  std::vector<std::vector<BranchErrors>> kept(s.prepared.size());
+  for (const video::Branch branch : s.source.facts().branches) {
     const cases::HeadValues values = s.source.values(cell_of(job, branch), threads);
     step();
     const Bench bench{values, d, threads, step};
@@ -255,15 +252,15 @@ JobResult Workbench::measure(const capture::Job& job, int threads,
       const auto index = static_cast<std::int32_t>(r);
       Figures figures(result.figures, branch, index, sample.draws);
       const auto all_squares = squares(all.o, d);
-      figures.ratio("both", squares(full, all.o, d), all_squares);
-      figures.ratio("mask", squares(some.o, all.o, d), all_squares);
-      figures.ratio("fp8", squares(fp8, all.o, d), all_squares);
-      figures.ratio("fp8_given_mask", squares(full, some.o, d), squares(some.o, d));
+      figures.ratio(Measure::both, squares(full, all.o, d), all_squares);
+      figures.ratio(Measure::mask, squares(some.o, all.o, d), all_squares);
+      figures.ratio(Measure::fp8, squares(fp8, all.o, d), all_squares);
+      figures.ratio(Measure::fp8_given_mask, squares(full, some.o, d), squares(some.o, d));
       std::vector<double> mass;
       for (std::size_t i = 0; i < all.lse.size(); ++i)
         mass.push_back(numerics::exp2_f64((some.lse[i] - all.lse[i]) * std::numbers::log2e));
-      figures.average("kept_mass", mass);
-      if (!p.rungs.empty() && branch == s.source.branches().front()) {
+      figures.average(Measure::kept_mass, mass);
+      if (!p.rungs.empty() && branch == s.source.facts().branches.front()) {
         take_apart(p, bench, sample, all.o, some.o, full, figures);
         const Sample few = first_rows(sample, kDetailedRows);
         Figures few_figures(result.figures, branch, index, few.draws);
@@ -274,11 +271,11 @@ JobResult Workbench::measure(const capture::Job& job, int threads,
                          combined(1, fp8, -1, all.o)});
     }
   }
-  if (s.source.branches().size() == 2)
+  if (s.source.facts().branches.size() == 2)
     for (std::size_t r = 0; r < s.prepared.size(); ++r) {
       Figures figures(result.figures, video::Branch::conditional, static_cast<std::int32_t>(r),
                       samples[s.prepared[r].rows_key].draws);
-      guide(kept[r][0], kept[r][1], s.source.guidance(), d, figures);
+      guide(kept[r][0], kept[r][1], s.source.facts().guidance, d, figures);
     }
   return result;
 }

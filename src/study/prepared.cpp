@@ -12,7 +12,7 @@ namespace {
 
 using recipe::Recipe;
 
-Kernel kernel(const Recipe& recipe, video::Extent3 grid, std::size_t channels) {
+PreparedKernel kernel(const Recipe& recipe, video::Extent3 grid, std::size_t channels) {
   return {recipe, layout::make_layout(recipe, grid, channels)};
 }
 
@@ -21,18 +21,21 @@ bool stands_alone(Part part) {
   return part == Part::qk || part == Part::p || part == Part::v || part == Part::output;
 }
 
-std::vector<std::pair<std::string, Recipe>> suspects(const Recipe& recipe) {
-  std::vector<std::pair<std::string, Recipe>> edits;
-  Recipe omitted = recipe, times_1 = recipe, e4m3 = recipe;
-  omitted.qk.score_scale = recipe::ScoreScale::omitted;
-  edits.emplace_back("score_scale", omitted);
-  times_1.p.apply = recipe::PApply::multiply;
-  times_1.p.multiplier = 1;
-  times_1.p.offset = 0;
-  edits.emplace_back("p_times_1", times_1);
-  e4m3.output = numerics::FormatId::e4m3;
-  edits.emplace_back("e4m3_output", e4m3);
-  return edits;
+Recipe edited(Recipe recipe, Suspect suspect) {
+  switch (suspect) {
+    case Suspect::score_scale:
+      recipe.qk.score_scale = recipe::ScoreScale::omitted;
+      break;
+    case Suspect::p_times_1:
+      recipe.p.apply = recipe::PApply::multiply;
+      recipe.p.multiplier = 1;
+      recipe.p.offset = 0;
+      break;
+    case Suspect::e4m3_output:
+      recipe.output = numerics::FormatId::e4m3;
+      break;
+  }
+  return recipe;
 }
 
 }  // namespace
@@ -55,9 +58,11 @@ Prepared prepare(const Recipe& recipe, video::Extent3 grid, std::size_t channels
     if (stands_alone(rung.part))
       prepared.alone = kernel(with_part(exact, recipe, rung.part), grid, channels);
   }
-  for (auto& [name, edit] : suspects(recipe))
+  for (const SuspectRow& row : suspects()) {
+    const Recipe edit = edited(recipe, row.suspect);
     if (recipe::problems(edit).empty())
-      made.suspects.push_back({name, kernel(edit, grid, channels)});
+      made.suspects.push_back({row.suspect, kernel(edit, grid, channels)});
+  }
   return made;
 }
 

@@ -8,33 +8,35 @@
 #include "karat/layout/layout.hpp"
 #include "karat/recipe/recipe.hpp"
 #include "karat/study/ladder.hpp"
+#include "karat/study/quantity.hpp"
 
 namespace karat::study {
 
 /// A kernel and what its launch needs.
-struct Kernel {
+struct PreparedKernel {
   recipe::Recipe recipe;
   layout::Layout layout;
 };
 
-struct NamedKernel {
-  std::string name;
-  Kernel kernel;
+struct SuspectKernel {
+  Suspect suspect;
+  PreparedKernel kernel;  ///< with the suspect's edit
 };
 
 struct PreparedRung {
   Part part;
-  Kernel so_far;               ///< all parts up to this one
-  std::optional<Kernel> alone; ///< this part and no other; empty where it needs those before it
+  PreparedKernel so_far;  ///< all parts up to this one
+  std::optional<PreparedKernel>
+      alone;  ///< this part and no other; empty where it needs those before it
 };
 
 struct Prepared {
-  Kernel full;
-  Kernel unmasked;
-  std::vector<PreparedRung> rungs;     ///< empty unless taken apart
-  std::vector<NamedKernel> suspects;   ///< likewise
-  std::string mask_key;                ///< equal for equal masks over equal blocks
-  std::string rows_key;                ///< equal where query blocks and order are
+  PreparedKernel full;
+  PreparedKernel unmasked;
+  std::vector<PreparedRung> rungs;      ///< empty unless taken apart
+  std::vector<SuspectKernel> suspects;  ///< likewise
+  std::string mask_key;                 ///< equal for equal masks over equal blocks
+  std::string rows_key;                 ///< equal where query blocks and order are
 };
 
 /// @throws Error(usage) when the recipe has no meaning on the grid

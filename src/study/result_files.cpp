@@ -1,10 +1,9 @@
 // A study's result as HDF5, and its figures as CSV.
 #include <array>
-#include <charconv>
-#include <cmath>
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "csv.hpp"
 #include "karat/files/hdf5.hpp"
 #include "karat/numerics/base/error.hpp"
 #include "karat/study/run.hpp"
@@ -27,12 +26,6 @@ std::vector<T> get(const files::Hdf5Reader& file, const std::string& name) {
   return {values.begin(), values.end()};
 }
 
-std::string decimal(double value) {
-  if (std::isnan(value)) return "";
-  std::array<char, 32> text;
-  return {text.data(), std::to_chars(text.data(), text.data() + text.size(), value).ptr};
-}
-
 /// Columns of the rows that were looked at key by key.
 constexpr std::pair<const char*, double RowRecord::*> kRowColumns[] = {
     {"truth", &RowRecord::truth},         {"mask", &RowRecord::mask},
@@ -45,7 +38,7 @@ constexpr std::pair<const char*, double RowRecord::*> kRowColumns[] = {
 void write_study(const std::filesystem::path& path, const StudyResult& result) {
   using files::DType;
   files::Hdf5Writer file(path, kSchema);
-  std::map<std::string, std::int32_t> numbers;
+  std::map<Quantity, std::int32_t> numbers;
   std::vector<std::string> quantities;
   std::vector<std::int32_t> prompt, step, layer, head, job, recipe, quantity, row_job, row_recipe,
       token;
@@ -59,7 +52,7 @@ void write_study(const std::filesystem::path& path, const StudyResult& result) {
     for (const Figure& f : one.figures) {
       const auto [at, is_new] =
           numbers.try_emplace(f.quantity, static_cast<std::int32_t>(numbers.size()));
-      if (is_new) quantities.push_back(f.quantity);
+      if (is_new) quantities.push_back(to_string(f.quantity));
       job.push_back(static_cast<std::int32_t>(j));
       branch.push_back(static_cast<std::uint8_t>(f.branch));
       recipe.push_back(f.recipe), quantity.push_back(at->second);
@@ -115,8 +108,9 @@ StudyResult read_study(const std::filesystem::path& path) {
   if (const auto g = attributes.find("guidance"); g != attributes.end())
     if (const auto* list = std::get_if<std::vector<double>>(&g->second); list && !list->empty())
       result.guidance = list->front();
-  const std::vector<std::string> quantities =
-      files::parse_json(file.text("figures", "quantities"), subject);
+  std::vector<Quantity> quantities;
+  for (const auto& name : files::parse_json(file.text("figures", "quantities"), subject))
+    quantities.push_back(parse_quantity(name.get<std::string>(), subject));
   const auto prompt = get<std::int32_t>(file, "jobs/prompt"),
              step = get<std::int32_t>(file, "jobs/step"),
              layer = get<std::int32_t>(file, "jobs/layer"),
@@ -159,12 +153,13 @@ std::string figures_csv(const StudyResult& result) {
     const JobResult& one = result.jobs[j];
     const std::string place = std::to_string(one.job.prompt) + "," + std::to_string(one.job.step) +
                               "," + std::to_string(result.steps) + "," +
-                              decimal(result.sigma[one.job.step]) + "," +
+                              csv_decimal(result.sigma[one.job.step]) + "," +
                               std::to_string(one.job.layer) + "," + std::to_string(one.job.head) +
                               "," + result.head_kinds[j] + ",";
     for (const Figure& f : one.figures)
       text += place + std::string(to_string(f.branch)) + "," + result.recipes[f.recipe] + "," +
-              f.quantity + "," + decimal(f.value) + "," + decimal(f.standard_error) + "\n";
+              to_string(f.quantity) + "," + csv_decimal(f.value) + "," +
+              csv_decimal(f.standard_error) + "\n";
   }
   return text;
 }

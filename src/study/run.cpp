@@ -40,10 +40,11 @@ StudyResult run(const capture::Source& source, const Workbench& bench,
   std::map<capture::Job, JobResult> results;
   for (const JobResult& job : journal.finished()) results[job.job] = job;
   std::vector<capture::Job> open;
-  for (const capture::Job& job : source.jobs())
+  for (const capture::Job& job : source.facts().jobs)
     if (!results.contains(job)) open.push_back(job);
-  const std::size_t total = source.jobs().size() * bench.steps_per_job();
-  std::atomic<std::size_t> done = (source.jobs().size() - open.size()) * bench.steps_per_job();
+  const std::size_t total = source.facts().jobs.size() * bench.steps_per_job();
+  std::atomic<std::size_t> done =
+      (source.facts().jobs.size() - open.size()) * bench.steps_per_job();
   const auto step = [&] {
     const std::size_t now = ++done;
     if (options.progress) options.progress(std::min(now, total), total);
@@ -57,15 +58,15 @@ StudyResult run(const capture::Source& source, const Workbench& bench,
   });
 
   StudyResult result{.identity = identity,
-                     .origin = source.origin(),
-                     .steps = source.steps(),
-                     .sigma = source.sigma(),
-                     .guidance = source.guidance(),
+                     .origin = source.facts().origin,
+                     .steps = source.facts().steps,
+                     .sigma = source.facts().sigma,
+                     .guidance = source.facts().guidance,
                      .recipes = {},
                      .jobs = {},
                      .head_kinds = {}};
   for (const auto& recipe : bench.recipes()) result.recipes.push_back(recipe.name);
-  for (const capture::Job& job : source.jobs()) {
+  for (const capture::Job& job : source.facts().jobs) {
     result.jobs.push_back(std::move(results.at(job)));
     result.head_kinds.push_back(source.head_kind(job));
   }
@@ -81,10 +82,10 @@ SensitivityTable sensitivity(const StudyResult& result) {
   for (const JobResult& job : result.jobs) {
     std::map<std::int32_t, double> guided;
     for (const Figure& f : job.figures)
-      if (f.quantity == "guided") guided[f.recipe] = f.value;
+      if (f.quantity == Measure::guided) guided[f.recipe] = f.value;
     for (const video::Branch branch : {video::Branch::conditional, video::Branch::unconditional})
       for (const Figure& f : job.figures) {
-        if (f.quantity != "both" || f.branch != branch) continue;
+        if (f.quantity != Measure::both || f.branch != branch) continue;
         Sensitivity row{.cell = cell_of(job.job, branch),
                         .recipe = f.recipe,
                         .error = f.value,

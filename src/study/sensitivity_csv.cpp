@@ -1,9 +1,9 @@
 // The sensitivity table as CSV: one line a row, every line complete in itself.
 #include <algorithm>
-#include <array>
 #include <charconv>
 #include <cmath>
 
+#include "csv.hpp"
 #include "karat/numerics/base/error.hpp"
 #include "karat/numerics/base/split.hpp"
 #include "karat/study/sensitivity.hpp"
@@ -12,15 +12,23 @@
 namespace karat::study {
 namespace {
 
+enum class Column : std::size_t {
+  prompt,
+  step,
+  steps,
+  sigma,
+  layer,
+  head,
+  branch,
+  recipe,
+  error,
+  sampling_error,
+  guided_error,
+};
+/// Their names, in order.
 constexpr std::string_view kHeader =
     "prompt,step,steps,sigma,layer,head,branch,recipe,error,sampling_error,guided_error";
-constexpr std::size_t kColumns = 11;
-
-std::string decimal(double value) {
-  if (std::isnan(value)) return "";
-  std::array<char, 32> text;
-  return {text.data(), std::to_chars(text.data(), text.data() + text.size(), value).ptr};
-}
+constexpr std::size_t kColumns = static_cast<std::size_t>(Column::guided_error) + 1;
 
 /// Reads the cells of one line; errors name the line.
 class Line {
@@ -31,25 +39,25 @@ class Line {
       fail("has " + std::to_string(cells_.size()) + " cells instead of " +
            std::to_string(kColumns));
   }
-  std::string_view text(std::size_t column) const { return cells_[column]; }
-  double number(std::size_t column) const { return parsed<double>(column); }
-  double number_or_nan(std::size_t column) const {
-    return cells_[column].empty() ? std::numeric_limits<double>::quiet_NaN() : number(column);
+  std::string_view text(Column column) const { return cells_[static_cast<std::size_t>(column)]; }
+  double number(Column column) const { return parsed<double>(column); }
+  double number_or_nan(Column column) const {
+    return text(column).empty() ? std::numeric_limits<double>::quiet_NaN() : number(column);
   }
-  std::int32_t integer(std::size_t column) const { return parsed<std::int32_t>(column); }
+  std::int32_t integer(Column column) const { return parsed<std::int32_t>(column); }
   [[noreturn]] void fail(const std::string& problem) const {
     throw Error(ErrorKind::input_output, subject_, problem, "columns are " + std::string(kHeader));
   }
 
  private:
   template <class T>
-  T parsed(std::size_t column) const {
-    const std::string_view cell = cells_[column];
+  T parsed(Column column) const {
+    const std::string_view cell = text(column);
     T value{};
     const auto [end, failure] = std::from_chars(cell.data(), cell.data() + cell.size(), value);
     if (failure != std::errc{} || end != cell.data() + cell.size())
-      fail("\"" + std::string(cell) + "\" in column " + std::to_string(column + 1) +
-           " is no number");
+      fail("\"" + std::string(cell) + "\" in column " +
+           std::to_string(static_cast<std::size_t>(column) + 1) + " is no number");
     return value;
   }
   std::vector<std::string> cells_;
@@ -64,11 +72,11 @@ std::string sensitivity_csv(const SensitivityTable& table) {
     const capture::Cell& c = row.cell;
     for (const std::string& cell :
          {std::to_string(c.prompt), std::to_string(c.step), std::to_string(table.steps),
-          decimal(table.sigma[c.step]), std::to_string(c.layer), std::to_string(c.head),
-          std::string(to_string(c.branch)), table.recipes[row.recipe], decimal(row.error),
-          decimal(row.sampling_error)})
+          csv_decimal(table.sigma[c.step]), std::to_string(c.layer), std::to_string(c.head),
+          std::string(to_string(c.branch)), table.recipes[row.recipe], csv_decimal(row.error),
+          csv_decimal(row.sampling_error)})
       text += cell + ",";
-    text += decimal(row.guided_error) + "\n";
+    text += csv_decimal(row.guided_error) + "\n";
   }
   return text;
 }
@@ -90,26 +98,26 @@ SensitivityTable parse_sensitivity_csv(std::string_view text, const std::string&
     }
     if (line.empty()) continue;
     const Line cells(line, where);
-    const int steps = cells.integer(2);
+    const int steps = cells.integer(Column::steps);
     if (steps < 1 || steps > 1'000'000 || (table.steps != 0 && steps != table.steps))
-      cells.fail("\"" + std::string(cells.text(2)) + "\" steps where others say " +
+      cells.fail("\"" + std::string(cells.text(Column::steps)) + "\" steps where others say " +
                  std::to_string(table.steps));
     table.steps = steps;
     table.sigma.resize(steps, std::numeric_limits<double>::quiet_NaN());
-    Sensitivity row{.cell = {.prompt = cells.integer(0),
-                             .step = cells.integer(1),
-                             .layer = cells.integer(4),
-                             .head = cells.integer(5)},
-                    .error = cells.number(8),
-                    .sampling_error = cells.number(9),
-                    .guided_error = cells.number_or_nan(10)};
+    Sensitivity row{.cell = {.prompt = cells.integer(Column::prompt),
+                             .step = cells.integer(Column::step),
+                             .layer = cells.integer(Column::layer),
+                             .head = cells.integer(Column::head)},
+                    .error = cells.number(Column::error),
+                    .sampling_error = cells.number(Column::sampling_error),
+                    .guided_error = cells.number_or_nan(Column::guided_error)};
     if (row.cell.step < 0 || row.cell.step >= steps) cells.fail("has a step past the last one");
-    if (cells.text(6) != to_string(video::Branch::conditional) &&
-        cells.text(6) != to_string(video::Branch::unconditional))
-      cells.fail("\"" + std::string(cells.text(6)) + "\" is no branch");
-    row.cell.branch = video::parse_branch(cells.text(6));
-    table.sigma[row.cell.step] = cells.number_or_nan(3);
-    const std::string recipe(cells.text(7));
+    if (cells.text(Column::branch) != to_string(video::Branch::conditional) &&
+        cells.text(Column::branch) != to_string(video::Branch::unconditional))
+      cells.fail("\"" + std::string(cells.text(Column::branch)) + "\" is no branch");
+    row.cell.branch = video::parse_branch(cells.text(Column::branch));
+    table.sigma[row.cell.step] = cells.number_or_nan(Column::sigma);
+    const std::string recipe(cells.text(Column::recipe));
     const auto known = std::find(table.recipes.begin(), table.recipes.end(), recipe);
     row.recipe = static_cast<std::int32_t>(known - table.recipes.begin());
     if (known == table.recipes.end()) table.recipes.push_back(recipe);

@@ -19,20 +19,21 @@ bool matches(const Where& where, const StudyResult& result, std::size_t job) {
 }
 
 double value_of(const JobResult& job, std::int32_t recipe, video::Branch branch,
-                std::string_view name) {
+                Quantity quantity) {
   for (const Figure& f : job.figures)
-    if (f.recipe == recipe && f.branch == branch && f.quantity == name) return f.value;
+    if (f.recipe == recipe && f.branch == branch && f.quantity == quantity) return f.value;
   return std::numeric_limits<double>::quiet_NaN();
 }
 
 double amplification_of(const JobResult& job, std::int32_t recipe, video::Branch branch,
                         Amplification form) {
-  const auto value = [&](std::string_view name) { return value_of(job, recipe, branch, name); };
+  const auto value = [&](Measure measure) { return value_of(job, recipe, branch, measure); };
   const bool guided = form == Amplification::guided_sum || form == Amplification::guided_rss;
-  if (form == Amplification::conditional) return value("fp8_given_mask") / value("fp8");
-  const double both = value(guided ? "guided" : "both"),
-               mask = value(guided ? "guided_mask" : "mask"),
-               fp8 = value(guided ? "guided_fp8" : "fp8");
+  if (form == Amplification::conditional)
+    return value(Measure::fp8_given_mask) / value(Measure::fp8);
+  const double both = value(guided ? Measure::guided : Measure::both),
+               mask = value(guided ? Measure::guided_mask : Measure::mask),
+               fp8 = value(guided ? Measure::guided_fp8 : Measure::fp8);
   if (!(mask > kNothing) || !(fp8 > kNothing)) return std::numeric_limits<double>::quiet_NaN();
   const bool sum = form == Amplification::sum || form == Amplification::guided_sum;
   return both / (sum ? mask + fp8 : std::sqrt(mask * mask + fp8 * fp8));
@@ -46,7 +47,7 @@ std::string_view to_string(Amplification form) {
 }
 
 std::vector<statistics::Observation> observations(const StudyResult& result, std::int32_t recipe,
-                                                  std::string_view quantity, const Where& where) {
+                                                  Quantity quantity, const Where& where) {
   std::vector<statistics::Observation> all;
   for (std::size_t j = 0; j < result.jobs.size(); ++j) {
     if (!matches(where, result, j)) continue;
@@ -59,7 +60,7 @@ std::vector<statistics::Observation> observations(const StudyResult& result, std
 }
 
 std::optional<statistics::Average> average(const StudyResult& result, std::int32_t recipe,
-                                           std::string_view quantity, const Where& where) {
+                                           Quantity quantity, const Where& where) {
   const auto all = observations(result, recipe, quantity, where);
   if (all.empty()) return std::nullopt;
   return statistics::bootstrap_mean(all, kSeed);
@@ -90,28 +91,23 @@ Summary summarise(const StudyResult& result) {
   summary.prompts = static_cast<int>(prompts.size());
   for (std::int32_t r = 0; r < std::ssize(result.recipes); ++r) {
     RecipeSummary recipe{
-        .name = result.recipes[r], .quantities = {}, .amplifications = {}, .steps = {}};
-    std::vector<std::string> names;
+        .recipe = r, .name = result.recipes[r], .swept = swept_value(result.recipes[r])};
+    std::vector<Quantity> measured;
     for (const Figure& f : result.jobs.front().figures)
-      if (f.recipe == r && std::ranges::find(names, f.quantity) == names.end())
-        names.push_back(f.quantity);
-    for (const std::string& name : names)
-      if (const auto interval = average(result, r, name))
-        recipe.quantities.push_back({name, *interval});
+      if (f.recipe == r && std::ranges::find(measured, f.quantity) == measured.end())
+        measured.push_back(f.quantity);
+    for (const Quantity quantity : measured)
+      if (const auto interval = average(result, r, quantity))
+        recipe.quantities.push_back({quantity, *interval});
     for (const Amplification form : kAmplifications)
       if (const auto interval = amplification(result, r, form))
-        recipe.amplifications.push_back({std::string(to_string(form)), *interval});
+        recipe.amplifications.push_back({form, *interval});
     for (const int step : steps)
-      if (const auto interval = average(result, r, "both", {.step = step}))
+      if (const auto interval = average(result, r, Measure::both, {.step = step}))
         recipe.steps.push_back({step, result.sigma[step], *interval});
     summary.recipes.push_back(std::move(recipe));
   }
   return summary;
-}
-
-const statistics::Average* find(const std::vector<NamedAverage>& list, std::string_view name) {
-  const auto found = std::ranges::find(list, name, &NamedAverage::name);
-  return found == list.end() ? nullptr : &found->interval;
 }
 
 }  // namespace karat::study

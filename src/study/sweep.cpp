@@ -1,6 +1,8 @@
 // The values of each axis.
 #include "karat/study/sweep.hpp"
 
+#include <algorithm>
+
 #include "karat/numerics/base/error.hpp"
 #include "karat/recipe/validate.hpp"
 
@@ -13,21 +15,47 @@ std::string to_text(video::Extent3 e) {
   return std::to_string(e.t) + "x" + std::to_string(e.h) + "x" + std::to_string(e.w);
 }
 
-constexpr std::string_view kAxes[] = {"tile", "window", "p", "promotion", "scale"};
+struct AxisName {
+  std::string_view name;
+  SweepAxis axis;
+};
+constexpr AxisName kAxes[] = {{"tile", SweepAxis::tile},
+                              {"window", SweepAxis::window},
+                              {"p", SweepAxis::p},
+                              {"promotion", SweepAxis::promotion},
+                              {"scale", SweepAxis::scale}};
+
+std::optional<SweepAxis> find_axis(std::string_view name) {
+  const auto row = std::ranges::find(kAxes, name, &AxisName::name);
+  if (row == std::end(kAxes)) return std::nullopt;
+  return row->axis;
+}
 
 }  // namespace
 
+std::string_view to_string(SweepAxis axis) {
+  return std::ranges::find(kAxes, axis, &AxisName::axis)->name;
+}
+
 SweepAxis parse_sweep_axis(std::string_view name) {
-  for (std::size_t i = 0; i < std::size(kAxes); ++i)
-    if (kAxes[i] == name) return static_cast<SweepAxis>(i);
+  if (const auto axis = find_axis(name)) return *axis;
   throw Error(ErrorKind::usage, "--sweep", "\"" + std::string(name) + "\" is no axis",
               "use tile, window, p, promotion or scale");
+}
+
+std::optional<SweptValue> swept_value(std::string_view recipe_name) {
+  const auto colon = recipe_name.rfind(':'), equals = recipe_name.rfind('=');
+  if (colon == std::string_view::npos || equals == std::string_view::npos || equals < colon)
+    return std::nullopt;
+  const auto axis = find_axis(recipe_name.substr(colon + 1, equals - colon - 1));
+  if (!axis) return std::nullopt;
+  return SweptValue{*axis, std::string(recipe_name.substr(equals + 1))};
 }
 
 std::vector<Recipe> sweep(const Recipe& base, SweepAxis axis) {
   std::vector<Recipe> recipes;
   const auto add = [&](Recipe edit, const std::string& value) {
-    edit.name = base.name + ":" + std::string(kAxes[static_cast<int>(axis)]) + "=" + value;
+    edit.name = base.name + ":" + std::string(to_string(axis)) + "=" + value;
     if (recipe::problems(edit).empty()) recipes.push_back(std::move(edit));
   };
   Recipe edit = base;
@@ -36,7 +64,8 @@ std::vector<Recipe> sweep(const Recipe& base, SweepAxis axis) {
       edit.q.group = edit.k.group = quant::Group::token;
       add(edit, "token");
       edit.q.group = edit.k.group = quant::Group::tile;
-      for (const video::Extent3 tile : {video::Extent3{3, 4, 4}, {6, 8, 8}, {12, 16, 16}, {24, 32, 32}}) {
+      for (const video::Extent3 tile :
+           {video::Extent3{3, 4, 4}, {6, 8, 8}, {12, 16, 16}, {24, 32, 32}}) {
         edit.q.tile = edit.k.tile = tile;
         add(edit, to_text(tile));
       }
@@ -44,7 +73,8 @@ std::vector<Recipe> sweep(const Recipe& base, SweepAxis axis) {
       add(edit, "tensor");
       break;
     case SweepAxis::window:
-      for (const video::Extent3 window : {video::Extent3{1, 1, 1}, {3, 3, 1}, {3, 3, 3}, {3, 5, 5}, {5, 6, 10}}) {
+      for (const video::Extent3 window :
+           {video::Extent3{1, 1, 1}, {3, 3, 1}, {3, 3, 3}, {3, 5, 5}, {5, 6, 10}}) {
         edit.mask.window = window;
         add(edit, to_text(window));
       }

@@ -76,14 +76,14 @@ std::vector<std::vector<KeptKey>> kept_keys(const layout::Layout& layout, std::i
 }
 
 /// Mass that rounds to zero when every block's P refers to the running maximum of its time.
-double lost_mass(const std::vector<std::vector<KeptKey>>& visits, double multiplier,
-                 bool reversed) {
+double lost_mass(const std::vector<std::vector<KeptKey>>& visits, const Underflow& at) {
+  const bool reversed = at.order == recipe::KeyOrder::descending;
   double running = -std::numeric_limits<double>::infinity(), lost = 0;
   for (std::size_t i = 0; i < visits.size(); ++i) {
     const auto& visit = visits[reversed ? visits.size() - 1 - i : i];
     for (const KeptKey& key : visit) running = std::max(running, key.score);
     for (const KeptKey& key : visit)
-      if (multiplier * numerics::exp2_f64(key.score - running) <= kSmallestCode) lost += key.p;
+      if (at.multiplier * numerics::exp2_f64(key.score - running) <= kSmallestCode) lost += key.p;
   }
   return lost;
 }
@@ -124,7 +124,7 @@ RowTheory predict_row(const recipe::Recipe& recipe, const layout::Layout& layout
   for (auto& visit : visits)
     for (KeptKey& key : visit) kept += key.p = numerics::exp2_f64(key.score - top);
   row.kept_mass = kept / all;
-  row.lost.assign(2 * std::size(kMultipliers), 0.0);
+  row.lost.assign(std::size(kUnderflows), 0.0);
   if (kept == 0) return row;
   const auto channels = static_cast<Eigen::Index>(d);
   Eigen::ArrayXd o = Eigen::ArrayXd::Zero(channels), k_mean = o;
@@ -135,10 +135,7 @@ RowTheory predict_row(const recipe::Recipe& recipe, const layout::Layout& layout
       k_mean += key.p * channels_of(input.k, key.token, d);
     }
   for (const double x : o) row.truth += x * x;
-  std::size_t slot = 0;
-  for (const double multiplier : kMultipliers)
-    for (const bool reversed : {false, true})
-      row.lost[slot++] = lost_mass(visits, multiplier, reversed);
+  for (std::size_t i = 0; i < row.lost.size(); ++i) row.lost[i] = lost_mass(visits, kUnderflows[i]);
 
   const Rounding p_rounding = rounding_of(recipe.p.format, 1.0 / recipe.p.multiplier);
   Eigen::MatrixXd covariance = Eigen::MatrixXd::Zero(channels, channels);  // of k and v

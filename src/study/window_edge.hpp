@@ -6,8 +6,9 @@
 
 namespace karat::study {
 
-/// Tokens from the query to the nearest key that its mask drops, along the axes of the grid through the
-/// query (a step along one axis at a time); the number of tokens across the grid where none is dropped.
+/// Tokens from the query to the nearest key that its mask drops, along the axes of the grid through
+/// the query (a step along one axis at a time); the number of tokens across the grid where none is
+/// dropped.
 double window_edge(const recipe::Mask& mask, const layout::Layout& layout, std::int32_t token);
 
 }  // namespace karat::study

@@ -47,7 +47,7 @@ class Places {
 };
 
 /// Sums of squares over the rows that fall together.
-struct Sum {
+struct SquareSums {
   double plain = 0, guided = 0;
   int rows = 0;
 };
@@ -57,7 +57,7 @@ struct Measured {
   Places<std::int32_t> seeds, steps;
   Places<Group> groups;
   std::size_t candidates = 0;
-  std::vector<Sum> sums;
+  std::vector<SquareSums> sums;
   bool guided = true;
 
   std::size_t at(std::size_t seed, std::size_t step, std::size_t group, std::size_t c) const {
@@ -82,8 +82,9 @@ Measured collect(const study::SensitivityTable& table, const std::vector<int>& p
   for (const study::Sensitivity& row : table.rows) {
     const int c = place[static_cast<std::size_t>(row.recipe)];
     if (c < 0) continue;
-    Sum& sum = m.sums[m.at(m.seeds.of(row.cell.prompt), m.steps.of(row.cell.step),
-                           m.groups.of(group_of(row.cell, decide)), static_cast<std::size_t>(c))];
+    SquareSums& sum =
+        m.sums[m.at(m.seeds.of(row.cell.prompt), m.steps.of(row.cell.step),
+                    m.groups.of(group_of(row.cell, decide)), static_cast<std::size_t>(c))];
     sum.plain += row.error * row.error;
     sum.guided += row.guided_error * row.guided_error;
     ++sum.rows;
@@ -93,7 +94,7 @@ Measured collect(const study::SensitivityTable& table, const std::vector<int>& p
 }
 
 /// The first cell that some candidate lacks, in words.
-std::optional<std::string> hole(const Measured& m, std::span<const std::string> recipes) {
+std::optional<std::string> missing_cell(const Measured& m, std::span<const std::string> recipes) {
   for (std::size_t seed = 0; seed < m.seeds.size(); ++seed)
     for (std::size_t step = 0; step < m.steps.size(); ++step)
       for (std::size_t group = 0; group < m.groups.size(); ++group) {
@@ -192,7 +193,7 @@ std::vector<double> guidance_of(const Measured& m) {
     double plain = 0, guided = 0;
     for (std::size_t seed = 0; seed < m.seeds.size(); ++seed)
       for (std::size_t rest = 0; rest < m.groups.size() * m.candidates; ++rest) {
-        const Sum& sum = m.sums[m.at(seed, step, 0, 0) + rest];
+        const SquareSums& sum = m.sums[m.at(seed, step, 0, 0) + rest];
         plain += sum.plain;
         guided += sum.guided;
       }
@@ -221,7 +222,7 @@ Decide finest_decision(const study::SensitivityTable& table) {
   std::vector<int> place;
   for (std::size_t i = 0; i < table.recipes.size(); ++i) place.push_back(static_cast<int>(i));
   for (const Decide decide : {Decide::cell, Decide::head, Decide::layer})
-    if (!hole(collect(table, place, place.size(), decide), table.recipes)) return decide;
+    if (!missing_cell(collect(table, place, place.size(), decide), table.recipes)) return decide;
   return Decide::step;
 }
 
@@ -231,7 +232,7 @@ StepErrors step_errors(const study::SensitivityTable& table, std::span<const std
   const std::vector<int> place = candidate_places(table, recipes, subject);
   const Measured m = collect(table, place, recipes.size(), decide);
   require_ends(table, m, subject);
-  if (const auto missing = hole(m, recipes))
+  if (const auto missing = missing_cell(m, recipes))
     throw Error(
         ErrorKind::usage, subject, "lacks " + *missing,
         "complete the study, leave the recipe out, or decide by coarser groups (--per step)");
@@ -249,7 +250,7 @@ StepErrors step_errors(const study::SensitivityTable& table, std::span<const std
       for (std::size_t group = 0; group < m.groups.size(); ++group)
         for (std::size_t c = 0; c < m.candidates; ++c) {
           const auto mean = [&](std::size_t step) {
-            const Sum& sum = m.sums[m.at(seed, step, group, c)];
+            const SquareSums& sum = m.sums[m.at(seed, step, group, c)];
             return sum.plain / sum.rows;
           };
           out.squared.push_back(between(mean(b.low), mean(b.high), b.share));

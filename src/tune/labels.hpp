@@ -20,10 +20,11 @@ using Labels = std::vector<Label>;
 
 /// Removes dominated labels; what remains has time ascending and error descending.
 void undominated(Labels& labels);
-/// Every so-maniest label, both ends among them.
+/// Keeps at most `most` labels, evenly chosen by place, the first and the last among them.
 void spread(Labels& labels, std::size_t most);
 
-/// Where kept labels remember the way they came. An item's labels extend those of the item before.
+/// Remembers of every kept label which label it extends. An item's labels extend those of the item
+/// before.
 class LabelArena {
  public:
   explicit LabelArena(const Problem& problem);
@@ -32,7 +33,7 @@ class LabelArena {
   /// A label one item longer; call keep() if it survives.
   Label extend(const Label& label, std::size_t item, std::uint16_t candidate) const;
   void keep(Label& label);
-  /// The candidates on its way, first to last.
+  /// The candidates that the label chose, item by item.
   Assignment path(const Label& label) const;
   void clear() { nodes_.clear(); }
   double unit() const { return unit_; }

@@ -2,6 +2,7 @@
 #include "karat/tune/phases.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 
@@ -115,6 +116,11 @@ void settle(ThreePhases& point, const Problem& problem) {
 }
 
 }  // namespace
+
+std::string_view to_string(PhaseOrder order) {
+  constexpr std::array<std::string_view, 3> kNames{"any", "slower", "faster"};
+  return kNames[static_cast<std::size_t>(order)];
+}
 
 std::vector<ThreePhases> three_phase_front(const Problem& given) {
   const Problem problem = prepared(given);

@@ -56,20 +56,23 @@ void choose_weights(const Request& request, Result& result) {
     result.notes.push_back("The model's sampler has no flow sigma: no weighting by |d sigma|.");
   }
   if (request.user_weights) result.weights.push_back(*request.user_weights);
-  const std::string wanted = !request.main_weights.empty() ? request.main_weights
-                             : request.user_weights        ? "user"
-                             : result.sigma.empty()        ? "uniform"
-                                                           : "sigma";
+  const Weighting wanted = request.main_weights   ? *request.main_weights
+                           : request.user_weights ? Weighting::user
+                           : result.sigma.empty() ? Weighting::uniform
+                                                  : Weighting::sigma;
   std::string known;
   for (std::size_t i = 0; i < result.weights.size(); ++i) {
-    if (result.weights[i].name == wanted) {
+    const Weighting here = result.weights[i].weighting;
+    if (here == wanted) {
       result.main_weights = i;
       return;
     }
-    known += (known.empty() ? "" : ", ") + result.weights[i].name;
+    known += (known.empty() ? "" : ", ") + std::string(to_string(here));
   }
-  throw Error(ErrorKind::usage, "weights", "\"" + wanted + "\" is not to be had here",
-              "use " + known + ", or a file of one number per step");
+  throw Error(
+      ErrorKind::usage, "weights",
+      "\"" + std::string(to_string(wanted)) + "\" needs what this model or study does not give",
+      "use " + known + ", or a file of one number per step");
 }
 
 double budget_of(const Request& request, const Result& result, const StepTimes& times) {

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "karat/numerics/base/error.hpp"
 #include "karat/recipe/json.hpp"
 
 namespace karat::tune {
@@ -41,6 +42,19 @@ files::Json schedule_json(const Result& result, std::span<const std::uint16_t> a
     json["phases"].push_back(std::move(phase));
   }
   return json;
+}
+
+files::Json chosen_schedule(const Result& result, ScheduleKind kind) {
+  const Tuned& main = result.main();
+  const TunedPoint* point = main.front(kind).within(main.budget_s);
+  if (!point)
+    throw Error(ErrorKind::internal, "schedule", "no point of the front meets the budget", {});
+  const auto groups = static_cast<std::size_t>(result.errors.groups);
+  Assignment steps;
+  for (std::size_t i = 0; i < point->assignment.size(); i += groups)
+    steps.push_back(point->assignment[i]);
+  return schedule_json(result, steps,
+                       std::string(to_string(kind)) + " for " + result.times[main.gpu].gpu);
 }
 
 }  // namespace karat::tune

@@ -1,6 +1,7 @@
 // What a step's error counts.
 #include "karat/tune/weights.hpp"
 
+#include <array>
 #include <charconv>
 #include <cmath>
 #include <nlohmann/json.hpp>
@@ -51,13 +52,19 @@ std::vector<double> json_numbers(std::string_view text, int steps, const std::st
 
 }  // namespace
 
+std::string_view to_string(Weighting weighting) {
+  constexpr std::array<std::string_view, 4> kNames{"uniform", "sigma", "propagation", "user"};
+  return kNames[static_cast<std::size_t>(weighting)];
+}
+
 StepWeights uniform_weights(int steps) {
-  return {"uniform", "every step counts alike",
+  return {Weighting::uniform, "every step counts alike",
           std::vector<double>(static_cast<std::size_t>(steps), 1.0 / steps)};
 }
 
 StepWeights sampler_weights(std::span<const double> sigma) {
-  StepWeights out{"sigma", "a step counts as far as it moves the noise level, |d sigma|", {}};
+  StepWeights out{
+      Weighting::sigma, "a step counts as far as it moves the noise level, |d sigma|", {}};
   for (std::size_t s = 0; s < sigma.size(); ++s)
     out.weight.push_back(std::abs(sigma[s] - (s + 1 < sigma.size() ? sigma[s + 1] : 0)));
   normalise(out.weight);
@@ -66,7 +73,7 @@ StepWeights sampler_weights(std::span<const double> sigma) {
 
 StepWeights propagation_weights(std::span<const double> sigma, const StepErrors& errors) {
   StepWeights out = sampler_weights(sigma);
-  out.name = "propagation";
+  out.weighting = Weighting::propagation;
   out.about = "|d sigma| times the measured growth of squared error by guidance";
   for (std::size_t s = 0; s < out.weight.size(); ++s) out.weight[s] *= errors.guidance[s];
   normalise(out.weight);
@@ -76,7 +83,7 @@ StepWeights propagation_weights(std::span<const double> sigma, const StepErrors&
 StepWeights parse_weights(std::string_view text, int steps, const std::string& subject) {
   const auto first = text.find_first_not_of(" \t\r\n");
   const bool json = first != std::string_view::npos && text[first] == '[';
-  StepWeights out{"user", subject,
+  StepWeights out{Weighting::user, subject,
                   json ? json_numbers(text, steps, subject) : listed_numbers(text, steps, subject)};
   if (out.weight.size() != static_cast<std::size_t>(steps))
     refuse(subject,

@@ -29,8 +29,8 @@ class Captures : public testing::Test {
   void SetUp() override {
     std::filesystem::remove_all(folder);
     std::filesystem::create_directories(folder);
-    for (const Job& job : generated->jobs())
-      for (const video::Branch branch : generated->branches()) {
+    for (const Job& job : generated->facts().jobs)
+      for (const video::Branch branch : generated->facts().branches) {
         const cases::HeadValues values = generated->values(cell_of(job, branch), 1);
         const files::Shape shape{values.q.size() / 32, 32};
         tensors[name(job, branch, "q")] = make_tensor(DType::f32, shape, values.q);
@@ -52,8 +52,8 @@ class Captures : public testing::Test {
   void expect_error(const std::string& words) {
     try {
       const auto source = opened();
-      for (const Job& job : source->jobs())
-        for (const video::Branch branch : source->branches())
+      for (const Job& job : source->facts().jobs)
+        for (const video::Branch branch : source->facts().branches)
           source->values(cell_of(job, branch), 1);
       FAIL() << "no error about " << words;
     } catch (const Error& error) {

@@ -77,6 +77,57 @@ TEST(Bootstrap, OnePromptOneCellKnowsNothing) {
   EXPECT_THROW(bootstrap_mean({}, 1), Error);
 }
 
+TEST(Resamples, DrawAsManyUnitsAsThereAre) {
+  const Resamples resamples(5, 300, 7);
+  ASSERT_EQ(resamples.count(), 300);
+  std::vector<int> drawn(5, 0);
+  for (int r = 0; r < resamples.count(); ++r) {
+    int total = 0;
+    for (std::size_t i = 0; i < 5; ++i) {
+      drawn[i] += resamples.counts(r)[i];
+      total += resamples.counts(r)[i];
+    }
+    EXPECT_EQ(total, 5);
+  }
+  for (const int count : drawn) EXPECT_NEAR(count, 300, 3 * std::sqrt(300.0));
+}
+
+TEST(Resamples, IntervalIsThatOfTheMean) {
+  // The variance of a resampled mean is (n-1)/n s^2/n, so that the interval is t s / sqrt(n).
+  const std::vector<double> values{1, 2, 3, 4, 5, 6};
+  const auto interval = Resamples(6, 20000, 1).interval(values);
+  ASSERT_TRUE(interval);
+  const double reach = student_t95(5) * std::sqrt(3.5 / 6);
+  EXPECT_NEAR(interval->low, 3.5 - reach, 0.02 * reach);
+  EXPECT_NEAR(interval->high, 3.5 + reach, 0.02 * reach);
+}
+
+TEST(Resamples, RatioSeesWhatUnitsShare) {
+  std::vector<double> a, b;
+  for (const double common : {1.0, 4.0, 2.0, 9.0}) {
+    a.push_back(common * 1.2);
+    b.push_back(common);
+  }
+  const Resamples resamples(4, 500, 3);
+  const auto ratio = resamples.ratio_interval(a, b);
+  ASSERT_TRUE(ratio);
+  EXPECT_NEAR(ratio->low, 1.2, 1e-12);
+  EXPECT_NEAR(ratio->high, 1.2, 1e-12);
+  EXPECT_FALSE(resamples.ratio_interval(a, std::vector<double>(4, 0.0)));
+}
+
+TEST(Resamples, OneUnitKnowsNothing) {
+  EXPECT_FALSE(Resamples(1, 100, 1).interval(std::vector<double>{3.0}));
+}
+
+TEST(Resamples, MiddleLeavesOutTheTails) {
+  std::vector<double> values;
+  for (int i = 200; i >= 0; --i) values.push_back(i);
+  const Interval interval = middle(values);
+  EXPECT_DOUBLE_EQ(interval.low, 5);
+  EXPECT_DOUBLE_EQ(interval.high, 195);
+}
+
 TEST(StudentT, TableAndLimit) {
   EXPECT_DOUBLE_EQ(student_t95(1), 12.706);
   EXPECT_DOUBLE_EQ(student_t95(30), 2.042);

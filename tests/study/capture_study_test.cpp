@@ -17,9 +17,9 @@ using files::DType;
 
 TEST_F(Captures, GiveTheFiguresOfTheSameValues) {
   const auto captured = opened();
-  EXPECT_EQ(captured->jobs(), generated->jobs());
-  EXPECT_EQ(captured->sigma(), generated->sigma());
-  const Job job = generated->jobs().front();
+  EXPECT_EQ(captured->facts().jobs, generated->facts().jobs);
+  EXPECT_EQ(captured->facts().sigma, generated->facts().sigma);
+  const Job job = generated->facts().jobs.front();
   std::vector<JobResult> results;
   for (const Source* source : {captured.get(), generated.get()})
     results.push_back(Workbench(*source, {small_recipe()}, small_options()).measure(job, 1, [] {}));
@@ -33,9 +33,9 @@ TEST_F(Captures, SavedQueryTilesAreEnough) {
   for (std::int32_t token = 0; token < 384; ++token)
     if (const int tile = tiling.tile_of(std::int64_t{token}); tile == 0 || tile == 7)
       kept.push_back(token);
-  const Job job = generated->jobs().front();
-  for (const Job& each : generated->jobs())
-    for (const video::Branch branch : generated->branches()) {
+  const Job job = generated->facts().jobs.front();
+  for (const Job& each : generated->facts().jobs)
+    for (const video::Branch branch : generated->facts().branches) {
       const HeadValues values = generated->values(cell_of(each, branch), 1);
       std::vector<float> rows, amax(static_cast<std::size_t>(tiling.tile_count()) * 32, 0.0f);
       for (const std::int32_t token : kept)
@@ -58,8 +58,9 @@ TEST_F(Captures, SavedQueryTilesAreEnough) {
   const MeasureOptions options{.sample = {.rows = 1000, .draws = 4}, .taken_apart = {}};
   const JobResult few = Workbench(*captured, {coarse}, options).measure(job, 1, [] {});
   const JobResult all = Workbench(*generated, {coarse}, options).measure(job, 1, [] {});
-  EXPECT_GT(figure(few, 0, "both"), 0);
-  EXPECT_NE(figure(few, 0, "both"), figure(all, 0, "both")) << "other rows were looked at";
+  EXPECT_GT(figure(few, 0, Measure::both), 0);
+  EXPECT_NE(figure(few, 0, Measure::both), figure(all, 0, Measure::both))
+      << "other rows were looked at";
   const auto layout = layout::make_layout(coarse, {4, 8, 12}, 32);
   const HeadValues a = captured->values(cell_of(job, video::Branch::conditional), 1),
                    b = generated->values(cell_of(job, video::Branch::conditional), 1);

@@ -41,7 +41,7 @@ class LadderOnAHead : public testing::Test {
   std::unique_ptr<capture::Source> source = capture::generated_source(small_source());
   cases::HeadValues values = source->values({}, 1);
   attention::HeadResult attend(const recipe::Recipe& recipe) const {
-    const auto layout = layout::make_layout(recipe, source->grid(), source->channels());
+    const auto layout = layout::make_layout(recipe, source->facts().grid, source->facts().channels);
     return attention::attend(
         recipe, layout,
         attention::quantise_head(recipe, layout, values.view(), numerics::Path::fast),
@@ -56,8 +56,8 @@ TEST_F(LadderOnAHead, LastRungEqualsTheRecipeBitForBit) {
 
 TEST_F(LadderOnAHead, NothingIsLeftWithoutErrors) {
   const recipe::Recipe exact = without_errors(small_recipe());
-  const auto layout = layout::make_layout(exact, source->grid(), source->channels());
-  std::vector<std::int32_t> tokens(source->grid().volume());
+  const auto layout = layout::make_layout(exact, source->facts().grid, source->facts().channels);
+  std::vector<std::int32_t> tokens(source->facts().grid.volume());
   for (std::size_t i = 0; i < tokens.size(); ++i) tokens[i] = static_cast<std::int32_t>(i);
   const auto truth =
       attention::oracle(layout, values.view(), tokens, attention::OracleMask::sparse, 1);

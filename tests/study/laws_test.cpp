@@ -82,10 +82,10 @@ TEST_F(Interaction, VanishesWithoutSparsity) {
   dense.mask.kind = recipe::MaskKind::none;
   const StudyResult result = study({dense});
   for (const JobResult& job : result.jobs) {
-    EXPECT_EQ(figure(job, 0, "both"), figure(job, 0, "fp8"));
-    EXPECT_LT(figure(job, 0, "mask"), 1e-12);
-    EXPECT_NEAR(figure(job, 0, "fp8_given_mask") / figure(job, 0, "fp8"), 1, 1e-9);
-    EXPECT_NEAR(figure(job, 0, "kept_mass"), 1, 1e-12);
+    EXPECT_EQ(figure(job, 0, Measure::both), figure(job, 0, Measure::fp8));
+    EXPECT_LT(figure(job, 0, Measure::mask), 1e-12);
+    EXPECT_NEAR(figure(job, 0, Measure::fp8_given_mask) / figure(job, 0, Measure::fp8), 1, 1e-9);
+    EXPECT_NEAR(figure(job, 0, Measure::kept_mass), 1, 1e-12);
   }
   EXPECT_FALSE(amplification(result, 0, Amplification::rss)) << "an error of 0 has no interaction";
 }
@@ -107,13 +107,15 @@ TEST_F(Interaction, VanishesWithoutQuantisation) {
 TEST_F(Interaction, FiguresAreThoseOfTheirDefinition) {
   const StudyResult result = study({small_recipe()});
   for (const JobResult& job : result.jobs) {
-    EXPECT_GT(figure(job, 0, "mask"), 0.005);
-    EXPECT_GT(figure(job, 0, "fp8"), 0.005);
-    EXPECT_LT(figure(job, 0, "both"), figure(job, 0, "mask") + 2 * figure(job, 0, "fp8"));
-    EXPECT_LT(figure(job, 0, "kept_mass"), 1);
+    EXPECT_GT(figure(job, 0, Measure::mask), 0.005);
+    EXPECT_GT(figure(job, 0, Measure::fp8), 0.005);
+    EXPECT_LT(figure(job, 0, Measure::both),
+              figure(job, 0, Measure::mask) + 2 * figure(job, 0, Measure::fp8));
+    EXPECT_LT(figure(job, 0, Measure::kept_mass), 1);
     // Common and independent part add up to the guided error, up to their cross term.
-    const double c = figure(job, 0, "guided_common"), i = figure(job, 0, "guided_independent"),
-                 both = figure(job, 0, "guided");
+    const double c = figure(job, 0, Measure::guided_common),
+                 i = figure(job, 0, Measure::guided_independent),
+                 both = figure(job, 0, Measure::guided);
     EXPECT_LE(both, c + i + 1e-12);
     EXPECT_GE(both, std::abs(c - i) - 1e-12);
   }

@@ -70,7 +70,7 @@ TEST_F(Run, GivesTheSameBytesHoweverItIsStopped) {
   const StudyResult result =
       run(*source, bench, identity, journal,
           {.threads = 2, .progress = [&](std::size_t, std::size_t) { ++steps; }});
-  EXPECT_EQ(steps, (source->jobs().size() - 2) * bench.steps_per_job()) << "a cell was repeated";
+  EXPECT_EQ(steps, (source->facts().jobs.size() - 2) * bench.steps_per_job()) << "a cell was repeated";
   write_study(scratch("two.h5"), result);
   EXPECT_EQ(bytes_of(scratch("two.h5")), expected);
   journal.remove();

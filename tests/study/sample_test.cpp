@@ -27,9 +27,9 @@ AllRows all_rows() {
   spec.spec.grid = {8, 16, 24};
   const auto source = capture::generated_source(spec);
   const recipe::Recipe recipe = small_recipe();
-  AllRows rows{layout::make_layout(recipe, source->grid(), source->channels()), {}, {}};
+  AllRows rows{layout::make_layout(recipe, source->facts().grid, source->facts().channels), {}, {}};
   const cases::HeadValues values = source->values({.prompt = 0, .step = 5}, 1);
-  std::vector<std::int32_t> tokens(source->grid().volume());
+  std::vector<std::int32_t> tokens(source->facts().grid.volume());
   for (std::size_t i = 0; i < tokens.size(); ++i) tokens[i] = static_cast<std::int32_t>(i);
   const auto truth =
       attention::oracle(rows.layout, values.view(), tokens, attention::OracleMask::dense, 1);
@@ -37,7 +37,7 @@ AllRows all_rows() {
       recipe, rows.layout,
       attention::quantise_head(recipe, rows.layout, values.view(), numerics::Path::fast),
       {.threads = 1});
-  const std::size_t d = source->channels();
+  const std::size_t d = source->facts().channels;
   for (std::size_t token = 0; token < tokens.size(); ++token) {
     double error = 0, reference = 0;
     for (std::size_t j = 0; j < d; ++j) {

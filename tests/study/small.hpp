@@ -32,7 +32,7 @@ inline std::filesystem::path scratch(const std::string& name) {
 }
 
 /// The one figure of that name, recipe and branch.
-inline double figure(const JobResult& job, std::int32_t recipe, std::string_view quantity,
+inline double figure(const JobResult& job, std::int32_t recipe, Quantity quantity,
                      video::Branch branch = video::Branch::conditional) {
   for (const Figure& f : job.figures)
     if (f.recipe == recipe && f.quantity == quantity && f.branch == branch) return f.value;

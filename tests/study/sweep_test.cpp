@@ -19,12 +19,26 @@ TEST(Sweep, VariesOneChoiceAndNamesIt) {
     for (const auto& difference : diff(base, edit))
       EXPECT_EQ(difference.field->path, "pv.promote_every");
   }
-  EXPECT_THAT(names, testing::ElementsAre(
-                         "fpsattention:promotion=32", "fpsattention:promotion=64",
-                         "fpsattention:promotion=128", "fpsattention:promotion=never"));
+  EXPECT_THAT(names,
+              testing::ElementsAre("fpsattention:promotion=32", "fpsattention:promotion=64",
+                                   "fpsattention:promotion=128", "fpsattention:promotion=never"));
   EXPECT_EQ(sweep(base, SweepAxis::tile).size(), 6u);
   EXPECT_EQ(sweep(base, parse_sweep_axis("scale")).size(), 5u);
   EXPECT_THROW(parse_sweep_axis("tiles"), Error);
+}
+
+TEST(Sweep, NamesSayWhatWasVaried) {
+  const recipe::Recipe base = recipe::preset("fpsattention");
+  for (const SweepAxis axis :
+       {SweepAxis::tile, SweepAxis::window, SweepAxis::p, SweepAxis::promotion, SweepAxis::scale})
+    for (const recipe::Recipe& edit : sweep(base, axis)) {
+      const auto swept = swept_value(edit.name);
+      ASSERT_TRUE(swept) << edit.name;
+      EXPECT_EQ(swept->axis, axis);
+      EXPECT_TRUE(edit.name.ends_with("=" + swept->value));
+    }
+  for (const char* other : {"fpsattention", "a:b", "a=b", "a=b:tile", "a:colour=red"})
+    EXPECT_FALSE(swept_value(other)) << other;
 }
 
 TEST(Sweep, LeavesOutWhatHasNoMeaning) {

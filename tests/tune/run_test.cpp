@@ -226,8 +226,8 @@ TEST(Tune, BadInputIsRefusedInOneLine) {
   r.decide = Decide::head;
   EXPECT_THAT(message(r), HasSubstr("lacks step 0, head 1, prompt 0 under fpsattention_coarse"));
   r = request(table());
-  r.main_weights = "propagation";
-  EXPECT_THAT(message(r), HasSubstr("not to be had"));
+  r.main_weights = Weighting::propagation;
+  EXPECT_THAT(message(r), HasSubstr("\"propagation\" needs what"));
   r = request(table());
   r.run.steps = 2;
   EXPECT_THAT(message(r), HasSubstr("at least three steps"));

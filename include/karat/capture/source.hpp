@@ -11,25 +11,33 @@
 
 namespace karat::capture {
 
+/// What is the same for all heads of a source.
+struct SourceFacts {
+  std::string origin;  ///< in words, for people
+  video::Extent3 grid;
+  std::size_t channels = 0;
+  int steps = 0;              ///< of the sampler
+  std::vector<double> sigma;  ///< per step; NaN: not known
+  double guidance = 1;        ///< g of u + g*(c - u)
+  std::vector<Job> jobs;      ///< ascending
+  std::vector<video::Branch> branches;
+};
+
 class Source {
  public:
   virtual ~Source() = default;
-  virtual std::string origin() const = 0;  ///< in words, for people
+  const SourceFacts& facts() const { return facts_; }
   /// Everything the values depend on: a study only continues one of the same source.
   virtual files::Json identity() const = 0;
-  virtual video::Extent3 grid() const = 0;
-  virtual std::size_t channels() const = 0;
-  virtual int steps() const = 0;                         ///< of the sampler
-  virtual const std::vector<double>& sigma() const = 0;  ///< per step; NaN: not known
-  virtual double guidance() const = 0;                   ///< g of u + g*(c - u)
-  virtual const std::vector<Job>& jobs() const = 0;      ///< ascending
-  virtual const std::vector<video::Branch>& branches() const = 0;
   /// "local", "spatial", ...; empty where nobody knows.
   virtual std::string head_kind(const Job& job) const = 0;
   /// Tokens whose queries are there, ascending; empty: all.
   virtual std::vector<std::int32_t> query_tokens(const Job& job) const = 0;
   /// @throws Error(input_output) for values that are missing, NaN or infinite
   virtual cases::HeadValues values(const Cell& cell, int threads) const = 0;
+
+ protected:
+  SourceFacts facts_;
 };
 
 }  // namespace karat::capture

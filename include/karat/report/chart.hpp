@@ -51,9 +51,13 @@ std::string draw(const Chart& chart);
 
 /// Distinct colours for up to eight series, safe for the colour-blind; they repeat beyond.
 std::string_view series_colour(std::size_t index);
+/// A series without points yet, in the colour of that index.
+Series make_series(std::string name, std::size_t colour, Mark mark = Mark::line);
 /// The colour mixed with white: share 0 is the colour, 1 white.
 std::string paler(std::string_view colour, double share);
 /// A number as people read it: at most `digits` significant digits, no trailing zeros.
 std::string short_decimal(double value, int digits = 3);
+/// Exactly `decimals` digits behind the point, never a power of ten.
+std::string fixed_decimal(double value, int decimals);
 
 }  // namespace karat::report

@@ -9,6 +9,12 @@
 
 namespace karat::report {
 
+/// What made a page.
+struct Provenance {
+  std::string command;  ///< as it was typed
+  std::string version;  ///< of karat
+};
+
 /// Pieces stand in the order of the calls. Texts are escaped, SVG goes in as it is.
 class HtmlPage {
  public:

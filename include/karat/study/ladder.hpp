@@ -42,8 +42,8 @@ struct Rung {
   Part part;              ///< what this rung adds
   recipe::Recipe recipe;  ///< all parts up to this one
 };
-/// One rung per part in which the recipe differs from without_errors(); the last rung's recipe equals
-/// the given one in every field that decides bits.
+/// One rung per part in which the recipe differs from without_errors(); the last rung's recipe
+/// equals the given one in every field that decides bits.
 std::vector<Rung> ladder(const recipe::Recipe& recipe);
 
 /// The same kernel on every pair of tokens: mask.kind none, order of tokens and blocks as they are.

@@ -10,35 +10,16 @@
 
 #include "karat/capture/source.hpp"
 #include "karat/recipe/recipe.hpp"
+#include "karat/study/quantity.hpp"
 #include "karat/study/sample.hpp"
 
 namespace karat::study {
 
-/// One number of one cell. Quantities, all relative L2 errors unless said otherwise; D = dense FP64
-/// truth, M = FP64 truth under the recipe's mask, R = the recipe, F = the recipe without its mask:
-///   both            |R - D| / |D|
-///   mask            |M - D| / |D|
-///   fp8             |F - D| / |D|
-///   fp8_given_mask  |R - M| / |M|
-///   kept_mass       mean over rows of the attention that the mask keeps
-/// of recipes that are taken apart, in the first branch:
-///   rung.PART       |rung - D| / |D|, parts added one after the other (ladder.hpp)
-///   given.PART      |rung - M| / |M|, the same rungs
-///   alone.PART      that part and nothing else, against M; accumulator, exp2 and reciprocal: the
-///   step
-///                   from the rung before, since they need what stands before them
-///   theory.*        what arithmetic predicts (theory.hpp)
-///   suspect.NAME    |R' - D| / |D| for an edit R' of the recipe: score_scale, p_times_1,
-///   e4m3_output
-/// of cells with both branches, on the conditional one:
-///   guided, guided_mask, guided_fp8   both, mask and fp8 of u + g*(c - u)
-///   guided_common, guided_independent |(e_c + e_u)/2| and (g - 1/2)*|e_c - e_u| over the guided
-///   truth,
-///                   e = R - D: the guided error is their sum, with its cross term
+/// One number of one cell.
 struct Figure {
   video::Branch branch = video::Branch::conditional;
   std::int32_t recipe = 0;
-  std::string quantity;
+  Quantity quantity = Measure::both;
   double value = 0;
   double standard_error = 0;  ///< from sampling rows
   friend bool operator==(const Figure&, const Figure&) = default;

@@ -3,16 +3,13 @@
 
 #include <string>
 
+#include "karat/report/html.hpp"
 #include "karat/study/summary.hpp"
 
 namespace karat::study {
 
-struct PageFacts {
-  std::string command;  ///< as it was typed
-  std::string version;
-};
-
-/// Same result and facts, same bytes.
-std::string html_page(const StudyResult& result, const Summary& summary, const PageFacts& facts);
+/// The same arguments give the same bytes.
+std::string html_page(const StudyResult& result, const Summary& summary,
+                      const report::Provenance& made_by);
 
 }  // namespace karat::study

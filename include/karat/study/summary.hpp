@@ -1,14 +1,17 @@
 // What a study says: averages with intervals over prompts and cells, and the three amplifications.
 #pragma once
 
-#include <functional>
+#include <algorithm>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 #include "karat/statistics/bootstrap.hpp"
+#include "karat/study/quantity.hpp"
 #include "karat/study/run.hpp"
+#include "karat/study/sweep.hpp"
 
 namespace karat::study {
 
@@ -21,19 +24,19 @@ struct Where {
 
 /// Values of one quantity of one recipe, cluster = prompt.
 std::vector<statistics::Observation> observations(const StudyResult& result, std::int32_t recipe,
-                                                  std::string_view quantity,
-                                                  const Where& where = {});
+                                                  Quantity quantity, const Where& where = {});
 /// Their mean; nothing when there are none.
 std::optional<statistics::Average> average(const StudyResult& result, std::int32_t recipe,
-                                           std::string_view quantity, const Where& where = {});
+                                           Quantity quantity, const Where& where = {});
 
-/// How much worse FP8 and a mask are together than apart, per cell, of the quantities in
-/// measure.hpp:
-///   sum         both / (mask + fp8)
-///   rss         both / sqrt(mask^2 + fp8^2): 1 when the errors are independent
-///   conditional fp8_given_mask / fp8: what FP8 does to a sparse kernel beside what it does to a
-///   dense one guided_sum, guided_rss  of guided, guided_mask, guided_fp8
-enum class Amplification { sum, rss, conditional, guided_sum, guided_rss };
+/// How much worse FP8 and a mask are together than apart, per cell.
+enum class Amplification {
+  sum,          ///< both / (mask + fp8)
+  rss,          ///< both / sqrt(mask^2 + fp8^2): 1 when the errors are independent
+  conditional,  ///< fp8_given_mask / fp8: FP8 in a sparse kernel beside FP8 in a dense one
+  guided_sum,   ///< sum, of guided, guided_mask and guided_fp8
+  guided_rss,   ///< rss, of the same
+};
 std::string_view to_string(Amplification form);
 inline constexpr Amplification kAmplifications[] = {
     Amplification::sum, Amplification::rss, Amplification::conditional, Amplification::guided_sum,
@@ -43,20 +46,26 @@ inline constexpr Amplification kAmplifications[] = {
 std::optional<statistics::Average> amplification(const StudyResult& result, std::int32_t recipe,
                                                  Amplification form, const Where& where = {});
 
-struct NamedAverage {
-  std::string name;
-  statistics::Average interval;
+/// The averages of several quantities or forms.
+template <class Key>
+struct Averaged {
+  Key key;
+  statistics::Average average;
 };
+template <class Key>
+using Averages = std::vector<Averaged<Key>>;
 struct StepPoint {
   int step = 0;
   double sigma = 0;
   statistics::Average error;
 };
 struct RecipeSummary {
+  std::int32_t recipe = 0;  ///< index into StudyResult::recipes
   std::string name;
-  std::vector<NamedAverage> quantities;      ///< in the order they were measured
-  std::vector<NamedAverage> amplifications;  ///< those that have a meaning
-  std::vector<StepPoint> steps;              ///< quantity both over steps
+  std::optional<SweptValue> swept;         ///< of recipes that a sweep made
+  Averages<Quantity> quantities;           ///< in the order they were measured
+  Averages<Amplification> amplifications;  ///< those that have a meaning
+  std::vector<StepPoint> steps;            ///< quantity both over steps
 };
 struct Summary {
   std::vector<RecipeSummary> recipes;
@@ -64,7 +73,11 @@ struct Summary {
 };
 Summary summarise(const StudyResult& result);
 
-/// The interval called `name`, or nullptr.
-const statistics::Average* find(const std::vector<NamedAverage>& list, std::string_view name);
+/// The average of one of them, or nullptr.
+template <class Key>
+const statistics::Average* find(const Averages<Key>& list, std::type_identity_t<Key> key) {
+  const auto found = std::ranges::find(list, key, &Averaged<Key>::key);
+  return found == list.end() ? nullptr : &found->average;
+}
 
 }  // namespace karat::study

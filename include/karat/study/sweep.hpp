@@ -1,6 +1,7 @@
 // Families of recipes that differ in one choice: what a sweep compares.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,10 +17,18 @@ namespace karat::study {
 ///   promotion  keys between promotions of the P V accumulator: 32, 64, 128, never
 ///   scale      the format of the scales of Q, K and V
 enum class SweepAxis { tile, window, p, promotion, scale };
+std::string_view to_string(SweepAxis axis);
 /// @throws Error(usage) naming the choices
 SweepAxis parse_sweep_axis(std::string_view name);
 
 /// Edits of `base`, named BASE:AXIS=VALUE; those without meaning for it are left out.
 std::vector<recipe::Recipe> sweep(const recipe::Recipe& base, SweepAxis axis);
+
+struct SweptValue {
+  SweepAxis axis;
+  std::string value;
+};
+/// What sweep() varied, by the name it gave; nothing for recipes of other names.
+std::optional<SweptValue> swept_value(std::string_view recipe_name);
 
 }  // namespace karat::study

@@ -3,18 +3,15 @@
 
 #include <string>
 
+#include "karat/report/html.hpp"
 #include "karat/tune/run.hpp"
 
 namespace karat::tune {
 
-struct PageOrigin {
-  std::string command;  ///< as it was typed
-  std::string version;  ///< of karat
-};
-
 /// The answer, schedules as strips, fronts per GPU and weighting, what was measured, tables,
 /// command. The same arguments give the same bytes.
-std::string html_page(const Result& result, const Request& request, const PageOrigin& origin);
+std::string html_page(const Result& result, const Request& request,
+                      const report::Provenance& made_by);
 
 /// "three phases", "dense warm-up": a kind of schedule in words.
 std::string_view title_of(ScheduleKind kind);

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string_view>
 #include <vector>
 
 #include "karat/tune/problem.hpp"
@@ -31,6 +32,8 @@ enum class PhaseOrder {
   slower,  ///< from phase to phase only to recipes that take longer
   faster,
 };
+std::string_view to_string(PhaseOrder order);
+
 struct PhasedOptions {
   int phases = 3;  ///< at most
   PhaseOrder order = PhaseOrder::any;

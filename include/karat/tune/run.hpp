@@ -114,7 +114,7 @@ struct Request {
   hopper::RunRequest run;
   std::optional<Decide> decide;  ///< empty: the finest the table allows
   std::optional<StepWeights> user_weights;
-  std::string main_weights;      ///< empty: the user's, else sigma, else uniform
+  std::optional<Weighting> main_weights;  ///< empty: the user's, else sigma, else uniform
   std::optional<Budget> budget;  ///< empty: 24 % of the steps dense, then the fastest candidate
   int resamples = 1000;
   std::uint64_t seed = 0;

@@ -15,4 +15,7 @@ namespace karat::tune {
 files::Json schedule_json(const Result& result, std::span<const std::uint16_t> assignment,
                           const std::string& name);
 
+/// The whole-step schedule that meets the budget on the first GPU under the main weighting.
+files::Json chosen_schedule(const Result& result, ScheduleKind kind);
+
 }  // namespace karat::tune

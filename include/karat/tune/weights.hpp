@@ -10,11 +10,16 @@
 
 namespace karat::tune {
 
+/// Where weights come from.
+enum class Weighting { uniform, sigma, propagation, user };
+std::string_view to_string(Weighting weighting);
+
 /// What the squared error of each step counts; the weights sum to 1.
 struct StepWeights {
-  std::string name;   ///< "uniform", "sigma", "propagation", "user"
+  Weighting weighting = Weighting::uniform;
   std::string about;  ///< one line
   std::vector<double> weight;
+  std::string name() const { return std::string(to_string(weighting)); }
 };
 StepWeights uniform_weights(int steps);
 /// |sigma_s - sigma_(s+1)|, the sampler's step: sum_s of weight x relative error bounds the

@@ -6,9 +6,9 @@
 #include "commands.hpp"
 #include "karat/files/atomic_file.hpp"
 #include "karat/study/page.hpp"
+#include "karat/study/report.hpp"
 #include "karat/study/run.hpp"
 #include "study/options.hpp"
-#include "study/summary.hpp"
 #include "terminal.hpp"
 #include "version.hpp"
 
@@ -54,7 +54,7 @@ StudyResult measured(const StudyChoice& choice, const std::string& out, Narratio
   }
   const study::Workbench bench(*choice.source, choice.recipes, choice.options);
   study::Journal journal(out + ".journal", identity);
-  const std::size_t jobs = choice.source->jobs().size(), kept = journal.finished().size();
+  const std::size_t jobs = choice.source->facts().jobs.size(), kept = journal.finished().size();
   if (kept > 0)
     say(narration, "continuing: " + std::to_string(kept) + " of " + std::to_string(jobs) +
                        " cells are in " + out + ".journal");
@@ -95,10 +95,13 @@ int run_study(int argc, char** argv) {
     files::write_file(*html, study::html_page(result, summary, {typed(argc, argv), KARAT_VERSION}));
   say(narration, "wrote " + out + ": " + std::to_string(result.jobs.size()) + " cells in " +
                      short_time(watch.seconds()));
-  if (given->count("json") > 0)
-    print_study_json(out, result, summary);
-  else
-    print_summary(result, summary);
+  if (given->count("json") > 0) {
+    files::Json answer{{"file", out}};
+    answer.update(to_json(result, summary));
+    print_json("study", 1, answer);
+  } else {
+    std::cout << to_text(result, summary);
+  }
   return match;
 }
 

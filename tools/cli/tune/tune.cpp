@@ -12,10 +12,10 @@
 #include "karat/recipe/json.hpp"
 #include "karat/tune/builtin.hpp"
 #include "karat/tune/page.hpp"
+#include "karat/tune/report.hpp"
 #include "karat/tune/run.hpp"
 #include "karat/tune/schedule.hpp"
 #include "terminal.hpp"
-#include "tune/report.hpp"
 #include "values.hpp"
 #include "version.hpp"
 
@@ -116,11 +116,11 @@ void read_candidates(const cxxopts::ParseResult& given, tune::Request& request) 
 void read_weights(const cxxopts::ParseResult& given, tune::Request& request) {
   const auto text = text_of(given, "weights");
   if (!text) return;
-  if (*text == "uniform" || *text == "sigma" || *text == "propagation") {
-    request.main_weights = *text;
-  } else {
+  using tune::Weighting;
+  for (const Weighting known : {Weighting::uniform, Weighting::sigma, Weighting::propagation})
+    if (*text == to_string(known)) request.main_weights = known;
+  if (!request.main_weights)
     request.user_weights = tune::parse_weights(file_text(*text), request.run.steps, *text);
-  }
 }
 
 tune::Request read_request(const cxxopts::ParseResult& given) {
@@ -147,12 +147,13 @@ tune::Request read_request(const cxxopts::ParseResult& given) {
     request.machines.push_back(hopper::load_machine(name));
   read_candidates(given, request);
   read_weights(given, request);
-  static constexpr Named<tune::Decide> kDecide[] = {{"step", tune::Decide::step},
-                                                    {"layer", tune::Decide::layer},
-                                                    {"head", tune::Decide::head},
-                                                    {"cell", tune::Decide::cell}};
+  using tune::Decide;
+  const Named<Decide> decisions[] = {{to_string(Decide::step), Decide::step},
+                                     {to_string(Decide::layer), Decide::layer},
+                                     {to_string(Decide::head), Decide::head},
+                                     {to_string(Decide::cell), Decide::cell}};
   if (const auto text = text_of(given, "per"))
-    request.decide = parse_choice(*text, "--per", kDecide);
+    request.decide = parse_choice(*text, "--per", decisions);
   if (const auto text = text_of(given, "budget")) request.budget = parse_budget(*text);
   request.resamples = whole(given, "resamples", 1000, 1);
   request.seed =
@@ -203,15 +204,15 @@ int run_tune(int argc, char** argv) {
   const tune::ScheduleKind kind =
       parse_choice(text_of(*given, "schedule").value_or("three_phase"), "--schedule", kKinds);
   const tune::Result result = tune::run(request);
-  const files::Json schedule = chosen_schedule(result, kind);
+  const files::Json schedule = tune::chosen_schedule(result, kind);
   if (const auto path = text_of(*given, "out")) files::write_json(*path, schedule);
-  if (const auto path = text_of(*given, "csv")) files::write_file(*path, tune_csv(result));
+  if (const auto path = text_of(*given, "csv")) files::write_file(*path, tune::to_csv(result));
   if (const auto path = text_of(*given, "html"))
     files::write_file(*path, tune::html_page(result, request, {command, KARAT_VERSION}));
   if (given->count("json") > 0) {
-    print_json("tune", 1, tune_json(result, request, schedule));
+    print_json("tune", 1, to_json(result, request, schedule));
   } else {
-    std::fputs(tune_text(result, request).c_str(), stdout);
+    std::fputs(to_text(result, request).c_str(), stdout);
   }
   return match;
 }

@@ -1,5 +1,5 @@
 // Pictures of a tuning: strips, fronts, sensitivities, weights.
-#include "pictures.hpp"
+#include "report/pictures.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -84,7 +84,7 @@ std::string schedule_strips(const Result& result, std::size_t gpu) {
   double y = 36;
   for (std::size_t w = 0; w < result.weights.size(); ++w) {
     const Tuned& tuned = result.of(gpu, w);
-    svg.text({8, y + 15}, result.weights[w].name, {.size = 12, .bold = w == result.main_weights});
+    svg.text({8, y + 15}, result.weights[w].name(), {.size = 12, .bold = w == result.main_weights});
     for (const ScheduleKind kind : kStrips) {
       if (!shown(result, kind)) continue;
       const double height = kind == ScheduleKind::general ? kTall : kRow;
@@ -111,7 +111,7 @@ std::string front_chart(const Result& result, const Tuned& tuned) {
   constexpr std::string_view kColours[] = {"#0072b2", "#009e73", "#e69f00",
                                            "#6e7781", "#cc79a7", "#7f5539"};
   report::Chart chart{
-      .title = result.times[tuned.gpu].gpu + ", weights " + result.weights[tuned.weights].name,
+      .title = result.times[tuned.gpu].gpu + ", weights " + result.weights[tuned.weights].name(),
       .x = {.title = "seconds of a whole run"},
       .y = {.title = "error", .scale = report::Scale::logarithmic},
       .series = {},
@@ -184,8 +184,7 @@ std::string weight_chart(const Result& result) {
                       .width = 520,
                       .height = 380};
   for (std::size_t w = 0; w < result.weights.size(); ++w) {
-    report::Series series{.name = result.weights[w].name,
-                          .colour = std::string(report::series_colour(w))};
+    report::Series series = report::make_series(result.weights[w].name(), w);
     for (std::size_t step = 0; step < result.weights[w].weight.size(); ++step)
       series.points.push_back(
           {static_cast<double>(step + 1), 100 * result.weights[w].weight[step]});

@@ -4,28 +4,23 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <cstdio>
 
+#include "karat/report/chart.hpp"
 #include "karat/report/html.hpp"
-#include "pictures.hpp"
+#include "report/pictures.hpp"
 
 namespace karat::tune {
 namespace {
 
+using report::fixed_decimal;
 using report::HtmlPage;
 using Rows = std::vector<std::vector<std::string>>;
-
-std::string number(double value, int decimals) {
-  char text[64];
-  std::snprintf(text, sizeof text, "%.*f", decimals, value);
-  return text;
-}
 
 /// Three significant digits, never in powers of ten.
 std::string error_text(double error) {
   const int decimals =
       error > 0 ? std::clamp(2 - static_cast<int>(std::floor(std::log10(error))), 0, 9) : 1;
-  return number(error, decimals);
+  return fixed_decimal(error, decimals);
 }
 
 std::string ranged(const std::string& value, const std::optional<statistics::Interval>& interval,
@@ -33,9 +28,9 @@ std::string ranged(const std::string& value, const std::optional<statistics::Int
   return interval ? value + " [" + show(interval->low) + ", " + show(interval->high) + "]" : value;
 }
 
-std::string two_decimals(double value) { return number(value, 2); }
+std::string two_decimals(double value) { return fixed_decimal(value, 2); }
 
-std::string seconds(double value) { return number(value, value < 100 ? 2 : 0); }
+std::string seconds(double value) { return fixed_decimal(value, value < 100 ? 2 : 0); }
 
 std::string error_with_interval(const TunedPoint& point) {
   return ranged(error_text(point.error), point.interval, error_text);
@@ -60,10 +55,10 @@ std::vector<std::string> answer_lines(const Result& result) {
     if (!three || !steps || !groups) continue;
     const StepTimes& times = result.times[gpu];
     std::string line = times.gpu + ", " + seconds(tuned.budget_s) + " s (" +
-                       number(times.dense_s * result.errors.steps / tuned.budget_s, 2) +
-                       "x dense BF16), weights " + result.weights[tuned.weights].name +
-                       ": alpha1 = " + number(tuned.alphas.alpha1, 2) +
-                       ", alpha2 = " + number(tuned.alphas.alpha2, 2) + " with " +
+                       fixed_decimal(times.dense_s * result.errors.steps / tuned.budget_s, 2) +
+                       "x dense BF16), weights " + result.weights[tuned.weights].name() +
+                       ": alpha1 = " + fixed_decimal(tuned.alphas.alpha1, 2) +
+                       ", alpha2 = " + fixed_decimal(tuned.alphas.alpha2, 2) + " with " +
                        phases_text(result, tuned.alphas.phases) + "; error " +
                        error_with_interval(*three) + ". ";
     if (const Comparison* c =
@@ -81,19 +76,18 @@ void add_alphas(HtmlPage& page, const Result& result) {
   Rows rows;
   for (const Tuned& tuned : result.tuned) {
     const Alphas& a = tuned.alphas;
-    rows.push_back({result.times[tuned.gpu].gpu, result.weights[tuned.weights].name,
+    rows.push_back({result.times[tuned.gpu].gpu, result.weights[tuned.weights].name(),
                     ranged(two_decimals(a.alpha1), a.alpha1_interval, two_decimals),
                     ranged(two_decimals(a.alpha2), a.alpha2_interval, two_decimals),
                     phases_text(result, a.phases), error_text(std::sqrt(a.phases.error)),
                     a.held_out_error ? error_text(*a.held_out_error) : "",
-                    a.same_recipes ? number(100 * *a.same_recipes, 0) + " %" : ""});
+                    a.same_recipes ? fixed_decimal(100 * *a.same_recipes, 0) + " %" : ""});
   }
   page.heading("Transition points under every weighting");
   page.paragraph(
       "Found over all pairs of steps and all triples of recipes, within the budget. Intervals: the "
       "middle 95 % of optima over resampled seeds. Held out: error on seeds that the choice did "
-      "not "
-      "see. Same: resamples whose best schedule has the same three recipes.");
+      "not see. Same: resamples whose best schedule has the same three recipes.");
   const std::array<std::string, 8> header{"GPU",     "weights", "alpha1",   "alpha2",
                                           "recipes", "error",   "held out", "same"};
   page.table(header, rows);
@@ -113,7 +107,7 @@ void add_comparisons(HtmlPage& page, const Result& result, const Tuned& tuned) {
          std::string(to_string(c.verdict))});
   }
   page.paragraph(
-      "On " + result.times[tuned.gpu].gpu + ", weights " + result.weights[tuned.weights].name +
+      "On " + result.times[tuned.gpu].gpu + ", weights " + result.weights[tuned.weights].name() +
       ": at each baseline's own time, our error. Better or worse: the interval of the ratio "
       "over resampled seeds excludes 1.");
   const std::array<std::string, 8> header{"baseline", "schedule", "seconds", "error",
@@ -124,7 +118,7 @@ void add_comparisons(HtmlPage& page, const Result& result, const Tuned& tuned) {
 void add_phase_counts(HtmlPage& page, const Result& result) {
   Rows rows;
   for (const Tuned& tuned : result.tuned) {
-    std::vector<std::string> row{result.times[tuned.gpu].gpu, result.weights[tuned.weights].name};
+    std::vector<std::string> row{result.times[tuned.gpu].gpu, result.weights[tuned.weights].name()};
     for (const PhaseCount& count : tuned.phase_counts) row.push_back(error_text(count.error));
     const TunedPoint* steps = tuned.front(ScheduleKind::general_by_step).within(tuned.budget_s);
     row.push_back(steps ? error_text(steps->error) : "");
@@ -144,12 +138,12 @@ void add_regrets(HtmlPage& page, const Result& result) {
   Rows rows;
   for (const Regret& r : result.regrets) {
     if (r.kind == ScheduleKind::general && result.errors.groups == 1) continue;
-    rows.push_back({result.weights[r.weights].name, std::string(title_of(r.kind)),
+    rows.push_back({result.weights[r.weights].name(), std::string(title_of(r.kind)),
                     result.times[r.tuned_on].gpu, result.times[r.run_on].gpu, seconds(r.time_s),
                     seconds(r.best_time_s),
-                    "+" + number(100 * (r.time_s / r.best_time_s - 1), 1) + " %",
+                    "+" + fixed_decimal(100 * (r.time_s / r.best_time_s - 1), 1) + " %",
                     error_text(r.error), error_text(r.best_error),
-                    "+" + number(100 * (r.worst_time_ratio - 1), 1) + " %"});
+                    "+" + fixed_decimal(100 * (r.worst_time_ratio - 1), 1) + " %"});
   }
   page.heading("One GPU's schedule on another");
   page.paragraph(
@@ -174,9 +168,9 @@ void add_times(HtmlPage& page, const Result& result) {
     std::vector<std::string> row{result.recipes[c].name};
     for (const StepTimes& times : result.times) {
       const double step = times.fixed_s + times.decided_s[c];
-      row.push_back(number(step, 2));
+      row.push_back(fixed_decimal(step, 2));
       row.push_back(seconds(step * result.errors.steps));
-      row.push_back(number(times.dense_s / step, 2));
+      row.push_back(fixed_decimal(times.dense_s / step, 2));
     }
     rows.push_back(std::move(row));
   }
@@ -201,7 +195,8 @@ std::string phases_text(const Result& result, const ThreePhases& phases) {
          " | " + result.recipes[phases.recipe[2]].name;
 }
 
-std::string html_page(const Result& result, const Request& request, const PageOrigin& origin) {
+std::string html_page(const Result& result, const Request& request,
+                      const report::Provenance& made_by) {
   const StepErrors& e = result.errors;
   HtmlPage page("Which recipe in which step: " + std::string(request.model->name),
                 video::to_string(request.run.grid) + " tokens, " + std::to_string(e.steps) +
@@ -243,8 +238,8 @@ std::string html_page(const Result& result, const Request& request, const PageOr
   page.figures(inputs, "Error counts as the square root of the weighted mean of squares.");
   add_times(page, result);
   page.heading("How to make this page again");
-  page.code(origin.command);
-  page.paragraph("karat " + origin.version + ". Origin of the errors: " + request.table.origin);
+  page.code(made_by.command);
+  page.paragraph("karat " + made_by.version + ". Origin of the errors: " + request.table.origin);
   return page.str();
 }
 

@@ -1,0 +1,100 @@
+// What a figure is a figure of: measures, and the parts, suspects and underflows they are of. Files
+// name them as to_string() does.
+#pragma once
+
+#include <compare>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "karat/recipe/recipe.hpp"
+#include "karat/study/ladder.hpp"
+
+namespace karat::study {
+
+/// All are relative L2 errors unless said otherwise; D = dense FP64 truth, M = FP64 truth under the
+/// recipe's mask, R = the recipe, F = the recipe without its mask.
+enum class Measure : std::uint8_t {
+  both,            ///< |R - D| / |D|
+  mask,            ///< |M - D| / |D|
+  fp8,             ///< |F - D| / |D|
+  fp8_given_mask,  ///< |R - M| / |M|
+  kept_mass,       ///< mean over rows of the attention that the mask keeps
+  // Of cells with both branches, on the conditional one, through u + g*(c - u); e = R - D.
+  guided,         ///< both
+  guided_mask,    ///< mask
+  guided_fp8,     ///< fp8
+  guided_common,  ///< |(e_c + e_u)/2|: the guided error is this and the next, with a cross term
+  guided_independent,  ///< (g - 1/2)*|e_c - e_u|
+  // Of recipes that are taken apart, in the first branch.
+  rung,     ///< |rung - D| / |D|, parts added one after the other (ladder.hpp)
+  given,    ///< |rung - M| / |M|, the same rungs
+  alone,    ///< that part and nothing else, against M; accumulator, exp2 and reciprocal: the step
+            ///< from the rung before, since they need what stands before them
+  theory,   ///< what arithmetic predicts for `alone`, of qk, p and v (theory.hpp)
+  lost,     ///< kept attention whose code of P is 0, mean over rows (theory.hpp)
+  suspect,  ///< |R' - D| / |D| for an edit R' of the recipe
+};
+
+/// Edits of a recipe that a literal reading of the published kernel suggests.
+enum class Suspect : std::uint8_t { score_scale, p_times_1, e4m3_output };
+struct SuspectRow {
+  Suspect suspect;
+  std::string_view name;
+  std::string_view meaning;
+};
+/// All of them, in the order of the enumerators.
+std::span<const SuspectRow> suspects();
+
+/// Where P underflows: its multiplier, and the order in which the key blocks are visited.
+struct Underflow {
+  int multiplier;
+  recipe::KeyOrder order;
+  std::string_view name;
+};
+inline constexpr Underflow kUnderflows[] = {
+    {1, recipe::KeyOrder::ascending, "1.ascending"},
+    {1, recipe::KeyOrder::descending, "1.descending"},
+    {256, recipe::KeyOrder::ascending, "256.ascending"},
+    {256, recipe::KeyOrder::descending, "256.descending"},
+    {448, recipe::KeyOrder::ascending, "448.ascending"},
+    {448, recipe::KeyOrder::descending, "448.descending"},
+};
+
+/// A measure, and what it is of.
+class Quantity {
+ public:
+  /// @pre a measure of the whole recipe: both to guided_independent
+  constexpr Quantity(Measure measure) : measure_(measure) {}
+  /// @pre rung, given, alone or theory
+  constexpr Quantity(Measure measure, Part part)
+      : measure_(measure), detail_(static_cast<std::uint8_t>(part)) {}
+  constexpr Quantity(Suspect suspect)
+      : measure_(Measure::suspect), detail_(static_cast<std::uint8_t>(suspect)) {}
+  /// Measure::lost of kUnderflows[index].
+  static constexpr Quantity lost(std::size_t index) {
+    Quantity quantity(Measure::lost);
+    quantity.detail_ = static_cast<std::uint8_t>(index);
+    return quantity;
+  }
+
+  constexpr Measure measure() const { return measure_; }
+  /// @pre rung, given, alone or theory
+  constexpr Part part() const { return static_cast<Part>(detail_); }
+  friend constexpr auto operator<=>(const Quantity&, const Quantity&) = default;
+
+ private:
+  friend std::string to_string(Quantity quantity);
+  friend Quantity parse_quantity(std::string_view name, const std::string& subject);
+  Measure measure_;
+  std::uint8_t detail_ = 0;  ///< index into parts(), suspects() or kUnderflows
+};
+
+/// "both", "rung.qk", "theory.lost.448.ascending", "suspect.p_times_1".
+std::string to_string(Quantity quantity);
+/// @throws Error(input_output) naming `subject` for any other word
+Quantity parse_quantity(std::string_view name, const std::string& subject);
+
+}  // namespace karat::study

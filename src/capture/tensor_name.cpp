@@ -1,0 +1,35 @@
+// Reading a name from left to right.
+#include "tensor_name.hpp"
+
+#include <array>
+#include <charconv>
+
+namespace karat::capture {
+
+std::optional<TensorName> parse_name(std::string_view text) {
+  std::array<std::int32_t, 4> numbers{};
+  constexpr std::string_view kLetters = "pslh";
+  for (std::size_t i = 0; i < kLetters.size(); ++i) {
+    if (text.empty() || text.front() != kLetters[i]) return std::nullopt;
+    text.remove_prefix(1);
+    const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), numbers[i]);
+    if (failure != std::errc{} || numbers[i] < 0 || end == text.data() + text.size() || *end != '.')
+      return std::nullopt;
+    text.remove_prefix(static_cast<std::size_t>(end - text.data()) + 1);
+  }
+  const auto dot = text.find('.');
+  if (dot == std::string_view::npos) return std::nullopt;
+  const std::string_view branch = text.substr(0, dot);
+  if (branch != "cond" && branch != "uncond") return std::nullopt;
+  return TensorName{{numbers[0], numbers[1], numbers[2], numbers[3],
+                     branch == "cond" ? video::Branch::conditional : video::Branch::unconditional},
+                    std::string(text.substr(dot + 1))};
+}
+
+std::string name_of(const Cell& cell) {
+  return "p" + std::to_string(cell.prompt) + ".s" + std::to_string(cell.step) + ".l" +
+         std::to_string(cell.layer) + ".h" + std::to_string(cell.head) +
+         (cell.branch == video::Branch::conditional ? ".cond" : ".uncond");
+}
+
+}  // namespace karat::capture

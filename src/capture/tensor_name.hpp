@@ -1,0 +1,21 @@
+// Names of saved tensors: pPROMPT.sSTEP.lLAYER.hHEAD.BRANCH.TENSOR.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "karat/capture/cell.hpp"
+
+namespace karat::capture {
+
+struct TensorName {
+  Cell cell;
+  std::string tensor;
+};
+/// Nothing for other names.
+std::optional<TensorName> parse_name(std::string_view text);
+/// "p0.s12.l3.h4.cond", whose numbers have no zeros in front.
+std::string name_of(const Cell& cell);
+
+}  // namespace karat::capture
