@@ -5,13 +5,13 @@
 #include <nlohmann/json.hpp>
 
 #include "case/case_options.hpp"
+#include "case/evidence.hpp"
 #include "commands.hpp"
-#include "evidence.hpp"
 #include "interrupt.hpp"
-#include "karat/files/safetensors.hpp"
-#include "karat/golden/export.hpp"
 #include "karat/case/formats.hpp"
 #include "karat/case/metadata.hpp"
+#include "karat/files/safetensors.hpp"
+#include "karat/golden/export.hpp"
 #include "karat/golden/taps.hpp"
 #include "terminal.hpp"
 
@@ -82,9 +82,9 @@ int run_attend(int argc, char** argv) {
       Progress bar("head " + std::to_string(b * shape.heads + h + 1) + "/" +
                        std::to_string(shape.batch * shape.heads),
                    narration, layout.multiply_adds(), "MAC");
-      const attention::HeadResult result =
-          attention::attend(choice.recipe, layout, head,
-                            {.threads = choice.threads, .tapped = taps, .progress = bar.callback()});
+      const attention::HeadResult result = attention::attend(
+          choice.recipe, layout, head,
+          {.threads = choice.threads, .tapped = taps, .progress = bar.callback()});
       const auto f32 = numerics::FormatId::f32;
       append(tensors["o"], cases::encoded(result.o, output, {shape.tokens(), shape.channels}));
       append(tensors["lse"], cases::encoded(result.lse, f32, {shape.tokens()}));
