@@ -1,4 +1,4 @@
-"""The tables of docs/findings.md, from the files tools/findings.sh leaves: findings_tables.py FOLDER"""
+"""The tables of docs/findings.md from what tools/findings.sh leaves: findings_tables.py FOLDER"""
 import collections
 import csv
 import json

@@ -53,7 +53,8 @@ run_sanitized() {
   build asan "${names[@]/#/test_}" || { failed+=("asan build"); return; }
   local pattern
   pattern="^($(IFS='|'; echo "${names[*]}"))\."
-  # The sweep of injected faults runs one engine thousands of times; other tests take the same paths.
+  # The sweep of injected faults runs one engine thousands of times; other tests take the same
+  # paths.
   ctest --preset asan -j "$jobs" -R "$pattern" -E DiagnoseSweep || failed+=("asan tests")
 }
 

@@ -7,8 +7,8 @@
 #include "block_arrays.hpp"
 #include "karat/case/formats.hpp"
 #include "karat/case/stages.hpp"
-#include "karat/golden/evidence.hpp"
 #include "karat/golden/make.hpp"
+#include "karat/recipe/evidence.hpp"
 #include "karat/recipe/fields.hpp"
 #include "karat/recipe/json.hpp"
 
@@ -91,7 +91,8 @@ void CaseWriter::describe(const MakeOptions& options, const std::vector<int>& ta
     const numerics::Instruction& instruction = numerics::instruction(*name);
     const std::string prefix = stage;
     evidence[prefix + "_instruction"] = *name;
-    evidence[prefix + "_evidence"] = std::string(evidence_name(numerics::evidence(instruction)));
+    evidence[prefix + "_evidence"] =
+        std::string(recipe::evidence_name(numerics::evidence(instruction)));
     evidence[prefix + "_evidence_note"] = std::string(numerics::evidence_note(instruction));
   }
   writer_.set_attributes("stages", evidence);

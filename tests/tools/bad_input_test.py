@@ -1,4 +1,4 @@
-"""Everything a user or a machine can get wrong: one line, the right exit code, nothing half written."""
+"""Everything a user or a machine can get wrong: one line, the exit code, nothing half written."""
 import json
 import os
 import resource

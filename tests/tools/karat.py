@@ -1,4 +1,4 @@
-"""The binary under test, and safetensors without a library: written from the format's description."""
+"""The binary under test; safetensors without a library, written from the format's description."""
 import json
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""Every preset through make, attend and check on small grids; KARAT_LONG=1: at 480p, one head at 720p."""
+"""Every preset through make, attend and check on small grids; KARAT_LONG=1: 480p, a head at 720p."""
 import json
 import os
 import unittest

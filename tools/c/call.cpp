@@ -87,34 +87,34 @@ files::Json object_of(const char* text, const char* what) {
 Fields::Fields(files::Json object, std::string subject)
     : object_(std::move(object)), subject_(std::move(subject)) {}
 
-const files::Json* Fields::find(const char* name) {
+const files::Json* Fields::find(std::string_view name) {
   known_.emplace_back(name);
   const auto found = object_.find(name);
   return found == object_.end() || found->is_null() ? nullptr : &*found;
 }
 
-void Fields::fail(const char* name, const std::string& wanted) const {
-  throw Error(ErrorKind::usage, subject_ + "." + name, object_[name].dump() + " is no " + wanted,
+void Fields::fail(std::string_view name, const std::string& wanted) const {
+  throw Error(ErrorKind::usage, named(name), object_[std::string(name)].dump() + " is no " + wanted,
               "give a " + wanted);
 }
 
-bool Fields::has(const char* name) { return find(name) != nullptr; }
+bool Fields::has(std::string_view name) { return find(name) != nullptr; }
 
-std::string Fields::text(const char* name, std::string_view otherwise) {
+std::string Fields::text(std::string_view name, std::string_view otherwise) {
   const files::Json* value = find(name);
   if (value == nullptr) return std::string(otherwise);
   if (!value->is_string()) fail(name, "text");
   return value->get<std::string>();
 }
 
-double Fields::number(const char* name, double otherwise) {
+double Fields::number(std::string_view name, double otherwise) {
   const files::Json* value = find(name);
   if (value == nullptr) return otherwise;
   if (!value->is_number()) fail(name, "number");
   return value->get<double>();
 }
 
-std::int64_t Fields::whole(const char* name, std::int64_t otherwise, std::int64_t low,
+std::int64_t Fields::whole(std::string_view name, std::int64_t otherwise, std::int64_t low,
                            std::int64_t high) {
   const files::Json* value = find(name);
   if (value == nullptr) return otherwise;
@@ -128,14 +128,14 @@ std::int64_t Fields::whole(const char* name, std::int64_t otherwise, std::int64_
   return number;
 }
 
-bool Fields::flag(const char* name) {
+bool Fields::flag(std::string_view name) {
   const files::Json* value = find(name);
   if (value == nullptr) return false;
   if (!value->is_boolean()) fail(name, "true or false");
   return value->get<bool>();
 }
 
-std::vector<std::string> Fields::texts(const char* name) {
+std::vector<std::string> Fields::texts(std::string_view name) {
   const files::Json* value = find(name);
   std::vector<std::string> list;
   if (value == nullptr) return list;
@@ -147,7 +147,7 @@ std::vector<std::string> Fields::texts(const char* name) {
   return list;
 }
 
-video::Extent3 Fields::extent(const char* name) {
+video::Extent3 Fields::extent(std::string_view name) {
   const files::Json* value = find(name);
   const auto extent_of = [&](std::size_t i) {
     const files::Json& each = (*value)[i];
@@ -161,10 +161,28 @@ video::Extent3 Fields::extent(const char* name) {
   return {extent_of(0), extent_of(1), extent_of(2)};
 }
 
+files::FieldValue Fields::value(std::string_view name, files::FieldKind kind, std::int64_t low,
+                                std::int64_t high) {
+  switch (kind) {
+    case files::FieldKind::text:
+      return text(name, "");
+    case files::FieldKind::whole:
+      return whole(name, low, low, high);
+    case files::FieldKind::flag:
+      return flag(name);
+    case files::FieldKind::texts:
+      return texts(name);
+    case files::FieldKind::extent:
+      break;
+  }
+  const video::Extent3 size = extent(name);
+  return std::array{size.t, size.h, size.w};
+}
+
 void Fields::finish() const {
   for (const auto& [name, value] : object_.items()) {
     if (std::ranges::find(known_, name) != known_.end()) continue;
-    throw Error(ErrorKind::usage, subject_ + "." + name, "is not known",
+    throw Error(ErrorKind::usage, named(name), "is not known",
                 "did you mean " + numerics::nearest_name(name, known_, [](const std::string& k) {
                   return k;
                 }) + "?");

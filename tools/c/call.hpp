@@ -4,11 +4,13 @@
 #include <cstdint>
 #include <functional>
 #include <nlohmann/json.hpp>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "karat/files/json_file.hpp"
+#include "karat/files/request.hpp"
 #include "karat/karat.h"
 #include "karat/numerics/base/error.hpp"
 #include "karat/recipe/recipe.hpp"
@@ -48,20 +50,38 @@ files::Json object_of(const char* text, const char* what);
 class Fields {
  public:
   Fields(files::Json object, std::string subject);
-  bool has(const char* name);
-  std::string text(const char* name, std::string_view otherwise);
-  double number(const char* name, double otherwise);
-  std::int64_t whole(const char* name, std::int64_t otherwise, std::int64_t low, std::int64_t high);
-  bool flag(const char* name);
+  bool has(std::string_view name);
+  std::string text(std::string_view name, std::string_view otherwise);
+  double number(std::string_view name, double otherwise);
+  std::int64_t whole(std::string_view name, std::int64_t otherwise, std::int64_t low,
+                     std::int64_t high);
+  bool flag(std::string_view name);
   /// A list of texts; empty when the field is missing.
-  std::vector<std::string> texts(const char* name);
+  std::vector<std::string> texts(std::string_view name);
   /// Three numbers from 1.
-  video::Extent3 extent(const char* name);
+  video::Extent3 extent(std::string_view name);
+
+  /// Writes the request's fields that were given; the rest keeps its defaults.
+  template <typename Request>
+  void read(std::span<const files::RequestField<Request>> rows, Request& request) {
+    for (const auto& row : rows)
+      if (has(row.name))
+        row.write(request, value(row.name, row.kind, row.low, row.high), named(row.name));
+  }
+  /// @throws Error(usage) where one of the request's fields was given
+  template <typename Request>
+  void refuse(std::span<const files::RequestField<Request>> rows, const std::string& why) {
+    for (const auto& row : rows)
+      if (has(row.name)) throw Error(ErrorKind::usage, named(row.name), why, "leave it out");
+  }
   void finish() const;
 
  private:
-  const files::Json* find(const char* name);
-  [[noreturn]] void fail(const char* name, const std::string& wanted) const;
+  const files::Json* find(std::string_view name);
+  files::FieldValue value(std::string_view name, files::FieldKind kind, std::int64_t low,
+                          std::int64_t high);
+  std::string named(std::string_view name) const { return subject_ + "." + std::string(name); }
+  [[noreturn]] void fail(std::string_view name, const std::string& wanted) const;
 
   files::Json object_;
   std::string subject_;

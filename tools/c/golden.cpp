@@ -2,17 +2,15 @@
 #include <chrono>
 
 #include "call.hpp"
-#include "judge/check_freedom.hpp"
-#include "judge/check_report.hpp"
-#include "judge/diagnose_report.hpp"
-#include "evidence.hpp"
 #include "given_mask.hpp"
 #include "heads.hpp"
-#include "karat/golden/check.hpp"
-#include "karat/golden/diagnose.hpp"
 #include "karat/case/formats.hpp"
 #include "karat/case/stages.hpp"
+#include "karat/golden/check_report.hpp"
+#include "karat/golden/diagnose_report.hpp"
 #include "karat/golden/make.hpp"
+#include "karat/golden/request.hpp"
+#include "karat/recipe/evidence.hpp"
 #include "karat/video/models.hpp"
 #include "tensors.hpp"
 
@@ -100,55 +98,17 @@ files::Json make(const karat_make_args& args) {
           {"truth_multiply_adds", summary.truth_multiply_adds},
           {"truth_seconds", summary.truth_seconds},
           {"saturated_p_codes", summary.saturated_p_codes},
-          {"evidence", cli::evidence_json(of.recipe)}};
+          {"evidence", evidence_json(of.recipe)}};
 }
 
-/// What karat_check and karat_diagnose have in common.
-golden::CheckOptions check_options(Fields& fields) {
-  golden::CheckOptions options;
-  options.layout = cases::parse_layout(fields.text("layout", "BHSD"));
-  const std::string order = fields.text("order", "original");
-  if (order != "original" && order != "tiled")
-    throw Error(ErrorKind::usage, "options.order", "\"" + order + "\" is not known",
-                "give original or tiled");
-  options.order = order == "tiled" ? golden::RowOrder::tiled : golden::RowOrder::original;
-  const auto place = [&](const char* name) {
-    return static_cast<std::size_t>(fields.whole(name, 0, 0, kMostInt));
-  };
-  if (fields.has("batch")) options.select.batch = place("batch");
-  if (fields.has("head")) options.select.head = place("head");
-  if (fields.has("block")) options.select.block = static_cast<int>(place("block"));
-  options.threads = static_cast<int>(fields.whole("threads", 0, 0, 1024));
-  return options;
-}
-
-golden::CheckOptions whole_check_options(const char* text) {
+/// The options of a check or a diagnosis.
+template <typename Options>
+Options options_of(const char* text, std::span<const files::RequestField<Options>> own) {
   Fields fields(object_of(text, "options"), "options");
-  golden::CheckOptions options = check_options(fields);
-  if (fields.has("v_layout"))
-    options.v_layout = cli::parse_v_layout(fields.text("v_layout", ""), "options.v_layout");
-  for (const std::string& name : fields.texts("allow"))
-    cli::allow(options.allowed, name, "options.allow");
-  fields.finish();
-  return options;
-}
-
-golden::DiagnoseOptions diagnose_options(const char* text) {
-  Fields fields(object_of(text, "options"), "options");
-  const golden::CheckOptions check = check_options(fields);
-  const std::string alarm = fields.text("alarm", "outside");
-  if (alarm != "outside" && alarm != "any-bit")
-    throw Error(ErrorKind::usage, "options.alarm", "\"" + alarm + "\" is not known",
-                "give outside or any-bit");
-  golden::DiagnoseOptions options{
-      .layout = check.layout,
-      .order = check.order,
-      .select = check.select,
-      .alarm = alarm == "outside" ? golden::Alarm::outside : golden::Alarm::any_bit,
-      .threads = check.threads,
-      .query_blocks = static_cast<int>(fields.whole("blocks", 4, 1, 64)),
-      .reported = static_cast<std::size_t>(fields.whole("most", 10, 1, 1000)),
-      .progress = {}};
+  Options options;
+  fields.read(golden::candidate_fields<Options>(), options);
+  fields.read(golden::selection_fields<Options>(), options);
+  fields.read(own, options);
   fields.finish();
   return options;
 }
@@ -179,12 +139,11 @@ karat_status karat_check(const char* golden, const karat_candidate* candidate, c
                          karat_error* error) {
   return c::guarded(error, [&] {
     c::required(report, "report");
-    golden::CheckOptions how = c::whole_check_options(options);
+    golden::CheckOptions how = c::options_of(options, golden::check_fields());
     how.progress = c::steps_of(progress, context);
     const golden::GoldenFile file(c::required(golden, "golden"));
     const auto source = c::source_of(*c::required(candidate, "candidate"));
-    *report =
-        c::handed_out(cli::check_json(golden::check(file, *source, how), file, *source).dump());
+    *report = c::handed_out(to_json(golden::check(file, *source, how), file, *source).dump());
   });
 }
 
@@ -193,14 +152,14 @@ karat_status karat_diagnose(const char* golden, const karat_candidate* candidate
                             void* context, karat_error* error) {
   return c::guarded(error, [&] {
     c::required(report, "report");
-    golden::DiagnoseOptions how = c::diagnose_options(options);
+    golden::DiagnoseOptions how = c::options_of(options, golden::diagnose_fields());
     how.progress = c::steps_of(progress, context);
     const golden::GoldenFile file(c::required(golden, "golden"));
     const auto source = c::source_of(*c::required(candidate, "candidate"));
     const auto begin = std::chrono::steady_clock::now();
     const golden::Diagnosis diagnosis = golden::diagnose(file, *source, how);
     const std::chrono::duration<double> time = std::chrono::steady_clock::now() - begin;
-    *report = c::handed_out(
-        cli::diagnosis_json(diagnosis, file.subject(), source->subject(), time.count()).dump());
+    *report =
+        c::handed_out(to_json(diagnosis, file.subject(), source->subject(), time.count()).dump());
   });
 }

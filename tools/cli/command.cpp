@@ -3,9 +3,9 @@
 
 #include <algorithm>
 #include <iostream>
+#include <nlohmann/json.hpp>
 
 #include "karat/numerics/base/suggest.hpp"
-#include <nlohmann/json.hpp>
 
 namespace karat::cli {
 namespace {
@@ -20,8 +20,7 @@ std::string plain_quotes(std::string text) {
 
 }  // namespace
 
-CommandLine::CommandLine(std::string name, std::string summary,
-                         std::vector<std::string> positional)
+CommandLine::CommandLine(std::string name, std::string summary, std::vector<std::string> positional)
     : name_(std::move(name)),
       positional_(std::move(positional)),
       options_("karat " + name_, std::move(summary)) {
@@ -88,6 +87,10 @@ std::optional<std::string> text_of(const cxxopts::ParseResult& given, const std:
 std::string required(const cxxopts::ParseResult& given, const std::string& option) {
   if (const auto text = text_of(given, option)) return *text;
   throw Error(ErrorKind::usage, option, "missing", "see --help");
+}
+
+Narration narration(const cxxopts::ParseResult& given) {
+  return given.count("quiet") > 0 ? Narration::quiet : Narration::spoken;
 }
 
 void print_json(const std::string& schema, int version, const files::Json& body) {

@@ -10,6 +10,7 @@
 
 #include "karat/files/json_file.hpp"
 #include "karat/numerics/base/error.hpp"
+#include "terminal.hpp"
 
 namespace karat::cli {
 
@@ -53,7 +54,11 @@ std::optional<std::string> text_of(const cxxopts::ParseResult& given, const std:
 /// @throws Error(usage) when a positional argument or option is missing.
 std::string required(const cxxopts::ParseResult& given, const std::string& option);
 
-/// Prints a command's JSON: {"schema": "karat.NAME", "version": 1, ...}, fields as docs/json.md says.
+/// Quiet where --quiet was given.
+Narration narration(const cxxopts::ParseResult& given);
+
+/// Prints a command's JSON: {"schema": "karat.NAME", "version": 1, ...}, fields as docs/json.md
+/// says.
 void print_json(const std::string& schema, int version, const files::Json& body);
 
 }  // namespace karat::cli

@@ -22,12 +22,11 @@ std::string help() {
       "karat measures how pure a kernel's gold is: FP8 block-sparse video attention, bit for bit.\n"
       "\nusage: karat COMMAND [OPTIONS]     karat COMMAND --help\n\n";
   for (const Command& command : karat::cli::commands())
-    text += "  " + std::string(command.name) +
-            std::string(std::max<std::size_t>(12, command.name.size() + 2) - command.name.size(),
-                        ' ') +
-            std::string(command.summary) + "\n";
-  return text +
-         "\nexit codes: 0 match, 1 mismatch, 2 usage, 3 input or output, 4 internal\n";
+    text +=
+        "  " + std::string(command.name) +
+        std::string(std::max<std::size_t>(12, command.name.size() + 2) - command.name.size(), ' ') +
+        std::string(command.summary) + "\n";
+  return text + "\nexit codes: 0 match, 1 mismatch, 2 usage, 3 input or output, 4 internal\n";
 }
 
 const Command& find_command(std::string_view name) {
@@ -60,9 +59,12 @@ int run(int argc, char** argv) {
 
 int exit_code(ErrorKind kind) {
   switch (kind) {
-    case ErrorKind::usage: return karat::cli::usage;
-    case ErrorKind::input_output: return karat::cli::input_output;
-    case ErrorKind::internal: break;
+    case ErrorKind::usage:
+      return karat::cli::usage;
+    case ErrorKind::input_output:
+      return karat::cli::input_output;
+    case ErrorKind::internal:
+      break;
   }
   return karat::cli::internal;
 }

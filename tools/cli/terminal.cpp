@@ -14,24 +14,14 @@
 #include "interrupt.hpp"
 
 namespace karat::cli {
-namespace {
-
-std::string formatted(const char* format, double value) {
-  char text[64];
-  std::snprintf(text, sizeof text, format, value);
-  return text;
-}
-
-}  // namespace
-
 void say(Narration narration, std::string_view line) {
   if (narration == Narration::spoken) std::cerr << line << "\n";
 }
 
-std::string painted(std::string_view text, Paint paint) {
+std::string painted(std::string_view text, Tone tone) {
   static const bool colour = isatty(STDOUT_FILENO) != 0 && std::getenv("NO_COLOR") == nullptr;
-  if (!colour || paint == Paint::plain) return std::string(text);
-  const char* code = paint == Paint::good ? "32" : paint == Paint::bad ? "31" : "2";
+  if (!colour || tone == Tone::plain) return std::string(text);
+  const char* code = tone == Tone::good ? "32" : tone == Tone::bad ? "31" : "2";
   return "\033[" + std::string(code) + "m" + std::string(text) + "\033[0m";
 }
 
@@ -60,8 +50,8 @@ void Progress::update(std::size_t done, std::size_t total) {
       (work_ > 0 ? work_ * share : static_cast<double>(done)) / std::max(seconds, 1e-9);
   const double left = share > 0 ? seconds * (1 - share) / share : 0;
   std::fprintf(stderr, "\r%s [%s%s] %3.0f %%  %s%s/s  %s left\033[K", name_.c_str(),
-               std::string(full, '=').c_str(), std::string(kWidth - full, ' ').c_str(),
-               share * 100, short_number(rate).c_str(), unit_.c_str(), short_time(left).c_str());
+               std::string(full, '=').c_str(), std::string(kWidth - full, ' ').c_str(), share * 100,
+               short_number(rate).c_str(), unit_.c_str(), short_time(left).c_str());
 }
 
 std::string one_line(std::string_view text) {
@@ -78,27 +68,6 @@ std::string one_line(std::string_view text) {
     i += size;
   }
   return line;
-}
-
-std::string short_number(double value) {
-  constexpr const char* kLetters[] = {"", "k", "M", "G", "T", "P"};
-  std::size_t letter = 0;
-  for (; value >= 999.5 && letter + 1 < std::size(kLetters); ++letter) value /= 1000;
-  return formatted(value < 9.995 ? "%.2f " : value < 99.95 ? "%.1f " : "%.0f ", value) +
-         kLetters[letter];
-}
-
-std::string short_time(double seconds) {
-  if (seconds < 9.95) return formatted("%.1f s", seconds);
-  const auto whole = static_cast<long>(seconds + 0.5);
-  char text[64];
-  if (whole < 60)
-    std::snprintf(text, sizeof text, "%ld s", whole);
-  else if (whole < 3600)
-    std::snprintf(text, sizeof text, "%ld min %02ld s", whole / 60, whole % 60);
-  else
-    std::snprintf(text, sizeof text, "%ld h %02ld min", whole / 3600, whole / 60 % 60);
-  return text;
 }
 
 double peak_memory() {

@@ -10,19 +10,24 @@
 #include <string>
 #include <string_view>
 
+#include "karat/report/text.hpp"
+
 namespace karat::cli {
+
+using report::short_number;
+using report::short_time;
 
 enum class Narration { spoken, quiet };
 
 /// One line on stderr, unless quiet.
 void say(Narration narration, std::string_view line);
 
-enum class Paint { plain, good, bad, faint };
+using report::Tone;
 /// The text in colour where stdout is a terminal and NO_COLOR is not set.
-std::string painted(std::string_view text, Paint paint);
+std::string painted(std::string_view text, Tone tone);
 
-/// `name [=====>    ] 43 %  1.2 GMAC/s  12 s left`, redrawn at most ten times a second; removed when
-/// it ends. Thread-safe. Every update also checks for an interrupt.
+/// `name [=====>    ] 43 %  1.2 GMAC/s  12 s left`, redrawn at most ten times a second; removed
+/// when it ends. Thread-safe. Every update also checks for an interrupt.
 class Progress {
  public:
   /// @param work amount behind the whole bar in `unit`s; 0 shows items per second instead
@@ -60,10 +65,6 @@ class Stopwatch {
 /// The text with control characters and bytes that are no UTF-8 as "?": messages quote files.
 std::string one_line(std::string_view text);
 
-/// "85.1 G", "3.2 M": four characters of number and the letter of its thousand.
-std::string short_number(double value);
-/// "1 h 02 min", "3 min 05 s", "12 s", "0.4 s".
-std::string short_time(double seconds);
 /// Peak resident memory of this process in bytes.
 double peak_memory();
 

@@ -3,8 +3,6 @@
 
 #include <charconv>
 
-#include "karat/numerics/base/split.hpp"
-
 namespace karat::cli {
 
 std::int64_t parse_integer(std::string_view text, const std::string& option, std::int64_t low,
@@ -22,8 +20,8 @@ std::int64_t parse_integer(std::string_view text, const std::string& option, std
 std::vector<std::int64_t> parse_integers(std::string_view text, const std::string& option,
                                          std::int64_t low) {
   std::vector<std::int64_t> values;
-  for (const std::string& number : numerics::split(text))
-    values.push_back(parse_integer(number, option, low));
+  for (const std::string_view part : split(text, ','))
+    values.push_back(parse_integer(part, option, low));
   return values;
 }
 

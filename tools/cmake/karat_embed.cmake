@@ -1,6 +1,6 @@
 # karat_embed(TARGET NAMESPACE SYMBOL FILES a.json ...): compiles text files into TARGET as
 #   namespace NAMESPACE { std::span<const EmbeddedFile> SYMBOL(); }
-# where EmbeddedFile is {name without folder and ending, text}, see karat/numerics/base/embedded.hpp.
+# where EmbeddedFile is {name without folder and ending, text}: karat/numerics/base/embedded.hpp.
 function(karat_embed target namespace symbol)
   cmake_parse_arguments(embed "" "" "FILES" ${ARGN})
   set(out "${CMAKE_CURRENT_BINARY_DIR}/${symbol}.embedded.cpp")

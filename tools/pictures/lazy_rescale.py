@@ -1,7 +1,8 @@
 #!/usr/bin/python3
-"""Draws docs/pictures/lazy-rescale.svg: FlashAttention-3's FP8 kernel when the old maximum is kept while
-the new one is within a threshold. Saturated share of P and error of O against FP64, by threshold, on
-keys whose scores rise evenly by 8 log2 units along the kernel's way through them (last to first).
+"""Draws docs/pictures/lazy-rescale.svg: FlashAttention-3's FP8 kernel when the old maximum is kept
+while the new one is within a threshold. Saturated share of P and error of O against FP64, by
+threshold, on keys whose scores rise evenly by 8 log2 units in the order in which the kernel visits
+them (last to first).
 
 usage: tools/pictures/lazy_rescale.py [karat binary] [SVG file]"""
 import json

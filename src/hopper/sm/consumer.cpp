@@ -5,7 +5,8 @@ namespace karat::hopper {
 
 namespace {
 constexpr double kChunkColumns = 16;  // columns of S a warpgroup handles between two looks around
-constexpr double kMaskOps = 1;  // a selection per score of a masked block; columns share the comparison
+// A selection per score of a masked block; its columns share the comparison.
+constexpr double kMaskOps = 1;
 }  // namespace
 
 Process Sm::consumer(Cta& cta, int group) {

@@ -5,14 +5,14 @@
 #include <nlohmann/json.hpp>
 
 #include "case/case_options.hpp"
+#include "case/evidence.hpp"
 #include "commands.hpp"
-#include "evidence.hpp"
 #include "interrupt.hpp"
-#include "karat/files/safetensors.hpp"
 #include "karat/case/formats.hpp"
 #include "karat/case/metadata.hpp"
 #include "karat/case/stages.hpp"
 #include "karat/case/taps.hpp"
+#include "karat/files/safetensors.hpp"
 #include "terminal.hpp"
 
 namespace karat::cli {

@@ -4,15 +4,15 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
-#include "commands.hpp"
-#include "evidence.hpp"
 #include "case/inspect_fragment.hpp"
+#include "commands.hpp"
+#include "karat/case/metadata.hpp"
 #include "karat/files/atomic_file.hpp"
 #include "karat/files/json_file.hpp"
 #include "karat/files/safetensors.hpp"
 #include "karat/golden/export.hpp"
 #include "karat/golden/make.hpp"
-#include "karat/case/metadata.hpp"
+#include "karat/recipe/evidence.hpp"
 #include "karat/recipe/json.hpp"
 #include "terminal.hpp"
 #include "values.hpp"
@@ -28,18 +28,20 @@ void export_to(const std::filesystem::path& folder, const golden::GoldenFile& go
     throw Error(ErrorKind::input_output, folder.string(), "cannot be made: " + error.message(),
                 "choose a folder that can be written");
   const files::Metadata metadata = cases::describe(golden.recipe(), golden.grid(), golden.text());
-  files::write_safetensors(folder / "inputs.safetensors", golden::exported_inputs(golden), metadata);
-  files::write_safetensors(folder / "stages.safetensors", golden::exported_stages(golden), metadata);
+  files::write_safetensors(folder / "inputs.safetensors", golden::exported_inputs(golden),
+                           metadata);
+  files::write_safetensors(folder / "stages.safetensors", golden::exported_stages(golden),
+                           metadata);
   files::write_file(folder / "recipe.json", recipe::to_json(golden.recipe()));
-  say(narration, "wrote inputs.safetensors, stages.safetensors and recipe.json to " + folder.string());
+  say(narration,
+      "wrote inputs.safetensors, stages.safetensors and recipe.json to " + folder.string());
 }
 
 files::Json tensors_json(const cases::TensorSource& source) {
   files::Json list = files::Json::array();
   for (const files::TensorInfo& tensor : source.list()) {
-    files::Json row{{"name", tensor.name},
-                    {"dtype", files::info(tensor.dtype).name},
-                    {"shape", tensor.shape}};
+    files::Json row{
+        {"name", tensor.name}, {"dtype", files::info(tensor.dtype).name}, {"shape", tensor.shape}};
     if (!tensor.problem.empty()) row["problem"] = tensor.problem;
     list.push_back(row);
   }
@@ -88,17 +90,17 @@ int summarise(const golden::GoldenFile& golden, bool json) {
   const mask::BlockMap& blocks = golden.layout(0, 0).blocks;
   std::cout << golden.subject() << ": " << text("schema") << ", made by karat " << text("version")
             << ", hash verified\nrecipe   " << golden.recipe().name << "\ncase     " << shape.batch
-            << " x " << shape.heads << " heads, grid " << video::to_string(golden.grid())
-            << " = " << shape.rows << " tokens x " << shape.channels << " channels, seed "
-            << text("seed") << "\nblocks   " << blocks.query_blocks.size() << " query x "
+            << " x " << shape.heads << " heads, grid " << video::to_string(golden.grid()) << " = "
+            << shape.rows << " tokens x " << shape.channels << " channels, seed " << text("seed")
+            << "\nblocks   " << blocks.query_blocks.size() << " query x "
             << blocks.key_blocks.size() << " key"
             << (golden.layout_per_head() ? " in head 0; each head has its own mask" : "")
             << "\ntapped   ";
   for (const int block : tapped) std::cout << block << " ";
   std::cout << "\n";
-  for (const auto& row : evidence_json(golden.recipe()))
-    std::cout << "evidence " << row["instruction"].get<std::string>() << ": "
-              << row["evidence"].get<std::string>() << "; " << row["note"].get<std::string>() << "\n";
+  for (const recipe::InstructionEvidence& each : evidence_of(golden.recipe()))
+    std::cout << "evidence " << each.instruction << ": " << each.evidence << "; " << each.note
+              << "\n";
   std::cout << "export with karat inspect " << golden.subject() << " --export DIR\n";
   return match;
 }
@@ -129,15 +131,14 @@ TokenOf tokens_of(const golden::GoldenFile& golden, const std::string& select) {
 
 int run_inspect(int argc, char** argv) {
   using cxxopts::value;
-  CommandLine line("inspect", "Look into a golden file or any file of tensors; map a wgmma fragment.",
-                   {"file"});
+  CommandLine line(
+      "inspect", "Look into a golden file or any file of tensors; map a wgmma fragment.", {"file"});
   line.add()("file", "golden file, HDF5, safetensors or npy", value<std::string>())(
       "export", "write a golden file's inputs and stages as safetensors into a folder",
       value<std::string>());
-  line.add("Fragment")("fragment",
-                       "map a thread's registers: d (accumulator) or a (A held in registers)",
-                       value<std::string>())("thread", "thread of the warpgroup, 0 to 127",
-                                             value<std::string>())(
+  line.add("Fragment")(
+      "fragment", "map a thread's registers: d (accumulator) or a (A held in registers)",
+      value<std::string>())("thread", "thread of the warpgroup, 0 to 127", value<std::string>())(
       "register", "one word of D or element of A; all when not given", value<std::string>())(
       "columns", "columns of D", value<std::string>()->default_value("128"))(
       "bits", "width of A's elements, 8 (k32) or 16 (k16)",
@@ -145,7 +146,7 @@ int run_inspect(int argc, char** argv) {
       "visit", "query block,key block of the file: name the tokens too", value<std::string>());
   const auto given = line.parse(argc, argv);
   if (!given) return match;
-  const Narration narration = given->count("quiet") > 0 ? Narration::quiet : Narration::spoken;
+  const Narration narration = cli::narration(*given);
   const auto file = text_of(*given, "file");
   if (given->count("fragment") > 0) {
     const auto visit = text_of(*given, "visit");
@@ -154,7 +155,8 @@ int run_inspect(int argc, char** argv) {
     return inspect_fragment(*given, tokens_of(golden, *visit));
   }
   if (!file)
-    throw Error(ErrorKind::usage, "karat inspect", "nothing to look at", "give a file or --fragment");
+    throw Error(ErrorKind::usage, "karat inspect", "nothing to look at",
+                "give a file or --fragment");
   const bool json = given->count("json") > 0;
   if (const auto folder = text_of(*given, "export")) {
     export_to(*folder, golden::GoldenFile(*file), narration);

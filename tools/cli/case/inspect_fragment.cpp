@@ -23,9 +23,12 @@ struct Line {
 
 int inspect_fragment(const cxxopts::ParseResult& given, const TokenOf& token_of) {
   const Operand operand = parse_choice(required(given, "fragment"), "--fragment", kOperands);
-  const int n = static_cast<int>(parse_integer(given["columns"].as<std::string>(), "--columns", 8, 256));
-  const int bits = static_cast<int>(parse_integer(given["bits"].as<std::string>(), "--bits", 8, 16));
-  if (n % 8 != 0) throw Error(ErrorKind::usage, "--columns", "wgmma's N is a multiple of 8", "give 8 to 256");
+  const int n =
+      static_cast<int>(parse_integer(given["columns"].as<std::string>(), "--columns", 8, 256));
+  const int bits =
+      static_cast<int>(parse_integer(given["bits"].as<std::string>(), "--bits", 8, 16));
+  if (n % 8 != 0)
+    throw Error(ErrorKind::usage, "--columns", "wgmma's N is a multiple of 8", "give 8 to 256");
   if (bits != 8 && bits != 16)
     throw Error(ErrorKind::usage, "--bits", "A is held in 8 or 16 bits", "give one of them");
   const int thread = static_cast<int>(
@@ -46,8 +49,8 @@ int inspect_fragment(const cxxopts::ParseResult& given, const TokenOf& token_of)
     files::Json body{{"operand", operand == Operand::d ? "d" : "a"}, {"thread", thread}};
     body["places"] = files::Json::array();
     for (const Line& line : lines) {
-      files::Json place{{name, line.element}, {"row", line.place.row},
-                        {"column", line.place.column}};
+      files::Json place{
+          {name, line.element}, {"row", line.place.row}, {"column", line.place.column}};
       const FragmentTokens tokens = token_of(line.place.row, line.place.column);
       if (tokens.query >= 0) place["query_token"] = tokens.query;
       if (tokens.key >= 0) place["key_token"] = tokens.key;

@@ -7,8 +7,8 @@
 #include <optional>
 
 #include "case/case_options.hpp"
+#include "case/evidence.hpp"
 #include "commands.hpp"
-#include "evidence.hpp"
 #include "terminal.hpp"
 
 namespace karat::cli {
@@ -16,10 +16,14 @@ namespace {
 
 std::string_view phase_name(golden::Phase phase) {
   switch (phase) {
-    case golden::Phase::inputs: return "inputs";
-    case golden::Phase::attention: return "attention";
-    case golden::Phase::truth_sparse: return "truth, sparse";
-    case golden::Phase::truth_dense: break;
+    case golden::Phase::inputs:
+      return "inputs";
+    case golden::Phase::attention:
+      return "attention";
+    case golden::Phase::truth_sparse:
+      return "truth, sparse";
+    case golden::Phase::truth_dense:
+      break;
   }
   return "truth, dense";
 }
@@ -35,8 +39,8 @@ class Bars {
       bar_.reset();
       phase_ = phase;
       head_ = head;
-      const std::string of = heads > 1 ? std::to_string(head + 1) + "/" + std::to_string(heads) + " "
-                                       : std::string();
+      const std::string of =
+          heads > 1 ? std::to_string(head + 1) + "/" + std::to_string(heads) + " " : std::string();
       bar_.emplace("head " + of + std::string(phase_name(phase)), narration_);
     }
     bar_->update(done, total);

@@ -5,11 +5,11 @@
 
 #include "command.hpp"
 #include "commands.hpp"
-#include "karat/layout/arrangement.hpp"
-#include "karat/files/atomic_file.hpp"
-#include "karat/files/safetensors.hpp"
 #include "karat/case/given_mask.hpp"
 #include "karat/case/metadata.hpp"
+#include "karat/files/atomic_file.hpp"
+#include "karat/files/safetensors.hpp"
+#include "karat/layout/layout.hpp"
 #include "karat/mask/blockmask.hpp"
 #include "karat/mask/density.hpp"
 #include "karat/mask/picture.hpp"
@@ -85,11 +85,11 @@ std::string percent(double share) {
 std::string picture(const cxxopts::ParseResult& given, const recipe::Recipe& recipe,
                     const layout::Layout& layout, const mask::Density& density) {
   const recipe::Mask& m = recipe.mask;
-  const mask::Caption caption{
-      .title = "grid " + video::to_string(layout.grid) + ", tile " + video::to_string(m.tile) +
-               ", window " + video::to_string(m.window),
-      .lines = {percent(density.tokens) + " of the token pairs, " + percent(density.tiles) +
-                " of the tile pairs"}};
+  const mask::Caption caption{.title = "grid " + video::to_string(layout.grid) + ", tile " +
+                                       video::to_string(m.tile) + ", window " +
+                                       video::to_string(m.window),
+                              .lines = {percent(density.tokens) + " of the token pairs, " +
+                                        percent(density.tiles) + " of the tile pairs"}};
   const auto tile = text_of(given, "query-tile");
   if (!tile) return mask::draw_matrix(*layout.mask, layout.order, caption);
   const video::Tiling tiling(layout.grid, m.tile);
@@ -105,7 +105,7 @@ int text_tokens(const cxxopts::ParseResult& given) {
 
 /// The recipe's mask, or head --head of the one in a file.
 layout::Layout layout_of(const cxxopts::ParseResult& given, recipe::Recipe recipe,
-                            const layout::Setting& setting) {
+                         const layout::Setting& setting) {
   const auto path = text_of(given, "mask");
   if (!path) return layout::make_layout(recipe, setting);
   const auto head = parse_integer(text_of(given, "head").value_or("0"), "--head", 0);
@@ -119,35 +119,36 @@ layout::Layout layout_of(const cxxopts::ParseResult& given, recipe::Recipe recip
 
 int run_mask(int argc, char** argv) {
   using cxxopts::value;
-  CommandLine line("mask", "Blocks and densities of a 3-D tile mask; a picture; PyTorch's BlockMask.");
+  CommandLine line("mask",
+                   "Blocks and densities of a 3-D tile mask; a picture; PyTorch's BlockMask.");
   line.add()("grid", "T,H,W tokens", value<std::string>())(
-      "tile", "tokens of a mask tile", value<std::string>())(
-      "window", "extent of the window", value<std::string>())(
-      "unit", "of the window: tiles (default), tokens_by_tile, tokens_exact",
-      value<std::string>())("border", "clamp (default) or truncate", value<std::string>())(
+      "tile", "tokens of a mask tile", value<std::string>())("window", "extent of the window",
+                                                             value<std::string>())(
+      "unit", "of the window: tiles (default), tokens_by_tile, tokens_exact", value<std::string>())(
+      "border", "clamp (default) or truncate", value<std::string>())(
       "centre", "query (default) or key", value<std::string>())(
       "ragged", "edge tiles: partial (default) or pad", value<std::string>())(
-      "recipe", "take mask and blocks from a recipe; options above edit it",
-      value<std::string>())("block", "positions of a query and a key block; 128,128",
-                            value<std::string>())(
+      "recipe", "take mask and blocks from a recipe; options above edit it", value<std::string>())(
+      "block", "positions of a query and a key block; 128,128", value<std::string>())(
       "align", "of the counted blocks: tile (default) or sequence", value<std::string>())(
       "mask", "a mask from a file instead: mask [S,S] or BlockMask arrays", value<std::string>())(
       "head", "of the file's mask", value<std::string>())(
       "text", "tokens of text behind the video's", value<std::string>())(
       "svg", "draw the mask into a file", value<std::string>())(
       "query-tile", "draw this tile's window in the video instead", value<std::string>())(
-      "blockmask", "write kv_num_blocks, kv_indices, full_kv_num_blocks, full_kv_indices as "
-                   "safetensors (blocks along the tiled sequence)",
+      "blockmask",
+      "write kv_num_blocks, kv_indices, full_kv_num_blocks, full_kv_indices as "
+      "safetensors (blocks along the tiled sequence)",
       value<std::string>());
   const auto given = line.parse(argc, argv);
   if (!given) return match;
-  const Narration narration = given->count("quiet") > 0 ? Narration::quiet : Narration::spoken;
+  const Narration narration = cli::narration(*given);
   const recipe::Recipe recipe = masked_recipe(*given);
   const video::Extent3 grid = parse_extent(required(*given, "grid"), "--grid");
   const layout::Setting setting{.grid = grid, .channels = 1, .text = text_tokens(*given)};
   const layout::Layout layout = layout_of(*given, recipe, setting);
-  const mask::Density density = mask::density(*layout.mask, layout.order, layout.blocks,
-                                              recipe.block.q, recipe.block.k);
+  const mask::Density density =
+      mask::density(*layout.mask, layout.order, layout.blocks, recipe.block.q, recipe.block.k);
   if (const auto path = text_of(*given, "svg")) {
     files::write_file(*path, picture(*given, recipe, layout, density));
     say(narration, "wrote " + *path);

@@ -1,27 +1,20 @@
-// karat codec: a value's bits and neighbours in any format, a format's whole table, and conversion of
-// raw little-endian files from one format to another.
-#include <algorithm>
-#include <array>
-#include <bit>
+// karat codec: a value's bits and neighbours in any format, a format's whole table, and conversion
+// of raw little-endian files from one format to another.
 #include <charconv>
 #include <cstdio>
-#include <cstring>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <vector>
 
 #include "command.hpp"
 #include "commands.hpp"
-#include "karat/files/atomic_file.hpp"
 #include "karat/numerics/formats/convert.hpp"
-#include "karat/numerics/random/philox.hpp"
+#include "numerics/raw_file.hpp"
 #include "values.hpp"
 
 namespace karat::cli {
 namespace {
 
 using numerics::Format;
-using numerics::FormatId;
 using numerics::Kind;
 
 constexpr Named<numerics::Rounding> kRoundings[] = {
@@ -33,9 +26,7 @@ constexpr Named<numerics::Rounding> kRoundings[] = {
     {"stochastic", numerics::Rounding::stochastic}};
 
 std::string hex(const Format& f, std::uint32_t code) {
-  char text[16];
-  std::snprintf(text, sizeof text, "%0*x", (f.bits + 3) / 4, static_cast<unsigned>(code));
-  return text;
+  return report::print("%0*x", (f.bits + 3) / 4, static_cast<unsigned>(code));
 }
 
 /// Sign, exponent and fraction apart.
@@ -89,9 +80,9 @@ std::uint32_t parse_code(const std::string& text, const Format& f, const numeric
   const char* last = text.data() + text.size();
   const auto [end, error] = std::from_chars(first, last, code, 16);
   if (first == last || end != last || error != std::errc() || (code & ~f.mask()) != 0) {
-    throw Error(ErrorKind::usage, "\"" + text + "\"",
-                "is no code of " + std::string(f.name), "give up to " +
-                    std::to_string((f.bits + 3) / 4) + " hexadecimal digits after code:");
+    throw Error(
+        ErrorKind::usage, "\"" + text + "\"", "is no code of " + std::string(f.name),
+        "give up to " + std::to_string((f.bits + 3) / 4) + " hexadecimal digits after code:");
   }
   return code;
 }
@@ -101,7 +92,8 @@ int show_values(const Format& f, const std::vector<std::string>& values,
   files::Json body{{"format", f.name}, {"values", files::Json::array()}};
   for (const std::string& text : values) {
     const std::uint32_t code = parse_code(text, f, policy);
-    const std::uint32_t below = numerics::next_down(code, f.id), above = numerics::next_up(code, f.id);
+    const std::uint32_t below = numerics::next_down(code, f.id),
+                        above = numerics::next_up(code, f.id);
     if (json) {
       body["values"].push_back({{"given", text},
                                 {"code", describe(f, code)},
@@ -131,84 +123,6 @@ int show_table(const Format& f, bool json) {
   return match;
 }
 
-/// Bytes of an element in a raw file; formats below a byte take a byte, TF32 an f32 word.
-std::size_t element_bytes(const Format& f) { return f.bits <= 8 ? 1 : f.bits <= 16 ? 2 : 4; }
-
-/// TF32 stands in the upper bits of its word.
-int word_shift(const Format& f) { return f.id == FormatId::tf32 ? 13 : 0; }
-
-void check_pair(const Format& from, const Format& to) {
-  const std::string pair = std::string(from.name) + " to " + std::string(to.name);
-  const auto fail = [&](const std::string& why) {
-    throw Error(ErrorKind::usage, "--from, --to", pair + " has no meaning: " + why,
-                "see docs/numerics.md for the formats");
-  };
-  if (from.id == to.id) fail("the formats are the same");
-  if (from.id == FormatId::int32 || to.id == FormatId::int32) fail("INT32 is an accumulator");
-  const bool scale = from.kind == Kind::power_of_two || to.kind == Kind::power_of_two;
-  const bool integer = from.kind == Kind::integer || to.kind == Kind::integer;
-  if (scale && integer) fail("a scale and an integer share no values");
-}
-
-/// Converts a whole file in pieces that stay in cache.
-void convert_file(const Format& from, const Format& to, const numerics::Policy& policy,
-                  numerics::RandomStream random, const std::string& in_path,
-                  const std::string& out_path) {
-  constexpr std::size_t kPiece = 1 << 16;
-  std::ifstream in(in_path, std::ios::binary);
-  if (!in) throw Error(ErrorKind::input_output, in_path, "cannot be read", "check the name");
-  files::AtomicFile out(out_path);
-  const std::size_t in_bytes = element_bytes(from), out_bytes = element_bytes(to);
-  std::vector<std::byte> source(kPiece * in_bytes), result(kPiece * out_bytes);
-  std::vector<float> values(kPiece);
-  std::vector<std::uint8_t> bytes(kPiece);
-  std::vector<std::uint16_t> halves(kPiece);
-  std::uint64_t total = 0;
-  while (in) {
-    in.read(reinterpret_cast<char*>(source.data()), static_cast<std::streamsize>(source.size()));
-    const auto size = static_cast<std::size_t>(in.gcount());
-    total += size;
-    if (size % in_bytes != 0) {
-      throw Error(ErrorKind::usage, in_path,
-                  std::to_string(total) + " bytes are no multiple of the " +
-                      std::to_string(in_bytes) + " of an element of " + std::string(from.name));
-    }
-    const std::size_t count = size / in_bytes;
-    for (std::size_t i = 0; i < count; ++i) {
-      std::uint32_t code = 0;
-      std::memcpy(&code, source.data() + i * in_bytes, in_bytes);
-      code >>= word_shift(from);
-      if ((code & ~from.mask()) != 0) {
-        throw Error(ErrorKind::usage, in_path,
-                    "element " + std::to_string((total - size) / in_bytes + i) +
-                        " has bits beyond the " + std::to_string(from.bits) + " of " +
-                        std::string(from.name));
-      }
-      values[i] = from.id == FormatId::f32 ? std::bit_cast<float>(code)
-                                           : numerics::decode(code, from.id);
-    }
-    const std::span<const float> x(values.data(), count);
-    if (out_bytes == 1) {
-      numerics::encode(x, std::span(bytes).first(count), to.id, policy, random);
-      std::memcpy(result.data(), bytes.data(), count);
-    } else if (out_bytes == 2) {
-      numerics::encode(x, std::span(halves).first(count), to.id, policy, random);
-      std::memcpy(result.data(), halves.data(), 2 * count);
-    } else {
-      for (std::size_t i = 0; i < count; ++i) {
-        const std::uint32_t chance =
-            numerics::random_bits(random.seed, random.stream, random.first + i);
-        const std::uint32_t word = numerics::encode(x[i], to.id, policy, chance) << word_shift(to);
-        std::memcpy(result.data() + 4 * i, &word, 4);
-      }
-    }
-    random.first += count;
-    out.write(std::span<const std::byte>(result).first(count * out_bytes));
-  }
-  if (in.bad()) throw Error(ErrorKind::input_output, in_path, "reading failed");
-  out.commit();
-}
-
 }  // namespace
 
 int run_codec(int argc, char** argv) {
@@ -216,18 +130,19 @@ int run_codec(int argc, char** argv) {
   using Text = std::string;
   line.add()("values", "decimals, or code:HEX", cxxopts::value<std::vector<Text>>())(
       "format", "format of the values or the table", cxxopts::value<Text>())(
-      "table", "print every code of --format")(
-      "from", "format of --in", cxxopts::value<Text>())("to", "format of --out",
-                                                        cxxopts::value<Text>())(
+      "table", "print every code of --format")("from", "format of --in", cxxopts::value<Text>())(
+      "to", "format of --out", cxxopts::value<Text>())(
       "in", "raw little-endian file", cxxopts::value<Text>())("out", "raw little-endian file",
                                                               cxxopts::value<Text>())(
       "policy", "named conversion policy",
       cxxopts::value<Text>()->default_value("nvidia_satfinite"))(
-      "rounding", "instead of the policy's: nearest_even, toward_zero, up, down, nearest_away, stochastic",
+      "rounding",
+      "instead of the policy's: nearest_even, toward_zero, up, down, nearest_away, stochastic",
       cxxopts::value<Text>())("seed", "seed of stochastic rounding",
                               cxxopts::value<Text>()->default_value("0"));
   line.note(
-      "Elements of a raw file take 1, 2 or 4 bytes; formats below a byte one byte each, TF32 a whole\n"
+      "Elements of a raw file take 1, 2 or 4 bytes; formats below a byte one byte each, TF32 a "
+      "whole\n"
       "f32 word. karat codec --format e4m3 0.3 448 code:7f");
   const auto given = line.parse(argc, argv);
   if (!given) return match;
@@ -237,13 +152,11 @@ int run_codec(int argc, char** argv) {
   }
   const bool json = given->count("json") > 0;
   if (given->count("from") > 0 || given->count("to") > 0) {
-    const Format& from = numerics::format(required(*given, "from"));
-    const Format& to = numerics::format(required(*given, "to"));
-    check_pair(from, to);
-    const auto seed = static_cast<std::uint64_t>(
-        parse_integer((*given)["seed"].as<Text>(), "--seed", 0,
-                      std::numeric_limits<std::int64_t>::max()));
-    convert_file(from, to, policy, {.seed = seed}, required(*given, "in"), required(*given, "out"));
+    const auto seed = static_cast<std::uint64_t>(parse_integer(
+        (*given)["seed"].as<Text>(), "--seed", 0, std::numeric_limits<std::int64_t>::max()));
+    convert_file(numerics::format(required(*given, "from")),
+                 numerics::format(required(*given, "to")), policy, {.seed = seed},
+                 required(*given, "in"), required(*given, "out"));
     return match;
   }
   const Format& f = numerics::format(required(*given, "format"));

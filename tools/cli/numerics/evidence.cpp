@@ -33,9 +33,9 @@ void print_table(const evidence::Report& report) {
                   static_cast<unsigned long long>(finding.equal));
     const bool open = finding.rows == 0, equal = finding.rows == finding.equal;
     std::cout << padded(finding.instruction, width) << numbers << " "
-              << (open    ? painted("open", Paint::faint)
-                  : equal ? painted("equal", Paint::good)
-                          : painted("differs", Paint::bad))
+              << (open    ? painted("open", Tone::faint)
+                  : equal ? painted("equal", Tone::good)
+                          : painted("differs", Tone::bad))
               << "\n";
     if (const std::string difference = finding.first_difference(); !difference.empty())
       std::cout << "  first difference: " << difference << "\n";
@@ -101,7 +101,7 @@ int run_evidence(int argc, char** argv) {
       "equal, 1 when some differ.");
   const auto given = line.parse(argc, argv);
   if (!given) return match;
-  const Narration narration = given->count("quiet") ? Narration::quiet : Narration::spoken;
+  const Narration narration = cli::narration(*given);
   if (given->count("emulate") > 0) return emulate(*given, narration);
 
   evidence::Options options;

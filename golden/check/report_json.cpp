@@ -1,0 +1,102 @@
+// A check's report with the fields that docs/json.md lists.
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "karat/bounds/liberties.hpp"
+#include "karat/golden/check_report.hpp"
+#include "karat/recipe/evidence.hpp"
+
+namespace karat::golden {
+namespace {
+
+files::Json json_number(double value) {
+  if (std::isfinite(value)) return value;
+  return std::isnan(value) ? "NaN" : value > 0 ? "Inf" : "-Inf";
+}
+
+files::Json difference_json(const Difference& difference) {
+  files::Json json{{"batch", difference.at.batch}, {"head", difference.at.head}};
+  const auto add = [&](const char* name, const std::optional<std::int64_t>& value) {
+    if (value) json[name] = *value;
+  };
+  add("token", difference.at.token);
+  add("channel", difference.at.channel);
+  add("group", difference.at.group);
+  add("query_tile", difference.at.query_tile);
+  add("query_block", difference.at.query_block);
+  add("key_token", difference.at.key_token);
+  add("key_tile", difference.at.key_tile);
+  add("key_block", difference.at.key_block);
+  json["golden"] = json_number(difference.golden);
+  json["candidate"] = json_number(difference.candidate);
+  json["low"] = json_number(difference.low);
+  json["high"] = json_number(difference.high);
+  json["ulp"] = difference.ulp;
+  return json;
+}
+
+files::Json specials_json(const Specials& specials) {
+  return {{"nan", specials.nan},
+          {"inf", specials.infinite},
+          {"saturated", specials.saturated},
+          {"zero", specials.zero}};
+}
+
+files::Json freedom_json(const bounds::Freedom& freedom) {
+  files::Json names = files::Json::array();
+  for (const bounds::Liberty& liberty : liberties(freedom)) names.push_back(liberty.name);
+  return names;
+}
+
+}  // namespace
+
+files::Json to_json(const CheckReport& report, const GoldenFile& golden,
+                    const cases::TensorSource& candidate) {
+  files::Json stages = files::Json::array();
+  for (const StageReport& stage : report.stages) {
+    files::Json json{{"stage", stage.stage},
+                     {"format", numerics::format(stage.format).name},
+                     {"result", verdict_name(stage.verdict)},
+                     {"fixed", stage.fixed},
+                     {"compared", stage.compared},
+                     {"differing", stage.differing},
+                     {"outside", stage.outside},
+                     {"max_ulp", stage.max_ulp},
+                     {"relative_l2", json_number(stage.relative_l2)},
+                     {"ulp_histogram", stage.ulp_histogram},
+                     {"golden", specials_json(stage.golden)},
+                     {"candidate", specials_json(stage.candidate)}};
+    if (stage.forced)
+      json["forced"] = {{"compared", stage.forced->compared}, {"outside", stage.forced->outside}};
+    if (stage.unlikely) json["unlikely"] = *stage.unlikely;
+    if (stage.first) json["first"] = difference_json(*stage.first);
+    if (stage.worst) json["worst"] = difference_json(*stage.worst);
+    stages.push_back(std::move(json));
+  }
+  files::Json tiles = files::Json::array();
+  for (const TileError& tile : report.outputs.tiles)
+    if (tile.differing > 0)
+      tiles.push_back({{"batch", tile.batch},
+                       {"head", tile.head},
+                       {"tile", tile.tile},
+                       {"compared", tile.compared},
+                       {"differing", tile.differing},
+                       {"outside", tile.outside}});
+  files::Json truth;
+  if (const OutputErrors& o = report.outputs; o.truth_rows > 0)
+    truth = {{"rows", o.truth_rows},
+             {"golden", json_number(std::sqrt(o.golden_squared / o.truth_squared))},
+             {"candidate", json_number(std::sqrt(o.candidate_squared / o.truth_squared))}};
+  const StageReport* first = report.first_difference();
+  return {{"golden", golden.subject()},
+          {"candidate", candidate.subject()},
+          {"passed", report.passed},
+          {"free", freedom_json(report.freedom)},
+          {"first_difference", first ? files::Json(first->stage) : files::Json()},
+          {"stages", std::move(stages)},
+          {"tiles", std::move(tiles)},
+          {"truth", std::move(truth)},
+          {"evidence", evidence_json(golden.recipe())}};
+}
+
+}  // namespace karat::golden

@@ -1,0 +1,30 @@
+// A check's report for people and for programs.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "karat/files/json_file.hpp"
+#include "karat/golden/check.hpp"
+#include "karat/report/text.hpp"
+
+namespace karat::golden {
+
+/// "equal", "within" or "differs".
+std::string_view verdict_name(Verdict verdict);
+report::Tone tone_of(Verdict verdict);
+/// "right", "412 of 8192 wrong", or nothing where the stage was not recomputed.
+std::string forced_text(const StageReport& stage);
+
+/// A line per stage, the first difference in full, the verdict; only verdicts are painted.
+std::string to_text(const CheckReport& report, const GoldenFile& golden,
+                    const cases::TensorSource& candidate,
+                    report::Painter painted = report::unpainted);
+/// Fields as docs/json.md lists them.
+files::Json to_json(const CheckReport& report, const GoldenFile& golden,
+                    const cases::TensorSource& candidate);
+/// One self-contained HTML page: the stage table, heat maps of o by tile, ulp histograms.
+std::string to_page(const CheckReport& report, const GoldenFile& golden,
+                    const cases::TensorSource& candidate);
+
+}  // namespace karat::golden

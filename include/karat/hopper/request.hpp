@@ -1,0 +1,51 @@
+// What people ask about time: a recipe on a GPU for a model's run, or for a shape in numbers.
+#pragma once
+
+#include <optional>
+#include <span>
+#include <string>
+
+#include "karat/files/request.hpp"
+#include "karat/hopper/around.hpp"
+
+namespace karat::hopper {
+
+/// The kernel's GPU and structure; the recipe comes beside it.
+struct KernelRequest {
+  std::string gpu = "H100";
+  std::optional<Kernel> kernel;  ///< empty: the one the recipe implies
+  int batch = 1;
+};
+std::span<const files::RequestField<KernelRequest>> kernel_fields();
+
+/// A model's run at a resolution.
+struct ModelRequest {
+  std::string model;
+  std::optional<std::string> resolution;  ///< empty: the model's first
+  std::optional<int> frames;              ///< empty: the resolution's own
+  std::optional<int> steps, forwards;     ///< empty: the model's own
+  int dense_steps = 0;
+  int gpus = 1;
+  LinearFormat linear = LinearFormat::bf16;
+};
+std::span<const files::RequestField<ModelRequest>> model_fields();
+
+/// A shape in numbers: tokens, or a grid of them.
+struct ShapeRequest {
+  std::optional<std::int64_t> tokens;
+  std::optional<video::Extent3> grid;
+  int heads = 1;
+  int head_dim = 128;
+  Causality causality = Causality::none;
+};
+std::span<const files::RequestField<ShapeRequest>> shape_fields();
+
+/// Completes a question that has its recipe. @throws Error(usage) for unknown names
+void ask(Question& question, const KernelRequest& request);
+/// Gives the question the model's shape. @return the run to ask run_time() about
+/// @throws Error(usage) for unknown names
+RunRequest ask(Question& question, const ModelRequest& request);
+/// @throws Error(usage) unless either tokens or a grid is given
+void ask(Question& question, const ShapeRequest& request);
+
+}  // namespace karat::hopper

@@ -1,0 +1,22 @@
+// Everything about one question.
+#include "karat/hopper/answer.hpp"
+
+#include "karat/numerics/base/error.hpp"
+
+namespace karat::hopper {
+
+Answer answer(const Question& question, const std::optional<RunRequest>& run, Detail detail,
+              std::string title) {
+  if (question.recipe.predict.rule != recipe::PredictRule::never)
+    throw Error(ErrorKind::usage, "recipe " + question.recipe.name,
+                "its mask is predicted from Q and K, and there are no tensors here",
+                "choose one without predict.rule");
+  Answer answer{.title = std::move(title),
+                .question = question,
+                .cost = attention_cost(question, detail),
+                .around = around_attention(question)};
+  if (run) answer.run = run_time(question, *run);
+  return answer;
+}
+
+}  // namespace karat::hopper

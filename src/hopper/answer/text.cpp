@@ -1,0 +1,131 @@
+// An answer for people: one in full, several as a table, and CSV.
+#include "karat/report/text.hpp"
+
+#include "karat/hopper/answer.hpp"
+
+namespace karat::hopper {
+namespace {
+
+using report::print;
+using report::short_number;
+using report::short_time;
+
+std::string milliseconds(double ms) {
+  return ms >= 1000 ? print("%.2f s", ms * 1e-3)
+         : ms >= 1  ? print("%.2f ms", ms)
+                    : print("%.1f us", ms * 1e3);
+}
+
+std::string plan_line(const Plan& p) {
+  return print(
+      "%s, CTA tile %d x %d, %d consumer warpgroup%s%s, %d stage%s, %d registers a thread, "
+      "%.0f KiB shared memory, %d CTA%s an SM",
+      std::string(kernel_name(p.kernel)).c_str(), p.block_q, p.block_k, p.warpgroups,
+      p.warpgroups == 1 ? "" : "s", p.producer ? " + producer" : "", p.stages,
+      p.stages == 1 ? "" : "s", p.registers_per_thread, p.smem_bytes / 1024, p.ctas_per_sm,
+      p.ctas_per_sm == 1 ? "" : "s");
+}
+
+/// Bytes held, of what BF16 would hold.
+double memory_ratio(const Question& q) {
+  const double values = static_cast<double>(q.shape.batch) * q.shape.heads * q.shape.head_dim *
+                        2.0 * static_cast<double>(q.shape.queries + q.shape.keys);
+  return held_bytes(q) / (2.0 * values);
+}
+
+std::string run_text(const RunTime& run) {
+  std::string text;
+  struct Share {
+    const char* name;
+    double ms;
+  };
+  text +=
+      print("one forward  %s (dense BF16 %s), one step %s\n", milliseconds(run.forward_ms).c_str(),
+            milliseconds(run.dense_forward_ms).c_str(), milliseconds(run.step_ms).c_str());
+  for (const Share& part :
+       {Share{"attention", run.attention_ms}, Share{"around it", run.around_ms},
+        Share{"prompt attention", run.cross_ms}, Share{"linear layers", run.linear_ms},
+        Share{"exchange between GPUs", run.exchange_ms}, Share{"rest (stated)", run.rest_ms}}) {
+    if (part.ms > 0) {
+      text += print("  %-22s %10s  %4.1f %%\n", part.name, milliseconds(part.ms).c_str(),
+                    100 * part.ms / run.forward_ms);
+    }
+  }
+  text += print("whole run    %s (dense BF16 %s): %.2fx; Amdahl's ceiling %.2fx\n",
+                short_time(run.run_s).c_str(), short_time(run.dense_run_s).c_str(), run.speedup,
+                run.ceiling);
+  return text;
+}
+
+}  // namespace
+
+std::string to_text(const Answer& a) {
+  const AttentionCost& c = a.cost;
+  const LaunchTime& l = c.launch;
+  std::string text = print(
+      "%s on %s: one layer, one forward\nattention    %s   %.0f TFLOP/s of the work kept   "
+      "%.0f %% of peak   %.2fx dense BF16 (%s)\n",
+      a.question.recipe.name.c_str(), a.question.machine.name.c_str(),
+      milliseconds(c.time_ms).c_str(), c.tflops, 100 * c.peak_share, c.speedup,
+      milliseconds(c.dense_bf16_ms).c_str());
+  text += "plan         " + plan_line(c.plan) + "\n";
+  text += print(
+      "work         %.1f %% of all pairs kept, %.1f %% computed in padded blocks; %lld tiles, "
+      "%.2f waves%s; clock %.0f MHz\n",
+      100 * c.density, 100 * c.padded_density, static_cast<long long>(l.tiles), l.waves,
+      l.splits > 1 ? print(", keys split %d ways", l.splits).c_str() : "", l.clock_mhz);
+  text += "bound by    ";
+  for (const Saving& saving : c.savings) {
+    if (saving.ms < 0.005 * c.time_ms) continue;
+    text += print(" %s %.0f %% (%s)", part_name(saving.part).c_str(), 100 * saving.ms / c.time_ms,
+                  milliseconds(saving.ms).c_str());
+  }
+  text += "\n             (time saved if that part were free of charge)\nbusy        ";
+  for (int u = 0; u < kUnitCount; ++u) {
+    text += print(" %s %.0f %%", kUnitNames[u], 100 * l.busy_share[u]);
+  }
+  text += "\n";
+  for (const SideKernel& kernel : a.around) {
+    text += print("around       %-12s %10s  %s bytes\n", kernel.name.c_str(),
+                  milliseconds(kernel.ms).c_str(), short_number(kernel.bytes).c_str());
+  }
+  text += print("memory       Q, K, V and O hold %s bytes, %.2f of BF16's\n",
+                short_number(held_bytes(a.question)).c_str(), memory_ratio(a.question));
+  if (a.run) text += run_text(*a.run);
+  return text;
+}
+
+std::string to_table(std::span<const Answer> answers) {
+  std::string text = print("%-34s %11s %9s %7s %9s %9s  %s\n", "", "attention", "TFLOP/s", "peak",
+                           "speed-up", "run", "bound by");
+  for (const Answer& a : answers) {
+    const std::string bound = a.cost.savings.empty() ? "" : part_name(a.cost.savings.front().part);
+    text += print("%-34s %11s %9.0f %5.0f %% %8.2fx %9s  %s\n", a.title.c_str(),
+                  milliseconds(a.cost.time_ms).c_str(), a.cost.tflops, 100 * a.cost.peak_share,
+                  a.cost.speedup, a.run ? short_time(a.run->run_s).c_str() : "", bound.c_str());
+  }
+  return text;
+}
+
+std::string to_csv(std::span<const Answer> answers) {
+  std::string text =
+      "gpu,recipe,tile,window,batch,heads,queries,keys,head_dim,time_ms,tflops,peak_share,density,"
+      "padded_density,dense_bf16_ms,speedup,run_s,run_speedup\n";
+  const auto extent = [](video::Extent3 e) { return print("%dx%dx%d", e.t, e.h, e.w); };
+  for (const Answer& a : answers) {
+    const auto& q = a.question;
+    const bool window = q.recipe.mask.kind == recipe::MaskKind::window;
+    text += print("%s,%s,%s,%s,%d,%d,%lld,%lld,%d,%.6g,%.6g,%.4f,%.5f,%.5f,%.6g,%.4f,%s,%s\n",
+                  q.machine.name.c_str(), q.recipe.name.c_str(),
+                  window ? extent(q.recipe.mask.tile).c_str() : "",
+                  window ? extent(q.recipe.mask.window).c_str() : "", q.shape.batch, q.shape.heads,
+                  static_cast<long long>(q.shape.queries), static_cast<long long>(q.shape.keys),
+                  q.shape.head_dim, a.cost.time_ms, a.cost.tflops, a.cost.peak_share,
+                  a.cost.density, a.cost.padded_density, a.cost.dense_bf16_ms, a.cost.speedup,
+                  a.run ? print("%.4f", a.run->run_s).c_str() : "",
+                  a.run ? print("%.4f", a.run->speedup).c_str() : "");
+  }
+  return text;
+}
+
+}  // namespace karat::hopper

@@ -1,0 +1,104 @@
+// The rows of what can be asked, and what they make of a question.
+#include "karat/hopper/request.hpp"
+
+#include "karat/numerics/base/error.hpp"
+
+namespace karat::hopper {
+namespace {
+
+namespace request = files::request;
+
+constexpr numerics::Named<LinearFormat> kLinear[] = {{"bf16", LinearFormat::bf16},
+                                                     {"fp8", LinearFormat::fp8},
+                                                     {"fp8_block", LinearFormat::fp8_block}};
+
+template <typename Request>
+constexpr files::RequestField<Request> called(files::RequestField<Request> field,
+                                              std::string_view option) {
+  field.option = option;
+  return field;
+}
+
+constexpr files::RequestField<KernelRequest> kKernelFields[] = {
+    request::text<&KernelRequest::gpu>(
+        "gpu", "H100 (default, SXM), H100-PCIe, H200, H800, H20 or FILE.json"),
+    {.name = "kernel",
+     .meaning = "fa2, fa3, sta, flex, sage2 or fpsattention; default: the recipe's own",
+     .kind = files::FieldKind::text,
+     .write = [](KernelRequest& asked, const files::FieldValue& value,
+                 const std::string&) { asked.kernel = parse_kernel(std::get<std::string>(value)); },
+     .option = "kernel-version"},
+    request::whole<&KernelRequest::batch>("batch", "batch", 1)};
+
+constexpr files::RequestField<ModelRequest> kModelFields[] = {
+    request::text<&ModelRequest::model>("model",
+                                        "wan2.1-1.3b, wan2.1-14b, hunyuanvideo, cogvideox-5b"),
+    request::text<&ModelRequest::resolution>("resolution",
+                                             "480p, 720p, ... or WIDTHxHEIGHTxFRAMES"),
+    request::whole<&ModelRequest::frames>("frames", "instead of the resolution's own", 1),
+    request::whole<&ModelRequest::steps>("steps", "denoising steps of a run", 1),
+    request::whole<&ModelRequest::forwards>("forwards",
+                                            "forwards a step: 2 with guidance, 1 without", 1),
+    request::whole<&ModelRequest::dense_steps>("dense_steps",
+                                               "first steps with dense BF16 attention", 0),
+    request::whole<&ModelRequest::gpus>("gpus", "sequence-parallel degree", 1),
+    request::choice<&ModelRequest::linear, kLinear>("linear",
+                                                    "bf16, fp8 or fp8_block linear layers")};
+
+constexpr files::RequestField<ShapeRequest> kShapeFields[] = {
+    called(request::whole<&ShapeRequest::tokens>("tokens", "tokens", 1), "seqlen"),
+    request::extent<&ShapeRequest::grid>("grid", "tokens as T,H,W"),
+    request::whole<&ShapeRequest::heads>("heads", "heads", 1),
+    request::whole<&ShapeRequest::head_dim>("head_dim", "channels of a head", 1),
+    {.name = "causal",
+     .meaning = "keys up to the query's own",
+     .kind = files::FieldKind::flag,
+     .write = [](ShapeRequest& asked, const files::FieldValue& value, const std::string&) {
+       asked.causality = std::get<bool>(value) ? Causality::causal : Causality::none;
+     }}};
+
+}  // namespace
+
+std::span<const files::RequestField<KernelRequest>> kernel_fields() { return kKernelFields; }
+std::span<const files::RequestField<ModelRequest>> model_fields() { return kModelFields; }
+std::span<const files::RequestField<ShapeRequest>> shape_fields() { return kShapeFields; }
+
+void ask(Question& question, const KernelRequest& request) {
+  question.machine = load_machine(request.gpu);
+  question.kernel = request.kernel;
+  question.shape.batch = request.batch;
+}
+
+RunRequest ask(Question& question, const ModelRequest& request) {
+  const video::Model& model = video::find_model(request.model);
+  video::Resolution resolution = request.resolution
+                                     ? video::find_resolution(model, *request.resolution)
+                                     : model.resolutions.front();
+  resolution.frames = request.frames.value_or(resolution.frames);
+  const video::Extent3 grid = video::token_grid(model, resolution);
+  question = ask_model(question, model, grid);
+  return {.model = &model,
+          .grid = grid,
+          .steps = request.steps.value_or(model.sampler.steps),
+          .forwards_per_step = request.forwards.value_or(model.sampler.forwards_per_step),
+          .dense_steps = request.dense_steps,
+          .gpus = request.gpus,
+          .linear = request.linear};
+}
+
+void ask(Question& question, const ShapeRequest& request) {
+  if (request.tokens && request.grid)
+    throw Error(ErrorKind::usage, "grid", "stands beside a number of tokens, which follows from it",
+                "leave one out");
+  if (!request.tokens && !request.grid)
+    throw Error(ErrorKind::usage, "shape", "is missing",
+                "give a model and a resolution, a number of tokens, or a grid T,H,W");
+  question.grid = request.grid;
+  question.shape.queries = question.shape.keys =
+      request.grid ? request.grid->volume() : *request.tokens;
+  question.shape.heads = request.heads;
+  question.shape.head_dim = request.head_dim;
+  question.shape.causality = request.causality;
+}
+
+}  // namespace karat::hopper

@@ -1,0 +1,108 @@
+// A question asked field by field is the question asked in structs; what contradicts is refused.
+#include "karat/hopper/request.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <array>
+#include <functional>
+
+#include "karat/hopper/answer.hpp"
+#include "karat/numerics/base/error.hpp"
+#include "karat/recipe/json.hpp"
+
+namespace karat::hopper {
+namespace {
+
+using files::FieldValue;
+using testing::HasSubstr;
+
+template <typename Request>
+void write(std::span<const files::RequestField<Request>> fields, Request& request,
+           std::string_view name, const FieldValue& value) {
+  const auto row = std::ranges::find(fields, name, &files::RequestField<Request>::name);
+  ASSERT_NE(row, fields.end()) << name;
+  row->write(request, value, "question." + std::string(name));
+}
+
+std::string problem(const std::function<void()>& body) {
+  try {
+    body();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "nothing thrown";
+}
+
+TEST(CostRequest, EveryModelFieldLandsInTheRun) {
+  ModelRequest asked;
+  const auto set = [&](std::string_view name, const FieldValue& value) {
+    write(model_fields(), asked, name, value);
+  };
+  set("model", "wan2.1-1.3b");
+  set("resolution", "480p");
+  set("frames", std::int64_t{17});
+  set("steps", std::int64_t{20});
+  set("forwards", std::int64_t{1});
+  set("dense_steps", std::int64_t{3});
+  set("gpus", std::int64_t{4});
+  set("linear", "fp8_block");
+  Question question{.recipe = recipe::preset("fa3_bf16")};
+  const RunRequest run = ask(question, asked);
+  EXPECT_EQ(run.model->name, "wan2.1-1.3b");
+  EXPECT_EQ(run.grid, (video::Extent3{5, 30, 52}));
+  EXPECT_EQ(run.steps, 20);
+  EXPECT_EQ(run.forwards_per_step, 1);
+  EXPECT_EQ(run.dense_steps, 3);
+  EXPECT_EQ(run.gpus, 4);
+  EXPECT_EQ(run.linear, LinearFormat::fp8_block);
+  EXPECT_EQ(question.shape.queries, 5 * 30 * 52);
+  EXPECT_EQ(question.shape.heads, run.model->heads);
+}
+
+TEST(CostRequest, EveryShapeAndKernelFieldLandsInTheQuestion) {
+  ShapeRequest shape;
+  write(shape_fields(), shape, "grid", std::array{2, 3, 4});
+  write(shape_fields(), shape, "heads", std::int64_t{5});
+  write(shape_fields(), shape, "head_dim", std::int64_t{64});
+  write(shape_fields(), shape, "causal", true);
+  KernelRequest kernel;
+  write(kernel_fields(), kernel, "gpu", "H20");
+  write(kernel_fields(), kernel, "kernel", "fa2");
+  write(kernel_fields(), kernel, "batch", std::int64_t{6});
+  Question question;
+  ask(question, kernel);
+  ask(question, shape);
+  EXPECT_EQ(question.machine.name, "H20");
+  EXPECT_EQ(question.kernel, Kernel::fa2);
+  EXPECT_EQ(question.shape.batch, 6);
+  EXPECT_EQ(question.shape.keys, 24);
+  EXPECT_EQ(question.shape.heads, 5);
+  EXPECT_EQ(question.shape.head_dim, 64);
+  EXPECT_EQ(question.shape.causality, Causality::causal);
+  EXPECT_EQ(question.grid, (video::Extent3{2, 3, 4}));
+}
+
+TEST(CostRequest, ContradictionsAndUnknownNamesSayWhatToDo) {
+  Question question;
+  EXPECT_THAT(problem([&] { ask(question, ShapeRequest{}); }), HasSubstr("shape: is missing"));
+  EXPECT_THAT(problem([&] {
+                ask(question, ShapeRequest{.tokens = 24, .grid = video::Extent3{2, 3, 4}});
+              }),
+              HasSubstr("grid: stands beside a number of tokens"));
+  ModelRequest asked;
+  EXPECT_THAT(problem([&] { write(model_fields(), asked, "linear", "fp9"); }),
+              HasSubstr("question.linear: \"fp9\" is none of bf16, fp8, fp8_block"));
+}
+
+TEST(Answer, RefusesAMaskThatNeedsTensors) {
+  Question question{.recipe = recipe::preset("svg2")};
+  ask(question, KernelRequest{});
+  ask(question, ShapeRequest{.tokens = 4096});
+  EXPECT_THAT(problem([&] { answer(question, std::nullopt, Detail::time, ""); }),
+              HasSubstr("its mask is predicted from Q and K"));
+}
+
+}  // namespace
+}  // namespace karat::hopper

@@ -1,0 +1,38 @@
+// Text of the command line into the values of a request's fields.
+#include "request_options.hpp"
+
+#include "values.hpp"
+
+namespace karat::cli {
+
+files::FieldValue parse_value(const std::string& text, const std::string& subject,
+                              files::FieldKind kind, std::int64_t low, std::int64_t high) {
+  switch (kind) {
+    case files::FieldKind::text:
+      break;
+    case files::FieldKind::whole:
+      return parse_integer(text, subject, low, high);
+    case files::FieldKind::flag:
+      return true;
+    case files::FieldKind::extent: {
+      const video::Extent3 extent = parse_extent(text, subject);
+      return std::array{extent.t, extent.h, extent.w};
+    }
+    case files::FieldKind::texts: {
+      if (text.empty()) return std::vector<std::string>{};
+      const auto parts = split(text, ',');
+      return std::vector<std::string>(parts.begin(), parts.end());
+    }
+  }
+  return text;
+}
+
+void refuse_beside(const cxxopts::ParseResult& given, const std::string& with,
+                   std::initializer_list<std::string> options) {
+  for (const std::string& option : options)
+    if (given.count(option) > 0)
+      throw Error(ErrorKind::usage, "--" + option, "cannot stand beside --" + with,
+                  "leave one out");
+}
+
+}  // namespace karat::cli
