@@ -51,12 +51,12 @@ void read_options(const cxxopts::ParseResult& given,
 }
 
 /// @throws Error(usage) where one of the options was given beside --`with`
+void refuse_beside(const cxxopts::ParseResult& given, const std::string& with,
+                   std::initializer_list<std::string> options);
 template <typename Request>
 void refuse_beside(const cxxopts::ParseResult& given, const std::string& with,
                    std::span<const files::RequestField<Request>> fields) {
   for (const auto& field : fields) refuse_beside(given, with, {option_name(field)});
 }
-void refuse_beside(const cxxopts::ParseResult& given, const std::string& with,
-                   std::initializer_list<std::string> options);
 
 }  // namespace karat::cli

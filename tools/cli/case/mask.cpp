@@ -9,6 +9,7 @@
 #include "karat/case/metadata.hpp"
 #include "karat/files/atomic_file.hpp"
 #include "karat/files/safetensors.hpp"
+#include "karat/layout/arrangement.hpp"
 #include "karat/layout/layout.hpp"
 #include "karat/mask/blockmask.hpp"
 #include "karat/mask/density.hpp"

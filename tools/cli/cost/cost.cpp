@@ -157,7 +157,7 @@ std::vector<Answer> answers_to(const cxxopts::ParseResult& given) {
   if (gpus) {
     std::vector<Answer> answers;
     for (const std::string_view gpu : split(*gpus, ',')) {
-      q.machine = hopper::load_machine(gpu);
+      q.machine = hopper::load_machine(std::string(gpu));
       answers.push_back(answer(q, run, hopper::Detail::bounds, q.machine.name));
     }
     return answers;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "karat/files/atomic_file.hpp"
+#include "karat/numerics/base/error.hpp"
 #include "karat/numerics/random/philox.hpp"
 
 namespace karat::cli {
