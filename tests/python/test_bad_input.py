@@ -154,14 +154,22 @@ def test_the_extension_refuses_what_the_package_never_sends(qkv):
     """Sizes are checked again where memory is touched."""
     recipe = karat.Recipe(SMALL)._core
     small = np.zeros(3, np.float32)
-    rest = ("f32", "BHSD")
-    end = (GRID, 0, 0, None, "bf16", None, None, None, None, None, None)
-    with pytest.raises(ValueError):
-        _core.attend(recipe, small, *qkv[1:], *rest, (1, 2, 2, 256, 64), *end)
-    with pytest.raises(ValueError):
-        _core.attend(recipe, *qkv, *rest, (2**40, 2, 2, 256, 64), *end)
-    with pytest.raises(ValueError):  # k and v are larger than that
-        _core.attend(recipe, *qkv, *rest, (1, 2, 1, 256, 64), *end)
+    q, k, v = qkv
+
+    def heads(q, shape):
+        return _core.Heads(
+            q=q, k=k, v=v, type="f32", layout="BHSD", shape=shape, grid=GRID, text=0
+        )
+
+    right = (1, 2, 2, 256, 64)
+    for first, shape in ((small, right), (q, (2**40, *right[1:])), (q, (1, 2, 1, 256, 64))):
+        with pytest.raises(ValueError):
+            heads(first, shape)
+    with pytest.raises(ValueError):  # no room for the output
+        _core.attend(recipe, heads(q, right), None, o=np.zeros(3, np.uint16), o_type="bf16")
+    for array, order in ((np.ones((4, 5), np.uint8), "tokens"), (np.ones((4, 4), np.uint8), "")):
+        with pytest.raises(ValueError):
+            _core.Mask(keep=array, order=order)
     with pytest.raises(ValueError):
         _core.encode(small, "e4m3", None, np.zeros(2, np.uint8))
     read_only = np.zeros(3, np.uint8)

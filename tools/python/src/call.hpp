@@ -41,9 +41,11 @@ class Watch {
   static int poll(std::size_t, std::size_t, void* context) noexcept {
     return static_cast<Watch*>(context)->stop() ? 1 : 0;
   }
-  /// With the interpreter's lock. @throws what the handler raised
-  void finish() {
+  /// With the interpreter's lock. @throws what a handler raised: it explains a failure that it is
+  /// the cause of, as when Ctrl-C ends the children that write files too
+  void finish(karat_status status) {
     if (raised_) throw py::error_already_set(std::move(*raised_));
+    if (status != KARAT_OK && PyErr_CheckSignals() != 0) throw py::error_already_set();
   }
 
  private:
@@ -76,7 +78,7 @@ void run_watched(Call call) {
     const py::gil_scoped_release unlocked;
     call(&Watch::poll, &watch, &error);
   }
-  watch.finish();
+  watch.finish(error.status);
   if (error.status != KARAT_OK) raise(error);
 }
 
