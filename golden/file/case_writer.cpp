@@ -59,9 +59,9 @@ CaseWriter::CaseWriter(const std::filesystem::path& destination, const cases::Ca
     writer_.create(name + "_o", DType::f64, {batch_, heads_, truth_rows.size(), channels_});
     writer_.create(name + "_lse", DType::f64, {batch_, heads_, truth_rows.size()});
   }
-  writer_.set_attributes("truth",
-                         {{"of", std::string(inputs_.coded() ? "scale * code of the given operands"
-                                                            : "the inputs, before quantisation")}});
+  writer_.set_attributes(
+      "truth", {{"of", std::string(inputs_.coded() ? "scale * code of the given operands"
+                                                   : "the inputs, before quantisation")}});
 }
 
 void CaseWriter::describe(const MakeOptions& options, const std::vector<int>& taps) {

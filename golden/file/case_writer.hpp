@@ -5,8 +5,8 @@
 #include <span>
 #include <vector>
 
-#include "karat/bounds/head_work.hpp"
 #include "karat/attention/oracle.hpp"
+#include "karat/bounds/head_work.hpp"
 #include "karat/files/hdf5.hpp"
 #include "karat/golden/make.hpp"
 
@@ -17,8 +17,8 @@ class CaseWriter {
   /// Creates the file and everything that heads share: case, recipe, and, where the mask does not
   /// depend on the head, order and mask. `layout` and `taps` are the first head's.
   CaseWriter(const std::filesystem::path& destination, const cases::Case& of,
-             const layout::Layout& layout, const MakeOptions& options,
-             const std::vector<int>& taps, const std::vector<std::int32_t>& truth_rows);
+             const layout::Layout& layout, const MakeOptions& options, const std::vector<int>& taps,
+             const std::vector<std::int32_t>& truth_rows);
 
   /// Begins a head with a layout of its own, which must outlive its writing.
   void layout(std::size_t b, std::size_t h, const layout::Layout& layout,

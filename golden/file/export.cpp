@@ -9,8 +9,8 @@ namespace {
 constexpr std::string_view kInputs[] = {"q", "k", "v"};
 constexpr std::string_view kStages[] = {"q_codes", "q_scale", "k_codes", "k_scale", "v_codes",
                                         "v_scale", "m",       "l",       "lse",     "o"};
-constexpr std::string_view kTapStages[] = {"a", "s", "p_codes", "m", "l", "o", "query_token",
-                                           "key_token", "key_block", "column_begin"};
+constexpr std::string_view kTapStages[] = {
+    "a", "s", "p_codes", "m", "l", "o", "query_token", "key_token", "key_block", "column_begin"};
 
 template <typename Names>
 files::Tensors read(const GoldenFile& golden, const Names& names) {

@@ -60,9 +60,9 @@ GoldenFile::GoldenFile(const std::filesystem::path& path)
       given[tensor.name.substr(kGiven.size())] = source_->read(tensor.name);
   if (!given.empty()) {
     const auto stated = metadata_.find("mask_order");
-    const cases::MaskOrder blocks =
-        stated == metadata_.end() ? cases::MaskOrder::positions
-                                  : cases::parse_mask_order(stated->second, subject());
+    const cases::MaskOrder blocks = stated == metadata_.end()
+                                        ? cases::MaskOrder::positions
+                                        : cases::parse_mask_order(stated->second, subject());
     mask_ = std::make_shared<const cases::GivenMask>(std::move(given), subject(),
                                                      cases::MaskReading{.blocks = blocks});
   }
@@ -95,8 +95,8 @@ const layout::Layout& GoldenFile::layout(std::size_t batch, std::size_t head) co
   cases::GivenHead given;
   if (attention::depends_on_head(recipe_))
     cases::read_head(*opened_case().inputs, batch, head, 0, given);
-  layout::Layout made = cases::head_layout(recipe_, setting(), mask_.get(), batch, head,
-                                           given.values_or_null(), 0);
+  layout::Layout made =
+      cases::head_layout(recipe_, setting(), mask_.get(), batch, head, given.values_or_null(), 0);
   return layouts_->made.emplace(at, std::move(made)).first->second;
 }
 

@@ -25,8 +25,7 @@ Case make_case(recipe::Recipe recipe, std::shared_ptr<const Inputs> inputs,
 }
 
 Layouts layouts_of(const recipe::Recipe& recipe, const GivenMask* mask) {
-  const bool differ =
-      attention::depends_on_head(recipe) || (mask != nullptr && mask->per_head());
+  const bool differ = attention::depends_on_head(recipe) || (mask != nullptr && mask->per_head());
   return differ ? Layouts::per_head : Layouts::shared;
 }
 

@@ -269,8 +269,8 @@ std::unique_ptr<mask::Mask> GivenMask::mask_of(const video::TokenOrder& order, s
     const auto side = static_cast<std::size_t>(order.tokens());
     if (keep.size() != side * side)
       throw Error(ErrorKind::usage, subject_ + ": mask",
-                  "holds " + std::to_string(keep.size()) + " pairs where " +
-                      std::to_string(side) + " tokens have " + std::to_string(side * side),
+                  "holds " + std::to_string(keep.size()) + " pairs where " + std::to_string(side) +
+                      " tokens have " + std::to_string(side * side),
                   "give a row and a column per token");
     pairs = mask::boolean_matrix(keep, order.tokens(), order.tokens());
   }

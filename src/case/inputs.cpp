@@ -32,8 +32,8 @@ quant::Quantised operand_of(const CodedOperand& coded, const quant::Rule& rule,
   for (std::size_t e = 0; e < operand.values.size(); ++e)
     if (std::isnan(operand.values[e]))
       throw Error(ErrorKind::input_output, std::string(name) + "_codes",
-                  "NaN at token " + std::to_string(order.token_at[e / channels]) +
-                      ", channel " + std::to_string(e % channels),
+                  "NaN at token " + std::to_string(order.token_at[e / channels]) + ", channel " +
+                      std::to_string(e % channels),
                   "attention of it has no value; mend the input");
   return operand;
 }

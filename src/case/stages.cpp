@@ -48,8 +48,8 @@ files::Tensors tap_tensors(const recipe::Recipe& recipe, const layout::Layout& l
           {"column_begin", files::make_tensor(files::DType::i64, {visits + 1}, tap.column_begin)}};
 }
 
-void append_head(files::Tensors& all, const std::string& name, std::size_t batch,
-                 std::size_t heads, const files::Tensor& head) {
+void append_head(files::Tensors& all, const std::string& name, std::size_t batch, std::size_t heads,
+                 const files::Tensor& head) {
   files::Tensor& tensor = all[name];
   if (tensor.shape.empty()) {
     tensor.dtype = head.dtype;

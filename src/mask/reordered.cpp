@@ -38,8 +38,8 @@ class Reordered final : public Mask {
   }
 
   std::int64_t kept_pairs() const override {
-    const bool all = std::ranges::count_if(places_, [](auto place) { return place >= 0; }) ==
-                     base_->queries();
+    const bool all =
+        std::ranges::count_if(places_, [](auto place) { return place >= 0; }) == base_->queries();
     return all ? base_->kept_pairs() : count_kept(*this, {0, queries()}, {0, keys()});
   }
 
@@ -54,9 +54,7 @@ class Reordered final : public Mask {
     }
     return {begin, next};
   }
-  Range places_of(Range run) const {
-    return {places_[run.begin], places_[run.begin] + run.size()};
-  }
+  Range places_of(Range run) const { return {places_[run.begin], places_[run.begin] + run.size()}; }
 
   std::unique_ptr<Mask> base_;
   std::vector<std::int32_t> places_;

@@ -1,5 +1,5 @@
-// A given mask means pairs of tokens, whatever order a recipe computes them in: every form of a mask
-// against a softmax written out over the same pairs.
+// A given mask means pairs of tokens, whatever order a recipe computes them in: every form of a
+// mask against a softmax written out over the same pairs.
 #include "karat/case/given_mask.hpp"
 
 #include <gtest/gtest.h>
@@ -69,8 +69,8 @@ files::Tensors lists(std::size_t extent, bool partial) {
   const auto square = [&](const auto& x) {
     return files::make_tensor(files::DType::i32, {n, n}, x);
   };
-  return {{"block_size", files::make_tensor(files::DType::i32, {2},
-                                            std::vector<std::int32_t>{kBlock, kBlock})},
+  return {{"block_size",
+           files::make_tensor(files::DType::i32, {2}, std::vector<std::int32_t>{kBlock, kBlock})},
           {"kv_num_blocks", vector(partial ? counts : none)},
           {"kv_indices", square(partial ? indices : nothing)},
           {"full_kv_num_blocks", vector(partial ? none : counts)},
@@ -186,9 +186,9 @@ TEST(GivenMask, BlocksOfPositions) {
       for (std::size_t j = 0; j < kTokens; ++j)
         keep[i * kTokens + j] =
             keeps_block(order.position_of[i] / kBlock, order.position_of[j] / kBlock);
-    expect_softmax(make_case(recipe, inputs(),
-                             given(lists(order.positions(), false), MaskOrder::positions)),
-                   keep);
+    expect_softmax(
+        make_case(recipe, inputs(), given(lists(order.positions(), false), MaskOrder::positions)),
+        keep);
   }
 }
 
@@ -212,9 +212,9 @@ TEST(GivenMask, OfEachHeadItsOwn) {
   const Pairs first = random_pairs(4), second = random_pairs(5);
   Pairs both = first;
   both.insert(both.end(), second.begin(), second.end());
-  const auto mask = given({{"mask", files::make_tensor(files::DType::u8, {2, kTokens, kTokens},
-                                                       both)}},
-                          MaskOrder::tokens);
+  const auto mask =
+      given({{"mask", files::make_tensor(files::DType::u8, {2, kTokens, kTokens}, both)}},
+            MaskOrder::tokens);
   const auto heads = inputs(2);
   const Case of = make_case(tiled(), heads, mask);
   EXPECT_EQ(layouts_of(of), Layouts::per_head);

@@ -62,9 +62,9 @@ files::TensorFile generate(const Workload& asked, int threads) {
     for (std::size_t h = 0; h < shape.heads; ++h) {
       const cases::HeadValues values = inputs->values(b, h, threads);
       const auto append = [&](const char* name, std::size_t heads, const std::vector<float>& rows) {
-        cases::append_head(file.tensors, name, shape.batch, heads,
-                           cases::encoded(rows, numerics::FormatId::bf16,
-                                          {shape.tokens(), shape.channels}));
+        cases::append_head(
+            file.tensors, name, shape.batch, heads,
+            cases::encoded(rows, numerics::FormatId::bf16, {shape.tokens(), shape.channels}));
       };
       append("q", shape.heads, values.q);
       if (h % shape.group() != 0) continue;
@@ -87,8 +87,7 @@ files::Json make(const karat_make_args& args) {
     options.progress = [steps](golden::Phase, std::size_t, std::size_t done, std::size_t total) {
       steps(done, total);
     };
-  const golden::MakeSummary summary =
-      golden::make(of, options, required(args.path, "path"));
+  const golden::MakeSummary summary = golden::make(of, options, required(args.path, "path"));
   return {{"file", args.path},
           {"sha256", summary.seal.sha256},
           {"bytes", summary.seal.bytes},

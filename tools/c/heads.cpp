@@ -6,8 +6,8 @@
 #include <cstring>
 
 #include "call.hpp"
-#include "karat/files/sha256.hpp"
 #include "karat/case/formats.hpp"
+#include "karat/files/sha256.hpp"
 #include "karat/numerics/formats/convert.hpp"
 
 namespace karat::c {

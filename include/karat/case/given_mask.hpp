@@ -32,7 +32,8 @@ struct MaskReading {
 
 /// Arrays by name; leading dimensions batch and head may be missing or 1, which holds for all:
 ///   mask           [S,S]    nonzero keeps, rows are queries
-///   kv_num_blocks  [Q], kv_indices [Q,K], full_kv_num_blocks, full_kv_indices: PyTorch's BlockMask;
+///   kv_num_blocks  [Q], kv_indices [Q,K], full_kv_num_blocks, full_kv_indices: PyTorch's
+///   BlockMask;
 ///                           block_size [2] (else 128, 128)
 ///   window         [3]      instead of the recipe's mask.window
 /// Pairs of partial blocks are kept as `mask` says, all of them where there is none.

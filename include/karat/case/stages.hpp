@@ -30,7 +30,7 @@ files::Tensors tap_tensors(const recipe::Recipe& recipe, const layout::Layout& l
                            const attention::BlockTap& tap);
 
 /// Appends one head to the tensor [batch, heads, ...] of that name; heads come in order.
-void append_head(files::Tensors& all, const std::string& name, std::size_t batch,
-                 std::size_t heads, const files::Tensor& head);
+void append_head(files::Tensors& all, const std::string& name, std::size_t batch, std::size_t heads,
+                 const files::Tensor& head);
 
 }  // namespace karat::cases

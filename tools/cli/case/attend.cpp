@@ -40,14 +40,14 @@ int run_attend(int argc, char** argv) {
                              .begin = [](std::size_t) { throw_if_interrupted(); }};
   cases::for_each_head(choice.of, loop, [&](const cases::HeadAtWork& head) {
     work += head.layout.multiply_adds();
-    Progress bar("head " + std::to_string(head.number + 1) + "/" +
-                     std::to_string(shape.batch * shape.heads),
-                 narration, head.layout.multiply_adds(), "MAC");
-    const attention::HeadResult result = attention::attend(
-        recipe, head.layout, head.operands,
-        {.threads = choice.threads,
-         .tapped = cases::parse_taps(tapped, head.layout, choice.seed),
-         .progress = bar.callback()});
+    Progress bar(
+        "head " + std::to_string(head.number + 1) + "/" + std::to_string(shape.batch * shape.heads),
+        narration, head.layout.multiply_adds(), "MAC");
+    const attention::HeadResult result =
+        attention::attend(recipe, head.layout, head.operands,
+                          {.threads = choice.threads,
+                           .tapped = cases::parse_taps(tapped, head.layout, choice.seed),
+                           .progress = bar.callback()});
     const auto append = [&](const char* name, const std::vector<float>& values,
                             numerics::FormatId format, files::Shape of_head) {
       cases::append_head(tensors, name, shape.batch, shape.heads,

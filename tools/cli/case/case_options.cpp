@@ -40,8 +40,7 @@ double number(const cxxopts::ParseResult& given, const std::string& option, doub
 /// Options that describe a generated workload mean nothing beside --in.
 void require_generated(const cxxopts::ParseResult& given) {
   for (const std::string_view option : {"model", "resolution", "heads", "batch", "workload",
-                                        "channels", "sigma", "head-kind",
-                                        "kv-heads"}) {
+                                        "channels", "sigma", "head-kind", "kv-heads"}) {
     if (option == "sigma" && given.count("schedule") > 0) continue;  // its phases may ask for it
     if (given.count(std::string(option)) > 0)
       throw Error(ErrorKind::usage, "--" + std::string(option),
@@ -97,12 +96,12 @@ std::optional<recipe::Recipe> chosen_recipe(const cxxopts::ParseResult& given, C
                 "add --step 17 --steps 50");
   const recipe::Schedule schedule = recipe::load_schedule(*path);
   const std::size_t phase = recipe::phase_of(schedule, step->step, step->steps, step->sigma);
-  files::Json picked{{"name", schedule.name.empty()
-                                  ? std::filesystem::path(*path).filename().string()
-                                  : schedule.name},
-                     {"step", step->step},
-                     {"steps", step->steps},
-                     {"phase", phase}};
+  files::Json picked{
+      {"name",
+       schedule.name.empty() ? std::filesystem::path(*path).filename().string() : schedule.name},
+      {"step", step->step},
+      {"steps", step->steps},
+      {"phase", phase}};
   if (step->sigma) picked["sigma"] = *step->sigma;
   choice.schedule = picked.dump();
   return schedule.phases[phase].recipe;
@@ -112,17 +111,7 @@ std::optional<recipe::Recipe> chosen_recipe(const cxxopts::ParseResult& given, C
 std::shared_ptr<const cases::GivenMask> mask_option(const cxxopts::ParseResult& given,
                                                     std::size_t first_head, std::size_t heads) {
   const auto path = text_of(given, "mask");
-  const auto order = text_of(given, "mask-order");
-  if (!path) {
-    if (order)
-      throw Error(ErrorKind::usage, "--mask-order", "says nothing without --mask", "leave it out");
-    return nullptr;
-  }
-  if (!path->ends_with(".json")) {
-    std::optional<cases::MaskOrder> read_by;
-    if (order) read_by = cases::parse_mask_order(*order, "--mask-order");
-    return std::make_shared<cases::GivenMask>(cases::GivenMask::open(*path, read_by));
-  }
+  if (!path || !path->ends_with(".json")) return mask_file(given);
   const auto layer = text_of(given, "layer");
   const auto step = step_of(given);
   if (!layer || !step)
@@ -166,7 +155,8 @@ void add_case_options(CommandLine& line) {
       "schedule", "a .json file of phases, instead of a recipe", value<std::string>())(
       "step", "denoising step, from 0: picks the schedule's recipe and the model's sigma",
       value<std::string>())("steps", "of the run; the model's, or 50", value<std::string>())(
-      "in", "q, k, v (or q_codes, q_scale, ...): safetensors, npy, HDF5 or golden; commas join files",
+      "in",
+      "q, k, v (or q_codes, q_scale, ...): safetensors, npy, HDF5 or golden; commas join files",
       value<std::string>())("layout", "of --in: BHSD or BSHD",
                             value<std::string>()->default_value("BHSD"))(
       "grid", "T,H,W tokens; 1,1,S when --in says nothing else", value<std::string>())(
@@ -185,9 +175,18 @@ void add_case_options(CommandLine& line) {
       "kv-heads", "heads of K and V, a divisor of --heads", value<std::string>())(
       "head", "one head alone", value<std::string>())("batch", "batch entries to generate",
                                                       value<std::string>())(
-      "seed", "of workload, taps and truth rows",
-      value<std::string>()->default_value("0"))("threads", "0: all the machine has",
-                                                value<std::string>()->default_value("0"));
+      "seed", "of workload, taps and truth rows", value<std::string>()->default_value("0"))(
+      "threads", "0: all the machine has", value<std::string>()->default_value("0"));
+}
+
+std::shared_ptr<const cases::GivenMask> mask_file(const cxxopts::ParseResult& given) {
+  const auto path = text_of(given, "mask");
+  const auto order = text_of(given, "mask-order");
+  std::optional<cases::MaskOrder> read_by;
+  if (order) read_by = cases::parse_mask_order(*order, "--mask-order");
+  if (path) return std::make_shared<cases::GivenMask>(cases::GivenMask::open(*path, read_by));
+  if (!order) return nullptr;
+  throw Error(ErrorKind::usage, "--mask-order", "says nothing without --mask", "leave it out");
 }
 
 CaseChoice choose_case(const cxxopts::ParseResult& given) {

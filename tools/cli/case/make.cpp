@@ -86,10 +86,10 @@ int run_make(int argc, char** argv) {
 
   const double seconds = watch.seconds();
   const auto rate = [](double work, double time) { return short_number(work / time) + "MAC/s"; };
-  say(narration, "wrote " + out + ": " + choice.of.recipe.name + ", " + std::to_string(shape.batch) +
-                     " x " + std::to_string(shape.heads) + " heads of " +
-                     video::to_string(shape.grid) + " = " + std::to_string(shape.tokens()) +
-                     " tokens x " + std::to_string(shape.channels));
+  say(narration,
+      "wrote " + out + ": " + choice.of.recipe.name + ", " + std::to_string(shape.batch) + " x " +
+          std::to_string(shape.heads) + " heads of " + video::to_string(shape.grid) + " = " +
+          std::to_string(shape.tokens()) + " tokens x " + std::to_string(shape.channels));
   say_evidence(narration, choice.of.recipe);
   say(narration, "attention " + short_number(summary.multiply_adds) + "MAC in " +
                      short_time(summary.attention_seconds) + " (" +

@@ -3,6 +3,7 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "case/case_options.hpp"
 #include "command.hpp"
 #include "commands.hpp"
 #include "karat/case/given_mask.hpp"
@@ -107,12 +108,11 @@ int text_tokens(const cxxopts::ParseResult& given) {
 /// The recipe's mask, or head --head of the one in a file.
 layout::Layout layout_of(const cxxopts::ParseResult& given, recipe::Recipe recipe,
                          const layout::Setting& setting) {
-  const auto path = text_of(given, "mask");
-  if (!path) return layout::make_layout(recipe, setting);
+  const auto mask = mask_file(given);
+  if (!mask) return layout::make_layout(recipe, setting);
   const auto head = parse_integer(text_of(given, "head").value_or("0"), "--head", 0);
   recipe.mask.kind = recipe::MaskKind::given;
-  return cases::GivenMask::open(*path)
-      .by_token(layout::make_order(recipe.mask, setting))
+  return mask->by_token(layout::make_order(recipe.mask, setting))
       .layout(recipe, setting, 0, static_cast<std::size_t>(head));
 }
 
@@ -133,7 +133,8 @@ int run_mask(int argc, char** argv) {
       "block", "positions of a query and a key block; 128,128", value<std::string>())(
       "align", "of the counted blocks: tile (default) or sequence", value<std::string>())(
       "mask", "a mask from a file instead: mask [S,S] or BlockMask arrays", value<std::string>())(
-      "head", "of the file's mask", value<std::string>())(
+      "mask-order", "what its rows count: tokens (default) or positions of the recipe's order",
+      value<std::string>())("head", "of the file's mask", value<std::string>())(
       "text", "tokens of text behind the video's", value<std::string>())(
       "svg", "draw the mask into a file", value<std::string>())(
       "query-tile", "draw this tile's window in the video instead", value<std::string>())(
