@@ -235,8 +235,8 @@ typedef struct karat_make_args {
   const char* taps; /* as in karat_attend_args; NULL: eight */
   int32_t threads;
   const char* path;
-  const karat_block_mask* block_mask; /* this and the next three as in karat_attend_args; the file */
-  const uint8_t* keep;                /* holds them, keep by token (docs/golden.md, mask/given) */
+  const karat_block_mask* block_mask; /* this and the next three as in karat_attend_args; the */
+  const uint8_t* keep; /* file holds them, keep by token (docs/golden.md, mask/given) */
   int64_t keep_positions;
   karat_mask_order mask_order;
   karat_progress progress; /* NULL, or called with the share of one head's inputs, attention, sparse

@@ -1,5 +1,5 @@
-"""One meaning of a given mask: pairs of tokens, from the command line and from Python (and so from C)
-alike, and a softmax over the same pairs."""
+"""One meaning of a given mask: pairs of tokens, from the command line and from Python (and so from
+C) alike, and a softmax over the same pairs."""
 
 import json
 
@@ -40,9 +40,9 @@ def asymmetric(seed):
 
 
 def blocks(partial):
-    """BlockMask arrays over tokens, lists of partial or of full blocks, and the pairs of the blocks."""
+    """BlockMask arrays over tokens, lists of partial or of full blocks, and the blocks' pairs."""
     n = TOKENS // BLOCK
-    kept = (np.arange(n)[:, None] + 2 * np.arange(n)) % 3 == 0
+    kept = (np.arange(n)[:, None] + 2 * np.arange(n)) % 4 == 0
     kept |= np.eye(n, dtype=bool)
     counts = kept.sum(1).astype(np.int32)
     indices = np.argsort(~kept, axis=1, kind="stable").astype(np.int32)
