@@ -30,7 +30,9 @@ class Ruler {
   /// Call once everything is covered.
   void settle(double margin) {
     if (!(low_ <= high_)) low_ = 0, high_ = 1;
-    const double room = high_ > low_              ? margin * (high_ - low_)
+    // Values closer than this are one value: no ticks could be told apart between them.
+    const double same = 1e-12 * std::max(std::abs(low_), std::abs(high_));
+    const double room = high_ - low_ > same       ? margin * (high_ - low_)
                         : scale_ == Scale::linear ? 0.5
                                                   : 0.3;
     low_ -= room;

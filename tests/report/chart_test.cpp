@@ -69,6 +69,15 @@ TEST(Chart, EmptyAndSingleValuesStillDraw) {
   }
 }
 
+TEST(Chart, ValuesThatRoundingTellsApartAreOneValue) {
+  // Steps between ticks would be too small to add.
+  const double next = std::nextafter(1.0, 2.0);
+  const auto at = circles(draw(dots(Scale::linear, {{1, 1}, {next, next}})));
+  ASSERT_EQ(at.size(), 3u);
+  EXPECT_EQ(at[0].x, at[1].x);
+  EXPECT_EQ(at[0].y, at[1].y);
+}
+
 TEST(Chart, ColoursMixWithWhite) {
   EXPECT_EQ(paler("#0072b2", 0), "#0072b2");
   EXPECT_EQ(paler("#0072b2", 1), "#ffffff");
