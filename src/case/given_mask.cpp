@@ -131,7 +131,7 @@ GivenMask GivenMask::open(const std::filesystem::path& path, std::optional<MaskO
   MaskReading reading;
   if (order)
     reading = {.pairs = *order, .blocks = *order};
-  else if (arrays.contains("token_at_position"))
+  else if (arrays.contains("position_of_token"))
     reading.blocks = MaskOrder::positions;
   return GivenMask(std::move(arrays), path.string(), reading);
 }

@@ -134,7 +134,7 @@ def test_a_mask_of_positions_says_so(command_line, tmp_path, qkv):
         "kv_num_blocks", "kv_indices", "full_kv_num_blocks", "full_kv_indices")}  # fmt: skip
     arrays["block_size"] = np.array(mask.BLOCK_SIZE, np.int32)
     by_token = np.ascontiguousarray(keep[np.ix_(position, position)])
-    known = arrays | {"mask": by_token, "token_at_position": mask.token_at_position}
+    known = arrays | {"mask": by_token, "position_of_token": position}
     for options, given, metadata in (
         ([], known, None),
         (["--mask-order", "positions"], arrays | {"mask": keep}, None),

@@ -98,6 +98,7 @@ class WorkloadOptions(Case):
     def test_masks_without_meaning(self):
         arrays = {"kv_num_blocks": ("I32", np.ones((1, 1, 2), np.int32)),
                   "kv_indices": ("I32", np.zeros((1, 1, 2, 2), np.int32))}
+        pairs = {"mask": ("U8", np.ones((TOKENS, TOKENS), np.uint8))}
         wrong = {"full_kv_num_blocks": ("I32", np.ones((1, 1, 2), np.int32)),
                  "full_kv_indices": ("I32", np.zeros((1, 1, 2, 1), np.int32))}
 
@@ -105,13 +106,14 @@ class WorkloadOptions(Case):
             write(self.path("m.safetensors"), tensors)
             self.fails(code, word, arguments=["attend", "--recipe", "flex_bf16", "--grid", "4,9,7",
                                               "--mask", "m.safetensors", "-o", "x"])
-        refused(2, "differ in size", arrays | wrong)
+        refused(2, "differ in size", arrays | pairs | wrong)
+        refused(2, "partial blocks", arrays)
         refused(2, "two numbers", arrays | {"block_size": ("I32", np.ones(3, np.int32))})
         refused(2, "kv_indices", {"kv_num_blocks": arrays["kv_num_blocks"]})
         refused(2, "holds no mask", {"x": ("F32", np.ones(3, np.float32))})
         refused(2, "dimensions", {"mask": ("U8", np.ones(9, np.uint8))})
         refused(2, "store bool", {"mask": ("F32", np.ones((252, 252), np.float32))})
-        refused(3, "", arrays | {"kv_indices": ("I32", np.full((1, 1, 2, 2), 7, np.int32))})
+        refused(3, "", arrays | pairs | {"kv_indices": ("I32", np.full((1, 1, 2, 2), 7, np.int32))})
         self.fails(2, "--step", arguments=["attend", "--recipe", "sta_bf16", "--grid", "4,9,7", "--mask",
                                            "s.json", "-o", "x"])
 

@@ -43,7 +43,7 @@ class GivenMask {
   GivenMask(files::Tensors arrays, std::string subject, MaskReading reading = {});
   /// safetensors, npy (the boolean matrix) or HDF5; BLOCK_SIZE may stand in safetensors' metadata.
   /// `order` says how all arrays are read; without it the file's metadata "mask_order" does, else
-  /// blocks are of positions where the file holds token_at_position (karat mask --blockmask), and
+  /// blocks are of positions where the file holds position_of_token (karat mask --blockmask), and
   /// everything else is by token.
   static GivenMask open(const std::filesystem::path& path, std::optional<MaskOrder> order = {});
   /// FastVideo's windows of `heads` heads, the first one `first_head`.
