@@ -69,21 +69,25 @@ void ask(Question& question, const KernelRequest& request) {
   question.shape.batch = request.batch;
 }
 
-RunRequest ask(Question& question, const ModelRequest& request) {
+RunRequest run_of(const ModelRequest& request) {
   const video::Model& model = video::find_model(request.model);
   video::Resolution resolution = request.resolution
                                      ? video::find_resolution(model, *request.resolution)
                                      : model.resolutions.front();
   resolution.frames = request.frames.value_or(resolution.frames);
-  const video::Extent3 grid = video::token_grid(model, resolution);
-  question = ask_model(question, model, grid);
   return {.model = &model,
-          .grid = grid,
+          .grid = video::token_grid(model, resolution),
           .steps = request.steps.value_or(model.sampler.steps),
           .forwards_per_step = request.forwards.value_or(model.sampler.forwards_per_step),
           .dense_steps = request.dense_steps,
           .gpus = request.gpus,
           .linear = request.linear};
+}
+
+RunRequest ask(Question& question, const ModelRequest& request) {
+  const RunRequest run = run_of(request);
+  question = ask_model(question, *run.model, run.grid);
+  return run;
 }
 
 void ask(Question& question, const ShapeRequest& request) {

@@ -1,9 +1,14 @@
-// Text of the command line into the values of a request's fields.
+// Text of the command line into values.
 #include "request_options.hpp"
 
 #include "values.hpp"
 
 namespace karat::cli {
+
+int whole(const cxxopts::ParseResult& given, const std::string& option, int otherwise, int low) {
+  const auto text = text_of(given, option);
+  return text ? static_cast<int>(parse_integer(*text, "--" + option, low)) : otherwise;
+}
 
 files::FieldValue parse_value(const std::string& text, const std::string& subject,
                               files::FieldKind kind, std::int64_t low, std::int64_t high) {

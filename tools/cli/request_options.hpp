@@ -1,4 +1,4 @@
-// The options of a request's table of fields (karat/files/request.hpp): declared, read, refused.
+// Values of options, and the options of a request's table of fields (karat/files/request.hpp).
 #pragma once
 
 #include <algorithm>
@@ -32,6 +32,9 @@ void add_options(CommandLine& line, std::span<const files::RequestField<Request>
                       cxxopts::value<std::string>()->default_value(std::string(field.otherwise)));
   }
 }
+
+/// The whole number from `low` that an option was given, or `otherwise`.
+int whole(const cxxopts::ParseResult& given, const std::string& option, int otherwise, int low);
 
 /// The value of one option. @throws Error(usage) about `subject` where it is not of the kind
 files::FieldValue parse_value(const std::string& text, const std::string& subject,

@@ -42,8 +42,9 @@ std::span<const files::RequestField<ShapeRequest>> shape_fields();
 
 /// Completes a question that has its recipe. @throws Error(usage) for unknown names
 void ask(Question& question, const KernelRequest& request);
-/// Gives the question the model's shape. @return the run to ask run_time() about
 /// @throws Error(usage) for unknown names
+RunRequest run_of(const ModelRequest& request);
+/// Gives the question the model's shape. @return run_of(request)
 RunRequest ask(Question& question, const ModelRequest& request);
 /// @throws Error(usage) unless either tokens or a grid is given
 void ask(Question& question, const ShapeRequest& request);

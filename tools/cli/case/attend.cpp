@@ -26,7 +26,7 @@ int run_attend(int argc, char** argv) {
       cxxopts::value<std::string>()->default_value("none"));
   const auto given = line.parse(argc, argv);
   if (!given) return match;
-  const Narration narration = given->count("quiet") > 0 ? Narration::quiet : Narration::spoken;
+  const Narration narration = cli::narration(*given);
   const std::string out = required(*given, "out");
   const CaseChoice choice = choose_case(*given);
   const recipe::Recipe& recipe = choice.of.recipe;

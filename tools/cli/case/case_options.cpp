@@ -10,17 +10,13 @@
 #include "karat/recipe/json.hpp"
 #include "karat/recipe/schedule.hpp"
 #include "karat/video/models.hpp"
+#include "request_options.hpp"
 #include "values.hpp"
 
 namespace karat::cli {
 namespace {
 
 using cxxopts::value;
-
-int whole(const cxxopts::ParseResult& given, const std::string& option, int otherwise, int low) {
-  const auto text = text_of(given, option);
-  return text ? static_cast<int>(parse_integer(*text, "--" + option, low)) : otherwise;
-}
 
 double number(const cxxopts::ParseResult& given, const std::string& option, double otherwise) {
   const auto text = text_of(given, option);

@@ -65,7 +65,7 @@ int run_make(int argc, char** argv) {
       cxxopts::value<std::string>());
   const auto given = line.parse(argc, argv);
   if (!given) return match;
-  const Narration narration = given->count("quiet") > 0 ? Narration::quiet : Narration::spoken;
+  const Narration narration = cli::narration(*given);
   const std::string out = required(*given, "out");
   const CaseChoice choice = choose_case(*given);
   const cases::InputShape& shape = choice.of.shape();

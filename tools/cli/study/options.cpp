@@ -9,6 +9,7 @@
 #include "karat/recipe/json.hpp"
 #include "karat/study/sweep.hpp"
 #include "karat/video/models.hpp"
+#include "request_options.hpp"
 #include "values.hpp"
 
 namespace karat::cli {
@@ -32,11 +33,6 @@ constexpr Size kDefault{
     8};
 constexpr Size kQuick{
     "fpsattention,fpsattention_coarse,naive_fp8_sparse", "12,24,32", 3, 3, 2, 64, 4};
-
-int whole(const cxxopts::ParseResult& given, const std::string& option, int otherwise, int low) {
-  const auto text = text_of(given, option);
-  return text ? static_cast<int>(parse_integer(*text, "--" + option, low)) : otherwise;
-}
 
 /// The first heads of a layer that are of different kinds, `count` at most.
 std::vector<int> heads_of_each_kind(const video::DenoisingSpec& spec, int layer, int count) {

@@ -78,7 +78,7 @@ int run_study(int argc, char** argv) {
   line.note("A study that is stopped continues when the same command is given again.");
   const auto given = line.parse(argc, argv);
   if (!given) return match;
-  const Narration narration = given->count("quiet") > 0 ? Narration::quiet : Narration::spoken;
+  const Narration narration = cli::narration(*given);
   if (const auto plan = text_of(*given, "plan")) return write_plan(*given, *plan, narration);
   const StudyChoice choice = choose_study(*given);
   const std::string out = required(*given, "out");

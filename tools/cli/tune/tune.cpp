@@ -8,6 +8,7 @@
 #include "command.hpp"
 #include "commands.hpp"
 #include "karat/files/atomic_file.hpp"
+#include "karat/hopper/request.hpp"
 #include "karat/numerics/base/split.hpp"
 #include "karat/recipe/json.hpp"
 #include "karat/tune/builtin.hpp"
@@ -15,6 +16,7 @@
 #include "karat/tune/report.hpp"
 #include "karat/tune/run.hpp"
 #include "karat/tune/schedule.hpp"
+#include "request_options.hpp"
 #include "terminal.hpp"
 #include "values.hpp"
 #include "version.hpp"
@@ -35,11 +37,6 @@ std::vector<std::string> listed(std::string_view text, const std::string& option
     parts.emplace_back(part);
   }
   return parts;
-}
-
-int whole(const cxxopts::ParseResult& given, const std::string& option, int otherwise, int low) {
-  const auto text = text_of(given, option);
-  return text ? static_cast<int>(parse_integer(*text, "--" + option, low)) : otherwise;
 }
 
 std::string file_text(const std::string& path) {
@@ -70,21 +67,10 @@ tune::Budget parse_budget(const std::string& text) {
 }
 
 void read_model(const cxxopts::ParseResult& given, tune::Request& request) {
-  const video::Model& model = video::find_model(text_of(given, "model").value_or("wan2.1-14b"));
-  const auto name = text_of(given, "resolution");
-  const video::Resolution resolution =
-      name ? video::find_resolution(model, *name) : model.resolutions.front();
-  request.model = &model;
-  request.run = {.model = &model, .grid = video::token_grid(model, resolution)};
-  request.run.steps = whole(given, "steps", model.sampler.steps, 1);
-  request.run.forwards_per_step = whole(given, "forwards", model.sampler.forwards_per_step, 1);
-  request.run.gpus = whole(given, "gpus", 1, 1);
-  static constexpr Named<hopper::LinearFormat> kFormats[] = {
-      {"bf16", hopper::LinearFormat::bf16},
-      {"fp8", hopper::LinearFormat::fp8},
-      {"fp8_block", hopper::LinearFormat::fp8_block}};
-  if (const auto text = text_of(given, "linear"))
-    request.run.linear = parse_choice(*text, "--linear", kFormats);
+  hopper::ModelRequest asked{.model = "wan2.1-14b"};
+  read_options(given, hopper::model_fields(), asked);
+  request.run = hopper::run_of(asked);
+  request.model = request.run.model;
 }
 
 /// The candidates named; without --candidates every recipe of the study that is a preset and has a
