@@ -1,5 +1,6 @@
 // One panel of columns and row block of a fast chain: steps, the kernels' arguments, and which rows
-// the kernels leave to the scalar definition (NaN and Inf operands, accumulators near the end of f32).
+// the kernels leave to the scalar definition (NaN and Inf operands, accumulators near the end of
+// f32).
 #include <algorithm>
 #include <bit>
 #include <cfenv>

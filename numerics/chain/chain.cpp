@@ -1,5 +1,5 @@
-// chain(): operands, shapes, the order of panels and row blocks, and the panels that are left to the
-// scalar definition.
+// chain(): operands, shapes, the order of panels and row blocks, and the panels that are left to
+// the scalar definition.
 #include <algorithm>
 #include <string>
 

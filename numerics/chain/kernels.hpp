@@ -14,8 +14,8 @@ namespace karat::numerics {
 
 inline constexpr std::size_t kRowBlock = 64;
 
-/// An f32 sum in f64 lanes whose addends all stay below this, 32 products of at most four times that
-/// included, is below 2^128.
+/// An f32 sum in f64 lanes whose addends all stay below this, 32 products of at most four times
+/// that included, is below 2^128.
 inline constexpr double kLargestSplitF64 = 0x1p120;
 
 /// Pointers at the first k of the step: row 0 of A (rows are a_stride apart), the panel of B.

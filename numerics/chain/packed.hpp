@@ -1,5 +1,5 @@
-// Private: how operands lie in memory for the fast chains. Columns are cut into panels of 64; inside
-// a panel everything one k needs is contiguous.
+// Private: how operands lie in memory for the fast chains. Columns are cut into panels of 64;
+// inside a panel everything one k needs is contiguous.
 #pragma once
 
 #include <algorithm>
@@ -66,8 +66,8 @@ constexpr std::size_t padded_k(const Instruction& row, std::size_t k) {
   return std::max((k + group - 1) / group, std::size_t{1}) * group;
 }
 
-/// Products the kernels add in the step that starts at product `at` of k: all, or up to the last that
-/// is not padding, in fours. The emulated instructions scatter theirs over two steps.
+/// Products the kernels add in the step that starts at product `at` of k: all, or up to the last
+/// that is not padding, in fours. The emulated instructions scatter theirs over two steps.
 constexpr std::size_t step_length(const Instruction& row, std::size_t k, std::size_t at) {
   const auto step = static_cast<std::size_t>(row.step);
   if (row.arithmetic == Arithmetic::emulated) return step;
@@ -119,7 +119,8 @@ struct RowOperand::Packed {
   }
 };
 
-/// Panels of B. plain: f32[panel][k][64]. split: [panel][k][2][64] holding max(b, 0) and max(-b, 0).
+/// Panels of B. plain: f32[panel][k][64]. split: [panel][k][2][64] holding max(b, 0) and max(-b,
+/// 0).
 struct ColumnOperand::Packed {
   const Instruction* instruction = nullptr;
   std::size_t columns = 0, k = 0, padded = 0, panels = 0;

@@ -116,8 +116,8 @@ HWY_INLINE hn::Vec<DHalf32> NearestF32(V64 x) {
   return hn::IfThenElse(hn::Eq(result, result), result, nan);
 }
 
-/// `rows` <= kExactRows rows from `row` on, whose operands are `a`, [k][kExactRows] in f64. Products of
-/// two f32 are exact in f64, so fused or not is the same.
+/// `rows` <= kExactRows rows from `row` on, whose operands are `a`, [k][kExactRows] in f64.
+/// Products of two f32 are exact in f64, so fused or not is the same.
 HWY_INLINE void ExactPass(const StepArguments& s, std::size_t row, std::size_t rows,
                           std::size_t column, const double* a) {
   const D64 d;

@@ -1,6 +1,6 @@
-// f16 accumulators of the fast chains: exact sums in f32 or f64 lanes, rounded to nearest even. With
-// M = 2^(e + p - 10), e the sum's exponent and p the lanes' fraction bits, ulp(M) is the f16 grid,
-// so |sum| + M rounds there and the subtraction is exact.
+// f16 accumulators of the fast chains: exact sums in f32 or f64 lanes, rounded to nearest even.
+// With M = 2^(e + p - 10), e the sum's exponent and p the lanes' fraction bits, ulp(M) is the f16
+// grid, so |sum| + M rounds there and the subtraction is exact.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "karat/numerics/chain/round.cpp"
 #include "karat/numerics/base/simd.hpp"

@@ -1,5 +1,6 @@
-// Arrays of f32 to codes with Highway: round_magnitude() in 32-bit lanes, any format of up to 16 bits.
-// All lanes are integers, so no target can round differently. encode_bytes.cpp has a shorter way.
+// Arrays of f32 to codes with Highway: round_magnitude() in 32-bit lanes, any format of up to 16
+// bits. All lanes are integers, so no target can round differently. encode_bytes.cpp has a shorter
+// way.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "karat/numerics/formats/convert_arrays.cpp"
 #include "karat/numerics/base/simd.hpp"
@@ -154,8 +155,9 @@ void Encode8(const Format& f, Policy policy, const float* x, std::size_t count,
   EncodeAny(f, policy, x, count, random, codes);
 }
 
-/// bf16 is the upper half of f32: half a unit, or just less of it below an even code, carries into it,
-/// and beyond the largest number into the code of infinity. The policy names only the codes of NaN.
+/// bf16 is the upper half of f32: half a unit, or just less of it below an even code, carries into
+/// it, and beyond the largest number into the code of infinity. The policy names only the codes of
+/// NaN.
 void EncodeBf16(Policy policy, const float* x, std::size_t count, std::uint16_t* codes) {
   const DU du;
   const std::size_t lanes = hn::Lanes(du);

@@ -1,5 +1,6 @@
 // The named conversion policies, one row each.
-// Sources: NVIDIA cuda_fp8.h, PyTorch c10/util/Float8_e4m3fn.h, jax-ml/ml_dtypes, ONNX Cast, OCP MX.
+// Sources: NVIDIA cuda_fp8.h, PyTorch c10/util/Float8_e4m3fn.h, jax-ml/ml_dtypes, ONNX Cast, OCP
+// MX.
 #include <string>
 
 #include "karat/numerics/formats/convert.hpp"

@@ -29,9 +29,9 @@ Evidence evidence(const Instruction&);
 /// One sentence on the evidence, with its source.
 std::string_view evidence_note(const Instruction&);
 
-/// One instruction on raw codes, straight from the formula (numerics.md, section 1): a and b hold up
-/// to k_group codes of the input format, low bits first (missing ones are zero); c and the result
-/// are bits of the accumulator format. NaN gives 0x7FFFFFFF (f32) or 0x7FFF (f16).
+/// One instruction on raw codes, straight from the formula (numerics.md, section 1): a and b hold
+/// up to k_group codes of the input format, low bits first (missing ones are zero); c and the
+/// result are bits of the accumulator format. NaN gives 0x7FFFFFFF (f32) or 0x7FFF (f16).
 /// @throws Error(usage) when a and b differ in length or hold more than k_group codes.
 std::uint32_t step_bits(const Instruction&, std::span<const std::uint32_t> a,
                         std::span<const std::uint32_t> b, std::uint32_t c);
@@ -76,8 +76,8 @@ class ColumnOperand {
   ~ColumnOperand();
   ColumnOperand(ColumnOperand&&) noexcept;
   ColumnOperand& operator=(ColumnOperand&&) noexcept;
-  /// values: N x K, i.e. one row per column of D (keys x d for Q K^T; V transposed, channels x keys,
-  /// for P V: pass row_major(v, keys, d).transposed()).
+  /// values: N x K, i.e. one row per column of D (keys x d for Q K^T; V transposed, channels x
+  /// keys, for P V: pass row_major(v, keys, d).transposed()).
   void pack(const Instruction&, MatrixView<const float> values);
   std::size_t columns() const;
   std::size_t k() const;
@@ -94,7 +94,8 @@ class ColumnOperand {
 /// accumulator is summed in 32 wrapping bits; f32 holds it exactly up to 2^24, which 1024 INT8
 /// products from an absent start cannot pass. Beyond that D is the nearest f32 (chain_bits() keeps
 /// every bit).
-/// "exact": products exact, summed ascending in f64 (start included), rounded once to f32 at the end.
+/// "exact": products exact, summed ascending in f64 (start included), rounded once to f32 at the
+/// end.
 /// @throws Error(internal) when shapes do not fit.
 void chain(const Instruction&, const RowOperand& a, const ColumnOperand& b, Start start,
            MatrixView<float> d, Path path = Path::fast);

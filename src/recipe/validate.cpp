@@ -163,7 +163,8 @@ void predictors(const Recipe& recipe, Problems& found) {
   if (recipe.mask.ragged == video::Ragged::pad)
     found.push_back({"mask.ragged", "predictors see tokens only", "give partial"});
   if (p.rule == PredictRule::similarity) return;
-  // Clusters and the profiled order move tokens: groups of positions would differ from head to head.
+  // Clusters and the profiled order move tokens: groups of positions would differ from head to
+  // head.
   for (const auto& [name, operand] : {std::pair{"q", &recipe.q}, std::pair{"k", &recipe.k},
                                       std::pair{"v", &recipe.v}})
     if (groups_rows(operand->group))

@@ -86,8 +86,8 @@ class Latents {
   std::vector<float> stress_;  ///< the prompt makes some features of the scene stand out
 };
 
-/// A head's projection of all latents: the scene's as VideoHead has it, where Q and K are alike; the
-/// texture's under the same envelope, each tensor its own, so that noise does not find itself.
+/// A head's projection of all latents: the scene's as VideoHead has it, where Q and K are alike;
+/// the texture's under the same envelope, each tensor its own, so that noise does not find itself.
 std::vector<float> projection(const VideoHead& head, const DenoisingSpec& spec, Tensor tensor,
                               int number) {
   const std::size_t d = spec.head_dim;

@@ -21,7 +21,8 @@ class VideoHead {
   /// Q, K and V of one token, in f32 before the rounding to BF16.
   void rows(std::int64_t token, std::span<float> q, std::span<float> k, std::span<float> v) const;
 
-  /// The same from the head's content of the token, unit variance per channel, instead of the scene's.
+  /// The same from the head's content of the token, unit variance per channel, instead of the
+  /// scene's.
   void shape_rows(std::int64_t token, std::span<float> q, std::span<float> k,
                   std::span<float> v) const;
   /// A text token's: noise of its own in the head's normalisation, with neither scene nor rotation.

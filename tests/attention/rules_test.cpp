@@ -1,4 +1,5 @@
-// Rules of the systems that no other test carries in its name: each on the smallest case that shows it.
+// Rules of the systems that no other test carries in its name: each on the smallest case that shows
+// it.
 #include <gtest/gtest.h>
 
 #include <cmath>

@@ -1,6 +1,7 @@
-// Speed of the numerics layer beside its yardsticks, measured in the same run: sgemm of OpenBLAS for
-// products, memcpy for conversions. Run through run_numerics.sh, which chooses the sgemm kernel.
-// KARAT_BENCHMARK_TARGET=avx2 limits the library to AVX2, as the script does for its second part.
+// Speed of the numerics layer beside its yardsticks, measured in the same run: sgemm of OpenBLAS
+// for products, memcpy for conversions. Run through run_numerics.sh, which chooses the sgemm
+// kernel. KARAT_BENCHMARK_TARGET=avx2 limits the library to AVX2, as the script does for its second
+// part.
 #include <benchmark/benchmark.h>
 #include <cblas.h>
 #include <hwy/targets.h>

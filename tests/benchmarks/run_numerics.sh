@@ -1,6 +1,6 @@
 #!/bin/sh
-# Numerics benchmarks beside their yardsticks. OpenBLAS reads OPENBLAS_CORETYPE when it is loaded, so
-# each sgemm kernel needs a process of its own: AVX-512 where the processor has it, then AVX2.
+# Numerics benchmarks beside their yardsticks. OpenBLAS reads OPENBLAS_CORETYPE when it is loaded,
+# so each sgemm kernel needs a process of its own: AVX-512 where the processor has it, then AVX2.
 # usage: tests/benchmarks/run_numerics.sh [build folder] [Google Benchmark options]
 set -eu
 build=${1:-build/release}

@@ -1,5 +1,5 @@
-// A kernel that follows the recipe but for its exp2, which errs legally: within 2 ulp of 2^x. Written
-// from docs/recipes, one row at a time, apart from the engine and from the bounds.
+// A kernel that follows the recipe but for its exp2, which errs legally: within 2 ulp of 2^x.
+// Written from docs/recipes, one row at a time, apart from the engine and from the bounds.
 #pragma once
 
 #include <functional>

@@ -1,4 +1,5 @@
-/* What a C program may expect of karat.h. Usage: test_c PART SCRATCH_FOLDER; silent when all is well. */
+/* What a C program may expect of karat.h. Usage: test_c PART SCRATCH_FOLDER; silent when all is
+ * well. */
 #include <math.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -77,8 +78,8 @@ static void test_numbers(void) {
   FAILS(karat_encode(NULL, 6, "e4m3", NULL, codes, &error), KARAT_USAGE, "NULL");
 }
 
-/* Ones and twos: every sum is exact, so any instruction gives the schoolbook product. A large c shows
- * that FP8 wgmma keeps few bits beside it, and promotion keeps more. */
+/* Ones and twos: every sum is exact, so any instruction gives the schoolbook product. A large c
+ * shows that FP8 wgmma keeps few bits beside it, and promotion keeps more. */
 static void test_product(void) {
   enum { m = 70, n = 3, k = 64 };
   static unsigned char a[m * k], b[n * k];

@@ -1,6 +1,9 @@
-# FPSAttention with FP32 accumulation, written from the formulas and apart from the library: E4M3 codes and
-# scales per tile, a window of tiles, a streaming softmax, NumPy's matrix products and exp2.
-#   fp32_kernel.py GOLDEN.h5 CANDIDATE.npy     (reads inputs, grid and recipe; nothing that karat computed)
+# FPSAttention with FP32 accumulation, written from the formulas and apart from the library: E4M3
+# codes and scales per tile, a window of tiles, a streaming softmax, NumPy's matrix products and
+# exp2.
+#   fp32_kernel.py GOLDEN.h5 CANDIDATE.npy
+#
+# Reads inputs, grid and recipe; nothing that karat computed.
 
 import json
 import sys

@@ -38,7 +38,8 @@ TEST(Fragment, OperandACoversEveryElementOnce) {
   }
 }
 
-// PTX ISA, wgmma D fragment: T0 holds (0,0) (0,1) (8,0) (8,1) (0,8) ..., T4 starts row 1, warp 1 row 16.
+// PTX ISA, wgmma D fragment: T0 holds (0,0) (0,1) (8,0) (8,1) (0,8) ..., T4 starts row 1, warp 1
+// row 16.
 TEST(Fragment, FigureOfD) {
   EXPECT_EQ(accumulator_place(0, 0), (FragmentPlace{0, 0}));
   EXPECT_EQ(accumulator_place(0, 1), (FragmentPlace{0, 1}));
@@ -49,7 +50,8 @@ TEST(Fragment, FigureOfD) {
   EXPECT_EQ(accumulator_place(32, 0), (FragmentPlace{16, 0}));
 }
 
-// PTX ISA, A of k32: a0..a3 columns 4*(lane%4)+i of row lane/4, a4..a7 eight rows below, a8.. 16 on.
+// PTX ISA, A of k32: a0..a3 columns 4*(lane%4)+i of row lane/4, a4..a7 eight rows below, a8.. 16
+// on.
 TEST(Fragment, FigureOfA) {
   EXPECT_EQ(a_operand_place(1, 0, 8), (FragmentPlace{0, 4}));
   EXPECT_EQ(a_operand_place(1, 4, 8), (FragmentPlace{8, 4}));

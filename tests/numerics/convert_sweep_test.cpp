@@ -1,7 +1,7 @@
 // All floats, every format of the array paths, every rounding mode and overflow: the codes against
 // intervals whose ends are exact rationals (integers over a power of two), not against arithmetic.
-// Ordinary runs look at each interval end, its neighbours and a stride of 2^26 floats (overflow other
-// than saturation under nearest even alone); KARAT_LONG=1 looks at all 2^32 for each pair.
+// Ordinary runs look at each interval end, its neighbours and a stride of 2^26 floats (overflow
+// other than saturation under nearest even alone); KARAT_LONG=1 looks at all 2^32 for each pair.
 #include <gtest/gtest.h>
 
 #include <algorithm>

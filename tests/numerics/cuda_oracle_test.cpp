@@ -56,7 +56,8 @@ TEST(CudaOracle, EveryHalfAndBfloat16) {
         half.x = static_cast<unsigned short>(bits);
         __nv_bfloat16_raw bfloat{};
         bfloat.x = static_cast<unsigned short>(bits);
-        // Widening keeps a NaN's sign in the header and drops it in decode(); both policies drop it.
+        // Widening keeps a NaN's sign in the header and drops it in decode(); both policies drop
+        // it.
         EXPECT_EQ(encode(decode(bits, FormatId::f16), target.format, policy(mode.policy)),
                   __nv_cvt_halfraw_to_fp8(half, mode.saturation, target.interpretation)) << bits;
         EXPECT_EQ(encode(decode(bits, FormatId::bf16), target.format, policy(mode.policy)),

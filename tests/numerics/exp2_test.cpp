@@ -1,5 +1,6 @@
-// exp2 and log2: correct rounding against MPFR, error bounds, special values, equal bits in vectors.
-// Ordinary runs try a stride of the inputs and the hardest ones; KARAT_LONG=1 tries all 2^32.
+// exp2 and log2: correct rounding against MPFR, error bounds, special values, equal bits in
+// vectors. Ordinary runs try a stride of the inputs and the hardest ones; KARAT_LONG=1 tries all
+// 2^32.
 #include "karat/numerics/functions/exp2.hpp"
 
 #include <gtest/gtest.h>

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Installs the Python package into build/python/venv, over the libkarat of build/release, and runs its
-# tests, some of which compare with the command line of build/release. Usage: tools/python/test.sh
-# [--long]
+# Installs the Python package into build/python/venv, over the libkarat of build/release, and runs
+# its tests, some of which compare with the command line of build/release. Usage:
+# tools/python/test.sh [--long]
 # --long adds PyTorch and diffusers (gigabytes from PyPI where the CPU index is out of reach), whole
 # sweeps, and a wheel. What cannot be installed is skipped by name.
 set -uo pipefail

@@ -26,8 +26,9 @@ struct Grouping {
 };
 
 /// Groups of `rule` over the positions of `order`; tiles are those of rule.tile on `grid`, whatever
-/// the token order, and text behind the video is one more; groups of rows are counted from the start of each of `blocks`. Padding
-/// positions join group 0 where groups follow tokens (their values are zero).
+/// the token order, and text behind the video is one more; groups of rows are counted from the
+/// start of each of `blocks`. Padding positions join group 0 where groups follow tokens (their
+/// values are zero).
 Grouping group_positions(const Rule& rule, video::Extent3 grid, const video::TokenOrder& order,
                          std::span<const video::Range> blocks, std::size_t channels);
 

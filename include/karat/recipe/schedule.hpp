@@ -12,8 +12,8 @@ namespace karat::recipe {
 
 /// One phase; a step belongs to the first phase whose condition it meets.
 struct Phase {
-  /// Steps t = 1..D with t <= until*D, compared as real numbers: `until` counts as the decimal it is
-  /// written as, so 0.3 of 10 steps is 3 steps.
+  /// Steps t = 1..D with t <= until*D, compared as real numbers: `until` counts as the decimal it
+  /// is written as, so 0.3 of 10 steps is 3 steps.
   std::optional<double> until;
   /// Steps with a noise level of at least this.
   std::optional<double> sigma_from;
@@ -29,14 +29,16 @@ struct Schedule {
 /// {"recipe": R}]}, R a preset's name or a recipe object; or the paper's three phases on one line:
 /// {"base": "fpsattention", "alpha": [a1, a2], "g": [G, G, G], "W": [W, W, W]}, coarse, fine,
 /// intermediate: the scale tiles of q and k, and the windows.
-/// @throws Error(usage) "subject: ..." for text that is no JSON and anything else amiss: unknown keys, fractions out of order or outside (0, 1), a last phase with a condition.
+/// @throws Error(usage) "subject: ..." for text that is no JSON and anything else amiss: unknown
+/// keys, fractions out of order or outside (0, 1), a last phase with a condition.
 Schedule parse_schedule(std::string_view json_text, std::string_view subject);
 /// The same from a file. @throws also Error(input_output) when it cannot be read.
 Schedule load_schedule(const std::string& path);
 
 /// The recipe of step `step` in [0, steps); t = step + 1.
 /// @param sigma the step's noise level, needed only by phases with sigma_from
-/// @throws Error(usage) for a step out of range, or when a phase asks for a sigma that is not given.
+/// @throws Error(usage) for a step out of range, or when a phase asks for a sigma that is not
+/// given.
 const Recipe& recipe_of(const Schedule& schedule, int step, int steps,
                         std::optional<double> sigma = {});
 /// The same as an index into the phases.

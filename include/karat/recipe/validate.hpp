@@ -15,8 +15,9 @@ struct Problem {
   std::string action;  ///< the next useful thing to do
 };
 
-/// Everything wrong with a recipe; empty when it is valid. Single fields come first, so that a recipe
-/// built in C++ is judged like one read from JSON; rules between fields follow once each has a value.
+/// Everything wrong with a recipe; empty when it is valid. Single fields come first, so that a
+/// recipe built in C++ is judged like one read from JSON; rules between fields follow once each has
+/// a value.
 std::vector<Problem> problems(const Recipe& recipe);
 
 /// @throws Error(usage) "subject: path: why; action" for the first problem.

@@ -1,5 +1,5 @@
-// A generative model of one prompt on its way through the sampler: one scene and one noise sample for
-// all steps, layers, heads and both branches of guidance. docs/workloads.md tells the model; it
+// A generative model of one prompt on its way through the sampler: one scene and one noise sample
+// for all steps, layers, heads and both branches of guidance. docs/workloads.md tells the model; it
 // demonstrates mechanisms, claims about a real network need its own tensors.
 #pragma once
 
@@ -48,8 +48,8 @@ void validate(const DenoisingSpec& spec);
 HeadKind head_kind_of(const DenoisingSpec& spec, int layer, int head);
 
 /// Q, K, V of one cell, in original token order, exact in BF16; on `threads` threads (0: all).
-/// x = (1-s) x0 + s noise per token, s = sigma * (1 - depth_share * layer/(layers-1)), x0 = scene and
-/// texture, plus the prompt's share in the conditional branch; Q, K, V are projections of x.
+/// x = (1-s) x0 + s noise per token, s = sigma * (1 - depth_share * layer/(layers-1)), x0 = scene
+/// and texture, plus the prompt's share in the conditional branch; Q, K, V are projections of x.
 /// @throws Error(usage) for indices out of range
 Head generate_head(const DenoisingSpec& spec, const DenoisingCell& cell, int threads = 0);
 

@@ -35,12 +35,13 @@ struct TokenOrder {
 };
 
 /// Tiles in ascending id, row-major inside each: (n_t ts_t n_h ts_h n_w ts_w) -> (n_t n_h n_w ts_t
-/// ts_h ts_w). A tile of {1,1,1} keeps the original order, one of {T,1,1} is token-major (time fastest).
+/// ts_h ts_w). A tile of {1,1,1} keeps the original order, one of {T,1,1} is token-major (time
+/// fastest).
 /// @throws Error(usage) when padding makes more than 2^31 - 1 positions.
 TokenOrder tile_order(const Tiling& tiling, Ragged ragged = Ragged::partial);
 
-/// The order with text behind the video: `text` more tokens (numbered after the video's) as one more
-/// tile of `padded` positions, those beyond `text` padding.
+/// The order with text behind the video: `text` more tokens (numbered after the video's) as one
+/// more tile of `padded` positions, those beyond `text` padding.
 /// @throws Error(usage) unless 0 < text <= padded and everything stays below 2^31 positions.
 TokenOrder append_text(TokenOrder order, int text, int padded);
 

@@ -50,7 +50,8 @@ struct WorkloadSpec {
   Extent3 tile{6, 8, 8};     ///< zero_tiles and subnormals: which tiles
 };
 
-/// One head, row-major [tokens + text][head_dim] in original token order. Every value is exact in BF16.
+/// One head, row-major [tokens + text][head_dim] in original token order. Every value is exact in
+/// BF16.
 struct Head {
   std::vector<float> q, k, v;
 };

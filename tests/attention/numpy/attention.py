@@ -1,5 +1,6 @@
-# What every recipe shares: a query block streams over its blocks of keys with a running maximum, four
-# partial row sums and an accumulator O. A recipe's own program fills in the rest. Clear before fast.
+# What every recipe shares: a query block streams over its blocks of keys with a running maximum,
+# four partial row sums and an accumulator O. A recipe's own program fills in the rest. Clear before
+# fast.
 
 from dataclasses import dataclass
 

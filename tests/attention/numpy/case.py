@@ -1,5 +1,5 @@
-# What a golden file's case adds to its recipe's program: text, shared heads, causal order, given masks and
-# orders of visits. Written from docs/recipes/cases.md alone.
+# What a golden file's case adds to its recipe's program: text, shared heads, causal order, given
+# masks and orders of visits. Written from docs/recipes/cases.md alone.
 
 import json
 

@@ -1,4 +1,5 @@
-# Recomputes a golden file from its inputs by the NumPy program of its recipe and compares every stage of
+# Recomputes a golden file from its inputs by the NumPy program of its recipe and compares every
+# stage of
 # every tapped query block bit for bit:  check_golden.py GOLDEN.h5
 # Prints one line per stage; exits 1 with the first difference.
 

@@ -1,5 +1,5 @@
-# 2^x rounded correctly to FP32. Almost always the C library's double decides; where a double cannot,
-# exact decimal arithmetic does. Nothing rests on the library's last bits.
+# 2^x rounded correctly to FP32. Almost always the C library's double decides; where a double
+# cannot, exact decimal arithmetic does. Nothing rests on the library's last bits.
 
 from decimal import Context, Decimal
 from fractions import Fraction
@@ -8,10 +8,10 @@ import numpy as np
 
 from formats import F32, F64, fl
 
-# The double is within 4 ulp (2^-50 relative) of 2^x in every library NumPy uses. Sixty-four times that
-# on either side must round to the same FP32 number, or the double does not decide. About one argument
-# in 2^19 is undecided. 2^x is never halfway between two FP32 numbers: for an integer x it is one of
-# them, for any other x it is irrational.
+# The double is within 4 ulp (2^-50 relative) of 2^x in every library NumPy uses. Sixty-four times
+# that on either side must round to the same FP32 number, or the double does not decide. About one
+# argument in 2^19 is undecided. 2^x is never halfway between two FP32 numbers: for an integer x it
+# is one of them, for any other x it is irrational.
 MARGIN = 2.0**-44
 
 

@@ -1,5 +1,5 @@
-# Number formats, written from docs/recipes/operations.md alone: the FP32 rounding fl(), E4M3 codes, BF16,
-# FP16, INT8. Arrays in, arrays out; one rounding per call. Needs NumPy and nothing of karat.
+# Number formats, written from docs/recipes/operations.md alone: the FP32 rounding fl(), E4M3 codes,
+# BF16, FP16, INT8. Arrays in, arrays out; one rounding per call. Needs NumPy and nothing of karat.
 
 import numpy as np
 

@@ -1,5 +1,5 @@
-# Random words, Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3"), written
-# from docs/recipes/operations.md alone.
+# Random words, Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3"),
+# written from docs/recipes/operations.md alone.
 
 
 def philox(counter, key):

@@ -1,5 +1,5 @@
-# Masks made from a head's own Q and K before its kernel runs, written from docs/recipes/operations.md and
-# the pages of sparge_sm90, svg1 and svg2 alone.
+# Masks made from a head's own Q and K before its kernel runs, written from
+# docs/recipes/operations.md and the pages of sparge_sm90, svg1 and svg2 alone.
 
 import math
 

@@ -58,7 +58,8 @@ class FlexNan(FlexBf16):
 STOCHASTIC = {"rounding": "stochastic"}
 CAUSAL = {"mask": {"causal": "on"}}
 
-# Presets with what docs/recipes/cases.md adds: causal masks, orders of visits, rows without keys, roundings.
+# Presets with what docs/recipes/cases.md adds: causal masks, orders of visits, rows without keys,
+# roundings.
 FOR_CASES = {
     "fa3_causal": (Fa3Bf16, {"base": "fa3_bf16", **CAUSAL}),
     "fps_causal": (FpsAttention, {"base": "fpsattention", **CAUSAL}),

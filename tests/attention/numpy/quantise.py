@@ -1,5 +1,5 @@
-# Operands: what stands before Q K^T and P V, written from docs/recipes/operations.md alone. Rows are
-# positions, columns channels.
+# Operands: what stands before Q K^T and P V, written from docs/recipes/operations.md alone. Rows
+# are positions, columns channels.
 
 import math
 from dataclasses import dataclass

@@ -1,4 +1,5 @@
-# Which recipe a denoising step runs with, and the program of it, written from docs/schedules.md alone.
+# Which recipe a denoising step runs with, and the program of it, written from docs/schedules.md
+# alone.
 
 from fractions import Fraction
 

@@ -1,5 +1,6 @@
-# Tensor-core steps and their chains, exact integers over all outputs at once, written from the recipe
-# pages alone. a and b are [row, k] and [column, k]: codes of E4M3, integers, or float32 values.
+# Tensor-core steps and their chains, exact integers over all outputs at once, written from the
+# recipe pages alone. a and b are [row, k] and [column, k]: codes of E4M3, integers, or float32
+# values.
 
 import numpy as np
 

@@ -1,4 +1,5 @@
-# Recipes with stochastic rounding, written from docs/recipes/cases.md and their presets' pages alone.
+# Recipes with stochastic rounding, written from docs/recipes/cases.md and their presets' pages
+# alone.
 
 import numpy as np
 

@@ -1,4 +1,5 @@
-# Has karat make small golden files of cases that add to their recipe and recomputes every stage of every query
+# Has karat make small golden files of cases that add to their recipe and recomputes every stage of
+# every query
 # block from docs/recipes/cases.md and the recipe's page:  test_cases.py KARAT FOLDER [NAME...]
 
 import json

@@ -1,4 +1,5 @@
-# Has karat make small golden files of every preset and recomputes every stage of every query block from the
+# Has karat make small golden files of every preset and recomputes every stage of every query block
+# from the
 # recipe's page:  test_recipes.py KARAT PAGES FOLDER [RECIPE...]
 
 import json
@@ -21,9 +22,9 @@ PRESETS = [r["name"] for r in json.loads(subprocess.run([KARAT, "recipes", "--js
                                                         capture_output=True).stdout)["recipes"]]
 CHOSEN = sys.argv[4:] or [name for name in PRESETS if name in PROGRAMS] + list(EDITED)
 
-# grid (T,H,W), channels, workload, seed, and where not 1, batch and heads. 273 and 225 tokens leave a short
-# last block whatever the block's size; the one key left of 225 by blocks of 224 stands alone. A step of the
-# tensor core takes 16 or 32 channels or keys: 40 channels leave a short one.
+# grid (T,H,W), channels, workload, seed, and where not 1, batch and heads. 273 and 225 tokens leave
+# a short last block whatever the block's size; the one key left of 225 by blocks of 224 stands
+# alone. A step of the tensor core takes 16 or 32 channels or keys: 40 channels leave a short one.
 EVERYWHERE = [
     ("1,1,1", 64, "gaussian", 1),
     ("3,7,13", 128, "video", 2),

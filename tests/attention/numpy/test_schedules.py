@@ -1,4 +1,5 @@
-# Has karat pick recipes from schedules step by step, compares its choice with what docs/schedules.md says and
+# Has karat pick recipes from schedules step by step, compares its choice with what
+# docs/schedules.md says and
 # recomputes every stage with that recipe's program:  test_schedules.py KARAT FOLDER [NAME...]
 
 import json
