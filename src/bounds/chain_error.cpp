@@ -1,4 +1,4 @@
-// Errors per step times steps; every constant is a property of the instruction.
+// Errors per step times steps; every constant is a property of the instruction's row.
 #include "chain_error.hpp"
 
 #include <algorithm>
@@ -7,47 +7,53 @@
 namespace karat::bounds {
 namespace {
 
-/// Fraction bits kept of each addend below the largest one, and of a step's result; and what a
-/// result may lose besides, below the accumulator's smallest normal.
-struct StepBits {
-  int addend;
-  int result;
-  double lost = 0x1p-126;
+double power_of_two(int exponent) { return std::ldexp(1.0, exponent); }
+
+/// Aligned sums of one instruction, and the terms each adds to its accumulator.
+struct Steps {
+  int count, terms;
 };
-StepBits step_bits(const numerics::Instruction& instruction) {
-  const numerics::Format& input = numerics::format(numerics::input_format(instruction));
-  const int addend = input.bits <= 8 ? 13 : 24;
-  if (numerics::accumulator_format(instruction) == numerics::FormatId::f16)
-    return {addend, 10, 0x1p-24};
-  return {addend, input.bits <= 8 ? 13 : 23};
+Steps steps_of(const numerics::Instruction& row) {
+  if (row.arithmetic == numerics::Arithmetic::emulated) return {2, row.k / 2};
+  return {row.k / row.step, row.step};
 }
 
 }  // namespace
 
-// A step's grid is 2^(E - F), E the exponent of its largest addend, subnormal inputs counted at the
-// exponent of the smallest normal; every addend loses less than one grid unit. An instruction is
-// one such step, or two and an addition of its own: three results are rounded at most.
-ChainBound::ChainBound(const numerics::Instruction& instruction) {
-  const numerics::Format& input = numerics::format(numerics::input_format(instruction));
-  const StepBits bits = step_bits(instruction);
-  group_ = numerics::k_group(instruction);
-  law_ = input.kind == numerics::Kind::integer ? Law::exact
-         : group_ == 1                         ? Law::rounding_per_term
-                                               : Law::step_per_group;
-  tiny_ = std::ldexp(1.0, input.min_exponent());
-  per_largest_ =
-      2 * (group_ + 1) * std::ldexp(1.0, -bits.addend) + 3 * std::ldexp(1.0, -bits.result);
-  per_instruction_ = 3 * bits.lost;
+ChainBound::ChainBound(const numerics::Instruction& row) : group_(row.k) {
+  const int least = numerics::format(row.accumulator).min_exponent();
+  tiny_ = power_of_two(numerics::format(row.multiplied).min_exponent());
+  switch (row.arithmetic) {
+    case numerics::Arithmetic::integer:
+      return;
+    case numerics::Arithmetic::exact:  // in f64, and one rounding to f32
+      per_chain_ = power_of_two(-24);
+      per_largest_ = power_of_two(-53);
+      lost_ = power_of_two(least);
+      return;
+    case numerics::Arithmetic::fused:
+      per_largest_ = power_of_two(-24);
+      lost_ = power_of_two(least);
+      return;
+    case numerics::Arithmetic::emulated:  // the addition at the end rounds once more
+      per_largest_ = power_of_two(-1 - numerics::format(row.accumulator).fraction_bits);
+      break;
+    case numerics::Arithmetic::aligned_sum:
+      break;
+  }
+  const Steps steps = steps_of(row);
+  const double addends = steps.terms + 1;
+  per_largest_ +=
+      steps.count * (addends * power_of_two(-row.fraction) + power_of_two(-row.out_fraction));
+  lost_ = steps.count * (addends * power_of_two(std::max(least, row.floor) - row.fraction) +
+                         power_of_two(least - row.out_fraction));
 }
 
 double ChainBound::of_size(const ChainSize& size) const {
-  if (law_ == Law::exact) return 0;
-  const double total = size.a_sum * size.b_max + size.start;
-  const auto k = static_cast<double>(size.k);
-  if (law_ == Law::rounding_per_term) return 1.01 * k * 0x1p-24 * total + k * 0x1p-126;
-  const double largest =
-      std::max(std::max(size.a_max, tiny_) * std::max(size.b_max, tiny_), 1.01 * total);
-  return std::ceil(k / group_) * (per_largest_ * largest + per_instruction_);
+  const double total = 1.01 * (size.a_sum * size.b_max + size.start);
+  const double largest = std::max(std::max(size.a_max, tiny_) * std::max(size.b_max, tiny_), total);
+  const double instructions = std::ceil(static_cast<double>(size.k) / group_);
+  return instructions * (per_largest_ * largest + lost_) + per_chain_ * total;
 }
 
 }  // namespace karat::bounds

@@ -58,7 +58,19 @@ TEST_P(ChainError, BoundsEveryChain) {
 INSTANTIATE_TEST_SUITE_P(Instructions, ChainError,
                          testing::Values("hopper.wgmma.e4m3.f32", "hopper.wgmma.e4m3.f16",
                                          "hopper.wgmma.bf16.f32", "hopper.mma.e4m3.f32",
-                                         "ada.mma.e4m3.f16", "ada.mma.f16.f32", "f32.fma"));
+                                         "ada.mma.e4m3.f16", "ada.mma.f16.f32", "ada.mma.f16.f16",
+                                         "blackwell.tcgen05.e4m3.f32", "f32.fma", "exact"));
+
+/// Twelve more fraction bits count, where the input format alone would not tell.
+TEST(ChainBound, ReadsTheInstructionsRow) {
+  const ChainSize size{.k = 128, .a_max = 1, .b_max = 1, .a_sum = 128};
+  const auto bound = [&](const char* name) {
+    return ChainBound(numerics::instruction(name)).of_size(size);
+  };
+  EXPECT_LT(bound("blackwell.tcgen05.e4m3.f32"), 0x1p-9 * bound("hopper.wgmma.e4m3.f32"));
+  EXPECT_LT(bound("exact"), 2 * 0x1p-24 * 128);
+  EXPECT_EQ(bound("ampere.mma.s8.s32"), 0);
+}
 
 }  // namespace
 }  // namespace karat::bounds
