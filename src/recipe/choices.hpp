@@ -199,7 +199,6 @@ inline constexpr Choice kReciprocal[] = {
 };
 inline constexpr Choice kFullyMasked[] = {
     choice("zero", FullyMasked::zero, "0, lse -inf"),
-    choice("mean_of_visited", FullyMasked::mean_of_visited, "the mean of the visited V rows"),
     choice("nan", FullyMasked::nan, "NaN"),
 };
 inline constexpr Choice kOutput[] = {

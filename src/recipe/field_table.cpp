@@ -364,7 +364,8 @@ std::vector<Field> make_fields() {
           {"finish.cast", finish, "whether the cast to output comes before v's scale",
            "a literal FlexAttention template: before_scale"}),
       choice_row<kFullyMasked, &Recipe::finish, &Finish::fully_masked>(
-          {"finish.fully_masked", finish, "output of a query without keys", "FlexAttention: zero"}),
+          {"finish.fully_masked", finish, "output of a row whose sum l is 0",
+           "FlexAttention: zero"}),
       choice_row<kOutput, &Recipe::output>(
           {"output", finish, "number format of the output", "Wan2.1: bf16"}),
       choice_row<kSubnormals, &Recipe::subnormals>(

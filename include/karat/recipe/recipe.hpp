@@ -141,7 +141,7 @@ struct Skip {
 };
 
 enum class Reciprocal { rounded };
-enum class FullyMasked { zero, mean_of_visited, nan };
+enum class FullyMasked { zero, nan };
 enum class Cast {
   after_scale,   ///< out = cast(fl(fl(O*r) * s_v/multiplier))
   before_scale,  ///< out = bf16(fl(cast(fl(O*r)) * s_v/multiplier)): the kernel's cast comes first
