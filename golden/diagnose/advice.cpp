@@ -15,6 +15,7 @@ constexpr Advice kAdvice[] = {
      "largest value and saturates, the row sum does not"},
     {"softmax.row_sum", "whether l adds P before or after its cast"},
     {"softmax.row_sum_order", "the order of l's additions: lanes of the fragment, then shuffles"},
+    {"softmax.row_sum_start", "whether the compiler fused l*alpha with the first addition (FFMA)"},
     {"softmax.masked_score", "the number written to masked scores"},
     {"softmax.initial_max", "what m holds before the first block"},
     {"softmax.exp2", "the exponential: an exact one is no GPU instruction"},

@@ -56,8 +56,11 @@ struct Fp32 {
   }
   float add(std::floating_point auto a, std::floating_point auto b) const { return round(a + b); }
   float divide(float a, float b) const { return round(a / b); }
-  /// a*b + c in one rounding.
+  /// a*b + c in one rounding; with an exact b, in f64 first.
   float fused(float a, float b, float c) const { return round(std::fma(a, b, c)); }
+  float fused(float a, double b, std::floating_point auto c) const {
+    return round(std::fma(double{a}, b, double{c}));
+  }
 
   Interval round(Interval x) const { return {round(x.low), round(x.high)}; }
   Interval add(Interval a, Interval b) const { return {add(a.low, b.low), add(a.high, b.high)}; }
@@ -72,12 +75,18 @@ struct Fp32 {
   }
 };
 
-/// x*factor + c where nothing is fused. Operations that kernels may fuse take a function object in
-/// its place.
+/// x*factor + c, not fused and fused: what operations that kernels may fuse are given.
 struct SeparateRoundings {
   template <typename X, typename Factor, typename C>
   auto operator()(const Fp32& fp, X x, Factor factor, C c) const {
     return fp.add(fp.multiply(x, factor), c);
+  }
+};
+
+struct OneRounding {
+  template <typename X, typename Factor, typename C>
+  auto operator()(const Fp32& fp, X x, Factor factor, C c) const {
+    return fp.fused(x, factor, c);
   }
 };
 

@@ -15,9 +15,13 @@ struct Terms {
 }  // namespace
 
 void RowSum::absorb(Interval alpha, std::span<const float> low, std::span<const float> high) {
-  if (free_->freedom.summation == Summation::fixed)
-    return attention::add_to_row_sum(free_->launch, Terms{low, high}, alpha, partial_,
-                                     MultiplyAdd{free_->freedom.contraction});
+  if (free_->freedom.summation == Summation::fixed) {
+    const Terms terms{low, high};
+    if (free_->freedom.contraction == Contraction::none)
+      return attention::add_to_row_sum(free_->launch, terms, alpha, partial_);
+    return attention::add_to_row_sum(free_->launch, terms, alpha, partial_,
+                                     MultiplyAdd{Contraction::allowed});
+  }
   exact_low_ *= alpha.low;
   exact_high_ *= alpha.high;
   rescalings_ += alpha.low != 1 || alpha.high != 1;

@@ -175,6 +175,10 @@ inline constexpr Choice kRowSumOrder[] = {
     choice("sequential", RowSumOrder::sequential, "one sum, ascending"),
     choice("pairwise", RowSumOrder::pairwise, "a balanced tree per block"),
 };
+inline constexpr Choice kRowSumStart[] = {
+    choice("separate", RowSumStart::separate, "fl(fl(l*alpha)+P)"),
+    choice("fused_first", RowSumStart::fused_first, "fma(l, alpha, P)"),
+};
 inline constexpr Choice kLse[] = {
     choice("natural", Lse::natural, "(m + log2 l) * ln 2"),
     choice("log2", Lse::log2, "m + log2 l"),

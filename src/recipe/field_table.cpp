@@ -309,6 +309,9 @@ std::vector<Field> make_fields() {
       choice_row<kRowSumOrder, &Recipe::softmax, &Softmax::row_sum_order>(
           {"softmax.row_sum_order", softmax, "order of the row sum's additions",
            "FlashAttention-3"}),
+      choice_row<kRowSumStart, &Recipe::softmax, &Softmax::row_sum_start>(
+          {"softmax.row_sum_start", softmax, "a block's first addition to each partial sum",
+           "FlashAttention-2 as compiled for sm_80: fused_first"}),
       choice_row<kLse, &Recipe::softmax, &Softmax::lse>(
           {"softmax.lse", finish, "unit of the stored log-sum-exp", "FlashAttention: natural"}),
       choice_row<kPFormat, &Recipe::p, &P::format>(

@@ -107,6 +107,18 @@ const std::vector<Edit>& edits() {
       {"quantised row sum", [](Recipe& r) { r.softmax.row_sum = RowSum::quantized; }},
       {"sequential row sum", [](Recipe& r) { r.softmax.row_sum_order = RowSumOrder::sequential; }},
       {"pairwise row sum", [](Recipe& r) { r.softmax.row_sum_order = RowSumOrder::pairwise; }},
+      {"fused first additions",
+       [](Recipe& r) { r.softmax.row_sum_start = RowSumStart::fused_first; }},
+      {"sequential, fused first",
+       [](Recipe& r) {
+         r.softmax.row_sum_order = RowSumOrder::sequential;
+         r.softmax.row_sum_start = RowSumStart::fused_first;
+       }},
+      {"exact, fused first",
+       [](Recipe& r) {
+         r.softmax.exp2 = Exp2::exact;
+         r.softmax.row_sum_start = RowSumStart::fused_first;
+       }},
       {"exponent offset",
        [](Recipe& r) {
          r.p.apply = PApply::exponent_offset;

@@ -29,6 +29,21 @@ TEST(RowSum, ColumnsGoToTheLaneThatHoldsThem) {
   EXPECT_EQ(sums, (PartialSums<float>{0x1p23f + 2, 3, 2, 2}));
 }
 
+TEST(RowSum, FusedFirstRoundsOnceWhereABlockBegins) {
+  recipe::Recipe recipe;
+  recipe.softmax.row_sum_start = recipe::RowSumStart::fused_first;
+  const Kernel kernel(recipe, 128);
+  const float l = 1 + 0x1p-23f, alpha = 1 + 0x1p-23f;  // l*alpha is 1 + 2^-22 + 2^-46
+  PartialSums<float> sums{l, l, l, l};
+  add_to_row_sum(kernel, std::vector<float>{0x1p-24f, 0, 0x1p-24f}, alpha, sums);
+  EXPECT_EQ(sums[0], 1 + 3 * 0x1p-23f);  // above the tie that two roundings see
+  EXPECT_EQ(sums[1], 1 + 3 * 0x1p-23f);
+  EXPECT_EQ(sums[2], 1 + 0x1p-22f);
+  PartialSums<float> exact{l, l, l, l};
+  add_to_row_sum(kernel, std::vector<double>{0x1p-24, 0}, double{alpha}, exact);
+  EXPECT_EQ(exact[0], 1 + 3 * 0x1p-23f);
+}
+
 TEST(RowSum, IntervalsHoldBothEndsOfEveryOrder) {
   for (const auto order : {recipe::RowSumOrder::wgmma_quad, recipe::RowSumOrder::sequential,
                            recipe::RowSumOrder::pairwise}) {

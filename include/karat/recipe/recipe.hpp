@@ -94,6 +94,8 @@ struct Qk {
 enum class Exp2 { rounded, exact };  ///< correctly rounded to f32 | f64, not rounded until the next cast
 enum class RowSum { unquantized, quantized };
 enum class RowSumOrder { wgmma_quad, sequential, pairwise };
+/// How a visit begins a partial sum: fl(fl(l*alpha) + P) | fma(l, alpha, P).
+enum class RowSumStart { separate, fused_first };
 enum class Lse { natural, log2 };
 struct Softmax {
   Exp2 exp2 = Exp2::rounded;
@@ -102,6 +104,7 @@ struct Softmax {
   std::optional<float> initial_max;     ///< empty: -inf
   RowSum row_sum = RowSum::unquantized;
   RowSumOrder row_sum_order = RowSumOrder::wgmma_quad;
+  RowSumStart row_sum_start = RowSumStart::separate;
   Lse lse = Lse::natural;
 };
 

@@ -15,17 +15,24 @@
 HWY_BEFORE_NAMESPACE();
 namespace karat::attention::HWY_NAMESPACE {
 using numerics::Fp32;
+using recipe::RowSumStart;
 
 /// The definition: one row, one term after the other.
 template <typename T>
-void AddOneRow(const T* row, size_t count, T alpha, Fp32 fp, float* l) {
-  for (size_t lane = 0; lane < 4; ++lane) l[lane] = fp.multiply(l[lane], alpha);
-  for (size_t n = 0; n < count; ++n) l[n / 2 % 4] = fp.add(l[n / 2 % 4], row[n]);
+void AddOneRow(const T* row, size_t count, T alpha, Fp32 fp, RowSumStart start, float* l) {
+  const bool fused = start == RowSumStart::fused_first;
+  for (size_t lane = 0; lane < 4; ++lane) {
+    const size_t first = 2 * lane;
+    l[lane] = !fused || first >= count ? fp.multiply(l[lane], alpha)
+                                       : fp.fused(l[lane], alpha, row[first]);
+  }
+  for (size_t n = 0; n < count; ++n)
+    if (!fused || n >= 8 || n % 2 == 1) l[n / 2 % 4] = fp.add(l[n / 2 % 4], row[n]);
 }
 
 #if HWY_TARGET == HWY_SCALAR
 template <typename T>
-size_t AddRows(BlockOf<T>, const T*, Fp32, float*) {
+size_t AddRows(BlockOf<T>, const T*, Fp32, RowSumStart, float*) {
   return 0;
 }
 #else
@@ -91,7 +98,16 @@ HWY_INLINE Vector<double> Product(Vector<double> a, Vector<double> b) {
   return Rounded<kSubnormals>(hn::Mul(a, b));
 }
 
-template <Subnormals kSubnormals, typename T>
+/// The past and its first term.
+template <Subnormals kSubnormals, RowSumStart kStart, typename T>
+HWY_INLINE Vector<T> Begun(Vector<T> sums, Vector<T> alpha, Vector<T> term) {
+  if constexpr (kStart == RowSumStart::fused_first)
+    return Flushed<kSubnormals>(Fused(sums, alpha, term));
+  else
+    return Sum<kSubnormals>(Product<kSubnormals>(sums, alpha), term);
+}
+
+template <Subnormals kSubnormals, RowSumStart kStart, typename T>
 size_t AddRows(BlockOf<T> terms, const T* alpha, float* partial) {
   const Lanes<T> d;
   const size_t lanes = hn::Lanes(d), rows = lanes / 4;
@@ -103,10 +119,15 @@ size_t AddRows(BlockOf<T> terms, const T* alpha, float* partial) {
     HWY_ALIGN T factor[2 * hn::MaxLanes(Lanes<T>())];
     for (size_t lane = 0; lane < 2 * lanes; ++lane) factor[lane] = alpha[i + lane / 4];
     float* place = partial + 4 * i;
-    auto x = Product<kSubnormals>(LoadSums(place, T()), hn::Load(d, factor));
-    auto y = Product<kSubnormals>(LoadSums(place + lanes, T()), hn::Load(d, factor + lanes));
-    for (size_t n = 0; n < terms.stride; n += 8) {
-      Vector<T> even, odd;
+    Vector<T> even, odd;
+    LoadPairs(first, terms.stride, even, odd);
+    auto x = Sum<kSubnormals>(
+        Begun<kSubnormals, kStart, T>(LoadSums(place, T()), hn::Load(d, factor), even), odd);
+    LoadPairs(second, terms.stride, even, odd);
+    auto y = Sum<kSubnormals>(Begun<kSubnormals, kStart, T>(LoadSums(place + lanes, T()),
+                                                            hn::Load(d, factor + lanes), even),
+                              odd);
+    for (size_t n = 8; n < terms.stride; n += 8) {
       LoadPairs(first + n, terms.stride, even, odd);
       x = Sum<kSubnormals>(Sum<kSubnormals>(x, even), odd);
       LoadPairs(second + n, terms.stride, even, odd);
@@ -119,23 +140,33 @@ size_t AddRows(BlockOf<T> terms, const T* alpha, float* partial) {
 }
 
 template <typename T>
-size_t AddRows(BlockOf<T> terms, const T* alpha, Fp32 fp, float* partial) {
-  return fp.subnormals == Subnormals::flush ? AddRows<Subnormals::flush>(terms, alpha, partial)
-                                            : AddRows<Subnormals::keep>(terms, alpha, partial);
+size_t AddRows(BlockOf<T> terms, const T* alpha, Fp32 fp, RowSumStart start, float* partial) {
+  const auto by_start = [&]<Subnormals kSubnormals>() HWY_ATTR -> size_t {
+    if (start == RowSumStart::separate)
+      return AddRows<kSubnormals, RowSumStart::separate>(terms, alpha, partial);
+    // Fused in f64 is for studies: one row at a time.
+    if constexpr (sizeof(T) == 8)
+      return 0;
+    else
+      return AddRows<kSubnormals, RowSumStart::fused_first>(terms, alpha, partial);
+  };
+  return fp.subnormals == Subnormals::flush ? by_start.template operator()<Subnormals::flush>()
+                                            : by_start.template operator()<Subnormals::keep>();
 }
 #endif  // HWY_TARGET == HWY_SCALAR
 
 template <typename T>
-void AddBlock(BlockOf<T> terms, const T* alpha, Fp32 fp, float* partial) {
-  for (size_t i = AddRows(terms, alpha, fp, partial); i < terms.rows; ++i)
-    AddOneRow(terms.row(i), terms.columns, alpha[i], fp, partial + 4 * i);
+void AddBlock(BlockOf<T> terms, const T* alpha, Fp32 fp, RowSumStart start, float* partial) {
+  for (size_t i = AddRows(terms, alpha, fp, start, partial); i < terms.rows; ++i)
+    AddOneRow(terms.row(i), terms.columns, alpha[i], fp, start, partial + 4 * i);
 }
 
-void AddF32(Block terms, const float* alpha, Fp32 fp, float* partial) {
-  AddBlock(terms, alpha, fp, partial);
+void AddF32(Block terms, const float* alpha, Fp32 fp, RowSumStart start, float* partial) {
+  AddBlock(terms, alpha, fp, start, partial);
 }
-void AddF64(BlockOf<double> terms, const double* alpha, Fp32 fp, float* partial) {
-  AddBlock(terms, alpha, fp, partial);
+void AddF64(BlockOf<double> terms, const double* alpha, Fp32 fp, RowSumStart start,
+            float* partial) {
+  AddBlock(terms, alpha, fp, start, partial);
 }
 
 }  // namespace karat::attention::HWY_NAMESPACE
@@ -148,13 +179,15 @@ HWY_EXPORT(AddF32);
 HWY_EXPORT(AddF64);
 }  // namespace
 
-void add_quad_sums(Block terms, std::span<const float> alpha, numerics::Subnormals subnormals,
+void add_quad_sums(const Kernel& kernel, Block terms, std::span<const float> alpha,
                    std::span<float> partial) {
-  HWY_DYNAMIC_DISPATCH(AddF32)(terms, alpha.data(), numerics::Fp32{subnormals}, partial.data());
+  HWY_DYNAMIC_DISPATCH(AddF32)
+  (terms, alpha.data(), kernel.fp32, kernel.recipe.softmax.row_sum_start, partial.data());
 }
-void add_quad_sums(BlockOf<double> terms, std::span<const double> alpha,
-                   numerics::Subnormals subnormals, std::span<float> partial) {
-  HWY_DYNAMIC_DISPATCH(AddF64)(terms, alpha.data(), numerics::Fp32{subnormals}, partial.data());
+void add_quad_sums(const Kernel& kernel, BlockOf<double> terms, std::span<const double> alpha,
+                   std::span<float> partial) {
+  HWY_DYNAMIC_DISPATCH(AddF64)
+  (terms, alpha.data(), kernel.fp32, kernel.recipe.softmax.row_sum_start, partial.data());
 }
 
 }  // namespace karat::attention

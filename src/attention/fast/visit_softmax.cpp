@@ -66,7 +66,7 @@ void add_row_sums(const Chunk& c, BlockOf<T> terms, const Lines<T>& alpha) {
   const Launch& launch = c.v.launch;
   PartialSums<float>* partial = &c.v.block.state.partial[c.first];
   if (launch.recipe.softmax.row_sum_order == recipe::RowSumOrder::wgmma_quad)
-    return add_quad_sums(terms, {&alpha[c.first], terms.rows}, launch.recipe.subnormals,
+    return add_quad_sums(launch, terms, {&alpha[c.first], terms.rows},
                          {partial->data(), terms.rows * partial->size()});
   for (std::size_t i = 0; i < terms.rows; ++i)
     add_to_row_sum(launch, std::span(terms.row(i), terms.columns), alpha[c.first + i], partial[i]);

@@ -87,13 +87,17 @@ class Head:
             skipped = len(key_blocks) > 0 and self.skips(m, s)
             m, alpha, p = self.softmax(m, a, s)
             p = np.where(skipped, p.dtype.type(0), p)
-            l = add_to_row_sum(l, alpha, p)
+            l = self.add_to_row_sum(l, alpha, p)
             p_codes = self.codes_of(p)
             o = rescaled(o, alpha) if skipped else self.accumulate(o, alpha, p_codes, keys)
             key_blocks.append(KeyBlock(key_begin, key_end, a, s, p_codes, m, l, o))
         total = total_row_sum(l)
         return QueryBlock(begin, end, key_blocks, m, total, self.finish(o, total),
                           self.log_sum_exp(m, total, queries))
+
+    def add_to_row_sum(self, l, alpha, p):
+        """The partial sums after a block."""
+        return add_terms(fl((l * alpha[:, None]).astype(F32)), p)
 
     def skips(self, m, s):
         """Whether the block is left out once its scores are known."""
@@ -244,8 +248,15 @@ def zero_where_empty(out, l):
     return np.where(l[:, None] == 0, F32(0), out)
 
 
-def add_to_row_sum(l, alpha, p):
-    l = fl((l * alpha[:, None]).astype(F32))
+def add_fused_first(l, alpha, p):
+    """As add_to_row_sum(), each sum's product fused with its first addition; P in float32."""
+    first = np.pad(p, ((0, 0), (0, -p.shape[1] % 8)))[:, :8:2]
+    rest = p.copy()
+    rest[:, :8:2] = 0
+    return add_terms(fused(l, alpha[:, None], -first), rest)
+
+
+def add_terms(l, p):
     columns = np.pad(p, ((0, 0), (0, -p.shape[1] % 8))).reshape(len(p), -1, 4, 2)  # fl(l + 0) = l
     for eight in range(columns.shape[1]):
         for odd in range(2):

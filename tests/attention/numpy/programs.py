@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from attention import add_fused_first
 from flash import Fa2Bf16, Fa3Bf16, Fa3Fp8, Fa3Fp8BlockHadamard, Fa3Fp8LazyRescale
 from fp8 import (DeepseekFp8, FpsAttention, FpsAttentionCoarse, FpsAttentionFlex,
                  FpsAttentionIntermediate, NaiveFp8Sparse)
@@ -38,11 +39,20 @@ PROGRAMS = {
     "svg2": Svg2,
 }
 
+class Fa2FusedFirst(Fa2Bf16):
+    """The row sums of the kernel as compiled for an A100."""
+
+    def add_to_row_sum(self, l, alpha, p):
+        return add_fused_first(l, alpha, p)
+
+
 # Presets with other numbers, as files: what small cases of the preset itself do not reach.
 EDITED = {
     "sparge_pruned": (SpargePruned, {"base": "sparge_sm90",
                                      "predict": {"similarity": 0.15, "mass": 0.9},
                                      "skip": {"threshold": -4}}),
+    "fa2_fused_first": (Fa2FusedFirst, {"base": "fa2_bf16",
+                                        "softmax": {"row_sum_start": "fused_first"}}),
     "svg2_few_clusters": (Svg2FewClusters, {"base": "svg2",
                                             "predict": {"query_clusters": 6, "key_clusters": 9}}),
 }

@@ -18,10 +18,10 @@ using PartialSums = std::array<V, 4>;
 /// order column n belongs to sum (n / 2) % 4, the lane of the accumulator fragment that holds it;
 /// pairwise, terms are summed in a binary tree first.
 /// @param terms  something with size() and [n]: float, double (exact P) or numerics::Interval
-/// @param begin  fl(fl(sum*alpha) + term) for the first term of a visit
-template <typename V, typename Alpha, typename Terms, typename Begin = numerics::SeparateRoundings>
+/// @param begin  sum*alpha + term for a sum's first term of a visit
+template <typename V, typename Alpha, typename Terms, typename Begin>
 void add_to_row_sum(const Kernel& kernel, const Terms& terms, Alpha alpha, PartialSums<V>& sums,
-                    const Begin& begin = {}) {
+                    const Begin& begin) {
   const numerics::Fp32& fp = kernel.fp32;
   const recipe::RowSumOrder order = kernel.recipe.softmax.row_sum_order;
   if (order == recipe::RowSumOrder::pairwise) {
@@ -41,6 +41,15 @@ void add_to_row_sum(const Kernel& kernel, const Terms& terms, Alpha alpha, Parti
   }
   for (std::size_t lane = 0; lane < 4; ++lane)
     if (!begun[lane]) sums[lane] = fp.multiply(sums[lane], alpha);
+}
+
+/// Begun as softmax.row_sum_start has it.
+template <typename V, typename Alpha, typename Terms>
+void add_to_row_sum(const Kernel& kernel, const Terms& terms, Alpha alpha, PartialSums<V>& sums) {
+  if (kernel.recipe.softmax.row_sum_start == recipe::RowSumStart::fused_first)
+    add_to_row_sum(kernel, terms, alpha, sums, numerics::OneRounding{});
+  else
+    add_to_row_sum(kernel, terms, alpha, sums, numerics::SeparateRoundings{});
 }
 
 /// l: in wgmma order the butterfly over lanes, (l0 + l2) + (l1 + l3).
