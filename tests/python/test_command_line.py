@@ -168,7 +168,7 @@ def test_check_takes_v_transposed(command_line, golden, heads, tmp_path):
         (dict(allow=["order", "exp2"]), "none of order, contraction, reciprocal"),
         (dict(allow=[3]), "list of texts"),
         (dict(v_layout="DHSB"), "BHSD, BSHD, BHDS"),
-        (dict(layout="BHDS"), "BHSD or BSHD"),
+        (dict(layout="BHDS"), "BHSD, BSHD"),
     ],
 )
 def test_check_refuses(golden, options, action):
