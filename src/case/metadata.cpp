@@ -3,10 +3,26 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <nlohmann/json.hpp>
 
+#include "karat/files/json_file.hpp"
 #include "karat/recipe/json.hpp"
 
 namespace karat::cases {
+namespace {
+
+/// Files of earlier versions may name a choice of finish.fully_masked that always gave what "zero"
+/// gives.
+std::string without_retired_choices(const std::string& text) {
+  files::Json json = files::Json::parse(text, nullptr, false);
+  const auto retired = files::Json::json_pointer("/finish/fully_masked");
+  if (!json.is_object() || !json.contains(retired) || json[retired] != "mean_of_visited")
+    return text;
+  json[retired] = "zero";
+  return json.dump();
+}
+
+}  // namespace
 
 files::Metadata describe(const recipe::Recipe& recipe, video::Extent3 grid, int text) {
   files::Metadata metadata{{"grid", video::to_string(grid)},
@@ -28,8 +44,8 @@ std::optional<video::Extent3> grid_of(const files::Metadata& metadata) {
   const auto found = metadata.find("grid");
   video::Extent3 grid;
   char rest = 0;
-  if (found == metadata.end() || std::sscanf(found->second.c_str(), "%d,%d,%d%c", &grid.t, &grid.h,
-                                             &grid.w, &rest) != 3)
+  if (found == metadata.end() ||
+      std::sscanf(found->second.c_str(), "%d,%d,%d%c", &grid.t, &grid.h, &grid.w, &rest) != 3)
     return std::nullopt;
   if (grid.t < 1 || grid.h < 1 || grid.w < 1) return std::nullopt;
   return grid;
@@ -39,7 +55,7 @@ std::optional<recipe::Recipe> recipe_of(const files::Metadata& metadata,
                                         const std::string& subject) {
   const auto found = metadata.find("recipe");
   if (found == metadata.end()) return std::nullopt;
-  return recipe::parse_recipe(found->second, subject + ": recipe");
+  return recipe::parse_recipe(without_retired_choices(found->second), subject + ": recipe");
 }
 
 }  // namespace karat::cases
