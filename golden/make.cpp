@@ -34,7 +34,9 @@ MakeSummary make(const cases::Case& of, const MakeOptions& options,
   std::vector<int> taps;
   std::optional<CaseWriter> writer;
   Clock::time_point begin;
-  const cases::HeadLoop loop{.threads = options.threads, .begin = [&](std::size_t number) {
+  const cases::HeadLoop loop{.threads = options.threads,
+                             .needs = cases::HeadNeeds::both,
+                             .begin = [&](std::size_t number) {
                                steps(Phase::inputs, number)(0, 1);
                                begin = Clock::now();
                              }};

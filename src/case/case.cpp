@@ -74,9 +74,12 @@ void for_each_head(const Case& of, const HeadLoop& loop,
                     .layout = layout,
                     .values = given.values,
                     .operands = {}};
-    if (given.codes || loop.needs == HeadNeeds::operands)
+    if (given.codes || loop.needs != HeadNeeds::values)
       work.operands = operands_of(of.recipe, layout, given, loop.threads);
-    if (given.codes) {
+    if (loop.needs == HeadNeeds::operands) {
+      work.values = {};
+      given = {};
+    } else if (given.codes) {
       given.room = dequantised(layout, work.operands);
       work.values = given.room.view();
     }

@@ -90,8 +90,9 @@ GivenMask::GivenMask(files::Tensors arrays, std::string subject, MaskReading rea
                 "name it mask [S,S], or kv_num_blocks, kv_indices and so on");
   for (const auto& [name, tensor] : arrays_) {
     const bool pair = name == "block_size";
+    const bool window = name == "window";
     if (tensor.element_count() == 0 || (pair && tensor.element_count() != 2) ||
-        (name == "window" && tensor.shape.back() != 3))
+        (window && (tensor.shape.empty() || tensor.shape.back() != 3)))
       throw Error(ErrorKind::usage, subject_ + ": " + name,
                   "is of shape " + files::to_string(tensor.shape),
                   pair ? "give two numbers" : "give an entry per head");

@@ -30,11 +30,19 @@ void expect_same(const std::vector<float>& a, const std::vector<float>& b, const
 
 // The propagation repeats the engine's arithmetic: with no freedom low = golden = high, everywhere.
 TEST(Bounds, WithoutFreedomTheyAreTheGoldenValues) {
-  for (const std::string_view name : recipe::preset_names()) {
-    const recipe::Recipe recipe = recipe::preset(name);
+  std::vector<recipe::Recipe> recipes;
+  for (const std::string_view name : recipe::preset_names()) recipes.push_back(recipe::preset(name));
+  for (const auto order : {recipe::RowSumOrder::wgmma_quad, recipe::RowSumOrder::sequential,
+                           recipe::RowSumOrder::pairwise}) {
+    recipe::Recipe& fused = recipes.emplace_back(recipe::preset("fa2_bf16"));
+    fused.name = "fa2_bf16 fused_first " + std::to_string(static_cast<int>(order));
+    fused.softmax.row_sum_order = order;
+    fused.softmax.row_sum_start = recipe::RowSumStart::fused_first;
+  }
+  for (const recipe::Recipe& recipe : recipes) {
     if (!leaves_freedom(recipe)) continue;
     for (const Flavour flavour : attention::kFlavours) {
-      SCOPED_TRACE(std::string(name) + " flavour " + std::to_string(static_cast<int>(flavour)));
+      SCOPED_TRACE(recipe.name + " flavour " + std::to_string(static_cast<int>(flavour)));
       const GoldenRun run(small(recipe), {5, 7, 6}, 32, flavour, 3);
       const HeadBounds bounds(run.recipe, run.layout, run.head, 1, kNoFreedom);
       for (const attention::BlockTap& tap : run.result.taps) {

@@ -6,6 +6,7 @@
 #include <map>
 #include <string>
 
+#include "karat/attention/operations/kernel.hpp"
 #include "karat/evidence/deciders.hpp"
 #include "steps.hpp"
 
@@ -22,6 +23,11 @@ std::string kind(const Format& f, std::uint32_t code) {
   const std::uint32_t magnitude = code & f.magnitude_mask();
   if (magnitude == 0) return "+0";
   return magnitude >> f.fraction_bits == 0 ? "subnormal" : "normal";
+}
+
+// The GPU program and the engine scale scores by one constant.
+TEST(Inputs, TheScoreScaleIsTheEngines) {
+  EXPECT_EQ(kScoreScale, static_cast<float>(attention::score_scale(kAttentionChannels)));
 }
 
 TEST(Inputs, HoldEveryKindOfNumber) {

@@ -66,12 +66,13 @@ struct HeadAtWork {
   std::size_t batch, head;
   std::size_t number;            ///< batch * heads + head
   const layout::Layout& layout;  ///< shared layouts outlive the loop's last head, others this one
-  /// Original token order; where the case holds codes scale * code.
+  /// Original token order; where the case holds codes scale * code. Empty unless asked for.
   attention::HeadInput values;
-  attention::QuantisedHead operands;  ///< empty where only values were asked for; may be taken
+  attention::QuantisedHead operands;  ///< empty unless asked for; may be taken
 };
 
-enum class HeadNeeds { operands, values };
+/// What a visit looks at. Values that it does not look at take no memory while it runs.
+enum class HeadNeeds { operands, values, both };
 
 struct HeadLoop {
   int threads = 0;
