@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Everything from a fresh Debian 12 machine to tested: packages, build, fuzzing, sanitizers, ctest.
+# Everything from a fresh Debian 12 machine to tested: packages, build, sanitizers, fuzzing, ctest.
 # Usage: tools/test.sh [--long]     --long adds the exhaustive sweeps and the large cases
 # Ends with ctest's summary; the exit status is 0 only when every stage passed.
 set -uo pipefail
@@ -16,7 +16,7 @@ done
 
 jobs="$(nproc)"
 # What reads foreign bytes or computes indices; the numeric sweeps are too slow under sanitizers.
-asan_tests=(files video mask quant recipe golden)
+sanitized_tests=(files video mask quant recipe golden)
 skipped=()
 failed=()
 
@@ -30,32 +30,28 @@ build() {  # PRESET TARGET...: quiet unless it fails
   return 1
 }
 
-run_fuzzers() {
-  stage "fuzzing, a minute a target"
-  if ! command -v clang++ >/dev/null; then
-    skipped+=("fuzzing: no clang++")
-    return
-  fi
-  if ! { cmake --preset fuzz >/dev/null && build fuzz; }; then
-    failed+=("fuzz build")
-    return
-  fi
-  ctest --preset fuzz -j "$jobs" || failed+=("fuzzing")
-}
-
-run_sanitized() {
+# One instrumented build serves the sanitized tests and the fuzz targets. Without clang++ there are
+# no fuzz targets, and g++ builds the tests.
+run_instrumented() {
+  local preset=fuzz targets=(fuzzers) pattern
   stage "address and undefined-behaviour sanitizers"
-  cmake --preset asan >/dev/null || { failed+=("asan configure"); return; }
-  local names=() name
-  for name in "${asan_tests[@]}"; do
-    [[ -e tests/$name/CMakeLists.txt ]] && names+=("$name")
-  done
-  build asan "${names[@]/#/test_}" || { failed+=("asan build"); return; }
-  local pattern
-  pattern="^($(IFS='|'; echo "${names[*]}"))\."
+  if ! command -v clang++ >/dev/null; then
+    preset=asan targets=()
+    skipped+=("fuzzing: no clang++")
+  fi
+  if ! { cmake --preset "$preset" >/dev/null &&
+         build "$preset" "${targets[@]}" "${sanitized_tests[@]/#/test_}"; }; then
+    failed+=("build with sanitizers")
+    return
+  fi
+  pattern="^($(IFS='|'; echo "${sanitized_tests[*]}"))\."
   # The sweep of injected faults runs one engine thousands of times; other tests take the same
   # paths.
-  ctest --preset asan -j "$jobs" -R "$pattern" -E DiagnoseSweep || failed+=("asan tests")
+  ctest --test-dir "build/$preset" --output-on-failure -j "$jobs" -R "$pattern" -E DiagnoseSweep ||
+    failed+=("tests with sanitizers")
+  [[ $preset == fuzz ]] || return
+  stage "fuzzing, a minute a target"
+  ctest --preset fuzz -j "$jobs" || failed+=("fuzzing")
 }
 
 run_python() {
@@ -72,8 +68,7 @@ mkdir -p build
 stage "release build"
 cmake --preset release || karat_die "configuring failed"
 build release || karat_die "building failed: see build/release.log"
-run_fuzzers
-run_sanitized
+run_instrumented
 run_python
 [[ -d "$(sed -n 's/^KARAT_DATA_DIR:PATH=//p' build/release/CMakeCache.txt)" ]] ||
   skipped+=("measured hardware rows: KARAT_DATA_DIR is not there")

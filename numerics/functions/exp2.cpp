@@ -16,9 +16,8 @@
 #include <cstdint>
 #include <iterator>
 #include <limits>
-#include <string>
 
-#include "karat/numerics/base/error.hpp"
+#include "karat/numerics/base/sizes.hpp"
 #include "karat/numerics/functions/exp2.hpp"
 #include "karat/numerics/functions/exp2_polynomial.hpp"
 
@@ -280,13 +279,6 @@ double exp2_core(double x) {
                                (std::bit_cast<std::uint64_t>(shifted) << 52));
 }
 
-void check_sizes(std::size_t from, std::size_t to) {
-  if (from != to) {
-    throw Error(ErrorKind::internal, "exp2",
-                "sizes differ: " + std::to_string(from) + " and " + std::to_string(to));
-  }
-}
-
 }  // namespace
 
 float exp2_rounded(float x, Subnormals subnormals) {
@@ -301,7 +293,7 @@ float exp2_rounded(float x, Subnormals subnormals) {
 }
 
 void exp2_rounded(std::span<const float> x, std::span<float> y, Subnormals subnormals) {
-  check_sizes(x.size(), y.size());
+  check_sizes("exp2", x.size(), y.size());
   subnormals == Subnormals::flush ? HWY_DYNAMIC_DISPATCH(Exp2Flush)(x.data(), x.size(), y.data())
                                   : HWY_DYNAMIC_DISPATCH(Exp2Keep)(x.data(), x.size(), y.data());
 }
@@ -318,7 +310,7 @@ double exp2_f64(double x) {
 }
 
 void exp2_f64(std::span<const double> x, std::span<double> y) {
-  check_sizes(x.size(), y.size());
+  check_sizes("exp2", x.size(), y.size());
   HWY_DYNAMIC_DISPATCH(Exp2F64)(x.data(), x.size(), y.data());
 }
 

@@ -31,7 +31,8 @@ void expect_same(const std::vector<float>& a, const std::vector<float>& b, const
 // The propagation repeats the engine's arithmetic: with no freedom low = golden = high, everywhere.
 TEST(Bounds, WithoutFreedomTheyAreTheGoldenValues) {
   std::vector<recipe::Recipe> recipes;
-  for (const std::string_view name : recipe::preset_names()) recipes.push_back(recipe::preset(name));
+  for (const std::string_view name : recipe::preset_names())
+    recipes.push_back(recipe::preset(name));
   for (const auto order : {recipe::RowSumOrder::wgmma_quad, recipe::RowSumOrder::sequential,
                            recipe::RowSumOrder::pairwise}) {
     recipe::Recipe& fused = recipes.emplace_back(recipe::preset("fa2_bf16"));
@@ -93,12 +94,13 @@ TEST_P(LegalKernels, StayInside) {
             flipped += made.p[n] != tap.p[e];
           }
           ASSERT_TRUE(inside(made.l, block.row_l_low[row], block.row_l_high[row]));
-          const double l = tap.l[(tap.key_block.size() - 1) * run.layout.blocks.query_blocks
-                                     [tap.query_block].size() + row];
+          const double l = tap.l[(tap.key_block.size() - 1) *
+                                     run.layout.blocks.query_blocks[tap.query_block].size() +
+                                 row];
           largest_share = std::max(
-              largest_share, std::abs(made.l - l) /
-                                 std::max<double>({block.row_l_high[row] - l,
-                                                   l - block.row_l_low[row], 1e-30}));
+              largest_share,
+              std::abs(made.l - l) /
+                  std::max<double>({block.row_l_high[row] - l, l - block.row_l_low[row], 1e-30}));
           for (std::size_t j = 0; j < 32; ++j) {
             const std::size_t e = row * 32 + j;
             ASSERT_TRUE(inside(made.out[j], block.out_low[e], block.out_high[e]))
@@ -113,8 +115,8 @@ TEST_P(LegalKernels, StayInside) {
   RecordProperty("codes_flipped", std::to_string(flipped));
   RecordProperty("outputs_moved", std::to_string(moved) + " of " + std::to_string(values));
   RecordProperty("largest_share_of_l_bound", std::to_string(largest_share));
-  EXPECT_GT(flipped + moved, 0);      // the freedom is real
-  EXPECT_GT(largest_share, 0.5);      // and the bound is not far from it
+  EXPECT_GT(flipped + moved, 0);  // the freedom is real
+  EXPECT_GT(largest_share, 0.5);  // and the bound is not far from it
 }
 
 INSTANTIATE_TEST_SUITE_P(Presets, LegalKernels,

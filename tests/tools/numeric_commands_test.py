@@ -1,6 +1,7 @@
 # karat codec and karat mma as a user runs them: worked examples, rows captured on GPUs, bad input.
 # Expected words come from published captures and the formats' definitions, not from karat.
 # usage: numeric_commands_test.py KARAT DATA_FOLDER
+import json
 import os
 import struct
 import subprocess
@@ -144,7 +145,37 @@ class Codec(Commands):
         back = self.converted(b"\x38\x7e\x81", "--from", "e4m3", "--to", "f32")
         self.assertEqual(struct.unpack("<3f", back), (1.0, 448.0, -(2.0**-9)))
 
+    def test_functions_of_the_special_function_unit(self):
+        """A word that a GB200 printed and correct rounding does not give; special values."""
+        x = struct.pack("<5I", 0xC1238D46, 0x00000001, 0x7F800000, 0xFF800000, 0x7FC00000)
+        for name, words in [
+            ("ex2", [0x3A5B7D5C, 0x3F800000, 0x7F800000, 0x00000000, 0x7FFFFFFF]),
+            ("rcp", [None, 0x7F800000, 0x00000000, 0x80000000, 0x7FFFFFFF]),
+            ("rsqrt", [0x7FFFFFFF, 0x7F800000, 0x00000000, 0x7FFFFFFF, 0x7FFFFFFF]),
+            ("lg2", [0x7FFFFFFF, 0xFF800000, 0x7F800000, 0x7FFFFFFF, 0x7FFFFFFF]),
+        ]:
+            given = struct.unpack("<5I", self.converted(x, "--function", f"{name}.approx.ftz.f32"))
+            for word, expected in zip(given, words):
+                if expected is not None:
+                    self.assertEqual(word, expected, name)
+
+    def test_a_function_explains_its_value(self):
+        result = karat("codec", "--function", "ex2.approx.ftz.f32", "--explain", "--json", "0.5", "inf")
+        half, infinity = json.loads(result.stdout)["values"]
+        steps = half["steps"]
+        self.assertEqual(half["result"]["bits"], "3fb504f3")
+        c0, c1, c2 = steps["coefficients"]
+        self.assertEqual(steps["segment"], 32)
+        self.assertEqual(
+            steps["sum"], c0 * 2**13 + c1 * steps["offset"] + c2 * steps["square"] + 0x77E2)
+        (value,) = struct.unpack("<f", struct.pack("<I", 0x3FB504F3))
+        self.assertEqual(steps["significand"] * 2.0 ** steps["exponent"], value)
+        self.assertEqual((infinity["result"]["bits"], infinity["steps"]), ("7f800000", None))
+
     def test_bad_input(self):
+        self.refused(self.convert(b"abc", "--function", "ex2.approx.ftz.f32"), "3", "multiple", "4")
+        self.refused(karat("codec", "--function", "ex2.approx.f32", "1"), "ex2.approx.ftz.f32")
+        self.refused(karat("codec", "--function", "ex2.approx.ftz.f32"), "give values")
         self.refused(self.convert(b"abcde", "--from", "f32", "--to", "e4m3"), "5", "multiple", "4")
         self.assertFalse(os.path.exists(self.target))
         self.refused(self.convert(b"", "--from", "int8", "--to", "e8m0"), "no meaning")

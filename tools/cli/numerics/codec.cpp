@@ -1,5 +1,6 @@
 // karat codec: a value's bits and neighbours in any format, a format's whole table, and conversion
 // of raw little-endian files from one format to another.
+#include <bit>
 #include <charconv>
 #include <cstdio>
 #include <nlohmann/json.hpp>
@@ -8,6 +9,7 @@
 #include "command.hpp"
 #include "commands.hpp"
 #include "karat/numerics/formats/convert.hpp"
+#include "numerics/function_values.hpp"
 #include "numerics/raw_file.hpp"
 #include "values.hpp"
 
@@ -24,6 +26,10 @@ constexpr Named<numerics::Rounding> kRoundings[] = {
     {"down", numerics::Rounding::down},
     {"nearest_away", numerics::Rounding::nearest_away},
     {"stochastic", numerics::Rounding::stochastic}};
+
+constexpr Named<numerics::FixedPointCut> kCuts[] = {
+    {"toward_zero", numerics::FixedPointCut::toward_zero},
+    {"toward_minus_infinity", numerics::FixedPointCut::toward_minus_infinity}};
 
 std::string hex(const Format& f, std::uint32_t code) {
   return report::print("%0*x", (f.bits + 3) / 4, static_cast<unsigned>(code));
@@ -123,10 +129,34 @@ int show_table(const Format& f, bool json) {
   return match;
 }
 
+/// --function: of a file, or of values.
+int run_function(const cxxopts::ParseResult& given, bool json) {
+  const numerics::Mufu function = numerics::mufu_function(required(given, "function"));
+  const auto cut = parse_choice(given["cut"].as<std::string>(), "--cut", kCuts);
+  if (given.count("in") > 0 || given.count("out") > 0) {
+    apply_to_file(function, cut, required(given, "in"), required(given, "out"));
+    return match;
+  }
+  if (given.count("values") == 0)
+    throw Error(ErrorKind::usage, "karat codec --function", "no argument to show",
+                "give values, or --in and --out");
+  const Format& f32 = numerics::format("f32");
+  const numerics::Policy policy{.overflow = numerics::Overflow::infinity};
+  std::vector<FunctionValue> values;
+  for (const std::string& text : given["values"].as<std::vector<std::string>>())
+    values.push_back({text, std::bit_cast<float>(parse_code(text, f32, policy))});
+  show_function(function, cut, values,
+                given.count("explain") > 0 ? Explanation::steps : Explanation::none, json);
+  return match;
+}
+
 }  // namespace
 
 int run_codec(int argc, char** argv) {
-  CommandLine line("codec", "Show a value in any number format, or convert raw files.", {"values"});
+  CommandLine line("codec",
+                   "Show a value in any number format, convert raw files, or compute a function of "
+                   "the GPU's special-function unit.",
+                   {"values"});
   using Text = std::string;
   line.add()("values", "decimals, or code:HEX", cxxopts::value<std::vector<Text>>())(
       "format", "format of the values or the table", cxxopts::value<Text>())(
@@ -139,7 +169,14 @@ int run_codec(int argc, char** argv) {
       "rounding",
       "instead of the policy's: nearest_even, toward_zero, up, down, nearest_away, stochastic",
       cxxopts::value<Text>())("seed", "seed of stochastic rounding",
-                              cxxopts::value<Text>()->default_value("0"));
+                              cxxopts::value<Text>()->default_value("0"))(
+      "function",
+      "ex2.approx.ftz.f32, or rcp, rsqrt, lg2 likewise: of the values, or of a raw f32 file",
+      cxxopts::value<Text>())("explain", "with --function: the table's row and the sum")(
+      "cut",
+      "with --function ex2...: what becomes of a negative argument's bits below 2^-23: toward_zero "
+      "or toward_minus_infinity (open)",
+      cxxopts::value<Text>()->default_value("toward_zero"));
   line.note(
       "Elements of a raw file take 1, 2 or 4 bytes; formats below a byte one byte each, TF32 a "
       "whole\n"
@@ -151,6 +188,7 @@ int run_codec(int argc, char** argv) {
     policy.rounding = parse_choice(*rounding, "--rounding", kRoundings);
   }
   const bool json = given->count("json") > 0;
+  if (given->count("function") > 0) return run_function(*given, json);
   if (given->count("from") > 0 || given->count("to") > 0) {
     const auto seed = static_cast<std::uint64_t>(parse_integer(
         (*given)["seed"].as<Text>(), "--seed", 0, std::numeric_limits<std::int64_t>::max()));

@@ -79,18 +79,16 @@ void encode_piece(const Format& to, std::span<const float> values, const numeric
   }
 }
 
-}  // namespace
-
-void convert_file(const Format& from, const Format& to, const numerics::Policy& policy,
-                  numerics::RandomStream random, const std::string& in_path,
-                  const std::string& out_path) {
-  check_pair(from, to);
+/// Reads `in_path` piece by piece; `change` makes a piece's output bytes from its input bytes.
+/// @param out_bytes of an element
+template <typename Change>
+void change_file(const std::string& in_path, const Format& from, const std::string& out_path,
+                 std::size_t out_bytes, Change change) {
   std::ifstream in(in_path, std::ios::binary);
   if (!in) throw Error(ErrorKind::input_output, in_path, "cannot be read", "check the name");
   files::AtomicFile out(out_path);
-  const std::size_t in_bytes = element_bytes(from), out_bytes = element_bytes(to);
+  const std::size_t in_bytes = element_bytes(from);
   std::vector<std::byte> source(kPiece * in_bytes), result(kPiece * out_bytes);
-  std::vector<float> values(kPiece);
   std::uint64_t done = 0;
   while (in) {
     in.read(reinterpret_cast<char*>(source.data()), static_cast<std::streamsize>(source.size()));
@@ -99,15 +97,43 @@ void convert_file(const Format& from, const Format& to, const numerics::Policy& 
       throw Error(ErrorKind::usage, in_path,
                   std::to_string(done * in_bytes + size) + " bytes are no multiple of the " +
                       std::to_string(in_bytes) + " of an element of " + std::string(from.name));
-    const std::span piece = std::span(values).first(size / in_bytes);
-    decode_piece(from, source, done, in_path, piece);
-    encode_piece(to, piece, policy, random, result.data());
-    done += piece.size();
-    random.first += piece.size();
-    out.write(std::span<const std::byte>(result).first(piece.size() * out_bytes));
+    const std::size_t count = size / in_bytes;
+    change(std::span<const std::byte>(source).first(size), count, done, result.data());
+    done += count;
+    out.write(std::span<const std::byte>(result).first(count * out_bytes));
   }
   if (in.bad()) throw Error(ErrorKind::input_output, in_path, "reading failed");
   out.commit();
+}
+
+}  // namespace
+
+void convert_file(const Format& from, const Format& to, const numerics::Policy& policy,
+                  numerics::RandomStream random, const std::string& in_path,
+                  const std::string& out_path) {
+  check_pair(from, to);
+  std::vector<float> values(kPiece);
+  change_file(in_path, from, out_path, element_bytes(to),
+              [&](std::span<const std::byte> bytes, std::size_t count, std::uint64_t first,
+                  std::byte* result) {
+                const std::span piece = std::span(values).first(count);
+                decode_piece(from, bytes, first, in_path, piece);
+                encode_piece(to, piece, policy, random, result);
+                random.first += count;
+              });
+}
+
+void apply_to_file(numerics::Mufu function, numerics::FixedPointCut cut, const std::string& in,
+                   const std::string& out) {
+  std::vector<float> values(kPiece);
+  change_file(
+      in, numerics::format("f32"), out, sizeof(float),
+      [&](std::span<const std::byte> bytes, std::size_t count, std::uint64_t, std::byte* result) {
+        const std::span piece = std::span(values).first(count);
+        std::memcpy(piece.data(), bytes.data(), bytes.size());
+        mufu(function, piece, piece, cut);
+        std::memcpy(result, piece.data(), bytes.size());
+      });
 }
 
 }  // namespace karat::cli

@@ -1,9 +1,10 @@
-// Raw little-endian files of one format converted to another.
+// Raw little-endian files: one format converted to another, or a function of every f32.
 #pragma once
 
 #include <string>
 
 #include "karat/numerics/formats/convert.hpp"
+#include "karat/numerics/functions/mufu/mufu.hpp"
 
 namespace karat::cli {
 
@@ -15,5 +16,10 @@ namespace karat::cli {
 void convert_file(const numerics::Format& from, const numerics::Format& to,
                   const numerics::Policy& policy, numerics::RandomStream random,
                   const std::string& in, const std::string& out);
+
+/// The function of every f32 of `in`. The output appears only when it is complete.
+/// @throws Error(usage) for a file that ends inside an element; Error(input_output)
+void apply_to_file(numerics::Mufu function, numerics::FixedPointCut cut, const std::string& in,
+                   const std::string& out);
 
 }  // namespace karat::cli
