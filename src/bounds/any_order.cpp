@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "non_finite.hpp"
+
 namespace karat::bounds {
 
 double rounding_share(Summation summation, double roundings) {
@@ -44,10 +46,30 @@ void ReorderedPv::rescale(std::size_t row, Interval alpha) {
   }
 }
 
+/// Elements with an Inf or NaN among their v leave the exact sums.
+void ReorderedPv::absorb_infinite(video::Range keys, std::span<const Interval> alpha,
+                                  std::span<const RowP> p) {
+  const std::size_t channels = launch_.channels;
+  const auto v = launch_.head.v.view().rows_from(keys.begin, keys.size());
+  const auto is_number = [](float x) { return std::isfinite(x); };
+  if (infinite_.empty()) {
+    if (std::all_of(v.data, v.data + keys.size() * channels, is_number)) return;
+    infinite_.resize(exact_.size());
+  }
+  for (std::size_t i = 0; i < alpha.size(); ++i)
+    for (std::size_t j = 0; j < channels; ++j) {
+      Interval& sum = infinite_[i * channels + j];
+      sum = times(launch_.fp32, sum, alpha[i]);
+      if (const auto products = infinite_products(p[i], 0, v, j))
+        sum = plus(launch_.fp32, sum, *products);
+    }
+}
+
 void ReorderedPv::absorb(const attention::BlockTap& tap, std::size_t visit,
                          std::span<const Interval> alpha, std::span<const RowP> p) {
   const std::size_t channels = launch_.channels;
   const video::Range keys = launch_.layout.blocks.key_blocks[tap.key_block[visit]];
+  absorb_infinite(keys, alpha, p);
   std::vector<double> v(keys.size() * channels), v_size(v.size());
   for (std::size_t e = 0; e < v.size(); ++e) {
     const std::int64_t key = keys.begin + static_cast<std::int64_t>(e / channels);
@@ -85,6 +107,10 @@ void ReorderedPv::store(std::span<Interval> o) const {
     const double share = rounding_share(summation_, steps);
     const double lost = scale_ * static_cast<double>(terms_[i]) * steps * 0x1p-125;
     for (std::size_t e = i * launch_.channels; e < (i + 1) * launch_.channels; ++e) {
+      if (!infinite_.empty() && !is_finite(infinite_[e])) {
+        o[e] = infinite_[e];
+        continue;
+      }
       const double room = spread_[e] + share * magnitude_[e] + lost;
       o[e] = {numerics::rounded_down(exact_[e] - room), numerics::rounded_up(exact_[e] + room)};
     }

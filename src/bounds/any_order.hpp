@@ -33,6 +33,7 @@ class ReorderedPv {
 
  private:
   void rescale(std::size_t row, Interval alpha);
+  void absorb_infinite(video::Range keys, std::span<const Interval> alpha, std::span<const RowP> p);
   /// One key: P from middle - half to middle + half.
   void add(std::size_t row, double middle, double half, double high, const double* v,
            const double* v_size);
@@ -42,6 +43,7 @@ class ReorderedPv {
   double scale_;  ///< the largest factor a lost subnormal may meet
   /// rows x channels: middles of the exact sums, half their widths, sums of absolute values
   std::vector<double> exact_, spread_, magnitude_;
+  std::vector<Interval> infinite_;  ///< rows x channels: Inf and NaN of V; empty: none met
   std::vector<std::int64_t> terms_, rescalings_;  ///< per row
 };
 

@@ -10,6 +10,7 @@
 #include "karat/attention/operations/pv.hpp"
 #include "karat/attention/operations/score.hpp"
 #include "karat/numerics/base/error.hpp"
+#include "non_finite.hpp"
 #include "pv_bounds.hpp"
 #include "row_sum.hpp"
 
@@ -38,9 +39,11 @@ std::int32_t order_key(float x) {
 }  // namespace
 
 bool inside(float value, float low, float high) {
-  if (std::isnan(value) || std::isnan(low) || std::isnan(high))
-    return std::isnan(value) && std::isnan(low) && std::isnan(high);
-  return order_key(low) <= order_key(value) && order_key(value) <= order_key(high);
+  const bool open_below = std::isnan(low), open_above = std::isnan(high);
+  if (std::isnan(value)) return open_below || open_above;
+  if (open_below && open_above) return false;
+  return (open_below || order_key(low) <= order_key(value)) &&
+         (open_above || order_key(value) <= order_key(high));
 }
 
 bool leaves_freedom(const recipe::Recipe& recipe) {
@@ -126,10 +129,14 @@ BlockBounds HeadBounds::of(const attention::BlockTap& tap, std::span<const float
     state_->finish.row(sums[i].total(), {&accumulators[i * launch.channels], launch.channels},
                        {o.subspan(i * launch.channels, launch.channels), lse[i]}, bounds);
   if (free.freedom.summation == Summation::likely) return bounds;
-  for (std::size_t e = 0; e < o.size(); ++e)
-    if (!std::isnan(o[e]) && !inside(o[e], bounds.out_low[e], bounds.out_high[e]))
+  for (std::size_t e = 0; e < o.size(); ++e) {
+    float &low = bounds.out_low[e], &high = bounds.out_high[e];
+    if (std::isnan(o[e]) || inside(o[e], low, high)) continue;
+    if (is_finite({low, high}) && std::isfinite(o[e]))
       throw Error(ErrorKind::internal, "bounds of query block " + std::to_string(tap.query_block),
                   "do not contain the golden value", "please report this");
+    low = high = o[e];
+  }
   return bounds;
 }
 

@@ -6,6 +6,7 @@
 
 #include "karat/attention/operations/pv.hpp"
 #include "karat/numerics/base/parallel.hpp"
+#include "non_finite.hpp"
 
 namespace karat::bounds {
 
@@ -42,6 +43,7 @@ PvBounds::PvBounds(const FreeLaunch& free, int threads)
     : launch_(free.launch),
       contraction_(free.freedom.contraction),
       chain_bound_(launch_.pv),
+      sums_(launch_.pv),
       packed_(launch_.layout.blocks.key_blocks.size()) {
   numerics::parallel_for(packed_.size(), threads, [&](std::size_t block, int) {
     packed_[block] = segments_of(launch_.layout.blocks.key_blocks[block]);
@@ -57,7 +59,8 @@ std::vector<PvBounds::Segment> PvBounds::segments_of(video::Range keys) const {
     segment.v.pack(launch_.pv, v.transposed());
     for (std::size_t n = 0; n < v.rows; ++n)
       for (std::size_t j = 0; j < v.columns; ++j)
-        segment.v_max[j] = std::max<double>(segment.v_max[j], std::abs(v(n, j)));
+        segment.v_max[j] =
+            std::max<double>(segment.v_max[j], std::isnan(v(n, j)) ? kInfinity : std::abs(v(n, j)));
   }
   return parts;
 }
@@ -101,7 +104,9 @@ void PvBounds::promote(const Part& part, std::span<const Interval> alpha,
 
 Interval PvBounds::updated(Interval o, Interval alpha, Interval t, const float* s_v) const {
   const numerics::Fp32& fp = launch_.fp32;
-  const Interval rescaled = fp.multiply(o, alpha);
+  const Interval rescaled = times(fp, o, alpha);
+  if (!is_finite(rescaled) || !is_finite(t))
+    return plus(fp, rescaled, s_v == nullptr ? t : fp.multiply(t, *s_v));
   const Interval sum = attention::promoted(fp, rescaled, t, s_v);
   if (contraction_ == Contraction::none) return sum;
   if (s_v == nullptr) return hull(sum, fp.fused(o, alpha, t));
@@ -117,8 +122,8 @@ void PvBounds::row_of_t(const Part& part, std::size_t row, std::span<const float
   if (free.size() > kEnumerated || launch_.recipe.p.format == numerics::FormatId::f32) {
     const std::vector<double> around = deviation(part, row, 0.0);
     for (std::size_t j = 0; j < t.size(); ++j)
-      t[j] = {numerics::rounded_down(golden[j] - around[j]),
-              numerics::rounded_up(golden[j] + around[j])};
+      t[j] = std::isfinite(golden[j]) ? sums_.around(golden[j] - around[j], golden[j] + around[j])
+                                      : beyond_range(part, row, j, 0.0f, around[j]);
     return;
   }
   const std::size_t keys = part.last - part.first;
@@ -138,6 +143,24 @@ void PvBounds::row_of_t(const Part& part, std::size_t row, std::span<const float
     Interval& element = t[e % t.size()];
     element = {std::min(element.low, results[e]), std::max(element.high, results[e])};
   }
+  for (std::size_t j = 0; j < t.size(); ++j)
+    if (std::isinf(part.segment.v_max[j])) t[j] = beyond_range(part, row, j, 0.0f, 0.0);
+}
+
+/// Where the golden sum is no number, nothing can lie around it: the products whose v is Inf or NaN
+/// decide, or else an infinite start, or else the exact sum, which may pass the largest number.
+Interval PvBounds::beyond_range(const Part& part, std::size_t row, std::size_t channel,
+                                Interval start, double around) const {
+  const std::size_t keys = part.last - part.first;
+  const auto v = launch_.head.v.view().rows_from(part.segment.keys.begin, keys);
+  if (const auto infinite = infinite_products(part.p[row], part.first, v, channel))
+    return plus(launch_.fp32, start, *infinite);
+  if (is_infinite(start)) return start;
+  if (std::isnan(start.low) || std::isnan(start.high)) return kAnything;
+  double exact = 0;
+  for (std::size_t n = 0; n < keys; ++n)
+    exact += static_cast<double>(part.golden_p(row, n)) * v(n, channel);
+  return sums_.around(exact + start.low - around, exact + start.high + around);
 }
 
 /// How far T of any legal P may lie from T of the golden one: the exact difference of the sums, and
@@ -181,7 +204,7 @@ void PvBounds::accumulate(const Part& part, const attention::BlockTap& tap, std:
     Interval* row = &o[i * channels];
     const float* golden = &tap.o[(visit * rows + i) * channels];
     const bool fixed = alpha[i].is_point() && flips(part.p[i], part.first, part.last).empty() &&
-                       std::all_of(row, row + channels, [](Interval x) { return x.is_point(); });
+                       std::all_of(row, row + channels, is_single);
     if (fixed) {
       for (std::size_t j = 0; j < channels; ++j) row[j] = {golden[j], golden[j]};
       continue;
@@ -193,16 +216,18 @@ void PvBounds::accumulate(const Part& part, const attention::BlockTap& tap, std:
     for (std::size_t j = 0; j < channels; ++j) {
       const float before = visit == 0 ? 0.0f : tap.o[((visit - 1) * rows + i) * channels + j];
       const Interval begun = launch_.fp32.multiply(Interval{before, before}, alpha[i]);
-      row[j] = launch_.fp32.multiply(row[j], alpha[i]);
+      row[j] = times(launch_.fp32, row[j], alpha[i]);
       away[j] = {numerics::rounded_up(static_cast<double>(begun.high) - row[j].low),
                  numerics::rounded_up(static_cast<double>(row[j].high) - begun.low)};
-      start = std::max<double>({start, std::abs(row[j].low), std::abs(row[j].high)});
+      for (const float end : {row[j].low, row[j].high})
+        if (std::isfinite(end)) start = std::max<double>(start, std::abs(end));
     }
     const std::vector<double> around = deviation(part, i, start);
-    for (std::size_t j = 0; j < channels; ++j) {
-      row[j] = {numerics::rounded_down(golden[j] - around[j] - away[j].low),
-                numerics::rounded_up(golden[j] + around[j] + away[j].high)};
-    }
+    for (std::size_t j = 0; j < channels; ++j)
+      row[j] = std::isfinite(golden[j]) && is_finite(row[j])
+                   ? sums_.around(golden[j] - around[j] - away[j].low,
+                                  golden[j] + around[j] + away[j].high)
+                   : beyond_range(part, i, j, row[j], around[j]);
   }
 }
 

@@ -7,6 +7,7 @@
 #include "chain_error.hpp"
 #include "free_launch.hpp"
 #include "karat/numerics/tensor_core/tensor_core.hpp"
+#include "non_finite.hpp"
 
 namespace karat::bounds {
 
@@ -26,7 +27,7 @@ class PvBounds {
   struct Segment {
     video::Range keys;  ///< positions
     numerics::ColumnOperand v;
-    std::vector<double> v_max;  ///< per channel: largest |v|
+    std::vector<double> v_max;  ///< per channel: largest |v|; Inf for NaN too
   };
   struct Part;
 
@@ -39,10 +40,14 @@ class PvBounds {
   void row_of_t(const Part& part, std::size_t row, std::span<const float> golden,
                 std::span<Interval> t) const;
   std::vector<double> deviation(const Part& part, std::size_t row, double start) const;
+  /// start + T where one of them may be no number. `around` counts where none of them is.
+  Interval beyond_range(const Part& part, std::size_t row, std::size_t channel, Interval start,
+                        double around) const;
 
   const Launch& launch_;
   Contraction contraction_;
   ChainBound chain_bound_;
+  SumRange sums_;
   std::vector<std::vector<Segment>> packed_;  ///< per key block
 };
 

@@ -15,8 +15,11 @@ struct GoldenRun {
 
   GoldenRun(recipe::Recipe chosen, video::Extent3 grid, std::size_t channels,
             attention::Flavour flavour, unsigned seed)
+      : GoldenRun(std::move(chosen), grid, channels,
+                  attention::random_head(grid, channels, flavour, seed)) {}
+  GoldenRun(recipe::Recipe chosen, video::Extent3 grid, std::size_t channels,
+            const attention::RandomHead& values)
       : recipe(std::move(chosen)) {
-    const auto values = attention::random_head(grid, channels, flavour, seed);
     layout = attention::layout_of_head(recipe, {.grid = grid, .channels = channels}, values.input());
     head = attention::quantise_head(recipe, layout, values.input(), numerics::Path::fast);
     attention::AttendOptions options;
