@@ -11,22 +11,38 @@ namespace {
 
 /// What can be said without any hypothesis, from the last stage sampled.
 struct Overview {
-  std::string remark;
-  bool hopeless = false;  ///< no hypothesis is worth a try
-  bool unlike = false;    ///< nothing in common with the golden values: no pairs
+  enum class Kind {
+    like,    ///< something like the golden values: nothing to say
+    unlike,  ///< nothing in common with them: no pairs
+    blank,   ///< one value everywhere: no pairs, and worth a word whatever explains it
+    broken,  ///< NaN in some rows: worth a word too
+  } kind = Kind::like;
+  std::string remark = {};
 };
+
+bool holds_nan(const SampledStage& stage, std::size_t row) {
+  const auto first = stage.candidate.begin() + static_cast<std::ptrdiff_t>(row * stage.width);
+  return std::any_of(first, first + static_cast<std::ptrdiff_t>(stage.width),
+                     [](float x) { return std::isnan(x); });
+}
+
 Overview look_at_whole(const Sample& sample) {
+  using Kind = Overview::Kind;
   const SampledStage& stage = sample.stages.back();
   const std::string name(to_text(stage.stage));
   const auto all = [&](auto&& is) {
     return std::all_of(stage.candidate.begin(), stage.candidate.end(), is);
   };
   if (all([](float x) { return x == 0; }))
-    return {name + " is 0 everywhere it was looked at: was the output written?", true, true};
+    return {Kind::blank, name + " is 0 everywhere it was looked at: was the output written?"};
   if (all([](float x) { return std::isnan(x); }))
-    return {
-        name + " is NaN everywhere it was looked at: divided by a row sum of 0, or never written?",
-        true, true};
+    return {Kind::blank,
+            name +
+                " is NaN everywhere it was looked at: divided by a row sum of 0, or never "
+                "written?"};
+  std::vector<std::int32_t> broken;
+  for (std::size_t row = 0; row < sample.tokens.size(); ++row)
+    if (holds_nan(stage, row)) broken.push_back(sample.tokens[row]);
   double product = 0, golden = 0, candidate = 0;
   for (std::size_t e = 0; e < stage.candidate.size(); ++e) {
     const double g = stage.golden[e], c = stage.candidate[e];
@@ -36,11 +52,27 @@ Overview look_at_whole(const Sample& sample) {
     candidate += c * c;
   }
   const double cosine = product / std::sqrt(std::max(golden * candidate, 1e-300));
-  if (std::abs(cosine) > 0.1) return {};
-  return {name + " has nothing in common with the golden one (cosine " +
-              std::to_string(cosine).substr(0, 5) +
-              "): another case's, another head's, or rows in another order?",
-          false, true};
+  if (std::abs(cosine) <= 0.1)
+    return {Kind::unlike, name + " has nothing in common with the golden one (cosine " +
+                              std::to_string(cosine).substr(0, 5) +
+                              "): another case's, another head's, or rows in another order?"};
+  if (broken.empty()) return {};
+  return {Kind::broken,
+          name + " holds NaN in " + std::to_string(broken.size()) + " of " +
+              std::to_string(sample.tokens.size()) + " rows looked at, the first of token " +
+              std::to_string(broken.front()) +
+              ": rows whose keys are all masked, a group of zeros without a guard, or rows never "
+              "written?"};
+}
+
+/// Where every difference is legal, or nothing can be told to be illegal, every differing bit
+/// counts.
+Samples samples_of(const GoldenFile& golden, const cases::TensorSource& candidate,
+                   DiagnoseOptions options) {
+  Samples samples = take_samples(golden, candidate, options);
+  if (samples.differing > 0 || options.alarm == Alarm::any_bit) return samples;
+  options.alarm = Alarm::any_bit;
+  return take_samples(golden, candidate, options);
 }
 
 }  // namespace
@@ -61,16 +93,22 @@ Diagnosis diagnose(const GoldenFile& golden, const cases::TensorSource& candidat
                                    [](const StageReport& s) { return s.differing > 0; });
   diagnosis.matches = verdict.passed && !any_bit;
   if (diagnosis.matches) return diagnosis;
-  const Sample sample = take_sample(golden, candidate, options);
-  diagnosis.batch = sample.batch;
-  diagnosis.head = sample.head;
-  diagnosis.query_blocks = sample.query_blocks;
-  if (sample.differing == 0) return diagnosis;  // only stages without rows per token differ
-  const Overview whole = look_at_whole(sample);
-  diagnosis.remark = whole.remark;
-  if (whole.hopeless) return diagnosis;
-  const Base base = make_base(golden, sample.batch, sample.head);
-  search(base, sample, options, whole.unlike ? Pairs::no : Pairs::yes, diagnosis);
+  const Samples samples = samples_of(golden, candidate, options);
+  diagnosis.batch = samples.batch;
+  diagnosis.head = samples.head;
+  diagnosis.query_blocks = samples.choosing.query_blocks;
+  diagnosis.confirming_blocks = samples.confirming.query_blocks;
+  if (samples.differing == 0) return diagnosis;  // only stages without rows per token differ
+  using Kind = Overview::Kind;
+  const Overview whole = look_at_whole(samples.choosing);
+  const Base base = make_base(golden, samples.batch, samples.head);
+  const bool pairs = whole.kind == Kind::like || whole.kind == Kind::broken;
+  search(base, samples, options, pairs ? Pairs::yes : Pairs::no, diagnosis);
+  if (whole.kind == Kind::blank) {  // one value says too little to name what left it
+    diagnosis.explained = false;
+    for (Explanation& explanation : diagnosis.hypotheses) explanation.accounts = false;
+  }
+  if (!diagnosis.explained || whole.kind != Kind::unlike) diagnosis.remark = whole.remark;
   return diagnosis;
 }
 

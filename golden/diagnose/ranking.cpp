@@ -19,6 +19,9 @@ std::int64_t equal_values(const Judged& j) {
   return sum;
 }
 
+/// A hypothesis that explains less says nothing about where to look.
+constexpr double kLeastLookedAt = 0.5;
+
 /// A hypothesis that moves tokens far is computed for some of the sampled rows; one that speaks of
 /// (nearly) all comes first.
 bool speaks_of_all(const Judged& j) { return j.score.covered > 0.9; }
@@ -66,7 +69,7 @@ std::vector<Judged> classes(std::vector<Judged> judged) {
     if (fresh)
       kept.push_back(std::move(j));
     else
-      kept[at->second].same_bits.push_back(to_text(j.hypothesis));
+      kept[at->second].same_bits.push_back(std::move(j.hypothesis));
   }
   return kept;
 }
@@ -85,7 +88,7 @@ void simplest_first(std::vector<Judged>& judged) {
   std::rotate(judged.begin(), simplest, simplest + 1);
   for (auto other = judged.begin() + 1; other != end; ++other) {
     judged.front().as_good.push_back(to_text(other->hypothesis));
-    for (const std::string& text : other->same_bits) judged.front().as_good.push_back(text);
+    for (const Hypothesis& same : other->same_bits) judged.front().as_good.push_back(to_text(same));
   }
 }
 
@@ -97,12 +100,19 @@ Explanation explanation(Judged judged) {
                    .agreed = judged.score.agreed,
                    .equal = judged.score.equal,
                    .distance = judged.score.distance,
+                   .gain = judged.score.gain,
+                   .blocks_explained = judged.score.blocks_explained,
+                   .blocks_refuted = judged.score.blocks_refuted,
                    .accounts = judged.score.accounts,
+                   .confirmed = judged.confirmed.value_or(false),
                    .stages = std::move(judged.score.stages),
-                   .same_bits = std::move(judged.same_bits),
+                   .same_bits = {},
                    .as_good = std::move(judged.as_good)};
+  for (const Hypothesis& same : judged.same_bits) made.same_bits.push_back(to_text(same));
+  const bool worth_a_look = made.accounts || (made.explained >= kLeastLookedAt &&
+                                              made.blocks_explained >= made.blocks_refuted);
   const auto look = [&](std::string text) {
-    if (made.look_for.find(text) == std::string::npos)
+    if (worth_a_look && made.look_for.find(text) == std::string::npos)
       made.look_for += (made.look_for.empty() ? "" : "; ") + text;
   };
   for (const FieldEdit& edit : made.edits) look(advice(edit.field));

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,8 +15,11 @@ struct Judged {
   Hypothesis hypothesis;
   Score score;
   std::uint64_t bits = 0;
-  std::size_t number = 0;  ///< in the order of the tables; simpler first
-  std::vector<std::string> same_bits, as_good;
+  std::size_t number = 0;             ///< in the order of the tables; simpler first
+  std::vector<Hypothesis> same_bits;  ///< of equal bits on the choosing rows
+  std::vector<std::string> as_good;
+  /// Rows that did not choose it speak for it. Nothing while they were not asked.
+  std::optional<bool> confirmed;
 };
 
 /// By distance, those that account for the candidate first.

@@ -12,10 +12,18 @@ files::Json to_json(const Diagnosis& diagnosis, const std::string& golden,
   };
   files::Json hypotheses = files::Json::array();
   for (const Explanation& explanation : diagnosis.hypotheses) {
-    files::Json json{{"explained", explanation.explained}, {"agreed", explanation.agreed},
-                     {"equal", explanation.equal},         {"distance", explanation.distance},
-                     {"accounts", explanation.accounts},   {"look_for", explanation.look_for},
-                     {"same_bits", explanation.same_bits}, {"as_good", explanation.as_good}};
+    files::Json json{{"explained", explanation.explained},
+                     {"agreed", explanation.agreed},
+                     {"equal", explanation.equal},
+                     {"distance", explanation.distance},
+                     {"accounts", explanation.accounts},
+                     {"look_for", explanation.look_for},
+                     {"same_bits", explanation.same_bits},
+                     {"as_good", explanation.as_good},
+                     {"gain", explanation.gain},
+                     {"confirmed", explanation.confirmed},
+                     {"blocks_explained", explanation.blocks_explained},
+                     {"blocks_refuted", explanation.blocks_refuted}};
     if (!explanation.edits.empty()) {
       json["edits"] = files::Json::array();
       for (const FieldEdit& edit : explanation.edits)
@@ -40,9 +48,13 @@ files::Json to_json(const Diagnosis& diagnosis, const std::string& golden,
           {"candidate", candidate},
           {"matches", diagnosis.matches},
           {"explained", diagnosis.explained},
+          {"answer", diagnosis.matches     ? "matches"
+                     : diagnosis.explained ? "named"
+                                           : "no hypothesis"},
           {"batch", diagnosis.batch},
           {"head", diagnosis.head},
           {"query_blocks", diagnosis.query_blocks},
+          {"confirming_blocks", diagnosis.confirming_blocks},
           {"remark", diagnosis.remark},
           {"tried", diagnosis.tried},
           {"invisible", diagnosis.invisible},

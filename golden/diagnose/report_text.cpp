@@ -50,7 +50,10 @@ std::string entry(std::size_t rank, const Explanation& explanation, report::Pain
             percent(explanation.equal).c_str(), explanation.distance);
   if (rank == 1 || explanation.accounts) {
     text += "    " + evidence_text(explanation) + "\n";
-    text += "    look at: " + explanation.look_for + "\n";
+    text += "    query blocks: " + std::to_string(explanation.blocks_explained) + " explained, " +
+            std::to_string(explanation.blocks_refuted) + " refuted" +
+            (explanation.confirmed ? "; confirmed by rows that did not choose it" : "") + "\n";
+    if (!explanation.look_for.empty()) text += "    look at: " + explanation.look_for + "\n";
   }
   text += listed("same bits here", explanation.same_bits);
   text += listed("not told apart by these bits", explanation.as_good);
@@ -70,10 +73,15 @@ std::string to_text(const Diagnosis& diagnosis, const std::string& golden,
   for (const int block : diagnosis.query_blocks) text += " " + std::to_string(block);
   text += ": " + std::to_string(diagnosis.tried) + " hypotheses tried, " +
           std::to_string(diagnosis.invisible) + " change nothing here\n";
-  if (!diagnosis.explained && !diagnosis.remark.empty()) text += diagnosis.remark + "\n";
+  if (!diagnosis.remark.empty()) text += diagnosis.remark + "\n";
   if (!diagnosis.explained)
-    text += painted("No hypothesis explains this.", Tone::bad) +
-            (diagnosis.hypotheses.empty() ? "" : " The nearest:") + "\n";
+    text +=
+        painted("No hypothesis explains this.", Tone::bad) +
+        (diagnosis.hypotheses.empty()
+             ? " None is much nearer than the golden recipe itself: noise, or a mistake that is "
+               "not tried."
+             : " The nearest:") +
+        "\n";
   std::size_t rank = 0;
   for (const Explanation& explanation : diagnosis.hypotheses)
     text += entry(++rank, explanation, painted);

@@ -1,5 +1,5 @@
-// Counts differences per token, picks a head, then blocks: first, last and worst, and one that
-// agrees.
+// Counts differences per token, picks a head, then blocks that choose (first, last and worst, and
+// one that agrees), then others that confirm.
 #include "sample.hpp"
 
 #include <algorithm>
@@ -53,30 +53,48 @@ std::vector<std::int64_t> per_token(const std::vector<SampledStage>& stages, std
   return count;
 }
 
-/// The first differing block, the last, the worst, and further ones evenly; one that agrees, if
-/// any.
-std::vector<int> choose_blocks(const std::vector<std::int64_t>& differing, int wanted) {
+/// Query blocks that choose and that confirm.
+struct Blocks {
+  std::vector<int> choosing, confirming;
+};
+
+bool among(const std::vector<int>& blocks, int block) {
+  return std::find(blocks.begin(), blocks.end(), block) != blocks.end();
+}
+
+/// Choosing: the worst, the last and the first that differ, one that agrees, and further ones
+/// evenly; of two that differ or more, one at least is left. Confirming: two of the others that
+/// differ and one that agrees. @pre one block differs
+Blocks choose_blocks(const std::vector<std::int64_t>& differing, std::size_t wanted) {
   std::vector<int> bad, good;
   for (int block = 0; block < std::ssize(differing); ++block)
     (differing[block] > 0 ? bad : good).push_back(block);
-  std::vector<int> chosen;
-  const auto add = [&](int block) {
-    if (std::ssize(chosen) < wanted &&
-        std::find(chosen.begin(), chosen.end(), block) == chosen.end())
-      chosen.push_back(block);
+  Blocks blocks;
+  std::size_t bad_left = std::max<std::size_t>(2, bad.size()) - 1;
+  const auto choose = [&](int block) {
+    if (blocks.choosing.size() == wanted || among(blocks.choosing, block)) return;
+    if (differing[block] > 0 && bad_left-- == 0) {
+      bad_left = 0;
+      return;
+    }
+    blocks.choosing.push_back(block);
   };
-  if (!bad.empty()) {
-    add(*std::max_element(bad.begin(), bad.end(),
-                          [&](int a, int b) { return differing[a] < differing[b]; }));
-    add(bad.back());
-    if (!good.empty()) add(good[good.size() / 2]);
-    add(bad.front());
-    for (std::size_t i = 1; i + 1 < bad.size(); i += std::max<std::size_t>(1, bad.size() / 8))
-      add(bad[i]);
-  }
-  for (const int block : bad) add(block);
-  std::sort(chosen.begin(), chosen.end());
-  return chosen;
+  choose(*std::max_element(bad.begin(), bad.end(),
+                           [&](int a, int b) { return differing[a] < differing[b]; }));
+  choose(bad.back());
+  if (!good.empty()) choose(good[good.size() / 2]);
+  choose(bad.front());
+  for (std::size_t i = 1; i + 1 < bad.size(); i += std::max<std::size_t>(1, bad.size() / 8))
+    choose(bad[i]);
+  for (const int block : bad) choose(block);
+  std::erase_if(bad, [&](int block) { return among(blocks.choosing, block); });
+  std::erase_if(good, [&](int block) { return among(blocks.choosing, block); });
+  for (const std::size_t i : {bad.size() / 3, bad.size() * 2 / 3})
+    if (i < bad.size() && !among(blocks.confirming, bad[i])) blocks.confirming.push_back(bad[i]);
+  if (!good.empty()) blocks.confirming.push_back(good[good.size() / 3]);
+  for (std::vector<int>* chosen : {&blocks.choosing, &blocks.confirming})
+    std::sort(chosen->begin(), chosen->end());
+  return blocks;
 }
 
 /// `rows`: indices of rows in `whole`.
@@ -93,23 +111,78 @@ SampledStage rows_of(const SampledStage& whole, const std::vector<std::int32_t>&
   return part;
 }
 
+Sample sample_of(std::vector<std::pair<std::int32_t, int>> tokens, const std::vector<int>& blocks,
+                 const std::vector<SampledStage>& stages) {
+  std::sort(tokens.begin(), tokens.end());
+  Sample sample{.query_blocks = blocks, .tokens = {}, .block_of = {}, .stages = {}};
+  for (const auto& [token, block] : tokens) {
+    sample.tokens.push_back(token);
+    sample.block_of.push_back(block);
+  }
+  for (const SampledStage& stage : stages) sample.stages.push_back(rows_of(stage, sample.tokens));
+  return sample;
+}
+
+/// Deals rows out to both samples. @param differing per token of the whole head
+void deal(const layout::Layout& layout, const std::vector<SampledStage>& stages,
+          const std::vector<std::int64_t>& differing, const DiagnoseOptions& options,
+          Samples& samples) {
+  std::vector<std::int64_t> per_block(layout.blocks.query_blocks.size(), 0);
+  const auto tokens_of = [&](int block, auto&& visit) {
+    const video::Range rows = layout.blocks.query_blocks[block];
+    for (std::int64_t i = rows.begin; i < rows.end; ++i)
+      if (layout.order.token_at[i] >= 0) visit(layout.order.token_at[i]);
+  };
+  for (int block = 0; block < std::ssize(per_block); ++block)
+    tokens_of(block, [&](std::int32_t token) { per_block[block] += differing[token]; });
+  Blocks blocks =
+      options.select.block
+          ? Blocks{.choosing = {*options.select.block}, .confirming = {}}
+          : choose_blocks(per_block, static_cast<std::size_t>(std::max(1, options.query_blocks)));
+  const auto differs = [&](int block) { return per_block[block] > 0; };
+  const bool by_rows = std::ranges::none_of(blocks.confirming, differs);
+  std::vector<std::pair<std::int32_t, int>> choosing, confirming;
+  for (const int block : blocks.choosing) {
+    int turn[2] = {0, 0};  // rows that agree, rows that differ
+    tokens_of(block, [&](std::int32_t token) {
+      const bool second = by_rows && differs(block) && turn[differing[token] > 0]++ % 2 == 1;
+      (second ? confirming : choosing).emplace_back(token, block);
+    });
+  }
+  for (const int block : blocks.confirming)
+    tokens_of(block, [&](std::int32_t token) { confirming.emplace_back(token, block); });
+  if (by_rows)
+    std::ranges::copy_if(blocks.choosing, std::back_inserter(blocks.confirming), differs);
+  const int worst_block =
+      *std::max_element(blocks.choosing.begin(), blocks.choosing.end(),
+                        [&](int x, int y) { return per_block[x] < per_block[y]; });
+  samples.choosing = sample_of(std::move(choosing), blocks.choosing, stages);
+  samples.confirming = sample_of(std::move(confirming), blocks.confirming, stages);
+  for (std::size_t i = 0; i < samples.choosing.tokens.size(); ++i)
+    if (samples.choosing.block_of[i] == worst_block)
+      samples.screen.push_back(samples.choosing.tokens[i]);
+}
+
 }  // namespace
 
 Sample restricted(const Sample& sample, const std::vector<std::int32_t>& tokens) {
   Sample part = sample;
   part.tokens = tokens;
+  part.block_of.clear();
   std::vector<std::int32_t> rows;
-  for (const std::int32_t token : tokens)
+  for (const std::int32_t token : tokens) {
     rows.push_back(static_cast<std::int32_t>(
         std::lower_bound(sample.tokens.begin(), sample.tokens.end(), token) -
         sample.tokens.begin()));
+    part.block_of.push_back(sample.block_of[rows.back()]);
+  }
   part.stages.clear();
   for (const SampledStage& stage : sample.stages) part.stages.push_back(rows_of(stage, rows));
   return part;
 }
 
-Sample take_sample(const GoldenFile& golden, const cases::TensorSource& candidate,
-                   const DiagnoseOptions& options) {
+Samples take_samples(const GoldenFile& golden, const cases::TensorSource& candidate,
+                     const DiagnoseOptions& options) {
   const CheckOptions check_options{.layout = options.layout,
                                    .order = options.order,
                                    .select = options.select,
@@ -122,7 +195,7 @@ Sample take_sample(const GoldenFile& golden, const cases::TensorSource& candidat
       present.push_back(static_cast<TokenStage>(i));
       comparison.require_shape(row_of(present.back()));
     }
-  Sample sample;
+  Samples samples;
   std::int64_t most = -1;
   std::vector<SampledStage> most_differing;
   for (std::size_t b = 0; b < golden.shape().batch; ++b)
@@ -133,38 +206,17 @@ Sample take_sample(const GoldenFile& golden, const cases::TensorSource& candidat
         stages.push_back(whole_stage(golden, comparison, stage, b, h, options.alarm));
       const auto count = per_token(stages, golden.shape().rows);
       const std::int64_t total = std::accumulate(count.begin(), count.end(), std::int64_t{0});
-      sample.differing += total;
+      samples.differing += total;
       if (total <= most) continue;
       most = total;
-      sample.batch = b;
-      sample.head = h;
+      samples.batch = b;
+      samples.head = h;
       most_differing = std::move(stages);
     }
-  if (sample.differing == 0) return sample;
-
-  const layout::Layout& layout = golden.layout(sample.batch, sample.head);
-  const auto count = per_token(most_differing, golden.shape().rows);
-  std::vector<std::int64_t> per_block(layout.blocks.query_blocks.size(), 0);
-  const auto tokens_of = [&](int block, auto&& visit) {
-    const video::Range rows = layout.blocks.query_blocks[block];
-    for (std::int64_t i = rows.begin; i < rows.end; ++i)
-      if (layout.order.token_at[i] >= 0) visit(layout.order.token_at[i]);
-  };
-  for (int block = 0; block < std::ssize(per_block); ++block)
-    tokens_of(block, [&](std::int32_t token) { per_block[block] += count[token]; });
-  sample.query_blocks = options.select.block ? std::vector<int>{*options.select.block}
-                                             : choose_blocks(per_block, options.query_blocks);
-  for (const int block : sample.query_blocks)
-    tokens_of(block, [&](std::int32_t token) { sample.tokens.push_back(token); });
-  std::sort(sample.tokens.begin(), sample.tokens.end());
-  const int worst_block =
-      *std::max_element(sample.query_blocks.begin(), sample.query_blocks.end(),
-                        [&](int x, int y) { return per_block[x] < per_block[y]; });
-  tokens_of(worst_block, [&](std::int32_t token) { sample.screen.push_back(token); });
-  std::sort(sample.screen.begin(), sample.screen.end());
-  for (const SampledStage& stage : most_differing)
-    sample.stages.push_back(rows_of(stage, sample.tokens));
-  return sample;
+  if (samples.differing > 0)
+    deal(golden.layout(samples.batch, samples.head), most_differing,
+         per_token(most_differing, golden.shape().rows), options, samples);
+  return samples;
 }
 
 }  // namespace karat::golden

@@ -1,5 +1,5 @@
-// All hypotheses on the block that differs most, the promising on the whole sample, the best with
-// their legal ranges.
+// All hypotheses on the block that differs most, the promising on all rows that choose, the best
+// with their legal ranges, the winners on rows that did not choose them.
 #include "search.hpp"
 
 #include <algorithm>
@@ -20,6 +20,9 @@ constexpr std::size_t kRanged = 12;
 constexpr std::size_t kPromising = 3;
 /// A hypothesis must compute at least this share of the sampled rows.
 constexpr double kLeastCovered = 0.1;
+/// Pairs are built on what is so much nearer than the golden values, or has so many more equal
+/// bits: chance gives every hypothesis a little of both.
+constexpr double kPromisingGain = 0.05, kPromisingBits = 0.02;
 
 /// A part of the sample with what to ask a hypothesis about it.
 struct SampleQuestion {
@@ -38,12 +41,13 @@ struct SampleQuestion {
 
 class Search {
  public:
-  Search(const Base& base, const Sample& sample, const DiagnoseOptions& options)
+  Search(const Base& base, const Samples& samples, const DiagnoseOptions& options)
       : base_(base),
         options_(options),
-        whole_(base, sample, sample.query_blocks.size()),
-        screen_(base, restricted(sample, sample.screen), 1),
-        golden_score_(score(sample, golden_prediction(sample))) {}
+        choosing_(base, samples.choosing, samples.choosing.query_blocks.size()),
+        screen_(base, restricted(samples.choosing, samples.screen), 1),
+        confirming_(base, samples.confirming, samples.confirming.query_blocks.size()),
+        golden_score_(score(samples.choosing, golden_prediction(samples.choosing))) {}
 
   void run(Diagnosis& diagnosis, Pairs tried) {
     std::vector<Hypothesis> singles = recipe_edits(base_.recipe);
@@ -60,12 +64,12 @@ class Search {
     if (diagnosis.explained) simplest_first(judged);
     for (Judged& j : judged) {
       if (diagnosis.hypotheses.size() == options_.reported) break;
-      diagnosis.hypotheses.push_back(explanation(std::move(j)));
+      if (j.score.accounts || speaks(j)) diagnosis.hypotheses.push_back(explanation(std::move(j)));
     }
   }
 
  private:
-  /// Screen, whole sample, legal ranges; the best first.
+  /// Screen, all rows that choose, legal ranges, rows that confirm; the best first.
   std::vector<Judged> sifted(const std::vector<Hypothesis>& hypotheses, Diagnosis& diagnosis) {
     total_ = done_ + hypotheses.size() + kMostScreened + kRanged;
     std::vector<Judged> judged = judge(hypotheses, screen_);
@@ -74,8 +78,8 @@ class Search {
       if (j.bits != screen_.golden_bits) visible_.insert(to_text(j.hypothesis));
     diagnosis.invisible +=
         std::erase_if(judged, [&](const Judged& j) { return j.bits == screen_.golden_bits; });
-    judged = classes(judge(promising(std::move(judged)), whole_));
-    return with_ranges(std::move(judged));
+    judged = classes(judge(promising(std::move(judged)), choosing_));
+    return confirmed(with_ranges(std::move(judged)));
   }
 
   void report(std::size_t done) const {
@@ -124,12 +128,67 @@ class Search {
       chosen.insert(judged[i].number);
     numerics::parallel_for(judged.size(), options_.threads, [&](std::size_t i, int) {
       if (!chosen.contains(judged[i].number)) return;
-      if (const auto prediction = predicted(judged[i].hypothesis, whole_, Ranges::yes))
-        judged[i].score = score(whole_.sample, *prediction);
+      if (const auto prediction = predicted(judged[i].hypothesis, choosing_, Ranges::yes))
+        judged[i].score = score(choosing_.sample, *prediction);
       report(++done_);
     });
     std::sort(judged.begin(), judged.end(), nearer);
     return judged;
+  }
+
+  /// Those that account for the candidate on rows that did not choose them. Of hypotheses with
+  /// equal bits on the choosing rows some may stay equal there, others not. What is refuted
+  /// accounts for nothing.
+  std::vector<Judged> confirmed(std::vector<Judged> judged) {
+    std::vector<std::vector<Judged>> parts(judged.size());
+    numerics::parallel_for(judged.size(), options_.threads, [&](std::size_t i, int) {
+      Judged& j = judged[i];
+      if (j.score.accounts && !confirming_.sample.tokens.empty())
+        parts[i] = confirmed_parts(std::move(j));
+      else
+        parts[i].push_back(std::move(j));
+    });
+    std::vector<Judged> all;
+    for (std::vector<Judged>& part : parts) std::ranges::move(part, std::back_inserter(all));
+    std::sort(all.begin(), all.end(), nearer);
+    return all;
+  }
+
+  std::vector<Judged> confirmed_parts(Judged judged) const {
+    std::vector<Hypothesis> members = std::move(judged.same_bits);
+    members.insert(members.begin(), judged.hypothesis);
+    std::map<std::uint64_t, std::size_t> first;
+    std::vector<Judged> parts;
+    for (Hypothesis& member : members) {
+      const auto made = predicted(member, confirming_, Ranges::no);
+      if (!made) continue;
+      const auto [at, fresh] = first.emplace(made->bits, parts.size());
+      if (!fresh) {
+        parts[at->second].same_bits.push_back(std::move(member));
+        continue;
+      }
+      Judged part = judged;
+      part.hypothesis = std::move(member);
+      part.number += parts.size();
+      const auto ranged = predicted(part.hypothesis, confirming_, Ranges::yes);
+      const Score there = score(confirming_.sample, *ranged);
+      part.confirmed = confirms(there);
+      part.score.accounts = *part.confirmed;
+      part.score.blocks_explained += there.blocks_explained;
+      part.score.blocks_refuted += there.blocks_refuted;
+      parts.push_back(std::move(part));
+    }
+    return parts;
+  }
+
+  /// Whether a hypothesis that does not account for the candidate is worth telling: it takes a good
+  /// part of the distance away, on rows that did not choose it too.
+  bool speaks(const Judged& j) const {
+    if (!tells(j.score)) return false;
+    const auto there = predicted(j.hypothesis, confirming_, Ranges::no);
+    if (!there) return false;
+    const Score score_there = score(confirming_.sample, *there);
+    return score_there.covered > 0 && tells(score_there);
   }
 
   /// The promising singles with every other one.
@@ -140,7 +199,8 @@ class Search {
     std::size_t promising = 0;
     for (const Judged& j : judged) {
       if (j.hypothesis.edits.size() + j.hypothesis.mistakes.size() > 2) continue;
-      if (j.score.distance >= golden_score_.distance && j.score.equal <= golden_score_.equal)
+      if (j.score.gain_overall < kPromisingGain &&
+          j.score.equal < golden_score_.equal + kPromisingBits)
         continue;
       if (++promising > kPromising) break;
       for (const Hypothesis& other : singles) {
@@ -154,7 +214,7 @@ class Search {
 
   const Base& base_;
   const DiagnoseOptions& options_;
-  SampleQuestion whole_, screen_;
+  SampleQuestion choosing_, screen_, confirming_;
   Score golden_score_;             ///< of the golden recipe itself
   std::set<std::string> visible_;  ///< hypotheses that change something on the screen
   std::size_t total_ = 0;
@@ -164,9 +224,9 @@ class Search {
 
 }  // namespace
 
-void search(const Base& base, const Sample& sample, const DiagnoseOptions& options, Pairs tried,
+void search(const Base& base, const Samples& samples, const DiagnoseOptions& options, Pairs tried,
             Diagnosis& diagnosis) {
-  Search(base, sample, options).run(diagnosis, tried);
+  Search(base, samples, options).run(diagnosis, tried);
 }
 
 }  // namespace karat::golden

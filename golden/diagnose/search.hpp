@@ -1,4 +1,4 @@
-// The search for a hypothesis that explains a sample: single ones, then pairs.
+// The search for a hypothesis that explains the samples: single ones, then pairs.
 #pragma once
 
 #include "sample.hpp"
@@ -8,7 +8,7 @@ namespace karat::golden {
 enum class Pairs { no, yes };
 
 /// Fills in what was tried and found; hypotheses come best first.
-void search(const Base& base, const Sample& sample, const DiagnoseOptions& options, Pairs tried,
+void search(const Base& base, const Samples& samples, const DiagnoseOptions& options, Pairs tried,
             Diagnosis& diagnosis);
 
 }  // namespace karat::golden

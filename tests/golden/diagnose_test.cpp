@@ -213,6 +213,10 @@ TEST_F(Diagnose, SaysWhatACandidateIsAsAWhole) {
     EXPECT_FALSE(diagnosis.explained);
     EXPECT_NE(diagnosis.remark.find(value == 0 ? "0 everywhere" : "NaN everywhere"),
               std::string::npos);
+    // Blocks of one k-group: nothing else is left of P V. Listed, but not said to be it.
+    if (value == 0) {
+      EXPECT_EQ(rank_of(diagnosis, "last keys left out"), 1u);
+    }
   }
 }
 

@@ -99,13 +99,14 @@ class Diagnosis:
     def __str__(self) -> str:
         if self.matches:
             return "matches: nothing to diagnose"
-        lines = [] if self.explained else ["No hypothesis explains this. The nearest:"]
+        nearest = " The nearest:" if self.hypotheses else ""
+        lines = [] if self.explained else ["No hypothesis explains this." + nearest]
         for rank, (name, each) in enumerate(zip(self.names(), self.hypotheses), 1):
             lines.append(
                 f"{rank:2}. {name}: explained {100 * each['explained']:.1f} %, "
                 f"equal {100 * each['equal']:.1f} %"
             )
-            if rank == 1 or each["accounts"]:
+            if each["look_for"] and (rank == 1 or each["accounts"]):
                 lines.append(f"    look at: {each['look_for']}")
         return "\n".join(lines)
 
