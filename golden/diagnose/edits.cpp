@@ -25,8 +25,8 @@ const std::vector<Numbers>& numbers() {
   constexpr double kMinusInfinity = -std::numeric_limits<double>::infinity();
   static const std::vector<Numbers> rows = {
       {"softmax.rescale_threshold", {0, 1, 2, 4, 8, 16, 1e9}},
-      {"softmax.masked_score", {kMinusInfinity, 0, -1e4, -5e6, -1e9}},
-      {"softmax.initial_max", {kMinusInfinity, 0, -1e4, -5e6}},
+      {"softmax.masked_score", {kMinusInfinity, 0, -1e4, -5e4, -5e6, -1e9, -1e30}},
+      {"softmax.initial_max", {kMinusInfinity, 0, -1e4, -5e4, -5e6, -1e9, -1e30}},
       {"p.multiplier", {1, 127, 224, 240, 256, 448}},
       {"p.offset", {0, 4, 8, 8.807}},
       {"skip.threshold", {5, 10, 20, 50}},

@@ -3,7 +3,10 @@
 
 #include <algorithm>
 #include <limits>
+#include <numbers>
+#include <utility>
 
+#include "karat/attention/operations/cast.hpp"
 #include "karat/attention/operations/finish.hpp"
 #include "karat/attention/operations/probability.hpp"
 #include "karat/attention/operations/pv.hpp"
@@ -16,6 +19,7 @@ namespace {
 using attention::Launch;
 using numerics::Path;
 constexpr float kInf = std::numeric_limits<float>::infinity();
+constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
 
 class FaultyKernel {
  public:
@@ -40,6 +44,21 @@ class FaultyKernel {
   bool has(KernelFault fault) const {
     return std::find(faults_.begin(), faults_.end(), fault) != faults_.end();
   }
+  /// A score or maximum as an unfused kernel reads it back. Monotone, so that the maximum of what
+  /// is read back is the maximum read back.
+  float stored(float s) const {
+    float unit = 0;
+    if (has(KernelFault::scores_in_bf16)) unit = 1;
+    if (has(KernelFault::natural_scores_in_bf16)) unit = std::numbers::ln2_v<float>;
+    if (has(KernelFault::products_in_bf16))
+      unit = static_cast<float>(1 / attention::score_scale(launch_.channels));
+    if (unit == 0) return s;
+    float x = s * unit;
+    attention::cast({&x, 1}, numerics::FormatId::bf16,
+                    quant::cast_policy(numerics::FormatId::bf16, numerics::Rounding::nearest_even,
+                                       numerics::Overflow::saturate));
+    return launch_.fp32.multiply(x, 1 / unit);
+  }
   float power(float x) const {
     const float rounded = attention::power<float>(launch_, x);
     return exp2_ && x != 0 && x != -kInf ? launch_.fp32.flushed(exp2_(x, rounded)) : rounded;
@@ -50,12 +69,19 @@ class FaultyKernel {
     const auto columns = static_cast<std::size_t>(keys.size());
     std::vector<float> values(rows_ * columns), alphas(rows_);
     for (std::size_t i = 0; i < rows_; ++i) {
-      const float m = tap_.m[visit * rows_ + i];
-      const float before = visit == 0 ? launch_.initial_max : tap_.m[(visit - 1) * rows_ + i];
-      const float alpha = power(attention::alpha_exponent(launch_, before, m, f_));
+      const float m = stored(tap_.m[visit * rows_ + i]);
+      const float before =
+          visit == 0 ? launch_.initial_max : stored(tap_.m[(visit - 1) * rows_ + i]);
+      const bool undefined = has(KernelFault::unguarded_infinity) && m == -kInf;
+      const float alpha =
+          undefined ? kNaN : power(attention::alpha_exponent(launch_, before, m, f_));
       const bool stale = has(KernelFault::stale_maximum) && before != -kInf;
       std::vector<float> terms =
           probabilities(visit, i, stale ? before : m, {&values[i * columns], columns});
+      if (undefined) {
+        std::ranges::fill(terms, kNaN);
+        std::fill_n(&values[i * columns], columns, kNaN);
+      }
       if (has(KernelFault::zero_keys_counted)) add_zero_keys(m, terms);
       attention::add_to_row_sum(launch_, terms, has(KernelFault::l_not_rescaled) ? 1.0f : alpha,
                                 sums_[i]);
@@ -74,12 +100,22 @@ class FaultyKernel {
                                    std::span<float> values) const {
     const auto first = static_cast<std::size_t>(tap_.column_begin[visit]);
     std::vector<float> terms(values.size());
-    attention::p_exponents(launch_, {&tap_.s[row * tap_.key_position.size() + first], terms.size()},
-                           m, f_, terms);
+    std::vector<float> s(terms.size());
+    std::transform(&tap_.s[row * tap_.key_position.size() + first],
+                   &tap_.s[row * tap_.key_position.size() + first] + s.size(), s.begin(),
+                   [this](float x) { return stored(x); });
+    attention::p_exponents(launch_, s, m, f_, terms);
     for (std::size_t n = 0; n < terms.size(); ++n) {
       terms[n] = power(terms[n]);
       values[n] = attention::cast_operand(launch_, terms[n]);
     }
+    for (const auto& [fault, format] :
+         {std::pair{KernelFault::p_through_f16, numerics::FormatId::f16},
+          std::pair{KernelFault::p_through_bf16, numerics::FormatId::bf16}})
+      if (has(fault))
+        attention::cast(values, format,
+                        quant::cast_policy(format, numerics::Rounding::nearest_even,
+                                           numerics::Overflow::saturate));
     attention::cast_p(launch_, values, Path::fast);
     for (std::size_t n = 0; n < terms.size(); ++n)
       terms[n] = attention::row_sum_term(launch_, terms[n], values[n]);

@@ -16,6 +16,12 @@ enum class KernelFault {
   alpha_after_product,  ///< O = (O + T) * alpha
   l_of_one_lane,        ///< each thread divides by its own lane's share of l
   zero_keys_counted,    ///< lanes behind a short block count as keys with score 0 and value 0
+  unguarded_infinity,  ///< m - m is NaN while no key has been seen, and so are alpha and P
+  scores_in_bf16,      ///< an unfused kernel stores scores, log2 units, in BF16
+  natural_scores_in_bf16,  ///< scores in natural units, d^-1/2 q.k
+  products_in_bf16,        ///< q.k before d^-1/2
+  p_through_f16,           ///< P is rounded to f16 on the way to its codes
+  p_through_bf16,          ///< likewise bf16
   last_group_left_out,  ///< the last k-group of each block's P V
   o_kept_in_output_format,  ///< O is rounded to the output's format after each block
   not_normalised,       ///< the division by l is missing

@@ -103,6 +103,15 @@ bool visits_wrong(Trial& trial, int which) {
     keep_all(*trial.layout);
     return rows.size() > 1;
   }
+  if (which == kShortLeftOut) {
+    const auto& blocks = trial.layout->blocks.key_blocks;
+    std::size_t erased = 0;
+    for (auto& row : rows)
+      erased += std::erase_if(row, [&](const auto& entry) {
+        return blocks[entry.key_block].size() < trial.recipe.block.k;
+      });
+    return erased > 0;
+  }
   for (auto& row : rows) {
     if (row.size() < 2) continue;
     if (which == kLastLeftOut) row.pop_back();

@@ -11,15 +11,6 @@ namespace {
 using mask::Cover;
 using video::Range;
 
-/// Another mask over the same order, with the blocks and visits that follow from it.
-void replace_mask(Trial& trial, std::unique_ptr<mask::Mask> mask) {
-  layout::Layout& layout = *trial.layout;
-  layout = layout::make_layout(trial.recipe, trial.setting,
-                               {.order = std::move(layout.order),
-                                .key_order = std::move(layout.key_order),
-                                .mask = std::move(mask)});
-}
-
 /// Whether the case gives pairs or blocks of its own, one row and one column per token.
 bool pairs_given(const Trial& trial) {
   const cases::GivenMask* given = trial.base.golden.mask();
@@ -117,6 +108,14 @@ bool use_mask_of(Trial& trial, std::size_t head) {
 }
 
 }  // namespace
+
+void replace_mask(Trial& trial, std::unique_ptr<mask::Mask> mask) {
+  layout::Layout& layout = *trial.layout;
+  layout = layout::make_layout(trial.recipe, trial.setting,
+                               {.order = std::move(layout.order),
+                                .key_order = std::move(layout.key_order),
+                                .mask = std::move(mask)});
+}
 
 bool mask_of_next_head(Trial& trial, int) {
   return use_mask_of(trial, (trial.base.head + 1) % trial.base.inputs->shape().heads);

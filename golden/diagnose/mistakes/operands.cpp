@@ -1,20 +1,12 @@
-// Mistakes about the recipe, quantised operands, constants and the kernel itself.
+// Mistakes about the recipe, codes of operands, constants and the kernel itself.
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <numbers>
 
 #include "actions.hpp"
 
 namespace karat::golden {
-namespace {
-
-quant::Quantised& operand(attention::QuantisedHead& head, int which) {
-  return which == kQ ? head.q : which == kK ? head.k : head.v;
-}
-
-}  // namespace
-
-namespace {
 
 std::vector<std::int32_t> permutation(std::size_t d, int which) {
   std::vector<std::int32_t> from(d);
@@ -48,8 +40,6 @@ std::vector<std::int32_t> permutation(std::size_t d, int which) {
   return from;
 }
 
-}  // namespace
-
 bool channels_permuted(Trial& trial, int which) {
   trial.channel_from = permutation(trial.layout->channels, which);
   return true;
@@ -72,57 +62,6 @@ bool rotated_on_one_side(Trial& trial, int which) {
   if (rule.rotate == quant::Rotate::none) return false;
   rule.rotate = quant::Rotate::none;
   return true;
-}
-
-namespace {
-
-bool scaled(const Trial& trial, int which) {
-  const attention::QuantisedHead& head = *trial.operands;
-  return !(which == kQ ? head.q : which == kK ? head.k : head.v).scales.empty();
-}
-
-}  // namespace
-
-bool scale_of_other(Trial& trial, int which) {
-  if (!scaled(trial, kQ) || !scaled(trial, kK)) return false;
-  attention::QuantisedHead& head = trial.own_operands();
-  quant::Quantised& to = operand(head, which);
-  const quant::Quantised& from = operand(head, which == kQ ? kK : kQ);
-  for (std::size_t g = 0; g < to.scales.size(); ++g)
-    to.scales[g] = from.scales[std::min(g, from.scales.size() - 1)];
-  return true;
-}
-
-bool scale_missing(Trial& trial, int which) {
-  if (!scaled(trial, which)) return false;
-  std::ranges::fill(operand(trial.own_operands(), which).scales, 1.0f);
-  return true;
-}
-
-bool scale_inverted(Trial& trial, int which) {
-  if (!scaled(trial, which)) return false;
-  for (float& s : operand(trial.own_operands(), which).scales) s = 1.0f / s;
-  return true;
-}
-
-bool scale_twice(Trial& trial, int which) {
-  if (!scaled(trial, which)) return false;
-  for (float& s : operand(trial.own_operands(), which).scales) s *= s;
-  return true;
-}
-
-bool scale_of_next_group(Trial& trial, int which) {
-  if (!scaled(trial, which)) return false;
-  auto& scales = operand(trial.own_operands(), which).scales;
-  std::rotate(scales.begin(), scales.begin() + 1, scales.end());
-  return scales.size() > 1;
-}
-
-bool scale_of_first_group(Trial& trial, int which) {
-  if (!scaled(trial, which)) return false;
-  auto& scales = operand(trial.own_operands(), which).scales;
-  std::ranges::fill(scales, scales.front());
-  return scales.size() > 1;
 }
 
 /// The last k-group of the head dimension is not summed.
@@ -149,14 +88,30 @@ bool k_mean_forgotten(Trial& trial, int) {
 }
 
 bool constant_wrong(Trial& trial, int which) {
-  const double root = std::sqrt(static_cast<double>(trial.layout->channels));
-  constexpr double kNone = 1.0;
+  const std::size_t channels = trial.layout->channels;
+  const double root = std::sqrt(static_cast<double>(channels));
   const bool omitted = trial.recipe.qk.score_scale == recipe::ScoreScale::omitted;
-  if (omitted && which == kNoRootD) return false;
-  trial.score_factor = which == kNoRootD      ? root
-                       : which == kRootDTwice ? kNone / root
-                       : which == kNoLog2E    ? kNone / std::numbers::log2e
-                                              : std::numbers::log2e;
+  const auto padded = [&](std::size_t to) { return root / std::sqrt(static_cast<double>(to)); };
+  switch (static_cast<Constant>(which)) {
+    case kNoRootD:
+      trial.score_factor = root;
+      return !omitted;
+    case kRootDTwice:
+      trial.score_factor = 1 / root;
+      break;
+    case kNoLog2E:
+      trial.score_factor = 1 / std::numbers::log2e;
+      break;
+    case kLog2ETwice:
+      trial.score_factor = std::numbers::log2e;
+      break;
+    case kPaddedToPower:
+      trial.score_factor = padded(std::bit_ceil(channels));
+      return !omitted && trial.score_factor != 1;
+    case kPaddedTo128:
+      trial.score_factor = padded(128);
+      return !omitted && channels < 128;
+  }
   return true;
 }
 
@@ -168,6 +123,13 @@ bool kernel_fault(Trial& trial, int which) {
   if (fault == KernelFault::multiplier_kept && !multiplied) return false;
   if (fault == KernelFault::v_mean_forgotten && trial.operands->smoothed.v_mean.empty())
     return false;
+  const bool rounds_scores = fault == KernelFault::scores_in_bf16 ||
+                             fault == KernelFault::natural_scores_in_bf16 ||
+                             fault == KernelFault::products_in_bf16;
+  if (rounds_scores && (is_fused(recipe.qk.scale_order) || recipe.softmax.rescale_threshold != 0))
+    return false;
+  const bool casts_p = fault == KernelFault::p_through_f16 || fault == KernelFault::p_through_bf16;
+  if (casts_p && !quant::has_scale(recipe.p.format)) return false;
   if (fault == KernelFault::l_of_one_lane &&
       recipe.softmax.row_sum_order != recipe::RowSumOrder::wgmma_quad)
     return false;
