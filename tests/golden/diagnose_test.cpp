@@ -55,7 +55,8 @@ class DiagnoseSweep : public DiagnoseCase, public testing::TestWithParam<Sweep> 
   /// at again with every bit counting, if the exp2 is the golden one.
   Found look(const GoldenFile& golden, const std::vector<float>& o, const std::string& injected) {
     const std::vector<float> right = golden.values("o", cases::Extents::matrix, 0, 0);
-    if (std::equal(o.begin(), o.end(), right.begin(), same_value)) return {.kind = Found::invisible};
+    if (std::equal(o.begin(), o.end(), right.begin(), same_value))
+      return {.kind = Found::invisible};
     const auto begin = std::chrono::steady_clock::now();
     const auto source = candidate(golden, o);
     DiagnoseOptions options{.reported = 1000};
@@ -156,6 +157,21 @@ TEST_F(Diagnose, RecognisesFp32AccumulationOfAnIndependentProgram) {
     EXPECT_TRUE(edit.field.ends_with(".instruction")) << edit.field;
     EXPECT_EQ(edit.candidate, recipe::Value(std::string("f32.fma")));
   }
+}
+
+// Ranges wider than the values explain everything; the distance tells which hypothesis it is.
+TEST_F(Diagnose, NamesALazyRescaleInsideWideRanges) {
+  const video::WorkloadSpec spec{
+      .kind = video::WorkloadKind::gaussian, .grid = {4, 8, 16}, .heads = 1, .head_dim = 32};
+  const GoldenFile golden = make_golden(small("fa3_fp8"), spec);
+  make(cases::make_case(small("fa3_fp8_lazy_rescale"), cases::generated_inputs(spec, 0)),
+       {.taps = "none", .threads = 2}, folder_ / "lazy.h5");
+  const std::vector<float> o =
+      GoldenFile(folder_ / "lazy.h5").values("o", cases::Extents::matrix, 0, 0);
+  const Diagnosis diagnosis = diagnose(golden, *candidate(golden, o), {.alarm = Alarm::any_bit});
+  ASSERT_TRUE(diagnosis.explained);
+  EXPECT_EQ(to_text(diagnosis.hypotheses.front()), "softmax.rescale_threshold 0 -> 4");
+  EXPECT_TRUE(diagnosis.hypotheses.front().confirmed);
 }
 
 // Two faults at once, drawn from the visible ones: both are named, or two with the same bits.

@@ -66,6 +66,22 @@ bool coded(const Trial& trial, int operands) {
   return trial.values != nullptr;
 }
 
+/// Whether an operand of the set may have a group whose amax is below `least`: one of zero codes
+/// alone, or of so small a scale. Cheap, beside making codes again.
+bool has_small_groups(const Trial& trial, int operands, float least) {
+  const attention::QuantisedHead& head = *trial.operands;
+  const quant::Rule* const rules[] = {&trial.recipe.q, &trial.recipe.k, &trial.recipe.v};
+  const quant::Quantised* const all[] = {&head.q, &head.k, &head.v};
+  for (const int x : {kQ, kK, kV}) {
+    if ((operands >> x & 1) == 0) continue;
+    const float smallest = 2 * least / limit_of(*rules[x]);
+    if (std::ranges::any_of(all[x]->scales, [&](float s) { return s < smallest; })) return true;
+    const std::vector<float> maxima = group_maxima(*all[x], all[x]->grouping);
+    if (std::ranges::any_of(maxima, [](float amax) { return amax == 0; })) return true;
+  }
+  return false;
+}
+
 /// Codes of x / s, rounded to `through` on the way.
 void code_again(quant::Quantised& made, const quant::Quantised& from, const quant::Rule& rule,
                 FormatId through) {
@@ -107,7 +123,7 @@ bool cast_through_bf16(Trial& trial, int operands) {
 
 /// 0/0 in groups of zeros: their codes are NaN.
 bool zero_groups_unguarded(Trial& trial, int operands) {
-  if (!coded(trial, operands)) return false;
+  if (!coded(trial, operands) || !has_small_groups(trial, operands, 0)) return false;
   attention::QuantisedHead from = uncoded(trial), &made = trial.own_operands();
   bool any = false;
   for (const int x : {kQ, kK, kV}) {
@@ -126,8 +142,8 @@ bool zero_groups_unguarded(Trial& trial, int operands) {
 
 /// Scales and codes of amax raised to at least a floor of 10^-which.
 bool guard_floor(Trial& trial, int which) {
-  if (!coded(trial, kOfAll)) return false;
   const auto least = static_cast<float>(std::pow(10.0, -which));
+  if (!coded(trial, kOfAll) || !has_small_groups(trial, kOfAll, least)) return false;
   attention::QuantisedHead from = uncoded(trial), &made = trial.own_operands();
   bool any = false;
   for (const int x : {kQ, kK, kV}) {
