@@ -7,6 +7,7 @@
 #include "karat/numerics/base/error.hpp"
 #include "karat/numerics/random/dice.hpp"
 #include "karat/video/models.hpp"
+#include "tensor_name.hpp"
 
 namespace karat::capture {
 namespace {
@@ -44,7 +45,10 @@ files::Json make_plan(const PlanSpec& spec) {
   require_count(spec.query_tiles, tiling.tile_count(), "query tiles");
 
   const bool flow = model.sampler.kind == video::SamplerKind::rectified_flow;
-  const bool two = model.sampler.forwards_per_step == 2;
+  std::vector<video::Branch> branches = spec.branches;
+  if (branches.empty()) branches.push_back(video::Branch::conditional);
+  if (spec.branches.empty() && model.sampler.forwards_per_step == 2)
+    branches.push_back(video::Branch::unconditional);
   files::Json plan{
       {"schema", "karat.study_plan"},
       {"version", 1},
@@ -56,12 +60,13 @@ files::Json make_plan(const PlanSpec& spec) {
       {"steps", steps},
       {"sigma", files::Json::array()},
       {"guidance", model.sampler.guidance},
-      {"branches", two ? files::Json{"cond", "uncond"} : files::Json{"cond"}},
+      {"branches", files::Json::array()},
       {"tile", {spec.tile.t, spec.tile.h, spec.tile.w}},
       {"prompts", spec.prompts},
       {"seed", spec.seed},
       {"strata", files::Json::array()},
       {"cells", files::Json::array()}};
+  for (const video::Branch branch : branches) plan["branches"].push_back(word_of(branch));
   for (int step = 0; flow && step < steps; ++step)
     plan["sigma"].push_back(video::sigma(model, step, steps));
   numerics::Dice dice(spec.seed, kStream);
@@ -97,9 +102,10 @@ files::Json make_plan(const PlanSpec& spec) {
       }
     }
   const auto cells = static_cast<std::int64_t>(plan["cells"].size());
-  const std::int64_t branches = two ? 2 : 1, channels = model.head_dim;
-  plan["bytes_per_prompt"] = branches * (2 * channels * (2 * cells * grid.volume() + rows) +
-                                         4 * rows + cells * tiling.tile_count() * channels * 4);
+  const std::int64_t channels = model.head_dim;
+  plan["bytes_per_prompt"] =
+      std::ssize(branches) * (2 * channels * (2 * cells * grid.volume() + rows) + 4 * rows +
+                              cells * tiling.tile_count() * channels * 4);
   return plan;
 }
 

@@ -26,10 +26,14 @@ std::optional<TensorName> parse_name(std::string_view text) {
                     std::string(text.substr(dot + 1))};
 }
 
+std::string_view word_of(video::Branch branch) {
+  return branch == video::Branch::conditional ? "cond" : "uncond";
+}
+
 std::string name_of(const Cell& cell) {
   return "p" + std::to_string(cell.prompt) + ".s" + std::to_string(cell.step) + ".l" +
-         std::to_string(cell.layer) + ".h" + std::to_string(cell.head) +
-         (cell.branch == video::Branch::conditional ? ".cond" : ".uncond");
+         std::to_string(cell.layer) + ".h" + std::to_string(cell.head) + '.' +
+         std::string(word_of(cell.branch));
 }
 
 }  // namespace karat::capture

@@ -47,6 +47,15 @@ TEST(Plan, IsStratifiedAndCountsItsBytes) {
   EXPECT_LT(bytes, 4e9);
 }
 
+TEST(Plan, OfOneBranchHoldsHalfTheBytes) {
+  using enum video::Branch;
+  const files::Json both = make_plan({}), one = make_plan({.branches = {conditional}});
+  EXPECT_EQ(both.at("branches"), files::Json({"cond", "uncond"}));
+  EXPECT_EQ(one.at("branches"), files::Json::array({"cond"}));
+  EXPECT_EQ(both.at("bytes_per_prompt"), 2 * one.at("bytes_per_prompt").get<std::int64_t>());
+  EXPECT_EQ(both.at("cells"), one.at("cells"));
+}
+
 TEST(Plan, DependsOnItsSeedAlone) {
   EXPECT_EQ(make_plan({.seed = 4}), make_plan({.seed = 4}));
   EXPECT_NE(make_plan({.seed = 4}), make_plan({.seed = 5}));

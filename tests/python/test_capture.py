@@ -1,4 +1,5 @@
-"""karat.capture on real model classes with small random weights."""
+"""karat.capture on real model classes with small random weights, and on pipelines that say which
+step and branch each call is."""
 
 import json
 import subprocess
@@ -138,6 +139,97 @@ def test_what_goes_wrong_says_so(tmp_path):
 
 
 BOTH = dict(branches=["cond", "uncond"])
+
+
+class Transformer(torch.nn.Module):
+    """Attention layers that are told a timestep, as diffusers' transformers are."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(7)
+        self.blocks = torch.nn.ModuleList([Attention(), Attention()])
+
+    def forward(self, x, timestep=None):
+        for block in self.blocks:
+            x = block(x)
+        return x
+
+
+def two_calls(model, guided):
+    """A pipeline as Wan's: the prompt's forward, then the one without. Gives (step, branch, layer)
+    -> q, k, v of one prompt."""
+    seen = {}
+    for step in range(2):
+        for branch in ("cond", "uncond") if guided else ("cond",):
+            torch.manual_seed(100 * step + len(branch))
+            model(torch.randn(1, TOKENS, 32), timestep=torch.tensor([900 - 100 * step]))
+            for layer, block in enumerate(model.blocks):
+                seen[step, branch, layer] = [x[0] for x in block.last]
+    return seen
+
+
+def one_batch(model, guided):
+    """A pipeline as CogVideoX's: one forward, the batch without the prompt first."""
+    seen = {}
+    for step in range(2):
+        branches = ("uncond", "cond") if guided else ("cond",)
+        torch.manual_seed(100 * step)
+        model(torch.randn(len(branches), TOKENS, 32), timestep=torch.tensor([900 - 100 * step]))
+        for layer, block in enumerate(model.blocks):
+            for entry, branch in enumerate(branches):
+                seen[step, branch, layer] = [x[entry] for x in block.last]
+    return seen
+
+
+@pytest.mark.parametrize("branches", [["cond"], ["cond", "uncond"]], ids=["one", "both"])
+@pytest.mark.parametrize("run, guidance", [(two_calls, "calls"), (one_batch, "batch")])
+def test_a_plan_of_one_branch_on_a_guided_run(tmp_path, run, guidance, branches):
+    """What the pipeline says of each call is what the files say."""
+    model = Transformer()
+    cells = [dict(step=s, layer=layer, head=1) for s in range(2) for layer in range(2)]
+    with torch.no_grad():
+        with capturing.Capture(
+            model, plan(cells, branches=branches), tmp_path, layers=list(model.blocks),
+            guidance=guidance,
+        ):  # fmt: skip
+            seen = run(model, True)
+    read = tensors_of(tmp_path)
+    names = {name.rsplit(".", 1)[0] for name in read}
+    assert names == {f"p0.s{s}.l{n}.h1.{b}" for s in range(2) for n in range(2) for b in branches}
+    for (step, branch, layer), (_, k, v) in seen.items():
+        name = f"p0.s{step}.l{layer}.h1.{branch}"
+        if branch in branches:
+            assert np.array_equal(read[f"{name}.k"], k[1].numpy()), name
+            assert np.array_equal(read[f"{name}.v"], v[1].numpy()), name
+
+
+@pytest.mark.parametrize("run", [two_calls, one_batch])
+def test_an_unguided_run(tmp_path, run):
+    model, layers = Transformer(), dict(folder=tmp_path / "a", layers=None)
+    layers["layers"] = list(model.blocks)
+    with torch.no_grad():
+        with capturing.Capture(model, plan(CELLS), guidance="none", **layers):
+            seen = run(model, False)
+        read = tensors_of(tmp_path / "a")
+        assert np.array_equal(read["p0.s1.l1.h0.cond.k"], seen[1, "cond", 1][1][0].numpy())
+        wrong = "calls" if run is two_calls else "batch"
+        with pytest.raises(karat.UsageError, match='pass guidance="none"'):
+            with capturing.Capture(model, plan(CELLS), guidance=wrong, **layers):
+                run(model, False)
+
+
+def test_a_guided_run_taken_for_an_unguided_one_leaves_no_files(tmp_path):
+    model = Transformer()
+    with pytest.raises(karat.UsageError, match="4 forwards, where 2 steps"):
+        with torch.no_grad(), capturing.Capture(
+            model, plan(CELLS), tmp_path, layers=list(model.blocks), guidance="none"
+        ):
+            two_calls(model, True)
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(karat.UsageError, match="asks for uncond, which a run without guidance"):
+        capturing.Capture(
+            model, plan(CELLS, **BOTH), tmp_path, layers=list(model.blocks), guidance="none"
+        )
 
 
 def wan():

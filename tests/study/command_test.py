@@ -83,6 +83,12 @@ class Study(Case):
         self.assertEqual((plan["schema"], plan["version"]), ("karat.study_plan", 1))
         self.assertEqual(plan["branches"], ["cond", "uncond"])
         self.assertEqual(len(plan["cells"]), 40)
+        self.succeeds("study", "--plan", "one.json", "--conditional-only")
+        with open(self.path("one.json")) as file:
+            one = json.load(file)
+        self.assertEqual(one["branches"], ["cond"])
+        self.fails(2, "--sweep", "--plan", arguments=["study", "--plan", "p.json", "--sweep", "p"])
+        self.fails(2, "--cells", "--plan", arguments=["study", "--cells", "3", "--out", "a.h5"])
 
     def test_one_line_for_what_is_wrong(self):
         self.fails(2, "--steps", arguments=["study", "--steps", ",", "--out", "a.h5"])

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "karat/files/json_file.hpp"
+#include "karat/video/denoising.hpp"
 #include "karat/video/grid.hpp"
 
 namespace karat::capture {
@@ -19,6 +20,7 @@ struct PlanSpec {
   int cells = 2;         ///< drawn from every stratum
   int query_tiles = 8;   ///< of each cell
   video::Extent3 tile{6, 8, 8};
+  std::vector<video::Branch> branches;  ///< empty: those of the model's guidance
   std::uint64_t seed = 0;
 };
 

@@ -44,6 +44,12 @@ std::vector<int> heads_of_each_kind(const video::DenoisingSpec& spec, int layer,
   return heads;
 }
 
+/// Of --conditional-only; empty without it.
+std::vector<video::Branch> branches_option(const cxxopts::ParseResult& given) {
+  if (given.count("conditional-only") == 0) return {};
+  return {video::Branch::conditional};
+}
+
 std::unique_ptr<capture::Source> generated(const cxxopts::ParseResult& given, const Size& size) {
   capture::GeneratedSource source;
   source.model = text_of(given, "model").value_or("wan2.1-1.3b");
@@ -70,7 +76,7 @@ std::unique_ptr<capture::Source> generated(const cxxopts::ParseResult& given, co
   const auto heads = text_of(given, "heads");
   source.heads = heads ? parse_list(*heads, "--heads")
                        : heads_of_each_kind(source.spec, source.layers.front(), size.heads);
-  if (given.count("conditional-only") > 0) source.branches = {video::Branch::conditional};
+  if (const auto branches = branches_option(given); !branches.empty()) source.branches = branches;
   return capture::generated_source(source);
 }
 
@@ -151,8 +157,9 @@ std::vector<int> parse_list(std::string_view text, const std::string& option) {
 }
 
 capture::PlanSpec choose_plan(const cxxopts::ParseResult& given) {
-  for (const char* option :
-       {"capture", "grid", "steps", "layers", "heads", "recipes", "out", "csv"})
+  for (const char* option : {"capture", "grid", "channels", "steps", "layers", "heads", "head-kind",
+                             "network-seed", "recipes", "ladder", "sweep", "rows", "draws", "quick",
+                             "out", "csv", "table", "figures", "html"})
     if (given.count(option) > 0)
       throw Error(ErrorKind::usage, std::string("--") + option, "has no meaning with --plan",
                   "leave it out");
@@ -162,11 +169,16 @@ capture::PlanSpec choose_plan(const cxxopts::ParseResult& given) {
   spec.prompts = whole(given, "prompts", spec.prompts, 1);
   spec.cells = whole(given, "cells", spec.cells, 1);
   spec.query_tiles = whole(given, "query-tiles", spec.query_tiles, 1);
+  spec.branches = branches_option(given);
   spec.seed = static_cast<std::uint64_t>(whole(given, "seed", 0, 0));
   return spec;
 }
 
 StudyChoice choose_study(const cxxopts::ParseResult& given) {
+  for (const char* option : {"cells", "query-tiles"})
+    if (given.count(option) > 0)
+      throw Error(ErrorKind::usage, std::string("--") + option, "says nothing without --plan",
+                  "leave it out");
   const Size& size = given.count("quick") > 0 ? kQuick : kDefault;
   StudyChoice choice;
   if (const auto capture = text_of(given, "capture")) {

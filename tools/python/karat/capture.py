@@ -10,7 +10,10 @@ torch.nn.functional.scaled_dot_product_attention (after norms and RoPE), and wri
 (step, layer, head) in the naming rule of docs/study.md. Everything is selected and reduced where
 the tensors live; only sampled rows leave the device. Works with every module that calls PyTorch's
 attention: plain PyTorch, and diffusers' Wan, HunyuanVideo and CogVideoX transformers with the
-    native attention backend.
+native attention backend.
+
+How often a step calls the model is the run's affair, not the plan's: a plan of the conditional
+branch alone leaves the other calls of a guided run out.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ from typing import Any, Mapping, NamedTuple, Sequence
 import numpy as np
 
 from ._errors import FileError, MissingPackage, UsageError
+from ._forwards import Forwards, timestep_of
 from ._golden import write_tensors
 from ._masks import block_mask
 
@@ -118,7 +122,8 @@ class Capture:
         where
     files go, one per cell and branch; `statistics.json` at the end. prompt: number of the first
     prompt of a batch. layers: the attention modules in order, or None for diffusers' classes in
-    KINDS. text, guidance: as in ModelKind, None for the class's own. window: of the kept mass, in
+    KINDS. text, guidance: as in ModelKind, None for the class's own; guidance="none" for an unguided
+    run. window: of the kept mass, in
     tiles of the plan.
 
     statistics: per cell and branch a dict with q_amax, k_amax, v_amax; entropy (nats, mean over
@@ -152,13 +157,15 @@ class Capture:
         self._model = model
         self._prompt = prompt
         self._text = text or kind.text
-        self._guidance = guidance or kind.guidance
+        self._forwards = Forwards(guidance or kind.guidance, self.plan["steps"])
         if self._text not in ("none", "first", "last"):
             raise UsageError(f"text: {self._text!r} is not known; give none, first or last")
-        if self._guidance not in ("calls", "batch", "none"):
-            raise UsageError(
-                f"guidance: {self._guidance!r} is not known; give calls, batch or none"
-            )
+        for branch in self.plan["branches"]:
+            if branch not in self._forwards.branches:
+                raise UsageError(
+                    f"plan: asks for {branch}, which a run without guidance has not; make the plan "
+                    "with --conditional-only, or say how the model is guided (guidance=)"
+                )
         self._layers = list(layers) if layers is not None else _find(model, kind.layers)
         self._grid: Grid = tuple(int(n) for n in self.plan["grid"])  # type: ignore[assignment]
         self._tile: Grid = tuple(int(n) for n in self.plan["tile"])  # type: ignore[assignment]
@@ -174,7 +181,7 @@ class Capture:
                 f"plan: asks for layer {self._last_layer}, the model has {len(self._layers)}; make "
                 "the plan for this model"
             )
-        self._forward = -1
+        self._written: list[Path] = []
         self._layer: int | None = None
         self._seen = False
         self._handles: list[Any] = []
@@ -184,7 +191,9 @@ class Capture:
     def __enter__(self) -> Capture:
         functional = self._torch.nn.functional
         self._original = functional.scaled_dot_product_attention
-        self._handles = [self._model.register_forward_pre_hook(self._next_forward)]
+        self._handles = [
+            self._model.register_forward_pre_hook(self._next_forward, with_kwargs=True)
+        ]
         for number, layer in enumerate(self._layers):
             self._handles.append(layer.register_forward_pre_hook(self._entering(number)))
             self._handles.append(layer.register_forward_hook(self._leaving, always_call=True))
@@ -199,12 +208,17 @@ class Capture:
         self._handles = []
         if kind is not None:
             return
+        try:
+            self._forwards.end()
+        except UsageError:
+            for path in self._written:  # under other steps' names
+                path.unlink(missing_ok=True)
+            raise
         found = {(s["step"], s["layer"], s["head"], s["branch"]) for s in self.statistics}
-        branches = self.plan["branches"] if self._guidance != "none" else ["cond"]
         missing = [
             (cell["step"], cell["layer"], cell["head"], branch)
             for cell in self.plan["cells"]
-            for branch in branches
+            for branch in self.plan["branches"]
             if (cell["step"], cell["layer"], cell["head"], branch) not in found
         ]
         if missing:
@@ -222,8 +236,8 @@ class Capture:
         temporary.write_text(json.dumps(summary, indent=1) + "\n")
         temporary.rename(self.folder / "statistics.json")
 
-    def _next_forward(self, *_: Any) -> None:
-        self._forward += 1
+    def _next_forward(self, _: Any, __: Any, named: dict[str, Any]) -> None:
+        self._forwards.begin(timestep_of(named))
 
     def _entering(self, number: int) -> Any:
         def enter(*_: Any) -> None:
@@ -241,8 +255,7 @@ class Capture:
             )
 
     def _wanted(self, layer: int) -> list[dict[str, Any]]:
-        calls = 2 if self._guidance == "calls" and len(self.plan["branches"]) == 2 else 1
-        return self._cells.get((self._forward // calls, layer), [])
+        return self._cells.get((self._forwards.step, layer), [])
 
     def _attention(self, query: Any, key: Any, value: Any, *args: Any, **kwargs: Any) -> Any:
         if self._layer is not None and not self._seen:
@@ -257,7 +270,7 @@ class Capture:
     def _take(self, query: Any, key: Any, value: Any) -> None:
         assert self._layer is not None
         query, key, value = (self._video(x) for x in (query, key, value))
-        for first, count, branch in self._branches(query.shape[0]):
+        for first, count, branch in self._forwards.parts(query.shape[0]):
             if branch not in self.plan["branches"]:
                 continue
             for b in range(count):
@@ -283,14 +296,6 @@ class Capture:
             )
         return x[:, :, extra:] if self._text == "first" else x[:, :, :tokens]
 
-    def _branches(self, batch: int) -> list[tuple[int, int, str]]:
-        """(first batch entry, entries, branch)"""
-        if self._guidance == "batch" and len(self.plan["branches"]) == 2:
-            return [(batch // 2, batch // 2, "cond"), (0, batch // 2, "uncond")]
-        if self._guidance == "calls" and len(self.plan["branches"]) == 2:
-            return [(0, batch, "cond" if self._forward % 2 == 0 else "uncond")]
-        return [(0, batch, "cond")]
-
     def _write(
         self, cell: Mapping[str, Any], branch: str, prompt: int, q: Any, k: Any, v: Any
     ) -> None:
@@ -312,8 +317,10 @@ class Capture:
             f"{name}.q": q[rows], f"{name}.k": k, f"{name}.v": v,
             f"{name}.q_tokens": rows.to(torch.int32), f"{name}.q_tile_amax": amax,
         }  # fmt: skip
+        path = self.folder / f"{name}.safetensors"
+        self._written.append(path)
         write_tensors(
-            self.folder / f"{name}.safetensors",
+            path,
             {key: x.contiguous().cpu() for key, x in tensors.items()},
             self._metadata(),
         )
