@@ -96,6 +96,11 @@ KARAT_API void karat_recipe_free(karat_recipe* recipe);
 KARAT_API karat_status karat_recipe_json(const karat_recipe* recipe, char** json,
                                          karat_error* error);
 
+/* Why this recipe must be told the grid of its video tokens, as "mask.tile 6,8,8 orders the tokens
+ * by it"; *reason is NULL for a recipe that needs none (free it else). */
+KARAT_API karat_status karat_recipe_grid_reason(const karat_recipe* recipe, char** reason,
+                                                karat_error* error);
+
 /* A JSON list of what can be named: "recipes", "instructions", "policies", "formats", "gpus",
  * "models", "workloads". */
 KARAT_API karat_status karat_names(const char* what, char** json, karat_error* error);
@@ -139,22 +144,42 @@ typedef struct karat_block_mask {
   const int32_t* full_kv_indices;
 } karat_block_mask;
 
+/* Blocks that are kept whole: SpargeAttn's mask_id, with 128 x 64. The last blocks may be short. */
+typedef struct karat_block_matrix {
+  int32_t query_block, key_block;   /* positions of a block */
+  int32_t batch, heads;             /* each 1: for all; else the input's */
+  int32_t query_blocks, key_blocks; /* ceil(positions / query_block), ceil(positions / key_block) */
+  const uint8_t* kept;              /* [batch][heads][query_blocks][key_blocks], nonzero keeps */
+} karat_block_matrix;
+
 /* Returns 0 to go on, anything else to stop: the call then fails with KARAT_STOPPED. Called by the
  * calling thread and by threads of the library, at once, often (many times a second); `total` may
  * change from one part of the work to the next. Without one, NULL. */
 typedef int (*karat_progress)(size_t done, size_t total, void* context);
 
+/* What makes q, k and v codes, x = scale * code. */
+typedef struct karat_scales {
+  /* "e4m3", "e5m2" or "i8": refused unless it is the recipe's format; "u8" takes the recipe's. */
+  const char *q_type, *k_type, *v_type;
+  const float *q, *k, *v; /* [batch][heads][groups] whatever the layout, k and v of kv_heads */
+  int64_t q_groups, k_groups, v_groups; /* as the recipe groups them: as karat_quantise() numbers */
+} karat_scales;
+
 /* Q, K, V of any number of heads, alike for every call that takes tensors. */
 typedef struct karat_heads {
-  const char* type;   /* of q, k and v: "f32", "f16" or "bf16"; every value finite */
+  const char* type;   /* of q, k and v: "f32", "f16" or "bf16"; every value finite. With scales
+                       * nothing reads it */
   const char* layout; /* "BHSD" or "BSHD" */
   int64_t batch, heads;
   int64_t kv_heads; /* heads of k and v, a divisor of heads: query head h reads the one of number
                      * h / (heads / kv_heads). 0: as many as heads */
   int64_t tokens, channels;
-  int32_t grid[3]; /* T, H, W with T*H*W + text = tokens; all 0: 1, 1, tokens - text */
+  int32_t grid[3]; /* T, H, W with T*H*W + text = tokens; all 0: not said, which recipes that need
+                    * a grid refuse (karat_recipe_grid_reason) */
   int32_t text;    /* tokens behind the video's, in the same attention */
   const void *q, *k, *v;
+  const karat_scales* scales; /* NULL: q, k and v are values; else one byte a code. Recipes that
+                               * smooth, and operands without a scale, take values only */
 } karat_heads;
 
 typedef struct karat_attend_args {
@@ -168,11 +193,13 @@ typedef struct karat_attend_args {
   float* lse; /* [B][H][S], and likewise: */
   float* m;   /* final row maximum, log2 units */
   float* l;   /* final row sum */
-  /* In the place of the recipe's mask: lists of blocks, pairs, or both; all NULL: none. */
+  /* In the place of the recipe's mask: a matrix of blocks; or lists of blocks, pairs, or both; all
+   * NULL: none. */
+  const karat_block_matrix* block_matrix;
   const karat_block_mask* block_mask; /* pairs of partial blocks are kept as `keep` says */
   const uint8_t* keep;                /* [extent][extent], rows are queries, nonzero keeps */
   int64_t keep_positions;             /* extent of keep, tokens or positions */
-  karat_mask_order mask_order;        /* of both: KARAT_TOKENS, or KARAT_POSITIONS */
+  karat_mask_order mask_order;        /* of all: KARAT_TOKENS, or KARAT_POSITIONS */
   /* Codes, scales and tapped query blocks ("all", "none", "" eight of them, or "0,5,17") by the
    * names of docs/golden.md: q_codes ... tap.B.H.BLOCK.s; those of k and v have kv_heads heads.
    * NULL: not wanted. */
@@ -235,7 +262,8 @@ typedef struct karat_make_args {
   const char* taps; /* as in karat_attend_args; NULL: eight */
   int32_t threads;
   const char* path;
-  const karat_block_mask* block_mask; /* this and the next three as in karat_attend_args; the */
+  const karat_block_matrix* block_matrix;
+  const karat_block_mask* block_mask; /* masks and their order as in karat_attend_args; the */
   const uint8_t* keep; /* file holds them, keep by token (docs/golden.md, mask/given) */
   int64_t keep_positions;
   karat_mask_order mask_order;

@@ -4,22 +4,29 @@
 #include "karat/attention/predict.hpp"
 #include "karat/layout/arrangement.hpp"
 #include "karat/numerics/base/error.hpp"
+#include "karat/recipe/grid.hpp"
 #include "karat/recipe/validate.hpp"
 
 namespace karat::cases {
 
 Case make_case(recipe::Recipe recipe, std::shared_ptr<const Inputs> inputs,
                std::shared_ptr<const GivenMask> mask) {
+  const bool replaced = mask && !mask->has_windows();
+  if (replaced) {
+    recipe.mask.kind = recipe::MaskKind::given;
+    recipe::validate(recipe, "a mask with recipe " + recipe.name);
+  }
+  if (inputs->shape().grid_origin == GridOrigin::assumed)
+    recipe::require_grid_free(recipe, inputs->shape().grid.volume());
   if (mask) {
     mask->require_heads(inputs->shape().batch, inputs->shape().heads);
     mask->require_pairs();
-    if (!mask->has_windows()) {
-      recipe.mask.kind = recipe::MaskKind::given;
-      recipe::validate(recipe, "a mask with recipe " + recipe.name);
-      if (mask->reading().pairs == MaskOrder::positions)
-        mask = std::make_shared<GivenMask>(
-            mask->by_token(layout::make_order(recipe.mask, inputs->setting())));
-    }
+  }
+  if (replaced) {
+    const video::TokenOrder order = layout::make_order(recipe.mask, inputs->setting());
+    mask->require_order(order);
+    if (mask->reading().pairs == MaskOrder::positions)
+      mask = std::make_shared<GivenMask>(mask->by_token(order));
   }
   return {std::move(recipe), std::move(inputs), std::move(mask)};
 }

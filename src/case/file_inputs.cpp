@@ -96,6 +96,7 @@ class FileInputs final : public Inputs {
         throw Error(ErrorKind::usage, tensors_[i].subject(),
                     "codes are stored as " + std::string(files::info(codes.dtype).name),
                     "store one byte per code (uint8 or F8_E4M3)");
+      if (has_format(codes.dtype)) out[i]->format = format_of(codes.dtype);
       out[i]->codes.resize(codes.bytes.size());
       std::memcpy(out[i]->codes.data(), codes.bytes.data(), codes.bytes.size());
       out[i]->scales = files::widen_to_f32(
@@ -163,6 +164,14 @@ std::optional<std::array<Place, 3>> find_coded(const Sources& sources, std::stri
               "name them q, k, v (or q_codes, q_scale, ...)");
 }
 
+/// The grid that stands in where none is said.
+video::Extent3 row_of(std::int64_t tokens, int text, const std::string& subject) {
+  if (text < tokens) return {1, 1, static_cast<int>(tokens - text)};
+  throw Error(ErrorKind::usage, "text " + std::to_string(text),
+              "leaves no video where " + subject + " has " + std::to_string(tokens) + " tokens",
+              "give how many stand behind the video's");
+}
+
 }  // namespace
 
 std::unique_ptr<Inputs> file_inputs(const std::vector<std::filesystem::path>& paths,
@@ -200,10 +209,11 @@ std::unique_ptr<Inputs> file_inputs(const std::vector<std::filesystem::path>& pa
     throw Error(ErrorKind::usage, "--head " + std::to_string(*options.only_head),
                 tensors[0].subject() + " has " + std::to_string(heads) + " heads",
                 "choose one from 0 to " + std::to_string(heads - 1));
-  std::optional<video::Extent3> grid = options.grid;
-  if (!grid) grid = grid_of(tensors[0].source->metadata());
-  if (!grid) grid = video::Extent3{1, 1, static_cast<int>(rows) - options.text.value_or(0)};
   const int text = options.text ? *options.text : text_of(tensors[0].source->metadata());
+  std::optional<video::Extent3> grid = options.grid;
+  if (!grid) grid = said_grid(tensors[0].source->metadata(), tensors[0].source->subject());
+  const GridOrigin origin = grid ? GridOrigin::said : GridOrigin::assumed;
+  if (!grid) grid = row_of(static_cast<std::int64_t>(rows), text, tensors[0].subject());
   if (static_cast<std::size_t>(grid->volume() + text) != rows)
     throw Error(ErrorKind::usage, "grid " + video::to_string(*grid),
                 "has " + std::to_string(grid->volume()) + " tokens" +
@@ -214,6 +224,7 @@ std::unique_ptr<Inputs> file_inputs(const std::vector<std::filesystem::path>& pa
                     : "give the grid of these tokens");
   const std::size_t group = heads / shapes[1].heads;
   const InputShape shape{.grid = *grid,
+                         .grid_origin = origin,
                          .text = text,
                          .batch = batch,
                          .heads = options.only_head ? 1 : heads,

@@ -11,63 +11,12 @@
 #include "karat/mask/compose.hpp"
 #include "karat/mask/listed.hpp"
 #include "karat/numerics/base/error.hpp"
+#include "mask_arrays.hpp"
 
 namespace karat::cases {
-namespace {
 
 using files::DType;
 using files::Tensor;
-
-struct ArrayRow {
-  const char* name;
-  std::size_t rank;  ///< of one head
-};
-constexpr ArrayRow kArrays[] = {{"mask", 2},
-                                {"kv_num_blocks", 1},
-                                {"kv_indices", 2},
-                                {"full_kv_num_blocks", 1},
-                                {"full_kv_indices", 2},
-                                {"window", 1}};
-
-bool is_array(const std::string& name) {
-  return std::ranges::find(kArrays, name, &ArrayRow::name) != std::end(kArrays);
-}
-
-std::size_t rank_of(const std::string& name) {
-  return std::ranges::find(kArrays, name, &ArrayRow::name)->rank;
-}
-
-template <typename T>
-std::vector<std::int64_t> widened(std::span<const T> values) {
-  return {values.begin(), values.end()};
-}
-
-/// Elements [begin, begin + count) of an integer or boolean tensor.
-std::vector<std::int64_t> integers(const Tensor& tensor, std::size_t begin, std::size_t count,
-                                   const std::string& subject) {
-  switch (tensor.dtype) {
-    case DType::boolean:
-    case DType::u8:
-      return widened(tensor.as<std::uint8_t>().subspan(begin, count));
-    case DType::i32:
-      return widened(tensor.as<std::int32_t>().subspan(begin, count));
-    case DType::i64:
-      return widened(tensor.as<std::int64_t>().subspan(begin, count));
-    default:
-      break;
-  }
-  throw Error(ErrorKind::usage, subject,
-              "is stored as " + std::string(files::info(tensor.dtype).name),
-              "store bool, uint8, int32 or int64");
-}
-
-/// Batch and head dimensions in front of `rank` own ones; 1 where missing.
-std::array<std::size_t, 2> heads_of(const Tensor& tensor, std::size_t rank) {
-  const std::size_t extra = tensor.shape.size() - rank;
-  return {extra == 2 ? tensor.shape[0] : 1, extra >= 1 ? tensor.shape[extra - 1] : 1};
-}
-
-}  // namespace
 
 MaskOrder parse_mask_order(std::string_view name, const std::string& subject) {
   for (const MaskOrder order : {MaskOrder::tokens, MaskOrder::positions})
@@ -81,37 +30,9 @@ std::string_view mask_order_name(MaskOrder order) {
 }
 
 GivenMask::GivenMask(files::Tensors arrays, std::string subject, MaskReading reading)
-    : arrays_(std::move(arrays)), subject_(std::move(subject)), reading_(reading) {
-  std::erase_if(arrays_, [](const auto& array) {
-    return array.first != "block_size" && !is_array(array.first);
-  });
-  if (!has_windows() && !arrays_.contains("mask") && !has_blocks())
-    throw Error(ErrorKind::usage, subject_, "holds no mask",
-                "name it mask [S,S], or kv_num_blocks, kv_indices and so on");
-  for (const auto& [name, tensor] : arrays_) {
-    const bool pair = name == "block_size";
-    const bool window = name == "window";
-    if (tensor.element_count() == 0 || (pair && tensor.element_count() != 2) ||
-        (window && (tensor.shape.empty() || tensor.shape.back() != 3)))
-      throw Error(ErrorKind::usage, subject_ + ": " + name,
-                  "is of shape " + files::to_string(tensor.shape),
-                  pair ? "give two numbers" : "give an entry per head");
-    integers(tensor, 0, 0, subject_ + ": " + name);
-    if (pair) continue;
-    const std::size_t rank = rank_of(name);
-    if (tensor.shape.size() < rank || tensor.shape.size() > rank + 2)
-      throw Error(ErrorKind::usage, subject_ + ": " + name,
-                  "shape " + files::to_string(tensor.shape) + " has " +
-                      std::to_string(tensor.shape.size()) + " dimensions",
-                  "give " + std::to_string(rank) + ", or batch and head in front");
-    if (name == "mask" && files::info(tensor.dtype).size != 1)
-      throw Error(ErrorKind::usage, subject_ + ": mask",
-                  "is stored as " + std::string(files::info(tensor.dtype).name),
-                  "store bool or uint8");
-  }
-  if (has_blocks() && !arrays_.contains("kv_indices"))
-    throw Error(ErrorKind::usage, subject_, "holds kv_num_blocks without kv_indices", "give both");
-}
+    : arrays_(read_mask_arrays(std::move(arrays), subject)),
+      subject_(std::move(subject)),
+      reading_(reading) {}
 
 GivenMask GivenMask::open(const std::filesystem::path& path, std::optional<MaskOrder> order) {
   const auto source = TensorSource::open(path);
@@ -119,7 +40,11 @@ GivenMask GivenMask::open(const std::filesystem::path& path, std::optional<MaskO
   for (const files::TensorInfo& tensor : source->list()) {
     const std::string leaf = tensor.name.substr(tensor.name.rfind('/') + 1);
     const bool alone = source->list().size() == 1 && tensor.shape.size() >= 2;
-    arrays[alone && !is_array(leaf) ? "mask" : leaf] = source->read(tensor.name);
+    const std::string stem = path.stem().string();  // mask_id.npy
+    const std::string name = !alone || is_mask_array(leaf) ? leaf
+                             : is_mask_array(stem)         ? stem
+                                                           : "mask";
+    arrays[name] = source->read(tensor.name);
   }
   const files::Metadata metadata = source->metadata();
   int q = 0, k = 0;
@@ -152,7 +77,7 @@ GivenMask GivenMask::of_strategy(const mask::WindowStrategy& strategy, int step,
 bool GivenMask::per_head() const {
   return std::ranges::any_of(arrays_, [](const auto& array) {
     if (array.first == "block_size") return false;
-    const auto [batch, heads] = heads_of(array.second, rank_of(array.first));
+    const auto [batch, heads] = heads_in_front(array.second, mask_array_rank(array.first));
     return batch > 1 || heads > 1;
   });
 }
@@ -160,7 +85,7 @@ bool GivenMask::per_head() const {
 void GivenMask::require_heads(std::size_t batch, std::size_t heads) const {
   for (const auto& [name, tensor] : arrays_) {
     if (name == "block_size") continue;
-    const auto [b, h] = heads_of(tensor, rank_of(name));
+    const auto [b, h] = heads_in_front(tensor, mask_array_rank(name));
     if ((b != 1 && b != batch) || (h != 1 && h != heads))
       throw Error(ErrorKind::usage, subject_ + ": " + name,
                   "is of " + std::to_string(b) + " x " + std::to_string(h) +
@@ -175,7 +100,7 @@ std::vector<std::int64_t> GivenMask::row(const std::string& name, std::size_t ra
   const auto found = arrays_.find(name);
   if (found == arrays_.end()) return {};
   const Tensor& tensor = found->second;
-  const auto [batches, heads] = heads_of(tensor, rank);
+  const auto [batches, heads] = heads_in_front(tensor, rank);
   const std::size_t count = tensor.element_count() / (batches * heads);
   const std::size_t at = (batches > 1 ? batch : 0) * heads + (heads > 1 ? head : 0);
   return integers(tensor, at * count, count, subject_ + ": " + name);
@@ -183,7 +108,7 @@ std::vector<std::int64_t> GivenMask::row(const std::string& name, std::size_t ra
 
 std::span<const std::uint8_t> GivenMask::matrix_of(std::size_t batch, std::size_t head) const {
   const Tensor& tensor = arrays_.at("mask");
-  const auto [batches, heads] = heads_of(tensor, 2);
+  const auto [batches, heads] = heads_in_front(tensor, 2);
   const std::size_t count = tensor.element_count() / (batches * heads);
   const std::size_t at = (batches > 1 ? batch : 0) * heads + (heads > 1 ? head : 0);
   return tensor.as<std::uint8_t>().subspan(at * count, count);
@@ -191,7 +116,7 @@ std::span<const std::uint8_t> GivenMask::matrix_of(std::size_t batch, std::size_
 
 mask::BlockMask GivenMask::blocks_of(std::size_t batch, std::size_t head) const {
   const auto narrow = [&](const char* name) {
-    const auto values = row(name, rank_of(name), batch, head);
+    const auto values = row(name, mask_array_rank(name), batch, head);
     return std::vector<std::int32_t>(values.begin(), values.end());
   };
   mask::BlockMask blocks;
@@ -224,6 +149,24 @@ mask::BlockMask GivenMask::blocks_of(std::size_t batch, std::size_t head) const 
     blocks.full_kv_indices.assign(blocks.kv_indices.size(), 0);
   }
   return blocks;
+}
+
+void GivenMask::require_order(const video::TokenOrder& order) const {
+  if (!has_blocks()) return;
+  const bool by_token = reading_.blocks == MaskOrder::tokens;
+  const std::int64_t extent = by_token ? order.tokens() : order.positions();
+  const mask::BlockMask blocks = blocks_of(0, 0);
+  const auto fits = [&](int size, int count) {
+    return size > 0 && count > 0 && (extent - 1) / size + 1 == count;
+  };
+  if (fits(blocks.query_block, blocks.query_blocks) && fits(blocks.key_block, blocks.key_blocks))
+    return;
+  throw Error(ErrorKind::usage, subject_,
+              std::to_string(blocks.query_blocks) + " x " + std::to_string(blocks.key_blocks) +
+                  " blocks of " + std::to_string(blocks.query_block) + " x " +
+                  std::to_string(blocks.key_block) + " are not those of " + std::to_string(extent) +
+                  (by_token ? " tokens" : " positions"),
+              "give this workload's mask with its block size");
 }
 
 void GivenMask::require_pairs() const {
@@ -272,7 +215,7 @@ std::unique_ptr<mask::Mask> GivenMask::mask_of(const video::TokenOrder& order, s
       throw Error(ErrorKind::usage, subject_ + ": mask",
                   "holds " + std::to_string(keep.size()) + " pairs where " + std::to_string(side) +
                       " tokens have " + std::to_string(side * side),
-                  "give a row and a column per token");
+                  "give a row and a column per token, or name a matrix of blocks mask_id");
     pairs = mask::boolean_matrix(keep, order.tokens(), order.tokens());
   }
   if (!has_blocks()) return mask::over_positions(std::move(pairs), order);

@@ -9,12 +9,21 @@
 namespace karat::cases {
 namespace {
 
+std::string format_name(numerics::FormatId format) {
+  return std::string(numerics::format(format).name);
+}
+
 quant::Quantised operand_of(const CodedOperand& coded, const quant::Rule& rule,
                             const quant::Grouping& grouping, const video::TokenOrder& order,
                             std::size_t channels, const char* name) {
   if (!quant::has_scale(rule.format))
     throw Error(ErrorKind::usage, std::string(name) + ".format",
                 "the recipe reads values, the input holds codes", "choose a recipe with codes");
+  if (coded.format && *coded.format != rule.format)
+    throw Error(ErrorKind::usage, std::string(name) + "_codes",
+                "are " + format_name(*coded.format) + " where the recipe's " + name +
+                    ".format is " + format_name(rule.format),
+                "give codes of that format, or a recipe of theirs");
   if (rule.smooth != quant::Smooth::none)
     throw Error(ErrorKind::usage, std::string(name) + ".smooth",
                 "the recipe smooths values, the input holds codes", "give q, k and v as values");

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "karat/files/json_file.hpp"
+#include "karat/recipe/grid.hpp"
 #include "karat/recipe/json.hpp"
 
 namespace karat::cases {
@@ -29,6 +30,14 @@ files::Metadata describe(const recipe::Recipe& recipe, video::Extent3 grid, int 
                            {"recipe", recipe::to_json(recipe, recipe::JsonStyle::line)}};
   if (text > 0) metadata["text"] = std::to_string(text);
   return metadata;
+}
+
+std::optional<video::Extent3> said_grid(const files::Metadata& metadata,
+                                        const std::string& subject) {
+  const auto grid = grid_of(metadata);
+  if (!grid || grid->t > 1 || grid->h > 1) return grid;
+  const auto recipe = recipe_of(metadata, subject);
+  return recipe && !recipe::grid_reason(*recipe) ? std::nullopt : grid;
 }
 
 int text_of(const files::Metadata& metadata) {

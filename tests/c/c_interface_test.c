@@ -143,7 +143,7 @@ enum { T = 4, H = 8, W = 8, S = T * H * W, D = 64 };
 static karat_heads workload(karat_tensors** owner) {
   karat_array q, k, v;
   OK(karat_generate("{\"grid\": [4, 8, 8], \"head_dim\": 64, \"seed\": 7}", 0, owner, &error));
-  karat_heads heads = {"bf16", "BHSD", 1, 1, 0, S, D, {T, H, W}, 0, NULL, NULL, NULL};
+  karat_heads heads = {"bf16", "BHSD", 1, 1, 0, S, D, {T, H, W}, 0, NULL, NULL, NULL, NULL};
   heads.q = find(*owner, "q", &q)->data;
   heads.k = find(*owner, "k", &k)->data;
   heads.v = find(*owner, "v", &v)->data;
@@ -204,7 +204,12 @@ static void test_attention(void) {
   EXPECT(memcmp(o, swapped, sizeof o) == 0);
   args.input.grid[0] = 3;
   FAILS(karat_attend(&args, &error), KARAT_USAGE, "grid");
-  args.input.grid[0] = T;
+  char* reason = "";
+  args.input.grid[0] = args.input.grid[1] = args.input.grid[2] = 0;
+  OK(karat_recipe_grid_reason(args.recipe, &reason, &error));
+  EXPECT(reason == NULL);
+  OK(karat_attend(&args, &error));
+  EXPECT(memcmp(o, swapped, sizeof o) == 0);
   q[5] = NAN;
   FAILS(karat_attend(&args, &error), KARAT_USAGE, "channel 5");
   karat_recipe_free(recipe);
@@ -276,6 +281,37 @@ static void test_groups(void) {
   karat_tensors_free(owner);
 }
 
+/* Codes and scales of an earlier call give its bits; args.o holds them. */
+static void test_codes(const karat_attend_args* values, const karat_tensors* stages) {
+  static unsigned short o[S * D];
+  karat_array codes[3], scale[3];
+  const char* names[] = {"q_codes", "k_codes", "v_codes", "q_scale", "k_scale", "v_scale"};
+  for (int i = 0; i < 3; ++i) {
+    find(stages, names[i], &codes[i]);
+    find(stages, names[i + 3], &scale[i]);
+  }
+  karat_scales scales = {.q_type = "e4m3", .k_type = "u8", .v_type = "e4m3",
+                         .q = scale[0].data, .k = scale[1].data, .v = scale[2].data,
+                         .q_groups = scale[0].shape[2], .k_groups = scale[1].shape[2],
+                         .v_groups = scale[2].shape[2]};
+  karat_attend_args args = *values;
+  args.stages = NULL;
+  args.input.q = codes[0].data;
+  args.input.k = codes[1].data;
+  args.input.v = codes[2].data;
+  args.input.scales = &scales;
+  args.o = o;
+  OK(karat_attend(&args, &error));
+  EXPECT(memcmp(o, values->o, sizeof o) == 0);
+  scales.q_type = "e5m2";
+  FAILS(karat_attend(&args, &error), KARAT_USAGE, "q_codes: are e5m2 where the recipe's");
+  scales.q_type = "f16";
+  FAILS(karat_attend(&args, &error), KARAT_USAGE, "one byte a code");
+  scales.q_type = "e4m3";
+  --scales.k_groups;
+  FAILS(karat_attend(&args, &error), KARAT_USAGE, "k_scale");
+}
+
 static int stop_at_once(size_t done, size_t total, void* context) {
   (void)total;
   *(int*)context += done > 0;
@@ -298,6 +334,13 @@ static void test_stages(void) {
   args.o_type = "bf16";
   args.taps = "0";
   args.stages = &stages;
+  char* reason = NULL;
+  args.input.grid[0] = args.input.grid[1] = args.input.grid[2] = 0;
+  OK(karat_recipe_grid_reason(args.recipe, &reason, &error));
+  EXPECT(strcmp(reason, "mask.tile 2,4,4 orders the tokens by it") == 0);
+  FAILS(karat_attend(&args, &error), KARAT_USAGE, reason);
+  karat_free_text(reason);
+  args.input = heads;
   OK(karat_attend(&args, &error));
   find(stages, "tap.0.0.0.s", &array);
   EXPECT(array.rank == 2 && strcmp(array.type, "f32") == 0);
@@ -307,6 +350,7 @@ static void test_stages(void) {
   find(codes, "codes", &other);
   EXPECT(memcmp(array.data, other.data, S * D) == 0);
   karat_tensors_free(codes);
+  test_codes(&args, stages);
 
   OK(karat_mask(args.recipe, heads.grid, 32, 32, 1, &mask, &error));
   karat_block_mask blocks = {32, 32, S / 32, S / 32, NULL, NULL, NULL, NULL};
@@ -397,14 +441,21 @@ static void test_masks(void) {
       "[2, 4, 4], \"kind\": \"window\", \"window\": [1, 1, 1]}}"};
   const karat_block_mask full = {kBlock, kBlock, kBlocks, kBlocks, none, indices, counts, indices};
   const karat_block_mask partial = {kBlock, kBlock, kBlocks, kBlocks, counts, indices, NULL, NULL};
+  enum { kRows = (kTokens + 15) / 16, kColumns = (kTokens + 29) / 30 }; /* the last ones short */
+  unsigned char kept[kRows * kColumns];
+  for (int e = 0; e < kRows * kColumns; ++e)
+    kept[e] = e % kColumns == e / kColumns % kColumns || e % 5 == 1;
+  const karat_block_matrix matrix = {16, 30, 1, 1, kRows, kColumns, kept};
   for (int r = 0; r < 2; ++r)
-    for (int form = 0; form < 3; ++form) {
+    for (int form = 0; form < 4; ++form) {
       static unsigned char pairs[kTokens * kTokens];
       for (int e = 0; e < kTokens * kTokens; ++e)
-        pairs[e] = (form == 0 || of_blocks[e]) && (form == 1 || keep[e]);
+        pairs[e] = form == 3 ? kept[e / kTokens / 16 * kColumns + e % kTokens / 30]
+                             : (form == 0 || of_blocks[e]) && (form == 1 || keep[e]);
       args.recipe = recipe_of(recipes[r]);
-      args.block_mask = form == 0 ? NULL : form == 1 ? &full : &partial;
-      args.keep = form == 1 ? NULL : keep;
+      args.block_matrix = form == 3 ? &matrix : NULL;
+      args.block_mask = form == 1 ? &full : form == 2 ? &partial : NULL;
+      args.keep = form == 1 || form == 3 ? NULL : keep;
       args.keep_positions = kTokens;
       OK(karat_attend(&args, &error));
       softmax(x[0], x[1], x[2], kTokens, kChannels, pairs, expected);
@@ -414,6 +465,11 @@ static void test_masks(void) {
       karat_recipe_free((karat_recipe*)args.recipe);
     }
   args.recipe = recipe_of(recipes[0]);
+  args.block_mask = NULL;
+  args.keep = keep;
+  args.block_matrix = &matrix;
+  FAILS(karat_attend(&args, &error), KARAT_USAGE, "one of them");
+  args.block_matrix = NULL;
   args.keep = NULL;
   args.block_mask = &partial;
   FAILS(karat_attend(&args, &error), KARAT_USAGE, "partial");
@@ -607,7 +663,7 @@ static void* work(void* result) {
   memset(&args, 0, sizeof args);
   args.size = sizeof args;
   args.recipe = recipe;
-  args.input = (karat_heads){"bf16", "BHSD", 1, 1, 0, S, D, {T, H, W}, 0, NULL, NULL, NULL};
+  args.input = (karat_heads){"bf16", "BHSD", 1, 1, 0, S, D, {T, H, W}, 0, NULL, NULL, NULL, NULL};
   args.input.k = karat_tensors_array(owner, 0).data;
   args.input.q = karat_tensors_array(owner, 1).data;
   args.input.v = karat_tensors_array(owner, 2).data;

@@ -3,7 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include <nlohmann/json.hpp>
+
 #include "karat/case/metadata.hpp"
+#include "karat/numerics/base/error.hpp"
 #include "karat/recipe/json.hpp"
 
 namespace karat::cases {
@@ -29,6 +32,39 @@ TEST(ForEachHead, AVisitGetsWhatItAskedFor) {
     });
     EXPECT_EQ(seen, 3u);
   }
+}
+
+/// Metadata as karat writes it beside outputs.
+files::Metadata written(const char* recipe, video::Extent3 grid) {
+  return describe(recipe::preset(recipe), grid);
+}
+
+TEST(SaidGrid, IsNotTheRowThatStoodInForNone) {
+  EXPECT_EQ(said_grid({}, "file"), std::nullopt);
+  EXPECT_EQ(said_grid({{"grid", "1,1,512"}}, "file"), (video::Extent3{1, 1, 512}));
+  EXPECT_EQ(said_grid(written("fa3_fp8", {2, 16, 16}), "file"), (video::Extent3{2, 16, 16}));
+  EXPECT_EQ(said_grid(written("fa3_fp8", {1, 1, 512}), "file"), std::nullopt);
+  EXPECT_EQ(said_grid(written("fpsattention", {1, 1, 512}), "file"), (video::Extent3{1, 1, 512}))
+      << "nobody could compute it without saying so";
+}
+
+TEST(MakeCase, RefusesARecipeWithTilesWhereNoGridIsSaid) {
+  class Row final : public Inputs {
+   public:
+    explicit Row(GridOrigin origin)
+        : Inputs({.grid = {1, 1, 64}, .grid_origin = origin, .channels = 32}) {}
+    files::Json source() const override { return {}; }
+    files::DType dtype() const override { return files::DType::f32; }
+    HeadValues values(std::size_t, std::size_t, int) const override { return {}; }
+  };
+  const auto make = [](const char* recipe, GridOrigin origin) {
+    return make_case(recipe::preset(recipe), std::make_shared<Row>(origin));
+  };
+  EXPECT_NO_THROW(make("fpsattention", GridOrigin::said));
+  EXPECT_NO_THROW(make("fa3_fp8", GridOrigin::assumed));
+  EXPECT_NO_THROW(make("sage2_sm90", GridOrigin::assumed));
+  EXPECT_THROW(make("fpsattention", GridOrigin::assumed), Error);
+  EXPECT_THROW(make("svg1_temporal", GridOrigin::assumed), Error);
 }
 
 TEST(Metadata, ARetiredChoiceIsReadAsWhatItGave) {

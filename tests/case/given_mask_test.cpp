@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cmath>
 #include <numeric>
 
@@ -189,6 +190,64 @@ TEST(GivenMask, BlocksOfPositions) {
     expect_softmax(
         make_case(recipe, inputs(), given(lists(order.positions(), false), MaskOrder::positions)),
         keep);
+  }
+}
+
+TEST(GivenMask, AMatrixOfBlocksOfEachHead) {
+  constexpr std::size_t kRows = (kTokens + 31) / 32, kColumns = (kTokens + 15) / 16;  // 4 x 8
+  static_assert(kTokens % 32 != 0 && kTokens % 16 != 0, "the last blocks are short");
+  const auto keeps = [](std::size_t head, std::size_t row, std::size_t column) {
+    return row == column / 2 || numerics::random_bits(8 + head, row, column) % 3 == 0;
+  };
+  std::vector<std::int8_t> kept;
+  std::array<Pairs, 2> pairs{Pairs(kTokens * kTokens), Pairs(kTokens * kTokens)};
+  for (std::size_t head = 0; head < 2; ++head) {
+    for (std::size_t i = 0; i < kRows; ++i)
+      for (std::size_t j = 0; j < kColumns; ++j) kept.push_back(keeps(head, i, j) ? 1 : 0);
+    for (std::size_t e = 0; e < pairs[head].size(); ++e)
+      pairs[head][e] = keeps(head, e / kTokens / 32, e % kTokens / 16);
+  }
+  const files::Tensor size =
+      files::make_tensor(files::DType::i32, {2}, std::vector<std::int32_t>{32, 16});
+  files::Tensors arrays{
+      {"mask_id", files::make_tensor(files::DType::i8, {1, 2, kRows, kColumns}, kept)},
+      {"block_size", size}};
+  const auto heads = inputs(2);
+  const Case of = make_case(tiled(), heads, given(arrays, MaskOrder::tokens));
+  const std::vector<float> o = output(of);
+  for (std::size_t head = 0; head < 2; ++head) {
+    const std::vector<double> expected = softmax(heads->values(0, head, 1), pairs[head]);
+    for (std::size_t e = 0; e < expected.size(); ++e)
+      ASSERT_NEAR(o[head * expected.size() + e], expected[e], 1e-5) << head;
+  }
+  // What a golden file keeps reads as the same mask.
+  const auto again = given(of.mask->arrays(), MaskOrder::tokens);
+  EXPECT_EQ(output(make_case(tiled(), heads, again)), o);
+  arrays.erase("block_size");  // of 128 x 64 there are 1 x 2
+  EXPECT_THROW(make_case(tiled(), heads, given(arrays, MaskOrder::tokens)), Error);
+  arrays["mask"] = matrix(pairs[0], kTokens);
+  EXPECT_THROW(given(arrays, MaskOrder::tokens), Error);
+}
+
+TEST(GivenMask, ReadsEveryTypeItNames) {
+  const Pairs keep = random_pairs(6);
+  const auto read = [&](files::DType dtype, auto zero) {
+    std::vector<decltype(zero)> values(keep.begin(), keep.end());
+    for (auto& value : values) value = static_cast<decltype(zero)>(value * 3);  // nonzero keeps
+    const files::Tensor tensor = files::make_tensor(dtype, {kTokens, kTokens}, values);
+    expect_softmax(make_case(tiled(), inputs(), given({{"mask", tensor}}, MaskOrder::tokens)),
+                   keep);
+  };
+  read(files::DType::i8, std::int8_t{});
+  read(files::DType::i32, std::int32_t{});
+  read(files::DType::i64, std::int64_t{});
+  try {
+    given({{"mask", files::make_tensor(files::DType::f32, {1, 1}, std::vector{1.0f})}},
+          MaskOrder::tokens);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_STREQ(error.what(),
+                 "test: mask: is stored as f32; store bool, int8, uint8, int32 or int64");
   }
 }
 

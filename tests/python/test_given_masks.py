@@ -54,6 +54,13 @@ def blocks(partial):
     return arrays, np.kron(kept, np.ones((BLOCK, BLOCK), bool)).astype(bool)
 
 
+def ragged_matrix():
+    """Blocks of 32 x 16 tokens; the last hold 9."""
+    kept = np.random.default_rng(5).random((-(-TOKENS // 32), -(-TOKENS // 16))) < 0.5
+    kept[:, -1] |= ~kept.any(1)
+    return kept
+
+
 def masks():
     """name -> (mask for Python, arrays for the command line, pairs by token)"""
     keep = asymmetric(1)
@@ -64,6 +71,11 @@ def masks():
     both = partial | {"keep": keep.view(np.uint8)}
     return {
         "booleans": (keep, {"mask": keep}, keep),
+        "matrix of blocks": (
+            karat.BlockMatrix(ragged_matrix(), (32, 16)),
+            {"mask_id": ragged_matrix(), "block_size": np.array([32, 16], np.int32)},
+            np.kron(ragged_matrix(), np.ones((32, 16), bool))[:TOKENS, :TOKENS],
+        ),
         "full blocks": (karat.BlockMask(**full, **shape), full | size, of_blocks),
         "partial blocks": (
             karat.BlockMask(**both, **shape),
@@ -98,6 +110,33 @@ def test_the_same_pairs_everywhere(command_line, tmp_path, qkv, kind, name):
     for other in (golden["o"], theirs, karat.load(tmp_path / "theirs.h5")["o"]):
         assert np.array_equal(o.view(np.uint32), other.view(np.uint32))
     assert golden.check(theirs)  # what the file holds of the mask is read back
+
+
+def test_partial_blocks_without_pairs_mean_nothing(qkv):
+    shape = dict(BLOCK_SIZE=(BLOCK, BLOCK), seq_lengths=(TOKENS, TOKENS))
+    mask = karat.BlockMask(**blocks(True)[0], **shape)
+    for call in (
+        lambda: karat.attend(*qkv, recipe=RECIPES["none"], grid=GRID, mask=mask),
+        mask.to_torch,
+        karat.block_mask(RECIPES["window"], GRID, pairs=False).to_torch,
+    ):
+        with pytest.raises(karat.UsageError, match="partial blocks, but no pairs say"):
+            call()
+
+
+def test_a_block_matrix_of_every_head(qkv):
+    """SpargeAttn's mask_id [B, H, Q, K], each head its own."""
+    first, second = ragged_matrix(), ragged_matrix()[::-1].copy()
+    second[:, -1] |= ~second.any(1)
+    both = np.stack([first, second])[None]
+    o = karat.attend(
+        *qkv, recipe=RECIPES["none"], grid=GRID, mask=karat.BlockMatrix(both.view(np.int8), (32, 16))
+    )
+    bound = 2.0**-18 * np.abs(qkv[2]).max()
+    for head, kept in enumerate((first, second)):
+        pairs = np.kron(kept, np.ones((32, 16), bool))[:TOKENS, :TOKENS]
+        expected = softmax(*(x[:, head] for x in qkv), pairs)
+        assert np.abs(o[:, head] - expected).max() < bound
 
 
 @pytest.mark.parametrize("kind", RECIPES)

@@ -7,7 +7,7 @@ from conftest import GRID, SMALL, f32_attention_bound
 torch = pytest.importorskip("torch", reason="PyTorch is not installed (tools/test.sh --long)")
 
 import karat  # noqa: E402
-from karat._arrays import view  # noqa: E402
+from karat._arrays import values, view  # noqa: E402
 
 flex = pytest.importorskip("torch.nn.attention.flex_attention")
 pytestmark = pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
@@ -28,7 +28,7 @@ def test_tensors_are_read_where_they_lie(dtype):
     x = torch.zeros(4, 8).to(dtype)
     assert view(x, "x").array.ctypes.data == x.data_ptr()
     parameter = torch.nn.Parameter(torch.zeros(4, 8))
-    assert view(parameter, "x").array.ctypes.data == parameter.data_ptr()
+    assert values(parameter, "x").array.ctypes.data == parameter.data_ptr()
 
 
 def tensors(heads, dtype=torch.bfloat16):
@@ -69,16 +69,56 @@ def test_sdpa_agrees_with_torch(heads):
     [
         (lambda x: x.to("meta"), TypeError, r"pass q\.cpu\(\)"),
         (lambda x: x.double(), TypeError, "float32, float16 or bfloat16"),
-        (lambda x: x.transpose(1, 2), ValueError, r"pass q\.contiguous\(\)"),
+        (lambda x: x.requires_grad_(), ValueError, r"no_grad\(\), or pass q\.detach\(\)"),
         (lambda x: x.to(torch.complex64), TypeError, r"q\.float\(\)"),
         (lambda x: x.to_sparse(), TypeError, r"q\.float\(\)"),
-        (lambda x: x[:, :1].expand(1, 2, 256, 64), ValueError, "contiguous"),
     ],
 )
 def test_refused_with_a_way_out(heads, change, error, action):
     q, k, v = tensors(heads, torch.float32)
     with pytest.raises(error, match=action):
         karat.attend(change(q), k, v, recipe="dense_f32")
+
+
+def test_gradients_are_not_dropped_in_silence(heads):
+    q, k, v = tensors(heads, torch.float32)
+    o = karat.attend(q, k, v, recipe="dense_f32")
+    leaf = q.clone().requires_grad_()
+    for call in (
+        lambda x: karat.attend(x, k, v, recipe="dense_f32"),
+        lambda x: karat.scaled_dot_product_attention(x, k, v),
+        lambda x: karat.encode(x, "e4m3"),
+        lambda x: karat.quantize(x, rule={"format": "e4m3"}),
+        lambda x: karat.scaled_mm(x[0, 0], x[0, 0].t(), accumulator="f32.fma"),
+    ):
+        for x in (leaf, leaf * 2):
+            with pytest.raises(karat.UsageError, match="no backward"):
+                call(x)
+            call(x.detach())
+            with torch.no_grad():
+                call(x)
+    with torch.no_grad():
+        assert torch.equal(karat.attend(leaf, k, v, recipe="dense_f32"), o)
+
+
+def test_views_are_copied(heads):
+    q, k, v = tensors(heads, torch.float32)
+    o = karat.attend(q, k, v, recipe="dense_f32")
+    strided = [torch.stack([x, x + 1], -1)[..., 0] for x in (q, k, v)]
+    swapped = [x.transpose(1, 2).contiguous().transpose(1, 2) for x in (q, k, v)]
+    for views in (strided, swapped):
+        assert not any(x.is_contiguous() for x in views)
+        assert torch.equal(karat.attend(*views, recipe="dense_f32"), o)
+    bshd = karat.attend(*(x.transpose(1, 2) for x in (q, k, v)), recipe="dense_f32", layout="BSHD")
+    assert torch.equal(bshd.transpose(1, 2), o)
+    expanded = [x[:, :1].expand(1, 2, 256, 64) for x in (q, k, v)]
+    assert torch.equal(*karat.attend(*expanded, recipe="dense_f32")[0])
+    codes, scale = karat.quantize(strided[0], rule={"format": "e4m3"})
+    same, _ = karat.quantize(q, rule={"format": "e4m3"})
+    assert torch.equal(codes.view(torch.uint8), same.view(torch.uint8))
+    rows = codes[0, 0].view(torch.uint8).t().contiguous().view(torch.float8_e4m3fn)  # [K, N] rows
+    product = karat.scaled_mm(codes[0, 0], codes[0, 0].t())
+    assert torch.equal(karat.scaled_mm(codes[0, 0], rows), product)
 
 
 ALL_16 = torch.arange(-32768, 32768, dtype=torch.int16)

@@ -115,6 +115,25 @@ class BadInputs(Case):
                            ("2,3,99999999999", 2)):
             self.refuses(code, "grid", arguments=["--in", "in.safetensors", "--grid", grid])
         self.refuses(2, "24", arguments=["--in", "in.safetensors", "--grid", "5,5,5"])
+        for command in ("attend", "make"):
+            line = [command, "--in", "in.safetensors", "--out", "o.safetensors", "--recipe"]
+            self.fails(2, "grid: is missing", "mask.tile 6,8,8", "1,1,24",
+                       arguments=[*line, "fpsattention"])
+            self.assertFalse(os.path.exists(self.path("o.safetensors")))
+            self.succeeds(*line, "fpsattention", "--grid", "1,1,24", "--quiet")
+            os.remove(self.path("o.safetensors"))
+
+    def test_masks_of_types_that_are_not_read(self):
+        write(self.path("m.safetensors"), {"mask": ("F32", np.ones((24, 24), np.float32))})
+        self.refuses(2, "bool, int8, uint8, int32 or int64",
+                     arguments=["--in", "in.safetensors", "--mask", "m.safetensors"])
+        for name, shape in (("mask_id", (2, 1)), ("mask", (3, 24))):
+            write(self.path("m.safetensors"), {name: ("BOOL", np.ones(shape, bool))})
+            self.refuses(2, "24", arguments=["--in", "in.safetensors", "--mask", "m.safetensors"])
+        write(self.path("m.safetensors"), {"mask_id": ("BOOL", np.ones((1, 1), bool)),
+                                           "mask": ("BOOL", np.ones((24, 24), bool))})
+        self.refuses(2, "mask_id and mask",
+                     arguments=["--in", "in.safetensors", "--mask", "m.safetensors"])
 
     def test_options_that_contradict(self):
         self.refuses(2, "--model", arguments=["--in", "in.safetensors", "--model", "wan2.1-14b"])

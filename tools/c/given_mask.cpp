@@ -33,6 +33,21 @@ files::Tensors tensors_of(const karat_block_mask& given) {
   return arrays;
 }
 
+void add_matrix(const karat_block_matrix& given, files::Tensors& arrays) {
+  files::Shape shape;
+  for (const std::int32_t extent :
+       {given.batch, given.heads, given.query_blocks, given.key_blocks}) {
+    if (extent < 1)
+      throw Error(ErrorKind::usage, "block_matrix", "has an extent below 1",
+                  "give [batch][heads][query_blocks][key_blocks]");
+    shape.push_back(static_cast<std::size_t>(extent));
+  }
+  files::Tensor& matrix = arrays["mask_id"] = files::make_tensor(files::DType::boolean, shape);
+  std::memcpy(matrix.bytes.data(), required(given.kept, "kept"), matrix.bytes.size());
+  arrays["block_size"] = files::make_tensor(
+      files::DType::i32, {2}, std::vector<std::int32_t>{given.query_block, given.key_block});
+}
+
 cases::MaskOrder order_of(karat_mask_order order) {
   switch (order) {
     case KARAT_TOKENS:
@@ -46,20 +61,19 @@ cases::MaskOrder order_of(karat_mask_order order) {
 
 }  // namespace
 
-std::shared_ptr<const cases::GivenMask> given_mask(const karat_block_mask* blocks,
-                                                   const uint8_t* keep, int64_t keep_extent,
-                                                   karat_mask_order order) {
-  const cases::MaskOrder counted = order_of(order);
-  if (blocks == nullptr && keep == nullptr) return nullptr;
+std::shared_ptr<const cases::GivenMask> given_mask(const MaskArrays& given) {
+  const cases::MaskOrder counted = order_of(given.order);
+  if (given.matrix == nullptr && given.blocks == nullptr && given.keep == nullptr) return nullptr;
   files::Tensors arrays;
-  if (blocks != nullptr) arrays = tensors_of(*blocks);
-  if (keep != nullptr) {
-    if (keep_extent < 1 || keep_extent >= (std::int64_t{1} << 31))
-      throw Error(ErrorKind::usage, "mask", "has the extent " + std::to_string(keep_extent),
+  if (given.blocks != nullptr) arrays = tensors_of(*given.blocks);
+  if (given.matrix != nullptr) add_matrix(*given.matrix, arrays);
+  if (given.keep != nullptr) {
+    if (given.keep_extent < 1 || given.keep_extent >= (std::int64_t{1} << 31))
+      throw Error(ErrorKind::usage, "mask", "has the extent " + std::to_string(given.keep_extent),
                   "give a row and a column per token");
-    const auto side = static_cast<std::size_t>(keep_extent);
+    const auto side = static_cast<std::size_t>(given.keep_extent);
     files::Tensor& pairs = arrays["mask"] = files::make_tensor(files::DType::boolean, {side, side});
-    std::memcpy(pairs.bytes.data(), keep, pairs.bytes.size());
+    std::memcpy(pairs.bytes.data(), given.keep, pairs.bytes.size());
   }
   return std::make_shared<cases::GivenMask>(
       std::move(arrays), "mask", cases::MaskReading{.pairs = counted, .blocks = counted});

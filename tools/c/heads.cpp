@@ -9,6 +9,7 @@
 #include "karat/case/formats.hpp"
 #include "karat/files/sha256.hpp"
 #include "karat/numerics/formats/convert.hpp"
+#include "tensors.hpp"
 
 namespace karat::c {
 namespace {
@@ -45,9 +46,14 @@ std::size_t kv_heads_of(const karat_heads& given) {
               "give a divisor, or 0 for as many");
 }
 
+bool says_grid(const karat_heads& given) {
+  const auto& [t, h, w] = given.grid;
+  return t != 0 || h != 0 || w != 0;
+}
+
 video::Extent3 grid_of(const karat_heads& given) {
   const auto& [t, h, w] = given.grid;
-  if (t == 0 && h == 0 && w == 0) return {1, 1, static_cast<int>(given.tokens - given.text)};
+  if (!says_grid(given)) return {1, 1, static_cast<int>(given.tokens - given.text)};
   const video::Extent3 grid{t, h, w};
   if (t < 1 || h < 1 || w < 1)
     throw Error(ErrorKind::usage, "grid " + video::to_string(grid), "has an extent below 1",
@@ -70,6 +76,7 @@ cases::InputShape shape_of(const karat_heads& given, Reads reads) {
   (void)extent(given.tokens, "tokens");
   shape.text = text_of(given);
   shape.grid = grid_of(given);
+  if (!says_grid(given)) shape.grid_origin = cases::GridOrigin::assumed;
   shape.kv_heads = kv_heads_of(given);
   if (reads == Reads::q && shape.kv_heads != shape.heads)
     throw Error(ErrorKind::usage, "kv_heads", "says nothing about one operand alone",
@@ -99,10 +106,62 @@ void put_rows(const files::Tensor& rows, const Heads& heads, std::size_t b, std:
 Heads::Heads(const karat_heads& given, Reads reads)
     : Inputs(shape_of(given, reads)),
       layout_(cases::parse_layout(required(given.layout, "layout"))),
-      format_(format_named(given.type)),
+      format_(given.scales == nullptr ? format_named(given.type) : numerics::FormatId::f32),
       q_(required(given.q, "q")),
       k_(reads == Reads::all ? required(given.k, "k") : q_),
-      v_(reads == Reads::all ? required(given.v, "v") : q_) {}
+      v_(reads == Reads::all ? required(given.v, "v") : q_) {
+  if (given.scales == nullptr) return;
+  if (reads == Reads::q)
+    throw Error(ErrorKind::usage, "scales", "make q codes, and codes are not quantised again",
+                "give values");
+  set_scales(*given.scales);
+}
+
+void Heads::set_scales(const karat_scales& given) {
+  const auto scales_of = [](const char* type, const float* values, std::int64_t groups,
+                            const char* name) {
+    const files::DType stored = dtype_of(required(type, "scales: type"));
+    if (files::info(stored).size != 1)
+      throw Error(ErrorKind::usage, name, "codes of type " + std::string(type) + " are not taken",
+                  "give one byte a code: e4m3, e5m2, i8 or u8");
+    Scales made{.values = required(values, name), .groups = extent(groups, name), .format = {}};
+    if (cases::has_format(stored)) made.format = cases::format_of(stored);
+    return made;
+  };
+  scales_ = {scales_of(given.q_type, given.q, given.q_groups, "q_scale"),
+             scales_of(given.k_type, given.k, given.k_groups, "k_scale"),
+             scales_of(given.v_type, given.v, given.v_groups, "v_scale")};
+}
+
+cases::CodedHead Heads::codes(std::size_t batch, std::size_t head) const {
+  return {.q = coded_operand(0, batch, head),
+          .k = coded_operand(1, batch, head),
+          .v = coded_operand(2, batch, head)};
+}
+
+cases::CodedOperand Heads::coded_operand(int operand, std::size_t batch, std::size_t head) const {
+  const std::size_t heads = operand == 0 ? shape().heads : kv_heads();
+  const std::size_t number = operand == 0 ? head : head / shape().group();
+  const Scales& scales = scales_[operand];
+  const Strides strides(shape(), heads, layout_);
+  const std::size_t d = shape().channels;
+  const auto* codes = static_cast<const std::uint8_t*>(std::array{q_, k_, v_}[operand]) +
+                      strides.offset(batch, number);
+  cases::CodedOperand made{.codes = std::vector<std::uint8_t>(shape().tokens() * d),
+                           .scales = {},
+                           .format = scales.format};
+  for (std::size_t s = 0; s < shape().tokens(); ++s)
+    std::copy_n(codes + s * strides.row, d, &made.codes[s * d]);
+  const float* first = scales.values + (batch * heads + number) * scales.groups;
+  made.scales.assign(first, first + scales.groups);
+  const auto bad = std::ranges::find_if(made.scales, [](float x) { return !std::isfinite(x); });
+  if (bad == made.scales.end()) return made;
+  throw Error(ErrorKind::usage, std::string(1, "qkv"[operand]) + "_scale",
+              std::string(std::isnan(*bad) ? "NaN" : "Inf") + " at batch " + std::to_string(batch) +
+                  ", head " + std::to_string(number) + ", group " +
+                  std::to_string(bad - made.scales.begin()),
+              "attention of it has no value; mend the input");
+}
 
 files::DType Heads::dtype() const { return cases::dtype_of(format_); }
 
@@ -154,12 +213,16 @@ std::span<const float> Heads::operand(const void* tensor, const char* name, std:
 }
 
 files::Json Heads::source() const {
-  const std::size_t head =
-      files::info(dtype()).size * shape().tokens() * shape().channels * shape().batch;
+  const std::size_t head = (coded() ? 1 : files::info(dtype()).size) * shape().tokens() *
+                           shape().channels * shape().batch;
   files::Sha256 hash;
   for (const auto& [tensor, heads] :
        {std::pair{q_, shape().heads}, {k_, kv_heads()}, {v_, kv_heads()}})
     hash.update({static_cast<const std::byte*>(tensor), head * heads});
+  for (int i = 0; coded() && i < 3; ++i)
+    hash.update(std::as_bytes(
+        std::span(scales_[i].values,
+                  shape().batch * (i == 0 ? shape().heads : kv_heads()) * scales_[i].groups)));
   return {{"kind", "memory"}, {"sha256", hash.hex()}};
 }
 

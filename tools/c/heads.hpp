@@ -1,7 +1,9 @@
 // Q, K and V of a caller, head by head.
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "karat/case/inputs.hpp"
@@ -28,8 +30,19 @@ class Heads final : public cases::Inputs {
   /// @throws Error(usage) for NaN or Inf, naming tensor, batch, head, token and channel
   attention::HeadInput borrowed(std::size_t batch, std::size_t head, int threads,
                                 cases::HeadValues& room) const override;
+  bool coded() const override { return scales_[0].values != nullptr; }
+  /// @throws Error(usage) for scales that are NaN or Inf, naming operand, batch, head and group
+  cases::CodedHead codes(std::size_t batch, std::size_t head) const override;
 
  private:
+  struct Scales {
+    const float* values = nullptr;  ///< [batch][heads][groups]
+    std::size_t groups = 0;
+    std::optional<numerics::FormatId> format;  ///< of the codes, where they say one
+  };
+
+  void set_scales(const karat_scales& given);
+  cases::CodedOperand coded_operand(int operand, std::size_t batch, std::size_t head) const;
   std::span<const float> operand(const void* tensor, const char* name, std::size_t heads,
                                  std::size_t batch, std::size_t head,
                                  std::vector<float>& room) const;
@@ -38,6 +51,7 @@ class Heads final : public cases::Inputs {
   cases::TensorLayout layout_;
   numerics::FormatId format_;
   const void *q_, *k_, *v_;
+  std::array<Scales, 3> scales_;  ///< of q, k, v; without values: q_, k_ and v_ are no codes
 };
 
 /// Row s of head (b, h) begins at element offset(b, h) + s * row of a tensor of `heads` heads.

@@ -4,6 +4,7 @@
 #include "karat/hopper/machine.hpp"
 #include "karat/numerics/formats/convert.hpp"
 #include "karat/numerics/tensor_core/tensor_core.hpp"
+#include "karat/recipe/grid.hpp"
 #include "karat/recipe/json.hpp"
 #include "karat/video/models.hpp"
 #include "karat/video/workload.hpp"
@@ -55,6 +56,15 @@ karat_status karat_recipe_json(const karat_recipe* recipe, char** json, karat_er
     c::required(json, "json");
     *json = c::handed_out(
         recipe::to_json(c::required(recipe, "recipe")->recipe, recipe::JsonStyle::line));
+  });
+}
+
+karat_status karat_recipe_grid_reason(const karat_recipe* recipe, char** reason,
+                                      karat_error* error) {
+  return c::guarded(error, [&] {
+    c::required(reason, "reason");
+    const auto found = recipe::grid_reason(c::required(recipe, "recipe")->recipe);
+    *reason = found ? c::handed_out(*found) : nullptr;
   });
 }
 

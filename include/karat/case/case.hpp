@@ -25,7 +25,8 @@ struct Case {
 /// A mask takes the place of the recipe's: mask.kind becomes given, or the windows head by head
 /// those of the mask. Pairs by position become pairs by token here and nowhere else.
 /// @throws Error(usage) when the mask is made for other heads or tokens, lists partial blocks
-///   without their pairs, or the recipe cannot take one
+///   without their pairs, or the recipe cannot take one; when the recipe needs a grid and nobody
+///   said one
 Case make_case(recipe::Recipe recipe, std::shared_ptr<const Inputs> inputs,
                std::shared_ptr<const GivenMask> mask = nullptr);
 

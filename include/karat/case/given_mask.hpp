@@ -32,11 +32,12 @@ struct MaskReading {
 
 /// Arrays by name; leading dimensions batch and head may be missing or 1, which holds for all:
 ///   mask           [S,S]    nonzero keeps, rows are queries
+///   mask_id        [Q,K]    SpargeAttn's: nonzero keeps a whole block of queries and keys;
+///                           block_size [2] (else 128, 64); the last blocks may be short
 ///   kv_num_blocks  [Q], kv_indices [Q,K], full_kv_num_blocks, full_kv_indices: PyTorch's
-///   BlockMask;
-///                           block_size [2] (else 128, 128)
+///                           BlockMask; block_size [2] (else 128, 128)
 ///   window         [3]      instead of the recipe's mask.window
-/// Pairs of partial blocks are kept as `mask` says, all of them where there is none.
+/// All are bool, int8, uint8, int32 or int64. Pairs of partial blocks are kept as `mask` says.
 class GivenMask {
  public:
   /// @throws Error(usage) naming `subject` when the arrays are none of these or of odd shapes
@@ -57,6 +58,8 @@ class GivenMask {
   bool per_head() const;
   /// @throws Error(usage) when there are neither one nor this many batch entries and heads
   void require_heads(std::size_t batch, std::size_t heads) const;
+  /// @throws Error(usage) when lists of blocks are made for other tokens or positions
+  void require_order(const video::TokenOrder& order) const;
   /// @throws Error(usage) when a block is listed as partial and no `mask` says which of its pairs
   ///   are kept
   void require_pairs() const;
@@ -67,7 +70,7 @@ class GivenMask {
   /// @throws Error(usage) when recipe and mask do not go together.
   layout::Layout layout(recipe::Recipe recipe, layout::Setting setting, std::size_t batch,
                         std::size_t head) const;
-  /// What rebuilds this mask, with the reading.
+  /// What rebuilds this mask, with the reading; mask_id as lists of full blocks.
   const files::Tensors& arrays() const { return arrays_; }
 
  private:

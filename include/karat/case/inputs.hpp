@@ -16,8 +16,15 @@
 
 namespace karat::cases {
 
+/// Whether somebody said the grid.
+enum class GridOrigin {
+  said,    ///< the caller, or the file the tensors come from
+  assumed  ///< nobody: 1,1,S stands in, which only recipes without a grid may be computed on
+};
+
 struct InputShape {
   video::Extent3 grid;
+  GridOrigin grid_origin = GridOrigin::said;
   int text = 0;  ///< tokens behind the video's
   std::size_t batch = 1;
   std::size_t heads = 1;
@@ -39,6 +46,7 @@ struct HeadValues {
 struct CodedOperand {
   std::vector<std::uint8_t> codes;
   std::vector<float> scales;
+  std::optional<numerics::FormatId> format;  ///< what the codes say they are; empty: plain bytes
 };
 struct CodedHead {
   CodedOperand q, k, v;
@@ -79,7 +87,7 @@ std::unique_ptr<Inputs> generated_inputs(const video::WorkloadSpec& spec, std::s
                                          std::size_t kv_heads = 0);
 
 struct FileInputOptions {
-  std::optional<video::Extent3> grid;  ///< empty: the file's own, else 1,1,S
+  std::optional<video::Extent3> grid;  ///< empty: the file's own (said_grid), else assumed
   std::optional<int> text;             ///< empty: the file's own, else 0
   TensorLayout layout = TensorLayout::bhsd;
   std::optional<std::size_t> only_head;  ///< one head of the file instead of all

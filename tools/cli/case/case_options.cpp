@@ -155,11 +155,12 @@ void add_case_options(CommandLine& line) {
       "q, k, v (or q_codes, q_scale, ...): safetensors, npy, HDF5 or golden; commas join files",
       value<std::string>())("layout", "of --in: BHSD or BSHD",
                             value<std::string>()->default_value("BHSD"))(
-      "grid", "T,H,W tokens; 1,1,S when --in says nothing else", value<std::string>())(
+      "grid", "T,H,W tokens, where --in does not say; 1,1,S: a row", value<std::string>())(
       "model", "generate heads of this video model's size", value<std::string>())(
       "resolution", "of the model: 480p, 720p or WIDTHxHEIGHTxFRAMES", value<std::string>())(
       "text", "tokens of text behind the video's", value<std::string>())(
-      "mask", "mask [S,S], BlockMask arrays, or FastVideo's strategy .json (with --step, --layer)",
+      "mask",
+      "mask [S,S], mask_id, BlockMask arrays, or FastVideo's strategy .json (--step, --layer)",
       value<std::string>())(
       "mask-order", "what --mask's rows count: tokens (default) or positions of the recipe's order",
       value<std::string>())("layer", "of the strategy", value<std::string>())(

@@ -112,6 +112,7 @@ layout::Layout layout_of(const cxxopts::ParseResult& given, recipe::Recipe recip
   if (!mask) return layout::make_layout(recipe, setting);
   const auto head = parse_integer(text_of(given, "head").value_or("0"), "--head", 0);
   recipe.mask.kind = recipe::MaskKind::given;
+  mask->require_pairs();
   return mask->by_token(layout::make_order(recipe.mask, setting))
       .layout(recipe, setting, 0, static_cast<std::size_t>(head));
 }
@@ -132,7 +133,8 @@ int run_mask(int argc, char** argv) {
       "recipe", "take mask and blocks from a recipe; options above edit it", value<std::string>())(
       "block", "positions of a query and a key block; 128,128", value<std::string>())(
       "align", "of the counted blocks: tile (default) or sequence", value<std::string>())(
-      "mask", "a mask from a file instead: mask [S,S] or BlockMask arrays", value<std::string>())(
+      "mask", "a mask from a file instead: mask [S,S], mask_id or BlockMask arrays",
+      value<std::string>())(
       "mask-order", "what its rows count: tokens (default) or positions of the recipe's order",
       value<std::string>())("head", "of the file's mask", value<std::string>())(
       "text", "tokens of text behind the video's", value<std::string>())(

@@ -21,7 +21,7 @@ from ._errors import (
     UsageError,
 )
 from ._golden import Golden, check, diagnose, load, read_tensors, save, write_tensors
-from ._masks import BlockMask, block_mask, mask_picture
+from ._masks import BlockMask, BlockMatrix, block_mask, mask_picture
 from ._numerics import decode, encode, generate, quantize, scaled_mm
 from ._recipe import Recipe, names
 from ._report import CheckReport, Diagnosis
@@ -29,8 +29,8 @@ from ._report import CheckReport, Diagnosis
 __version__ = _version()
 
 __all__ = [
-    "ArrayError", "BlockMask", "CheckReport", "Coded", "Diagnosis", "FileError", "Golden",
-    "InternalError", "KaratError", "MissingPackage", "Recipe", "UsageError", "attend",
+    "ArrayError", "BlockMask", "BlockMatrix", "CheckReport", "Coded", "Diagnosis", "FileError",
+    "Golden", "InternalError", "KaratError", "MissingPackage", "Recipe", "UsageError", "attend",
     "block_mask", "capture", "check", "cost", "cost_picture", "decode", "diagnose", "encode",
     "flashinfer", "generate", "load", "mask_picture", "names", "quantize", "read_tensors", "save",
     "scaled_dot_product_attention", "scaled_mm", "stages", "testing", "truth", "view_as",

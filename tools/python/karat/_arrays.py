@@ -1,4 +1,5 @@
-"""Tensors as karat's extension reads them: where they lie, by pointer, never copied.
+"""Tensors as karat's extension reads them: where they lie, by pointer; views with gaps or another
+order of dimensions are copied.
 
 NumPy arrays, PyTorch CPU tensors and everything else that speaks DLPack from the CPU. Numbers NumPy
 cannot name come as ml_dtypes types (bfloat16, float8_e4m3fn, ...), as PyTorch's own, or as unsigned
@@ -86,13 +87,25 @@ def is_torch(x: Any) -> bool:
 
 
 def view(x: Any, name: str) -> View:
-    """The memory of a tensor. Raises ArrayError or UsageError saying what to do."""
+    """The memory of a tensor whose gradient nobody waits for. Raises ArrayError or UsageError saying
+    what to do."""
+    torch = sys.modules.get("torch")
+    if getattr(x, "requires_grad", False) and (torch is None or torch.is_grad_enabled()):
+        raise UsageError(
+            f"{name}: requires a gradient, and karat has no backward; call it under "
+            f"torch.no_grad(), or pass {name}.detach()"
+        )
+    return values(x, name)
+
+
+def values(x: Any, name: str) -> View:
+    """The memory of a tensor that is recorded or judged: whether it requires a gradient or not."""
     if isinstance(x, np.ndarray):
         return _numpy_view(x, name)
     if is_torch(x):
         return _torch_view(x, name)
     if isinstance(x, Coded):
-        return View(x.codes, x.type, False)
+        return View(_contiguous(x.codes), x.type, False)
     if hasattr(x, "__dlpack_device__"):
         kind = int(x.__dlpack_device__()[0])
         if kind != 1:
@@ -111,16 +124,20 @@ def view(x: Any, name: str) -> View:
     )
 
 
+def _contiguous(x: np.ndarray) -> np.ndarray:
+    """Itself, or a copy of a view with gaps or another order of dimensions."""
+    return x if x.flags.c_contiguous else x.copy(order="C")
+
+
 def _numpy_view(x: np.ndarray, name: str) -> View:
+    if isinstance(x, np.ma.MaskedArray):
+        raise ArrayError(f"{name}: a masked array; fill it first, as by {name}.filled(0)")
     known = _NAME_OF.get(x.dtype)
     if known is None:
         raise ArrayError(
             f"{name}: dtype {x.dtype} is not taken; convert it, as by {name}.astype(np.float32)"
         )
-    if not x.flags.c_contiguous:
-        raise UsageError(
-            f"{name}: a non-contiguous view of shape {x.shape}; pass np.ascontiguousarray({name})"
-        )
+    x = _contiguous(x)
     raw = _TYPES[known][0]
     return View(x if x.dtype == raw else x.view(raw), known, False)
 
@@ -133,16 +150,12 @@ def _torch_view(x: Any, name: str) -> View:
             f"{name}: lies on {x.device}, karat computes on the CPU; pass {name}.cpu()"
         )
     known = _TORCH.get(str(x.dtype).removeprefix("torch."))
-    if known is None or x.layout is not torch.strided or x.is_conj() or x.is_neg():
+    if known is None or x.layout is not torch.strided:
         raise ArrayError(
             f"{name}: {x.dtype} ({x.layout}) is not taken; convert it, for example {name}.float()"
         )
-    if not x.is_contiguous():
-        raise UsageError(
-            f"{name}: a non-contiguous view of shape {tuple(x.shape)}; pass {name}.contiguous()"
-        )
     raw = _TYPES[known][0]
-    x = x.detach()
+    x = x.detach().resolve_neg().contiguous()
     if known in ("bf16", "f16"):
         return View(x.view(torch.int16).numpy().view(raw), known, True)
     if known in ("e4m3", "e5m2", "e8m0"):
@@ -177,10 +190,10 @@ def like(array: np.ndarray, type: str, torch_wanted: bool) -> Any:
 
 
 def named_views(tensors: dict[str, Any]) -> list[tuple[str, str, np.ndarray]]:
-    """Tensors by name as the extension takes them."""
+    """Tensors by name as the extension takes them, to be recorded or judged."""
     named = []
     for name, x in tensors.items():
-        seen = view(x, name)
+        seen = values(x, name)
         named.append((name, seen.type, seen.array))
     return named
 

@@ -24,6 +24,9 @@ def attend(
     grid: Sequence[int] | None = None,
     text: int = 0,
     layout: str = "BHSD",
+    q_scale: Any = None,
+    k_scale: Any = None,
+    v_scale: Any = None,
     mask: Any = None,
     mask_order: str | None = None,
     return_lse: bool = False,
@@ -31,16 +34,22 @@ def attend(
 ) -> Any:
     """Attention, bit for bit as the recipe's kernel computes it.
 
-    q, k, v: float32, float16 or bfloat16, one type and shape, contiguous, on the CPU, finite:
-        [B, H, S, D] (``layout="BHSD"``, PyTorch) or [B, S, H, D] (``"BSHD"``, FlashAttention);
-        leading dimensions of 1 may be missing. Not multiplied by D^-1/2. FP32 tensors in BHSD are
-        read where they lie; others are widened one head at a time. k and v may have fewer heads, a
-        divisor of q's: each then serves as many neighbouring heads of q.
+    q, k, v: float32, float16 or bfloat16, one type and shape, on the CPU, finite: [B, H, S, D]
+        (``layout="BHSD"``, PyTorch) or [B, S, H, D] (``"BSHD"``, FlashAttention); leading
+        dimensions of 1 may be missing. Not multiplied by D^-1/2. Contiguous FP32 tensors in BHSD
+        are read where they lie; others are widened one head at a time, views copied first. k and v
+        may have fewer heads, a divisor of q's: each then serves as many neighbouring heads of q.
+        None may require a gradient: there is no backward.
+    q_scale, k_scale, v_scale: float32 [B, H, groups] as karat.quantize() makes them; q, k and v are
+        then codes in the recipe's formats (float8, int8, or raw uint8), x = scale * code. For
+        recipes that give all three a scale and smooth none.
     recipe: a preset's name, a path to a .json, a dict (may name a ``"base"``) or a Recipe.
-    grid: (T, H, W) with T*H*W + text = S, w fastest; recipes with tiles or windows need it.
+    grid: (T, H, W) with T*H*W + text = S, w fastest. Needed where the recipe has tiles, windows,
+        bands or scales by tile (``Recipe.grid_reason``); (1, 1, S) says that the tokens are a row.
     text: tokens behind the video's, in the same attention.
     mask: in the place of the recipe's own: booleans [S, S], True where a pair is kept, rows are
-        queries; PyTorch's BlockMask; or a karat.BlockMask.
+        queries; PyTorch's BlockMask; a karat.BlockMask; or a karat.BlockMatrix (SpargeAttn's
+        mask_id).
     mask_order: what the mask's rows count: "tokens", their own order as in q, k and v; or
         "positions" of the recipe's order. A mask of karat.block_mask() knows its own, "positions";
         every other is by token unless this says else.
@@ -49,9 +58,9 @@ def attend(
     Returns o in the recipe's output format, shape and layout of q, of q's kind (NumPy or PyTorch);
     with ``return_lse`` also the float32 log-sum-exp [B, H, S].
     Raises ArrayError (a TypeError) for GPU tensors and types, UsageError (a ValueError) for shapes,
-    grids, recipes, NaN and Inf.
+    grids, recipes, gradients, NaN and Inf.
     """
-    given = heads_of(q, k, v, grid, layout, text)
+    given = heads_of(q, k, v, grid, layout, text, (q_scale, k_scale, v_scale))
     made = as_recipe(recipe)
     o = empty(given.given_shape, made.output)
     lse = empty(given.rows_shape(), "f32") if return_lse else None
@@ -72,6 +81,9 @@ def stages(
     grid: Sequence[int] | None = None,
     text: int = 0,
     layout: str = "BHSD",
+    q_scale: Any = None,
+    k_scale: Any = None,
+    v_scale: Any = None,
     mask: Any = None,
     mask_order: str | None = None,
     taps: str | Sequence[int] = "none",
@@ -84,7 +96,7 @@ def stages(
     scales of k and v have k's heads. ``taps``: "all", "none", "" for eight of them, or a list of
     query blocks.
     """
-    given = heads_of(q, k, v, grid, layout, text)
+    given = heads_of(q, k, v, grid, layout, text, (q_scale, k_scale, v_scale))
     made = as_recipe(recipe)
     rows = (given.shape[0], given.shape[1], given.shape[3])
     o = empty(given.given_shape, made.output)

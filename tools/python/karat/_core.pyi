@@ -12,6 +12,7 @@ _Shape = Sequence[int]
 class Recipe:
     def __init__(self, text: str) -> None: ...
     def json(self) -> str: ...
+    def grid_reason(self) -> str | None: ...
 
 class Heads:
     def __init__(
@@ -25,6 +26,8 @@ class Heads:
         shape: _Shape,  # batch, heads, heads of k and v, tokens, channels
         grid: _Shape,
         text: int,
+        scale_types: tuple[str, str, str] | None = None,
+        scales: tuple[_Array, _Array, _Array] | None = None,  # [B, H, groups]
     ) -> None: ...
 
 class Mask:
@@ -35,6 +38,7 @@ class Mask:
         kv_indices: _Array | None = None,
         full_kv_num_blocks: _Array | None = None,
         full_kv_indices: _Array | None = None,
+        matrix: _Array | None = None,  # uint8 [batch, heads, query blocks, key blocks]
         block_size: tuple[int, int] = (128, 128),
         keep: _Array | None = None,
         order: str,  # "tokens" or "positions"

@@ -9,7 +9,7 @@ from typing import Any, Iterator, Mapping, Sequence
 import numpy as np
 
 from . import _core
-from ._arrays import named_views, typed_dict, view
+from ._arrays import named_views, typed_dict, values
 from ._errors import FileError, UsageError
 from ._heads import heads_of
 from ._masks import given_mask
@@ -34,7 +34,7 @@ def write_tensors(
     """Tensors by name into a .safetensors file, or one tensor into a .npy (FP8 and BF16 beside a
     note).
 
-    Written whole or not at all. NumPy arrays and PyTorch CPU tensors, contiguous.
+    Written whole or not at all. NumPy arrays and PyTorch CPU tensors.
     """
     if not isinstance(tensors, Mapping):
         tensors = {"tensor": tensors}
@@ -112,6 +112,9 @@ def save(
     grid: Sequence[int] | None = None,
     text: int = 0,
     layout: str = "BHSD",
+    q_scale: Any = None,
+    k_scale: Any = None,
+    v_scale: Any = None,
     mask: Any = None,
     mask_order: str | None = None,
     seed: int = 0,
@@ -120,10 +123,10 @@ def save(
 ) -> Golden:
     """Computes a case and writes its golden file: inputs, every stage, legal ranges, FP64 truth.
 
-    Tensors and mask as for attend(); the file keeps the mask. seed decides taps and truth rows.
+    Tensors, scales and mask as for attend(); the file keeps the mask. seed decides taps and truth rows.
     taps: None for eight query blocks, "all", "none" or a list. Same case, same bytes.
     """
-    given = heads_of(q, k, v, grid, layout, text)
+    given = heads_of(q, k, v, grid, layout, text, (q_scale, k_scale, v_scale))
     if taps is not None and not isinstance(taps, str):
         taps = ",".join(str(int(block)) for block in taps) or "none"
     made = as_recipe(recipe)
@@ -227,5 +230,5 @@ def candidate_arguments(candidate: Any) -> tuple[str | None, list[tuple[str, str
         if not candidate:
             raise UsageError('candidate: names no stage; give {"o": output}')
         return None, named_views(dict(candidate))
-    seen = view(candidate, "o")
+    seen = values(candidate, "o")
     return None, [("o", seen.type, seen.array)]

@@ -8,10 +8,20 @@ from typing import Any, NamedTuple, Sequence
 import numpy as np
 
 from . import _core
-from ._arrays import view
+from ._arrays import View, view
 from ._errors import ArrayError, UsageError
 
 _STORED = {"f32", "f16", "bf16"}
+_CODES = {"e4m3", "e5m2", "i8", "u8"}
+
+Scales = tuple[Any, Any, Any]  # of q, k and v; None where they are values
+
+
+class GivenScales(NamedTuple):
+    """What makes q, k and v codes."""
+
+    types: tuple[str, str, str]
+    arrays: tuple[np.ndarray, np.ndarray, np.ndarray]  # float32 [B, H, groups]
 
 
 class Heads(NamedTuple):
@@ -25,13 +35,15 @@ class Heads(NamedTuple):
     given_shape: tuple[int, ...]  # of q
     grid: tuple[int, int, int]
     text: int
+    scales: GivenScales | None = None
 
     def request(self) -> _core.Heads:
         """As every function of karat._core takes them."""
         q, k, v = self.arrays
         return _core.Heads(
             q=q, k=k, v=v, type=self.type, layout=self.layout, shape=self.shape, grid=self.grid,
-            text=self.text,
+            text=self.text, scale_types=self.scales and self.scales.types,
+            scales=self.scales and self.scales.arrays,
         )  # fmt: skip
 
     def rows_shape(self) -> tuple[int, ...]:
@@ -82,20 +94,68 @@ def as_text(text: Any) -> int:
     return count
 
 
-def heads_of(
-    q: Any, k: Any, v: Any, grid: Sequence[int] | None, layout: str, text: Any = 0
-) -> Heads:
-    views = [view(x, name) for x, name in ((q, "q"), (k, "k"), (v, "v"))]
+def _require_values(views: Sequence[View]) -> None:
     for seen, name in zip(views, "qkv"):
+        if seen.type in _CODES:
+            raise ArrayError(
+                f"{name}: {seen.type} codes without their scales; give q_scale, k_scale and "
+                "v_scale beside them, or float32, float16 or bfloat16"
+            )
         if seen.type not in _STORED:
             raise ArrayError(
-                f"{name}: {seen.type} is not taken; give float32, float16 or bfloat16 "
-                f"(codes with scales: karat.save then karat.load)"
+                f"{name}: {seen.type} is not taken; give float32, float16 or bfloat16"
             )
         if seen.type != views[0].type:
             raise ArrayError(
                 f"{name}: is {seen.type} where q is {views[0].type}; give all three in one type"
             )
+
+
+def _given_scales(
+    views: Sequence[View], scales: Scales, heads: tuple[int, int, int]
+) -> GivenScales | None:
+    """``heads``: batch, heads of q, heads of k and v."""
+    if all(scale is None for scale in scales):
+        return None
+    batch, *counts = heads
+    arrays = []
+    for seen, scale, name in zip(views, scales, "qkv"):
+        if scale is None:
+            raise UsageError(
+                f"{name}_scale: is missing beside other scales; give all three, or q, k and v as "
+                "values"
+            )
+        if seen.type not in _CODES:
+            raise ArrayError(
+                f"{name}: is {seen.type} beside {name}_scale; give its codes (float8, int8 or "
+                "uint8), or leave all three scales out"
+            )
+        made = view(scale, f"{name}_scale")
+        if made.type != "f32":
+            raise ArrayError(f"{name}_scale: is {made.type}; give float32")
+        rows = batch * counts[name != "q"]
+        if made.array.size == 0 or made.array.size % rows or made.array.ndim > 3:
+            raise UsageError(
+                f"{name}_scale: shape {made.array.shape} is not [B, H, groups] of {batch} x "
+                f"{counts[name != 'q']} heads; give it as karat.quantize makes it"
+            )
+        arrays.append(made.array.reshape(batch, counts[name != "q"], -1))
+    types = (views[0].type, views[1].type, views[2].type)
+    return GivenScales(types, (arrays[0], arrays[1], arrays[2]))
+
+
+def heads_of(
+    q: Any,
+    k: Any,
+    v: Any,
+    grid: Sequence[int] | None,
+    layout: str,
+    text: Any = 0,
+    scales: Scales = (None, None, None),
+) -> Heads:
+    views = [view(x, name) for x, name in ((q, "q"), (k, "k"), (v, "v"))]
+    if all(scale is None for scale in scales):
+        _require_values(views)
     shape = views[0].array.shape
     batch, heads, tokens, channels = full_shape(shape, layout, "q")
     kv_heads = heads
@@ -123,4 +183,5 @@ def heads_of(
         given_shape=shape,
         grid=as_grid(grid),
         text=as_text(text),
+        scales=_given_scales(views, scales, (batch, heads, kv_heads)),
     )

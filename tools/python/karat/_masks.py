@@ -54,6 +54,11 @@ class BlockMask:
 
         It remembers a token order: from_torch() gives it back.
         """
+        if self.keep is None and np.any(self.kv_num_blocks):
+            raise UsageError(
+                "mask: lists partial blocks, but no pairs say what is kept of them; take it from "
+                "karat.block_mask(pairs=True), or list blocks that are kept whole as full ones"
+            )
         torch, flex = _flex_attention()
 
         def tensor(array: np.ndarray | None) -> Any:
@@ -143,8 +148,46 @@ class BlockMask:
         ranks = {"kv_num_blocks": 1, "kv_indices": 2, "full_kv_num_blocks": 1, "full_kv_indices": 2}
         return {name: rows(name, rank) for name, rank in ranks.items()} | {
             "block_size": tuple(int(n) for n in self.BLOCK_SIZE),
-            "keep": self.keep,
+            "keep": None if self.keep is None else _bytes(self.keep, "keep"),
         }
+
+
+@dataclass(frozen=True)
+class BlockMatrix:
+    """Blocks of pairs that are kept whole, as SpargeAttn's ``mask_id``: one entry per block of
+    queries and block of keys, nonzero keeps.
+
+    kept: booleans or int8, [Q, K] for all heads, [H, Q, K] or [B, H, Q, K], Q = ceil(S /
+        BLOCK_SIZE[0]), K = ceil(S / BLOCK_SIZE[1]): the last blocks may be short. NumPy or PyTorch.
+    BLOCK_SIZE: tokens of a block of queries and of keys.
+    """
+
+    kept: Any
+    BLOCK_SIZE: tuple[int, int] = (128, 64)
+
+    def _arrays(self) -> dict[str, Any]:
+        """As karat._core.Mask takes them."""
+        kept = _bytes(self.kept, "kept")
+        if not 2 <= kept.ndim <= 4:
+            raise UsageError(
+                f"kept: shape {kept.shape} has {kept.ndim} dimensions; give [B, H, blocks of q, "
+                "blocks of k] (leading ones may be missing)"
+            )
+        query, key = (int(n) for n in self.BLOCK_SIZE)
+        return {
+            "matrix": kept.reshape((1,) * (4 - kept.ndim) + kept.shape), "block_size": (query, key),
+        }  # fmt: skip
+
+
+def _bytes(pairs: Any, name: str) -> np.ndarray:
+    """One byte a pair, nonzero keeps."""
+    seen = view(pairs, name)
+    if seen.type not in ("bool", "u8", "i8"):
+        raise ArrayError(
+            f"{name}: {seen.type} is no mask; give a BlockMask, a BlockMatrix, or booleans (bool, "
+            "uint8, int8) that are True where a pair is kept"
+        )
+    return seen.array.view(np.uint8)
 
 
 def given_mask(mask: Any, recipe: Recipe, order: str | None = None) -> _core.Mask | None:
@@ -157,6 +200,8 @@ def given_mask(mask: Any, recipe: Recipe, order: str | None = None) -> _core.Mas
         return None
     if recipe.to_dict()["mask"]["causal"] == "on":
         raise UsageError("mask: comes with a causal recipe; put the causal rule into the mask")
+    if isinstance(mask, BlockMatrix):
+        return _core.Mask(**mask._arrays(), order=order or "tokens")
     if isinstance(mask, BlockMask) or hasattr(mask, "kv_num_blocks"):
         blocks = as_block_mask(mask)
         if order == "tokens" and blocks.mask_order == "positions":
@@ -164,20 +209,15 @@ def given_mask(mask: Any, recipe: Recipe, order: str | None = None) -> _core.Mas
                 'mask_order: "tokens", but the mask is over positions of a recipe; leave it out'
             )
         return _core.Mask(**blocks._arrays(), order=order or blocks.mask_order)
-    keep = view(mask, "mask")
-    if keep.type not in ("bool", "u8"):
-        raise ArrayError(
-            f"mask: {keep.type} is no mask; give a BlockMask or booleans, True where a pair is kept"
-        )
-    array = keep.array
+    array = keep = _bytes(mask, "mask")
     while array.ndim > 2 and array.shape[0] == 1:
         array = array[0]
     if array.ndim != 2:
         raise UsageError(
-            f"mask: shape {keep.array.shape} differs from head to head; call once per head with "
-            "[tokens, tokens]"
+            f"mask: shape {keep.shape} differs from head to head; call once per head with [tokens, "
+            "tokens], or give blocks as a karat.BlockMatrix"
         )
-    return _core.Mask(keep=array.view(np.uint8), order=order or "tokens")
+    return _core.Mask(keep=array, order=order or "tokens")
 
 
 def causal_by_token(
@@ -193,7 +233,12 @@ def causal_by_token(
     keep = np.tri(tokens, dtype=bool)
     if mask["kind"] != "none":
         video = tokens - as_text(text)
-        own = block_mask(recipe, (1, 1, video) if grid is None else grid)
+        if grid is None:
+            raise UsageError(
+                f"grid: is missing, but {recipe.grid_reason}; give (T, H, W) of the video's tokens, "
+                f"or (1, 1, {video}) where they are one row"
+            )
+        own = block_mask(recipe, grid)
         assert own.keep is not None and own.position_of_token is not None
         position = own.position_of_token
         keep[:video, :video] &= own.keep.astype(bool)[np.ix_(position, position)]

@@ -86,7 +86,8 @@ def quantize(
     recipe, operand: as that recipe's kernel treats its "q", "k" or "v", smoothing and rotation
         too; or
     rule: the fields of an operand alone, ``{"format": "e4m3", "group": "tile", "tile": [6, 8, 8]}``
-    (docs/recipe.md). grid: (T, H, W), needed by groups that follow tiles. text: tokens behind the
+    (docs/recipe.md), on tokens in their own order. grid: (T, H, W), needed by groups that follow
+        tiles and by recipes that do (``Recipe.grid_reason``). text: tokens behind the
         video's.
 
     Returns (codes, scale): codes in x's shape under the format's type, scale float32 [B, H,
@@ -100,7 +101,10 @@ def quantize(
             raise ArrayError(f"rule: {type(rule).__name__} is no dict; give the operand's fields")
         by_channel = rule.get("group") in ("channel", "tile_channel")
         operand = "v" if by_channel else "q"
-        made: dict[str, Any] = {operand: dict(rule)}
+        # A rule alone knows no order but the tokens' own.
+        made: dict[str, Any] = {
+            "mask": {"tile": [1, 1, 1]}, "block": {"align": "sequence"}, operand: dict(rule),
+        }  # fmt: skip
         if rule.get("group") == "tile_channel":
             made["pv"] = {"promote_every": 128}
         recipe = json.dumps(made, sort_keys=True)
@@ -152,8 +156,8 @@ def scaled_mm(
 ) -> Any:
     """torch._scaled_mm with the accumulator of a named instruction, bit for bit.
 
-    a [M, K], b [K, N] in the instruction's input type, b column-major as tensor cores want it (the
-    ``.t()`` of a contiguous [N, K]). accumulator: one of ``karat.names("instructions")``; "exact"
+    a [M, K], b [K, N] in the instruction's input type; a column-major b, as tensor cores want it (the
+    ``.t()`` of a contiguous [N, K]), is read where it lies. accumulator: one of ``karat.names("instructions")``; "exact"
     and "f32.fma" take float32. c: float32 [M, N], where the chain begins. promote_every: after
     every n of K the sum moves to an FP32 accumulator (DeepGEMM: 128). scale_a, scale_b: float32,
     one or per row of a and per column of b.
@@ -167,13 +171,7 @@ def scaled_mm(
     parts = accumulator.split(".")
     wanted = parts[2] if len(parts) == 4 else "f32"
     first = _operand(a, "a", wanted)
-    try:
-        second = _operand(_transposed(b), "b", wanted)
-    except UsageError:
-        raise UsageError(
-            "b: must be a column-major matrix [K, N]; pass b.t().contiguous().t() "
-            "(NumPy: np.ascontiguousarray(b.T).T)"
-        ) from None
+    second = _operand(_transposed(b), "b", wanted)
     if first.array.shape[1] != second.array.shape[1]:
         raise UsageError(
             f"b: has K = {second.array.shape[1]} where a has {first.array.shape[1]}; give a [M, K] "

@@ -37,6 +37,12 @@ class Recipe:
         before_scale = self._fields["finish"]["cast"] == "before_scale"
         return "bf16" if before_scale else self._fields["output"]
 
+    @property
+    def grid_reason(self) -> str | None:
+        """Why a grid must be said: "mask.tile 6,8,8 orders the tokens by it"; None where it need not.
+        """
+        return self._core.grid_reason()
+
     def to_dict(self) -> dict[str, Any]:
         """Every field, resolved; ``Recipe(r.to_dict())`` is the same recipe."""
         return json.loads(self._core.json())

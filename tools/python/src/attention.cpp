@@ -71,19 +71,23 @@ std::string mask_picture(const Recipe& recipe, const Grid& grid, int query_tile)
 }  // namespace
 
 void bind_attention(py::module_& module) {
-  py::class_<Recipe>(module, "Recipe").def(py::init<std::string>()).def("json", &Recipe::json);
+  py::class_<Recipe>(module, "Recipe")
+      .def(py::init<std::string>())
+      .def("json", &Recipe::json)
+      .def("grid_reason", &Recipe::grid_reason);
   py::class_<Heads>(module, "Heads")
       .def(py::init<py::array, py::array, py::array, std::string, std::string, const Shape&,
-                    const Grid&, int>(),
+                    const Grid&, int, Heads::Texts, Heads::Scales>(),
            py::kw_only(), py::arg("q"), py::arg("k"), py::arg("v"), py::arg("type"),
-           py::arg("layout"), py::arg("shape"), py::arg("grid"), py::arg("text"));
+           py::arg("layout"), py::arg("shape"), py::arg("grid"), py::arg("text"),
+           py::arg("scale_types") = py::none(), py::arg("scales") = py::none());
   py::class_<Mask>(module, "Mask")
-      .def(py::init<Mask::Array, Mask::Array, Mask::Array, Mask::Array, std::array<int, 2>,
-                    Mask::Array, const std::string&>(),
+      .def(py::init<Mask::Array, Mask::Array, Mask::Array, Mask::Array, Mask::Array,
+                    std::array<int, 2>, Mask::Array, const std::string&>(),
            py::kw_only(), py::arg("kv_num_blocks") = py::none(), py::arg("kv_indices") = py::none(),
            py::arg("full_kv_num_blocks") = py::none(), py::arg("full_kv_indices") = py::none(),
-           py::arg("block_size") = std::array{128, 128}, py::arg("keep") = py::none(),
-           py::arg("order"));
+           py::arg("matrix") = py::none(), py::arg("block_size") = std::array{128, 128},
+           py::arg("keep") = py::none(), py::arg("order"));
   module.def("attend", &attend, py::arg("recipe"), py::arg("heads"), py::arg("mask"), py::kw_only(),
              py::arg("o"), py::arg("o_type"), py::arg("lse") = py::none(),
              py::arg("m") = py::none(), py::arg("l") = py::none(), py::arg("taps") = py::none(),

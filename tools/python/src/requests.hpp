@@ -23,6 +23,12 @@ class Recipe {
     run([&](karat_error* error) { karat_recipe_json(recipe_, &text, error); });
     return owned(text);
   }
+  /// Why it needs a grid; nothing where it needs none.
+  Text grid_reason() const {
+    char* text = nullptr;
+    run([&](karat_error* error) { karat_recipe_grid_reason(recipe_, &text, error); });
+    return text == nullptr ? Text() : owned(text);
+  }
   const karat_recipe* get() const { return recipe_; }
 
  private:
@@ -32,11 +38,15 @@ class Recipe {
 using Shape = std::array<std::int64_t, 5>;  ///< batch, heads, heads of k and v, tokens, channels
 using Grid = std::array<std::int32_t, 3>;
 
-/// Q, K and V; keeps the arrays alive.
+/// Q, K and V, values or codes with scales; keeps the arrays alive.
 class Heads {
  public:
+  using Texts = std::optional<std::array<std::string, 3>>;
+  using Scales = std::optional<std::array<py::array, 3>>;
   Heads(py::array q, py::array k, py::array v, std::string type, std::string layout,
-        const Shape& shape, const Grid& grid, int text);
+        const Shape& shape, const Grid& grid, int text, Texts scale_types, Scales scales);
+  Heads(const Heads&) = delete;  // given_ points into itself
+  Heads& operator=(const Heads&) = delete;
   karat_heads get() const;
   /// Elements of q.
   std::size_t count() const;
@@ -46,18 +56,22 @@ class Heads {
  private:
   py::array q_, k_, v_;
   std::string type_, layout_;
+  Texts scale_types_;  ///< of the codes of q, k and v
+  Scales scales_;
+  karat_scales given_scales_{};
   karat_heads given_;
 };
 
-/// Lists of blocks, pairs, or both; keeps the arrays alive.
+/// A matrix of blocks; or lists of blocks, pairs, or both; keeps the arrays alive.
 class Mask {
  public:
   using Array = std::optional<py::array>;
   Mask(Array kv_num_blocks, Array kv_indices, Array full_kv_num_blocks, Array full_kv_indices,
-       std::array<int, 2> block_size, Array keep, const std::string& order);
+       Array matrix, std::array<int, 2> block_size, Array keep, const std::string& order);
   /// Into the fields of the same names.
   template <typename Args>
   void put(Args& args) const {
+    args.block_matrix = matrix_ ? &*matrix_ : nullptr;
     args.block_mask = blocks_ ? &*blocks_ : nullptr;
     args.keep = pairs_;
     args.keep_positions = extent_;
@@ -65,7 +79,8 @@ class Mask {
   }
 
  private:
-  std::array<Array, 5> kept_alive_;
+  std::array<Array, 6> kept_alive_;
+  std::optional<karat_block_matrix> matrix_;
   std::optional<karat_block_mask> blocks_;
   const std::uint8_t* pairs_ = nullptr;
   std::int64_t extent_ = 0;
