@@ -251,6 +251,9 @@ class Capture final : public Source {
 
   std::vector<float> floats(const Cell& cell, const std::string& tensor) const {
     const SavedTensor& at = place(cell, tensor);
+    if (files::info(at.info.dtype).size == 1)
+      refuse(subject(at), "holds " + std::string(files::info(at.info.dtype).name) + " codes",
+             "save values: bf16, f16 or f32");
     std::vector<float> values = files::widen_to_f32(read(cell, tensor), subject(at));
     const auto bad = std::ranges::find_if(values, [](float x) { return !std::isfinite(x); });
     if (bad != values.end()) {

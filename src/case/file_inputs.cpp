@@ -154,6 +154,26 @@ std::optional<std::array<Place, 3>> find_coded(const Sources& sources, std::stri
   return places;
 }
 
+bool is_code(const Place& place) {
+  return files::info(place.source->info(place.name).dtype).size == 1;
+}
+
+/// The scales of q, k and v, where these are codes themselves.
+std::array<Place, 3> scales_beside(const Sources& sources, const std::array<Place, 3>& tensors) {
+  const auto scales = find_coded(sources, "_scale");
+  for (const Place& place : tensors) {
+    const std::string type(files::info(place.source->info(place.name).dtype).name);
+    if (is_code(place) != is_code(tensors[0]))
+      throw Error(ErrorKind::usage, place.subject(),
+                  "is " + type + " where " + tensors[0].name + " is not",
+                  "give all three as values, or as codes with scales");
+    if (is_code(place) && !scales)
+      throw Error(ErrorKind::usage, place.subject(), "holds " + type + " codes without scales",
+                  "add q_scale, k_scale and v_scale (1 where there are none), or save values");
+  }
+  return is_code(tensors[0]) ? *scales : std::array<Place, 3>{};
+}
+
 [[noreturn]] void throw_missing(const Sources& sources) {
   std::string held;
   for (const auto& source : sources)
@@ -181,6 +201,7 @@ std::unique_ptr<Inputs> file_inputs(const std::vector<std::filesystem::path>& pa
   std::array<Place, 3> tensors{}, scales{};
   if (const auto values = find_values(sources)) {
     tensors = *values;
+    scales = scales_beside(sources, tensors);
   } else {
     const auto codes = find_coded(sources, "_codes");
     const auto scale = find_coded(sources, "_scale");

@@ -183,6 +183,13 @@ def test_codes_give_the_bits_of_their_values(heads, tmp_path, command_line, name
     assert same(found["k_codes"], codes[1]) and same(found["v_scale"], scales["v_scale"])
 
 
+def test_truth_of_codes_is_that_of_scale_times_code(heads):
+    codes, scales = coded(*heads, "fa3_fp8")
+    values = [karat.decode(x) * scales[f"{n}_scale"][..., None] for n, x in zip("qkv", codes)]
+    for ours, theirs in zip(karat.truth(*codes, **scales, recipe="fa3_fp8"), karat.truth(*values)):
+        assert same(ours, theirs)
+
+
 @pytest.mark.parametrize(
     "change, error, action",
     [

@@ -190,6 +190,25 @@ class BadCodes(Case):
         refuses(3, "k_codes", "token 11, channel 3", k_codes=("F8_E4M3", bad))
         refuses(2, "v_codes", v_codes=("F32", codes["v_codes"][1].astype(np.float32)))
 
+    def test_codes_by_the_names_of_values(self):
+        """q, k and v of one byte an element are codes: with scales the same as q_codes and so on."""
+        self.succeeds("make", "--recipe", "fa3_fp8", "--grid", "2,4,8", "--channels", 16, "-o", "g.h5",
+                      "--quiet")
+        self.succeeds("inspect", "g.h5", "--export", "ex", "--quiet")
+        stages = read(self.path("ex/stages.safetensors"))
+        codes = {x: stages[x + "_codes"] for x in "qkv"}
+        scales = {x + "_scale": stages[x + "_scale"] for x in "qkv"}
+        line = ["attend", "--recipe", "fa3_fp8", "--in", "c.safetensors", "--out", "o.safetensors"]
+        write(self.path("c.safetensors"), {**codes, **scales})
+        self.succeeds(*line, "--quiet")
+        np.testing.assert_array_equal(read(self.path("o.safetensors"))["o"][1], stages["o"][1])
+        os.remove(self.path("o.safetensors"))
+        write(self.path("c.safetensors"), codes)
+        self.fails(2, "codes without scales", "q_scale", arguments=line)
+        write(self.path("c.safetensors"), {**codes, **scales, "k": ("F32", codes["k"][1].astype(np.float32))})
+        self.fails(2, ": k: is f32 where q is not", arguments=line)
+        self.assertFalse(os.path.exists(self.path("o.safetensors")))
+
 
 class Golden(Case):
     def setUp(self):

@@ -92,8 +92,8 @@ struct FileInputOptions {
   TensorLayout layout = TensorLayout::bhsd;
   std::optional<std::size_t> only_head;  ///< one head of the file instead of all
 };
-/// Tensors q, k, v (or query, key, value), or q_codes, q_scale and so on. Several files, each with
-/// some of the tensors, count as one.
+/// Tensors q, k, v (query, key, value), or codes: q_codes and q_scale, or a one-byte q beside it, and
+/// so on. Several files, each with some of the tensors, count as one.
 /// @throws Error(usage) when shapes disagree with each other or the grid, or a tensor is missing
 std::unique_ptr<Inputs> file_inputs(const std::vector<std::filesystem::path>& files,
                                     const FileInputOptions& options);

@@ -120,16 +120,19 @@ def truth(
     grid: Sequence[int] | None = None,
     text: int = 0,
     layout: str = "BHSD",
+    q_scale: Any = None,
+    k_scale: Any = None,
+    v_scale: Any = None,
     sparse: bool = False,
     threads: int = 0,
 ) -> tuple[np.ndarray, np.ndarray]:
     """softmax(q k^T / sqrt(D)) v in float64 on the values as given: (o [B, H, S, D], lse [B, H,
     S]).
 
-    Tensors as for attend(). Over all keys, or with ``sparse`` over those the recipe's mask keeps.
+    Tensors as for attend(); with scales of scale * code, in f32. Over all keys, or with ``sparse`` over those the recipe's mask keeps.
     Own fixed-order sums; each weight is within 2^-48.
     """
-    given = heads_of(q, k, v, grid, layout, text)
+    given = heads_of(q, k, v, grid, layout, text, (q_scale, k_scale, v_scale))
     made = as_recipe(recipe)
     batch, heads, _, tokens, channels = given.shape
     o = np.empty((batch, heads, tokens, channels), np.float64)

@@ -212,10 +212,15 @@ def given_mask(mask: Any, recipe: Recipe, order: str | None = None) -> _core.Mas
     array = keep = _bytes(mask, "mask")
     while array.ndim > 2 and array.shape[0] == 1:
         array = array[0]
-    if array.ndim != 2:
+    if array.ndim > 2:
         raise UsageError(
             f"mask: shape {keep.shape} differs from head to head; call once per head with [tokens, "
             "tokens], or give blocks as a karat.BlockMatrix"
+        )
+    if array.ndim != 2 or array.shape[0] != array.shape[1]:
+        raise UsageError(
+            f"mask: shape {keep.shape} is not square; give a row and a column per token, or blocks as a "
+            "karat.BlockMatrix"
         )
     return _core.Mask(keep=array, order=order or "tokens")
 
