@@ -1,11 +1,10 @@
 // Schedules as others choose them: one recipe, a dense warm-up, STA's search.
-#include "karat/tune/baselines.hpp"
-
 #include <algorithm>
 #include <numeric>
 #include <string>
 
 #include "karat/numerics/base/error.hpp"
+#include "karat/tune/schedules.hpp"
 
 namespace karat::tune {
 namespace {
@@ -24,11 +23,6 @@ std::size_t warm_items(const Problem& problem, int warm_up) {
   return static_cast<std::size_t>(warm_up) * static_cast<std::size_t>(problem.groups);
 }
 
-void add(const Problem& problem, Front& front, Assignment assignment) {
-  const Totals totals = evaluate(problem, assignment);
-  front.points.push_back({totals.time, totals.error, std::move(assignment)});
-}
-
 }  // namespace
 
 Front uniform_front(const Problem& problem) { return warm_up_front(problem, 0, 0); }
@@ -41,9 +35,9 @@ Front warm_up_front(const Problem& problem, int dense, int warm_up) {
   for (int c = 0; c < problem.candidates; ++c) {
     Assignment assignment(problem.items(), static_cast<std::uint16_t>(c));
     std::fill_n(assignment.begin(), warm, static_cast<std::uint16_t>(dense));
-    add(problem, front, std::move(assignment));
+    front.points.push_back(priced(problem, std::move(assignment)));
   }
-  front.points = pareto(std::move(front.points));
+  remove_beaten(front.points);
   return front;
 }
 
@@ -71,9 +65,9 @@ Front sta_search_front(const Problem& problem, int dense, int warm_up,
           [&](int a, int b) { return error(a) < error(b); });
       assignment[item] = static_cast<std::uint16_t>(*best);
     }
-    add(problem, front, std::move(assignment));
+    front.points.push_back(priced(problem, std::move(assignment)));
   }
-  front.points = pareto(std::move(front.points));
+  remove_beaten(front.points);
   return front;
 }
 

@@ -1,14 +1,11 @@
 // From a study's table to a squared error for every step, group and candidate.
-#include "karat/tune/errors.hpp"
-
 #include <algorithm>
+#include <array>
 #include <cmath>
-#include <map>
 #include <optional>
-#include <set>
 
 #include "karat/numerics/base/error.hpp"
-#include "karat/numerics/base/suggest.hpp"
+#include "karat/tune/measured_problem.hpp"
 
 namespace karat::tune {
 namespace {
@@ -28,23 +25,20 @@ std::string name_of(Group group) {
   return name.empty() ? "all heads" : name;
 }
 
-/// Distinct values in ascending order, and the place of each.
+/// What `key` makes of the table's rows, each value once, ascending.
 template <class Key>
-class Places {
- public:
-  void add(const Key& key) { keys_.insert(key); }
-  void close() { list_.assign(keys_.begin(), keys_.end()); }
-  std::size_t of(const Key& key) const {
-    return static_cast<std::size_t>(std::lower_bound(list_.begin(), list_.end(), key) -
-                                    list_.begin());
-  }
-  const std::vector<Key>& list() const { return list_; }
-  std::size_t size() const { return list_.size(); }
+auto distinct(const study::SensitivityTable& table, const Key& key) {
+  std::vector<decltype(key(table.rows.front().cell))> keys;
+  for (const study::Sensitivity& row : table.rows) keys.push_back(key(row.cell));
+  std::ranges::sort(keys);
+  keys.erase(std::unique(keys.begin(), keys.end()), keys.end());
+  return keys;
+}
 
- private:
-  std::set<Key> keys_;
-  std::vector<Key> list_;
-};
+template <class Key>
+std::size_t place_of(const Key& key, const std::vector<Key>& keys) {
+  return static_cast<std::size_t>(std::ranges::lower_bound(keys, key) - keys.begin());
+}
 
 /// Sums of squares over the rows that fall together.
 struct SquareSums {
@@ -54,8 +48,8 @@ struct SquareSums {
 
 /// The study's rows as a dense array [seed][measured step][group][candidate].
 struct Measured {
-  Places<std::int32_t> seeds, steps;
-  Places<Group> groups;
+  std::vector<std::int32_t> seeds, steps;
+  std::vector<Group> groups;
   std::size_t candidates = 0;
   std::vector<SquareSums> sums;
   bool guided = true;
@@ -68,23 +62,19 @@ struct Measured {
 /// @param place index of each of the table's recipes among the candidates, or -1
 Measured collect(const study::SensitivityTable& table, const std::vector<int>& place,
                  std::size_t candidates, Decide decide) {
-  Measured m;
-  m.candidates = candidates;
-  for (const study::Sensitivity& row : table.rows) {
-    m.seeds.add(row.cell.prompt);
-    m.steps.add(row.cell.step);
-    m.groups.add(group_of(row.cell, decide));
-  }
-  m.seeds.close();
-  m.steps.close();
-  m.groups.close();
+  const auto group = [&](const capture::Cell& cell) { return group_of(cell, decide); };
+  Measured m{.seeds = distinct(table, [](const capture::Cell& cell) { return cell.prompt; }),
+             .steps = distinct(table, [](const capture::Cell& cell) { return cell.step; }),
+             .groups = distinct(table, group),
+             .candidates = candidates,
+             .sums = {}};
   m.sums.resize(m.seeds.size() * m.steps.size() * m.groups.size() * candidates);
   for (const study::Sensitivity& row : table.rows) {
     const int c = place[static_cast<std::size_t>(row.recipe)];
     if (c < 0) continue;
     SquareSums& sum =
-        m.sums[m.at(m.seeds.of(row.cell.prompt), m.steps.of(row.cell.step),
-                    m.groups.of(group_of(row.cell, decide)), static_cast<std::size_t>(c))];
+        m.sums[m.at(place_of(row.cell.prompt, m.seeds), place_of(row.cell.step, m.steps),
+                    place_of(group(row.cell), m.groups), static_cast<std::size_t>(c))];
     sum.plain += row.error * row.error;
     sum.guided += row.guided_error * row.guided_error;
     ++sum.rows;
@@ -103,9 +93,8 @@ std::optional<std::string> missing_cell(const Measured& m, std::span<const std::
           most = std::max(most, m.sums[m.at(seed, step, group, c)].rows);
         for (std::size_t c = 0; c < m.candidates; ++c)
           if (m.sums[m.at(seed, step, group, c)].rows < most)
-            return "step " + std::to_string(m.steps.list()[step]) + ", " +
-                   name_of(m.groups.list()[group]) + ", prompt " +
-                   std::to_string(m.seeds.list()[seed]) + " under " + recipes[c];
+            return "step " + std::to_string(m.steps[step]) + ", " + name_of(m.groups[group]) +
+                   ", prompt " + std::to_string(m.seeds[seed]) + " under " + recipes[c];
       }
   return {};
 }
@@ -118,7 +107,7 @@ struct Between {
 
 std::vector<Between> places_between(const study::SensitivityTable& table, const Measured& m,
                                     int steps, std::span<const double> sigma) {
-  const auto& measured = m.steps.list();
+  const auto& measured = m.steps;
   bool by_sigma = !sigma.empty();
   for (const int step : measured)
     by_sigma = by_sigma && std::isfinite(table.sigma[static_cast<std::size_t>(step)]);
@@ -174,7 +163,7 @@ std::vector<int> candidate_places(const study::SensitivityTable& table,
 /// neighbours elsewhere; they take the end's error.
 void require_ends(const study::SensitivityTable& table, const Measured& m,
                   const std::string& subject) {
-  const auto& steps = m.steps.list();
+  const auto& steps = m.steps;
   int widest = 0;
   for (std::size_t i = 1; i < steps.size(); ++i)
     widest = std::max(widest, steps[i] - steps[i - 1] - 1);
@@ -205,17 +194,8 @@ std::vector<double> guidance_of(const Measured& m) {
 }  // namespace
 
 std::string_view to_string(Decide decide) {
-  switch (decide) {
-    case Decide::step:
-      return "step";
-    case Decide::layer:
-      return "layer";
-    case Decide::head:
-      return "head";
-    case Decide::cell:
-      return "cell";
-  }
-  return "";
+  constexpr std::array<std::string_view, 4> kNames{"step", "layer", "head", "cell"};
+  return kNames[static_cast<std::size_t>(decide)];
 }
 
 Decide finest_decision(const study::SensitivityTable& table) {
@@ -240,9 +220,9 @@ StepErrors step_errors(const study::SensitivityTable& table, std::span<const std
                  .groups = static_cast<int>(m.groups.size()),
                  .candidates = static_cast<int>(recipes.size()),
                  .seeds = static_cast<int>(m.seeds.size()),
-                 .measured = m.steps.list(),
+                 .measured = m.steps,
                  .study_steps = table.steps};
-  for (const Group& group : m.groups.list()) out.group_names.push_back(name_of(group));
+  for (const Group& group : m.groups) out.group_names.push_back(name_of(group));
   const std::vector<Between> where = places_between(table, m, steps, sigma);
   out.squared.reserve(m.seeds.size() * where.size() * m.groups.size() * m.candidates);
   for (std::size_t seed = 0; seed < m.seeds.size(); ++seed)

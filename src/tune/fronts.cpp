@@ -4,8 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "karat/tune/baselines.hpp"
-#include "karat/tune/general.hpp"
+#include "karat/tune/schedules.hpp"
 
 namespace karat::tune {
 namespace {
@@ -36,17 +35,10 @@ std::vector<Totals> totals_of(const Setting& s, const Front& front) {
   return out;
 }
 
-/// Groups that decide alike: the assignment of whole steps spread over them.
-Assignment spread_over(const Assignment& steps, int groups) {
-  Assignment out;
-  for (const std::uint16_t c : steps) out.insert(out.end(), static_cast<std::size_t>(groups), c);
-  return out;
-}
-
 Front together(Front a, const Front& b) {
   a.exact = a.exact && b.exact;
   a.points.insert(a.points.end(), b.points.begin(), b.points.end());
-  a.points = pareto(std::move(a.points));
+  remove_beaten(a.points);
   return a;
 }
 
@@ -140,7 +132,7 @@ std::vector<TunedFront> tuned_fronts(const Setting& s, double budget_s) {
 
   Front steps = general_front(by_step(s.own));
   for (FrontPoint& point : steps.points)
-    point.assignment = spread_over(point.assignment, s.own.groups);
+    point.assignment = over_groups(point.assignment, s.own.groups);
   Front general = s.own.groups == 1 ? steps : together(general_front(s.own), steps);
   const std::vector<Totals> all_steps = totals_of(s, steps), all_general = totals_of(s, general);
   steps = thinned(steps, s.most_points, budgets);

@@ -1,11 +1,9 @@
 // The general problem: exact between the hull's corners where affordable, local search elsewhere.
-#include "karat/tune/general.hpp"
-
 #include <algorithm>
 #include <limits>
 
 #include "karat/numerics/base/error.hpp"
-#include "karat/tune/phases.hpp"
+#include "karat/tune/schedules.hpp"
 #include "labels.hpp"
 
 namespace karat::tune {
@@ -14,11 +12,6 @@ namespace {
 constexpr double kSlack = 1 + 1e-9;   // rounding of reduced costs
 constexpr double kWorthwhile = 1e-5;  // of the error: a smaller distance to the bound is left alone
 constexpr std::size_t kMostExchanges = 4'000'000;
-
-FrontPoint priced(const Problem& problem, Assignment assignment) {
-  const Totals totals = evaluate(problem, assignment);
-  return {totals.time, totals.error, std::move(assignment)};
-}
 
 /// Where a line error + price * time touches an item, and how far above it each candidate lies.
 struct Reduced {
@@ -38,19 +31,32 @@ std::vector<Reduced> reduced_costs(const Problem& p, double price, double gap) {
   return items;
 }
 
-/// Assignments one move away from either corner that lie between them.
-std::vector<Totals> one_move_away(const Problem& p, const Assignment& from, const Totals& totals,
-                                  const Totals& low, const Totals& high) {
+/// One item decided otherwise: places of both decisions in the problem.
+struct Move {
+  std::size_t item;
+  std::uint16_t to;
+  std::size_t old_at, at;
+};
+
+std::vector<Move> moves_from(const Problem& p, const Assignment& from) {
+  std::vector<Move> moves;
+  for (std::size_t item = 0; item < from.size(); ++item)
+    for (int c = 0; c < p.candidates; ++c)
+      if (c != from[item])
+        moves.push_back(
+            {item, static_cast<std::uint16_t>(c), p.at(item, from[item]), p.at(item, c)});
+  return moves;
+}
+
+/// Assignments one move away from a corner that lie between it and the next.
+std::vector<Totals> one_move_away(const Problem& p, const Assignment& from, const Totals& low,
+                                  const Totals& high) {
   std::vector<Totals> found;
-  for (std::size_t item = 0; item < from.size(); ++item) {
-    const std::size_t old = p.at(item, from[item]);
-    for (int c = 0; c < p.candidates; ++c) {
-      const std::size_t at = p.at(item, c);
-      const Totals moved{totals.time - p.time[old] + p.time[at],
-                         totals.error - p.error[old] + p.error[at]};
-      if (moved.time > low.time && moved.time < high.time && moved.error < low.error)
-        found.push_back(moved);
-    }
+  for (const Move& m : moves_from(p, from)) {
+    const Totals moved{low.time - p.time[m.old_at] + p.time[m.at],
+                       low.error - p.error[m.old_at] + p.error[m.at]};
+    if (moved.time > low.time && moved.time < high.time && moved.error < low.error)
+      found.push_back(moved);
   }
   return found;
 }
@@ -58,7 +64,7 @@ std::vector<Totals> one_move_away(const Problem& p, const Assignment& from, cons
 /// The largest reduced cost a point between two corners can have and still beat what is known.
 double gap_between(const Problem& p, const Assignment& assignment, const Totals& low,
                    const Totals& high, double price) {
-  std::vector<Totals> known = one_move_away(p, assignment, low, low, high);
+  std::vector<Totals> known = one_move_away(p, assignment, low, high);
   known.push_back(high);
   std::sort(known.begin(), known.end(), [](const Totals& a, const Totals& b) {
     return a.time != b.time ? a.time < b.time : a.error < b.error;
@@ -80,7 +86,7 @@ bool enumerate(const Problem& p, double price, double gap, std::size_t most_labe
   arena.clear();
   bool complete = true;
   Labels labels;
-  for (const std::uint16_t c : items[0].near) labels.push_back(arena.start(0, c));
+  for (const std::uint16_t c : items[0].near) labels.push_back(arena.start(c));
   double floor = items[0].base;
   for (std::size_t item = 1; item < items.size(); ++item) {
     Labels next;
@@ -91,12 +97,7 @@ bool enumerate(const Problem& p, double price, double gap, std::size_t most_labe
         const double above = longer.error + cost_of_unit * static_cast<double>(longer.time) - floor;
         if (above <= gap * kSlack + 1e-12 * floor) next.push_back(longer);
       }
-    undominated(next);
-    if (next.size() > most_labels) {
-      complete = false;
-      spread(next, most_labels);
-    }
-    for (Label& label : next) arena.keep(label);
+    complete &= arena.keep(next, most_labels);
     labels = std::move(next);
   }
   for (const Label& label : labels) found.push_back(priced(p, arena.path(label)));
@@ -118,29 +119,22 @@ Front exact_front(const Problem& p, const Relaxation& hull, const GeneralOptions
     }
     front.points.push_back(priced(p, std::move(assignment)));
   }
-  front.points = pareto(std::move(front.points));
+  remove_beaten(front.points);
   return front;
 }
 
 /// The single move that lowers the error most within the time left.
 bool move_one(const Problem& p, double budget, FrontPoint& point) {
   double best = 0;
-  std::size_t best_item = 0;
-  std::uint16_t best_candidate = 0;
-  for (std::size_t item = 0; item < point.assignment.size(); ++item) {
-    const std::size_t old = p.at(item, point.assignment[item]);
-    for (int c = 0; c < p.candidates; ++c) {
-      const std::size_t at = p.at(item, c);
-      const double less = p.error[old] - p.error[at];
-      if (less > best && point.time - p.time[old] + p.time[at] <= budget) {
-        best = less;
-        best_item = item;
-        best_candidate = static_cast<std::uint16_t>(c);
-      }
-    }
+  Move chosen{};
+  for (const Move& m : moves_from(p, point.assignment)) {
+    const double less = p.error[m.old_at] - p.error[m.at];
+    if (less <= best || point.time - p.time[m.old_at] + p.time[m.at] > budget) continue;
+    best = less;
+    chosen = m;
   }
   if (best <= 0) return false;
-  point.assignment[best_item] = best_candidate;
+  point.assignment[chosen.item] = chosen.to;
   const double before = point.error;
   point = priced(p, std::move(point.assignment));
   return point.error < before;
@@ -148,32 +142,22 @@ bool move_one(const Problem& p, double budget, FrontPoint& point) {
 
 /// The pair of moves that lowers the error most: one item slower, another faster.
 bool exchange_two(const Problem& p, double budget, FrontPoint& point) {
-  struct Move {
-    std::size_t item;
-    std::uint16_t to;
-    double time, error;
-  };
-  std::vector<Move> moves;
-  for (std::size_t item = 0; item < point.assignment.size(); ++item) {
-    const std::size_t old = p.at(item, point.assignment[item]);
-    for (int c = 0; c < p.candidates; ++c) {
-      const std::size_t at = p.at(item, c);
-      if (at != old)
-        moves.push_back({item, static_cast<std::uint16_t>(c), p.time[at] - p.time[old],
-                         p.error[at] - p.error[old]});
-    }
-  }
+  const std::vector<Move> moves = moves_from(p, point.assignment);
   if (moves.size() * moves.size() > kMostExchanges) return false;
+  std::vector<Totals> changes;
+  for (const Move& m : moves)
+    changes.push_back({p.time[m.at] - p.time[m.old_at], p.error[m.at] - p.error[m.old_at]});
   const double left = budget - point.time;
   double best = 0;
   const Move* pair[2] = {};
-  for (const Move& a : moves) {
-    if (a.error >= 0) continue;
-    for (const Move& b : moves)
-      if (b.item != a.item && a.time + b.time <= left && a.error + b.error < best) {
-        best = a.error + b.error;
-        pair[0] = &a;
-        pair[1] = &b;
+  for (std::size_t a = 0; a < moves.size(); ++a) {
+    if (changes[a].error >= 0) continue;
+    for (std::size_t b = 0; b < moves.size(); ++b)
+      if (moves[b].item != moves[a].item && changes[a].time + changes[b].time <= left &&
+          changes[a].error + changes[b].error < best) {
+        best = changes[a].error + changes[b].error;
+        pair[0] = &moves[a];
+        pair[1] = &moves[b];
       }
   }
   if (!pair[0]) return false;
@@ -206,7 +190,7 @@ Front searched_front(const Problem& p, const Relaxation& hull, const GeneralOpti
     front.points.push_back(solve(p, hull, std::max(begin, budget)).point);
   }
   if (p.steps >= 3) {
-    front.points = pareto(std::move(front.points));
+    remove_beaten(front.points);
     std::vector<FrontPoint> better;
     for (const ThreePhases& phases : three_phase_front(p)) {
       const FrontPoint* ours = front.within(phases.time);
@@ -217,7 +201,7 @@ Front searched_front(const Problem& p, const Relaxation& hull, const GeneralOpti
     }
     for (FrontPoint& point : better) front.points.push_back(std::move(point));
   }
-  front.points = pareto(std::move(front.points));
+  remove_beaten(front.points);
   return front;
 }
 

@@ -23,14 +23,6 @@ void undominated(Labels& labels) {
   labels.resize(kept);
 }
 
-void spread(Labels& labels, std::size_t most) {
-  if (labels.size() <= most || most < 2) return;
-  Labels kept;
-  for (std::size_t i = 0; i < most; ++i)
-    kept.push_back(labels[i * (labels.size() - 1) / (most - 1)]);
-  labels = std::move(kept);
-}
-
 LabelArena::LabelArena(const Problem& problem) : problem_(&problem) {
   double total = 0;
   const auto row = static_cast<std::ptrdiff_t>(problem.candidates);
@@ -40,9 +32,8 @@ LabelArena::LabelArena(const Problem& problem) : problem_(&problem) {
   for (const double time : problem.time) time_.push_back(std::llround(time / unit_));
 }
 
-Label LabelArena::start(std::size_t item, std::uint16_t candidate) {
-  Label label{.before = kNoNode};
-  label = extend({.node = kNoNode}, item, candidate);
+Label LabelArena::start(std::uint16_t candidate) {
+  Label label = extend({.node = kNoNode}, 0, candidate);
   keep(label);
   return label;
 }
@@ -59,6 +50,18 @@ Label LabelArena::extend(const Label& label, std::size_t item, std::uint16_t can
 void LabelArena::keep(Label& label) {
   label.node = static_cast<std::uint32_t>(nodes_.size());
   nodes_.push_back({label.before, label.candidate});
+}
+
+bool LabelArena::keep(Labels& labels, std::size_t most) {
+  undominated(labels);
+  const std::size_t size = labels.size();
+  if (size > most && most > 1) {
+    // Places ascend, none before its source: the list can be thinned where it stands.
+    for (std::size_t i = 0; i < most; ++i) labels[i] = labels[i * (size - 1) / (most - 1)];
+    labels.resize(most);
+  }
+  for (Label& label : labels) keep(label);
+  return size <= most;
 }
 
 Assignment LabelArena::path(const Label& label) const {

@@ -20,28 +20,27 @@ using Labels = std::vector<Label>;
 
 /// Removes dominated labels; what remains has time ascending and error descending.
 void undominated(Labels& labels);
-/// Keeps at most `most` labels, evenly chosen by place, the first and the last among them.
-void spread(Labels& labels, std::size_t most);
 
 /// Remembers of every kept label which label it extends. An item's labels extend those of the item
 /// before.
 class LabelArena {
  public:
   explicit LabelArena(const Problem& problem);
-  /// The label of an item that nothing precedes; kept.
-  Label start(std::size_t item, std::uint16_t candidate);
+  /// A label of the first item; kept.
+  Label start(std::uint16_t candidate);
   /// A label one item longer; call keep() if it survives.
   Label extend(const Label& label, std::size_t item, std::uint16_t candidate) const;
-  void keep(Label& label);
+  /// Removes dominated labels and keeps the others: `most` of them at the most, evenly chosen by
+  /// place, the first and the last among them. @return false where some were left out
+  bool keep(Labels& labels, std::size_t most);
   /// The candidates that the label chose, item by item.
   Assignment path(const Label& label) const;
   void clear() { nodes_.clear(); }
   double unit() const { return unit_; }
-  std::int64_t units(std::size_t item, std::uint16_t candidate) const {
-    return time_[problem_->at(item, candidate)];
-  }
 
  private:
+  void keep(Label& label);
+
   struct Node {
     std::uint32_t before;
     std::uint16_t candidate;

@@ -1,12 +1,11 @@
 // Schedules of few contiguous phases, exactly: all pairs and triples, or dynamic programming.
-#include "karat/tune/phases.hpp"
-
 #include <algorithm>
 #include <array>
 #include <cmath>
 #include <limits>
 
 #include "karat/numerics/base/error.hpp"
+#include "karat/tune/schedules.hpp"
 #include "labels.hpp"
 
 namespace karat::tune {
@@ -35,10 +34,6 @@ struct PhaseChoice {
   std::uint16_t candidate;
 };
 
-bool earlier(double time_a, double error_a, double time_b, double error_b) {
-  return time_a != time_b ? time_a < time_b : error_a < error_b;
-}
-
 std::vector<PhaseChoice> choices(const Prefix& sums, int candidates, int begin, int end) {
   std::vector<PhaseChoice> all;
   for (int c = 0; c < candidates; ++c) {
@@ -46,28 +41,8 @@ std::vector<PhaseChoice> choices(const Prefix& sums, int candidates, int begin, 
     all.push_back({sums.time[row + end] - sums.time[row + begin],
                    sums.error[row + end] - sums.error[row + begin], static_cast<std::uint16_t>(c)});
   }
-  std::stable_sort(all.begin(), all.end(), [](const PhaseChoice& a, const PhaseChoice& b) {
-    return earlier(a.time, a.error, b.time, b.error);
-  });
-  std::vector<PhaseChoice> kept;
-  for (const PhaseChoice& choice : all)
-    if (kept.empty() || choice.error < kept.back().error) kept.push_back(choice);
-  return kept;
-}
-
-/// Undominated points; `same` as in pareto().
-void prune(std::vector<ThreePhases>& points) {
-  std::stable_sort(points.begin(), points.end(), [](const ThreePhases& a, const ThreePhases& b) {
-    return earlier(a.time, a.error, b.time, b.error);
-  });
-  const double same = points.empty() ? 0 : 1e-12 * points.back().time;
-  std::size_t kept = 0;
-  for (const ThreePhases& point : points) {
-    if (kept > 0 && point.error >= points[kept - 1].error) continue;
-    if (kept > 0 && point.time - points[kept - 1].time <= same) --kept;
-    points[kept++] = point;
-  }
-  points.resize(kept);
+  remove_beaten(all, 0);
+  return all;
 }
 
 constexpr std::size_t kPool = 1 << 20;
@@ -132,13 +107,13 @@ std::vector<ThreePhases> three_phase_front(const Problem& given) {
       for (const PhaseChoice& a : early)
         for (const PhaseChoice& c : late) pool.push_back(joined(at, a, b, c));
     if (pool.size() > limit) {
-      prune(pool);
+      remove_beaten(pool);
       limit = kPool + pool.size();
     }
   });
-  prune(pool);
+  remove_beaten(pool);
   for (ThreePhases& point : pool) settle(point, problem);
-  prune(pool);
+  remove_beaten(pool);
   return pool;
 }
 
@@ -168,13 +143,10 @@ ThreePhases three_phases_within(const Problem& given, double budget) {
 }
 
 Assignment assignment_of(const ThreePhases& phases, const Problem& problem) {
-  Assignment out;
-  out.reserve(problem.items());
-  for (int step = 0; step < problem.steps; ++step) {
-    const int phase = step < phases.first ? 0 : step < phases.second ? 1 : 2;
-    out.insert(out.end(), static_cast<std::size_t>(problem.groups), phases.recipe[phase]);
-  }
-  return out;
+  Assignment steps;
+  for (int step = 0; step < problem.steps; ++step)
+    steps.push_back(phases.recipe[step < phases.first ? 0 : step < phases.second ? 1 : 2]);
+  return over_groups(steps, problem.groups);
 }
 
 Front phased_front(const Problem& given, const PhasedOptions& options) {
@@ -196,7 +168,7 @@ Front phased_front(const Problem& given, const PhasedOptions& options) {
   Front front;
   std::vector<Labels> state(phases * candidates);  // [phase][candidate]
   for (std::size_t c = 0; c < candidates; ++c)
-    state[c] = {arena.start(0, static_cast<std::uint16_t>(c))};
+    state[c] = {arena.start(static_cast<std::uint16_t>(c))};
   for (std::size_t step = 1; step < problem.items(); ++step) {
     std::vector<Labels> next(state.size());
     for (std::size_t p = 0; p < phases; ++p) {
@@ -209,12 +181,7 @@ Front phased_front(const Problem& given, const PhasedOptions& options) {
         extend(state[p * candidates + to]);
         for (std::size_t from = 0; p > 0 && from < candidates; ++from)
           if (from != to && may_follow(from, to)) extend(state[(p - 1) * candidates + from]);
-        undominated(reached);
-        if (reached.size() > options.most_labels) {
-          front.exact = false;
-          spread(reached, options.most_labels);
-        }
-        for (Label& label : reached) arena.keep(label);
+        front.exact &= arena.keep(reached, options.most_labels);
       }
     }
     state = std::move(next);
@@ -223,17 +190,11 @@ Front phased_front(const Problem& given, const PhasedOptions& options) {
   for (const Labels& labels : state) all.insert(all.end(), labels.begin(), labels.end());
   undominated(all);
   for (const Label& label : all) {
-    FrontPoint point{.assignment = arena.path(label)};
-    const Totals totals = evaluate(problem, point.assignment);
-    point.time = totals.time;
-    point.error = totals.error;
-    Assignment wide;
-    for (const std::uint16_t c : point.assignment)
-      wide.insert(wide.end(), static_cast<std::size_t>(given.groups), c);
-    point.assignment = std::move(wide);
+    FrontPoint point = priced(problem, arena.path(label));
+    point.assignment = over_groups(point.assignment, given.groups);
     front.points.push_back(std::move(point));
   }
-  front.points = pareto(std::move(front.points));
+  remove_beaten(front.points);
   return front;
 }
 

@@ -64,29 +64,22 @@ Totals evaluate(const Problem& problem, std::span<const std::uint16_t> assignmen
   return totals;
 }
 
+FrontPoint priced(const Problem& problem, Assignment assignment) {
+  const Totals totals = evaluate(problem, assignment);
+  return {totals.time, totals.error, std::move(assignment)};
+}
+
+Assignment over_groups(std::span<const std::uint16_t> steps, int groups) {
+  Assignment out;
+  for (const std::uint16_t c : steps) out.insert(out.end(), static_cast<std::size_t>(groups), c);
+  return out;
+}
+
 const FrontPoint* Front::within(double budget) const {
   const auto after =
       std::upper_bound(points.begin(), points.end(), budget * (1 + 1e-12),
                        [](double value, const FrontPoint& point) { return value < point.time; });
   return after == points.begin() ? nullptr : &*(after - 1);
-}
-
-std::vector<FrontPoint> pareto(std::vector<FrontPoint> points) {
-  if (points.empty()) return points;
-  std::sort(points.begin(), points.end(), [](const FrontPoint& a, const FrontPoint& b) {
-    return a.time != b.time ? a.time < b.time : a.error < b.error;
-  });
-  const double same = 1e-12 * points.back().time;
-  std::vector<FrontPoint> kept;
-  for (FrontPoint& point : points) {
-    if (!kept.empty() && point.error >= kept.back().error) continue;
-    if (!kept.empty() && point.time - kept.back().time <= same) {
-      kept.back() = std::move(point);
-    } else {
-      kept.push_back(std::move(point));
-    }
-  }
-  return kept;
 }
 
 Front thinned(const Front& front, std::size_t most, std::span<const double> budgets) {

@@ -3,7 +3,7 @@
 #include <numeric>
 
 #include "karat/numerics/base/error.hpp"
-#include "karat/tune/general.hpp"
+#include "karat/tune/schedules.hpp"
 
 namespace karat::tune {
 namespace {

@@ -143,12 +143,6 @@ const TunedPoint* TunedFront::within(double time_s) const {
   return best;
 }
 
-const TunedPoint* TunedFront::reaching(double error) const {
-  for (const TunedPoint& point : points)
-    if (point.error <= error) return &point;
-  return nullptr;
-}
-
 Result run(const Request& request) {
   Result result{.notes = request.notes};
   const video::Sampler& sampler = request.model->sampler;

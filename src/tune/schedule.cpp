@@ -1,12 +1,11 @@
 // Schedules as the files that karat make and karat cost take.
-#include "karat/tune/schedule.hpp"
-
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "karat/numerics/base/error.hpp"
 #include "karat/recipe/json.hpp"
+#include "karat/tune/report.hpp"
 
 namespace karat::tune {
 namespace {

@@ -8,9 +8,7 @@
 #include <random>
 
 #include "karat/numerics/base/error.hpp"
-#include "karat/tune/baselines.hpp"
-#include "karat/tune/general.hpp"
-#include "karat/tune/phases.hpp"
+#include "karat/tune/schedules.hpp"
 
 namespace karat::tune {
 namespace {
@@ -52,7 +50,10 @@ std::vector<FrontPoint> brute_force(const Problem& p,
     }
     std::size_t i = 0;
     while (i < a.size() && ++a[i] == p.candidates) a[i++] = 0;
-    if (i == a.size()) return pareto(std::move(all));
+    if (i == a.size()) {
+      remove_beaten(all);
+      return all;
+    }
   }
 }
 

@@ -11,9 +11,8 @@
 #include "karat/numerics/base/error.hpp"
 #include "karat/recipe/json.hpp"
 #include "karat/recipe/schedule.hpp"
-#include "karat/tune/builtin.hpp"
-#include "karat/tune/page.hpp"
-#include "karat/tune/schedule.hpp"
+#include "karat/tune/measured_problem.hpp"
+#include "karat/tune/report.hpp"
 
 namespace karat::tune {
 namespace {

@@ -3,14 +3,86 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
+#include <string_view>
 #include <vector>
 
-#include "karat/tune/errors.hpp"
+#include "karat/hopper/around.hpp"
+#include "karat/recipe/recipe.hpp"
+#include "karat/study/sensitivity.hpp"
 #include "karat/tune/problem.hpp"
-#include "karat/tune/times.hpp"
-#include "karat/tune/weights.hpp"
 
 namespace karat::tune {
+
+/// The table that karat ships, for `karat tune --quick`: measured by karat on its generated
+/// workload with builtin_command(); a demonstrator, no model.
+study::SensitivityTable builtin_sensitivity();
+/// The command that makes the table again.
+std::string_view builtin_command();
+
+/// What picks a recipe for itself in every step: the whole step, each layer, each head (in all
+/// layers alike), or each head of each layer.
+enum class Decide { step, layer, head, cell };
+std::string_view to_string(Decide decide);
+
+/// Squared relative errors |o - truth|^2 / |truth|^2, means over branches and over the cells a
+/// group holds; seeds (prompts) stay apart for the intervals.
+struct StepErrors {
+  int steps = 0, groups = 0, candidates = 0, seeds = 0;
+  std::vector<std::string> group_names;  ///< "layer 3, head 1"
+  std::vector<double> squared;           ///< [seed][step][group][candidate]
+  std::vector<int> measured;             ///< steps of the study; the rest lies between them
+  int study_steps = 0;                   ///< that the study's sampler takes
+  /// Per step: squared error after guidance over the squared error of the branches, |v| alike;
+  /// empty unless the study measured both branches everywhere.
+  std::vector<double> guidance;
+};
+
+/// The finest decision for which the table has every measured step, seed and recipe.
+Decide finest_decision(const study::SensitivityTable& table);
+
+/// Steps that were not measured lie between their neighbours: linear in log error over the noise
+/// level where it is known, else over the step's place.
+/// @param recipes names of the candidates, in the order wanted
+/// @param sigma noise level of each of the run's `steps` steps; empty: not known
+/// @throws Error(usage) for an empty or unknown candidate, a study that leaves more steps out at an
+///   end than between its own, or cells that some recipe or seed lacks; `subject` names the study.
+StepErrors step_errors(const study::SensitivityTable& table, std::span<const std::string> recipes,
+                       Decide decide, int steps, std::span<const double> sigma,
+                       const std::string& subject);
+
+/// Seconds of one denoising step, all layers, heads and forwards, as `karat cost` answers them.
+struct StepTimes {
+  std::string gpu;
+  double fixed_s = 0;  ///< linear layers, prompt attention, the rest: whatever the recipe
+  std::vector<double> decided_s;  ///< per candidate: attention and the kernels around it
+  double dense_s = 0;             ///< a whole step with dense BF16 attention
+};
+/// @throws Error(usage) naming the recipe that no Hopper kernel runs.
+StepTimes step_times(const hopper::Machine& machine, const hopper::RunRequest& run,
+                     std::span<const recipe::Recipe> recipes);
+
+/// Where weights come from.
+enum class Weighting { uniform, sigma, propagation, user };
+std::string_view to_string(Weighting weighting);
+
+/// What the squared error of each step counts; the weights sum to 1.
+struct StepWeights {
+  Weighting weighting = Weighting::uniform;
+  std::string about;  ///< one line
+  std::vector<double> weight;
+  std::string name() const { return std::string(to_string(weighting)); }
+};
+StepWeights uniform_weights(int steps);
+/// |sigma_s - sigma_(s+1)|, the sampler's step: sum_s of weight x relative error bounds the
+/// relative error that a rectified flow's last latent inherits. @param sigma per step; 0 follows
+/// the last
+StepWeights sampler_weights(std::span<const double> sigma);
+/// sampler_weights times the growth of squared error by guidance. @param errors with `guidance`
+StepWeights propagation_weights(std::span<const double> sigma, const StepErrors& errors);
+/// A JSON list or lines of numbers, one per step.
+/// @throws Error(input_output) unless they are as many as steps, from 0, and not all 0.
+StepWeights parse_weights(std::string_view text, int steps, const std::string& subject);
 
 /// error[s][g][c] = weight_s / groups x mean over seeds of the squared error, time[s][g][c] =
 /// decided_s[c] / groups: errors of a schedule are weighted means of squares, heads counting alike.

@@ -2,9 +2,11 @@
 // times in, Pareto fronts out. Where they come from stands in measured_problem.hpp.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <utility>
 #include <vector>
 
 namespace karat::tune {
@@ -43,11 +45,17 @@ struct Totals {
 /// Sums in ascending order of items. @throws Error(usage) when the assignment does not fit.
 Totals evaluate(const Problem& problem, std::span<const std::uint16_t> assignment);
 
+/// An assignment of whole steps, each group of a step deciding as the step does.
+Assignment over_groups(std::span<const std::uint16_t> steps, int groups);
+
 struct FrontPoint {
   double time = 0;
   double error = 0;
   Assignment assignment;
 };
+
+/// The assignment with its evaluate().
+FrontPoint priced(const Problem& problem, Assignment assignment);
 
 /// Time ascending, error strictly descending: no point is beaten by another.
 struct Front {
@@ -59,8 +67,23 @@ struct Front {
   const FrontPoint* within(double budget) const;
 };
 
-/// Points that nothing beats; times that differ by less than 1e-12 of the largest count as equal.
-std::vector<FrontPoint> pareto(std::vector<FrontPoint> points);
+/// Leaves the points that no other beats, time ascending, error descending. Times that differ by
+/// `same` of the largest count as equal: the point with less error stands for them.
+/// @tparam Point has `time` and `error`
+template <typename Point>
+void remove_beaten(std::vector<Point>& points, double same = 1e-12) {
+  std::stable_sort(points.begin(), points.end(), [](const Point& a, const Point& b) {
+    return a.time != b.time ? a.time < b.time : a.error < b.error;
+  });
+  const double reach = points.empty() ? 0 : same * points.back().time;
+  std::size_t kept = 0;
+  for (Point& point : points) {
+    if (kept > 0 && point.error >= points[kept - 1].error) continue;
+    if (kept > 0 && point.time - points[kept - 1].time <= reach) --kept;
+    std::swap(points[kept++], point);
+  }
+  points.resize(kept);
+}
 
 /// At most `most` points: both ends, those that `within` finds for each of `budgets`, and an even
 /// choice of the others by time.

@@ -1,9 +1,12 @@
-// What a tuning says: text, JSON and CSV.
+// What a tuning says: text, JSON, CSV, a page, and the chosen schedule as a file.
 #pragma once
 
+#include <cstdint>
+#include <span>
 #include <string>
 
 #include "karat/files/json_file.hpp"
+#include "karat/report/html.hpp"
 #include "karat/tune/run.hpp"
 
 namespace karat::tune {
@@ -14,5 +17,16 @@ std::string to_text(const Result& result, const Request& request);
 files::Json to_json(const Result& result, const Request& request, const files::Json& schedule);
 /// One line per point of every front.
 std::string to_csv(const Result& result);
+/// One HTML file that needs nothing else: the answer, schedules as strips, fronts per GPU and
+/// weighting, what was measured, tables, command. The same arguments give the same bytes.
+std::string html_page(const Result& result, const Request& request,
+                      const report::Provenance& made_by);
+
+/// The schedule of whole steps as a file that recipe::parse_schedule() reads: runs of equal
+/// recipes, presets by name and other recipes in full. @param assignment one candidate per step
+files::Json schedule_json(const Result& result, std::span<const std::uint16_t> assignment,
+                          const std::string& name);
+/// The whole-step schedule that meets the budget on the first GPU under the main weighting.
+files::Json chosen_schedule(const Result& result, ScheduleKind kind);
 
 }  // namespace karat::tune

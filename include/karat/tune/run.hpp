@@ -10,7 +10,7 @@
 
 #include "karat/statistics/bootstrap.hpp"
 #include "karat/tune/measured_problem.hpp"
-#include "karat/tune/phases.hpp"
+#include "karat/tune/schedules.hpp"
 #include "karat/video/models.hpp"
 
 namespace karat::tune {
@@ -42,8 +42,6 @@ struct TunedFront {
   std::vector<TunedPoint> points;  ///< time ascending, error descending
   std::vector<Totals> all;         ///< every point before thinning: time_s and error
   const TunedPoint* within(double time_s) const;
-  /// The fastest with at most this error, or null.
-  const TunedPoint* reaching(double error) const;
 };
 
 /// The paper's two numbers, at one budget.

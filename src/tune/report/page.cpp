@@ -1,12 +1,11 @@
 // The tuner's report.
-#include "karat/tune/page.hpp"
-
 #include <algorithm>
 #include <array>
 #include <cmath>
 
 #include "karat/report/chart.hpp"
 #include "karat/report/html.hpp"
+#include "karat/tune/report.hpp"
 #include "report/pictures.hpp"
 
 namespace karat::tune {

@@ -6,7 +6,6 @@
 
 #include "karat/report/chart.hpp"
 #include "karat/statistics/bootstrap.hpp"
-#include "karat/tune/page.hpp"
 
 namespace karat::tune {
 namespace {
@@ -72,6 +71,12 @@ std::vector<bool> used_recipes(const Result& result, std::size_t gpu) {
   return used;
 }
 
+/// A chart that leaves room for another beside it.
+report::Chart half_page(std::string title, report::Axis x, report::Axis y) {
+  return {
+      .title = std::move(title), .x = std::move(x), .y = std::move(y), .width = 520, .height = 380};
+}
+
 }  // namespace
 
 std::string schedule_strips(const Result& result, std::size_t gpu) {
@@ -110,14 +115,10 @@ std::string schedule_strips(const Result& result, std::size_t gpu) {
 std::string front_chart(const Result& result, const Tuned& tuned) {
   constexpr std::string_view kColours[] = {"#0072b2", "#009e73", "#e69f00",
                                            "#6e7781", "#cc79a7", "#7f5539"};
-  report::Chart chart{
-      .title = result.times[tuned.gpu].gpu + ", weights " + result.weights[tuned.weights].name(),
-      .x = {.title = "seconds of a whole run"},
-      .y = {.title = "error", .scale = report::Scale::logarithmic},
-      .series = {},
-      .markers = {{tuned.budget_s, "budget"}},
-      .width = 520,
-      .height = 380};
+  report::Chart chart = half_page(
+      result.times[tuned.gpu].gpu + ", weights " + result.weights[tuned.weights].name(),
+      {.title = "seconds of a whole run"}, {.title = "error", .scale = report::Scale::logarithmic});
+  chart.markers = {{tuned.budget_s, "budget"}};
   for (const ScheduleKind kind :
        {ScheduleKind::uniform, ScheduleKind::dense_warmup, ScheduleKind::sta_search,
         ScheduleKind::three_phase, ScheduleKind::general_by_step, ScheduleKind::general}) {
@@ -140,14 +141,9 @@ std::string front_chart(const Result& result, const Tuned& tuned) {
 
 std::string sensitivity_chart(const Result& result) {
   const StepErrors& e = result.errors;
-  report::Chart chart{
-      .title = "Error of each recipe over the steps",
-      .x = {.title = "step"},
-      .y = {.title = "relative L2, all groups", .scale = report::Scale::logarithmic},
-      .series = {},
-      .markers = {},
-      .width = 520,
-      .height = 380};
+  report::Chart chart =
+      half_page("Error of each recipe over the steps", {.title = "step"},
+                {.title = "relative L2, all groups", .scale = report::Scale::logarithmic});
   const statistics::Resamples bootstrap(e.seeds, 400, 0);
   const auto groups = static_cast<std::size_t>(e.groups);
   const auto candidates = static_cast<std::size_t>(e.candidates);
@@ -176,13 +172,8 @@ std::string sensitivity_chart(const Result& result) {
 }
 
 std::string weight_chart(const Result& result) {
-  report::Chart chart{.title = "What each step counts",
-                      .x = {.title = "step"},
-                      .y = {.title = "percent of the whole"},
-                      .series = {},
-                      .markers = {},
-                      .width = 520,
-                      .height = 380};
+  report::Chart chart =
+      half_page("What each step counts", {.title = "step"}, {.title = "percent of the whole"});
   for (std::size_t w = 0; w < result.weights.size(); ++w) {
     report::Series series = report::make_series(result.weights[w].name(), w);
     for (std::size_t step = 0; step < result.weights[w].weight.size(); ++step)

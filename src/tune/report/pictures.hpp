@@ -1,4 +1,4 @@
-// Pictures of a tuning.
+// Pictures of a tuning, and words that its reports share.
 #pragma once
 
 #include <string>
@@ -15,5 +15,10 @@ std::string front_chart(const Result& result, const Tuned& tuned);
 std::string sensitivity_chart(const Result& result);
 /// Share of the whole that each step counts, under every weighting.
 std::string weight_chart(const Result& result);
+
+/// "three phases", "dense warm-up": a kind of schedule in words.
+std::string_view title_of(ScheduleKind kind);
+/// "fpsattention | sta_bf16 | fa3_fp8".
+std::string phases_text(const Result& result, const ThreePhases& phases);
 
 }  // namespace karat::tune

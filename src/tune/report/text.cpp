@@ -3,8 +3,8 @@
 
 #include <cmath>
 
-#include "karat/tune/page.hpp"
 #include "karat/tune/report.hpp"
+#include "report/pictures.hpp"
 
 namespace karat::tune {
 namespace {
