@@ -50,29 +50,12 @@ std::vector<Gemm> gemms(const video::Model& model, double tokens, int gpus) {
 }
 
 double bytes_per_element(numerics::FormatId format) {
-  switch (format) {
-    case numerics::FormatId::f32:
-      return 4;
-    case numerics::FormatId::bf16:
-    case numerics::FormatId::f16:
-      return 2;
-    default:
-      return 1;
-  }
+  return std::max(8, numerics::format(format).bits) / 8;
 }
 
-Question dense_question(Question q) {
-  q.recipe = recipe::Recipe{};
-  q.recipe.mask.kind = recipe::MaskKind::none;
-  q.recipe.mask.tile = {1, 1, 1};
-  q.recipe.q.format = q.recipe.k.format = q.recipe.v.format = numerics::FormatId::bf16;
-  q.kernel = Kernel::fa3;
-  return q;
-}
-
-double attention_ms(const Question& q) {
-  const Plan plan = plan_of(q);
-  return launch_time(q.machine, q.timing, plan, q.shape, work_of(q, plan).work).us * 1e-3;
+/// Elements of a tensor that holds one token per query, or per key.
+double elements(const Shape& shape, std::int64_t tokens) {
+  return double(shape.batch) * shape.heads * shape.head_dim * static_cast<double>(tokens);
 }
 
 }  // namespace
@@ -85,9 +68,7 @@ double stream_ms(const Machine& machine, double bytes) {
 }
 
 std::vector<SideKernel> around_attention(const Question& q) {
-  const double heads = double(q.shape.batch) * q.shape.heads * q.shape.head_dim;
-  const double queries = heads * static_cast<double>(q.shape.queries);
-  const double keys = heads * static_cast<double>(q.shape.keys);
+  const double queries = elements(q.shape, q.shape.queries), keys = elements(q.shape, q.shape.keys);
   std::vector<SideKernel> kernels;
   const auto add = [&](std::string name, double bytes) {
     kernels.push_back({std::move(name), stream_ms(q.machine, bytes), bytes});
@@ -114,11 +95,9 @@ std::vector<SideKernel> around_attention(const Question& q) {
 }
 
 double held_bytes(const Question& q) {
-  const double heads = double(q.shape.batch) * q.shape.heads * q.shape.head_dim;
-  return heads *
-         (static_cast<double>(q.shape.queries) * (bytes_per_element(q.recipe.q.format) + 2) +
-          static_cast<double>(q.shape.keys) *
-              (bytes_per_element(q.recipe.k.format) + bytes_per_element(q.recipe.v.format)));
+  return elements(q.shape, q.shape.queries) * (bytes_per_element(q.recipe.q.format) + 2) +
+         elements(q.shape, q.shape.keys) *
+             (bytes_per_element(q.recipe.k.format) + bytes_per_element(q.recipe.v.format));
 }
 
 double linear_ms(const Machine& machine, LinearFormat format, double m, double n, double k) {
@@ -149,22 +128,16 @@ double linear_ms(const Machine& machine, LinearFormat format, double m, double n
 }
 
 double attention_flop(const video::Model& model, double tokens) {
-  const double d = model.width;
-  if (model.text == video::TextAttention::joint) {
-    const double both = tokens + model.text_tokens;
-    return model.layers * 4 * both * both * d;
-  }
-  return model.layers * 4 * tokens * tokens * d;
+  if (model.text == video::TextAttention::joint) tokens += model.text_tokens;
+  return model.layers * 4 * tokens * tokens * model.width;
 }
 
 double linear_flop(const video::Model& model, double tokens) {
-  const double d = model.width, text = model.text_tokens;
-  if (model.text == video::TextAttention::joint) {
-    const double both = tokens + text;
-    return model.layers * (8 * both * d * d + 4 * both * d * model.ffn);
-  }
-  return model.layers * (12 * tokens * d * d + 4 * text * d * d + 4 * tokens * text * d +
-                         4 * tokens * d * model.ffn);
+  const bool cross = model.text == video::TextAttention::cross;
+  double layer = cross ? 4 * tokens * model.text_tokens * model.width : 0;
+  for (const Gemm& gemm : gemms(model, tokens, 1))
+    layer += 2 * gemm.count * gemm.m * gemm.n * gemm.k;
+  return model.layers * layer;
 }
 
 Question ask_model(Question q, const video::Model& model, video::Extent3 grid) {
@@ -192,7 +165,7 @@ RunTime run_time(const Question& question, const RunRequest& request) {
   }
   Question q = ask_model(question, model, request.grid);
   q.shape.heads = (model.heads + request.gpus - 1) / request.gpus;
-  const Question dense = dense_question(q);
+  const Question dense = dense_bf16(q);
   const double tokens = static_cast<double>(request.grid.volume());
   const double layers = model.layers;
   RunTime t;

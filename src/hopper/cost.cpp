@@ -123,16 +123,6 @@ MaskedWork all_work(const Question& q, const Plan& plan) {
   return out;
 }
 
-double dense_bf16_ms(const Question& q) {
-  Question dense = q;
-  dense.recipe = recipe::Recipe{};
-  dense.recipe.mask.kind = recipe::MaskKind::none;
-  dense.recipe.q.format = dense.recipe.k.format = dense.recipe.v.format = FormatId::bf16;
-  dense.kernel = Kernel::fa3;
-  const Plan plan = plan_of(dense);
-  return launch_time(q.machine, q.timing, plan, q.shape, work_of(dense, plan).work).us * 1e-3;
-}
-
 }  // namespace
 
 Kernel implied_kernel(const recipe::Recipe& recipe) {
@@ -167,6 +157,20 @@ MaskedWork work_of(const Question& q, const Plan& plan) {
   return out;
 }
 
+Question dense_bf16(Question q) {
+  q.recipe = recipe::Recipe{};
+  q.recipe.mask.kind = recipe::MaskKind::none;
+  q.recipe.mask.tile = {1, 1, 1};
+  q.recipe.q.format = q.recipe.k.format = q.recipe.v.format = FormatId::bf16;
+  q.kernel = Kernel::fa3;
+  return q;
+}
+
+double attention_ms(const Question& q) {
+  const Plan plan = plan_of(q);
+  return launch_time(q.machine, q.timing, plan, q.shape, work_of(q, plan).work).us * 1e-3;
+}
+
 AttentionCost attention_cost(const Question& q, Detail detail) {
   AttentionCost cost;
   cost.plan = plan_of(q);
@@ -181,7 +185,7 @@ AttentionCost attention_cost(const Question& q, Detail detail) {
                                                                  : q.machine.fp8_peak_tflops());
   cost.density = masked.kept_pairs / all;
   cost.padded_density = masked.padded_pairs / all;
-  cost.dense_bf16_ms = dense_bf16_ms(q);
+  cost.dense_bf16_ms = attention_ms(dense_bf16(q));
   cost.speedup = cost.dense_bf16_ms / cost.time_ms;
   if (detail == Detail::time) return cost;
   for (int part = 0; part < kParts; ++part) {

@@ -243,11 +243,6 @@ LaunchTime simulate(const Machine& machine, const Timing& timing, const Plan& pl
 
 }  // namespace
 
-static_assert(kUnitCount == kUnits);
-const std::array<const char*, kUnitCount> kUnitNames = {
-    "tensor core",    "MUFU",          "FP32", "ALU", "conversions",
-    "register ports", "shared memory", "L2",   "HBM"};
-
 std::string part_name(Part part) {
   static constexpr const char* kNames[kParts] = {
       "tensor core", "MUFU", "FP32", "shared memory", "L2", "HBM", "waves", "imbalance", "launch"};

@@ -4,9 +4,9 @@
 #include <cmath>
 #include <string>
 
-#include "karat/hopper/trace.hpp"
+#include "karat/hopper/answer.hpp"
 #include "karat/report/svg.hpp"
-#include "timeline.hpp"
+#include "supply.hpp"
 
 namespace karat::hopper {
 namespace {
@@ -55,8 +55,7 @@ void gantt(Svg& svg, double top, const Question& q, const AttentionCost& cost,
            {.bold = true});
   top += 8;
   for (int unit = 0; unit < kUnits; ++unit) {
-    svg.text({kLeft - 8, top + unit * kRow + 14}, unit_name(static_cast<UnitId>(unit)),
-             {.anchor = Anchor::end});
+    svg.text({kLeft - 8, top + unit * kRow + 14}, kUnitNames[unit], {.anchor = Anchor::end});
   }
   for (int cta = 0; cta < cost.plan.ctas_per_sm; ++cta) {
     for (int g = 0; g < actors; ++g) {
@@ -77,11 +76,7 @@ void gantt(Svg& svg, double top, const Question& q, const AttentionCost& cost,
 /// Attainable TFLOP/s over FLOP per HBM byte, log-log, with this launch as a point.
 void roofline(Svg& svg, double top, const Question& q, const AttentionCost& cost) {
   constexpr double kHeight = 200, kLow = 10, kHigh = 1e5;  // FLOP per byte
-  const double elements = double(q.shape.batch) * q.shape.heads * q.shape.head_dim;
-  const double bytes =
-      elements * (double(q.shape.queries) * (bytes_of(cost.plan.qk) + 2) +
-                  double(q.shape.keys) * (bytes_of(cost.plan.qk) + bytes_of(cost.plan.pv)));
-  const double intensity = cost.tflops * cost.time_ms * 1e9 / bytes;
+  const double intensity = cost.tflops * cost.time_ms * 1e9 / held_bytes(q);
   const double peak =
       cost.plan.qk == Element::bf16 ? q.machine.bf16_peak_tflops() : q.machine.fp8_peak_tflops();
   const double floor = peak / 1000;

@@ -1,10 +1,11 @@
-// What an SM gets of L2 and HBM in a launch. Private to the hopper layer.
+// What an SM gets of L2 and HBM in a launch, and what it then does, slice by slice. Private to the
+// hopper layer.
 #pragma once
 
 #include <cstdint>
 #include <vector>
 
-#include "karat/hopper/launch.hpp"
+#include "karat/hopper/answer.hpp"
 #include "sm/sm.hpp"
 
 namespace karat::hopper {
@@ -17,5 +18,9 @@ std::int64_t total_tiles(const std::vector<TileRun>& runs);
 /// the launch fit. @param tiles query tiles of the launch, splits counted
 Supply make_supply(const Machine& machine, const Timing& timing, const Plan& plan,
                    const Shape& shape, const Work& work, double mhz, std::int64_t tiles);
+
+/// Slices of one SM, adjacent services of one kind joined.
+std::vector<Slice> timeline(const Question& question, const AttentionCost& cost,
+                            const TraceOptions& options);
 
 }  // namespace karat::hopper

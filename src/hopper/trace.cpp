@@ -1,14 +1,12 @@
 // Chrome trace events of one simulated SM.
-#include "karat/hopper/trace.hpp"
-
 #include <algorithm>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <tuple>
 
 #include "karat/files/json_file.hpp"
+#include "karat/hopper/answer.hpp"
 #include "supply.hpp"
-#include "timeline.hpp"
 
 namespace karat::hopper {
 namespace {
@@ -75,7 +73,7 @@ std::string perfetto_trace(const Question& q, const AttentionCost& cost,
                     {"name", "process_name"},
                     {"args", {{"name", "one SM of " + q.machine.name}}}});
   for (int unit = 0; unit < kUnits; ++unit) {
-    name_track(1 + unit, unit_name(static_cast<UnitId>(unit)));
+    name_track(1 + unit, kUnitNames[unit]);
   }
   for (int cta = 0; cta < cost.plan.ctas_per_sm; ++cta) {
     for (int group = 0; group < actors; ++group) {

@@ -2,6 +2,7 @@
 // Private to the hopper layer.
 #pragma once
 
+#include <algorithm>
 #include <cctype>
 #include <string>
 #include <string_view>
@@ -29,15 +30,11 @@ inline Error unknown_name(const std::string& what, std::string_view name,
                           const std::vector<std::string>& known) {
   std::string all;
   for (const std::string& each : known) all += (all.empty() ? "" : ", ") + each;
-  const std::string wanted = plain(name);
-  std::vector<std::string> forms;
-  for (const std::string& each : known) forms.push_back(plain(each));
-  const std::string nearest =
-      numerics::nearest_name(wanted, forms, [](const std::string& form) { return form; });
-  std::size_t index = 0;
-  while (forms[index] != nearest) ++index;
+  const auto nearest = std::ranges::min_element(known, {}, [&](const std::string& each) {
+    return numerics::edit_distance(plain(name), plain(each));
+  });
   return Error(ErrorKind::usage, what, "\"" + std::string(name) + "\" is none of " + all,
-               "did you mean " + known[index] + "?");
+               "did you mean " + *nearest + "?");
 }
 
 }  // namespace karat::hopper

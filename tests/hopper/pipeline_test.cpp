@@ -60,7 +60,8 @@ TEST(Pipeline, BusyTimesEqualOperationCounts) {
     };
     const auto busy = [&](UnitId u) { return drawn[static_cast<int>(u)]; };
     const auto near = [&](UnitId u, double expected) {
-      EXPECT_NEAR(busy(u), expected, 1e-6 * expected) << c.name << " " << unit_name(u);
+      EXPECT_NEAR(busy(u), expected, 1e-6 * expected)
+          << c.name << " " << kUnitNames[static_cast<int>(u)];
       EXPECT_NEAR(run.busy[static_cast<int>(u)], busy(u), 1e-6 * expected) << c.name;
     };
     near(UnitId::tensor, flop / rate(p.qk) + flop / rate(p.pv));

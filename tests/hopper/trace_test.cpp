@@ -1,11 +1,10 @@
 // The Perfetto timeline: one track per unit and warpgroup, busy times equal the work asked for.
-#include "karat/hopper/trace.hpp"
-
 #include <gtest/gtest.h>
 
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "karat/hopper/answer.hpp"
 #include "karat/recipe/json.hpp"
 
 namespace karat::hopper {

@@ -2,7 +2,6 @@
 #include "call.hpp"
 #include "karat/hopper/answer.hpp"
 #include "karat/hopper/request.hpp"
-#include "karat/hopper/trace.hpp"
 
 namespace karat::c {
 namespace {

@@ -1,4 +1,5 @@
-// One question about time with everything that was worked out about it, as text, JSON and CSV.
+// One question about time with everything that was worked out about it, as text, JSON, CSV, a
+// timeline for Perfetto (Chrome trace JSON) and a picture.
 #pragma once
 
 #include <optional>
@@ -29,5 +30,20 @@ std::string to_table(std::span<const Answer> answers);
 std::string to_csv(std::span<const Answer> answers);
 /// The fields of docs/time-model.md, "JSON".
 files::Json to_json(const Answer& answer);
+
+/// What a timeline shows: the first tiles of the CTAs that share one SM.
+struct TraceOptions {
+  int tiles = 2;        ///< query tiles per CTA
+  int most_blocks = 8;  ///< key blocks per tile; longer tiles are cut
+};
+
+/// Tracks: one per unit, one per warpgroup of each CTA. Times are microseconds at the clock of
+/// `cost`. The busy time of a unit's track is the work asked of it.
+std::string perfetto_trace(const Question& question, const AttentionCost& cost,
+                           const TraceOptions& options = {});
+
+/// One SVG with three panels: Gantt of an SM, roofline of the board, occupancy of the SMs.
+std::string cost_picture(const Question& question, const AttentionCost& cost,
+                         const TraceOptions& options = {});
 
 }  // namespace karat::hopper

@@ -34,6 +34,7 @@ enum class LinearFormat { bf16, fp8, fp8_block };
 double linear_ms(const Machine& machine, LinearFormat format, double m, double n, double k);
 
 /// FLOPs of one forward, 2 per multiply-add: layers x (linear + attention), see docs/time-model.md.
+/// Attention to the prompt in a layer of its own counts as linear: it grows with the tokens alone.
 double attention_flop(const video::Model& model, double tokens);
 double linear_flop(const video::Model& model, double tokens);
 inline double forward_flop(const video::Model& model, double tokens) {

@@ -42,6 +42,11 @@ struct MaskedWork {
 /// @throws Error(usage) when a window has no grid, or grid and shape disagree.
 MaskedWork work_of(const Question& question, const Plan& plan);
 
+/// The same question about FlashAttention-3 in BF16 over all pairs.
+Question dense_bf16(Question question);
+/// Milliseconds of one launch alone.
+double attention_ms(const Question& question);
+
 /// Time that would be saved if a part were free of charge.
 struct Saving {
   Part part;

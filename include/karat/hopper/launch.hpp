@@ -35,9 +35,12 @@ struct Work {
   bool listed = false;  ///< the kernel walks a list of kept blocks
 };
 
-/// Clocks of work of all SMs together, by unit in the order of kUnitNames.
-inline constexpr int kUnitCount = 9;
-extern const std::array<const char*, kUnitCount> kUnitNames;
+/// Shared hardware of an SM, and its share of the board's caches and memory.
+enum class UnitId { tensor, mufu, fp32, alu, convert, ports, smem, l2, hbm };
+inline constexpr std::array kUnitNames = {"tensor core",   "MUFU",        "FP32",
+                                          "ALU",           "conversions", "register ports",
+                                          "shared memory", "L2",          "HBM"};
+inline constexpr int kUnits = kUnitNames.size();
 
 struct LaunchTime {
   double us = 0;
@@ -46,12 +49,12 @@ struct LaunchTime {
   double launch_us = 0;
   double combine_us = 0;  ///< kernel that merges key splits
   int splits = 1;
-  std::int64_t tiles = 0;                       ///< query tiles, splits counted
-  double waves = 0;                             ///< tiles / CTA slots
-  double blocks = 0;                            ///< padded key blocks computed
-  double steady_clocks = 0;                     ///< per block far inside a tile
-  std::array<double, kUnitCount> busy_share{};  ///< of all SMs over the whole launch
-  std::vector<double> sm_clocks;                ///< end of every SM's last tile
+  std::int64_t tiles = 0;                   ///< query tiles, splits counted
+  double waves = 0;                         ///< tiles / CTA slots
+  double blocks = 0;                        ///< padded key blocks computed
+  double steady_clocks = 0;                 ///< per block far inside a tile
+  std::array<double, kUnits> busy_share{};  ///< of all SMs over the whole launch
+  std::vector<double> sm_clocks;            ///< end of every SM's last tile
   std::uint64_t events = 0;
 };
 

@@ -51,7 +51,7 @@ files::Json to_json(const Answer& a) {
   for (const Saving& s : c.savings)
     json["bound_by"].push_back(
         {{"part", part_name(s.part)}, {"saves_ms", s.ms}, {"share", s.ms / c.time_ms}});
-  for (int u = 0; u < kUnitCount; ++u) json["busy"][kUnitNames[u]] = c.launch.busy_share[u];
+  for (int u = 0; u < kUnits; ++u) json["busy"][kUnitNames[u]] = c.launch.busy_share[u];
   json["around"] = Json::array();
   for (const SideKernel& k : a.around)
     json["around"].push_back({{"name", k.name}, {"time_ms", k.ms}, {"bytes", k.bytes}});

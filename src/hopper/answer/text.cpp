@@ -81,7 +81,7 @@ std::string to_text(const Answer& a) {
                   milliseconds(saving.ms).c_str());
   }
   text += "\n             (time saved if that part were free of charge)\nbusy        ";
-  for (int u = 0; u < kUnitCount; ++u) {
+  for (int u = 0; u < kUnits; ++u) {
     text += print(" %s %.0f %%", kUnitNames[u], 100 * l.busy_share[u]);
   }
   text += "\n";

@@ -32,18 +32,18 @@ Process Sm::consumer(Cta& cta, int group) {
       phase(w, begin, "wait");
       if (group == 0) cta.block_begin.push_back(engine_.now());
       begin = engine_.now();
-      issue_qk(cta, group, j);
+      issue_qk(cta, w);
       const bool previous = p_.overlap == Overlap::previous_pv && j > 0;
       if (previous) {
         co_await cta.v_full.reaches(v_seen + 1);
-        issue_pv(cta, group, j - 1);
+        issue_pv(cta, {cta.index, group, j - 1});
         ++pv_issued;
       }
       if (turns) {
         cta.turn.add();
         ++turn;
       }
-      co_await cta.qk_done[group]->reaches(++k_seen);
+      co_await cta.qk_done[group].reaches(++k_seen);
       co_await engine_.delay(t_.barrier_arrive);
       cta.k_free.add();
       phase(w, begin, "QK");
@@ -68,7 +68,7 @@ Process Sm::consumer(Cta& cta, int group) {
       phase(w, begin, "exp2");
       begin = engine_.now();
       if (previous) {
-        co_await cta.pv_done[group]->reaches(pv_issued);
+        co_await cta.pv_done[group].reaches(pv_issued);
         co_await engine_.delay(t_.barrier_arrive);
         cta.v_free.add();
         ++v_seen;
@@ -88,12 +88,14 @@ Process Sm::consumer(Cta& cta, int group) {
         co_await engine_.delay(t_.smem_latency + t_.barrier_arrive);
       if (j > 0) co_await engine_.until(fp32(rows_ * dims, w, "rescale O"));
       phase(w, begin, "convert P");
-      if (p_.overlap == Overlap::none) {
+      const bool last = j + 1 == work.blocks;
+      if (p_.overlap == Overlap::none || last) {
         begin = engine_.now();
+        if (p_.overlap == Overlap::previous_pv) cta.q_free.add();
         co_await cta.v_full.reaches(v_seen + 1);
         co_await engine_.delay(t_.barrier_wait);
-        issue_pv(cta, group, j);
-        co_await cta.pv_done[group]->reaches(++pv_issued);
+        issue_pv(cta, w);
+        co_await cta.pv_done[group].reaches(++pv_issued);
         co_await engine_.delay(t_.barrier_arrive);
         cta.v_free.add();
         ++v_seen;
@@ -102,20 +104,8 @@ Process Sm::consumer(Cta& cta, int group) {
       }
     }
     const Who w{cta.index, group, work.blocks - 1};
-    double begin = engine_.now();
-    cta.q_free.add();
-    if (p_.overlap == Overlap::previous_pv) {
-      co_await cta.v_full.reaches(v_seen + 1);
-      co_await engine_.delay(t_.barrier_wait);
-      issue_pv(cta, group, work.blocks - 1);
-      co_await cta.pv_done[group]->reaches(++pv_issued);
-      co_await engine_.delay(t_.barrier_arrive);
-      cta.v_free.add();
-      ++v_seen;
-      co_await engine_.until(promote(w));
-      phase(w, begin, "PV");
-      begin = engine_.now();
-    }
+    const double begin = engine_.now();
+    if (p_.overlap == Overlap::none) cta.q_free.add();
     co_await engine_.delay(2 * t_.shuffle);
     co_await engine_.until(fp32(rows_ * dims, w, "finish"));
     co_await engine_.until(convert(rows_ * dims, w, "finish"));

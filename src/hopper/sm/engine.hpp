@@ -43,12 +43,11 @@ class Engine {
 
   double now() const { return now_; }
 
-  /// Adds a process that starts at `time`.
-  void spawn(Process process, double time) {
+  /// Adds a process that starts now.
+  void spawn(Process process) {
     owned_.push_back(process.handle);
-    wake(process.handle, time);
+    wake(process.handle, now_);
   }
-  void spawn(Process process) { spawn(process, now_); }
 
   void wake(std::coroutine_handle<> handle, double time) {
     events_.push({time, sequence_++, handle});
@@ -135,8 +134,6 @@ class Count {
     };
     return Awaiter{*this, n};
   }
-
-  std::int64_t value() const { return value_; }
 
  private:
   Engine& engine_;

@@ -16,34 +16,35 @@ double step_clocks(const Machine& m, const Timing& t, const Plan& p, Element ele
 
 }  // namespace
 
-void Sm::issue_qk(Cta& cta, int group, int block) {
-  MatrixOp op{};
-  op.steps = qk_steps();
-  op.step_clk = step_clocks(m_, t_, p_, p_.qk, rows_, p_.block_k);
-  op.smem_clk = (rows_ + p_.block_k * std::ceil(rows_ / 64)) * 32 / m_.smem_bytes_per_clk;
-  op.ports_clk = t_.port_accumulate * rows_ / 64 * p_.block_k / 2;
-  op.done = cta.qk_done[group].get();
-  op.cta = cta.index, op.group = group, op.block = block, op.label = "QK";
-  push(op);
+/// An instruction is 16 (BF16) or 32 (FP8, INT8) deep.
+/// @param a_from_smem rows of A that are read from shared memory; the others are in registers
+void Sm::issue_product(Element element, double depth, double columns, double a_from_smem,
+                       Count& done, Who w, const char* label) {
+  queue_.push_back(
+      {.steps = static_cast<int>(std::ceil(depth * bytes_of(element) / 32)),
+       .step_clk = step_clocks(m_, t_, p_, element, rows_, columns),
+       .smem_clk = (a_from_smem + columns * std::ceil(rows_ / 64)) * 32 / m_.smem_bytes_per_clk,
+       .ports_clk = t_.port_accumulate * rows_ / 64 * columns / 2,
+       .done = &done,
+       .who = w,
+       .label = label});
+  issued_.add();
 }
 
-void Sm::issue_pv(Cta& cta, int group, int block) {
-  MatrixOp op{};
-  op.steps = pv_steps();
-  op.step_clk = step_clocks(m_, t_, p_, p_.pv, rows_, p_.tile_dim);
-  const double from_smem = p_.p_path == PPath::shared_memory ? rows_ : 0;
-  op.smem_clk = (from_smem + p_.tile_dim * std::ceil(rows_ / 64)) * 32 / m_.smem_bytes_per_clk;
-  op.ports_clk = t_.port_accumulate * rows_ / 64 * p_.tile_dim / 2;
-  op.done = cta.pv_done[group].get();
-  op.cta = cta.index, op.group = group, op.block = block, op.label = "PV";
-  push(op);
+void Sm::issue_qk(Cta& cta, Who w) {
+  issue_product(p_.qk, p_.tile_dim, p_.block_k, rows_, cta.qk_done[w.group], w, "QK");
+}
+
+void Sm::issue_pv(Cta& cta, Who w) {
+  issue_product(p_.pv, p_.block_k, p_.tile_dim, p_.p_path == PPath::shared_memory ? rows_ : 0,
+                cta.pv_done[w.group], w, "PV");
 }
 
 /// Groups in order of issue, one instruction step after another. Operands of the next step, be it
 /// the next group's, are read from shared memory during the current one.
 Process Sm::tensor_core(std::int64_t groups) {
   const auto read = [this](const MatrixOp& op) {
-    return serve(UnitId::smem, op.smem_clk, engine_.now(), op.cta, op.group, op.label, op.block);
+    return serve(UnitId::smem, op.smem_clk, op.who, op.label);
   };
   enum class Operands { not_asked, on_their_way } first = Operands::not_asked;
   double operands = 0;
@@ -55,10 +56,8 @@ Process Sm::tensor_core(std::int64_t groups) {
     first = Operands::not_asked;
     for (int step = 0; step < op.steps; ++step) {
       co_await engine_.until(operands);
-      const double done =
-          serve(UnitId::tensor, op.step_clk, engine_.now(), op.cta, op.group, op.label, op.block);
-      const double ports =
-          serve(UnitId::ports, op.ports_clk, engine_.now(), op.cta, op.group, op.label, op.block);
+      const double done = serve(UnitId::tensor, op.step_clk, op.who, op.label);
+      const double ports = serve(UnitId::ports, op.ports_clk, op.who, op.label);
       if (step + 1 < op.steps) {
         operands = read(op);
       } else if (!queue_.empty()) {

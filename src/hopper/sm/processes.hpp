@@ -1,5 +1,5 @@
-// The processes of an SM and the units they share; sm.cpp starts them, sm_memory.cpp, sm_matrix.cpp
-// and sm_consumer.cpp say what each does.
+// The processes of an SM and the units they share; sm.cpp starts them, memory.cpp, matrix.cpp and
+// consumer.cpp say what each does.
 #pragma once
 
 #include <algorithm>
@@ -20,6 +20,11 @@ struct Unit {
   double busy = 0;
 };
 
+/// For whom a unit works.
+struct Who {
+  int cta, group, block;
+};
+
 /// One wgmma group: `steps` instructions of the tensor core, completed together.
 struct MatrixOp {
   int steps;
@@ -27,34 +32,20 @@ struct MatrixOp {
   double smem_clk;   // operand reads of a step
   double ports_clk;  // accumulator traffic of a step on the register ports
   Count* done;
-  int cta, group, block;
+  Who who;
   const char* label;
 };
 
 struct Cta {
-  Cta(Engine& engine, int groups)
-      : q_full(engine),
-        q_free(engine),
-        k_full(engine),
-        k_free(engine),
-        v_raw(engine),
-        v_raw_free(engine),
-        v_full(engine),
-        v_free(engine),
-        v_read(engine),
-        o_written(engine),
-        stored(engine),
-        turn(engine) {
-    for (int g = 0; g < groups; ++g) {
-      qk_done.push_back(std::make_unique<Count>(engine));
-      pv_done.push_back(std::make_unique<Count>(engine));
-    }
-  }
+  Cta(Engine& e, int groups) : engine(e), qk_done(groups, Count(e)), pv_done(groups, Count(e)) {}
+
+  Engine& engine;
   int index = 0;
   std::vector<TileWork> tiles;
-  Count q_full, q_free, k_full, k_free, v_raw, v_raw_free, v_full, v_free, v_read, o_written,
-      stored, turn;
-  std::vector<std::unique_ptr<Count>> qk_done, pv_done;
+  Count q_full{engine}, q_free{engine}, k_full{engine}, k_free{engine}, v_raw{engine},
+      v_raw_free{engine}, v_full{engine}, v_free{engine}, v_read{engine}, o_written{engine},
+      stored{engine}, turn{engine};
+  std::vector<Count> qk_done, pv_done;  ///< per consumer warpgroup
   std::vector<double> tile_end;
   std::vector<double> block_begin;
 };
@@ -72,53 +63,39 @@ class Sm {
   SmRun run(const std::vector<std::vector<TileWork>>& tiles);
 
  private:
-  UnitId id(const Unit& unit) const { return static_cast<UnitId>(&unit - units_.data()); }
-  Unit& unit(UnitId which) { return units_[static_cast<int>(which)]; }
-
-  /// Queues `clocks` of work, not before `ready`; returns its end.
-  double serve(UnitId which, double clocks, double ready, int cta, int group, const char* label,
-               int block) {
-    Unit& u = unit(which);
-    const double begin = std::max(u.free_at, ready);
+  /// Queues `clocks` of work that is ready now; returns its end.
+  double serve(UnitId which, double clocks, Who w, const char* label) {
+    Unit& u = units_[static_cast<int>(which)];
+    const double begin = std::max(u.free_at, engine_.now());
     u.free_at = begin + clocks;
     u.busy += clocks;
-    if (trace_ && clocks > 0) {
-      trace_->push_back({static_cast<int>(which), cta, group, begin, u.free_at, label, block});
-    }
+    if (trace_ && clocks > 0)
+      trace_->push_back(
+          {static_cast<int>(which), w.cta, w.group, begin, u.free_at, label, w.block});
     return u.free_at;
   }
 
-  struct Who {
-    int cta, group, block;
-  };
-
   /// Instructions on the register ports of the four schedulers: `lanes` lane-operations.
   double issue(double lanes, Who w, const char* label) {
-    return serve(UnitId::ports, lanes / kLanes * t_.port_per_instruction, engine_.now(), w.cta,
-                 w.group, label, w.block);
+    return serve(UnitId::ports, lanes / kLanes * t_.port_per_instruction, w, label);
   }
   double fp32(double ops, Who w, const char* label) {
-    return std::max(issue(ops, w, label), serve(UnitId::fp32, ops / m_.fp32_per_clk, engine_.now(),
-                                                w.cta, w.group, label, w.block));
+    return std::max(issue(ops, w, label), serve(UnitId::fp32, ops / m_.fp32_per_clk, w, label));
   }
   double alu(double ops, Who w, const char* label) {
-    return std::max(issue(ops, w, label), serve(UnitId::alu, ops / m_.alu_per_clk, engine_.now(),
-                                                w.cta, w.group, label, w.block));
+    return std::max(issue(ops, w, label), serve(UnitId::alu, ops / m_.alu_per_clk, w, label));
   }
   /// Conversions pack two results into one instruction.
   double convert(double values, Who w, const char* label) {
     return std::max(issue(values / 2, w, label),
-                    serve(UnitId::convert, values / m_.conversions_per_clk, engine_.now(), w.cta,
-                          w.group, label, w.block));
+                    serve(UnitId::convert, values / m_.conversions_per_clk, w, label));
   }
   double exp2(double values, Who w, const char* label) {
     const double clocks = values / m_.mufu_per_clk * (t_.mufu_clk_per_warp / 8);
-    return std::max(issue(values, w, label),
-                    serve(UnitId::mufu, clocks, engine_.now(), w.cta, w.group, label, w.block));
+    return std::max(issue(values, w, label), serve(UnitId::mufu, clocks, w, label));
   }
   double smem(double bytes, Who w, const char* label) {
-    return serve(UnitId::smem, bytes / m_.smem_bytes_per_clk, engine_.now(), w.cta, w.group, label,
-                 w.block);
+    return serve(UnitId::smem, bytes / m_.smem_bytes_per_clk, w, label);
   }
   /// FP32 additions of PV's partial sums, once per promote_every keys.
   double promote(Who w) {
@@ -130,20 +107,15 @@ class Sm {
     if (trace_) trace_->push_back({-1, w.cta, w.group, begin, engine_.now(), label, w.block});
   }
 
-  /// Instructions of a warpgroup per block; one is 16 (BF16) or 32 (FP8, INT8) deep.
-  int qk_steps() const { return (p_.tile_dim * bytes_of(p_.qk) + 31) / 32; }
-  int pv_steps() const { return (p_.block_k * bytes_of(p_.pv) + 31) / 32; }
-  void issue_qk(Cta& cta, int group, int block);
-  void issue_pv(Cta& cta, int group, int block);
-  void push(const MatrixOp& op) {
-    queue_.push_back(op);
-    issued_.add();
-  }
+  void issue_qk(Cta& cta, Who w);
+  void issue_pv(Cta& cta, Who w);
+  void issue_product(Element element, double depth, double columns, double a_from_smem, Count& done,
+                     Who w, const char* label);
 
   Process tensor_core(std::int64_t groups);
   Process complete(Count& done);
-  Process load(Cta& cta, double bytes, double smem_bytes, double miss, Count& full,
-               const char* label, int block);
+  Process load(double rows, double real, double element_bytes, double miss, Count& full, Who w,
+               const char* label);
   Process producer(Cta& cta);
   Process transpose_v(Cta& cta);
   Process consumer(Cta& cta, int group);

@@ -37,17 +37,9 @@ SmRun Sm::run(const std::vector<std::vector<TileWork>>& tiles) {
   return result;
 }
 
-const char* unit_name(UnitId unit) {
-  static constexpr const char* kNames[kUnits] = {"tensor core",   "MUFU",        "FP32",
-                                                 "ALU",           "conversions", "register ports",
-                                                 "shared memory", "L2",          "HBM"};
-  return kNames[static_cast<int>(unit)];
-}
-
 SmRun run_sm(const Machine& machine, const Timing& timing, const Plan& plan, const Supply& supply,
              const std::vector<std::vector<TileWork>>& tiles, std::vector<Slice>* trace) {
-  Sm sm(machine, timing, plan, supply, trace);
-  return sm.run(tiles);
+  return Sm(machine, timing, plan, supply, trace).run(tiles);
 }
 
 }  // namespace karat::hopper

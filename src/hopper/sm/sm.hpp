@@ -4,19 +4,11 @@
 
 #include <array>
 #include <cstdint>
-#include <string>
 #include <vector>
 
-#include "karat/hopper/machine.hpp"
-#include "karat/hopper/plan.hpp"
-#include "karat/hopper/timing.hpp"
+#include "karat/hopper/launch.hpp"
 
 namespace karat::hopper {
-
-/// Shared hardware of an SM, and its share of the board's caches and memory.
-enum class UnitId { tensor, mufu, fp32, alu, convert, ports, smem, l2, hbm };
-inline constexpr int kUnits = 9;
-const char* unit_name(UnitId unit);
 
 /// One service of a unit (actor = who asked), or one phase of an actor (unit absent).
 struct Slice {

@@ -7,7 +7,6 @@
 #include "karat/files/atomic_file.hpp"
 #include "karat/hopper/answer.hpp"
 #include "karat/hopper/request.hpp"
-#include "karat/hopper/trace.hpp"
 #include "karat/recipe/json.hpp"
 #include "karat/recipe/schedule.hpp"
 #include "karat/report/text.hpp"
