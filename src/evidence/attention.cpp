@@ -15,13 +15,15 @@
 #include "karat/numerics/formats/convert.hpp"
 #include "karat/numerics/tensor_core/tensor_core.hpp"
 
-namespace karat::evidence::attention {
+namespace karat::evidence {
 namespace {
 
 constexpr std::size_t kRows = kAttentionRows, kBlock = kAttentionBlock, kBlocks = kAttentionBlocks,
                       kKeys = kAttentionKeys, kChannels = kAttentionChannels;
 
 namespace kernel = karat::attention;
+using Codes = std::vector<std::uint8_t>;
+using Floats = std::vector<float>;
 
 /// What the capture program computes, as a recipe.
 const recipe::Recipe& captured_recipe() {
@@ -53,20 +55,21 @@ float chain(std::span<const std::uint32_t> a, std::span<const std::uint32_t> b) 
   return std::bit_cast<float>(numerics::chain_bits(wgmma, a, b, 0));
 }
 
-}  // namespace
-
-Quantised quantise(std::uint64_t seed, int operand, std::size_t count) {
-  const auto stream = static_cast<Stream>(static_cast<int>(Stream::attention_q) + operand);
-  std::vector<float> x(count);
-  for (std::size_t i = 0; i < count; ++i)
-    x[i] = attention_input(seed, stream, static_cast<std::uint32_t>(i));
+/// scale = amax / 448, code = round(x / scale), x = attention_input(seed, stream, i). @return scale
+float quantise(std::uint64_t seed, Stream stream, std::size_t count, Codes& codes) {
+  Floats x;
   float amax = 0;
-  for (const float value : x) amax = std::max(amax, std::fabs(value));
-  Quantised result{.codes = {}, .scale = flush(amax / kLargestE4m3)};
-  for (const float value : x) result.codes.push_back(e4m3(flush(value / result.scale)));
-  return result;
+  for (std::size_t i = 0; i < count; ++i) {
+    x.push_back(attention_input(seed, stream, static_cast<std::uint32_t>(i)));
+    amax = std::max(amax, std::fabs(x.back()));
+  }
+  const float scale = flush(amax / kLargestE4m3);
+  codes.clear();
+  for (const float value : x) codes.push_back(e4m3(flush(value / scale)));
+  return scale;
 }
 
+/// One chain of four E4M3 wgmma per element.
 Floats products(const Codes& q, const Codes& k) {
   const std::vector<std::uint32_t> rows(q.begin(), q.end()), columns(k.begin(), k.end());
   Floats a;
@@ -83,6 +86,7 @@ Floats scores(const Floats& a, float s_q, float s_k) {
   return s;
 }
 
+/// Running maxima after each block.
 Floats maxima(const Floats& s) {
   Floats m;
   Floats running(kRows, captured().initial_max);
@@ -96,6 +100,7 @@ Floats maxima(const Floats& s) {
   return m;
 }
 
+/// 2 to the fall of the maxima, from -Inf before the first block.
 Floats rescales(const Floats& m, const Function& ex2) {
   Floats alpha;
   for (std::size_t i = 0; i < m.size(); ++i) {
@@ -105,6 +110,7 @@ Floats rescales(const Floats& m, const Function& ex2) {
   return alpha;
 }
 
+/// 2 to the scores below the maximum of their block.
 Floats weights(const Floats& s, const Floats& m, const Function& ex2) {
   Floats p(s.size());
   for (std::size_t first = 0; first < s.size(); first += kBlock) {
@@ -136,6 +142,7 @@ Floats row_sums(const Floats& p, const Floats& alpha) {
 }
 
 Floats outputs(const Codes& p, const Codes& v, const Floats& alpha) {
+  /// 2 to the scores below the maximum of their block.
   Floats weights(p.size()), values(v.size()), o(kRows * kChannels);
   numerics::decode(p, weights, numerics::FormatId::e4m3);
   numerics::decode(v, values, numerics::FormatId::e4m3);
@@ -161,22 +168,28 @@ std::vector<std::uint16_t> finished(const Floats& o, const Floats& r, float s_v)
   return out;
 }
 
-Stages run(std::uint64_t seed, const Function& ex2, const Function& rcp) {
-  Stages x;
-  x.q = quantise(seed, 0, kRows * kChannels);
-  x.k = quantise(seed, 1, kKeys * kChannels);
-  x.v = quantise(seed, 2, kKeys * kChannels);
-  x.a = products(x.q.codes, x.k.codes);
-  x.s = scores(x.a, x.q.scale, x.k.scale);
-  x.m = maxima(x.s);
-  x.alpha = rescales(x.m, ex2);
-  x.p = weights(x.s, x.m, ex2);
-  x.p_codes = weight_codes(x.p);
-  x.l = row_sums(x.p, x.alpha);
-  for (const float l : x.l) x.r.push_back(rcp(l));
-  x.o = outputs(x.p_codes, x.v.codes, x.alpha);
-  x.out = finished(x.o, x.r, x.v.scale);
-  return x;
+}  // namespace
+
+void compute(Stages& to, const Stages& from, std::uint64_t seed, const Function& ex2,
+             const Function& rcp) {
+  to.scales = {quantise(seed, Stream::attention_q, kRows * kChannels, to.q_codes),
+               quantise(seed, Stream::attention_k, kKeys * kChannels, to.k_codes),
+               quantise(seed, Stream::attention_v, kKeys * kChannels, to.v_codes)};
+  to.a = products(from.q_codes, from.k_codes);
+  to.s = scores(from.a, from.scales[0], from.scales[1]);
+  to.m = maxima(from.s);
+  if (ex2) {
+    to.alpha = rescales(from.m, ex2);
+    to.p = weights(from.s, from.m, ex2);
+  }
+  to.p_codes = weight_codes(from.p);
+  to.l = row_sums(from.p, from.alpha);
+  if (rcp) {
+    to.r.clear();
+    for (const float l : from.l) to.r.push_back(rcp(l));
+  }
+  to.o = outputs(from.p_codes, from.v_codes, from.alpha);
+  to.out = finished(from.o, from.r, from.scales[2]);
 }
 
-}  // namespace karat::evidence::attention
+}  // namespace karat::evidence

@@ -1,8 +1,7 @@
 // Strict access to the fields of a capture file.
-#include "capture_reader.hpp"
-
 #include <charconv>
 
+#include "comparison.hpp"
 #include "karat/files/safetensors.hpp"
 #include "karat/numerics/base/error.hpp"
 

@@ -1,21 +1,18 @@
 // Synthetic captures: every file of tools/hopper/capture.sh, from the emulator instead of a GPU.
-#include "karat/evidence/emulate.hpp"
-
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <nlohmann/json.hpp>
-#include <numbers>
+#include <type_traits>
 
 #include "attention.hpp"
 #include "karat/evidence/deciders.hpp"
+#include "karat/evidence/evidence.hpp"
 #include "karat/evidence/octave.hpp"
 #include "karat/files/json_file.hpp"
 #include "karat/files/safetensors.hpp"
 #include "karat/files/sha256.hpp"
 #include "karat/numerics/base/parallel.hpp"
-#include "steps.hpp"
-#include "sweeps.hpp"
+#include "karat/numerics/functions/exp2.hpp"
 
 namespace karat::evidence {
 namespace {
@@ -45,7 +42,12 @@ files::Tensor words(files::Shape shape, const std::vector<std::uint32_t>& values
 }
 
 template <typename T>
-files::Tensor list(DType dtype, const std::vector<T>& values) {
+files::Tensor list(const std::vector<T>& values) {
+  constexpr DType dtype = std::is_same_v<T, float> ? DType::f32
+                          : sizeof(T) == 8         ? DType::u64
+                          : sizeof(T) == 4         ? DType::u32
+                          : sizeof(T) == 2         ? DType::u16
+                                                   : DType::u8;
   return files::make_tensor(dtype, {values.size()}, values);
 }
 
@@ -77,20 +79,16 @@ class Writer {
       hashes.insert(hashes.end(), sums.begin(), sums.end());
     }
     files::Tensors tensors;
-    tensors["lengths"] = list(DType::u32, lengths);
+    tensors["lengths"] = list(lengths);
     tensors["hashes"] = files::make_tensor(DType::u64, {lengths.size(), tiles}, hashes);
-    tensors["case"] = list(DType::u32, numbers);
+    tensors["case"] = list(numbers);
     tensors["d"] = words({lengths.size(), samples}, sample, out.bits);
     if (!chained) {
       for (const std::uint32_t i : numbers) {
-        const std::uint32_t tile = i / kTileCases;
-        const int row = static_cast<int>(i % kTileCases) / kTileColumns;
-        const int column = static_cast<int>(i % kTileColumns);
-        for (int e = 0; e < model.k; ++e) {
-          a.push_back(source.a(model.word, tile, 0, row, e));
-          b.push_back(source.b(model.word, tile, 0, column, e));
-        }
-        c.push_back(source.c(out, tile, row, column));
+        const CaseOperands operands = case_operands(model, source, i);
+        a.insert(a.end(), operands.a.begin(), operands.a.end());
+        b.insert(b.end(), operands.b.begin(), operands.b.end());
+        c.push_back(operands.c);
       }
       const auto k = static_cast<std::size_t>(model.k);
       tensors["a"] = words({samples, k}, a, model.word.bits);
@@ -112,13 +110,11 @@ class Writer {
     std::vector<std::uint32_t> a, b, c, d;
     for (const Decider& row : kDeciders) {
       if (row.instruction != name) continue;
-      DeciderOperands o = operands(row, model.word.bits, model.k);
+      const DeciderOperands o = operands(row, model.word.bits, model.k);
       a.insert(a.end(), o.a.begin(), o.a.end());
       b.insert(b.end(), o.b.begin(), o.b.end());
       c.push_back(o.c);
-      for (std::uint32_t& x : o.a) x = model.code(x);
-      for (std::uint32_t& x : o.b) x = model.code(x);
-      d.push_back(numerics::step_bits(*model.instruction, o.a, o.b, o.c));
+      d.push_back(numerics::step_bits(*model.instruction, model.codes(o.a), model.codes(o.b), o.c));
     }
     if (d.empty()) return;
     const auto k = static_cast<std::size_t>(model.k);
@@ -148,8 +144,8 @@ class Writer {
       samples.insert(samples.end(), std::begin(block.samples), std::end(block.samples));
     }
     write(file,
-          {{"block", list(DType::u32, blocks)},
-           {"hashes", list(DType::u64, hashes)},
+          {{"block", list(blocks)},
+           {"hashes", list(hashes)},
            {"samples", files::make_tensor(DType::u32, {blocks.size(), kSamples}, samples)}},
           {{"program", "sweep"}, {"instruction", std::string(name)}});
   }
@@ -162,43 +158,26 @@ class Writer {
     std::vector<std::uint32_t> values(kOctaveSize);
     function(kOctaveFirst, values);
     const PackedOctave packed = pack_octave(values, direction);
-    write(file,
-          {{"symbols", list(DType::u8, packed.symbols)},
-           {"escapes", list(DType::u32, packed.escapes)}},
+    write(file, {{"symbols", list(packed.symbols)}, {"escapes", list(packed.escapes)}},
           {{"program", "octave"}, {"instruction", std::string(name)}});
   }
 
   void f16_conversion() {
     if (!wanted("f16_conversion")) return;
-    write("f16_conversion", {{"codes", list(DType::u8, f16_conversions())}},
+    write("f16_conversion", {{"codes", list(f16_conversions())}},
           {{"program", "f16_conversion"}, {"instruction", std::string(kConversionF16)}});
   }
 
   void attention_kernel() {
     if (!wanted("attention")) return;
-    const auto unit = [](auto coefficients, auto function) {
-      return [table = std::move(coefficients), function](float x) {
-        return std::bit_cast<float>(function(table, std::bit_cast<std::uint32_t>(x)));
-      };
-    };
-    const attention::Stages x =
-        attention::run(options_.seed, unit(ex2_table(synthetic_ex2_table()), ex2_bits),
-                       unit(Interpolator(synthetic_rcp_table()), rcp_bits));
-    write("attention",
-          {{"q_codes", list(DType::u8, x.q.codes)},
-           {"k_codes", list(DType::u8, x.k.codes)},
-           {"v_codes", list(DType::u8, x.v.codes)},
-           {"scales", list(DType::f32, std::vector<float>{x.q.scale, x.k.scale, x.v.scale})},
-           {"a", list(DType::f32, x.a)},
-           {"s", list(DType::f32, x.s)},
-           {"p", list(DType::f32, x.p)},
-           {"p_codes", list(DType::u8, x.p_codes)},
-           {"m", list(DType::f32, x.m)},
-           {"alpha", list(DType::f32, x.alpha)},
-           {"l", list(DType::f32, x.l)},
-           {"r", list(DType::f32, x.r)},
-           {"o", list(DType::f32, x.o)},
-           {"out", list(DType::u16, x.out)}},
+    Stages stages;
+    compute(stages, stages, options_.seed, ex2_function(synthetic_ex2_table()),
+            rcp_function(synthetic_rcp_table()));
+    files::Tensors tensors;
+    for_each_stage([&](const char* stage, auto member, std::size_t, std::size_t) {
+      tensors[stage] = list(stages.*member);
+    });
+    write("attention", tensors,
           {{"program", "attention"}, {"seed", std::to_string(options_.seed)}});
   }
 
@@ -246,22 +225,12 @@ QuadraticTable through_points(QuadraticTable table, double (*function)(double)) 
   return table;
 }
 
-/// 2^x for x in [0, 1] by its power series: the same bits everywhere.
-double power_of_two(double x) {
-  double sum = 1, term = 1;
-  for (int n = 1; n < 24; ++n) {
-    term *= x * std::numbers::ln2 / n;
-    sum += term;
-  }
-  return sum;
-}
-
 }  // namespace
 
 QuadraticTable synthetic_ex2_table() {
   QuadraticTable table = through_points(
       {.segment_bits = 6, .square_dropped = 21, .f0 = 26, .f1 = 22, .f2 = 23, .segments = {}},
-      power_of_two);
+      numerics::exp2_f64);
   table.segments.front()[0] = std::int64_t{1} << table.f0;      // 2^0 is 1
   table.segments.back()[0] -= 1 << (table.f0 - kFractionBits);  // results stay below 2
   return table;

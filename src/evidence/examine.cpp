@@ -23,18 +23,11 @@ struct Program {
   std::string_view name;
   std::vector<Compared> (*compare)(const CaptureReader&, Context&);
 };
-template <std::vector<Compared> (*compare)(const CaptureReader&, const Context&)>
-std::vector<Compared> constant(const CaptureReader& file, Context& context) {
-  return compare(file, context);
-}
 constexpr Program kPrograms[] = {
-    {"octave", compare_octave},
-    {"steps", constant<compare_steps>},
-    {"chains", constant<compare_steps>},
-    {"rows", constant<compare_rows>},
-    {"sweep", constant<compare_sweep>},
-    {"f16_conversion", constant<compare_f16_conversion>},
-    {"attention", constant<compare_attention>},
+    {"octave", compare_octave},       {"steps", compare_steps},
+    {"chains", compare_steps},        {"rows", compare_rows},
+    {"sweep", compare_sweep},         {"f16_conversion", compare_f16_conversion},
+    {"attention", compare_attention},
 };
 
 void add(Report& report, std::vector<Compared> compared) {

@@ -1,6 +1,4 @@
 // Explanations by experiment: each variant is the instruction with one field changed.
-#include "explain.hpp"
-
 #include <algorithm>
 #include <functional>
 

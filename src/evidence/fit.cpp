@@ -2,13 +2,12 @@
 //   v <= p0 + p1 x + p2 s(x) < v + 1,   s(x) = floor(x^2 / 2^dropped),   in units of 2^-23;
 // 2^17 such pairs leave a polytope so small that its lattice points are the hardware's
 // coefficients.
-#include "karat/evidence/fit.hpp"
-
 #include <algorithm>
 #include <cmath>
 #include <string>
 #include <vector>
 
+#include "karat/evidence/interpolator.hpp"
 #include "karat/numerics/base/error.hpp"
 #include "karat/numerics/base/parallel.hpp"
 
@@ -203,23 +202,12 @@ class Fit {
     if (!for_all([](Segment& s, std::size_t) { return s.feasible(); })) return std::nullopt;
     middles_.resize(segments_.size());
     for (std::size_t i = 0; i < segments_.size(); ++i) middles_[i] = segments_[i].p2();
-    if (!fewest_bits(table_.f2, [&](Segment& s, std::size_t i) {
-          const double unit = unit2();
-          for (const std::int64_t c2 : multiples_around(middles_[i], unit)) {
-            table_.segments[i][2] = c2;
-            if (s.feasible(static_cast<double>(c2) * unit)) return true;
-          }
-          return false;
-        }))
+    if (!fit_coefficient(2, table_.f2,
+                         [&](Segment& s, std::size_t i) { return s.feasible(coefficient(i, 2)); }))
       return std::nullopt;
     for (std::size_t i = 0; i < segments_.size(); ++i) middles_[i] = segments_[i].p1();
-    if (!fewest_bits(table_.f1, [&](Segment& s, std::size_t i) {
-          const double unit = unit1(), p2 = static_cast<double>(table_.segments[i][2]) * unit2();
-          for (const std::int64_t c1 : multiples_around(middles_[i], unit)) {
-            table_.segments[i][1] = c1;
-            if (s.feasible(p2, static_cast<double>(c1) * unit)) return true;
-          }
-          return false;
+    if (!fit_coefficient(1, table_.f1, [&](Segment& s, std::size_t i) {
+          return s.feasible(coefficient(i, 2), coefficient(i, 1));
         }))
       return std::nullopt;
     if (!fit_constants()) return std::nullopt;
@@ -240,8 +228,14 @@ class Fit {
   }
 
  private:
-  double unit2() const { return std::ldexp(1, kFractionBits - table_.f2 - 2 * width_ + dropped_); }
-  double unit1() const { return std::ldexp(1, kFractionBits - table_.f1 - width_); }
+  /// Of c2 (place 2) or c1 (place 1), in units of the results.
+  double unit(std::size_t place) const {
+    return std::ldexp(1, place == 2 ? kFractionBits - table_.f2 - 2 * width_ + dropped_
+                                    : kFractionBits - table_.f1 - width_);
+  }
+  double coefficient(std::size_t segment, std::size_t place) const {
+    return static_cast<double>(table_.segments[segment][place]) * unit(place);
+  }
 
   template <typename Body>
   bool for_all(const Body& body) {
@@ -250,11 +244,19 @@ class Fit {
                            [&](std::size_t i, int) { good[i] = body(segments_[i], i); });
     return std::all_of(good.begin(), good.end(), [](char g) { return g; });
   }
-  /// The smallest number of fraction bits for which every segment has a coefficient.
-  template <typename Body>
-  bool fewest_bits(int& bits, const Body& body) {
+  /// The smallest number of fraction bits for which every segment has a coefficient near the
+  /// middle of what its cuts leave.
+  template <typename Feasible>
+  bool fit_coefficient(std::size_t place, int& bits, const Feasible& feasible) {
+    const auto any = [&](Segment& s, std::size_t i) {
+      for (const std::int64_t c : multiples_around(middles_[i], unit(place))) {
+        table_.segments[i][place] = c;
+        if (feasible(s, i)) return true;
+      }
+      return false;
+    };
     for (bits = 8; bits <= kFinestBits; ++bits)
-      if (body(segments_.front(), std::size_t{0}) && for_all(body)) return true;
+      if (any(segments_.front(), 0) && for_all(any)) return true;
     return false;
   }
 

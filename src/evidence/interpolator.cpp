@@ -3,8 +3,10 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "karat/numerics/arithmetic/flush.hpp"
 #include "karat/numerics/base/error.hpp"
 
 namespace karat::evidence {
@@ -35,41 +37,34 @@ bool is_sound(const QuadraticTable& t) {
   });
 }
 
+const QuadraticTable& checked(const QuadraticTable& t) {
+  if (is_sound(t)) return t;
+  throw Error(ErrorKind::usage, "coefficient table", "widths or number of segments cannot be");
+}
+
 }  // namespace
 
-Interpolator::Interpolator(const QuadraticTable& table) {
-  if (!is_sound(table))
-    throw Error(ErrorKind::usage, "coefficient table", "widths or number of segments cannot be");
-  const int w = kFractionBits - table.segment_bits;
-  shift_ = w;
-  square_dropped_ = table.square_dropped;
-  mask_ = (1u << w) - 1;
-  const int grid1 = table.f1 + w, grid2 = table.f2 + 2 * w - table.square_dropped;
-  grid_ = std::max({table.f0, grid1, grid2, kFractionBits});
+Interpolator::Interpolator(const QuadraticTable& table)
+    : shift_(width(checked(table))),
+      square_dropped_(table.square_dropped),
+      grid_(std::max({table.f0, table.f1 + shift_, square_grid(table), kFractionBits})),
+      mask_((1u << shift_) - 1) {
   for (const auto& [c0, c1, c2] : table.segments)
-    segments_.push_back({c0 << (grid_ - table.f0), c1 << (grid_ - grid1), c2 << (grid_ - grid2)});
+    segments_.push_back({c0 << (grid_ - table.f0), c1 << (grid_ - table.f1 - shift_),
+                         c2 << (grid_ - square_grid(table))});
 }
 
-numerics::Ex2Table ex2_table(const QuadraticTable& table) {
-  if (!is_sound(table) || table.segment_bits != 6)
-    throw Error(ErrorKind::usage, "coefficient table", "is none of 64 segments");
-  const int grid1 = table.f1 + width(table), grid2 = square_grid(table);
-  const int grid = std::max({table.f0, grid1, grid2, kFractionBits});
-  numerics::Ex2Table result{.coefficients = {},
-                            .square_shift = table.square_dropped,
-                            .c0_shift = grid - table.f0,
-                            .c2_shift = 0,
-                            .constant = 0,
-                            .sum_shift = grid - kFractionBits};
-  for (std::size_t i = 0; i < table.segments.size(); ++i) {
-    const auto& [c0, c1, c2] = table.segments[i];
-    result.coefficients[i] = {c0, c1 << (grid - grid1), c2 << (grid - grid2)};
-  }
-  return result;
-}
-
-std::uint32_t ex2_bits(const numerics::Ex2Table& table, std::uint32_t x) {
-  return std::bit_cast<std::uint32_t>(numerics::ex2_approx_ftz(std::bit_cast<float>(x), table));
+std::uint32_t ex2_bits(const Interpolator& table, std::uint32_t word) {
+  const float x = std::bit_cast<float>(word);
+  if (x != x) return kNan;
+  if (x >= 128) return kInfinity;
+  if (x < -126) return 0;
+  const auto fixed = static_cast<std::int64_t>(
+      std::floor(static_cast<double>(numerics::flush_subnormal(x)) * 0x1p23));
+  const std::int64_t significand = std::clamp<std::int64_t>(
+      table(static_cast<std::uint32_t>(fixed) & kFractionMask), 1 << 23, (1 << 24) - 1);
+  const auto exponent = static_cast<std::uint32_t>((fixed >> kFractionBits) + kBias);
+  return exponent << kFractionBits | (static_cast<std::uint32_t>(significand) & kFractionMask);
 }
 
 std::uint32_t rcp_bits(const Interpolator& table, std::uint32_t x) {

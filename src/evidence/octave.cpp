@@ -1,9 +1,9 @@
 // An octave of ex2 or rcp: unpacked, brought to units of 2^-23, and fitted.
 #include "karat/evidence/octave.hpp"
 
-#include "karat/evidence/fit.hpp"
+#include "comparison.hpp"
 #include "karat/evidence/inputs.hpp"
-#include "sweeps.hpp"
+#include "models.hpp"
 
 namespace karat::evidence {
 namespace {
@@ -13,13 +13,13 @@ constexpr std::uint32_t kTwoBits = 0x40000000u;
 constexpr std::uint32_t kHidden = 1u << kFractionBits;
 
 /// How an octave's result words become values in [1, 2], in units of 2^-23.
-struct Function {
+struct OctaveOf {
   std::string_view instruction;
   int direction;       ///< of the results over the octave
   int segment_bits;    ///< as published
   std::uint32_t base;  ///< the word that stands for 1: 2^x lies in [2, 4), 1/x in (1/2, 1]
 };
-constexpr Function kFunctions[] = {
+constexpr OctaveOf kFunctions[] = {
     {kEx2, 1, 6, kTwoBits},
     {kRcp, -1, 7, kOneBits - kHidden},
 };
@@ -36,8 +36,8 @@ std::string listed(const std::vector<int>& segments) {
 std::vector<Compared> compare_octave(const CaptureReader& file, Context& context) {
   const std::string name = file.text("instruction");
   Part part{.file = file.name(), .what = "one octave, every mantissa"};
-  const Function* function = nullptr;
-  for (const Function& candidate : kFunctions)
+  const OctaveOf* function = nullptr;
+  for (const OctaveOf& candidate : kFunctions)
     if (candidate.instruction == name) function = &candidate;
   if (function == nullptr)
     return {{name, std::move(part), "the emulator has no such function: nothing compared"}};

@@ -7,17 +7,10 @@
 namespace karat::evidence {
 namespace {
 
-std::string_view origin_text(Origin origin) {
-  switch (origin) {
-    case Origin::hardware:
-      return "Words written by a GPU";
-    case Origin::public_rows:
-      return "Rows captured on GPUs and published by others";
-    case Origin::emulator:
-      return "Words written by the emulator itself: no evidence on silicon";
-  }
-  return "";
-}
+/// In the order of Origin.
+constexpr std::string_view kOrigins[] = {
+    "Words written by a GPU", "Rows captured on GPUs and published by others",
+    "Words written by the emulator itself: no evidence on silicon"};
 
 std::string verdict_of(const Finding& finding) {
   if (finding.rows == 0) return "open";
@@ -52,7 +45,8 @@ nlohmann::ordered_json to_json(const Report& report) {
 
 std::string to_html(const Report& captured) {
   using Cells = std::vector<std::string>;
-  report::HtmlPage page("Captured words against the emulator", origin_text(captured.origin));
+  report::HtmlPage page("Captured words against the emulator",
+                        kOrigins[static_cast<std::size_t>(captured.origin)]);
   std::vector<Cells> machine, findings, parts, timings;
   for (const auto& [key, value] : captured.machine) machine.push_back({key, value});
   for (const Finding& finding : captured.findings) {

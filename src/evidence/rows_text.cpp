@@ -5,10 +5,9 @@
 #include <sstream>
 
 #include "comparison.hpp"
-#include "explain.hpp"
 #include "karat/evidence/deciders.hpp"
-#include "karat/numerics/formats/convert.hpp"
 #include "karat/numerics/base/error.hpp"
+#include "karat/numerics/formats/convert.hpp"
 #include "karat/numerics/tensor_core/step.hpp"
 
 namespace karat::evidence {

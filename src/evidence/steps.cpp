@@ -1,14 +1,12 @@
 // Random tiles, chains and explicit rows of tensor-core instructions against the emulator.
-#include "steps.hpp"
-
 #include <algorithm>
 #include <set>
 
 #include "comparison.hpp"
-#include "explain.hpp"
 #include "karat/evidence/deciders.hpp"
 #include "karat/numerics/base/parallel.hpp"
 #include "karat/numerics/tensor_core/step.hpp"
+#include "models.hpp"
 
 namespace karat::evidence {
 namespace {
@@ -25,17 +23,21 @@ std::size_t at(int line, int lines, std::uint32_t tile, int column) {
          static_cast<std::size_t>(column);
 }
 
-std::vector<std::uint32_t> codes(const StepModel& model, std::span<const std::uint32_t> words) {
-  std::vector<std::uint32_t> result;
-  for (const std::uint32_t word : words) result.push_back(model.code(word));
-  return result;
+std::string chain_name(std::uint32_t length) {
+  return length == 1 ? "single steps of a chain" : "chains of " + std::to_string(length);
 }
 
-/// Operands of a case, as words.
-struct CaseOperands {
-  std::vector<std::uint32_t> a, b;
-  std::uint32_t c = 0;
-};
+}  // namespace
+
+std::uint32_t StepModel::code(std::uint32_t operand_word) const {
+  return operand_word >> (word.bits - numerics::format(instruction->input).bits);
+}
+
+std::vector<std::uint32_t> StepModel::codes(std::span<const std::uint32_t> operand_words) const {
+  std::vector<std::uint32_t> result;
+  for (const std::uint32_t word : operand_words) result.push_back(code(word));
+  return result;
+}
 
 CaseOperands case_operands(const StepModel& model, const SeededTiles& source,
                            std::uint32_t number) {
@@ -49,16 +51,6 @@ CaseOperands case_operands(const StepModel& model, const SeededTiles& source,
   }
   operands.c = source.c(numerics::format(model.instruction->accumulator), tile, row, column);
   return operands;
-}
-
-std::string chain_name(std::uint32_t length) {
-  return length == 1 ? "single steps of a chain" : "chains of " + std::to_string(length);
-}
-
-}  // namespace
-
-std::uint32_t StepModel::code(std::uint32_t operand_word) const {
-  return operand_word >> (word.bits - numerics::format(instruction->input).bits);
 }
 
 std::optional<StepModel> step_model(const std::string& instruction) {
@@ -116,7 +108,7 @@ std::vector<std::uint64_t> tile_hashes(const std::vector<std::uint32_t>& d) {
   return hashes;
 }
 
-std::vector<Compared> compare_steps(const CaptureReader& file, const Context& context) {
+std::vector<Compared> compare_steps(const CaptureReader& file, Context& context) {
   const std::string name = file.text("instruction");
   const std::optional<StepModel> model = step_model(name);
   if (!model) return {{name, {.file = file.name(), .what = "steps"}, kAbsent}};
@@ -173,8 +165,8 @@ std::vector<Compared> compare_steps(const CaptureReader& file, const Context& co
       DifferingRow row{.place = "case " + std::to_string(cases[i])};
       if (!chained) {
         const CaseOperands operands = case_operands(*model, source, cases[i]);
-        row.a = codes(*model, operands.a);
-        row.b = codes(*model, operands.b);
+        row.a = model->codes(operands.a);
+        row.b = model->codes(operands.b);
         row.c = operands.c;
       }
       row.captured = captured;
@@ -197,7 +189,7 @@ std::vector<Compared> compare_steps(const CaptureReader& file, const Context& co
   return result;
 }
 
-std::vector<Compared> compare_rows(const CaptureReader& file, const Context&) {
+std::vector<Compared> compare_rows(const CaptureReader& file, Context&) {
   const std::string name = file.text("instruction");
   const std::optional<StepModel> model = step_model(name);
   if (!model) return {{name, {.file = file.name(), .what = "deciders"}, kAbsent}};
@@ -209,8 +201,8 @@ std::vector<Compared> compare_rows(const CaptureReader& file, const Context&) {
   std::vector<DifferingRow> rows;
   for (std::size_t i = 0; i < d.size(); ++i) {
     DifferingRow row{.place = "row " + std::to_string(i),
-                     .a = codes(*model, std::span(a).subspan(i * k, k)),
-                     .b = codes(*model, std::span(b).subspan(i * k, k)),
+                     .a = model->codes(std::span(a).subspan(i * k, k)),
+                     .b = model->codes(std::span(b).subspan(i * k, k)),
                      .c = c[i],
                      .captured = d[i]};
     row.emulated = numerics::step_bits(*model->instruction, row.a, row.b, row.c);
@@ -221,7 +213,7 @@ std::vector<Compared> compare_rows(const CaptureReader& file, const Context&) {
     for (const Decider& decider : kDeciders) {
       if (decider.instruction != name) continue;
       const DeciderOperands o = operands(decider, model->word.bits, model->k);
-      if (codes(*model, o.a) == row.a && codes(*model, o.b) == row.b && o.c == row.c)
+      if (model->codes(o.a) == row.a && model->codes(o.b) == row.b && o.c == row.c)
         row.place += ", \"" + std::string(decider.question) + "\"";
     }
     rows.push_back(std::move(row));

@@ -1,11 +1,10 @@
 // Conversions and special functions over all inputs against the emulator.
-#include "sweeps.hpp"
-
 #include <bit>
 
-#include "karat/evidence/inputs.hpp"
-#include "karat/numerics/formats/convert.hpp"
+#include "comparison.hpp"
 #include "karat/numerics/base/parallel.hpp"
+#include "karat/numerics/formats/convert.hpp"
+#include "models.hpp"
 
 namespace karat::evidence {
 namespace {
@@ -19,24 +18,35 @@ void convert(std::uint32_t first, std::span<std::uint32_t> results) {
   std::copy(codes.begin(), codes.end(), results.begin());
 }
 
-template <typename Table>
-Sweep by_table(Table table, std::uint32_t (*function)(const Table&, std::uint32_t)) {
-  return
-      [table = std::move(table), function](std::uint32_t first, std::span<std::uint32_t> results) {
-        for (std::size_t i = 0; i < results.size(); ++i)
-          results[i] = function(table, first + static_cast<std::uint32_t>(i));
-      };
+Function by_table(const std::optional<QuadraticTable>& table,
+                  std::uint32_t (*bits)(const Interpolator&, std::uint32_t)) {
+  if (!table) return {};
+  return [unit = Interpolator(*table), bits](float x) {
+    return std::bit_cast<float>(bits(unit, std::bit_cast<std::uint32_t>(x)));
+  };
 }
 
 }  // namespace
+
+Function ex2_function(const std::optional<QuadraticTable>& table) {
+  return by_table(table, ex2_bits);
+}
+Function rcp_function(const std::optional<QuadraticTable>& table) {
+  return by_table(table, rcp_bits);
+}
 
 std::optional<Sweep> sweep_model(const std::string& instruction,
                                  const std::optional<QuadraticTable>& ex2,
                                  const std::optional<QuadraticTable>& rcp) {
   if (instruction == kConversion) return convert;
-  if (instruction == kEx2 && ex2) return by_table(ex2_table(*ex2), ex2_bits);
-  if (instruction == kRcp && rcp) return by_table(Interpolator(*rcp), rcp_bits);
-  return std::nullopt;
+  const Function function = instruction == kEx2   ? ex2_function(ex2)
+                            : instruction == kRcp ? rcp_function(rcp)
+                                                  : Function{};
+  if (!function) return std::nullopt;
+  return [function](std::uint32_t first, std::span<std::uint32_t> results) {
+    for (std::uint32_t i = 0; i < results.size(); ++i)
+      results[i] = std::bit_cast<std::uint32_t>(function(std::bit_cast<float>(first + i)));
+  };
 }
 
 SweptBlock sweep_block(const Sweep& sweep, std::uint32_t block) {
@@ -59,7 +69,7 @@ std::vector<std::uint8_t> f16_conversions() {
   return codes;
 }
 
-std::vector<Compared> compare_sweep(const CaptureReader& file, const Context& context) {
+std::vector<Compared> compare_sweep(const CaptureReader& file, Context& context) {
   const std::string name = file.text("instruction");
   const std::vector<std::uint32_t> blocks = file.words("block");
   const std::vector<std::uint64_t> hashes = file.hashes("hashes", blocks.size());
@@ -98,7 +108,7 @@ std::vector<Compared> compare_sweep(const CaptureReader& file, const Context& co
   return {{name, std::move(part), ""}};
 }
 
-std::vector<Compared> compare_f16_conversion(const CaptureReader& file, const Context&) {
+std::vector<Compared> compare_f16_conversion(const CaptureReader& file, Context&) {
   const std::vector<std::uint32_t> captured = file.words("codes", 1u << 16);
   const std::vector<std::uint8_t> emulated = f16_conversions();
   Part part{.file = file.name(), .what = "all f16", .rows = captured.size()};

@@ -8,7 +8,6 @@
 #include <nlohmann/json.hpp>
 
 #include "comparison.hpp"
-#include "karat/evidence/emulate.hpp"
 #include "karat/evidence/evidence.hpp"
 #include "karat/files/json_file.hpp"
 #include "karat/files/safetensors.hpp"
@@ -206,7 +205,7 @@ TEST(Sabotage, SweepWithoutATableIsOpen) {
 
 TEST(Sabotage, EveryStageOfTheAttentionKernel) {
   Copy copy({"attention"});
-  const Context tables{.threads = 0, .ex2 = synthetic_ex2_table(), .rcp = synthetic_rcp_table()};
+  Context tables{.threads = 0, .ex2 = synthetic_ex2_table(), .rcp = synthetic_rcp_table()};
   const auto differing = [&](const std::string& stage) {
     for (const Compared& c : compare_attention(CaptureReader(copy.file()), tables))
       if (c.instruction == "kernel.attention." + stage) return c.part;

@@ -8,7 +8,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
-#include "karat/evidence/emulate.hpp"
+#include "karat/evidence/evidence.hpp"
 #include "karat/files/json_file.hpp"
 
 namespace karat::evidence {

@@ -1,11 +1,10 @@
 // A GPU with another grid, another rounding or another order would be recognised as such.
-#include "explain.hpp"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "comparison.hpp"
 #include "karat/evidence/inputs.hpp"
-#include "steps.hpp"
+#include "models.hpp"
 
 namespace karat::evidence {
 namespace {

@@ -8,7 +8,7 @@
 
 #include "karat/attention/operations/kernel.hpp"
 #include "karat/evidence/deciders.hpp"
-#include "steps.hpp"
+#include "models.hpp"
 
 namespace karat::evidence {
 namespace {

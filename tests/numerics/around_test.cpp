@@ -11,7 +11,6 @@
 
 #include "karat/numerics/arithmetic/fp32.hpp"
 #include "karat/numerics/formats/format.hpp"
-#include "karat/numerics/functions/ex2_approx.hpp"
 #include "karat/numerics/tensor_core/exact_accumulator.hpp"
 #include "targets.hpp"
 
@@ -141,40 +140,6 @@ TEST(ExactAccumulator, EqualsMpfrOnWildDotProducts) {
     ASSERT_EQ(sum.to_f64(), mpfr_get_d(total, MPFR_RNDN));
     mpfr_clears(total, product, static_cast<mpfr_ptr>(nullptr));
   }
-}
-
-TEST(Ex2Approx, SpecialValues) {
-  const Ex2Table& table = fitted_ex2_table();
-  EXPECT_EQ(bits(ex2_approx_ftz(-kInf, table)), 0u);
-  EXPECT_EQ(ex2_approx_ftz(kInf, table), kInf);
-  EXPECT_EQ(ex2_approx_ftz(-0x1p-140f, table), 1.0f);
-  EXPECT_EQ(ex2_approx_ftz(0.0f, table), 1.0f);
-  EXPECT_EQ(ex2_approx_ftz(-126.5f, table), 0.0f);
-  EXPECT_EQ(bits(ex2_approx_ftz(std::nanf(""), table)), 0x7FFFFFFFu);
-  for (int n = -126; n < 128; ++n) {
-    EXPECT_EQ(ex2_approx_ftz(static_cast<float>(n), table), std::ldexp(1.0f, n));
-  }
-}
-
-TEST(Ex2Approx, FittedTableIsWithinTwoUlp) {
-  testing::Random random(13);
-  std::int64_t worst = 0;
-  for (int n = 0; n < 200000; ++n) {
-    const float x = -static_cast<float>(random()) * 0x1p-27f;  // (-32, 0]
-    const float expected = exp2_rounded(x);
-    worst = std::max(worst, ulp_distance(bits(ex2_approx_ftz(x, fitted_ex2_table())),
-                                         bits(expected), FormatId::f32));
-  }
-  EXPECT_LE(worst, 2);
-}
-
-TEST(Ex2Approx, EveryPartOfTheTableMatters) {
-  Ex2Table table = fitted_ex2_table();
-  table.coefficients[32].c0 += std::int64_t{1} << table.sum_shift;
-  EXPECT_NE(ex2_approx_ftz(0.5f, table), ex2_approx_ftz(0.5f, fitted_ex2_table()));
-  EXPECT_EQ(ex2_approx_ftz(0.25f, table), ex2_approx_ftz(0.25f, fitted_ex2_table()));
-  table.square_shift = 34;
-  EXPECT_NE(ex2_approx_ftz(0.265f, table), ex2_approx_ftz(0.265f, fitted_ex2_table()));
 }
 
 }  // namespace

@@ -2,7 +2,9 @@
 // run them, the emulator runs them, and a difference names the question it decides.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -83,21 +85,14 @@ struct DeciderOperands {
 
 /// The digits of `text` as codes of `bits` bits, `count` of them.
 inline std::vector<std::uint32_t> codes_of(std::string_view text, int bits, int count) {
-  const auto digit = [](char c) {
-    return static_cast<std::uint32_t>(c <= '9' ? c - '0' : c - 'a' + 10);
-  };
-  std::size_t repeat = 0;
-  if (const std::size_t x = text.find('x'); x != std::string_view::npos) {
-    for (const char c : text.substr(x + 1)) repeat = 10 * repeat + digit(c);
-    text = text.substr(0, x);
-  }
+  const std::size_t x = text.find('x');
   const auto width = static_cast<std::size_t>(bits / 4);
   std::vector<std::uint32_t> codes;
-  for (std::size_t i = 0; i + width <= text.size(); i += width) {
-    codes.push_back(0);
-    for (const char c : text.substr(i, width)) codes.back() = codes.back() << 4 | digit(c);
-  }
-  if (repeat > codes.size()) codes.resize(repeat, codes.back());
+  for (std::size_t i = 0; i + width <= std::min(x, text.size()); i += width)
+    codes.push_back(
+        static_cast<std::uint32_t>(std::stoul(std::string(text.substr(i, width)), nullptr, 16)));
+  if (x != std::string_view::npos)
+    codes.resize(std::stoul(std::string(text.substr(x + 1))), codes.back());
   codes.resize(static_cast<std::size_t>(count));
   return codes;
 }

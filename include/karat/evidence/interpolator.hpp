@@ -1,16 +1,16 @@
 // The special-function unit as published in 2005: the leading bits of the argument pick one of
 // 2^segment_bits quadratics, the remaining bits feed a multiplier and a truncated squarer.
 // Source: Oberman and Siu, "A high-performance area-efficient multifunction interpolator" (ARITH
-// 17).
+// 17). Its evaluation, and its coefficients from the results of one octave.
 #pragma once
 
 #include <array>
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <span>
 #include <string>
 #include <vector>
-
-#include "karat/numerics/functions/ex2_approx.hpp"
 
 namespace karat::evidence {
 
@@ -52,16 +52,15 @@ class Interpolator {
   struct Aligned {
     std::int64_t c0, c1, c2;
   };
-  int shift_ = 0, square_dropped_ = 0, grid_ = 0;
-  std::uint32_t mask_ = 0;
+  int shift_, square_dropped_, grid_;
+  std::uint32_t mask_;
   std::vector<Aligned> segments_;
 };
 
-/// The same coefficients as numerics::ex2_approx_ftz takes them, aligned to one grid.
-/// @throws Error(usage) unless the table has 64 sound segments
-numerics::Ex2Table ex2_table(const QuadraticTable& table);
-/// ex2.approx.ftz.f32 on bits: numerics::ex2_approx_ftz.
-std::uint32_t ex2_bits(const numerics::Ex2Table& table, std::uint32_t x);
+/// ex2.approx.ftz.f32 on bits, with a table of 2^fraction. Subnormal x counts as zero, +-0 -> 1,
+/// -Inf -> +0, +Inf -> +Inf, NaN -> 0x7FFFFFFF; results below 2^-126 -> +0, from 2^128 on -> +Inf.
+/// x is cut toward -Inf to fixed point 7.23 first.
+std::uint32_t ex2_bits(const Interpolator& table, std::uint32_t x);
 
 /// rcp.approx.ftz.f32 on bits: the interpolator gives 1/(1+fraction), in units of 2^-24 once
 /// doubled into [1, 2). +-Inf -> +-0, +-0 and subnormals -> +-Inf, NaN -> 0x7FFFFFFF, subnormal
@@ -73,5 +72,25 @@ std::uint32_t rcp_bits(const Interpolator& table, std::uint32_t x);
 nlohmann::ordered_json to_json(const QuadraticTable& table);
 /// @throws Error(input_output) naming the field that is missing or absurd
 QuadraticTable table_from_json(const nlohmann::ordered_json& json, const std::string& subject);
+
+/// What a unit looks like from outside, before its widths are known.
+struct FitShape {
+  int segment_bits = 6;  ///< 6 for exp2, 7 for the reciprocal
+  int threads = 0;
+};
+
+struct FitResult {
+  std::optional<QuadraticTable> table;  ///< reproduces every value; absent when none does
+  int square_dropped = 0;               ///< of the table, or of the squarer most segments accept
+  std::vector<int> refused;             ///< segments that no quadratic of that squarer reproduces
+};
+
+/// A table that reproduces every value, with few bits: the squarer truncated as far as the values
+/// allow, then the fewest fraction bits for c2, c1 and c0. Exact: every segment is a system of
+/// linear inequalities v * 2^g <= c0 + c1 x + c2 square(x) < (v + 1) * 2^g over all its x, solved
+/// by cutting planes, rounded to whole coefficients and verified on every value.
+/// @param values 2^23 results in units of 2^-23, ascending argument
+/// @throws Error(usage) for another number of values
+FitResult fit_octave(std::span<const std::uint32_t> values, const FitShape& shape);
 
 }  // namespace karat::evidence

@@ -8,7 +8,6 @@
 
 #include "command.hpp"
 #include "commands.hpp"
-#include "karat/evidence/emulate.hpp"
 #include "karat/files/atomic_file.hpp"
 #include "terminal.hpp"
 #include "values.hpp"
