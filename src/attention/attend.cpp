@@ -8,7 +8,7 @@
 #include <string>
 
 #include "engine.hpp"
-#include "fast/fast_block.hpp"
+#include "fast/visit.hpp"
 #include "karat/numerics/base/error.hpp"
 #include "karat/numerics/base/parallel.hpp"
 

@@ -14,16 +14,17 @@ namespace {
 void finish_by_arrays(const Launch& launch, float r, const OutputTerms& terms,
                       std::span<float> row) {
   const recipe::Recipe& recipe = launch.recipe;
+  const RowLoops& loops = row_loops(recipe.subnormals);
   const auto cast_to = [&](numerics::FormatId format) {
     cast(
         row, format,
         quant::cast_policy(format, numerics::Rounding::nearest_even, numerics::Overflow::saturate));
   };
-  multiply(row, r, recipe.subnormals, row);
+  loops.multiply(row, r, row);
   const bool scales_last = recipe.finish.cast == recipe::Cast::before_scale;
   if (scales_last) cast_to(recipe.output);
-  multiply_columns({row.data(), 1, row.size(), row.size()}, terms.factor, recipe.subnormals);
-  if (!scales_last && !terms.mean.empty()) add(row, terms.mean, recipe.subnormals);
+  loops.multiply_columns({row.data(), 1, row.size(), row.size()}, terms.factor);
+  if (!scales_last && !terms.mean.empty()) loops.add(row, terms.mean);
   cast_to(output_format(recipe));
 }
 

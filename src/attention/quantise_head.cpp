@@ -11,15 +11,6 @@
 namespace karat::attention {
 namespace {
 
-std::vector<float> to_positions(std::span<const float> tokens, const video::TokenOrder& order,
-                                std::size_t channels) {
-  std::vector<float> rows(order.token_at.size() * channels, 0.0f);
-  for (std::size_t i = 0; i < order.token_at.size(); ++i)
-    if (const std::int32_t token = order.token_at[i]; token >= 0)
-      std::copy_n(&tokens[token * channels], channels, &rows[i * channels]);
-  return rows;
-}
-
 /// SageAttention multiplies Q by d^-1/2 * log2 e before it is quantised.
 void fold_score_scale(std::vector<float>& q, const recipe::Recipe& recipe, std::size_t channels) {
   if (recipe.qk.scale_order != recipe::ScaleOrder::folded_into_q) return;
@@ -69,18 +60,12 @@ std::vector<double> dot_rows(const std::vector<float>& rows, const std::vector<f
 
 QuantisedHead quantise_head(const recipe::Recipe& recipe, const layout::Layout& layout,
                             const HeadInput& input, numerics::Path path, int threads) {
-  const std::size_t expected = layout.order.position_of.size() * layout.channels;
-  for (const auto& [name, values] : {std::pair{"q", input.q}, {"k", input.k}, {"v", input.v}})
-    if (values.size() != expected)
-      throw Error(
-          ErrorKind::usage, name,
-          std::to_string(values.size()) + " values where the grid has " + std::to_string(expected),
-          "give tokens x channels values");
-  Smoothed smoothed;
   const std::size_t d = layout.channels;
-  std::vector<float> q = to_positions(input.q, layout.order, d);
-  std::vector<float> k = to_positions(input.k, layout.key_order, d);
-  std::vector<float> v = to_positions(input.v, layout.key_order, d);
+  require_values(input, layout.order.tokens(), d);
+  Smoothed smoothed;
+  std::vector<float> q = ordered_rows(input.q, d, layout.order.token_at, d);
+  std::vector<float> k = ordered_rows(input.k, d, layout.key_order.token_at, d);
+  std::vector<float> v = ordered_rows(input.v, d, layout.key_order.token_at, d);
   const auto smooth_keys = [&](std::vector<float>& rows, const recipe::Operand& rule) {
     const video::Range all{0, layout.key_order.positions()};
     return subtract_mean(rows, all, layout.key_order, d, rule, input.format);

@@ -1,8 +1,12 @@
-// Means by exact sums, so that no order of tokens shows in them.
+// Rows by position; means by exact sums, so that no order of tokens shows in them.
 #include "smooth.hpp"
 
+#include <algorithm>
 #include <cmath>
+#include <string>
+#include <utility>
 
+#include "karat/numerics/base/error.hpp"
 #include "karat/numerics/formats/round_to_odd.hpp"
 #include "karat/numerics/tensor_core/exact_accumulator.hpp"
 
@@ -20,6 +24,24 @@ float to_type(float x, const recipe::Operand& rule, numerics::FormatId input_for
 }
 
 }  // namespace
+
+void require_values(const HeadInput& input, std::int64_t tokens, std::size_t channels) {
+  const std::size_t expected = static_cast<std::size_t>(tokens) * channels;
+  for (const auto& [name, values] : {std::pair{"q", input.q}, {"k", input.k}, {"v", input.v}})
+    if (values.size() != expected)
+      throw Error(ErrorKind::usage, name,
+                  std::to_string(values.size()) + " values where the setting has " +
+                      std::to_string(expected),
+                  "give tokens x channels values");
+}
+
+std::vector<float> ordered_rows(std::span<const float> values, std::size_t channels,
+                                std::span<const std::int32_t> token_at, std::size_t width) {
+  std::vector<float> rows(token_at.size() * width, 0.0f);
+  for (std::size_t i = 0; i < token_at.size(); ++i)
+    if (token_at[i] >= 0) std::copy_n(&values[token_at[i] * channels], channels, &rows[i * width]);
+  return rows;
+}
 
 std::vector<float> subtract_mean(std::span<float> rows, video::Range range,
                                  const video::TokenOrder& order, std::size_t channels,

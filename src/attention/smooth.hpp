@@ -1,4 +1,4 @@
-// Taking means out of Q, K and V before they are quantised (SageAttention).
+// Rows of a head in the kernel's order, and taking means out of them (SageAttention).
 #pragma once
 
 #include <span>
@@ -7,6 +7,14 @@
 #include "karat/attention/head.hpp"
 
 namespace karat::attention {
+
+/// @throws Error(usage) unless q, k and v have tokens x channels values
+void require_values(const HeadInput& input, std::int64_t tokens, std::size_t channels);
+
+/// Rows of channels in the order of `token_at`, each filled up with zeros to `width`; padding is
+/// zero. @param values tokens x channels
+std::vector<float> ordered_rows(std::span<const float> values, std::size_t channels,
+                                std::span<const std::int32_t> token_at, std::size_t width);
 
 /// Subtracts from every row of `rows` (positions x channels) the mean over `range`'s tokens of each
 /// channel and returns the means: mean = type(f64(exact sum)/n), x = type(f32(x - mean)),

@@ -1,8 +1,7 @@
 // f64 lanes with run-time dispatch; conversions to f32 round to nearest even, as casts do.
-#include "exact_rows.hpp"
-
 #include "karat/numerics/arithmetic/fp32.hpp"
 #include "karat/numerics/base/simd.hpp"
+#include "softmax_rows.hpp"
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "fast/exact_rows.cpp"
 // clang-format off

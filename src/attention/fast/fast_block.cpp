@@ -1,10 +1,8 @@
 // Query blocks visit key blocks: S by the tensor-core chain, softmax by vector loops, PV.
-#include "fast_block.hpp"
-
 #include <algorithm>
 
-#include "exact_rows.hpp"
 #include "karat/numerics/base/parallel.hpp"
+#include "visit.hpp"
 
 namespace karat::attention {
 namespace {
@@ -35,18 +33,16 @@ Block outputs(const Visit& v) {
 }
 
 void rescale_outputs(const Visit& v) {
-  const auto subnormals = v.launch.recipe.subnormals;
   if (has_exact_p(v.launch))
-    multiply_rows(outputs(v), v.scratch.alpha_exact.first(v.rows), subnormals);
+    multiply_rows(outputs(v), v.scratch.alpha_exact.first(v.rows), v.launch.recipe.subnormals);
   else
-    multiply_rows(outputs(v), v.scratch.alpha.first(v.rows), subnormals);
+    v.loops.multiply_rows(outputs(v), v.scratch.alpha.first(v.rows));
 }
 
 /// P times one segment of V, onto the rescaled outputs.
 void multiply_by_v(const Visit& v) {
   const Launch& launch = v.launch;
   FastScratch& scratch = v.scratch;
-  const auto subnormals = launch.recipe.subnormals;
   const std::size_t channels = launch.channels;
   const Block t{scratch.t.data(), v.rows, channels, channels};
   // Where T is added later, the first segment's addition rescales on the way.
@@ -64,11 +60,11 @@ void multiply_by_v(const Visit& v) {
     }
     chain(launch.pv, scratch.p, segment.v, Start::absent,
           numerics::row_major(t.data, v.rows, channels));
-    if (!segment.v_scale.empty()) multiply_columns(t, segment.v_scale, subnormals);
+    if (!segment.v_scale.empty()) v.loops.multiply_columns(t, segment.v_scale);
     if (rescaled)
-      add({v.block.state.o.data(), v.rows * channels}, t.elements(), subnormals);
+      v.loops.add({v.block.state.o.data(), v.rows * channels}, t.elements());
     else
-      multiply_rows_and_add(outputs(v), scratch.alpha.first(v.rows), t, subnormals);
+      v.loops.multiply_rows_and_add(outputs(v), scratch.alpha.first(v.rows), t);
     rescaled = true;
   }
 }
@@ -203,6 +199,7 @@ void run_blocks_fast(const Launch& launch, const PackedHead& packed,
                  .scratch = scratch,
                  .block = block,
                  .packed = packed[visits[visit].key_block],
+                 .loops = row_loops(launch.recipe.subnormals),
                  .tap = tap,
                  .cover = map.rows[query_blocks[b]][visit].cover,
                  .keys = keys,

@@ -1,9 +1,8 @@
 // A vector holds the four partial sums of each of several rows. A sum is a chain of dependent
 // additions, so two vectors take turns.
-#include "row_sums.hpp"
-
 #include "karat/numerics/arithmetic/fp32.hpp"
 #include "karat/numerics/base/simd.hpp"
+#include "softmax_rows.hpp"
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "fast/row_sums.cpp"
 // clang-format off

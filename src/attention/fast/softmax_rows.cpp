@@ -10,29 +10,12 @@
 #include "lanes-inl.hpp"
 // clang-format on
 
-#ifndef KARAT_ATTENTION_SOFTMAX_ROWS_CPP
-#define KARAT_ATTENTION_SOFTMAX_ROWS_CPP
-namespace karat::attention {
-
-/// The loops of one target that flush, or keep, subnormals.
-struct RowLoops {
-  void (*scale_columns)(Block, const float*, const float*, float, recipe::ScaleOrder, Block);
-  void (*scale_rows)(Block, const float*, float, float, recipe::ScaleOrder, Block);
-  void (*advance_maxima)(const MaximumStep&, std::size_t);
-  void (*multiply)(const float*, float, float*, std::size_t);
-  void (*multiply_rows)(Block, const float*);
-  void (*multiply_columns)(Block, const float*);
-  void (*add)(float*, const float*, std::size_t);
-  void (*multiply_rows_and_add)(Block, const float*, Block);
-};
-
-}  // namespace karat::attention
-#endif
-
 HWY_BEFORE_NAMESPACE();
 namespace karat::attention::HWY_NAMESPACE {
 
 constexpr float kInfinity = __builtin_huge_valf();
+using Row = RowLoops::Row;
+using Given = RowLoops::Given;
 
 /// y[j] = f(x[j], j) over n elements; the tail goes through a padded buffer.
 template <typename F>
@@ -54,7 +37,7 @@ struct Loops {
   static HWY_INLINE V Sum(V a, V b) { return Flushed<kSubnormals>(hn::Add(a, b)); }
   static HWY_INLINE V Difference(V a, V b) { return Flushed<kSubnormals>(hn::Sub(a, b)); }
 
-  static void ScaleColumns(Block a, const float* row_scale, const float* column_scale, float c,
+  static void ScaleColumns(Block a, Given row_scale, Given column_scale, float c,
                            recipe::ScaleOrder order, Block s) {
     const D d;
     const V vc = hn::Set(d, c);
@@ -62,17 +45,17 @@ struct Loops {
       const V r = hn::Set(d, row_scale[i]);
       if (order == recipe::ScaleOrder::sequential) {
         ForEach(a.row(i), s.row(i), a.stride, [&](V x, size_t j) HWY_ATTR {
-          return Product(Product(Product(x, r), hn::LoadU(d, column_scale + j)), vc);
+          return Product(Product(Product(x, r), hn::LoadU(d, &column_scale[j])), vc);
         });
       } else {
         ForEach(a.row(i), s.row(i), a.stride, [&](V x, size_t j) HWY_ATTR {
-          return Product(x, Product(Product(r, hn::LoadU(d, column_scale + j)), vc));
+          return Product(x, Product(Product(r, hn::LoadU(d, &column_scale[j])), vc));
         });
       }
     }
   }
 
-  static void ScaleRows(Block a, const float* row_scale, float k, float c, recipe::ScaleOrder order,
+  static void ScaleRows(Block a, Given row_scale, float k, float c, recipe::ScaleOrder order,
                         Block s) {
     const D d;
     const V vk = hn::Set(d, k), vc = hn::Set(d, c);
@@ -110,31 +93,34 @@ struct Loops {
     }
   }
 
-  static void Multiply(const float* x, float factor, float* y, size_t n) {
+  static void Multiply(Given x, float factor, Row y) {
     const V f = hn::Set(D(), factor);
-    ForEach(x, y, n, [&](V v, size_t) HWY_ATTR { return Product(v, f); });
+    ForEach(x.data(), y.data(), x.size(), [&](V v, size_t) HWY_ATTR { return Product(v, f); });
   }
 
-  static void MultiplyRows(Block o, const float* factor) {
-    for (size_t i = 0; i < o.rows; ++i) Multiply(o.row(i), factor[i], o.row(i), o.columns);
+  static void MultiplyRows(Block o, Given factor) {
+    for (size_t i = 0; i < o.rows; ++i) {
+      const Row row(o.row(i), o.columns);
+      Multiply(row, factor[i], row);
+    }
   }
 
-  static void MultiplyColumns(Block t, const float* factor) {
+  static void MultiplyColumns(Block t, Given factor) {
     for (size_t i = 0; i < t.rows; ++i)
       ForEach(t.row(i), t.row(i), t.columns,
-              [&](V v, size_t j) HWY_ATTR { return Product(v, hn::LoadU(D(), factor + j)); });
+              [&](V v, size_t j) HWY_ATTR { return Product(v, hn::LoadU(D(), &factor[j])); });
   }
 
-  static void Add(float* o, const float* t, size_t n) {
+  static void Add(Row o, Given t) {
     const D d;
     const size_t lanes = hn::Lanes(d);
     size_t j = 0;
-    for (; j + lanes <= n; j += lanes)
-      hn::StoreU(Sum(hn::LoadU(d, o + j), hn::LoadU(d, t + j)), d, o + j);
-    for (; j < n; ++j) o[j] = hn::GetLane(Sum(hn::Set(d, o[j]), hn::Set(d, t[j])));
+    for (; j + lanes <= o.size(); j += lanes)
+      hn::StoreU(Sum(hn::LoadU(d, &o[j]), hn::LoadU(d, &t[j])), d, &o[j]);
+    for (; j < o.size(); ++j) o[j] = hn::GetLane(Sum(hn::Set(d, o[j]), hn::Set(d, t[j])));
   }
 
-  static void MultiplyRowsAndAdd(Block o, const float* factor, Block t) {
+  static void MultiplyRowsAndAdd(Block o, Given factor, Block t) {
     const D d;
     const size_t lanes = hn::Lanes(d);
     for (size_t i = 0; i < o.rows; ++i) {
@@ -150,23 +136,7 @@ struct Loops {
   }
 };
 
-template <Subnormals kSubnormals>
-constexpr RowLoops kLoops = {
-    .scale_columns = &Loops<kSubnormals>::ScaleColumns,
-    .scale_rows = &Loops<kSubnormals>::ScaleRows,
-    .advance_maxima = &Loops<kSubnormals>::AdvanceMaxima,
-    .multiply = &Loops<kSubnormals>::Multiply,
-    .multiply_rows = &Loops<kSubnormals>::MultiplyRows,
-    .multiply_columns = &Loops<kSubnormals>::MultiplyColumns,
-    .add = &Loops<kSubnormals>::Add,
-    .multiply_rows_and_add = &Loops<kSubnormals>::MultiplyRowsAndAdd,
-};
-
-const RowLoops* LoopsFor(Subnormals subnormals) {
-  return subnormals == Subnormals::flush ? &kLoops<Subnormals::flush> : &kLoops<Subnormals::keep>;
-}
-
-void RowMaxima(Block s, float* maxima) {
+void RowMaxima(Block s, Row maxima) {
   const D d;
   for (size_t i = 0; i < s.rows; ++i) {
     const float* row = s.row(i);
@@ -181,14 +151,14 @@ void RowMaxima(Block s, float* maxima) {
   }
 }
 
-void SubtractRows(Block s, const float* reference, Block x) {
+void SubtractRows(Block s, Given reference, Block x) {
   for (size_t i = 0; i < s.rows; ++i) {
     const V r = hn::Set(D(), reference[i]);
     ForEach(s.row(i), x.row(i), s.stride, [&](V v, size_t) HWY_ATTR { return hn::Sub(v, r); });
   }
 }
 
-void FusedRows(Block s, const float* factor, const float* reference, Block x) {
+void FusedRows(Block s, Given factor, Given reference, Block x) {
   const D d;
   const V lowest = hn::Set(d, -kInfinity);
   for (size_t i = 0; i < s.rows; ++i) {
@@ -199,16 +169,36 @@ void FusedRows(Block s, const float* factor, const float* reference, Block x) {
   }
 }
 
-size_t CountAbove(const float* x, float largest, size_t n) {
+size_t CountAbove(Given x, float largest) {
   const D d;
   const size_t lanes = hn::Lanes(d);
   const V limit = hn::Set(d, largest);
   size_t count = 0;
   size_t j = 0;
-  for (; j + lanes <= n; j += lanes)
-    count += hn::CountTrue(d, hn::Gt(hn::Abs(hn::LoadU(d, x + j)), limit));
-  for (; j < n; ++j) count += std::abs(x[j]) > largest;
+  for (; j + lanes <= x.size(); j += lanes)
+    count += hn::CountTrue(d, hn::Gt(hn::Abs(hn::LoadU(d, &x[j])), limit));
+  for (; j < x.size(); ++j) count += std::abs(x[j]) > largest;
   return count;
+}
+
+template <Subnormals kSubnormals>
+constexpr RowLoops kLoops = {
+    .scale_columns = &Loops<kSubnormals>::ScaleColumns,
+    .scale_rows = &Loops<kSubnormals>::ScaleRows,
+    .row_maxima = &RowMaxima,
+    .advance_maxima = &Loops<kSubnormals>::AdvanceMaxima,
+    .subtract_rows = &SubtractRows,
+    .fused_rows = &FusedRows,
+    .multiply = &Loops<kSubnormals>::Multiply,
+    .multiply_rows = &Loops<kSubnormals>::MultiplyRows,
+    .multiply_columns = &Loops<kSubnormals>::MultiplyColumns,
+    .add = &Loops<kSubnormals>::Add,
+    .multiply_rows_and_add = &Loops<kSubnormals>::MultiplyRowsAndAdd,
+    .count_above = &CountAbove,
+};
+
+const RowLoops* LoopsFor(Subnormals subnormals) {
+  return subnormals == Subnormals::flush ? &kLoops<Subnormals::flush> : &kLoops<Subnormals::keep>;
 }
 
 }  // namespace karat::attention::HWY_NAMESPACE
@@ -217,61 +207,11 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace karat::attention {
 namespace {
-
 HWY_EXPORT(LoopsFor);
-HWY_EXPORT(RowMaxima);
-HWY_EXPORT(SubtractRows);
-HWY_EXPORT(FusedRows);
-HWY_EXPORT(CountAbove);
-
-const RowLoops& loops(numerics::Subnormals subnormals) {
-  return *HWY_DYNAMIC_DISPATCH(LoopsFor)(subnormals);
-}
-
 }  // namespace
 
-void scale_scores(Block a, std::span<const float> row_scale, std::span<const float> column_scale,
-                  float c, recipe::ScaleOrder order, numerics::Subnormals subnormals, Block s) {
-  loops(subnormals).scale_columns(a, row_scale.data(), column_scale.data(), c, order, s);
-}
-void scale_scores(Block a, std::span<const float> row_scale, float k, float c,
-                  recipe::ScaleOrder order, numerics::Subnormals subnormals, Block s) {
-  loops(subnormals).scale_rows(a, row_scale.data(), k, c, order, s);
-}
-void scale_scores(Block a, float factor, numerics::Subnormals subnormals, Block s) {
-  loops(subnormals).multiply(a.data, factor, s.data, a.rows * a.stride);
-}
-void row_maxima(Block s, std::span<float> maxima) {
-  HWY_DYNAMIC_DISPATCH(RowMaxima)(s, maxima.data());
-}
-void advance_maxima(const MaximumStep& step, numerics::Subnormals subnormals, std::size_t n) {
-  loops(subnormals).advance_maxima(step, n);
-}
-void subtract_rows(Block s, std::span<const float> reference, Block x) {
-  HWY_DYNAMIC_DISPATCH(SubtractRows)(s, reference.data(), x);
-}
-void fused_rows(Block s, std::span<const float> factor, std::span<const float> reference, Block x) {
-  HWY_DYNAMIC_DISPATCH(FusedRows)(s, factor.data(), reference.data(), x);
-}
-void multiply(std::span<const float> x, float factor, numerics::Subnormals subnormals,
-              std::span<float> y) {
-  loops(subnormals).multiply(x.data(), factor, y.data(), x.size());
-}
-void multiply_rows(Block o, std::span<const float> factor, numerics::Subnormals subnormals) {
-  loops(subnormals).multiply_rows(o, factor.data());
-}
-void multiply_columns(Block t, std::span<const float> factor, numerics::Subnormals subnormals) {
-  loops(subnormals).multiply_columns(t, factor.data());
-}
-void add(std::span<float> o, std::span<const float> t, numerics::Subnormals subnormals) {
-  loops(subnormals).add(o.data(), t.data(), o.size());
-}
-void multiply_rows_and_add(Block o, std::span<const float> factor, Block t,
-                           numerics::Subnormals subnormals) {
-  loops(subnormals).multiply_rows_and_add(o, factor.data(), t);
-}
-std::int64_t count_above(std::span<const float> x, float largest) {
-  return static_cast<std::int64_t>(HWY_DYNAMIC_DISPATCH(CountAbove)(x.data(), largest, x.size()));
+const RowLoops& row_loops(numerics::Subnormals subnormals) {
+  return *HWY_DYNAMIC_DISPATCH(LoopsFor)(subnormals);
 }
 
 }  // namespace karat::attention

@@ -1,5 +1,5 @@
-// The fast engine's work on one visit, a query block meeting a key block: buffers, and the steps
-// between the two products.
+// The fast engine, on packed operands: its visits, each a query block meeting a key block, their
+// buffers, and the steps between the two products.
 #pragma once
 
 #include <algorithm>
@@ -85,6 +85,7 @@ struct Visit {
   FastScratch& scratch;
   QueryBlock& block;
   const PackedKeys& packed;
+  const RowLoops& loops;
   BlockTap* tap;  ///< null: nothing is recorded, scores may overwrite accumulators
   mask::Cover cover;
   video::Range keys;
@@ -114,5 +115,19 @@ Step advance_rows(const Visit& v, std::size_t visit);
 void softmax_rows(const Visit& v);
 /// What a skipped visit does instead: the past's row sums are rescaled, P counts as zero.
 void skip_rows(const Visit& v);
+
+/// Per key block.
+using PackedHead = std::vector<PackedKeys>;
+
+PackedHead pack_head(const Launch& launch, const std::vector<int>& query_blocks, int threads);
+
+/// The same bits as run_block_scalar(), for up to kTogether query blocks that visit the same key
+/// blocks in the same order. `tap` may be null; one block at a time can be tapped.
+void run_blocks_fast(const Launch& launch, const PackedHead& packed,
+                     std::span<const int> query_blocks, FastScratch& scratch, HeadResult& result,
+                     BlockTap* tap, std::int64_t& saturated);
+
+/// Whether two query blocks may run together.
+bool visit_the_same(const Launch& launch, int query_block, int other);
 
 }  // namespace karat::attention

@@ -12,9 +12,8 @@ constexpr float kInf = std::numeric_limits<float>::infinity();
 
 void scale(const Visit& v, std::size_t first, Block a, Block s) {
   const Launch& launch = v.launch;
-  const auto sub = launch.recipe.subnormals;
   const auto order = launch.recipe.qk.scale_order;
-  if (!launch.scores_scaled) return scale_scores(a, launch.c, sub, s);
+  if (!launch.scores_scaled) return v.loops.multiply(a.elements(), launch.c, s.elements());
   if (order == recipe::ScaleOrder::fused) {
     if (a.data != s.data) std::copy_n(a.data, a.rows * a.stride, s.data);
     return;
@@ -23,9 +22,9 @@ void scale(const Visit& v, std::size_t first, Block a, Block s) {
   const float c = launch.fused ? 1.0f : launch.c;
   const std::vector<float>& k_scale = v.packed.k_scale;
   if (k_scale.size() == 1)
-    scale_scores(a, row_scale, k_scale[0], c, order, sub, s);
+    v.loops.scale_rows(a, row_scale, k_scale[0], c, order, s);
   else
-    scale_scores(a, row_scale, k_scale, c, order, sub, s);
+    v.loops.scale_columns(a, row_scale, k_scale, c, order, s);
 }
 
 /// fl(delta*c) of every key, delta by one row of the fused FP32 chain; empty without smoothing.
@@ -35,7 +34,7 @@ std::span<const float> smoothing_delta(const Visit& v) {
   const std::span delta = v.scratch.delta.first(v.columns);
   chain(numerics::instruction("f32.fma"), v.block.q_mean, v.packed.smoothed,
         numerics::Start::absent, numerics::row_major(delta.data(), 1, v.columns));
-  multiply(delta, launch.c, launch.recipe.subnormals, delta);
+  v.loops.multiply(delta, launch.c, delta);
   return delta;
 }
 
@@ -77,15 +76,14 @@ void score_rows(const Visit& v) {
     const Block s = v.scores().rows_from(first, count);
     scale(v, first, v.accumulators().rows_from(first, count), s);
     if (!delta.empty())
-      for (std::size_t i = 0; i < count; ++i)
-        add({s.row(i), s.columns}, delta, v.launch.recipe.subnormals);
+      for (std::size_t i = 0; i < count; ++i) v.loops.add({s.row(i), s.columns}, delta);
     const std::int64_t query = v.block.queries.begin + static_cast<std::int64_t>(first);
     const video::Range queries{query, query + static_cast<std::int64_t>(count)};
     if (v.cover != mask::Cover::full)
       apply_mask(mask, v.launch.masked_score, queries, v.keys, mask.cover(queries, v.keys), s);
     for (std::size_t i = 0; s.columns < s.stride && i < count; ++i)
       std::fill_n(s.row(i) + s.columns, s.stride - s.columns, -kInf);
-    row_maxima(s, {&v.scratch.maxima[first], count});
+    v.loops.row_maxima(s, {&v.scratch.maxima[first], count});
   }
 }
 
@@ -99,14 +97,14 @@ Step advance_rows(const Visit& v, std::size_t visit) {
       test.row(v.block.state.m[i], scratch.maxima[i], v.block.factor[i]);
   const std::size_t count = padded(v.rows);
   const std::span alpha = scratch.alpha.first(count);
-  advance_maxima({.block_maximum = scratch.maxima.data(),
-                  .fused_f = launch.fused ? v.block.factor.data() : nullptr,
-                  .threshold = recipe.softmax.rescale_threshold,
-                  .offset = launch.offset,
-                  .m = v.block.state.m.data(),
-                  .alpha_exponent = alpha.data(),
-                  .reference = scratch.reference.data()},
-                 recipe.subnormals, count);
+  v.loops.advance_maxima({.block_maximum = scratch.maxima.data(),
+                          .fused_f = launch.fused ? v.block.factor.data() : nullptr,
+                          .threshold = recipe.softmax.rescale_threshold,
+                          .offset = launch.offset,
+                          .m = v.block.state.m.data(),
+                          .alpha_exponent = alpha.data(),
+                          .reference = scratch.reference.data()},
+                         count);
   if (recipe.softmax.exp2 == recipe::Exp2::exact) {
     for (std::size_t i = 0; i < count; ++i) scratch.alpha_exact[i] = alpha[i];
     const std::span exact = scratch.alpha_exact.first(count);

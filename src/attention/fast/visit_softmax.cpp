@@ -1,9 +1,7 @@
 // P of a visit, a few rows at a time: exponentials, the cast to P's format and back, row sums.
 #include <algorithm>
 
-#include "exact_rows.hpp"
 #include "karat/numerics/formats/convert.hpp"
-#include "row_sums.hpp"
 #include "visit.hpp"
 
 namespace karat::attention {
@@ -28,9 +26,9 @@ void exponents(const Chunk& c, Block x) {
   const FastScratch& scratch = c.v.scratch;
   const std::span reference(&scratch.reference[c.first], c.s.rows);
   if (c.v.launch.fused)
-    fused_rows(c.s, {&c.v.block.factor[c.first], c.s.rows}, reference, x);
+    c.v.loops.fused_rows(c.s, {&c.v.block.factor[c.first], c.s.rows}, reference, x);
   else
-    subtract_rows(c.s, reference, x);
+    c.v.loops.subtract_rows(c.s, reference, x);
 }
 
 /// Stochastic rounding draws word j of a stream for column j of every row.
@@ -51,9 +49,9 @@ std::int64_t cast(const Chunk& c, std::span<const float> values) {
   const std::span<float> p(c.p.data, c.elements());
   if (quant::has_scale(rule.format)) {
     encode_rows(c, values, c.codes);
-    const std::int64_t saturated = count_above(values, c.v.launch.largest_p);
+    const std::size_t saturated = c.v.loops.count_above(values, c.v.launch.largest_p);
     numerics::decode(c.codes, p, rule.format);
-    return saturated;
+    return static_cast<std::int64_t>(saturated);
   }
   const std::span codes = c.v.scratch.wide_codes.first(c.elements());
   encode_rows(c, values, codes);
@@ -82,13 +80,13 @@ std::int64_t softmax_rounded(const Chunk& c) {
   exponents(c, x);
   const std::span<float> p(x.data, c.elements());
   numerics::exp2_rounded(p, p, recipe.subnormals);
-  if (scaled) multiply(p, c.v.launch.multiplier, recipe.subnormals, c.p.elements());
+  if (scaled) c.v.loops.multiply(p, c.v.launch.multiplier, c.p.elements());
   const std::span<const float> values = scaled ? c.p.elements() : p;
   const std::int64_t saturated = cast_needed ? cast(c, values) : 0;
   if (recipe.softmax.row_sum == recipe::RowSum::unquantized) {
     add_row_sums(c, x, c.v.scratch.alpha);
   } else {
-    multiply(c.p.elements(), c.v.launch.inverse_multiplier, recipe.subnormals, c.x().elements());
+    c.v.loops.multiply(c.p.elements(), c.v.launch.inverse_multiplier, c.x().elements());
     add_row_sums(c, c.x(), c.v.scratch.alpha);
   }
   return saturated;
@@ -111,7 +109,7 @@ std::int64_t softmax_exact(const Chunk& c) {
     saturated = cast(c, x.elements());
   }
   if (recipe.softmax.row_sum == recipe::RowSum::quantized) {
-    multiply(c.p.elements(), c.v.launch.inverse_multiplier, recipe.subnormals, x.elements());
+    c.v.loops.multiply(c.p.elements(), c.v.launch.inverse_multiplier, x.elements());
     widen(x.elements(), p.elements());
   }
   add_row_sums(c, p, c.v.scratch.alpha_exact);

@@ -7,11 +7,13 @@
 #include <limits>
 #include <map>
 #include <numbers>
+#include <numeric>
 
 #include "karat/attention/operations/kernel.hpp"
 #include "karat/numerics/base/parallel.hpp"
 #include "karat/numerics/functions/exp2.hpp"
 #include "oracle_rows.hpp"
+#include "smooth.hpp"
 
 namespace karat::attention {
 namespace {
@@ -50,15 +52,6 @@ std::vector<Item> sparse_items(const layout::Layout& layout, std::span<const std
   std::vector<Item> items;
   for (auto& [block, item] : by_block) items.push_back(std::move(item));
   return items;
-}
-
-/// Rows of channels padded with zeros to a multiple of kPad.
-std::vector<float> padded_rows(std::span<const float> values, std::size_t channels,
-                               std::size_t padded, std::span<const std::int32_t> token_at) {
-  std::vector<float> rows(token_at.size() * padded, 0.0f);
-  for (std::size_t i = 0; i < token_at.size(); ++i)
-    if (token_at[i] >= 0) std::copy_n(&values[token_at[i] * channels], channels, &rows[i * padded]);
-  return rows;
 }
 
 void absorb_dense(OracleRows& rows, OracleChunk& chunk, const std::vector<float>& k,
@@ -102,10 +95,10 @@ OracleResult oracle(const layout::Layout& layout, const HeadInput& input,
   const std::size_t padded = (channels + kPad - 1) / kPad * kPad;
   const double scale = score_scale(channels);
   std::vector<std::int32_t> original(layout.order.position_of.size());
-  for (std::size_t i = 0; i < original.size(); ++i) original[i] = static_cast<std::int32_t>(i);
+  std::iota(original.begin(), original.end(), 0);
   const auto& order = mask == OracleMask::dense ? original : layout.key_order.token_at;
-  const std::vector<float> k = padded_rows(input.k, channels, padded, order);
-  const std::vector<float> v = padded_rows(input.v, channels, padded, order);
+  const std::vector<float> k = ordered_rows(input.k, channels, order, padded);
+  const std::vector<float> v = ordered_rows(input.v, channels, order, padded);
   const std::vector<Item> items =
       mask == OracleMask::dense ? dense_items(tokens.size()) : sparse_items(layout, tokens);
   OracleResult result{.o = std::vector<double>(tokens.size() * channels),

@@ -6,8 +6,8 @@
 #include <algorithm>
 #include <limits>
 
-#include "karat/numerics/functions/exp2.hpp"
 #include "karat/numerics/base/simd.hpp"
+#include "karat/numerics/functions/exp2.hpp"
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "oracle/oracle_rows.cpp"
 #include <hwy/foreach_target.h>
@@ -29,32 +29,24 @@ void Panel(const double* a, size_t a_stride, const double* b, size_t b_stride, s
     return kFused ? hn::MulAdd(x, y, sum) : hn::Add(hn::Mul(x, y), sum);
   };
   for (size_t j = 0; j < columns; j += 2 * lanes) {
-    V c00 = hn::LoadU(d, c + j), c01 = hn::LoadU(d, c + j + lanes);
-    V c10 = hn::LoadU(d, c + c_stride + j), c11 = hn::LoadU(d, c + c_stride + j + lanes);
-    V c20 = hn::LoadU(d, c + 2 * c_stride + j), c21 = hn::LoadU(d, c + 2 * c_stride + j + lanes);
-    V c30 = hn::LoadU(d, c + 3 * c_stride + j), c31 = hn::LoadU(d, c + 3 * c_stride + j + lanes);
+    V sum[4][2];
+    HWY_UNROLL(4) for (size_t r = 0; r < 4; ++r) {
+      sum[r][0] = hn::LoadU(d, c + r * c_stride + j);
+      sum[r][1] = hn::LoadU(d, c + r * c_stride + j + lanes);
+    }
     for (size_t k = 0; k < depth; ++k) {
       const V b0 = hn::LoadU(d, b + k * b_stride + j);
       const V b1 = hn::LoadU(d, b + k * b_stride + j + lanes);
-      const V a0 = hn::Set(d, a[k]), a1 = hn::Set(d, a[a_stride + k]);
-      const V a2 = hn::Set(d, a[2 * a_stride + k]), a3 = hn::Set(d, a[3 * a_stride + k]);
-      c00 = step(a0, b0, c00);
-      c01 = step(a0, b1, c01);
-      c10 = step(a1, b0, c10);
-      c11 = step(a1, b1, c11);
-      c20 = step(a2, b0, c20);
-      c21 = step(a2, b1, c21);
-      c30 = step(a3, b0, c30);
-      c31 = step(a3, b1, c31);
+      HWY_UNROLL(4) for (size_t r = 0; r < 4; ++r) {
+        const V x = hn::Set(d, a[r * a_stride + k]);
+        sum[r][0] = step(x, b0, sum[r][0]);
+        sum[r][1] = step(x, b1, sum[r][1]);
+      }
     }
-    hn::StoreU(c00, d, c + j);
-    hn::StoreU(c01, d, c + j + lanes);
-    hn::StoreU(c10, d, c + c_stride + j);
-    hn::StoreU(c11, d, c + c_stride + j + lanes);
-    hn::StoreU(c20, d, c + 2 * c_stride + j);
-    hn::StoreU(c21, d, c + 2 * c_stride + j + lanes);
-    hn::StoreU(c30, d, c + 3 * c_stride + j);
-    hn::StoreU(c31, d, c + 3 * c_stride + j + lanes);
+    HWY_UNROLL(4) for (size_t r = 0; r < 4; ++r) {
+      hn::StoreU(sum[r][0], d, c + r * c_stride + j);
+      hn::StoreU(sum[r][1], d, c + r * c_stride + j + lanes);
+    }
   }
 }
 

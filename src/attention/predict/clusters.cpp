@@ -3,10 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "karat/attention/operations/kernel.hpp"
 #include "karat/mask/listed.hpp"
 #include "karat/numerics/base/parallel.hpp"
-#include "karat/numerics/functions/exp2.hpp"
 #include "predictors.hpp"
 
 namespace karat::attention {
@@ -85,22 +83,16 @@ video::TokenOrder order_of(const Clusters& clusters) {
   return order;
 }
 
-/// |K_j| * exp(qc.kc_j/sqrt(d)) of the clusters that hold keys, up to a common factor.
-std::vector<double> weights(const float* centre, const Clusters& keys, std::size_t channels) {
-  const double scale = score_scale(channels);
-  std::vector<double> scores, sizes;
-  for (std::size_t c = 0; c < keys.sizes.size(); ++c) {
-    if (keys.sizes[c] == 0) continue;
-    double dot = 0;
-    for (std::size_t j = 0; j < channels; ++j)
-      dot += double{centre[j]} * keys.centres[c * channels + j];
-    scores.push_back(dot * scale);
-    sizes.push_back(keys.sizes[c]);
+/// The clusters that hold any token.
+PooledKeys pooled(const Clusters& clusters, std::size_t channels) {
+  PooledKeys out;
+  for (std::size_t c = 0; c < clusters.sizes.size(); ++c) {
+    if (clusters.sizes[c] == 0) continue;
+    const float* centre = &clusters.centres[c * channels];
+    out.means.insert(out.means.end(), centre, centre + channels);
+    out.sizes.push_back(clusters.sizes[c]);
   }
-  const double largest = *std::ranges::max_element(scores);
-  for (std::size_t c = 0; c < scores.size(); ++c)
-    scores[c] = sizes[c] * numerics::exp2_f64(scores[c] - largest);
-  return scores;
+  return out;
 }
 
 }  // namespace
@@ -135,14 +127,11 @@ layout::Arrangement predict_by_clusters(const PredictorInput& input) {
   const auto query_ranges = video::tile_ranges(made.order);
   const auto key_ranges = video::tile_ranges(made.key_order);
   std::vector<std::uint8_t> keep(query_ranges.size() * key_ranges.size(), 0);
-  std::size_t row = 0;
-  for (std::size_t c = 0; c < q.sizes.size(); ++c) {
-    if (q.sizes[c] == 0) continue;
+  const PooledKeys queries = pooled(q, channels), keys = pooled(k, channels);
+  for (std::size_t row = 0; row < queries.sizes.size(); ++row)
     for (const std::int32_t block :
-         select_blocks(weights(&q.centres[c * channels], k, channels), rule))
+         select_blocks(pooled_weights({&queries.means[row * channels], channels}, keys), rule))
       keep[row * key_ranges.size() + block] = 1;
-    ++row;
-  }
   made.mask = mask::block_table(query_ranges, key_ranges, std::move(keep));
   return made;
 }

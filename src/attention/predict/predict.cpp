@@ -3,14 +3,18 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 #include <string>
 #include <utility>
 
+#include "karat/attention/operations/kernel.hpp"
 #include "karat/layout/arrangement.hpp"
 #include "karat/numerics/base/error.hpp"
+#include "karat/numerics/functions/exp2.hpp"
 #include "karat/numerics/random/philox.hpp"
 #include "predictors.hpp"
+#include "smooth.hpp"
 
 namespace karat::attention {
 
@@ -21,13 +25,7 @@ bool depends_on_head(const recipe::Recipe& recipe) {
 layout::Layout layout_of_head(const recipe::Recipe& recipe, const layout::Setting& setting,
                               const HeadInput& head, int threads) {
   if (!depends_on_head(recipe)) return layout::make_layout(recipe, setting);
-  const auto expected = static_cast<std::size_t>(setting.tokens()) * setting.channels;
-  for (const auto& [name, values] : {std::pair{"q", head.q}, {"k", head.k}, {"v", head.v}})
-    if (values.size() != expected)
-      throw Error(ErrorKind::usage, name,
-                  std::to_string(values.size()) + " values where the setting has " +
-                      std::to_string(expected),
-                  "give tokens x channels values");
+  require_values(head, setting.tokens(), setting.channels);
   const PredictorInput input{recipe, setting, head, threads};
   const auto predicted = [&] {
     switch (recipe.predict.rule) {
@@ -71,6 +69,21 @@ std::vector<std::int32_t> select_blocks(std::span<const double> weights,
   sorted.resize(std::min(std::max<std::size_t>(kept, 1), sorted.size()));
   std::sort(sorted.begin(), sorted.end());
   return sorted;
+}
+
+std::vector<double> pooled_weights(std::span<const double> query, const PooledKeys& keys) {
+  const std::size_t channels = query.size();
+  std::vector<double> scores;
+  double largest = -std::numeric_limits<double>::infinity();
+  for (std::size_t g = 0; g < keys.sizes.size(); ++g) {
+    double dot = 0;
+    for (std::size_t j = 0; j < channels; ++j) dot += query[j] * keys.means[g * channels + j];
+    scores.push_back(dot * score_scale(channels));
+    if (keys.sizes[g] > 0) largest = std::max(largest, scores.back());
+  }
+  for (std::size_t g = 0; g < scores.size(); ++g)
+    scores[g] = keys.sizes[g] > 0 ? keys.sizes[g] * numerics::exp2_f64(scores[g] - largest) : 0.0;
+  return scores;
 }
 
 std::vector<std::int32_t> draw_tokens(std::int64_t tokens, int count, std::uint64_t seed,

@@ -19,6 +19,14 @@ layout::Arrangement predict_by_clusters(const PredictorInput& input);
 /// SparseVideoGen 1: spatial or temporal band, whichever errs less on sampled rows.
 layout::Arrangement predict_by_profile(const PredictorInput& input);
 
+/// Groups of keys: blocks or clusters.
+struct PooledKeys {
+  std::vector<double> means;  ///< groups x channels
+  std::vector<double> sizes;  ///< what a group's weight is multiplied by
+};
+/// size * exp(query.mean/sqrt(d)) of every group, up to a common factor.
+std::vector<double> pooled_weights(std::span<const double> query, const PooledKeys& keys);
+
 /// `count` distinct tokens (all, if there are no more) in the order Philox draws them.
 std::vector<std::int32_t> draw_tokens(std::int64_t tokens, int count, std::uint64_t seed,
                                       std::uint64_t stream);

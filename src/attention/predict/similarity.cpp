@@ -1,58 +1,28 @@
 // SpargeAttn's block map: pooled scores between blocks whose rows look alike, all of the others.
 #include <cmath>
 
-#include "karat/attention/operations/kernel.hpp"
 #include "karat/layout/arrangement.hpp"
 #include "karat/mask/compose.hpp"
 #include "karat/mask/listed.hpp"
-#include "karat/numerics/functions/exp2.hpp"
 #include "predictors.hpp"
 #include "smooth.hpp"
 
 namespace karat::attention {
 namespace {
 
-struct Pooled {
-  std::vector<double> means;  ///< blocks x channels
-  std::vector<char> trusted;
-};
-
-Pooled pool(const std::vector<float>& rows, const std::vector<video::Range>& blocks,
-            std::size_t channels, float threshold) {
-  Pooled pooled{std::vector<double>(blocks.size() * channels, 0.0), {}};
+/// Blocks; those whose rows look alike have size 1, the others, which are not to be trusted, 0.
+PooledKeys pool(const std::vector<float>& rows, const std::vector<video::Range>& blocks,
+                std::size_t channels, float threshold) {
+  PooledKeys pooled{std::vector<double>(blocks.size() * channels, 0.0), {}};
   for (std::size_t b = 0; b < blocks.size(); ++b) {
     double* mean = &pooled.means[b * channels];
     for (std::int64_t i = blocks[b].begin; i < blocks[b].end; ++i)
       for (std::size_t j = 0; j < channels; ++j) mean[j] += rows[i * channels + j];
     for (std::size_t j = 0; j < channels; ++j) mean[j] /= static_cast<double>(blocks[b].size());
     const std::span block(&rows[blocks[b].begin * channels], blocks[b].size() * channels);
-    pooled.trusted.push_back(mean_cosine(block, channels) > threshold);
+    pooled.sizes.push_back(mean_cosine(block, channels) > threshold);
   }
   return pooled;
-}
-
-/// Softmax weights of the trusted key blocks, up to a common factor; untrusted ones weigh 0.
-std::vector<double> weights(const double* query, const Pooled& keys, std::size_t channels) {
-  const double scale = score_scale(channels);
-  std::vector<double> scores(keys.trusted.size());
-  double largest = -std::numeric_limits<double>::infinity();
-  for (std::size_t b = 0; b < scores.size(); ++b) {
-    double dot = 0;
-    for (std::size_t j = 0; j < channels; ++j) dot += query[j] * keys.means[b * channels + j];
-    scores[b] = dot * scale;
-    if (keys.trusted[b]) largest = std::max(largest, scores[b]);
-  }
-  for (std::size_t b = 0; b < scores.size(); ++b)
-    scores[b] = keys.trusted[b] ? numerics::exp2_f64(scores[b] - largest) : 0.0;
-  return scores;
-}
-
-std::vector<float> rows_of(std::span<const float> tokens, const video::TokenOrder& order,
-                           std::size_t channels) {
-  std::vector<float> rows;
-  for (const std::int32_t token : order.token_at)
-    rows.insert(rows.end(), &tokens[token * channels], &tokens[token * channels] + channels);
-  return rows;
 }
 
 }  // namespace
@@ -79,23 +49,25 @@ layout::Arrangement predict_by_similarity(const PredictorInput& input) {
   made.key_order = made.order;
   const auto query_blocks = cut_blocks(made.order, recipe.block.q, recipe.block.align);
   const auto key_blocks = cut_blocks(made.order, recipe.block.k, recipe.block.align);
-  std::vector<float> keys = rows_of(input.head.k, made.order, channels);
+  const auto rows = [&](std::span<const float> values) {
+    return ordered_rows(values, channels, made.order.token_at, channels);
+  };
+  std::vector<float> keys = rows(input.head.k);
   if (recipe.k.smooth == recipe::Smooth::mean)
     subtract_mean(keys, {0, made.order.positions()}, made.order, channels, recipe.k,
                   input.head.format);
   const float threshold = recipe.predict.similarity;
-  const Pooled q =
-      pool(rows_of(input.head.q, made.order, channels), query_blocks, channels, threshold);
-  const Pooled k = pool(keys, key_blocks, channels, threshold);
+  const PooledKeys q = pool(rows(input.head.q), query_blocks, channels, threshold);
+  const PooledKeys k = pool(keys, key_blocks, channels, threshold);
 
   const std::size_t columns = key_blocks.size();
   std::vector<std::uint8_t> keep(query_blocks.size() * columns, 0);
   for (std::size_t i = 0; i < query_blocks.size(); ++i) {
     std::uint8_t* row = &keep[i * columns];
     for (const std::int32_t block :
-         select_blocks(weights(&q.means[i * channels], k, channels), recipe.predict))
+         select_blocks(pooled_weights({&q.means[i * channels], channels}, k), recipe.predict))
       row[block] = 1;
-    for (std::size_t j = 0; j < columns; ++j) row[j] |= !q.trusted[i] || !k.trusted[j];
+    for (std::size_t j = 0; j < columns; ++j) row[j] |= q.sizes[i] == 0 || k.sizes[j] == 0;
     if (recipe.predict.sink == recipe::Sink::on) row[0] = 1;
   }
   made.mask = mask::block_table(query_blocks, key_blocks, std::move(keep));
