@@ -4,13 +4,69 @@
 #include <algorithm>
 #include <array>
 
-#include "axis_window.hpp"
+#include "count.hpp"
 #include "karat/numerics/base/error.hpp"
 
 namespace karat::mask {
 namespace {
 
 using video::Extent3;
+
+/// Coordinates begin..end-1 on one axis.
+struct CellRange {
+  int begin = 0;
+  int end = 0;
+};
+
+CellRange around(int centre, int radius, int cells) {
+  return {std::max(centre - radius, 0), std::min(centre + radius + 1, cells)};
+}
+
+/// The interval of queries per key, turned into the interval of keys per query.
+std::vector<CellRange> transposed(const std::vector<CellRange>& rows) {
+  const int cells = static_cast<int>(rows.size());
+  std::vector<CellRange> columns(rows.size(), CellRange{cells, 0});
+  for (int row = 0; row < cells; ++row) {
+    for (int column = rows[row].begin; column < rows[row].end; ++column) {
+      columns[column].begin = std::min(columns[column].begin, row);
+      columns[column].end = std::max(columns[column].end, row + 1);
+    }
+  }
+  return columns;
+}
+
+/// A window on one axis: per query coordinate the interval of key coordinates it sees. Windows are
+/// products of three axes, so everything about them is decided here, one axis at a time.
+/// Both interval ends never decrease with the query coordinate, no interval is empty and neighbours
+/// overlap or touch; so a run of queries sees one interval, and cover() needs only its two ends.
+class AxisWindow {
+ public:
+  /// @param cells  coordinates on the axis: tiles, or tokens for Unit::tokens_exact
+  /// @param radius the farthest |distance| seen; under clamp the centre is moved to
+  ///               clamp(c, radius, cells-1-radius), and 2*radius+1 >= cells covers the axis
+  AxisWindow(int cells, int radius, Border border, Centre centre) {
+    radius = std::min(radius, cells);  // sees everything from anywhere; keeps sums below in range
+    const bool covers = border == Border::clamp && 2 * radius + 1 >= cells;
+    for (int c = 0; c < cells; ++c) {
+      const int middle =
+          border == Border::clamp && !covers ? std::clamp(c, radius, cells - 1 - radius) : c;
+      seen_.push_back(covers ? CellRange{0, cells} : around(middle, radius, cells));
+    }
+    if (centre == Centre::key) seen_ = transposed(seen_);
+  }
+
+  CellRange seen(int query) const { return seen_[query]; }
+  int cells() const { return static_cast<int>(seen_.size()); }
+  bool some(CellRange queries, CellRange keys) const {
+    return keys.begin < seen_[queries.end - 1].end && seen_[queries.begin].begin < keys.end;
+  }
+  bool all(CellRange queries, CellRange keys) const {
+    return seen_[queries.end - 1].begin <= keys.begin && keys.end <= seen_[queries.begin].end;
+  }
+
+ private:
+  std::vector<CellRange> seen_;
+};
 
 /// A box of window cells (tiles, or tokens for Unit::tokens_exact).
 struct CellBox {
@@ -141,16 +197,18 @@ class WindowMask final : public Mask {
   }
 
   Cover cover_by_pieces(Range q, Range k, bool padded) const {
-    bool kept = false, dropped = padded;
+    CoverOfParts parts;
+    if (padded) parts.add(Cover::none);
     for_parts(q, [&](const CellBox& queries, std::int64_t) {
       for_parts(k, [&](const CellBox& keys, std::int64_t) {
-        kept = kept || some(queries, keys);
-        dropped = dropped || !all(queries, keys);
-        return !(kept && dropped);
+        parts.add(all(queries, keys)    ? Cover::full
+                  : some(queries, keys) ? Cover::partial
+                                        : Cover::none);
+        return !parts.decided();
       });
-      return !(kept && dropped);
+      return !parts.decided();
     });
-    return !kept ? Cover::none : dropped ? Cover::partial : Cover::full;
+    return parts.cover();
   }
 
   bool some(const CellBox& q, const CellBox& k) const {

@@ -176,17 +176,19 @@ constexpr Filler kFillers[] = {
 
 }  // namespace
 
-void adversarial_row(const WorkloadSpec& spec, Tensor tensor, int batch, int head,
-                     std::int64_t token, std::span<float> row) {
-  std::ranges::find(kFillers, spec.kind, &Filler::kind)
-      ->fill({spec, tensor, batch, head, token}, row);
+void adversarial_rows(const WorkloadSpec& spec, int batch, int head, std::int64_t token,
+                      std::span<float> q, std::span<float> k, std::span<float> v) {
+  const auto fill = std::ranges::find(kFillers, spec.kind, &Filler::kind)->fill;
+  fill({spec, Tensor::q, batch, head, token}, q);
+  fill({spec, Tensor::k, batch, head, token}, k);
+  fill({spec, Tensor::v, batch, head, token}, v);
 }
 
 void text_rows(const WorkloadSpec& spec, int batch, int head, std::int64_t token,
                std::span<float> q, std::span<float> k, std::span<float> v) {
-  normal({spec, Tensor::q, batch, head, token}, q);
-  normal({spec, Tensor::k, batch, head, token}, k);
-  normal({spec, Tensor::v, batch, head, token}, v);
+  WorkloadSpec plain = spec;
+  plain.kind = WorkloadKind::gaussian;
+  adversarial_rows(plain, batch, head, token, q, k, v);
 }
 
 }  // namespace karat::video

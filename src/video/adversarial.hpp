@@ -9,10 +9,10 @@
 
 namespace karat::video {
 
-/// The row of a token, in f32 before the rounding to BF16. @pre spec.kind is not
+/// The rows of a token, in f32 before the rounding to BF16. @pre spec.kind is not
 /// WorkloadKind::video
-void adversarial_row(const WorkloadSpec& spec, Tensor tensor, int batch, int head,
-                     std::int64_t token, std::span<float> row);
+void adversarial_rows(const WorkloadSpec& spec, int batch, int head, std::int64_t token,
+                      std::span<float> q, std::span<float> k, std::span<float> v);
 
 /// A text token beside an adversarial video: N(0,1).
 void text_rows(const WorkloadSpec& spec, int batch, int head, std::int64_t token,

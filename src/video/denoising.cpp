@@ -4,22 +4,16 @@
 #include <algorithm>
 #include <cmath>
 
-#include "karat/numerics/formats/convert.hpp"
 #include "karat/numerics/base/error.hpp"
 #include "karat/numerics/base/parallel.hpp"
+#include "karat/numerics/formats/convert.hpp"
 #include "video_head.hpp"
 
 namespace karat::video {
 namespace {
 
-constexpr std::size_t kTextureFeatures = 64;  // token-level detail and what noise adds to the scene's
-constexpr std::int64_t kTokensPerItem = 256;
-
-void require(bool good, const char* field, const char* range) {
-  if (!good)
-    throw Error(ErrorKind::usage, std::string("denoising.") + field, "out of range",
-                std::string("use ") + range);
-}
+constexpr std::size_t kTextureFeatures =
+    64;  // token-level detail and what noise adds to the scene's
 
 WorkloadSpec workload(const DenoisingSpec& spec, std::uint64_t seed, HeadKind kind) {
   WorkloadSpec w;
@@ -36,7 +30,9 @@ WorkloadSpec workload(const DenoisingSpec& spec, std::uint64_t seed, HeadKind ki
 }
 
 /// Prompts and networks draw from different keys.
-std::uint64_t prompt_seed(int prompt) { return 0x70726F6D00000000u + static_cast<std::uint64_t>(prompt); }
+std::uint64_t prompt_seed(int prompt) {
+  return 0x70726F6D00000000u + static_cast<std::uint64_t>(prompt);
+}
 
 /// The hidden state of one token: scene features, then texture features; squares sum to about 1.
 class Latents {
@@ -49,8 +45,8 @@ class Latents {
     const double depth = spec.layers > 1 ? double(cell.layer) / (spec.layers - 1) : 0;
     const double sigma = cell.sigma * (1 - spec.depth_share * depth);
     const double told = cell.branch == Branch::conditional ? spec.prompt_gain : 0;
-    const double power = (1 - sigma) * (1 - sigma) * (1 + spec.texture * spec.texture) +
-                         sigma * sigma + told * told;
+    const double power =
+        (1 - sigma) * (1 - sigma) * (1 + spec.texture * spec.texture) + sigma * sigma + told * told;
     clean_ = static_cast<float>((1 - sigma) / std::sqrt(power));
     noise_ = static_cast<float>(sigma / std::sqrt(power * double(size_)));
     texture_ = static_cast<float>(spec.texture / std::sqrt(double(kTextureFeatures)));
@@ -63,17 +59,18 @@ class Latents {
     for (float& x : stress_) x = clean_ * (1 + static_cast<float>(told) * x);
   }
 
-  std::size_t size() const { return size_; }
-
-  void of(std::int64_t token, std::span<float> x, std::span<float> scratch) const {
+  std::vector<float> of(std::int64_t token) const {
+    std::vector<float> x(size_), noise(size_);
     const std::size_t scene = scene_.features();
-    scene_.look(token_coordinate(grid_, token), x.first(scene));
-    normal_row(seed_, stream(Purpose::latent_texture, Tensor::q, 0, 0), token, x.subspan(scene));
-    normal_row(seed_, stream(Purpose::latent_noise, Tensor::q, 0, 0), token, scratch);
+    scene_.look(token_coordinate(grid_, token), std::span(x).first(scene));
+    normal_row(seed_, stream(Purpose::latent_texture, Tensor::q, 0, 0), token,
+               std::span(x).subspan(scene));
+    normal_row(seed_, stream(Purpose::latent_noise, Tensor::q, 0, 0), token, noise);
     for (std::size_t i = 0; i < size_; ++i) {
       const float own = i < scene ? x[i] : x[i] * texture_;
-      x[i] = (own * stress_[i] + noise_ * scratch[i]) + prompt_[i];
+      x[i] = (own * stress_[i] + noise_ * noise[i]) + prompt_[i];
     }
+    return x;
   }
 
  private:
@@ -113,12 +110,6 @@ void project(std::span<const float> latent, const std::vector<float>& weights,
   }
 }
 
-void round_rows(std::span<float> rows) {
-  std::vector<std::uint16_t> codes(rows.size());
-  numerics::round_to_bf16(rows, codes);
-  numerics::widen_bf16(codes, rows);
-}
-
 }  // namespace
 
 std::string_view to_string(Branch branch) {
@@ -133,11 +124,11 @@ Branch parse_branch(std::string_view name) {
 }
 
 void validate(const DenoisingSpec& spec) {
-  require(spec.layers > 0 && spec.layers <= 4096, "layers", "1 to 4096");
-  require(spec.heads > 0 && spec.heads <= 4096, "heads", "1 to 4096");
-  require(spec.texture >= 0 && spec.texture <= 10, "texture", "0 to 10");
-  require(spec.depth_share >= 0 && spec.depth_share <= 1, "depth_share", "0 to 1");
-  require(spec.prompt_gain >= 0 && spec.prompt_gain <= 10, "prompt_gain", "0 to 10");
+  require(spec.layers > 0 && spec.layers <= 4096, "denoising.layers", "1 to 4096");
+  require(spec.heads > 0 && spec.heads <= 4096, "denoising.heads", "1 to 4096");
+  require(spec.texture >= 0 && spec.texture <= 10, "denoising.texture", "0 to 10");
+  require(spec.depth_share >= 0 && spec.depth_share <= 1, "denoising.depth_share", "0 to 1");
+  require(spec.prompt_gain >= 0 && spec.prompt_gain <= 10, "denoising.prompt_gain", "0 to 10");
   validate(workload(spec, spec.seed, HeadKind::local));
 }
 
@@ -149,10 +140,10 @@ HeadKind head_kind_of(const DenoisingSpec& spec, int layer, int head) {
 
 Head generate_head(const DenoisingSpec& spec, const DenoisingCell& cell, int threads) {
   validate(spec);
-  require(cell.prompt >= 0, "prompt", "0 and up");
-  require(cell.sigma >= 0 && cell.sigma <= 1, "sigma", "0 (clean) to 1 (noise)");
-  require(cell.layer >= 0 && cell.layer < spec.layers, "layer", "0 to layers - 1");
-  require(cell.head >= 0 && cell.head < spec.heads, "head", "0 to heads - 1");
+  require(cell.prompt >= 0, "denoising.prompt", "0 and up");
+  require(cell.sigma >= 0 && cell.sigma <= 1, "denoising.sigma", "0 (clean) to 1 (noise)");
+  require(cell.layer >= 0 && cell.layer < spec.layers, "denoising.layer", "0 to layers - 1");
+  require(cell.head >= 0 && cell.head < spec.heads, "denoising.head", "0 to heads - 1");
   const int number = cell.layer * spec.heads + cell.head;
   const VideoHead shape(workload(spec, spec.seed, head_kind_of(spec, cell.layer, cell.head)), 0,
                         number);
@@ -160,28 +151,15 @@ Head generate_head(const DenoisingSpec& spec, const DenoisingCell& cell, int thr
   const auto to_q = projection(shape, spec, Tensor::q, number),
              to_k = projection(shape, spec, Tensor::k, number),
              to_v = projection(shape, spec, Tensor::v, number);
-  const std::int64_t tokens = spec.grid.volume();
-  const std::size_t d = spec.head_dim, size = static_cast<std::size_t>(tokens) * d;
-  Head out{std::vector<float>(size), std::vector<float>(size), std::vector<float>(size)};
-  const auto items = static_cast<std::size_t>((tokens + kTokensPerItem - 1) / kTokensPerItem);
-  numerics::parallel_for(items, threads, [&](std::size_t item, int) {
-    const std::int64_t begin = static_cast<std::int64_t>(item) * kTokensPerItem;
-    const std::int64_t end = std::min(begin + kTokensPerItem, tokens);
-    std::vector<float> latent(latents.size()), scratch(latents.size());
-    const auto rows = [&](std::vector<float>& all, std::int64_t from, std::int64_t count) {
-      return std::span(all).subspan(from * d, count * d);
-    };
-    for (std::int64_t t = begin; t < end; ++t) {
-      latents.of(t, latent, scratch);
-      const auto q = rows(out.q, t, 1), k = rows(out.k, t, 1), v = rows(out.v, t, 1);
-      project(latent, to_q, q);
-      project(latent, to_k, k);
-      project(latent, to_v, v);
-      shape.shape_rows(t, q, k, v);
-    }
-    for (auto* all : {&out.q, &out.k, &out.v}) round_rows(rows(*all, begin, end - begin));
-  });
-  return out;
+  return make_rows(
+      spec.grid.volume(), spec.head_dim, threads,
+      [&](std::int64_t token, std::span<float> q, std::span<float> k, std::span<float> v) {
+        const std::vector<float> latent = latents.of(token);
+        project(latent, to_q, q);
+        project(latent, to_k, k);
+        project(latent, to_v, v);
+        shape.shape_rows(token, q, k, v);
+      });
 }
 
 }  // namespace karat::video

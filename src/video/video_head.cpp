@@ -1,4 +1,4 @@
-// Implementation of video_head.hpp.
+// Implementation of video_head.hpp, and the table of kinds of heads.
 #include "video_head.hpp"
 
 #include <algorithm>
@@ -6,12 +6,41 @@
 #include <numeric>
 #include <utility>
 
-#include "head_shape.hpp"
 #include "karat/numerics/functions/elementary.hpp"
 #include "streams.hpp"
 
 namespace karat::video {
+
+/// Shares are of the energy of a Q row (and of K, sinks aside). The logit between two tokens is
+/// about logit * (position * sum_axis share * kernel_axis(distance) + content * likeness), where a
+/// kernel is 1 at distance 0 and falls off over a few `reach` tokens.
+struct HeadShape {
+  HeadKind kind;
+  double logit;           ///< natural units; the most a logit without outliers reaches
+  double position;        ///< share of the positional bias; what is left of 1 is content
+  double sink;            ///< share that points at the sink tokens
+  double t, h, w;         ///< how the bias is spread over the axes, sum 1
+  double reach_t, reach;  ///< tokens within which the head looks, in time and in space
+  double likeness;        ///< correlation of the Q and K projections of the scene
+};
+
 namespace {
+
+using enum HeadKind;
+
+constexpr HeadShape kShapes[] = {
+    // clang-format off
+    // kind   logit position sink   t     h     w   reach_t reach likeness
+    {local,    22,   0.70,  0.00, 0.30, 0.35, 0.35,  3.0,   5.0,  0.8},
+    {spatial,  22,   0.55,  0.00, 0.60, 0.20, 0.20,  1.0,  14.0,  0.8},
+    {temporal, 26,   0.65,  0.00, 0.04, 0.48, 0.48,  8.0,   2.0,  0.8},
+    {global,   18,   0.10,  0.00, 0.34, 0.33, 0.33,  4.0,   8.0,  0.9},
+    {sink,     24,   0.30,  0.45, 0.30, 0.35, 0.35,  3.0,   5.0,  0.8},
+    // clang-format on
+};
+
+constexpr HeadKind kMix[] = {local, spatial, temporal, local, global,
+                             local, spatial, temporal, local, sink};
 
 constexpr int kSinkTokens = 4;        // the first tokens of the first frame
 constexpr double kDetail = 0.15;      // token-level texture of a clean clip
@@ -34,13 +63,17 @@ double octave_bump(double x) {
 
 }  // namespace
 
+HeadKind head_kind_of(const WorkloadSpec& spec, int head) {
+  return spec.head_kind.value_or(kMix[head % std::ssize(kMix)]);
+}
+
 VideoHead::VideoHead(const WorkloadSpec& spec, int batch, int head)
     : spec_(spec),
       batch_(batch),
       head_(head),
       scene_(spec, batch),
       rope_(spec.grid, spec.head_dim) {
-  const HeadShape& shape = head_shape(head_kind_of(spec, head));
+  const HeadShape& shape = *std::ranges::find(kShapes, head_kind_of(spec, head), &HeadShape::kind);
   const double clean = 1 - spec.sigma, rough = spec.sigma + kDetail * clean;
   const double norm = std::sqrt(clean * clean + rough * rough);
   clean_ = static_cast<float>(clean / norm);

@@ -2,7 +2,9 @@
 // decides what the head looks at, noise, RMS normalisation, outliers and RoPE.
 #pragma once
 
+#include <functional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "karat/video/rope.hpp"
@@ -11,6 +13,15 @@
 #include "streams.hpp"
 
 namespace karat::video {
+
+/// Every row of a head: `fill` writes those of one token in f32, which are then rounded to BF16. On
+/// `threads` threads (0: all the machine has).
+Head make_rows(std::int64_t tokens, int head_dim, int threads,
+               const std::function<void(std::int64_t token, std::span<float> q, std::span<float> k,
+                                        std::span<float> v)>& fill);
+
+/// @throws Error(usage) "field: out of range, use range" unless `good`
+void require(bool good, const std::string& field, const std::string& range);
 
 struct HeadShape;
 

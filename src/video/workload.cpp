@@ -5,10 +5,10 @@
 #include <cmath>
 
 #include "adversarial.hpp"
-#include "karat/numerics/formats/convert.hpp"
 #include "karat/numerics/base/error.hpp"
 #include "karat/numerics/base/parallel.hpp"
 #include "karat/numerics/base/suggest.hpp"
+#include "karat/numerics/formats/convert.hpp"
 #include "video_head.hpp"
 
 namespace karat::video {
@@ -48,12 +48,6 @@ Kind find_kind(const KindRow<Kind> (&rows)[kCount], std::string_view name, const
               }) + "?");
 }
 
-void require(bool good, const char* field, const char* range) {
-  if (!good)
-    throw Error(ErrorKind::usage, std::string("workload.") + field, "out of range",
-                std::string("use ") + range);
-}
-
 constexpr std::int64_t kTokensPerItem = 256;  // one item of parallel work
 
 void round_rows(std::span<float> rows) {
@@ -77,53 +71,62 @@ HeadKind find_head_kind(std::string_view name) {
 void validate(const WorkloadSpec& spec) {
   Tiling(spec.grid, spec.tile);
   constexpr int kMost = 1 << 24;
-  require(spec.text >= 0 && spec.text < kMost, "text", "0 to 2^24 - 1");
-  require(spec.batch > 0 && spec.batch < kMost, "batch", "1 to 2^24 - 1");
-  require(spec.heads > 0 && spec.heads < kMost, "heads", "1 to 2^24 - 1");
-  require(spec.head_dim > 0 && spec.head_dim <= 4096, "head_dim", "1 to 4096");
-  require(spec.head_dim >= 6 || spec.kind != WorkloadKind::video, "head_dim",
+  require(spec.text >= 0 && spec.text < kMost, "workload.text", "0 to 2^24 - 1");
+  require(spec.batch > 0 && spec.batch < kMost, "workload.batch", "1 to 2^24 - 1");
+  require(spec.heads > 0 && spec.heads < kMost, "workload.heads", "1 to 2^24 - 1");
+  require(spec.head_dim > 0 && spec.head_dim <= 4096, "workload.head_dim", "1 to 4096");
+  require(spec.head_dim >= 6 || spec.kind != WorkloadKind::video, "workload.head_dim",
           "6 or more: a video head needs a pair of channels per axis");
-  require(spec.sigma >= 0 && spec.sigma <= 1, "sigma", "0 (clean) to 1 (noise)");
-  require(spec.objects >= 0 && spec.objects <= 1024, "objects", "0 to 1024");
-  require(std::fabs(spec.motion) <= 1000, "motion", "at most 1000 tokens a frame");
-  require(spec.outlier_channels >= 0 && spec.outlier_channels <= spec.head_dim, "outlier_channels",
-          "0 to head_dim");
-  require(std::fabs(spec.outlier_gain) <= 1e6, "outlier_gain", "at most 1e6");
+  require(spec.sigma >= 0 && spec.sigma <= 1, "workload.sigma", "0 (clean) to 1 (noise)");
+  require(spec.objects >= 0 && spec.objects <= 1024, "workload.objects", "0 to 1024");
+  require(std::fabs(spec.motion) <= 1000, "workload.motion", "at most 1000 tokens a frame");
+  require(spec.outlier_channels >= 0 && spec.outlier_channels <= spec.head_dim,
+          "workload.outlier_channels", "0 to head_dim");
+  require(std::fabs(spec.outlier_gain) <= 1e6, "workload.outlier_gain", "at most 1e6");
 }
 
 Head generate_head(const WorkloadSpec& spec, int batch, int head, int threads) {
   validate(spec);
-  require(batch >= 0 && batch < spec.batch, "batch index", "0 to batch - 1");
-  require(head >= 0 && head < spec.heads, "head index", "0 to heads - 1");
-  const std::int64_t video_tokens = spec.grid.volume(), tokens = video_tokens + spec.text;
-  const std::size_t d = spec.head_dim, size = static_cast<std::size_t>(tokens) * d;
-  Head out{std::vector<float>(size), std::vector<float>(size), std::vector<float>(size)};
+  require(batch >= 0 && batch < spec.batch, "workload.batch index", "0 to batch - 1");
+  require(head >= 0 && head < spec.heads, "workload.head index", "0 to heads - 1");
+  const std::int64_t video_tokens = spec.grid.volume();
   std::optional<VideoHead> video;
   if (spec.kind == WorkloadKind::video) video.emplace(spec, batch, head);
-  const auto row = [d](std::vector<float>& rows, std::int64_t token, std::int64_t count = 1) {
-    return std::span(rows).subspan(token * d, count * d);
-  };
+  return make_rows(video_tokens + spec.text, spec.head_dim, threads,
+                   [&](std::int64_t t, std::span<float> q, std::span<float> k, std::span<float> v) {
+                     const bool text = t >= video_tokens;
+                     if (video && text)
+                       video->text_rows(t, q, k, v);
+                     else if (video)
+                       video->rows(t, q, k, v);
+                     else if (text)
+                       text_rows(spec, batch, head, t, q, k, v);
+                     else
+                       adversarial_rows(spec, batch, head, t, q, k, v);
+                   });
+}
+
+Head make_rows(std::int64_t tokens, int head_dim, int threads,
+               const std::function<void(std::int64_t, std::span<float>, std::span<float>,
+                                        std::span<float>)>& fill) {
+  const auto d = static_cast<std::size_t>(head_dim), size = static_cast<std::size_t>(tokens) * d;
+  Head out{std::vector<float>(size), std::vector<float>(size), std::vector<float>(size)};
   const auto items = static_cast<std::size_t>((tokens + kTokensPerItem - 1) / kTokensPerItem);
   numerics::parallel_for(items, threads, [&](std::size_t item, int) {
     const std::int64_t begin = static_cast<std::int64_t>(item) * kTokensPerItem;
     const std::int64_t end = std::min(begin + kTokensPerItem, tokens);
-    for (std::int64_t t = begin; t < end; ++t) {
-      if (t >= video_tokens) {
-        if (video)
-          video->text_rows(t, row(out.q, t), row(out.k, t), row(out.v, t));
-        else
-          text_rows(spec, batch, head, t, row(out.q, t), row(out.k, t), row(out.v, t));
-      } else if (video) {
-        video->rows(t, row(out.q, t), row(out.k, t), row(out.v, t));
-      } else {
-        adversarial_row(spec, Tensor::q, batch, head, t, row(out.q, t));
-        adversarial_row(spec, Tensor::k, batch, head, t, row(out.k, t));
-        adversarial_row(spec, Tensor::v, batch, head, t, row(out.v, t));
-      }
-    }
-    for (auto* rows : {&out.q, &out.k, &out.v}) round_rows(row(*rows, begin, end - begin));
+    const auto rows = [d](std::vector<float>& all, std::int64_t first, std::int64_t count) {
+      return std::span(all).subspan(first * d, count * d);
+    };
+    for (std::int64_t t = begin; t < end; ++t)
+      fill(t, rows(out.q, t, 1), rows(out.k, t, 1), rows(out.v, t, 1));
+    for (auto* all : {&out.q, &out.k, &out.v}) round_rows(rows(*all, begin, end - begin));
   });
   return out;
+}
+
+void require(bool good, const std::string& field, const std::string& range) {
+  if (!good) throw Error(ErrorKind::usage, field, "out of range", "use " + range);
 }
 
 }  // namespace karat::video
