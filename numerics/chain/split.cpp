@@ -128,29 +128,32 @@ HWY_INLINE void AddProducts(D d, const T* a, std::size_t a_stride, const std::ui
   }
 }
 
-/// Largest exponent of a product per row and column of the pass, as biased f32 exponents;
-/// 1 where every product is zero.
-HWY_INLINE void LargestExponents8(const StepArguments& s, std::size_t row, std::size_t column,
-                                  std::uint8_t* biased) {
-  const D8 d8;
-  constexpr std::size_t kRows = 2;
-  hn::Vec<D8> largest[kRows];
-  for (std::size_t r = 0; r < kRows; ++r) {
-    largest[r] = hn::Set(d8, static_cast<std::int8_t>(2 * kNoExponent8));
-  }
-  const std::int8_t* b = s.b_exponent8 + column;
+/// Largest exponent of a product per row and column of the pass, `floor` or more.
+template <typename D>
+HWY_INLINE void LargestExponents(const StepArguments& s, std::size_t row, const hn::TFromD<D>* b,
+                                 int floor, hn::Vec<D> (&largest)[2]) {
+  const D d;
+  for (auto& exponents : largest) exponents = hn::Set(d, static_cast<hn::TFromD<D>>(floor));
   const std::uint32_t* a = s.a_exponent + row * s.a_stride;
   for (std::size_t k = 0; k < s.length; k += kUnrolled) {
     HWY_UNROLL(4) for (std::size_t u = 0; u < kUnrolled; ++u) {
-      auto theirs = hn::Load(d8, b + (k + u) * kPanel);
+      auto theirs = hn::Load(d, b + (k + u) * kPanel);
       KeepInRegister(theirs);
-      HWY_UNROLL(2) for (std::size_t r = 0; r < kRows; ++r) {
-        const auto mine = hn::BitCast(d8, hn::Set(DU32(), a[r * s.a_stride + k + u]));
+      HWY_UNROLL(2) for (std::size_t r = 0; r < 2; ++r) {
+        const auto mine = hn::BitCast(d, hn::Set(DU32(), a[r * s.a_stride + k + u]));
         largest[r] = hn::Max(largest[r], hn::Add(mine, theirs));
       }
     }
   }
-  for (std::size_t r = 0; r < kRows; ++r) {
+}
+
+/// As biased f32 exponents; 1 where every product is zero.
+HWY_INLINE void BiasedExponents(const StepArguments& s, std::size_t row, std::size_t column,
+                                std::uint8_t* biased) {
+  const D8 d8;
+  hn::Vec<D8> largest[2];
+  LargestExponents<D8>(s, row, s.b_exponent8 + column, 2 * kNoExponent8, largest);
+  for (std::size_t r = 0; r < 2; ++r) {
     const auto none = hn::Lt(largest[r], hn::Set(d8, std::int8_t{-32}));
     const auto exponent = hn::IfThenElse(none, hn::Set(d8, std::int8_t{-126}), largest[r]);
     const auto shifted = hn::Add(exponent, hn::Set(d8, std::int8_t{127}));
@@ -213,7 +216,7 @@ void PassesF32(const StepArguments& s, V32 keep) {
   for (std::size_t row = 0; row < s.rows; row += 2) {
     next.fetch_part();
     for (std::size_t column = 0; column < s.columns; column += hn::Lanes(D8())) {
-      LargestExponents8(s, row, column, biased);
+      BiasedExponents(s, row, column, biased);
     }
     for_blocks(s.columns, hn::Lanes(D32()), [&](std::size_t column, auto block) HWY_ATTR {
       BlockF32<kAccumulator, block>(s, row, column, keep, biased);
@@ -228,32 +231,6 @@ void SplitF32(const StepArguments& s) {
     return PassesF32<FormatId::f32>(s, hn::BitCast(D32(), hn::Set(DU32(), ~dropped)));
   }
   PassesF32<FormatId::f16>(s, hn::BitCast(D32(), hn::Set(DU32(), ~0u)));
-}
-
-HWY_INLINE void LargestExponents16(const StepArguments& s, std::size_t row, std::size_t column,
-                                   std::int16_t* exponents) {
-  const D16 d16;
-  constexpr std::size_t kRows = 2;
-  hn::Vec<D16> largest[kRows];
-  const int floor = std::max(s.instruction->floor, -900);
-  for (std::size_t r = 0; r < kRows; ++r) {
-    largest[r] = hn::Set(d16, static_cast<std::int16_t>(floor));
-  }
-  const std::int16_t* b = s.b_exponent16 + column;
-  const std::uint32_t* a = s.a_exponent + row * s.a_stride;
-  for (std::size_t k = 0; k < s.length; k += kUnrolled) {
-    HWY_UNROLL(4) for (std::size_t u = 0; u < kUnrolled; ++u) {
-      auto theirs = hn::Load(d16, b + (k + u) * kPanel);
-      KeepInRegister(theirs);
-      HWY_UNROLL(2) for (std::size_t r = 0; r < kRows; ++r) {
-        const auto mine = hn::BitCast(d16, hn::Set(DU32(), a[r * s.a_stride + k + u]));
-        largest[r] = hn::Max(largest[r], hn::Add(mine, theirs));
-      }
-    }
-  }
-  for (std::size_t r = 0; r < kRows; ++r) {
-    hn::Store(largest[r], d16, exponents + r * kPanel + column);
-  }
 }
 
 template <std::size_t kBlock>
@@ -316,7 +293,11 @@ void SplitF64(const StepArguments& s) {
   for (std::size_t row = 0; row < s.rows; row += 2) {
     next.fetch_part();
     for (std::size_t column = 0; column < s.columns; column += hn::Lanes(D16())) {
-      LargestExponents16(s, row, column, exponents);
+      hn::Vec<D16> largest[2];
+      LargestExponents<D16>(s, row, s.b_exponent16 + column, std::max(s.instruction->floor, -900),
+                            largest);
+      hn::Store(largest[0], D16(), exponents + column);
+      hn::Store(largest[1], D16(), exponents + kPanel + column);
     }
     for_blocks(s.columns, hn::Lanes(D64()), [&](std::size_t column, auto block) HWY_ATTR {
       BlockF64<block>(s, row, column, exponents);

@@ -2,6 +2,7 @@
 // Sources: captures by Khattak and Mikaitis (MATLAB-tensor-core), the models of MMA-Sim.
 #include "karat/numerics/tensor_core/tensor_core.hpp"
 
+#include <algorithm>
 #include <string>
 
 #include "karat/numerics/base/error.hpp"
@@ -34,68 +35,61 @@ constexpr std::string_view kQmmaF16 = "10000 captured rows with c (Khattak and M
 constexpr std::string_view kTcgen05 = "frozen words published with MMA-Sim";
 constexpr std::string_view kImma = "frozen words published with MMA-Sim; exact sum that wraps";
 
+/// OUT and RND follow from the accumulator: f16 takes 10 bits rounded to nearest even, f32 what the
+/// grid holds, 23 at the most, cut off.
+constexpr Instruction sum(std::string_view name, F input, F accumulator, int k, int step,
+                          int fraction, int floor, Evidence evidence, std::string_view note) {
+  const bool f16 = accumulator == F::f16;
+  return {name, aligned_sum, input, input, accumulator, k, step, fraction,
+          f16 ? 10 : std::min(fraction, 23), f16 ? kRne : kRz, floor, evidence, note};
+}
+
+/// FP8 mma.sync of sm_90: conversions, then two sums of 16 products in f16.
+constexpr Instruction emulation(std::string_view name, F input, F accumulator, int floor) {
+  Instruction row = sum(name, input, accumulator, 32, 16, 25, floor, hardware_rows, kEmulated);
+  row.arithmetic = emulated;
+  row.multiplied = F::f16;
+  return row;
+}
+
 constexpr Instruction kInstructions[] = {
-    // name, arithmetic, input, multiplied, accumulator, k, L, F, OUT, RND, FLOOR, evidence, note
-    {"hopper.wgmma.e4m3.f32", aligned_sum, F::e4m3, F::e4m3, F::f32, 32, 32, 13, 13, kRz, kNoFloor,
-     hardware_rows, kQgmma},
-    {"hopper.wgmma.e5m2.f32", aligned_sum, F::e5m2, F::e5m2, F::f32, 32, 32, 13, 13, kRz, kNoFloor,
-     hardware_rows, kQgmmaE5m2},
-    {"hopper.wgmma.e4m3.f16", aligned_sum, F::e4m3, F::e4m3, F::f16, 32, 32, 13, 10, kRne,
-     kNoFloor, model_only, kQgmmaF16},
-    {"hopper.wgmma.e5m2.f16", aligned_sum, F::e5m2, F::e5m2, F::f16, 32, 32, 13, 10, kRne,
-     kNoFloor, model_only, kQgmmaF16},
-    {"hopper.wgmma.bf16.f32", aligned_sum, F::bf16, F::bf16, F::f32, 16, 16, 25, 23, kRz, -133,
-     hardware_rows, kHmma},
-    {"hopper.wgmma.f16.f32", aligned_sum, F::f16, F::f16, F::f32, 16, 16, 25, 23, kRz, -133,
-     hardware_rows, kHmma},
-    {"hopper.wgmma.f16.f16", aligned_sum, F::f16, F::f16, F::f16, 16, 16, 25, 10, kRne, -21,
-     model_only, kWgmmaF16},
-    {"hopper.wgmma.tf32.f32", aligned_sum, F::tf32, F::tf32, F::f32, 8, 8, 25, 23, kRz, -133,
-     model_only, kTf32},
+    // sum: name, input, accumulator, k, L, F, FLOOR, evidence, note
+    sum("hopper.wgmma.e4m3.f32", F::e4m3, F::f32, 32, 32, 13, kNoFloor, hardware_rows, kQgmma),
+    sum("hopper.wgmma.e5m2.f32", F::e5m2, F::f32, 32, 32, 13, kNoFloor, hardware_rows, kQgmmaE5m2),
+    sum("hopper.wgmma.e4m3.f16", F::e4m3, F::f16, 32, 32, 13, kNoFloor, model_only, kQgmmaF16),
+    sum("hopper.wgmma.e5m2.f16", F::e5m2, F::f16, 32, 32, 13, kNoFloor, model_only, kQgmmaF16),
+    sum("hopper.wgmma.bf16.f32", F::bf16, F::f32, 16, 16, 25, -133, hardware_rows, kHmma),
+    sum("hopper.wgmma.f16.f32", F::f16, F::f32, 16, 16, 25, -133, hardware_rows, kHmma),
+    sum("hopper.wgmma.f16.f16", F::f16, F::f16, 16, 16, 25, -21, model_only, kWgmmaF16),
+    sum("hopper.wgmma.tf32.f32", F::tf32, F::f32, 8, 8, 25, -133, model_only, kTf32),
     {"hopper.wgmma.s8.s32", integer, F::int8, F::int8, F::int32, 32, 32, 0, 31, kRz, kNoFloor,
      hardware_rows, kImma},
-    {"hopper.mma.e4m3.f32", emulated, F::e4m3, F::f16, F::f32, 32, 16, 25, 23, kRz, -133,
-     hardware_rows, kEmulated},
-    {"hopper.mma.e5m2.f32", emulated, F::e5m2, F::f16, F::f32, 32, 16, 25, 23, kRz, -133,
-     hardware_rows, kEmulated},
-    {"hopper.mma.e4m3.f16", emulated, F::e4m3, F::f16, F::f16, 32, 16, 25, 10, kRne, -21,
-     hardware_rows, kEmulated},
-    {"hopper.mma.e5m2.f16", emulated, F::e5m2, F::f16, F::f16, 32, 16, 25, 10, kRne, -21,
-     hardware_rows, kEmulated},
-    {"hopper.mma.bf16.f32", aligned_sum, F::bf16, F::bf16, F::f32, 16, 16, 25, 23, kRz, -133,
-     hardware_rows, kHmma},
-    {"hopper.mma.f16.f32", aligned_sum, F::f16, F::f16, F::f32, 16, 16, 25, 23, kRz, -133,
-     hardware_rows, kHmma},
-    {"hopper.mma.f16.f16", aligned_sum, F::f16, F::f16, F::f16, 16, 16, 25, 10, kRne, -21,
-     hardware_rows, kHmmaF16},
-    {"ada.mma.e4m3.f32", aligned_sum, F::e4m3, F::e4m3, F::f32, 32, 16, 13, 13, kRz, kNoFloor,
-     hardware_rows, kQmma},
-    {"ada.mma.e5m2.f32", aligned_sum, F::e5m2, F::e5m2, F::f32, 32, 16, 13, 13, kRz, kNoFloor,
-     hardware_rows, kQmma},
-    {"ada.mma.e4m3.f16", aligned_sum, F::e4m3, F::e4m3, F::f16, 32, 16, 13, 10, kRne, kNoFloor,
-     hardware_rows, kQmmaF16},
-    {"ada.mma.e5m2.f16", aligned_sum, F::e5m2, F::e5m2, F::f16, 32, 16, 13, 10, kRne, kNoFloor,
-     hardware_rows, kQmmaF16},
-    {"ada.mma.bf16.f32", aligned_sum, F::bf16, F::bf16, F::f32, 16, 8, 24, 23, kRz, -132,
-     hardware_rows, kHmma},
-    {"ada.mma.f16.f32", aligned_sum, F::f16, F::f16, F::f32, 16, 8, 24, 23, kRz, -132,
-     hardware_rows, kHmma},
-    {"ada.mma.f16.f16", aligned_sum, F::f16, F::f16, F::f16, 16, 8, 24, 10, kRne, -20,
-     hardware_rows, kHmma},
-    {"ampere.mma.bf16.f32", aligned_sum, F::bf16, F::bf16, F::f32, 16, 8, 24, 23, kRz, -132,
-     hardware_rows, kHmma},
-    {"ampere.mma.f16.f32", aligned_sum, F::f16, F::f16, F::f32, 16, 8, 24, 23, kRz, -132,
-     hardware_rows, kHmma},
+    emulation("hopper.mma.e4m3.f32", F::e4m3, F::f32, -133),
+    emulation("hopper.mma.e5m2.f32", F::e5m2, F::f32, -133),
+    emulation("hopper.mma.e4m3.f16", F::e4m3, F::f16, -21),
+    emulation("hopper.mma.e5m2.f16", F::e5m2, F::f16, -21),
+    sum("hopper.mma.bf16.f32", F::bf16, F::f32, 16, 16, 25, -133, hardware_rows, kHmma),
+    sum("hopper.mma.f16.f32", F::f16, F::f32, 16, 16, 25, -133, hardware_rows, kHmma),
+    sum("hopper.mma.f16.f16", F::f16, F::f16, 16, 16, 25, -21, hardware_rows, kHmmaF16),
+    sum("ada.mma.e4m3.f32", F::e4m3, F::f32, 32, 16, 13, kNoFloor, hardware_rows, kQmma),
+    sum("ada.mma.e5m2.f32", F::e5m2, F::f32, 32, 16, 13, kNoFloor, hardware_rows, kQmma),
+    sum("ada.mma.e4m3.f16", F::e4m3, F::f16, 32, 16, 13, kNoFloor, hardware_rows, kQmmaF16),
+    sum("ada.mma.e5m2.f16", F::e5m2, F::f16, 32, 16, 13, kNoFloor, hardware_rows, kQmmaF16),
+    sum("ada.mma.bf16.f32", F::bf16, F::f32, 16, 8, 24, -132, hardware_rows, kHmma),
+    sum("ada.mma.f16.f32", F::f16, F::f32, 16, 8, 24, -132, hardware_rows, kHmma),
+    sum("ada.mma.f16.f16", F::f16, F::f16, 16, 8, 24, -20, hardware_rows, kHmma),
+    sum("ampere.mma.bf16.f32", F::bf16, F::f32, 16, 8, 24, -132, hardware_rows, kHmma),
+    sum("ampere.mma.f16.f32", F::f16, F::f32, 16, 8, 24, -132, hardware_rows, kHmma),
     {"ampere.mma.s8.s32", integer, F::int8, F::int8, F::int32, 32, 32, 0, 31, kRz, kNoFloor,
      hardware_rows, kImma},
-    {"blackwell.tcgen05.e4m3.f32", aligned_sum, F::e4m3, F::e4m3, F::f32, 32, 32, 25, 23, kRz,
-     kNoFloor, hardware_rows, kTcgen05},
-    {"blackwell.tcgen05.e5m2.f32", aligned_sum, F::e5m2, F::e5m2, F::f32, 32, 32, 25, 23, kRz,
-     kNoFloor, hardware_rows, kTcgen05},
-    {"blackwell.tcgen05.e4m3.f16", aligned_sum, F::e4m3, F::e4m3, F::f16, 32, 32, 25, 10, kRne,
-     kNoFloor, hardware_rows, kTcgen05},
-    {"blackwell.tcgen05.e5m2.f16", aligned_sum, F::e5m2, F::e5m2, F::f16, 32, 32, 25, 10, kRne,
-     kNoFloor, hardware_rows, kTcgen05},
+    sum("blackwell.tcgen05.e4m3.f32", F::e4m3, F::f32, 32, 32, 25, kNoFloor, hardware_rows,
+        kTcgen05),
+    sum("blackwell.tcgen05.e5m2.f32", F::e5m2, F::f32, 32, 32, 25, kNoFloor, hardware_rows,
+        kTcgen05),
+    sum("blackwell.tcgen05.e4m3.f16", F::e4m3, F::f16, 32, 32, 25, kNoFloor, hardware_rows,
+        kTcgen05),
+    sum("blackwell.tcgen05.e5m2.f16", F::e5m2, F::f16, 32, 32, 25, kNoFloor, hardware_rows,
+        kTcgen05),
     {"f32.fma", fused, F::f32, F::f32, F::f32, 1, 1, 0, 23, kRne, kNoFloor, definition,
      "one IEEE fused multiply-add per k, ascending; subnormals kept"},
     {"exact", exact, F::f32, F::f32, F::f32, 1, 1, 0, 23, kRne, kNoFloor, definition,
