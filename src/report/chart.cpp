@@ -7,6 +7,8 @@
 #include <cstdio>
 #include <limits>
 
+#include "karat/report/text.hpp"
+
 namespace karat::report {
 namespace {
 
@@ -234,25 +236,16 @@ Series make_series(std::string name, std::size_t colour, Mark mark) {
 std::string paler(std::string_view colour, double share) {
   unsigned rgb = 0;
   std::sscanf(std::string(colour).c_str(), "#%06x", &rgb);
-  char text[8] = "#";
-  for (int part = 0; part < 3; ++part) {
-    const unsigned value = rgb >> (16 - 8 * part) & 255;
-    std::snprintf(text + 1 + 2 * part, 3, "%02x",
-                  static_cast<unsigned>(std::lround(value + share * (255 - value))) & 255);
+  std::string text = "#";
+  for (const int shift : {16, 8, 0}) {
+    const unsigned value = rgb >> shift & 255;
+    text += print("%02x", static_cast<unsigned>(std::lround(value + share * (255 - value))) & 255);
   }
   return text;
 }
 
-std::string short_decimal(double value, int digits) {
-  char text[40];
-  std::snprintf(text, sizeof text, "%.*g", digits, value);
-  return text;
-}
+std::string short_decimal(double value, int digits) { return print("%.*g", digits, value); }
 
-std::string fixed_decimal(double value, int decimals) {
-  char text[400];
-  std::snprintf(text, sizeof text, "%.*f", decimals, value);
-  return text;
-}
+std::string fixed_decimal(double value, int decimals) { return print("%.*f", decimals, value); }
 
 }  // namespace karat::report

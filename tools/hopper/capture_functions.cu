@@ -30,25 +30,19 @@ struct ConvertF16 {
   }
 };
 
-struct Ex2 {
-  static constexpr const char* name = "ex2.approx.ftz.f32";
-  static constexpr int direction = 1;
-  __device__ static std::uint32_t apply(std::uint32_t x) {
-    float y;
-    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(__uint_as_float(x)));
-    return __float_as_uint(y);
-  }
-};
-
-struct Rcp {
-  static constexpr const char* name = "rcp.approx.ftz.f32";
-  static constexpr int direction = -1;
-  __device__ static std::uint32_t apply(std::uint32_t x) {
-    float y;
-    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(__uint_as_float(x)));
-    return __float_as_uint(y);
-  }
-};
+/// A special function that rises (1) or falls (-1) over the octave.
+#define KARAT_SPECIAL(Type, text, sign)                                    \
+  struct Type {                                                            \
+    static constexpr const char* name = text;                              \
+    static constexpr int direction = sign;                                 \
+    __device__ static std::uint32_t apply(std::uint32_t x) {               \
+      float y;                                                             \
+      asm(text " %0, %1;" : "=f"(y) : "f"(__uint_as_float(x)));            \
+      return __float_as_uint(y);                                           \
+    }                                                                      \
+  };
+KARAT_SPECIAL(Ex2, "ex2.approx.ftz.f32", 1)
+KARAT_SPECIAL(Rcp, "rcp.approx.ftz.f32", -1)
 
 /// One CTA per block of 2^20 inputs.
 template <class Function>

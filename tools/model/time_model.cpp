@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "karat/files/atomic_file.hpp"
-#include "karat/report/svg.hpp"
+#include "karat/report/chart.hpp"
 #include "measured.hpp"
 
 namespace {
@@ -70,50 +70,21 @@ void fit(std::vector<MeasuredRow> rows, const std::string& half) {
 
 void draw(const std::vector<MeasuredRow>& rows, const std::vector<double>& errors,
           const std::string& path) {
-  using report::Anchor;
-  constexpr double kLeft = 60, kRight = 880, kTop = 40, kBottom = 380, kLow = 10, kHigh = 1e5;
-  report::Svg svg(920, 440);
-  const auto x = [&](double us) {
-    return kLeft + (kRight - kLeft) * std::log(us / kLow) / std::log(kHigh / kLow);
-  };
-  const auto y = [&](double error) {
-    return (kTop + kBottom) / 2 - (kBottom - kTop) / 2 * std::clamp(error, -0.3, 0.3) / 0.3;
-  };
-  svg.text({kLeft, 24},
-           "Predicted / measured - 1 over measured time, H100 SXM, FlashAttention-3 BF16",
-           {.bold = true});
-  for (const double error : {-0.2, -0.1, 0.0, 0.1, 0.2}) {
-    svg.line({kLeft, y(error)}, {kRight, y(error)},
-             {.fill = {}, .stroke = error == 0 ? "#333333" : "#dddddd"});
-    char label[16];
-    std::snprintf(label, sizeof label, "%+.0f %%", 100 * error);
-    svg.text({kLeft - 6, y(error) + 4}, label, {.size = 11, .anchor = Anchor::end});
+  report::Chart chart{
+      .title = "Predicted / measured - 1 over measured time, H100 SXM, FlashAttention-3 BF16",
+      .x = {.title = "measured us", .scale = report::Scale::logarithmic},
+      .y = {.title = "error, cut at 0.3"},
+      .width = 920};
+  for (const int dim : {64, 72, 80, 0}) {
+    report::Series series =
+        report::make_series(dim == 0 ? "split keys" : "d = " + std::to_string(dim),
+                            chart.series.size(), report::Mark::dots);
+    for (std::size_t i = 0; i < rows.size(); ++i)
+      if (dim == (rows[i].splits_keys() ? 0 : rows[i].shape.head_dim))
+        series.points.push_back({rows[i].us, std::clamp(errors[i], -0.3, 0.3)});
+    chart.series.push_back(std::move(series));
   }
-  for (double us = kLow; us <= kHigh; us *= 10) {
-    char label[16];
-    std::snprintf(label, sizeof label, us < 1000 ? "%.0f us" : "%.0f ms",
-                  us < 1000 ? us : us / 1000);
-    svg.text({x(us), kBottom + 18}, label, {.size = 11, .anchor = Anchor::middle});
-  }
-  struct Mark {
-    int dim;
-    std::string_view colour, name;
-  };
-  constexpr std::array kMarks = {Mark{64, "#3b6fb6", "d = 64"}, Mark{72, "#d4552c", "d = 72"},
-                                 Mark{80, "#4b9a6a", "d = 80"}, Mark{0, "#bbbbbb", "split keys"}};
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    const int dim = rows[i].splits_keys() ? 0 : rows[i].shape.head_dim;
-    const auto mark =
-        std::find_if(kMarks.begin(), kMarks.end(), [&](const Mark& m) { return m.dim == dim; });
-    svg.circle({x(rows[i].us), y(errors[i])}, 2.5, {.fill = mark->colour, .stroke = {}});
-  }
-  double at = kLeft;
-  for (const Mark& mark : kMarks) {
-    svg.circle({at, 420}, 4, {.fill = mark.colour, .stroke = {}});
-    svg.text({at + 8, 424}, mark.name);
-    at += 110;
-  }
-  files::write_file(path, svg.str());
+  files::write_file(path, report::draw(chart));
 }
 
 void residuals(const std::vector<MeasuredRow>& rows, const std::string& svg) {
