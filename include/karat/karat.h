@@ -236,7 +236,7 @@ KARAT_API karat_status karat_mask(const karat_recipe* recipe, const int32_t grid
 /* ---- Files --------------------------------------------------------------------------------- */
 
 /* Tensors of a safetensors, npy or HDF5 file (golden files too), told apart by content. `names` is
- * a JSON list, or NULL for all. */
+ * a JSON list, or NULL for all that can be read; karat_list() says why the others cannot. */
 KARAT_API karat_status karat_load(const char* path, const char* names, karat_tensors** result,
                                   karat_error* error);
 /* [{"name", "type", "shape", "problem"?}, ...] without reading values. */

@@ -2,7 +2,9 @@
 #include "karat/case/metadata.hpp"
 
 #include <algorithm>
+#include <cstdint>
 #include <cstdio>
+#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "karat/files/json_file.hpp"
@@ -14,8 +16,8 @@ namespace {
 
 /// Files of earlier versions may name a choice of finish.fully_masked that always gave what "zero"
 /// gives.
-std::string without_retired_choices(const std::string& text) {
-  files::Json json = files::Json::parse(text, nullptr, false);
+std::string without_retired_choices(const std::string& text, const std::string& subject) {
+  files::Json json = files::parse_json(text, subject);
   const auto retired = files::Json::json_pointer("/finish/fully_masked");
   if (!json.is_object() || !json.contains(retired) || json[retired] != "mean_of_visited")
     return text;
@@ -56,7 +58,9 @@ std::optional<video::Extent3> grid_of(const files::Metadata& metadata) {
   if (found == metadata.end() ||
       std::sscanf(found->second.c_str(), "%d,%d,%d%c", &grid.t, &grid.h, &grid.w, &rest) != 3)
     return std::nullopt;
-  if (grid.t < 1 || grid.h < 1 || grid.w < 1) return std::nullopt;
+  if (grid.t < 1 || grid.h < 1 || grid.w < 1 ||
+      double{1} * grid.t * grid.h * grid.w > std::numeric_limits<std::int32_t>::max())
+    return std::nullopt;
   return grid;
 }
 
@@ -64,7 +68,8 @@ std::optional<recipe::Recipe> recipe_of(const files::Metadata& metadata,
                                         const std::string& subject) {
   const auto found = metadata.find("recipe");
   if (found == metadata.end()) return std::nullopt;
-  return recipe::parse_recipe(without_retired_choices(found->second), subject + ": recipe");
+  const std::string place = subject + ": recipe";
+  return recipe::parse_recipe(without_retired_choices(found->second, place), place);
 }
 
 }  // namespace karat::cases

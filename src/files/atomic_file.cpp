@@ -12,6 +12,7 @@
 #include <string>
 #include <system_error>
 
+#include "karat/files/paths.hpp"
 #include "karat/numerics/base/error.hpp"
 #include "system_error.hpp"
 
@@ -38,16 +39,18 @@ void AtomicFile::fail(const char* what, int error) const {
 }
 
 AtomicFile::AtomicFile(const fs::path& destination) : named_(destination), target_(destination) {
-  std::error_code ignored;
-  if (fs::is_symlink(target_, ignored)) target_ = fs::weakly_canonical(target_, ignored);
-  const fs::file_status status = fs::status(target_, ignored);
-  if (!target_.has_filename() || fs::is_directory(status)) {
+  const Standing there = standing(target_);
+  if (!target_.has_filename() || there == Standing::folder) {
     throw Error(ErrorKind::input_output, named_.string(), "is a folder", "name a file inside it");
   }
-  if (fs::exists(status) && !fs::is_regular_file(status)) {
+  if (there == Standing::other) {
     throw Error(ErrorKind::input_output, named_.string(), "is not a regular file",
                 "choose another name");
   }
+  std::error_code error;
+  if (fs::is_symlink(target_, error)) target_ = fs::weakly_canonical(target_, error);
+  if (error && error != std::errc::no_such_file_or_directory && error != std::errc::not_a_directory)
+    fail("cannot be created", error.value());
   const std::string stem = "." + target_.filename().string().substr(0, kMaxStem) + ".";
   for (int attempt = 0; descriptor_ < 0; ++attempt) {
     temporary_ = target_.parent_path() / (stem + random_letters() + ".part");

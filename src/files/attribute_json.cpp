@@ -21,16 +21,21 @@ std::vector<double> from_bits(const Json& bits) {
 }
 
 struct ToJson {
-  Json operator()(const std::string& value) const { return {"text", value}; }
-  Json operator()(std::int64_t value) const { return {"integer", value}; }
-  Json operator()(double value) const { return {"real", to_bits({value})}; }
-  Json operator()(const std::vector<std::int64_t>& value) const { return {"integers", value}; }
-  Json operator()(const std::vector<double>& value) const { return {"reals", to_bits(value)}; }
+  const std::string& name;
+  Json operator()(const std::string& value) const { return {name, "text", value}; }
+  Json operator()(std::int64_t value) const { return {name, "integer", value}; }
+  Json operator()(double value) const { return {name, "real", to_bits({value})}; }
+  Json operator()(const std::vector<std::int64_t>& value) const {
+    return {name, "integers", value};
+  }
+  Json operator()(const std::vector<double>& value) const {
+    return {name, "reals", to_bits(value)};
+  }
 };
 
 Attribute attribute_from_json(const Json& json) {
-  const auto& kind = json.at(0).get_ref<const std::string&>();
-  const Json& value = json.at(1);
+  const auto& kind = json.at(1).get_ref<const std::string&>();
+  const Json& value = json.at(2);
   if (kind == "text") return value.get<std::string>();
   if (kind == "integer") return value.get<std::int64_t>();
   if (kind == "real") return from_bits(value).at(0);
@@ -41,14 +46,15 @@ Attribute attribute_from_json(const Json& json) {
 }  // namespace
 
 Json attributes_to_json(const Attributes& attributes) {
-  Json json = Json::object();
-  for (const auto& [name, value] : attributes) json[name] = std::visit(ToJson{}, value);
+  Json json = Json::array();
+  for (const auto& [name, value] : attributes) json.push_back(std::visit(ToJson{name}, value));
   return json;
 }
 
 Attributes attributes_from_json(const Json& json) {
   Attributes attributes;
-  for (const auto& [name, value] : json.items()) attributes[name] = attribute_from_json(value);
+  for (const Json& each : json)
+    attributes.emplace(each.at(0).get<std::string>(), attribute_from_json(each));
   return attributes;
 }
 

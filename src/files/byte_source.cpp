@@ -11,12 +11,14 @@
 #include <system_error>
 #include <utility>
 
+#include "karat/files/paths.hpp"
+
 namespace karat::files {
 
 ByteSource::ByteSource(std::span<const std::byte> memory, std::string subject)
     : subject_(std::move(subject)), memory_(memory), size_(memory.size()) {}
 
-ByteSource::ByteSource(const std::filesystem::path& path) : subject_(path.string()) {
+ByteSource::ByteSource(const std::filesystem::path& path) : subject_(shown(path)) {
   // O_NONBLOCK: opening a pipe must not wait for its writer.
   descriptor_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   struct stat status {};

@@ -46,51 +46,40 @@ struct CountingIterator {
   }
 };
 
-/// Builds the value; the parser's own builder keeps the last of two equal keys silently.
+/// Builds the value. The parser's own builder keeps the last of two equal keys silently, and asks
+/// of every key whether it was there, one by one: as many questions as the square of the keys.
 class StrictBuilder : public nlohmann::json_sax<Json> {
  public:
   StrictBuilder(std::string_view text, const std::string& subject, const std::size_t& position,
                 ErrorKind syntax)
-      : text_(text),
-        subject_(subject),
-        position_(position),
-        syntax_(syntax),
-        inner_(root_, false) {}
+      : text_(text), subject_(subject), position_(position), syntax_(syntax) {}
 
   Json take() { return std::move(root_); }
 
-  bool null() override { return inner_.null(); }
-  bool boolean(bool value) override { return inner_.boolean(value); }
-  bool number_integer(number_integer_t value) override { return inner_.number_integer(value); }
-  bool number_unsigned(number_unsigned_t value) override { return inner_.number_unsigned(value); }
-  bool number_float(number_float_t value, const string_t& digits) override {
-    return inner_.number_float(value, digits);
-  }
-  bool string(string_t& value) override { return inner_.string(value); }
-  bool binary(binary_t& value) override { return inner_.binary(value); }
+  bool null() override { return add(nullptr); }
+  bool boolean(bool value) override { return add(value); }
+  bool number_integer(number_integer_t value) override { return add(value); }
+  bool number_unsigned(number_unsigned_t value) override { return add(value); }
+  bool number_float(number_float_t value, const string_t&) override { return add(value); }
+  bool string(string_t& value) override { return add(std::move(value)); }
+  bool binary(binary_t& value) override { return add(std::move(value)); }
 
   bool start_object(std::size_t) override {
-    descend();
     keys_.emplace_back();
-    return inner_.start_object(kUnknownSize);
+    return descend(Json::object());
   }
   bool key(string_t& name) override {
     if (!keys_.back().insert(name).second) fail(Json(name).dump() + " is given twice");
-    return inner_.key(name);
+    // Not operator[], which looks through all keys before it adds one.
+    open_.back()->get_ref<Json::object_t&>().emplace_back(std::move(name), nullptr);
+    return true;
   }
   bool end_object() override {
-    --depth_;
     keys_.pop_back();
-    return inner_.end_object();
+    return ascend();
   }
-  bool start_array(std::size_t) override {
-    descend();
-    return inner_.start_array(kUnknownSize);
-  }
-  bool end_array() override {
-    --depth_;
-    return inner_.end_array();
-  }
+  bool start_array(std::size_t) override { return descend(Json::array()); }
+  bool end_array() override { return ascend(); }
 
   bool parse_error(std::size_t, const std::string&, const nlohmann::detail::exception& e) override {
     // "[json.exception...] parse error at line 1, column 2: what is wrong": our prefix says where.
@@ -101,12 +90,26 @@ class StrictBuilder : public nlohmann::json_sax<Json> {
   }
 
  private:
-  static constexpr auto kUnknownSize = static_cast<std::size_t>(-1);
-
-  void descend() {
-    if (++depth_ > kMaxJsonDepth) {
+  /// Puts a value where the next one belongs. What is open stays where it is: only the innermost
+  /// object or array grows.
+  Json& place(Json value) {
+    if (open_.empty()) return root_ = std::move(value);
+    if (open_.back()->is_array()) return open_.back()->emplace_back(std::move(value));
+    return open_.back()->get_ref<Json::object_t&>().back().second = std::move(value);
+  }
+  bool add(Json value) {
+    place(std::move(value));
+    return true;
+  }
+  bool descend(Json empty) {
+    open_.push_back(&place(std::move(empty)));
+    if (open_.size() > kMaxJsonDepth)
       fail("more than " + std::to_string(kMaxJsonDepth) + " levels inside each other");
-    }
+    return true;
+  }
+  bool ascend() {
+    open_.pop_back();
+    return true;
   }
 
   [[noreturn]] void fail(const std::string& problem) const {
@@ -124,9 +127,8 @@ class StrictBuilder : public nlohmann::json_sax<Json> {
   const std::size_t& position_;
   ErrorKind syntax_;
   Json root_;
-  nlohmann::detail::json_sax_dom_parser<Json> inner_;
-  std::vector<std::set<std::string>> keys_;
-  std::size_t depth_ = 0;
+  std::vector<Json*> open_;                  ///< objects and arrays, the innermost last
+  std::vector<std::set<std::string>> keys_;  ///< of the open objects
 };
 
 bool is_plain(const Json& value) { return !value.is_structured() || value.empty(); }

@@ -52,10 +52,7 @@ TensorFile load_npy(const std::filesystem::path& path, const std::vector<std::st
 
 TensorFile load_safetensors(const std::filesystem::path& path,
                             const std::vector<std::string>& names) {
-  if (names.empty()) return read_safetensors(path);
-  TensorFile file{.tensors = {}, .metadata = read_safetensors_metadata(path)};
-  for (const std::string& name : names) file.tensors[name] = read_safetensors(path, name);
-  return file;
+  return names.empty() ? read_safetensors(path) : read_safetensors(path, names);
 }
 
 TensorFile load_hdf5(const std::filesystem::path& path, const std::vector<std::string>& names) {
@@ -67,7 +64,7 @@ TensorFile load_hdf5(const std::filesystem::path& path, const std::vector<std::s
   for (const std::string& name : names) file.tensors[name] = reader.read(name);
   if (names.empty()) {
     for (const TensorInfo& tensor : reader.tensors()) {
-      file.tensors[tensor.name] = reader.read(tensor.name);
+      if (tensor.problem.empty()) file.tensors[tensor.name] = reader.read(tensor.name);
     }
   }
   return file;

@@ -80,6 +80,7 @@ Shape parse_shape(Cursor& cursor) {
   cursor.expect("(");
   while (!cursor.take(")")) {
     shape.push_back(cursor.number());
+    cursor.take("L");  // Python 2 wrote its long integers so
     if (shape.size() > kMaxRank) cursor.fail();
     if (!cursor.take(",")) {
       if (shape.size() < 2) cursor.fail();  // (3) is a number, (3,) a tuple

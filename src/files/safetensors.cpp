@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <functional>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <tuple>
 #include <utility>
@@ -26,9 +27,7 @@ constexpr const char* kSaveAgain = "save it again with safetensors";
 
 /// A tensor's line of the header; `begin` and `end` count from the first byte after the header.
 struct Entry {
-  std::string name;
-  DType dtype = DType::f32;
-  Shape shape;
+  TensorInfo info;
   std::uint64_t begin = 0;
   std::uint64_t end = 0;
 };
@@ -51,17 +50,31 @@ std::uint64_t unsigned_integer(const Json& value, const ByteSource& source,
   refuse(source, tensor, std::string(field) + " holds something else than whole numbers");
 }
 
-DType parse_dtype(const Json& value, const ByteSource& source, const std::string& tensor) {
-  if (!value.is_string()) refuse(source, tensor, "dtype is not a string");
-  const auto& name = value.get_ref<const std::string&>();
-  for (const DTypeInfo& row : dtypes()) {
-    if (row.safetensors == name) return row.dtype;
+std::optional<DType> dtype_called(std::string_view name) {
+  const auto row = std::ranges::find(dtypes(), name, &DTypeInfo::safetensors);
+  return row == dtypes().end() ? std::nullopt : std::optional(row->dtype);
+}
+
+/// A type that karat has not, or too many dimensions, is the entry's own problem; the values of a
+/// known type must fill the entry's bytes.
+TensorInfo parse_info(const ByteSource& source, const std::string& name, const Json& dtype,
+                      Shape shape, std::uint64_t bytes) {
+  if (!dtype.is_string()) refuse(source, name, "dtype is not a string");
+  TensorInfo info{.name = name, .dtype = {}, .shape = std::move(shape), .problem = {}};
+  const auto& type = dtype.get_ref<const std::string&>();
+  if (const auto known = dtype_called(type)) {
+    info.dtype = *known;
+    if (checked_bytes(info.dtype, info.shape) != bytes)
+      refuse(source, name,
+             "shape " + to_string(info.shape) + " of " + type + " does not fill its " +
+                 std::to_string(bytes) + " bytes");
+  } else {
+    info.problem = "is stored as " + printable(type) + ", a type that karat does not read";
   }
-  std::string known;
-  for (const DTypeInfo& row : dtypes()) {
-    known += (known.empty() ? "" : " ") + std::string(row.safetensors);
-  }
-  refuse(source, tensor, "dtype " + printable(name) + " is not known", "use one of " + known);
+  if (info.shape.size() > kMaxRank)
+    info.problem = "has " + std::to_string(info.shape.size()) + " dimensions, more than " +
+                   std::to_string(kMaxRank);
+  return info;
 }
 
 Entry parse_entry(const ByteSource& source, const std::string& name, const Json& fields) {
@@ -74,23 +87,17 @@ Entry parse_entry(const ByteSource& source, const std::string& name, const Json&
       !fields.contains("shape") || !fields.contains("data_offsets")) {
     refuse(source, name, "needs exactly the fields dtype, shape and data_offsets");
   }
-  Entry entry;
-  entry.name = name;
-  entry.dtype = parse_dtype(fields.at("dtype"), source, name);
-  for (const Json& n : list_of("shape")) {
-    entry.shape.push_back(unsigned_integer(n, source, name, "shape"));
-  }
-  if (entry.shape.size() > kMaxRank) refuse(source, name, "has more than 32 dimensions");
+  Shape shape;
+  for (const Json& n : list_of("shape"))
+    shape.push_back(unsigned_integer(n, source, name, "shape"));
   const Json& offsets = list_of("data_offsets");
   if (offsets.size() != 2) refuse(source, name, "data_offsets are not two numbers");
-  entry.begin = unsigned_integer(offsets[0], source, name, "data_offsets");
-  entry.end = unsigned_integer(offsets[1], source, name, "data_offsets");
+  Entry entry{.info = {},
+              .begin = unsigned_integer(offsets[0], source, name, "data_offsets"),
+              .end = unsigned_integer(offsets[1], source, name, "data_offsets")};
   if (entry.begin > entry.end) refuse(source, name, "data_offsets run backwards");
-  if (checked_bytes(entry.dtype, entry.shape) != entry.end - entry.begin) {
-    refuse(source, name,
-           "shape " + to_string(entry.shape) + " of " + std::string(info(entry.dtype).safetensors) +
-               " does not fill its " + std::to_string(entry.end - entry.begin) + " bytes");
-  }
+  entry.info =
+      parse_info(source, name, fields.at("dtype"), std::move(shape), entry.end - entry.begin);
   return entry;
 }
 
@@ -108,8 +115,8 @@ Metadata parse_metadata(const ByteSource& source, const Json& fields) {
 void require_contiguous(const ByteSource& source, const Header& header) {
   std::uint64_t reached = 0;
   for (const Entry& entry : header.entries) {
-    if (entry.begin < reached) refuse(source, entry.name, "overlaps another tensor");
-    if (entry.begin > reached) refuse(source, entry.name, "has a hole before it");
+    if (entry.begin < reached) refuse(source, entry.info.name, "overlaps another tensor");
+    if (entry.begin > reached) refuse(source, entry.info.name, "has a hole before it");
     reached = entry.end;
   }
   const std::uint64_t held = source.size() - header.data_offset;
@@ -142,15 +149,18 @@ Header parse_header(const ByteSource& source) {
     }
   }
   std::ranges::sort(header.entries, {}, [](const Entry& entry) {
-    return std::tie(entry.begin, entry.end, entry.name);
+    return std::tie(entry.begin, entry.end, entry.info.name);
   });
   require_contiguous(source, header);
   return header;
 }
 
 Tensor read_values(const ByteSource& source, const Header& header, const Entry& entry) {
-  Tensor tensor =
-      allocate_tensor(entry.dtype, entry.shape, source.subject() + ": " + printable(entry.name));
+  if (!entry.info.problem.empty())
+    refuse(source, entry.info.name, entry.info.problem,
+           "store it in another way, or ask for other tensors by name");
+  Tensor tensor = allocate_tensor(entry.info.dtype, entry.info.shape,
+                                  source.subject() + ": " + printable(entry.info.name));
   source.read(header.data_offset + entry.begin, tensor.bytes);
   return tensor;
 }
@@ -158,9 +168,9 @@ Tensor read_values(const ByteSource& source, const Header& header, const Entry& 
 TensorFile read_all(const ByteSource& source) {
   Header header = parse_header(source);
   TensorFile file{.tensors = {}, .metadata = std::move(header.metadata)};
-  for (const Entry& entry : header.entries) {
-    file.tensors.emplace(entry.name, read_values(source, header, entry));
-  }
+  for (const Entry& entry : header.entries)
+    if (entry.info.problem.empty())
+      file.tensors.emplace(entry.info.name, read_values(source, header, entry));
   return file;
 }
 
@@ -214,14 +224,25 @@ TensorFile read_safetensors(const std::filesystem::path& path) {
   return read_all(ByteSource(path));
 }
 
-Tensor read_safetensors(const std::filesystem::path& path, const std::string& name) {
+TensorFile read_safetensors(const std::filesystem::path& path,
+                            const std::vector<std::string>& names) {
   const ByteSource source(path);
-  const Header header = parse_header(source);
-  const auto entry = std::ranges::find(header.entries, name, &Entry::name);
-  if (entry == header.entries.end()) {
-    refuse(source, name, "is not in the file", "list the file's tensors with karat inspect");
+  Header header = parse_header(source);
+  std::map<std::string_view, const Entry*> entries;
+  for (const Entry& entry : header.entries) entries.emplace(entry.info.name, &entry);
+  TensorFile file;
+  for (const std::string& name : names) {
+    const auto found = entries.find(name);
+    if (found == entries.end())
+      refuse(source, name, "is not in the file", "list the file's tensors with karat inspect");
+    file.tensors[name] = read_values(source, header, *found->second);
   }
-  return read_values(source, header, *entry);
+  file.metadata = std::move(header.metadata);
+  return file;
+}
+
+Tensor read_safetensors(const std::filesystem::path& path, const std::string& name) {
+  return std::move(read_safetensors(path, std::vector{name}).tensors.at(name));
 }
 
 Metadata read_safetensors_metadata(const std::filesystem::path& path) {
@@ -230,9 +251,7 @@ Metadata read_safetensors_metadata(const std::filesystem::path& path) {
 
 std::vector<TensorInfo> list_safetensors(const std::filesystem::path& path) {
   std::vector<TensorInfo> list;
-  for (Entry& entry : parse_header(ByteSource(path)).entries) {
-    list.push_back({std::move(entry.name), entry.dtype, std::move(entry.shape), ""});
-  }
+  for (Entry& entry : parse_header(ByteSource(path)).entries) list.push_back(std::move(entry.info));
   std::ranges::sort(list, {}, &TensorInfo::name);
   return list;
 }

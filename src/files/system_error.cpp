@@ -21,6 +21,10 @@ const char* next_action(int error) {
     case ENOENT:
     case ENOTDIR:
       return "create the folder first";
+    case ENAMETOOLONG:
+    case ELOOP:
+    case EINVAL:
+      return "choose another name";
     default:
       return "";
   }

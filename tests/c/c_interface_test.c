@@ -511,6 +511,31 @@ static void test_files(void) {
   FAILS(karat_load("/nowhere/x.npy", NULL, &none, &error), KARAT_INPUT_OUTPUT, "/nowhere/x.npy");
   FAILS(karat_save("x.txt", names, &array, 1, NULL, &error), KARAT_USAGE, ".safetensors");
   EXPECT(none == NULL);
+  /* What cannot be handed out is listed with its reason and left out; asked for, it is refused. */
+  char path[4096];
+  path_of(path, sizeof path, "odd.safetensors");
+  const char* header =
+      "{\"deep\":{\"dtype\":\"U8\",\"shape\":[1,1,1,1,1,1,1,1,1],\"data_offsets\":[0,1]},"
+      "\"four\":{\"dtype\":\"F4\",\"shape\":[2],\"data_offsets\":[1,2]},"
+      "\"good\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[2,3]}}";
+  const unsigned char length[8] = {(unsigned char)(strlen(header) % 256),
+                                   (unsigned char)(strlen(header) / 256)};
+  FILE* file = fopen(path, "wb");
+  EXPECT(file != NULL && fwrite(length, 1, 8, file) == 8 && fputs(header, file) >= 0 &&
+         fwrite("\1\2\3", 1, 3, file) == 3 && fclose(file) == 0);
+  karat_tensors* rest = NULL;
+  karat_array good;
+  char* reasons = NULL;
+  OK(karat_load(path, NULL, &rest, &error));
+  EXPECT(karat_tensors_count(rest) == 1);
+  find(rest, "good", &good);
+  EXPECT(*(const unsigned char*)good.data == 3);
+  karat_tensors_free(rest);
+  OK(karat_list(path, &reasons, &error));
+  EXPECT(strstr(reasons, "9 dimensions") != NULL && strstr(reasons, "F4") != NULL);
+  karat_free_text(reasons);
+  FAILS(karat_load(path, "[\"deep\"]", &rest, &error), KARAT_USAGE, "9 dimensions");
+  FAILS(karat_load(path, "[\"four\"]", &rest, &error), KARAT_INPUT_OUTPUT, "F4");
 }
 
 static void test_golden(void) {

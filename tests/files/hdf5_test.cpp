@@ -211,10 +211,11 @@ with h5py.File(sys.argv[1], 'w') as f:
   EXPECT_EQ(reader.attributes("g/codes").at("list"), Attribute(std::vector<std::int64_t>{1, 2, 3}));
   EXPECT_EQ(reader.attributes("g/codes").at("real"), Attribute(0.5));
   const auto refused = [&](const char* name) { return input_error([&] { reader.read(name); }); };
-  for (const char* name : {"names", "pairs", "wrong", "unknown"}) {
+  EXPECT_THAT(refused("names"), HasSubstr("a.h5: names: holds no plain numbers: text"));
+  EXPECT_THAT(refused("pairs"), HasSubstr("a.h5: pairs: holds no plain numbers: records"));
+  for (const char* name : {"wrong", "unknown"})
     EXPECT_THAT(refused(name),
-                HasSubstr(std::string("a.h5: ") + name + ": holds no plain numbers"));
-  }
+                HasSubstr(std::string("a.h5: ") + name + ": has an attribute format"));
   EXPECT_THAT(refused("unwritten"), HasSubstr("misses values: they were never written"));
   EXPECT_THAT(refused("partly"), HasSubstr("misses values: 1 of 2 chunks"));
   EXPECT_THAT(refused("null"), HasSubstr("null: has no dataspace"));

@@ -48,6 +48,22 @@ TEST(Json, LimitsDepth) {
   EXPECT_THAT(parse_problem(std::string(1 << 20, '{')), HasSubstr("line 1"));
 }
 
+TEST(Json, KeepsTheOrderOfVeryManyKeys) {
+  std::string text = "{";
+  constexpr int kKeys = 300'000;  // their square would take minutes
+  for (int i = 0; i < kKeys; ++i)
+    text +=
+        (i == 0 ? "\"" : ", \"") + std::to_string(i) + "\": {\"v\": [" + std::to_string(i) + "]}";
+  const Json value = parse_json(text + "}", "x");
+  ASSERT_EQ(value.size(), static_cast<std::size_t>(kKeys));
+  int i = 0;
+  for (const auto& [key, item] : value.items()) {
+    ASSERT_EQ(key, std::to_string(i));
+    ASSERT_EQ(item["v"][0], i++);
+  }
+  EXPECT_THAT(parse_problem(text + ", \"7\": 1}"), HasSubstr("\"7\" is given twice"));
+}
+
 TEST(Json, TheSameKeyMayStandInDifferentObjects) {
   EXPECT_EQ(parse_json(R"({"a": {"b": 1}, "b": [{"b": 2}, {"b": 3}]})", "x").size(), 2u);
 }

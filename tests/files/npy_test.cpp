@@ -165,6 +165,19 @@ TEST(Npy, RefusesEachWrongHeader) {
   EXPECT_THAT(input_error([&] { parse_npy(other, "x"); }), HasSubstr("says its header has"));
 }
 
+TEST(Npy, ReadsTheLongIntegersOfPython2) {
+  const auto shape = [](const std::string& text) {
+    return parse_npy(
+               file_of("{'descr': '<f4', 'fortran_order': False, 'shape': " + text + ", }\n", 24),
+               "x")
+        .shape;
+  };
+  EXPECT_EQ(shape("(6L,)"), Shape{6});
+  EXPECT_EQ(shape("(2L, 3L)"), (Shape{2, 3}));
+  EXPECT_THAT(input_error([&] { shape("(2LL, 3)"); }), HasSubstr("not NumPy's"));
+  EXPECT_THAT(input_error([&] { shape("(6L)"); }), HasSubstr("not NumPy's"));
+}
+
 TEST(Npy, CorruptionIsAnErrorOrAnotherArray) {
   const Tensor tensor =
       make_tensor(DType::i16, {2, 3}, std::vector<std::int16_t>{1, 2, 3, 4, 5, 6});

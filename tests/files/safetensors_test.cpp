@@ -119,7 +119,8 @@ TEST(Safetensors, RefusesEachWrongHeaderWithItsReason) {
       {"{\"a\":{\"dtype\":\"F32\",\"shape\":[]}}", 0, "x: a: needs exactly the fields"},
       {"{\"a\":" + entry("F32", "[1]", "[0,4]") + ",\"a\":" + entry("F32", "[1]", "[4,8]") + "}", 8,
        "\"a\" is given twice"},
-      {"{\"a\":" + entry("F4", "[1]", "[0,4]") + "}", 4, "x: a: dtype F4 is not known; use one of"},
+      {"{\"a\":" + entry("F4", "[1]", "[4,0]") + "}", 4, "data_offsets run backwards"},
+      {"{\"a\":{\"dtype\":4,\"shape\":[],\"data_offsets\":[0,0]}}", 0, "dtype is not a string"},
       {"{\"a\":" + entry("F32", "[2]", "[0,4]") + "}", 4, "shape [2] of F32 does not fill its 4"},
       {"{\"a\":" + entry("F32", "[-1]", "[0,4]") + "}", 4, "shape holds something else"},
       {"{\"a\":" + entry("F32", "[1.0]", "[0,4]") + "}", 4, "shape holds something else"},
@@ -148,6 +149,29 @@ TEST(Safetensors, RefusesEachWrongHeaderWithItsReason) {
     EXPECT_THAT(input_error([&] { parse_safetensors(bytes, "x"); }), HasSubstr(c.message))
         << c.header;
   }
+}
+
+TEST(Safetensors, AnOddEntryIsListedWithItsReasonAndTheRestIsRead) {
+  std::string deep = "[1";
+  for (int i = 0; i < 32; ++i) deep += ",1";
+  const Bytes bytes = file_of(R"({"a":{"dtype":"F4","shape":[3],"data_offsets":[0,2]},)"
+                              R"("b":{"dtype":"U8","shape":[2],"data_offsets":[2,4]},)"
+                              R"("c":{"dtype":"U8","shape":)" +
+                                  deep + R"(],"data_offsets":[4,5]}})",
+                              5);
+  const TensorFile file = parse_safetensors(bytes, "x");
+  ASSERT_EQ(file.tensors.size(), 1u);
+  EXPECT_EQ(file.tensors.at("b").as<std::uint8_t>()[1], 3);
+  const Scratch scratch;
+  const auto path = scratch / "odd.safetensors";
+  test::write_bytes(path, bytes);
+  const std::vector<TensorInfo> listed = list_safetensors(path);
+  ASSERT_EQ(listed.size(), 3u);
+  EXPECT_EQ(listed[0].problem, "is stored as F4, a type that karat does not read");
+  EXPECT_EQ(listed[1].problem, "");
+  EXPECT_EQ(listed[2].problem, "has 33 dimensions, more than 32");
+  EXPECT_THAT(input_error([&] { read_safetensors(path, "a"); }), HasSubstr("a: is stored as F4"));
+  EXPECT_EQ(read_safetensors(path, std::vector<std::string>{"b"}).tensors, file.tensors);
 }
 
 TEST(Safetensors, RefusesAbsurdHeaderLengths) {

@@ -32,6 +32,21 @@ void write_seeds(const fs::path& parent) {
   }
   write_file(safetensors / "all", format_safetensors(all, {{"note", "text"}}));
   write_file(safetensors / "none", format_safetensors({}));
+  // Near misses: entries of types that karat has not, too many dimensions, tensors of no element
+  // beside their codes, Python 2's integers.
+  const auto odd = [&](const char* name, const std::string& entries, std::size_t bytes) {
+    const std::string header = "{\"q_codes\":" + entries + "}";
+    std::string file(8, '\0');
+    file[0] = static_cast<char>(header.size());
+    write_file(safetensors / name, file + header + std::string(bytes, '\1'));
+  };
+  odd("f4", R"({"dtype":"F4","shape":[3],"data_offsets":[0,2]})", 2);
+  odd("complex", R"({"dtype":"C64","shape":[1],"data_offsets":[0,8]})", 8);
+  odd("no_head", R"({"dtype":"U8","shape":[0,1,8],"data_offsets":[0,0]})", 0);
+  odd("deep", R"({"dtype":"U8","shape":[1,1,1,1,1,1,1,1,1],"data_offsets":[0,1]})", 1);
+  write_file(npy / "python_2", std::string("\x93NUMPY\x01\x00\x3b\x00", 10) +
+                                   "{'descr': '<i2', 'fortran_order': False, 'shape': (2L,), }\n" +
+                                   "abcd");
   write_file(npy / "scalar", format_npy(make_tensor(DType::f64, {})));
   write_file(npy / "fortran", std::string("\x93NUMPY\x01\x00\x39\x00", 10) +
                                   "{'descr': '>i2', 'fortran_order': True, 'shape': (1, 2)} \n" +

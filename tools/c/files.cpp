@@ -23,6 +23,8 @@ std::vector<std::string> names_of(const char* json) {
   return names;
 }
 
+bool too_deep(const files::Shape& shape) { return shape.size() > KARAT_MAX_RANK; }
+
 files::Metadata metadata_of(const char* json) {
   files::Metadata metadata;
   const files::Json object = object_of(json, "metadata");
@@ -70,7 +72,12 @@ karat_status karat_load(const char* path, const char* names, karat_tensors** res
                         karat_error* error) {
   return c::guarded(error, [&] {
     c::required(result, "result");
-    *result = c::handed_out(files::load_tensors(c::required(path, "path"), c::names_of(names)));
+    const std::vector<std::string> wanted = c::names_of(names);
+    files::TensorFile file = files::load_tensors(c::required(path, "path"), wanted);
+    if (wanted.empty())  // all that can be handed out; karat_list() says why the others cannot
+      std::erase_if(file.tensors,
+                    [](const auto& named) { return c::too_deep(named.second.shape); });
+    *result = c::handed_out(std::move(file));
   });
 }
 
@@ -78,11 +85,15 @@ karat_status karat_list(const char* path, char** json, karat_error* error) {
   return c::guarded(error, [&] {
     c::required(json, "json");
     files::Json list = files::Json::array();
-    for (const files::TensorInfo& tensor : files::list_tensors(c::required(path, "path"))) {
+    for (files::TensorInfo& tensor : files::list_tensors(c::required(path, "path"))) {
+      if (tensor.problem.empty() && c::too_deep(tensor.shape))
+        tensor.problem = "has " + std::to_string(tensor.shape.size()) + " dimensions, more than " +
+                         std::to_string(KARAT_MAX_RANK);
+      const bool readable = tensor.problem.empty();
       list.push_back({{"name", tensor.name},
-                      {"type", files::info(tensor.dtype).name},
+                      {"type", readable ? files::info(tensor.dtype).name : "?"},
                       {"shape", tensor.shape}});
-      if (!tensor.problem.empty()) list.back()["problem"] = tensor.problem;
+      if (!readable) list.back()["problem"] = tensor.problem;
     }
     *json = c::handed_out(list.dump());
   });

@@ -23,7 +23,9 @@ namespace karat::files {
 /// Names of groups and datasets are paths without a leading slash: "stages/q_codes"; "" is the
 /// root. Codes lie in the file as unsigned integers with the attribute `format` ("e4m3", "bf16",
 /// "f16", "bool", ...): HDF5 never converts them. On reading, that attribute names the type again;
-/// IEEE half floats and booleans as h5py writes them are understood too.
+/// booleans as h5py writes them and floats with the bits of f16, bf16, e4m3 or e5m2 (h5py with
+/// ml_dtypes, HDF5 2.0) are understood too; opaque codes of one or two bytes where `format` names
+/// them.
 using Attribute =
     std::variant<std::string, std::int64_t, double, std::vector<std::int64_t>, std::vector<double>>;
 using Attributes = std::map<std::string, Attribute>;

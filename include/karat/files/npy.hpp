@@ -12,10 +12,11 @@
 
 namespace karat::files {
 
-/// The array of a file of format version 1, 2 or 3, in C order: Fortran order is transposed and
-/// big-endian bytes are swapped. `note` names the format of codes stored as `u1`, `V1`, `u2`, `V2`.
-/// Throws Error(input_output) for anything else than plain numbers (objects, text, records,
-/// complex), a malformed header, bytes that are missing or left over, or a note that does not fit.
+/// The array of a file of format version 1, 2 or 3 (also Python 2's, whose shapes read "(2L,)"), in
+/// C order: Fortran order is transposed and big-endian bytes are swapped. `note` names the format
+/// of codes stored as `u1`, `V1`, `u2`, `V2`. Throws Error(input_output) for anything else than
+/// plain numbers (objects, text, records, complex), a malformed header, bytes that are missing or
+/// left over, or a note that does not fit.
 Tensor parse_npy(std::span<const std::byte> file, const std::string& subject,
                  std::optional<DType> note = std::nullopt);
 

@@ -15,14 +15,18 @@ namespace karat::files {
 /// Longest JSON header read or written; the limit of the format's reference implementation.
 constexpr std::size_t kMaxSafetensorsHeader = 100'000'000;
 
-/// All tensors and the `__metadata__`. Throws Error(input_output) with subject "file" or
-/// "file: tensor" for: a header length that is absurd or outside the file, a header that is not
-/// strict JSON or has unknown fields, an unknown dtype, shape x dtype unlike the bytes, values that
-/// overlap, leave a hole or end before or after the file does.
+/// All tensors that can be read and the `__metadata__`; an entry of a type that karat has not, or
+/// of more than kMaxRank dimensions, is left out here, listed by list_safetensors() with its
+/// problem, and an Error(input_output) where it is asked for by name. Throws Error(input_output)
+/// with subject "file" or "file: tensor" for: a header length that is absurd or outside the file, a
+/// header that is not strict JSON or has unknown fields, shape x dtype unlike the bytes, values
+/// that overlap, leave a hole or end before or after the file does.
 TensorFile parse_safetensors(std::span<const std::byte> file, const std::string& subject);
 /// The same from a file, each tensor read straight into its memory.
 TensorFile read_safetensors(const std::filesystem::path& path);
-/// One tensor of a file, the others left unread.
+/// Those called `names`, the others left unread; one of them.
+TensorFile read_safetensors(const std::filesystem::path& path,
+                            const std::vector<std::string>& names);
 Tensor read_safetensors(const std::filesystem::path& path, const std::string& name);
 /// The `__metadata__` alone.
 Metadata read_safetensors_metadata(const std::filesystem::path& path);

@@ -2,7 +2,9 @@
 #include "attributes.hpp"
 
 #include <algorithm>
+#include <exception>
 #include <optional>
+#include <utility>
 
 namespace karat::files {
 namespace {
@@ -99,6 +101,23 @@ std::optional<Attribute> read_attribute(hid_t attribute) {
   }
 }
 
+struct Walk {
+  Attributes attributes;
+  std::exception_ptr failure;
+};
+
+extern "C" herr_t take_attribute(hid_t object, const char* name, const H5A_info_t*, void* out) {
+  auto& walk = *static_cast<Walk*>(out);
+  try {
+    const Handle attribute(H5Aopen(object, name, H5P_DEFAULT));
+    if (auto value = read_attribute(attribute)) walk.attributes.emplace(name, std::move(*value));
+    return 0;
+  } catch (...) {
+    walk.failure = std::current_exception();
+    return -1;
+  }
+}
+
 }  // namespace
 
 void write_attributes(hid_t object, const Attributes& attributes) {
@@ -111,16 +130,15 @@ Attributes read_attributes(hid_t object) {
   H5O_info_t about{};
   checked(H5Oget_info2(object, &about, H5O_INFO_NUM_ATTRS));
   if (about.num_attrs > kMaxAttributes)
-    throw Hdf5Failure{.text = "too many attributes", .error = 0};
-  Attributes attributes;
-  for (hsize_t i = 0; i < about.num_attrs; ++i) {
-    const Handle attribute(
-        H5Aopen_by_idx(object, ".", H5_INDEX_NAME, H5_ITER_INC, i, H5P_DEFAULT, H5P_DEFAULT));
-    std::string name(static_cast<std::size_t>(checked(H5Aget_name(attribute, 0, nullptr))), '\0');
-    checked(H5Aget_name(attribute, name.size() + 1, name.data()));
-    if (auto value = read_attribute(attribute)) attributes.emplace(name, std::move(*value));
-  }
-  return attributes;
+    throw Hdf5Failure{.text = "more than " + std::to_string(kMaxAttributes) + " attributes",
+                      .error = 0};
+  // One walk: HDF5 makes a list of them all each time one is asked for by its number.
+  Walk walk;
+  const herr_t result =
+      H5Aiterate2(object, H5_INDEX_NAME, H5_ITER_NATIVE, nullptr, take_attribute, &walk);
+  if (walk.failure) std::rethrow_exception(walk.failure);
+  checked(result);
+  return std::move(walk.attributes);
 }
 
 std::string text_attribute(hid_t object, const char* name) {

@@ -23,6 +23,7 @@ constexpr std::size_t kChunkCache = std::size_t{64} << 20;
 constexpr std::size_t kLargestChunkCache = std::size_t{1} << 30;
 constexpr std::size_t kChunkCacheSlots = 12'421;
 constexpr std::size_t kMaxObjects = 100'000;
+constexpr std::size_t kMaxAttributesOfAll = 1'000'000;
 /// More than deflate can do (1032); a dataset that claims more is a trap.
 constexpr std::uint64_t kMaxExpansion = 1100;
 
@@ -109,15 +110,22 @@ class ReadServer {
     Objects objects;
     checked(H5Ovisit2(file_, H5_INDEX_NAME, H5_ITER_INC, collect, &objects, H5O_INFO_BASIC));
     if (objects.too_many) throw Hdf5Failure{.text = "more than 100000 objects", .error = 0};
-    Json attributes = Json::object(), datasets = Json::array();
-    for (const std::string& name : objects.groups) {
-      const Handle group(H5Oopen(file_, object_path(name), H5P_DEFAULT));
-      attributes[name] = attributes_to_json(read_attributes(group));
-    }
+    Json attributes = Json::array(), datasets = Json::array();
+    std::size_t count = 0;
+    const auto add_attributes = [&](const std::string& name, hid_t object) {
+      const Attributes found = read_attributes(object);
+      count += found.size();
+      if (count > kMaxAttributesOfAll)
+        throw Hdf5Failure{
+            .text = "more than " + std::to_string(kMaxAttributesOfAll) + " attributes", .error = 0};
+      attributes.push_back({name, attributes_to_json(found)});
+    };
+    for (const std::string& name : objects.groups)
+      add_attributes(name, Handle(H5Oopen(file_, object_path(name), H5P_DEFAULT)));
     for (const std::string& name : objects.datasets) {
       const Handle dataset(H5Dopen2(file_, name.c_str(), H5P_DEFAULT));
       const Dataset& about = datasets_.emplace_back(describe(dataset, name));
-      attributes[name] = attributes_to_json(read_attributes(dataset));
+      add_attributes(name, dataset);
       datasets.push_back({{"name", name},
                           {"dtype", info(about.dtype).name},
                           {"shape", about.shape},
@@ -128,7 +136,7 @@ class ReadServer {
   }
 
   Dataset describe(const Handle& dataset, const std::string& name) const {
-    Dataset about{.name = name, .dtype = {}, .shape = {}, .chunk = {}, .problem = {}};
+    Dataset about{.name = name};
     const Handle space(H5Dget_space(dataset)), type(H5Dget_type(dataset)),
         creation(H5Dget_create_plist(dataset));
     about.shape.resize(static_cast<std::size_t>(checked(H5Sget_simple_extent_ndims(space))));
@@ -142,7 +150,8 @@ class ReadServer {
     if (H5Sget_simple_extent_type(space) == H5S_NULL) {
       about.problem = "has no dataspace";
     } else if (!dtype) {
-      about.problem = "holds no plain numbers, or its format attribute does not fit them";
+      about.problem = tensor_dtype(type, {}) ? "has an attribute format that does not fit its type"
+                                             : "holds no plain numbers: " + foreign_name(type);
     } else if (layout == H5D_VIRTUAL || checked(H5Pget_external_count(creation)) > 0) {
       about.problem = "has its values in other files";
     } else {

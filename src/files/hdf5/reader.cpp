@@ -2,6 +2,7 @@
 // See karat/files/hdf5.hpp.
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <numeric>
 #include <utility>
 
 #include "allocate.hpp"
@@ -19,10 +20,28 @@ namespace {
 constexpr const char* kInspect = "list what is inside with karat inspect";
 
 struct Listing {
-  std::vector<TensorInfo> tensors;
-  std::vector<Shape> chunks;  ///< of each tensor, empty if contiguous
+  std::vector<TensorInfo> tensors;  ///< sorted by name
+  std::vector<Shape> chunks;        ///< of each tensor, empty if contiguous
+  std::vector<std::size_t> places;  ///< of each tensor in the child's list
   std::map<std::string, Attributes> attributes;
 };
+
+/// The child lists group by group, where "step/x" stands before "step-1".
+void sort_by_name(Listing& listing) {
+  std::vector<std::size_t> order(listing.tensors.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::ranges::stable_sort(order, {}, [&](std::size_t i) -> const std::string& {
+    return listing.tensors[i].name;
+  });
+  Listing sorted;
+  for (const std::size_t i : order) {
+    sorted.tensors.push_back(std::move(listing.tensors[i]));
+    sorted.chunks.push_back(std::move(listing.chunks[i]));
+  }
+  listing.tensors = std::move(sorted.tensors);
+  listing.chunks = std::move(sorted.chunks);
+  listing.places = std::move(order);
+}
 
 /// Throws nlohmann's exceptions or Broken for a list that is not as described.
 Listing parse_listing(const Json& json) {
@@ -41,9 +60,9 @@ Listing parse_listing(const Json& json) {
                                .problem = item.at("problem").get<std::string>()});
     listing.chunks.push_back(std::move(chunk));
   }
-  for (const auto& [name, attributes] : json.at("attributes").items()) {
-    listing.attributes[name] = attributes_from_json(attributes);
-  }
+  for (const Json& each : json.at("attributes"))
+    listing.attributes.emplace(each.at(0).get<std::string>(), attributes_from_json(each.at(1)));
+  sort_by_name(listing);
   return listing;
 }
 
@@ -89,7 +108,10 @@ struct Hdf5Reader::State {
     if (found == tensors.end() || found->name != name) {
       refuse(name, "is not in the file", kInspect);
     }
-    if (!found->problem.empty()) refuse(name, found->problem);
+    if (!found->problem.empty())
+      refuse(name, found->problem,
+             "store plain numbers, codes as unsigned integers with the attribute format = \"bf16\" "
+             "or another");
     return static_cast<std::size_t>(found - tensors.begin());
   }
 };
@@ -99,8 +121,6 @@ Hdf5Reader::Hdf5Reader(const std::filesystem::path& path, const Hdf5ReadOptions&
   state_->talk("", [&](const Channel& channel) {
     state_->listing = parse_listing(ask(channel, {{"do", "list"}}).text);
   });
-  const auto& tensors = state_->listing.tensors;
-  if (!std::ranges::is_sorted(tensors, {}, &TensorInfo::name)) state_->refuse("", "has no order");
   if (seal() && text("", "schema") != seal()->schema) {
     state_->refuse("", "its seal says " + seal()->schema + ", its content says " +
                            printable(text("", "schema")));
@@ -137,7 +157,10 @@ void Hdf5Reader::read_part(const std::string& name, const Shape& offset, const S
     const std::size_t bytes = *checked_bytes(about.dtype, piece);
     state_->talk(name, [&](const Channel& channel) {
       const auto answer =
-          ask(channel, {{"do", "read"}, {"index", index}, {"offset", at}, {"count", piece}});
+          ask(channel, {{"do", "read"},
+                        {"index", state_->listing.places[index]},
+                        {"offset", at},
+                        {"count", piece}});
       if (answer.data_size != bytes) throw Broken{};
       channel.receive_data(out.first(bytes));
     });

@@ -17,7 +17,8 @@ namespace karat::files {
 /// attributes {name, values}; close.
 void serve_writing(const Channel& channel, const std::filesystem::path& path);
 
-/// list: answers {datasets: [{name, dtype, shape, chunk, problem}], attributes: {object: {...}}};
+/// list: answers {datasets: [{name, dtype, shape, chunk, problem}, ...] in the order that
+/// HDF5 visits them, attributes: [[object, attributes], ...]};
 /// read {index, offset, count}: answers with the values.
 void serve_reading(const Channel& channel, const std::filesystem::path& path,
                    std::chrono::seconds patience);

@@ -7,13 +7,28 @@
 namespace karat::files {
 namespace {
 
-/// IEEE 754 half precision, which HDF5 1.10 has no predefined type for; h5py writes it so.
-Handle half_type() {
-  Handle type(H5Tcopy(H5T_IEEE_F32LE));
-  checked(H5Tset_fields(type, 15, 10, 5, 0, 10));
-  checked(H5Tset_size(type, 2));
-  checked(H5Tset_ebias(type, 15));
-  return type;
+/// Where the bits of a floating-point type lie.
+struct FloatBits {
+  std::size_t size, sign, exponent_at, exponent, mantissa_at, mantissa, bias;
+  friend bool operator==(const FloatBits&, const FloatBits&) = default;
+};
+
+/// Small floats that HDF5 1.10 has no predefined type for; h5py, with ml_dtypes, and HDF5 2.0 write
+/// them so. FNUZ formats have other biases.
+struct SmallFloat {
+  DType dtype;
+  FloatBits bits;
+};
+constexpr SmallFloat kSmallFloats[] = {{DType::f16, {2, 15, 10, 5, 0, 10, 15}},
+                                       {DType::bf16, {2, 15, 7, 8, 0, 7, 127}},
+                                       {DType::f8_e4m3, {1, 7, 3, 4, 0, 3, 7}},
+                                       {DType::f8_e5m2, {1, 7, 2, 5, 0, 2, 15}}};
+
+FloatBits float_bits(hid_t type) {
+  FloatBits bits{.size = H5Tget_size(type), .bias = H5Tget_ebias(type)};
+  checked(H5Tget_fields(type, &bits.sign, &bits.exponent_at, &bits.exponent, &bits.mantissa_at,
+                        &bits.mantissa));
+  return bits;
 }
 
 bool equal(hid_t a, hid_t b) { return checked(H5Tequal(a, b)) > 0; }
@@ -33,7 +48,10 @@ std::optional<DType> integer_dtype(hid_t type) {
 std::optional<DType> float_dtype(hid_t type) {
   if (equal(type, H5T_IEEE_F32LE) || equal(type, H5T_IEEE_F32BE)) return DType::f32;
   if (equal(type, H5T_IEEE_F64LE) || equal(type, H5T_IEEE_F64BE)) return DType::f64;
-  if (equal(type, half_type())) return DType::f16;
+  if (H5Tget_norm(type) != H5T_NORM_IMPLIED) return std::nullopt;
+  const FloatBits bits = float_bits(type);
+  for (const SmallFloat& small : kSmallFloats)
+    if (small.bits == bits) return small.dtype;
   return std::nullopt;
 }
 
@@ -68,6 +86,7 @@ hid_t stored_type(DType dtype) {
 
 std::optional<DType> tensor_dtype(hid_t type, std::string_view format) {
   std::optional<DType> plain;
+  const auto named = dtype_named(format);
   switch (H5Tget_class(type)) {
     case H5T_INTEGER:
       plain = integer_dtype(type);
@@ -78,11 +97,14 @@ std::optional<DType> tensor_dtype(hid_t type, std::string_view format) {
     case H5T_ENUM:
       if (is_h5py_boolean(type)) plain = DType::boolean;
       break;
+    case H5T_OPAQUE:  // how h5py writes bfloat16 and FP8 where it does not know them
+      return named && !info(*named).npy_names_it && info(*named).size == H5Tget_size(type)
+                 ? named
+                 : std::nullopt;
     default:
       break;
   }
   if (!plain || format.empty()) return plain;
-  const auto named = dtype_named(format);
   if (!named || *named == *plain) return named;
   const bool codes = needs_format_attribute(*named) &&
                      info(*plain).storage == Storage::unsigned_integer &&
@@ -90,9 +112,32 @@ std::optional<DType> tensor_dtype(hid_t type, std::string_view format) {
   return codes ? named : std::nullopt;
 }
 
+std::string foreign_name(hid_t type) {
+  const std::string bits = std::to_string(8 * H5Tget_size(type));
+  switch (H5Tget_class(type)) {
+    case H5T_INTEGER:
+      return "integer of " + std::to_string(H5Tget_precision(type)) + " bits in " + bits;
+    case H5T_FLOAT:
+      return "float of " + bits + " bits, exponent bias " + std::to_string(H5Tget_ebias(type));
+    case H5T_STRING:
+      return "text";
+    case H5T_COMPOUND:
+      return "records of " + bits + " bits";
+    case H5T_OPAQUE:
+      return "opaque " + bits + " bits without an attribute format that names them";
+    case H5T_ENUM:
+      return "enumeration";
+    default:
+      return "HDF5 class " + std::to_string(H5Tget_class(type));
+  }
+}
+
 Handle memory_type(DType dtype, hid_t type) {
-  const bool as_it_is = H5Tget_class(type) == H5T_ENUM || equal(type, half_type());
-  return Handle(H5Tcopy(as_it_is ? type : stored_type(dtype)));
+  const H5T_class_t kind = H5Tget_class(type);
+  if (kind == H5T_ENUM || kind == H5T_OPAQUE) return Handle(H5Tcopy(type));
+  Handle memory(H5Tcopy(kind == H5T_FLOAT ? type : stored_type(dtype)));
+  if (kind == H5T_FLOAT) checked(H5Tset_order(memory, H5T_ORDER_LE));
+  return memory;
 }
 
 }  // namespace karat::files

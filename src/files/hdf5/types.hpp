@@ -2,6 +2,7 @@
 #pragma once
 
 #include <optional>
+#include <string>
 #include <string_view>
 
 #include "handle.hpp"
@@ -20,6 +21,9 @@ bool needs_format_attribute(DType dtype);
 /// The number type that a dataset of HDF5 type `type` and `format` attribute (empty if none) holds;
 /// nothing for anything that is no plain number, or if the two do not fit each other.
 std::optional<DType> tensor_dtype(hid_t type, std::string_view format);
+
+/// What to call values of a type that stands for no number type: "text", "opaque 16 bits".
+std::string foreign_name(hid_t type);
 
 /// Type of the values in memory for reading `dtype` from a dataset of HDF5 type `type`. HDF5 then
 /// changes the byte order of integers, f32 and f64 at most, never a value.

@@ -6,9 +6,11 @@
 
 #include "case/inspect_fragment.hpp"
 #include "commands.hpp"
+#include "interrupt.hpp"
 #include "karat/case/metadata.hpp"
 #include "karat/files/atomic_file.hpp"
 #include "karat/files/json_file.hpp"
+#include "karat/files/paths.hpp"
 #include "karat/files/safetensors.hpp"
 #include "karat/golden/export.hpp"
 #include "karat/golden/make.hpp"
@@ -22,11 +24,7 @@ namespace {
 
 void export_to(const std::filesystem::path& folder, const golden::GoldenFile& golden,
                Narration narration) {
-  std::error_code error;
-  std::filesystem::create_directories(folder, error);
-  if (error)
-    throw Error(ErrorKind::input_output, folder.string(), "cannot be made: " + error.message(),
-                "choose a folder that can be written");
+  files::make_folder(folder);
   const files::Metadata metadata = cases::describe(golden.recipe(), golden.grid(), golden.text());
   files::write_safetensors(folder / "inputs.safetensors", golden::exported_inputs(golden),
                            metadata);
@@ -37,11 +35,15 @@ void export_to(const std::filesystem::path& folder, const golden::GoldenFile& go
       "wrote inputs.safetensors, stages.safetensors and recipe.json to " + folder.string());
 }
 
+/// An entry that cannot be read has no type here; its problem says which it has there.
+std::string_view type_name(const files::TensorInfo& tensor) {
+  return tensor.problem.empty() ? files::info(tensor.dtype).name : "?";
+}
+
 files::Json tensors_json(const cases::TensorSource& source) {
   files::Json list = files::Json::array();
   for (const files::TensorInfo& tensor : source.list()) {
-    files::Json row{
-        {"name", tensor.name}, {"dtype", files::info(tensor.dtype).name}, {"shape", tensor.shape}};
+    files::Json row{{"name", tensor.name}, {"dtype", type_name(tensor)}, {"shape", tensor.shape}};
     if (!tensor.problem.empty()) row["problem"] = tensor.problem;
     list.push_back(row);
   }
@@ -61,8 +63,7 @@ int list_tensors(const cases::TensorSource& source, bool json) {
     return match;
   }
   for (const files::TensorInfo& tensor : source.list())
-    std::cout << tensor.name << "  " << files::info(tensor.dtype).name << "  "
-              << files::to_string(tensor.shape)
+    std::cout << tensor.name << "  " << type_name(tensor) << "  " << files::to_string(tensor.shape)
               << (tensor.problem.empty() ? "" : "  (" + tensor.problem + ")") << "\n";
   return match;
 }
@@ -158,8 +159,11 @@ int run_inspect(int argc, char** argv) {
     throw Error(ErrorKind::usage, "karat inspect", "nothing to look at",
                 "give a file or --fragment");
   const bool json = given->count("json") > 0;
+  NothingHalfWritten reading;
   if (const auto folder = text_of(*given, "export")) {
-    export_to(*folder, golden::GoldenFile(*file), narration);
+    const golden::GoldenFile golden(*file);
+    reading.over();
+    export_to(*folder, golden, narration);
     return match;
   }
   {
