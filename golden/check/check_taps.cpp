@@ -50,14 +50,7 @@ class LazyBounds {
       bounds_.emplace(golden_.recipe(), golden_.layout(batch_, head_), *operands_, threads_,
                       freedom_);
     if (block_ != tap.query_block) {
-      const layout::Layout& layout = golden_.layout(batch_, head_);
-      block_bounds_ =
-          bounds_->of(tap,
-                      bounds::gather(golden_.values("o", cases::Extents::matrix, batch_, head_),
-                                     layout, tap.queries, layout.channels),
-                      bounds::gather(golden_.values("lse", cases::Extents::vector, batch_, head_),
-                                     layout, tap.queries, 1),
-                      bounds::Detail::stages);
+      block_bounds_ = bounds_of(tap);
       block_ = tap.query_block;
     }
     if (free == Free::p) return {block_bounds_.p_low, block_bounds_.p_high};
@@ -79,6 +72,25 @@ class LazyBounds {
   }
 
  private:
+  bounds::BlockBounds bounds_of(const attention::BlockTap& tap) const {
+    const layout::Layout& layout = golden_.layout(batch_, head_);
+    const auto of_block = [&](std::string_view stage, cases::Extents extents,
+                              std::size_t channels) {
+      return bounds::gather(golden_.values(stage, extents, batch_, head_), layout, tap.queries,
+                            channels);
+    };
+    try {
+      return bounds_->of(tap, of_block("o", cases::Extents::matrix, layout.channels),
+                         of_block("lse", cases::Extents::vector, 1), bounds::Detail::stages);
+    } catch (const Error& error) {
+      // Taps and outputs come from a file here, and no kernel has both.
+      if (error.kind() != ErrorKind::internal) throw;
+      throw Error(ErrorKind::input_output, golden_.subject(),
+                  "the taps of query block " + std::to_string(tap.query_block) +
+                      " and its outputs do not belong together",
+                  "make it again; report it if that does not help");
+    }
+  }
   void require_operands() {
     if (!operands_) operands_ = golden_.operands(batch_, head_);
   }

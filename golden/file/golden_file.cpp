@@ -1,8 +1,6 @@
 // Names of datasets into arrays.
 #include "karat/golden/golden_file.hpp"
 
-#include <algorithm>
-#include <charconv>
 #include <map>
 #include <mutex>
 
@@ -10,9 +8,11 @@
 #include "karat/case/formats.hpp"
 #include "karat/case/metadata.hpp"
 #include "karat/case/stages.hpp"
+#include "karat/files/load.hpp"
 #include "karat/files/widen.hpp"
 #include "karat/golden/make.hpp"
 #include "karat/numerics/base/error.hpp"
+#include "schema.hpp"
 
 namespace karat::golden {
 namespace {
@@ -35,12 +35,33 @@ GoldenFile::GoldenFile(const std::filesystem::path& path)
       metadata_(source_->metadata()),
       layouts_(std::make_shared<Layouts>()) {
   const auto schema = metadata_.find("schema");
-  if (schema == metadata_.end() || schema->second != kSchema)
-    throw Error(ErrorKind::input_output, subject(),
-                schema == metadata_.end()
-                    ? "is no golden file"
-                    : "has the schema " + schema->second + ", not " + std::string(kSchema),
+  if (files::file_kind(path) != files::FileKind::hdf5 || schema == metadata_.end())
+    throw Error(ErrorKind::input_output, subject(), "is no golden file",
                 "make it with this karat: karat make -o FILE");
+  if (schema->second != kSchema)
+    throw Error(ErrorKind::input_output, subject(),
+                "has the schema " + schema->second + ", not " + std::string(kSchema),
+                "make it with this karat: karat make -o FILE");
+  try {
+    read_setting();
+    read_mask();
+    if (!layout_per_head()) layout();
+    tapped_ = require_schema(source_->list(),
+                             {.recipe = recipe_,
+                              .tokens = shape_.rows,
+                              .layout = layout_per_head() ? nullptr : &layout()},
+                             subject());
+  } catch (const Error& error) {
+    // What would be a wrong request of a person is here a file that says what nobody wrote.
+    if (error.kind() != ErrorKind::usage) throw;
+    std::string what = error.what();
+    if (what.starts_with(subject() + ": ")) what.erase(0, subject().size() + 2);
+    throw Error(ErrorKind::input_output, subject(), "holds what has no meaning: " + what,
+                "make it again");
+  }
+}
+
+void GoldenFile::read_setting() {
   const auto recipe = cases::recipe_of(metadata_, subject());
   const auto grid = cases::grid_of(metadata_);
   if (!recipe || !grid || !has("o"))
@@ -53,20 +74,22 @@ GoldenFile::GoldenFile(const std::filesystem::path& path)
   text_ = cases::text_of(metadata_);
   if (static_cast<std::size_t>(grid->volume() + text_) != shape_.rows)
     throw Error(ErrorKind::input_output, subject(), "grid and outputs disagree", "make it again");
+}
+
+void GoldenFile::read_mask() {
   files::Tensors given;
   constexpr std::string_view kGiven = "mask/given/";
   for (const files::TensorInfo& tensor : source_->list())
     if (tensor.name.starts_with(kGiven))
       given[tensor.name.substr(kGiven.size())] = source_->read(tensor.name);
-  if (!given.empty()) {
-    const auto stated = metadata_.find("mask_order");
-    const cases::MaskOrder blocks = stated == metadata_.end()
-                                        ? cases::MaskOrder::positions
-                                        : cases::parse_mask_order(stated->second, subject());
-    mask_ = std::make_shared<const cases::GivenMask>(std::move(given), subject(),
-                                                     cases::MaskReading{.blocks = blocks});
-  }
-  if (!layout_per_head()) layout();
+  if (given.empty()) return;
+  const auto stated = metadata_.find("mask_order");
+  const cases::MaskOrder blocks = stated == metadata_.end()
+                                      ? cases::MaskOrder::positions
+                                      : cases::parse_mask_order(stated->second, subject());
+  mask_ = std::make_shared<const cases::GivenMask>(std::move(given), subject(),
+                                                   cases::MaskReading{.blocks = blocks});
+  mask_->require_heads(shape_.batch, shape_.heads);
 }
 
 cases::Case GoldenFile::opened_case() const {
@@ -114,18 +137,8 @@ numerics::FormatId GoldenFile::format(std::string_view stage) const {
 }
 
 std::vector<int> GoldenFile::tapped(std::size_t batch, std::size_t head) const {
-  std::vector<int> blocks;
-  const std::string prefix =
-      "stages/tap/" + std::to_string(batch) + "/" + std::to_string(head) + "/";
-  for (const files::TensorInfo& tensor : source_->list()) {
-    if (!tensor.name.starts_with(prefix) || !tensor.name.ends_with("/s")) continue;
-    int block = 0;
-    std::from_chars(tensor.name.data() + prefix.size(), tensor.name.data() + tensor.name.size(),
-                    block);
-    blocks.push_back(block);
-  }
-  std::sort(blocks.begin(), blocks.end());
-  return blocks;
+  const auto found = tapped_.find({batch, head});
+  return found == tapped_.end() ? std::vector<int>() : found->second;
 }
 
 attention::BlockTap GoldenFile::tap(std::size_t batch, std::size_t head, int query_block) const {

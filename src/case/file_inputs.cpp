@@ -222,6 +222,16 @@ std::unique_ptr<Inputs> file_inputs(const std::vector<std::filesystem::path>& pa
                       files::to_string(tensors[0].source->info(tensors[0].name).shape),
                   "give q, k and v of one shape; k and v may have fewer heads, a divisor");
   }
+  for (int i = 0; i < 3 && scales[i].source != nullptr; ++i) {
+    const HeadShape found =
+        scales[i].source->head_shape(scales[i].name, Extents::vector, options.layout);
+    if (found.batch != shapes[i].batch || found.heads != shapes[i].heads)
+      throw Error(ErrorKind::usage, scales[i].subject(),
+                  "shape " + files::to_string(scales[i].source->info(scales[i].name).shape) +
+                      " is of other heads than " + tensors[i].name + "'s " +
+                      files::to_string(tensors[i].source->info(tensors[i].name).shape),
+                  "give the scales of every batch entry and head");
+  }
   const auto& [batch, heads, rows, channels] = shapes[0];
   if (batch * heads * rows * channels == 0)
     throw Error(ErrorKind::usage, tensors[0].subject(), "has no elements",

@@ -40,6 +40,8 @@ GivenMask GivenMask::open(const std::filesystem::path& path, std::optional<MaskO
   for (const files::TensorInfo& tensor : source->list()) {
     const std::string leaf = tensor.name.substr(tensor.name.rfind('/') + 1);
     const bool alone = source->list().size() == 1 && tensor.shape.size() >= 2;
+    const bool known = is_mask_array(leaf) || leaf == "block_size" || leaf == "position_of_token";
+    if (!alone && !known) continue;
     const std::string stem = path.stem().string();  // mask_id.npy
     const std::string name = !alone || is_mask_array(leaf) ? leaf
                              : is_mask_array(stem)         ? stem

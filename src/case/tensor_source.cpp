@@ -191,6 +191,11 @@ HeadShape TensorSource::head_shape(const std::string& name, Extents extents,
 Tensor TensorSource::head(const std::string& name, Extents extents, TensorLayout layout,
                           std::size_t batch, std::size_t head) const {
   const HeadShape size = head_shape(name, extents, layout);
+  if (batch >= size.batch || head >= size.heads)
+    throw Error(ErrorKind::input_output, subject_ + ": " + name,
+                "shape " + files::to_string(info(name).shape) + " holds no batch " +
+                    std::to_string(batch) + ", head " + std::to_string(head),
+                "store the heads of q, k and v in all their tensors");
   Shape offset{batch, head, 0}, count{1, 1, size.rows};
   if (extents == Extents::matrix) {
     offset.push_back(0);

@@ -2,8 +2,10 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "karat/attention/attend.hpp"
@@ -14,7 +16,8 @@ namespace karat::golden {
 
 class GoldenFile {
  public:
-  /// The hash is checked before anything is read.
+  /// The hash is checked before anything is read, and every dataset's type and shape before any
+  /// value is.
   /// @throws Error(input_output) when the file is damaged or no golden file of this schema
   explicit GoldenFile(const std::filesystem::path& path);
 
@@ -52,6 +55,9 @@ class GoldenFile {
   attention::QuantisedHead operands(std::size_t batch, std::size_t head) const;
 
  private:
+  void read_setting();
+  void read_mask();
+
   std::unique_ptr<cases::TensorSource> source_;
   files::Metadata metadata_;
   recipe::Recipe recipe_;
@@ -59,6 +65,8 @@ class GoldenFile {
   int text_ = 0;
   std::shared_ptr<const cases::GivenMask> mask_;  ///< null: the recipe says all
   cases::HeadShape shape_;
+  /// Tapped query blocks by batch entry and head.
+  std::map<std::pair<std::size_t, std::size_t>, std::vector<int>> tapped_;
   struct Layouts;
   std::shared_ptr<Layouts> layouts_;  ///< computed on demand
 };

@@ -1,0 +1,71 @@
+// The rows. docs/golden.md says what each holds.
+#include "dataset_table.hpp"
+
+namespace karat::golden::schema {
+
+using enum Size;
+
+const std::vector<Row>& stage_rows() {
+  static const std::vector<Row> kRows{
+      {"stages/o", Type::output, {batch, heads, tokens, channels}},
+      {"stages/m", Type::f32, {batch, heads, tokens}},
+      {"stages/l", Type::f32, {batch, heads, tokens}},
+      {"stages/lse", Type::f32, {batch, heads, tokens}},
+      {"stages/q_codes", Type::q, {batch, heads, tokens, channels}},
+      {"stages/k_codes", Type::k, {batch, kv_heads, tokens, channels}},
+      {"stages/v_codes", Type::v, {batch, kv_heads, tokens, channels}},
+      {"stages/q_scale", Type::f32, {batch, heads, q_groups}, There::q_scaled},
+      {"stages/k_scale", Type::f32, {batch, kv_heads, k_groups}, There::k_scaled},
+      {"stages/v_scale", Type::f32, {batch, kv_heads, v_groups}, There::v_scaled},
+      {"inputs/q", Type::given, {batch, heads, tokens, channels}, There::with_group},
+      {"inputs/k", Type::given, {batch, kv_heads, tokens, channels}, There::with_group},
+      {"inputs/v", Type::given, {batch, kv_heads, tokens, channels}, There::with_group},
+      {"bound/o_low", Type::output, {batch, heads, tokens, channels}, There::with_group},
+      {"bound/o_high", Type::output, {batch, heads, tokens, channels}, There::with_group},
+      {"bound/l_low", Type::f32, {batch, heads, tokens}, There::with_group},
+      {"bound/l_high", Type::f32, {batch, heads, tokens}, There::with_group},
+      {"bound/lse_low", Type::f32, {batch, heads, tokens}, There::with_group},
+      {"bound/lse_high", Type::f32, {batch, heads, tokens}, There::with_group},
+      {"truth/rows", Type::i32, {truth_rows}},
+      {"truth/dense_o", Type::f64, {batch, heads, truth_rows, channels}},
+      {"truth/dense_lse", Type::f64, {batch, heads, truth_rows}},
+      {"truth/sparse_o", Type::f64, {batch, heads, truth_rows, channels}},
+      {"truth/sparse_lse", Type::f64, {batch, heads, truth_rows}},
+  };
+  return kRows;
+}
+
+const std::vector<Row>& order_rows() {
+  static const std::vector<Row> kRows{
+      {"position_of_token", Type::i32, {tokens}},
+      {"token_at_position", Type::i32, {positions}},
+      {"key_position_of_token", Type::i32, {tokens}, There::with_group},
+      {"key_token_at_position", Type::i32, {key_positions}, There::with_group},
+  };
+  return kRows;
+}
+
+const std::vector<Row>& mask_rows() {
+  static const std::vector<Row> kRows{
+      {"kv_num_blocks", Type::i32, {query_blocks}},
+      {"kv_indices", Type::i32, {query_blocks, most_partial}},
+      {"full_kv_num_blocks", Type::i32, {query_blocks}},
+      {"full_kv_indices", Type::i32, {query_blocks, most_full}},
+      {"query_block_begin", Type::i64, {query_borders}},
+      {"key_block_begin", Type::i64, {key_borders}},
+  };
+  return kRows;
+}
+
+const std::vector<Row>& tap_rows() {
+  static const std::vector<Row> kRows{
+      {"a", Type::f32, {rows, columns}},     {"s", Type::f32, {rows, columns}},
+      {"p_codes", Type::p, {rows, columns}}, {"m", Type::f32, {visits, rows}},
+      {"l", Type::f32, {visits, rows}},      {"o", Type::f32, {visits, rows, channels}},
+      {"query_token", Type::i32, {rows}},    {"key_token", Type::i32, {columns}},
+      {"key_block", Type::i32, {visits}},    {"column_begin", Type::i64, {borders}},
+  };
+  return kRows;
+}
+
+}  // namespace karat::golden::schema
