@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "karat/files/paths.hpp"
 #include "karat/files/safetensors.hpp"
 #include "karat/files/sha256.hpp"
 #include "karat/files/widen.hpp"
@@ -32,15 +33,11 @@ struct SavedTensor {
 };
 
 std::vector<fs::path> files_of(const fs::path& folder) {
-  std::error_code failure;
-  if (fs::is_regular_file(folder, failure)) return {folder};
-  if (!fs::is_directory(folder, failure))
-    refuse(folder.string(), "is no folder and no file", "give the folder of your tensors");
-  std::vector<fs::path> found;
-  for (const auto& entry : fs::directory_iterator(folder))
-    if (entry.is_regular_file() && entry.path().extension() == ".safetensors")
-      found.push_back(entry.path());
-  std::sort(found.begin(), found.end());
+  const files::Standing there = files::standing(folder);
+  if (there == files::Standing::file) return {folder};
+  if (there != files::Standing::folder)
+    refuse(files::shown(folder), "is no folder and no file", "give the folder of your tensors");
+  std::vector<fs::path> found = files::files_in(folder, ".safetensors");
   if (found.empty()) refuse(folder.string(), "holds no .safetensors file");
   return found;
 }

@@ -1,5 +1,6 @@
 // Synthetic captures: every file of tools/hopper/capture.sh, from the emulator instead of a GPU.
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <type_traits>
@@ -9,6 +10,7 @@
 #include "karat/evidence/evidence.hpp"
 #include "karat/evidence/octave.hpp"
 #include "karat/files/json_file.hpp"
+#include "karat/files/paths.hpp"
 #include "karat/files/safetensors.hpp"
 #include "karat/files/sha256.hpp"
 #include "karat/numerics/base/parallel.hpp"
@@ -29,6 +31,9 @@ constexpr std::string_view kInstructions[] = {
     "hopper.mma.e5m2.f16",
 };
 constexpr std::uint32_t kSampleRows = 512;
+
+/// INT8 sums are exact: a chain of them shows nothing new.
+bool has_chains(std::string_view instruction) { return instruction != "hopper.wgmma.s8.s32"; }
 
 /// Words in the narrowest unsigned type that holds `bits`.
 files::Tensor words(files::Shape shape, const std::vector<std::uint32_t>& values, int bits) {
@@ -66,7 +71,7 @@ class Writer {
     const std::vector<std::uint32_t> lengths =
         chained ? std::vector<std::uint32_t>(std::begin(kChainLengths), std::end(kChainLengths))
                 : std::vector<std::uint32_t>{1};
-    const auto d = run_tiles(model, source, tiles, lengths, options_.threads);
+    const auto d = run_tiles(model, source, tiles, lengths, options_.threads, [&] { step(); });
     const std::uint32_t cases = tiles * kTileCases, samples = std::min(kSampleRows, cases);
     std::vector<std::uint32_t> numbers, sample, a, b, c;
     std::vector<std::uint64_t> hashes;
@@ -137,6 +142,7 @@ class Writer {
     std::vector<SweptBlock> swept(blocks.size());
     numerics::parallel_for(blocks.size(), options_.threads, [&](std::size_t i, int) {
       swept[i] = sweep_block(function, blocks[i]);
+      step();
     });
     std::vector<std::uint64_t> hashes;
     for (const SweptBlock& block : swept) {
@@ -160,6 +166,20 @@ class Writer {
     const PackedOctave packed = pack_octave(values, direction);
     write(file, {{"symbols", list(packed.symbols)}, {"escapes", list(packed.escapes)}},
           {{"program", "octave"}, {"instruction", std::string(name)}});
+  }
+
+  /// Steps of tiles and swept blocks of a whole capture.
+  std::size_t work() const {
+    std::size_t steps = 0;
+    for (const std::string_view name : kInstructions) {
+      if (wanted("steps_" + std::string(name))) steps += options_.tiles;
+      if (has_chains(name) && wanted("chains_" + std::string(name)))
+        steps += std::size_t{options_.chain_tiles} * std::end(kChainLengths)[-1];
+    }
+    for (const std::string_view name : {kConversion, kEx2, kRcp})
+      if (wanted("sweep_" + std::string(name)))
+        steps += (kSweepBlocks + options_.sweep_step - 1) / options_.sweep_step;
+    return steps;
   }
 
   void f16_conversion() {
@@ -193,6 +213,9 @@ class Writer {
   }
 
  private:
+  void step() {
+    if (options_.progress) options_.progress(++done_, total_);
+  }
   bool wanted(const std::string& name) const {
     return options_.only.empty() || std::ranges::count(options_.only, name) > 0;
   }
@@ -205,6 +228,8 @@ class Writer {
   fs::path folder_;
   EmulateOptions options_;
   std::vector<std::string> names_;
+  std::size_t total_ = work();
+  std::atomic<std::size_t> done_ = 0;
 };
 
 /// Quadratics through three points of each segment, in t = position within the segment.
@@ -245,12 +270,11 @@ QuadraticTable synthetic_rcp_table() {
 }
 
 void emulate_capture(const fs::path& folder, const EmulateOptions& options) {
-  std::error_code ignored;
-  fs::create_directories(folder, ignored);  // a folder that cannot be made shows at the first file
+  files::make_folder(folder);
   Writer writer(folder, options);
   for (const std::string_view name : kInstructions) {
     writer.steps(name, false);
-    if (name != "hopper.wgmma.s8.s32") writer.steps(name, true);
+    if (has_chains(name)) writer.steps(name, true);
     writer.deciders(name);
   }
   writer.f16_conversion();

@@ -4,6 +4,7 @@
 
 #include "comparison.hpp"
 #include "karat/files/json_file.hpp"
+#include "karat/files/paths.hpp"
 #include "karat/files/sha256.hpp"
 #include "karat/numerics/base/error.hpp"
 
@@ -112,11 +113,8 @@ Report examine_capture(const fs::path& folder, const Options& options) {
 }
 
 Report examine_rows(const fs::path& folder, const Options& options) {
-  std::vector<fs::path> paths;
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder))
-    if (entry.path().extension() == ".txt") paths.push_back(entry.path());
+  const std::vector<fs::path> paths = files::files_in(folder, ".txt");
   if (paths.empty()) fail(folder, "has neither a manifest.json nor rows as .txt files");
-  std::sort(paths.begin(), paths.end());
   Report report{.origin = Origin::public_rows};
   for (const fs::path& path : paths) {
     if (options.progress) options.progress(path.string());
@@ -146,9 +144,10 @@ std::uint64_t Report::equal() const {
 }
 
 Report examine(const fs::path& folder, const Options& options) {
-  if (!fs::is_directory(folder)) fail(folder, "is no folder");
-  return fs::exists(folder / "manifest.json") ? examine_capture(folder, options)
-                                              : examine_rows(folder, options);
+  files::require_folder(folder);
+  return files::standing(folder / "manifest.json") == files::Standing::nothing
+             ? examine_rows(folder, options)
+             : examine_capture(folder, options);
 }
 
 }  // namespace karat::evidence

@@ -31,10 +31,12 @@ struct StepModel {
 std::optional<StepModel> step_model(const std::string& instruction);
 
 /// D of every case of every tile, after each of `lengths` instructions: d[length][case].
+/// @param stepped called after every instruction of a tile, from any worker
 std::vector<std::vector<std::uint32_t>> run_tiles(const StepModel& model, const SeededTiles& source,
                                                   std::uint32_t tiles,
                                                   const std::vector<std::uint32_t>& lengths,
-                                                  int threads);
+                                                  int threads,
+                                                  const std::function<void()>& stepped = {});
 
 /// Operands of a case, as words.
 struct CaseOperands {

@@ -1,11 +1,11 @@
 // Published rows as text: a header line, then "a[32] b[32] C D" in hexadecimal, C and D as f32
 // bits. Read in place; the project contains none of them.
 #include <bit>
-#include <fstream>
 #include <sstream>
 
 #include "comparison.hpp"
 #include "karat/evidence/deciders.hpp"
+#include "karat/files/paths.hpp"
 #include "karat/numerics/base/error.hpp"
 #include "karat/numerics/formats/convert.hpp"
 #include "karat/numerics/tensor_core/step.hpp"
@@ -44,7 +44,7 @@ std::vector<Compared> compare_text_rows(const std::filesystem::path& path) {
     throw Error(ErrorKind::input_output, path.string(), problem,
                 "rows are \"a[32] b[32] C D\" under a header that names the instruction");
   };
-  std::ifstream in(path);
+  std::istringstream in(files::read_text(path));
   std::string header;
   if (!std::getline(in, header)) fail("cannot be read");
   const Source* source = nullptr;

@@ -66,7 +66,8 @@ std::optional<StepModel> step_model(const std::string& instruction) {
 std::vector<std::vector<std::uint32_t>> run_tiles(const StepModel& model, const SeededTiles& source,
                                                   std::uint32_t tiles,
                                                   const std::vector<std::uint32_t>& lengths,
-                                                  int threads) {
+                                                  int threads,
+                                                  const std::function<void()>& stepped) {
   const numerics::Instruction& instruction = *model.instruction;
   const numerics::Format accumulator = numerics::format(instruction.accumulator);
   const auto k = static_cast<std::size_t>(model.k);
@@ -94,6 +95,7 @@ std::vector<std::vector<std::uint32_t>> run_tiles(const StepModel& model, const 
           c[i] =
               numerics::instruction_step(instruction, std::span(a).subspan(i / kTileColumns * k, k),
                                          std::span(b).subspan(i % kTileColumns * k, k), c[i]);
+        if (stepped) stepped();
       }
       std::copy(c.begin(), c.end(), d[l].begin() + static_cast<std::ptrdiff_t>(item * kTileCases));
     }

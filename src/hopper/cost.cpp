@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <string>
+#include <utility>
 
 #include "karat/layout/arrangement.hpp"
 #include "karat/numerics/base/error.hpp"
@@ -28,6 +30,30 @@ Element element_of(FormatId format, const char* field) {
                   "has no Hopper attention kernel in this format",
                   "use bf16, f16, e4m3, e5m2 or int8");
   }
+}
+
+/// What is walked one by one. Both lie far beyond any launch the model was held against: 75600
+/// tokens are 1182 x 591 blocks.
+constexpr double kMostTiles = 1 << 22;       ///< query tiles of a launch
+constexpr double kMostBlockPairs = 1 << 25;  ///< of a query block and a key block of one head
+
+void require_at_most(double most, double count, const std::string& subject,
+                     const std::string& what) {
+  if (count <= most) return;
+  throw Error(ErrorKind::usage, subject,
+              "makes " + std::to_string(std::llround(count)) + " " + what +
+                  ", the time model takes " + std::to_string(std::llround(most)) + " at most",
+              "ask about a smaller shape");
+}
+
+void require_tiles(double of_head, const Shape& shape) {
+  require_at_most(kMostTiles, of_head * shape.batch * shape.heads, "shape",
+                  "query tiles, batch and heads together");
+}
+
+void require_block_pairs(double queries, double keys, video::Extent3 grid) {
+  require_at_most(kMostBlockPairs, queries * keys, "grid " + video::to_string(grid),
+                  "pairs of a query block and a key block");
 }
 
 /// A mask over the grid, listed block by block.
@@ -75,6 +101,10 @@ MaskedWork listed_work(const Question& q, const Plan& plan) {
     throw Error(ErrorKind::usage, "grid", "is missing, and the recipe's mask lies over one",
                 "give --grid T,H,W or --model and --resolution");
   }
+  const double tokens_of_grid = double(q.grid->t) * q.grid->h * q.grid->w;
+  require_tiles(std::ceil(tokens_of_grid / plan.block_q), q.shape);
+  require_block_pairs(std::ceil(tokens_of_grid / plan.block_q),
+                      std::ceil(tokens_of_grid / plan.block_k), *q.grid);
   // Of the video alone: text fills blocks of its own, which everything visits.
   const layout::Arrangement among_video = layout::arrange(q.recipe.mask, {.grid = *q.grid});
   const video::TokenOrder& order = among_video.order;
@@ -84,9 +114,14 @@ MaskedWork listed_work(const Question& q, const Plan& plan) {
                     " tokens, the shape " + std::to_string(q.shape.queries),
                 "make them agree");
   }
+  auto query_blocks = cut_blocks(order, plan.block_q, q.recipe.block.align);
+  auto key_blocks = cut_blocks(order, plan.block_k, q.recipe.block.align);
+  // Small tiles, and padding, make more blocks than the tokens alone.
+  require_tiles(static_cast<double>(query_blocks.size()), q.shape);
+  require_block_pairs(static_cast<double>(query_blocks.size()),
+                      static_cast<double>(key_blocks.size()), *q.grid);
   const mask::BlockMap map =
-      mask::block_map(*among_video.mask, cut_blocks(order, plan.block_q, q.recipe.block.align),
-                      cut_blocks(order, plan.block_k, q.recipe.block.align));
+      mask::block_map(*among_video.mask, std::move(query_blocks), std::move(key_blocks));
   const int text_keys = blocks_for(q.text_tokens, plan.block_k);
   MaskedWork out;
   for (const auto& row : map.rows) {
@@ -112,6 +147,7 @@ MaskedWork listed_work(const Question& q, const Plan& plan) {
 MaskedWork all_work(const Question& q, const Plan& plan) {
   MaskedWork out;
   const Shape shape = shape_of(q);
+  require_tiles(std::ceil(double(shape.queries) / plan.block_q), shape);
   out.work.head = dense_work(plan, shape);
   const double queries = static_cast<double>(q.shape.queries);
   const double keys = static_cast<double>(q.shape.keys);

@@ -1,6 +1,8 @@
 // The rows of what can be asked, and what they make of a question.
 #include "karat/hopper/request.hpp"
 
+#include <cstdint>
+
 #include "karat/numerics/base/error.hpp"
 
 namespace karat::hopper {
@@ -97,6 +99,10 @@ void ask(Question& question, const ShapeRequest& request) {
   if (!request.tokens && !request.grid)
     throw Error(ErrorKind::usage, "shape", "is missing",
                 "give a model and a resolution, a number of tokens, or a grid T,H,W");
+  if (request.grid && double(request.grid->t) * request.grid->h * request.grid->w > INT32_MAX)
+    throw Error(ErrorKind::usage, "grid",
+                video::to_string(*request.grid) + " has more than 2^31 - 1 tokens",
+                "use a smaller grid");
   question.grid = request.grid;
   question.shape.queries = question.shape.keys =
       request.grid ? request.grid->volume() : *request.tokens;

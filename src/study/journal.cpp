@@ -4,11 +4,10 @@
 
 #include <cerrno>
 #include <cstring>
-#include <fstream>
-#include <iterator>
 #include <nlohmann/json.hpp>
 
 #include "job_json.hpp"
+#include "karat/files/paths.hpp"
 #include "karat/numerics/base/error.hpp"
 #include "karat/study/run.hpp"
 
@@ -41,8 +40,7 @@ std::string first_line(const StudyIdentity& identity) {
 Journal::Journal(const std::filesystem::path& path, const StudyIdentity& identity) : path_(path) {
   descriptor_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
   if (descriptor_ < 0) fail(path, "cannot be opened", errno);
-  std::ifstream in(path, std::ios::binary);
-  const std::string text{std::istreambuf_iterator<char>(in), {}};
+  const std::string text = files::read_text(path);
   const std::string heading = first_line(identity);
   std::size_t good = 0;
   for (std::size_t end; (end = text.find('\n', good)) != std::string::npos; good = end + 1) {

@@ -1,11 +1,10 @@
 // The sensitivity table as JSON and inside HDF5, and reading whichever a user gives.
 #include <cmath>
-#include <fstream>
-#include <iterator>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "karat/files/load.hpp"
+#include "karat/files/paths.hpp"
 #include "karat/numerics/base/error.hpp"
 #include "karat/study/sensitivity.hpp"
 #include "table_order.hpp"
@@ -20,14 +19,6 @@ files::Json number(double value) {
   return std::isnan(value) ? files::Json(nullptr) : files::Json(value);
 }
 double number(const files::Json& json) { return json.is_null() ? kNaN : json.get<double>(); }
-
-std::string read_text(const std::filesystem::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  std::string text{std::istreambuf_iterator<char>(in), {}};
-  if (!in && !in.eof())
-    throw Error(ErrorKind::input_output, path.string(), "cannot be read", "check the path");
-  return text;
-}
 
 }  // namespace
 
@@ -148,7 +139,7 @@ SensitivityTable read_sensitivity(const files::Hdf5Reader& file, const std::stri
 }
 
 SensitivityTable read_sensitivity(const std::filesystem::path& path) {
-  const std::string text = read_text(path), subject = path.string();
+  const std::string text = files::read_text(path), subject = path.string();
   if (text.empty())
     throw Error(ErrorKind::input_output, subject, "is missing or empty",
                 "give what karat study wrote");

@@ -165,8 +165,11 @@ Result run(const Request& request) {
     result.times.push_back(step_times(machine, request.run, result.recipes));
   const statistics::Resamples bootstrap(result.errors.seeds, request.resamples, request.seed);
   for (std::size_t gpu = 0; gpu < result.times.size(); ++gpu)
-    for (std::size_t weights = 0; weights < result.weights.size(); ++weights)
+    for (std::size_t weights = 0; weights < result.weights.size(); ++weights) {
+      if (request.progress)
+        request.progress(result.tuned.size(), result.times.size() * result.weights.size());
       result.tuned.push_back(tuned(request, result, gpu, weights, bootstrap));
+    }
   result.regrets = tuned_regrets(result);
   note_limits(result);
   return result;

@@ -48,6 +48,14 @@ TokenOrder tile_order(const Tiling& tiling, Ragged ragged) {
                 to_string(tiling.tile()) + " pads the grid " + to_string(tiling.grid()) +
                     " to more than 2^31 - 1 positions",
                 "use a smaller tile");
+  constexpr double kRoom = 1 << 20, kMostPadding = 16;  // of every token, beyond that room
+  if (positions > kRoom && positions > kMostPadding * static_cast<double>(tokens))
+    throw Error(ErrorKind::usage, "tile",
+                to_string(tiling.tile()) + " pads the " + std::to_string(tokens) +
+                    " tokens of grid " + to_string(tiling.grid()) + " to " +
+                    std::to_string(static_cast<std::int64_t>(positions)) +
+                    " positions, more than 16 times as many",
+                "use a smaller tile, or ragged: partial");
   TokenOrder order;
   order.position_of.resize(tokens);
   order.token_at.reserve(static_cast<std::size_t>(positions));

@@ -63,7 +63,7 @@ TEST_F(Names, OfFoldersAreMadeOrRefused) {
   make_folder(scratch / "a/b/c");
   EXPECT_TRUE(fs::is_directory(scratch / "a/b/c"));
   EXPECT_THAT(input_error([&] { make_folder(scratch / "file"); }), HasSubstr("is no folder"));
-  for (const std::string name : {std::string("file/x"), long_name, std::string("loop_a/x")})
+  for (const std::string& name : {std::string("file/x"), long_name, std::string("loop_a/x")})
     EXPECT_THAT(input_error([&] { make_folder(scratch / name); }), HasSubstr("cannot be")) << name;
 }
 
@@ -85,12 +85,12 @@ TEST_F(Names, OfTextsGiveTheWholeText) {
 }
 
 TEST_F(Names, ToWriteUnder) {
-  for (const std::string name : {std::string("loop_a"), std::string("loop_a/x"), long_name})
+  for (const std::string& name : {std::string("loop_a"), std::string("loop_a/x"), long_name})
     EXPECT_THAT(input_error([&] { write_file(scratch / name, "x"); }), HasSubstr("cannot be"))
         << name;
   EXPECT_THAT(input_error([] { write_file("", "x"); }), HasSubstr("is no name"));
   write_file(scratch / "dangling", "x");
-  EXPECT_EQ(read_text(scratch / "nothing"), "x");
+  EXPECT_EQ(read_text(scratch / "dangling"), "x");
 }
 
 }  // namespace

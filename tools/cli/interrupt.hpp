@@ -1,6 +1,8 @@
 // SIGINT and SIGTERM as an exception, so that destructors remove what is half written.
 #pragma once
 
+#include <string_view>
+
 namespace karat::cli {
 
 /// Thrown by throw_if_interrupted(); not an Error: nothing is wrong.
@@ -16,5 +18,24 @@ int interrupted_by();
 
 /// Long work calls this now and then (the progress bar does).
 void throw_if_interrupted();
+
+/// Work that reads and computes and has nothing half written: while one of these lives, a signal
+/// ends the process there and then.
+class NothingHalfWritten {
+ public:
+  NothingHalfWritten();
+  ~NothingHalfWritten() { over(); }
+  /// Before the first byte is written; the destructor calls it else.
+  void over();
+  NothingHalfWritten(const NothingHalfWritten&) = delete;
+  NothingHalfWritten& operator=(const NothingHalfWritten&) = delete;
+
+ private:
+  bool lasts_ = true;
+};
+
+/// The line that an interrupted command ends with, without "karat: ".
+inline constexpr std::string_view kInterruptedLine =
+    "interrupted: nothing was written under the final name";
 
 }  // namespace karat::cli

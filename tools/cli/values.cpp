@@ -34,4 +34,12 @@ video::Extent3 parse_extent(std::string_view text, const std::string& option) {
   return {static_cast<int>(v[0]), static_cast<int>(v[1]), static_cast<int>(v[2])};
 }
 
+video::Extent3 parse_grid(std::string_view text, const std::string& option) {
+  const video::Extent3 grid = parse_extent(text, option);
+  if (double{1} * grid.t * grid.h * grid.w > std::numeric_limits<std::int32_t>::max())
+    throw Error(ErrorKind::usage, option, video::to_string(grid) + " has more than 2^31 - 1 tokens",
+                "give a smaller grid");
+  return grid;
+}
+
 }  // namespace karat::cli

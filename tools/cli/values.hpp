@@ -22,6 +22,8 @@ std::vector<std::int64_t> parse_integers(std::string_view text, const std::strin
                                          std::int64_t low);
 /// "T,H,W", each at least 1.
 video::Extent3 parse_extent(std::string_view text, const std::string& option);
+/// An extent of tokens: 2^31 - 1 together at most, as token numbers are 32-bit.
+video::Extent3 parse_grid(std::string_view text, const std::string& option);
 
 using numerics::Named;
 using numerics::parse_choice;

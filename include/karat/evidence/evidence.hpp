@@ -87,6 +87,8 @@ struct EmulateOptions {
   std::uint32_t sweep_step = 1;  ///< every n-th block of 2^20 inputs
   int threads = 0;
   std::vector<std::string> only;  ///< files to write, named without ending; empty: all
+  /// In steps of a tile and in swept blocks; called from any worker.
+  std::function<void(std::size_t done, std::size_t total)> progress = {};
 };
 
 /// Made-up coefficients of the published structure: quadratics through three points of each

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -118,6 +119,8 @@ struct Request {
   std::uint64_t seed = 0;
   std::size_t most_points = 100;   ///< per front
   std::vector<std::string> notes;  ///< to stand before the result's own
+  /// Sets of fronts done, one per machine and weighting.
+  std::function<void(std::size_t done, std::size_t total)> progress = {};
 };
 
 struct Result {

@@ -28,6 +28,7 @@ int run_attend(int argc, char** argv) {
   if (!given) return match;
   const Narration narration = cli::narration(*given);
   const std::string out = required(*given, "out");
+  NothingHalfWritten computing;
   const CaseChoice choice = choose_case(*given);
   const recipe::Recipe& recipe = choice.of.recipe;
   const cases::InputShape& shape = choice.of.shape();
@@ -61,6 +62,7 @@ int run_attend(int argc, char** argv) {
       for (auto& [name, tensor] : cases::tap_tensors(recipe, head.layout, tap))
         tensors[cases::tap_name(head.batch, head.head, tap.query_block, name)] = std::move(tensor);
   });
+  computing.over();
   files::write_safetensors(out, tensors, cases::describe(recipe, shape.grid, shape.text));
 
   const double seconds = watch.seconds();

@@ -47,7 +47,7 @@ void require_generated(const cxxopts::ParseResult& given) {
 std::optional<video::Extent3> grid_option(const cxxopts::ParseResult& given) {
   const auto text = text_of(given, "grid");
   if (!text) return std::nullopt;
-  return parse_extent(*text, "--grid");
+  return parse_grid(*text, "--grid");
 }
 
 /// The step of --step and --steps; counted from 0.

@@ -9,6 +9,7 @@
 #include "case/case_options.hpp"
 #include "case/evidence.hpp"
 #include "commands.hpp"
+#include "interrupt.hpp"
 #include "terminal.hpp"
 
 namespace karat::cli {
@@ -67,7 +68,9 @@ int run_make(int argc, char** argv) {
   if (!given) return match;
   const Narration narration = cli::narration(*given);
   const std::string out = required(*given, "out");
+  NothingHalfWritten reading;
   const CaseChoice choice = choose_case(*given);
+  reading.over();
   const cases::InputShape& shape = choice.of.shape();
   const std::size_t heads = shape.batch * shape.heads;
 

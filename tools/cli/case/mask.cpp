@@ -6,6 +6,7 @@
 #include "case/case_options.hpp"
 #include "command.hpp"
 #include "commands.hpp"
+#include "interrupt.hpp"
 #include "karat/case/given_mask.hpp"
 #include "karat/case/metadata.hpp"
 #include "karat/files/atomic_file.hpp"
@@ -148,11 +149,13 @@ int run_mask(int argc, char** argv) {
   if (!given) return match;
   const Narration narration = cli::narration(*given);
   const recipe::Recipe recipe = masked_recipe(*given);
-  const video::Extent3 grid = parse_extent(required(*given, "grid"), "--grid");
+  const video::Extent3 grid = parse_grid(required(*given, "grid"), "--grid");
   const layout::Setting setting{.grid = grid, .channels = 1, .text = text_tokens(*given)};
+  NothingHalfWritten computing;
   const layout::Layout layout = layout_of(*given, recipe, setting);
   const mask::Density density =
       mask::density(*layout.mask, layout.order, layout.blocks, recipe.block.q, recipe.block.k);
+  computing.over();
   if (const auto path = text_of(*given, "svg")) {
     files::write_file(*path, picture(*given, recipe, layout, density));
     say(narration, "wrote " + *path);

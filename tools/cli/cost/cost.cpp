@@ -4,6 +4,7 @@
 
 #include "command.hpp"
 #include "commands.hpp"
+#include "interrupt.hpp"
 #include "karat/files/atomic_file.hpp"
 #include "karat/hopper/answer.hpp"
 #include "karat/hopper/request.hpp"
@@ -201,7 +202,10 @@ int run_cost(int argc, char** argv) {
   line.note("Needs recipe and shape only. The model and its errors: docs/time-model.md.");
   const auto given = line.parse(argc, argv);
   if (!given) return match;
-  const std::vector<Answer> answers = answers_to(*given);
+  const std::vector<Answer> answers = [&] {
+    const NothingHalfWritten guard;
+    return answers_to(*given);
+  }();
   const Answer& first = answers.front();
   if (const auto path = text_of(*given, "trace"))
     files::write_file(*path, hopper::perfetto_trace(first.question, first.cost));

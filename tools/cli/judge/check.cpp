@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "commands.hpp"
+#include "interrupt.hpp"
 #include "judge/check_options.hpp"
 #include "karat/files/atomic_file.hpp"
 #include "karat/golden/check_report.hpp"
@@ -30,6 +31,7 @@ int run_check(int argc, char** argv) {
   read_candidate_options(*given, options);
   read_options(*given, golden::check_fields(), options);
   const std::string candidate_name = required(*given, "candidate");
+  NothingHalfWritten reading;
   const golden::GoldenFile golden(required(*given, "golden"));
   const auto candidate = cases::TensorSource::open(candidate_name);
   golden::CheckReport report;
@@ -38,6 +40,7 @@ int run_check(int argc, char** argv) {
     options.progress = bar.callback();
     report = golden::check(golden, *candidate, options);
   }
+  reading.over();
   if (const auto page = text_of(*given, "html"))
     files::write_file(*page, std::string_view(to_page(report, golden, *candidate)));
   if (given->count("json") > 0)

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "commands.hpp"
+#include "interrupt.hpp"
 #include "judge/check_options.hpp"
 #include "karat/golden/diagnose_report.hpp"
 #include "terminal.hpp"
@@ -31,6 +32,7 @@ int run_diagnose(int argc, char** argv) {
   read_candidate_options(*given, options);
   read_options(*given, golden::diagnose_fields(), options);
   const std::string candidate_name = required(*given, "candidate");
+  const NothingHalfWritten reading;
   const golden::GoldenFile golden(required(*given, "golden"));
   const auto candidate = cases::TensorSource::open(candidate_name);
   const Stopwatch watch;

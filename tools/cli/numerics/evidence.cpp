@@ -8,7 +8,9 @@
 
 #include "command.hpp"
 #include "commands.hpp"
+#include "interrupt.hpp"
 #include "karat/files/atomic_file.hpp"
+#include "karat/files/paths.hpp"
 #include "terminal.hpp"
 #include "values.hpp"
 
@@ -49,7 +51,7 @@ void write_tables(const evidence::Report& report, const std::filesystem::path& f
   if (!report.ex2 && !report.rcp)
     throw Error(ErrorKind::input_output, folder.string(), "no octave here is reproduced by a table",
                 "capture ex2 and rcp with tools/hopper/capture.sh");
-  std::filesystem::create_directories(folder);
+  files::make_folder(folder);
   const std::string origin = report.origin == evidence::Origin::hardware ? "hardware" : "emulator";
   const auto write = [&](const char* name, const std::optional<evidence::QuadraticTable>& table) {
     if (!table) return;
@@ -73,7 +75,11 @@ int emulate(const cxxopts::ParseResult& given, Narration narration) {
   options.sweep_step = static_cast<std::uint32_t>(whole("sweep-step", 1, 4096));
   options.threads = static_cast<int>(whole("threads", 0, 1024));
   const std::string folder = given["emulate"].as<std::string>();
-  evidence::emulate_capture(folder, options);
+  {
+    Progress bar("emulate", narration, 0, "steps");
+    options.progress = bar.callback();
+    evidence::emulate_capture(folder, options);
+  }
   say(narration, "wrote " + folder + ", by the emulator; next: karat evidence " + folder);
   return match;
 }
@@ -107,10 +113,16 @@ int run_evidence(int argc, char** argv) {
   options.threads =
       static_cast<int>(parse_integer((*given)["threads"].as<std::string>(), "--threads", 0, 1024));
   options.progress = [&](const std::string& file) { say(narration, file); };
-  const evidence::Report report = evidence::examine(required(*given, "folder"), options);
+  const auto tables = text_of(*given, "tables");
+  if (tables && files::standing(*tables) != files::Standing::nothing)
+    files::require_folder(*tables);  // said before the work, not after it
+  const evidence::Report report = [&] {
+    const NothingHalfWritten guard;
+    return evidence::examine(required(*given, "folder"), options);
+  }();
   if (const auto page = text_of(*given, "html"))
     files::write_file(*page, std::string_view(evidence::to_html(report)));
-  if (const auto folder = text_of(*given, "tables")) write_tables(report, *folder);
+  if (tables) write_tables(report, *tables);
   if (given->count("json") > 0)
     std::cout << files::format_json(evidence::to_json(report));
   else

@@ -7,6 +7,8 @@
 
 #include "command.hpp"
 #include "commands.hpp"
+#include "interrupt.hpp"
+#include "karat/files/paths.hpp"
 #include "karat/numerics/tensor_core/step.hpp"
 #include "karat/numerics/tensor_core/tensor_core.hpp"
 #include "numerics/operand_lines.hpp"
@@ -92,6 +94,7 @@ int run_mma(int argc, char** argv) {
   const std::string path = required(*given, "in");
   std::ifstream file;
   if (path != "-") {
+    files::require_readable(path);
     file.open(path);
     if (!file) throw Error(ErrorKind::input_output, path, "cannot be read", "check the name");
   }
@@ -103,6 +106,7 @@ int run_mma(int argc, char** argv) {
   }
   const int digits = digits_of(accumulator_format(instruction));
   OperandReader reader(instruction, path);
+  const NothingHalfWritten computing;
   files::Json body{{"instruction", name(instruction)},
                    {"evidence", evidence_name(evidence(instruction))},
                    {"d", files::Json::array()}};

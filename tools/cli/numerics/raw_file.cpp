@@ -6,7 +6,9 @@
 #include <fstream>
 #include <vector>
 
+#include "interrupt.hpp"
 #include "karat/files/atomic_file.hpp"
+#include "karat/files/paths.hpp"
 #include "karat/numerics/base/error.hpp"
 #include "karat/numerics/random/philox.hpp"
 
@@ -84,6 +86,7 @@ void encode_piece(const Format& to, std::span<const float> values, const numeric
 template <typename Change>
 void change_file(const std::string& in_path, const Format& from, const std::string& out_path,
                  std::size_t out_bytes, Change change) {
+  files::require_readable(in_path);
   std::ifstream in(in_path, std::ios::binary);
   if (!in) throw Error(ErrorKind::input_output, in_path, "cannot be read", "check the name");
   files::AtomicFile out(out_path);
@@ -91,6 +94,7 @@ void change_file(const std::string& in_path, const Format& from, const std::stri
   std::vector<std::byte> source(kPiece * in_bytes), result(kPiece * out_bytes);
   std::uint64_t done = 0;
   while (in) {
+    throw_if_interrupted();
     in.read(reinterpret_cast<char*>(source.data()), static_cast<std::streamsize>(source.size()));
     const auto size = static_cast<std::size_t>(in.gcount());
     if (size % in_bytes != 0)

@@ -60,7 +60,7 @@ std::unique_ptr<capture::Source> generated(const cxxopts::ParseResult& given, co
   if (const auto resolution = text_of(given, "resolution"))
     source.spec.grid = video::token_grid(model, video::find_resolution(model, *resolution));
   else
-    source.spec.grid = parse_extent(text_of(given, "grid").value_or(size.grid), "--grid");
+    source.spec.grid = parse_grid(text_of(given, "grid").value_or(size.grid), "--grid");
   if (const auto channels = text_of(given, "channels"))
     source.spec.head_dim = static_cast<int>(parse_integer(*channels, "--channels", 6));
   if (const auto kind = text_of(given, "head-kind"))

@@ -4,7 +4,9 @@
 
 #include "command.hpp"
 #include "commands.hpp"
+#include "interrupt.hpp"
 #include "karat/files/atomic_file.hpp"
+#include "karat/files/paths.hpp"
 #include "karat/study/page.hpp"
 #include "karat/study/report.hpp"
 #include "karat/study/run.hpp"
@@ -19,7 +21,7 @@ using study::StudyResult;
 
 /// The finished result of this very study, if it stands under the name.
 std::optional<StudyResult> finished(const std::string& out, const study::StudyIdentity& identity) {
-  if (!std::filesystem::exists(out)) return std::nullopt;
+  if (files::standing(out) != files::Standing::file) return std::nullopt;
   try {
     StudyResult result = study::read_study(out);
     if (result.identity.sha256 == identity.sha256) return result;
@@ -90,7 +92,9 @@ int run_study(int argc, char** argv) {
     files::write_json(*table, study::sensitivity_json(study::sensitivity(result)));
   if (const auto figures = text_of(*given, "figures"))
     files::write_file(*figures, study::figures_csv(result));
+  NothingHalfWritten summarising;
   const study::Summary summary = study::summarise(result);
+  summarising.over();
   if (const auto html = text_of(*given, "html"))
     files::write_file(*html, study::html_page(result, summary, {typed(argc, argv), KARAT_VERSION}));
   say(narration, "wrote " + out + ": " + std::to_string(result.jobs.size()) + " cells in " +

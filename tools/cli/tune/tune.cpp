@@ -1,13 +1,12 @@
 // karat tune: which recipe in which denoising step, from measured errors and modelled times.
 #include <cstdio>
-#include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <nlohmann/json.hpp>
 
 #include "command.hpp"
 #include "commands.hpp"
+#include "interrupt.hpp"
 #include "karat/files/atomic_file.hpp"
+#include "karat/files/paths.hpp"
 #include "karat/hopper/request.hpp"
 #include "karat/numerics/base/split.hpp"
 #include "karat/recipe/json.hpp"
@@ -35,13 +34,6 @@ std::vector<std::string> listed(std::string_view text, const std::string& option
     parts.emplace_back(part);
   }
   return parts;
-}
-
-std::string file_text(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  if (!in || std::filesystem::is_directory(path))
-    throw Error(ErrorKind::input_output, path, "cannot be read", "check the path");
-  return {std::istreambuf_iterator<char>(in), {}};
 }
 
 /// "900", "900s" or "1.8x".
@@ -104,7 +96,7 @@ void read_weights(const cxxopts::ParseResult& given, tune::Request& request) {
   for (const Weighting known : {Weighting::uniform, Weighting::sigma, Weighting::propagation})
     if (*text == to_string(known)) request.main_weights = known;
   if (!request.main_weights)
-    request.user_weights = tune::parse_weights(file_text(*text), request.run.steps, *text);
+    request.user_weights = tune::parse_weights(files::read_text(*text), request.run.steps, *text);
 }
 
 tune::Request read_request(const cxxopts::ParseResult& given) {
@@ -117,8 +109,7 @@ tune::Request read_request(const cxxopts::ParseResult& given) {
   if (!from && !quick)
     throw Error(ErrorKind::usage, "--from", "is missing",
                 "name a study's result, or give --quick for built-in data");
-  if (from && std::filesystem::is_directory(*from))
-    throw Error(ErrorKind::input_output, *from, "is a folder", "name the file karat study wrote");
+  if (from) files::require_readable(*from);
   request.table = from ? study::read_sensitivity(*from) : tune::builtin_sensitivity();
   request.source = from ? *from : "the built-in study";
   if (quick)
@@ -181,13 +172,21 @@ int run_tune(int argc, char** argv) {
   if (!given) return match;
   std::string command = "karat tune";
   for (int i = 1; i < argc; ++i) command += std::string(" ") + argv[i];
-  const tune::Request request = read_request(*given);
+  tune::Request request = [&] {
+    const NothingHalfWritten guard;
+    return read_request(*given);
+  }();
   static constexpr Named<tune::ScheduleKind> kKinds[] = {
       {"three_phase", tune::ScheduleKind::three_phase},
       {"general", tune::ScheduleKind::general_by_step}};
   const tune::ScheduleKind kind =
       parse_choice(text_of(*given, "schedule").value_or("three_phase"), "--schedule", kKinds);
-  const tune::Result result = tune::run(request);
+  const tune::Result result = [&] {
+    const NothingHalfWritten guard;
+    Progress bar("tune", narration(*given), 0, "fronts");
+    request.progress = bar.callback();
+    return tune::run(request);
+  }();
   const files::Json schedule = tune::chosen_schedule(result, kind);
   if (const auto path = text_of(*given, "out")) files::write_json(*path, schedule);
   if (const auto path = text_of(*given, "csv")) files::write_file(*path, tune::to_csv(result));
