@@ -56,7 +56,11 @@ constexpr RequestField<CheckOptions> kCheckFields[] = {
              bounds::allow(options.allowed, name, subject);
          }},
     request::choice<&CheckOptions::v_layout, kVLayouts>(
-        "v_layout", "of v and v_codes, where it differs: BHSD, BSHD or BHDS (transposed)")};
+        "v_layout", "of v and v_codes, where it differs: BHSD, BSHD or BHDS (transposed)"),
+    request::number<&CheckOptions::error_ratio>(
+        "error_ratio",
+        "how many times as far from the FP64 truth as the golden o a matching o may be", 1, 1000,
+        "1.25")};
 
 constexpr RequestField<DiagnoseOptions> kDiagnoseFields[] = {
     request::choice<&DiagnoseOptions::alarm, kAlarms>(

@@ -36,11 +36,26 @@ void require_selection(const GoldenFile& golden, const Selection& select) {
 
 }  // namespace
 
-const StageReport* CheckReport::first_difference() const {
-  const auto found = std::find_if(stages.begin(), stages.end(), [](const StageReport& stage) {
-    return stage.verdict == Verdict::differs;
-  });
+namespace {
+
+const StageReport* first_with(const std::vector<StageReport>& stages, Verdict verdict) {
+  const auto found = std::ranges::find(stages, verdict, &StageReport::verdict);
   return found == stages.end() ? nullptr : &*found;
+}
+
+}  // namespace
+
+const StageReport* CheckReport::first_difference() const {
+  return first_with(stages, Verdict::differs);
+}
+const StageReport* CheckReport::first_doubt() const {
+  return first_with(stages, Verdict::undecided);
+}
+
+void StageReport::doubt(std::vector<Doubt> reasons) {
+  if (verdict != Verdict::within || reasons.empty()) return;
+  verdict = Verdict::undecided;
+  doubts = std::move(reasons);
 }
 
 CheckReport check(const GoldenFile& golden, const cases::TensorSource& candidate,
@@ -63,7 +78,9 @@ CheckReport check(const GoldenFile& golden, const cases::TensorSource& candidate
   if (report.stages.empty()) throw_nothing_in_common(golden, candidate);
   report.outputs = comparison.outputs();
   report.freedom = bounds::freedom_of(golden.recipe(), options.allowed);
-  report.passed = report.first_difference() == nullptr;
+  for (const StageReport& stage : report.stages)
+    report.verdict = std::max(report.verdict, stage.verdict);
+  report.passed = report.verdict <= Verdict::within;
   return report;
 }
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "candidate_values.hpp"
+#include "error_gate.hpp"
 #include "karat/bounds/head_work.hpp"
 #include "karat/numerics/base/error.hpp"
 #include "tally.hpp"
@@ -15,6 +16,10 @@ Legal range_of(const bounds::OutputBounds& bounds, std::string_view stage) {
   if (stage == "l") return {bounds.l_low, bounds.l_high};
   if (stage == "lse") return {bounds.lse_low, bounds.lse_high};
   return {bounds.o_low, bounds.o_high};
+}
+
+SpreadStage spread_stage(std::string_view stage) {
+  return stage == "l" ? SpreadStage::l : stage == "lse" ? SpreadStage::lse : SpreadStage::o;
 }
 
 }  // namespace
@@ -133,31 +138,71 @@ Location Comparison::at_token(Location at, std::int64_t token) const {
   return at;
 }
 
-/// |x - truth|^2 and |truth|^2 over the rows whose truth the file holds.
-void Comparison::note_outputs(std::size_t b, std::size_t h, std::span<const float> golden,
-                              std::span<const float> candidate) {
+std::optional<Doubt> Comparison::note_outputs(std::size_t b, std::size_t h,
+                                              std::span<const float> golden,
+                                              std::span<const float> candidate,
+                                              const std::function<bool(std::size_t)>& skip) {
   const cases::TensorSource& source = golden_.source();
   const auto rows_name = source.find("truth.rows");
   const auto truth_name = source.find("truth.sparse_o");
-  if (!rows_name || !truth_name) return;
+  if (!rows_name || !truth_name) return std::nullopt;
   const files::Tensor rows = source.read(*rows_name);
   const files::Tensor truth =
       source.head(*truth_name, cases::Extents::matrix, cases::TensorLayout::bhsd, b, h);
-  if (rows.dtype != files::DType::i32 || truth.dtype != files::DType::f64) return;
+  if (rows.dtype != files::DType::i32 || truth.dtype != files::DType::f64) return std::nullopt;
   const std::size_t channels = golden_.shape().channels;
   const auto values = truth.as<double>();
+  std::vector<TruthRow> known;
+  std::map<std::size_t, std::span<const double>> truth_of;
   std::size_t r = 0;
   for (const std::int32_t token : rows.as<std::int32_t>()) {
-    for (std::size_t j = 0; j < channels; ++j) {
-      const double exact = values[r * channels + j];
-      const std::size_t e = token * channels + j;
-      outputs_.truth_squared += exact * exact;
-      outputs_.golden_squared += (golden[e] - exact) * (golden[e] - exact);
-      outputs_.candidate_squared += (candidate[e] - exact) * (candidate[e] - exact);
-    }
-    ++r;
+    const std::size_t first = token * channels;
+    const std::span<const double> exact = values.subspan(r++ * channels, channels);
+    const auto row = truth_row(token, exact, golden.subspan(first, channels),
+                               candidate.subspan(first, channels));
+    if (!row || (skip && skip(first))) continue;
+    truth_of[token] = exact;
+    outputs_.truth_squared += row->truth;
+    outputs_.golden_squared += row->golden;
+    outputs_.candidate_squared += row->candidate;
+    known.push_back(*row);
   }
-  outputs_.truth_rows += static_cast<std::int64_t>(r);
+  outputs_.truth_rows += static_cast<std::int64_t>(known.size());
+  const double reach = spread(b, h).error_reach(golden, [&](std::size_t token) {
+    const auto found = truth_of.find(token);
+    return found == truth_of.end() ? std::span<const double>{} : found->second;
+  });
+  return beyond(allowed_ratio(options_.error_ratio, reach), golden_.layout(b, h),
+                golden_.format("o"), known);
+}
+
+LegalSpread& Comparison::spread(std::size_t b, std::size_t h) {
+  const Head head{b, h};
+  const auto operands = [this, head]() -> const attention::QuantisedHead& {
+    if (!operands_ || operands_of_ != head) {
+      operands_ = golden_.operands(head.first, head.second);
+      operands_of_ = head;
+    }
+    return *operands_;
+  };
+  return spreads_
+      .try_emplace(head, golden_.recipe(), golden_.layout(b, h), operands, freedom_,
+                   options_.threads, [this] { step(); })
+      .first->second;
+}
+
+std::optional<Doubt> Comparison::beyond_spread(const StageRow& row, std::size_t b, std::size_t h,
+                                               std::span<const float> golden,
+                                               std::span<const float> candidate,
+                                               const std::function<bool(std::size_t)>& skip) {
+  const std::size_t channels = row.kind == StageKind::matrix ? golden_.shape().channels : 1;
+  return spread(b, h).judge(
+      {.stage = spread_stage(row.name),
+       .format = golden_.format(row.name),
+       .channels = channels,
+       .golden = golden,
+       .candidate = candidate,
+       .considered = [&](std::size_t token) { return !skip || !skip(token * channels); }});
 }
 
 StageReport Comparison::stage(const StageRow& row) {
@@ -166,6 +211,13 @@ StageReport Comparison::stage(const StageRow& row) {
   const bool recomputed = !bound.empty() && widened();
   const bool bounded = recomputed || (!bound.empty() && golden_.has(bound + "_low"));
   std::optional<std::int64_t> unlikely;
+  std::vector<Doubt> doubts;
+  const auto doubt = [&](std::optional<Doubt> found, std::size_t b, std::size_t h) {
+    if (!found) return;
+    found->at.batch = b;
+    found->at.head = h;
+    doubts.push_back(*found);
+  };
   Tally tally(std::string(row.name), golden_.format(row.name), !bounded);
   const std::size_t channels = row.kind == StageKind::matrix ? golden_.shape().channels : 1;
   const cases::TensorSource& source = golden_.source();
@@ -207,7 +259,7 @@ StageReport Comparison::stage(const StageRow& row) {
       }
       const std::vector<float> golden = golden_.values(row.name, extents_of(row.kind), b, h);
       const std::vector<float> candidate = candidate_rows(row, b, h);
-      const std::int64_t differing_before = tally.differing();
+      const std::int64_t differing_before = tally.differing(), outside_before = tally.outside();
       const auto count_unlikely = [&] {
         if (!recomputed || freedom_.summation != bounds::Summation::any_order ||
             tally.differing() == differing_before)
@@ -220,9 +272,16 @@ StageReport Comparison::stage(const StageRow& row) {
                        bounds::inside(candidate[i], worst.low[i], worst.high[i]) &&
                        !bounds::inside(candidate[i], likely.low[i], likely.high[i]);
       };
+      /// Where the worst case decides nothing.
+      const auto look_closer = [&] {
+        if (!bounded || tally.differing() == differing_before || tally.outside() > outside_before)
+          return;
+        doubt(beyond_spread(row, b, h, golden, candidate, skip), b, h);
+      };
       if (row.name != "o") {
         tally.add(golden, candidate, legal, locate, skip);
         count_unlikely();
+        look_closer();
         continue;
       }
       const video::TokenOrder& order = golden_.layout(b, h).order;
@@ -237,11 +296,14 @@ StageReport Comparison::stage(const StageRow& row) {
         tile.outside += outside;
       });
       count_unlikely();
+      look_closer();
       outputs_.tiles.insert(outputs_.tiles.end(), tiles.begin(), tiles.end());
-      note_outputs(b, h, golden, candidate);
+      const auto far = note_outputs(b, h, golden, candidate, skip);
+      if (tally.differing() > differing_before) doubt(far, b, h);
     }
   StageReport report = tally.report();
   report.unlikely = unlikely;
+  report.doubt(std::move(doubts));
   return report;
 }
 

@@ -10,6 +10,7 @@
 #include "karat/bounds/head_work.hpp"
 #include "karat/bounds/teacher_forced.hpp"
 #include "karat/golden/check.hpp"
+#include "spread.hpp"
 
 namespace karat::golden {
 
@@ -76,8 +77,16 @@ class Comparison {
                                      bounds::Summation summation);
   /// Tells where the work stands; may throw what stops it.
   void step() const;
-  void note_outputs(std::size_t b, std::size_t h, std::span<const float> golden,
-                    std::span<const float> candidate);
+  /// The rows whose FP64 truth the file holds, added to outputs().
+  std::optional<Doubt> note_outputs(std::size_t b, std::size_t h, std::span<const float> golden,
+                                    std::span<const float> candidate,
+                                    const std::function<bool(std::size_t)>& skip);
+  /// Against legal kernels, in stages that are free.
+  std::optional<Doubt> beyond_spread(const StageRow& row, std::size_t b, std::size_t h,
+                                     std::span<const float> golden,
+                                     std::span<const float> candidate,
+                                     const std::function<bool(std::size_t)>& skip);
+  LegalSpread& spread(std::size_t b, std::size_t h);
 
   std::vector<float> to_tokens(std::vector<float> rows, std::size_t channels,
                                const video::TokenOrder& order) const;
@@ -97,6 +106,10 @@ class Comparison {
   bounds::Freedom freedom_;
   std::map<std::pair<std::pair<std::size_t, std::size_t>, bounds::Summation>, bounds::OutputBounds>
       bounds_;
+  using Head = std::pair<std::size_t, std::size_t>;
+  std::map<Head, LegalSpread> spreads_;
+  Head operands_of_{};  ///< whose operands are held
+  std::optional<attention::QuantisedHead> operands_;
   OutputErrors outputs_;
   std::size_t done_ = 0, total_ = 0;  ///< heads of stages
 };

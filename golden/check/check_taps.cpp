@@ -8,6 +8,7 @@
 #include "karat/case/stages.hpp"
 #include "karat/numerics/base/error.hpp"
 #include "tally.hpp"
+#include "tap_spread.hpp"
 
 namespace karat::golden {
 namespace {
@@ -69,6 +70,18 @@ class LazyBounds {
                       freedom_);
     }
     return ((*forced_).*range)(tap, given);
+  }
+
+  /// Whether legal kernels leave l and o so far from the golden ones, key block by key block.
+  std::optional<TapDoubt> beyond_spread(const attention::BlockTap& tap, Free free,
+                                        std::span<const float> candidate) {
+    if ((free != Free::l && free != Free::o) || !bounds::leaves_freedom(freedom_))
+      return std::nullopt;
+    require_operands();
+    const bounds::LegalKernels kernels(golden_.recipe(), golden_.layout(batch_, head_), *operands_,
+                                       freedom_);
+    return beyond_legal_kernels(kernels, tap, free == Free::l ? TapStage::l : TapStage::o,
+                                candidate);
   }
 
  private:
@@ -177,6 +190,7 @@ std::vector<StageReport> Comparison::taps() const {
   std::vector<Tally> tallies;
   std::vector<std::optional<Forced>> forced(std::size(kTapRows));
   std::vector<bool> used(std::size(kTapRows), false);
+  std::vector<std::vector<Doubt>> doubts(std::size(kTapRows));
   for (const TapRow& row : kTapRows)
     tallies.emplace_back(std::string(row.stage),
                          row.free == Free::p ? golden_.recipe().p.format : numerics::FormatId::f32,
@@ -193,16 +207,24 @@ std::vector<StageReport> Comparison::taps() const {
       const std::vector<float>& candidate = given.*row.candidate;
       if (candidate.empty()) continue;
       used[r] = true;
-      const std::int64_t before = tallies[r].differing();
+      const std::int64_t before = tallies[r].differing(), outside = tallies[r].outside();
       const std::size_t channels =
           row.rows == Rows::step_channels ? golden_.layout(b, h).channels : 1;
+      const auto locate = [&](std::size_t i) {
+        return in_tap({.batch = b, .head = h}, tap, row.rows == Rows::columns, channels, i);
+      };
       tallies[r].add((tap.*row.golden), candidate, [&] { return bounds.legal(tap, row.free); },
-                     [&](std::size_t i) {
-                       return in_tap({.batch = b, .head = h}, tap, row.rows == Rows::columns,
-                                     channels, i);
-                     },
-                     {});
+                     locate, {});
       if (tallies[r].differing() == before) continue;  // equal stages need no second look
+      if (tallies[r].outside() == outside)
+        if (const auto beyond = bounds.beyond_spread(tap, row.free, candidate)) {
+          Doubt doubt = beyond->doubt;
+          doubt.at = locate(beyond->element);
+          if (doubt.scope != Doubt::Scope::value) doubt.at.channel.reset();
+          if (doubt.scope == Doubt::Scope::block)
+            doubt.at = {.batch = b, .head = h, .query_block = tap.query_block};
+          doubts[r].push_back(doubt);
+        }
       if (const auto range = bounds.forced(tap, given, row.forced)) {
         const Forced found = count_forced(*range, candidate);
         if (!forced[r]) forced[r] = Forced{};
@@ -221,8 +243,9 @@ std::vector<StageReport> Comparison::taps() const {
   std::vector<StageReport> reports;
   for (std::size_t r = 0; r < tallies.size(); ++r) {
     if (!used[r]) continue;
-    reports.push_back(tallies[r].report());
-    reports.back().forced = forced[r];
+    StageReport& report = reports.emplace_back(tallies[r].report());
+    report.forced = forced[r];
+    report.doubt(std::move(doubts[r]));
   }
   return reports;
 }

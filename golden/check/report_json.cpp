@@ -42,6 +42,26 @@ files::Json specials_json(const Specials& specials) {
           {"zero", specials.zero}};
 }
 
+files::Json doubts_json(const std::vector<Doubt>& doubts) {
+  constexpr std::string_view kReasons[] = {"spread", "error"};
+  constexpr std::string_view kScopes[] = {"head", "block", "row", "value"};
+  files::Json list = files::Json::array();
+  for (const Doubt& doubt : doubts) {
+    files::Json json{{"reason", kReasons[static_cast<int>(doubt.reason)]},
+                     {"scope", kScopes[static_cast<int>(doubt.scope)]},
+                     {"batch", doubt.at.batch},
+                     {"head", doubt.at.head},
+                     {"found", json_number(doubt.found)},
+                     {"allowed", json_number(doubt.allowed)},
+                     {"text", doubt_text(doubt)}};
+    if (doubt.at.query_block) json["query_block"] = *doubt.at.query_block;
+    if (doubt.at.token) json["token"] = *doubt.at.token;
+    if (doubt.at.channel) json["channel"] = *doubt.at.channel;
+    list.push_back(std::move(json));
+  }
+  return list;
+}
+
 files::Json freedom_json(const bounds::Freedom& freedom) {
   files::Json names = files::Json::array();
   for (const bounds::Liberty& liberty : liberties(freedom)) names.push_back(liberty.name);
@@ -69,6 +89,7 @@ files::Json to_json(const CheckReport& report, const GoldenFile& golden,
     if (stage.forced)
       json["forced"] = {{"compared", stage.forced->compared}, {"outside", stage.forced->outside}};
     if (stage.unlikely) json["unlikely"] = *stage.unlikely;
+    if (!stage.doubts.empty()) json["doubts"] = doubts_json(stage.doubts);
     if (stage.first) json["first"] = difference_json(*stage.first);
     if (stage.worst) json["worst"] = difference_json(*stage.worst);
     stages.push_back(std::move(json));
@@ -91,6 +112,7 @@ files::Json to_json(const CheckReport& report, const GoldenFile& golden,
   return {{"golden", golden.subject()},
           {"candidate", candidate.subject()},
           {"passed", report.passed},
+          {"verdict", outcome_name(report)},
           {"free", freedom_json(report.freedom)},
           {"first_difference", first ? files::Json(first->stage) : files::Json()},
           {"stages", std::move(stages)},

@@ -13,17 +13,46 @@ namespace {
 
 using report::print;
 
+void add_answer(report::HtmlPage& page, const CheckReport& report) {
+  std::vector<std::string> lines;
+  switch (report.verdict) {
+    case Verdict::equal:
+      lines = {"Equal, bit for bit."};
+      break;
+    case Verdict::within:
+      lines = {"Matches: it differs no more than legal kernels do."};
+      break;
+    case Verdict::undecided:
+      lines = {
+          "Undecided: inside the worst case of what the recipe leaves free, but no legal kernel "
+          "was "
+          "seen to do this."};
+      for (const StageReport& stage : report.stages)
+        for (const Doubt& doubt : stage.doubts)
+          lines.push_back(stage.stage + ", " + doubt_text(doubt));
+      break;
+    case Verdict::differs:
+      lines = {"Differs: " + report.first_difference()->stage +
+               " holds values that no correct kernel can write."};
+      break;
+  }
+  page.answer(lines, tone_of(report.verdict));
+}
+
 void add_stages(report::HtmlPage& page, const CheckReport& report) {
   const std::vector<std::string> header{
       "stage", "result", "compared", "differing", "outside", "given its own inputs", "rel. L2"};
   std::vector<std::vector<std::string>> rows;
-  for (const StageReport& stage : report.stages)
+  report::ToneColumn results{.column = 1, .tones = {}};
+  for (const StageReport& stage : report.stages) {
+    results.tones.push_back(tone_of(stage.verdict));
     rows.push_back({stage.stage, std::string(verdict_name(stage.verdict)),
                     std::to_string(stage.compared), std::to_string(stage.differing),
                     std::to_string(stage.outside), forced_text(stage),
                     print("%.2e", stage.relative_l2)});
+  }
   page.heading("Stages");
-  page.table(header, rows);
+  page.table(header, rows, results);
 }
 
 /// Bars of log10(1 + count) for every ulp bin that is not empty, equal values left out.
@@ -135,12 +164,12 @@ void add_histograms(report::HtmlPage& page, const CheckReport& report) {
 std::string to_page(const CheckReport& report, const GoldenFile& golden,
                     const cases::TensorSource& candidate) {
   const cases::HeadShape& shape = golden.shape();
-  report::HtmlPage page(
-      candidate.subject() + (report.passed ? " matches " : " does not match ") + golden.subject(),
-      "karat check, recipe " + golden.recipe().name +
-          print(", %zu x %zu heads of ", shape.batch, shape.heads) +
-          video::to_string(golden.grid()) +
-          print(" = %zu tokens x %zu", shape.rows, shape.channels));
+  report::HtmlPage page(verdict_text(report, golden, candidate),
+                        "karat check, recipe " + golden.recipe().name +
+                            print(", %zu x %zu heads of ", shape.batch, shape.heads) +
+                            video::to_string(golden.grid()) +
+                            print(" = %zu tokens x %zu", shape.rows, shape.channels));
+  add_answer(page, report);
   add_stages(page, report);
   add_heat_maps(page, report, golden);
   add_histograms(page, report);

@@ -17,6 +17,8 @@ std::string_view verdict_name(Verdict verdict) {
       return "equal";
     case Verdict::within:
       return "within";
+    case Verdict::undecided:
+      return "undecided";
     case Verdict::differs:
       break;
   }
@@ -24,7 +26,13 @@ std::string_view verdict_name(Verdict verdict) {
 }
 
 report::Tone tone_of(Verdict verdict) {
-  return verdict == Verdict::differs ? report::Tone::bad : report::Tone::good;
+  return verdict == Verdict::differs     ? report::Tone::bad
+         : verdict == Verdict::undecided ? report::Tone::unsure
+                                         : report::Tone::good;
+}
+
+std::string_view outcome_name(const CheckReport& report) {
+  return report.verdict <= Verdict::within ? "matches" : verdict_name(report.verdict);
 }
 
 std::string forced_text(const StageReport& stage) {
@@ -113,6 +121,32 @@ std::string remark(const StageReport& stage, const bounds::Freedom& freedom) {
   return text;
 }
 
+std::string_view scope_name(Doubt::Scope scope) {
+  switch (scope) {
+    case Doubt::Scope::head:
+      return "the head";
+    case Doubt::Scope::block:
+      return "the query block";
+    case Doubt::Scope::row:
+      return "the row";
+    case Doubt::Scope::value:
+      break;
+  }
+  return "the value";
+}
+
+/// The reasons of a stage, those of a few heads in words.
+std::string doubts_text(const StageReport& stage) {
+  constexpr std::size_t kInWords = 4;
+  std::string text;
+  for (std::size_t i = 0; i < std::min(kInWords, stage.doubts.size()); ++i)
+    text += "undecided: " + stage.stage + ", " + doubt_text(stage.doubts[i]) + "\n";
+  if (stage.doubts.size() > kInWords)
+    text +=
+        print("undecided: %zu more of %s\n", stage.doubts.size() - kInWords, stage.stage.c_str());
+  return text;
+}
+
 std::string histogram_text(const StageReport& stage) {
   std::string text;
   for (std::size_t i = 1; i < stage.ulp_histogram.size(); ++i)
@@ -157,14 +191,33 @@ std::string tiles_text(const OutputErrors& outputs) {
 
 }  // namespace
 
+std::string doubt_text(const Doubt& doubt) {
+  const std::string text = place_text(doubt.at) + ": ";
+  if (doubt.reason == Doubt::Reason::error)
+    return text + "the error of " + std::string(scope_name(doubt.scope)) +
+           print(" against FP64 is %.3g times the golden one, %.3g allowed", doubt.found,
+                 doubt.allowed);
+  return text + std::string(scope_name(doubt.scope)) +
+         print(" lies %.2e of its size from the golden one, legal kernels %.2e at most",
+               doubt.found, doubt.allowed);
+}
+
+std::string verdict_text(const CheckReport& report, const GoldenFile& golden,
+                         const cases::TensorSource& candidate) {
+  const std::string_view words = report.passed                          ? " matches "
+                                 : report.verdict == Verdict::undecided ? " is undecided against "
+                                                                        : " does not match ";
+  return candidate.subject() + std::string(words) + golden.subject();
+}
+
 std::string to_text(const CheckReport& report, const GoldenFile& golden,
                     const cases::TensorSource& candidate, report::Painter painted) {
-  std::string text = print("%-11s %-8s %23s %12s %9s %9s  %s\n", "stage", "result", "differing",
+  std::string text = print("%-11s %-9s %23s %12s %9s %9s  %s\n", "stage", "result", "differing",
                            "outside", "max ulp", "rel L2", "");
   for (const StageReport& stage : report.stages) {
     const std::string_view verdict = verdict_name(stage.verdict);
     text += print("%-11s ", stage.stage.c_str()) + painted(verdict, tone_of(stage.verdict)) +
-            print("%*s %23s %12lld %9s %9.1e  ", static_cast<int>(8 - verdict.size()), "",
+            print("%*s %23s %12lld %9s %9.1e  ", static_cast<int>(9 - verdict.size()), "",
                   print("%lld / %lld", static_cast<long long>(stage.differing),
                         static_cast<long long>(stage.compared))
                       .c_str(),
@@ -179,11 +232,11 @@ std::string to_text(const CheckReport& report, const GoldenFile& golden,
     if (first->worst->ulp > first->first->ulp)
       text += "worst:            " + difference_text(*first, *first->worst) + "\n";
   }
+  for (const StageReport& stage : report.stages) text += doubts_text(stage);
   text += freedom_text(report.freedom) + tiles_text(report.outputs) + truth_text(report.outputs);
   for (const recipe::InstructionEvidence& each : evidence_of(golden.recipe()))
     text += each.instruction + ": " + std::string(each.evidence) + "\n";
-  text += candidate.subject() + (report.passed ? " matches " : " does not match ") +
-          golden.subject() + "\n";
+  text += verdict_text(report, golden, candidate) + "\n";
   if (!report.passed)
     text += "next: karat diagnose " + golden.subject() + " " + candidate.subject() + "\n";
   return text;

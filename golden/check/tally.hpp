@@ -24,6 +24,7 @@ class Tally {
            const std::function<bool(std::size_t)>& skip,
            const std::function<void(std::size_t, bool outside)>& on_difference = {});
   std::int64_t differing() const { return report_.differing; }
+  std::int64_t outside() const { return report_.outside; }
   StageReport report() const;
 
  private:

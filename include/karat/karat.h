@@ -282,11 +282,13 @@ typedef struct karat_candidate {
   const karat_array* arrays;
   size_t count;
 } karat_candidate;
-/* Compares stage by stage. The report has the fields of `karat check --json`; "passed" says it all.
+/* Compares stage by stage. The report has the fields of `karat check --json`; "passed" says whether
+ * it is a match, "verdict" more: "matches", "undecided" or "differs".
  * `options`: NULL or a JSON object with any of layout ("BHSD", "BSHD"), v_layout (of v and v_codes
  * where it differs: "BHSD", "BSHD", "BHDS"), order ("original", "tiled"), batch, head, block
  * (select one), allow (a list of "order", "contraction", "reciprocal": more than exp2 is free),
- * threads. A mismatch is a report, not an error. Progress in heads of stages, with calls between
+ * error_ratio (times the golden error against FP64 that a match may have, 1.25), threads. A mismatch
+ * is a report, not an error. Progress in heads of stages, with calls between
  * where ranges are computed again. */
 KARAT_API karat_status karat_check(const char* golden, const karat_candidate* candidate,
                                    const char* options, char** report, karat_progress progress,

@@ -8,27 +8,14 @@
 #include "any_order.hpp"
 #include "finish_bounds.hpp"
 #include "karat/attention/operations/pv.hpp"
-#include "karat/attention/operations/score.hpp"
 #include "karat/numerics/base/error.hpp"
 #include "non_finite.hpp"
 #include "pv_bounds.hpp"
 #include "row_sum.hpp"
+#include "visits.hpp"
 
 namespace karat::bounds {
 namespace {
-
-/// Does the kernel leave this visit out? (Scores and maxima decide; exp2 has no say.)
-bool skips(const FreeLaunch& free, const attention::BlockTap& tap, std::size_t visit) {
-  const auto rows = static_cast<std::size_t>(tap.queries.size());
-  attention::SkipTest test(free.launch, visit);
-  for (std::size_t i = 0; visit > 0 && i < rows; ++i) {
-    const float* s = &tap.s[i * tap.key_position.size()];
-    const float maximum =
-        *std::max_element(s + tap.column_begin[visit], s + tap.column_begin[visit + 1]);
-    test.row(tap.m[(visit - 1) * rows + i], maximum, free.f);
-  }
-  return test.skips();
-}
 
 /// Ordered like the numbers, -0 just below +0.
 std::int32_t order_key(float x) {

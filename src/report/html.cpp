@@ -14,6 +14,10 @@ h2 { font-size: 19px; margin: 36px 0 8px; border-bottom: 1px solid #d8dee4; padd
 .subtitle { color: #57606a; margin: 4px 0 20px; }
 .answer { background: #f3f7fb; border-left: 4px solid #0072b2; padding: 10px 16px; }
 .answer p { margin: 4px 0; }
+.answer.good { border-color: #1a7f37; } .answer.unsure { border-color: #bf8700; }
+.answer.bad { border-color: #cf222e; }
+td.good { color: #1a7f37; } td.unsure { color: #9a6700; font-weight: 600; }
+td.bad { color: #cf222e; font-weight: 600; } td.faint { color: #57606a; }
 figure { margin: 16px 0; }
 figcaption { color: #57606a; font-size: 13px; }
 .side { display: flex; flex-wrap: wrap; gap: 12px; }
@@ -33,6 +37,22 @@ bool is_number(std::string_view cell) {
          (std::string_view("+-.0123456789").find(cell.front()) != std::string_view::npos);
 }
 
+std::string_view class_of(Tone tone) {
+  switch (tone) {
+    case Tone::good:
+      return "good";
+    case Tone::unsure:
+      return "unsure";
+    case Tone::bad:
+      return "bad";
+    case Tone::faint:
+      return "faint";
+    case Tone::plain:
+      break;
+  }
+  return "";
+}
+
 std::string element(std::string_view name, std::string_view text) {
   return "<" + std::string(name) + ">" + escape_xml(text) + "</" + std::string(name) + ">\n";
 }
@@ -46,8 +66,9 @@ HtmlPage::HtmlPage(std::string_view title, std::string_view subtitle) : title_(t
 void HtmlPage::heading(std::string_view text) { body_ += element("h2", text); }
 void HtmlPage::paragraph(std::string_view text) { body_ += element("p", text); }
 
-void HtmlPage::answer(std::span<const std::string> lines) {
-  body_ += "<div class=\"answer\">\n";
+void HtmlPage::answer(std::span<const std::string> lines, Tone tone) {
+  body_ += "<div class=\"answer" + std::string(tone == Tone::plain ? "" : " ") +
+           std::string(class_of(tone)) + "\">\n";
   for (const std::string& line : lines) body_ += element("p", line);
   body_ += "</div>\n";
 }
@@ -69,14 +90,19 @@ void HtmlPage::figures(std::span<const std::string> svgs, std::string_view capti
 }
 
 void HtmlPage::table(std::span<const std::string> header,
-                     std::span<const std::vector<std::string>> rows) {
+                     std::span<const std::vector<std::string>> rows, const ToneColumn& toned) {
   body_ += "<div class=\"wide\"><table>\n<tr>";
   for (const std::string& cell : header) body_ += "<th>" + escape_xml(cell) + "</th>";
   body_ += "</tr>\n";
-  for (const auto& row : rows) {
+  for (std::size_t r = 0; r < rows.size(); ++r) {
     body_ += "<tr>";
-    for (const std::string& cell : row)
-      body_ += (is_number(cell) ? "<td class=\"number\">" : "<td>") + escape_xml(cell) + "</td>";
+    for (std::size_t c = 0; c < rows[r].size(); ++c) {
+      const std::string& cell = rows[r][c];
+      const Tone tone = c == toned.column && r < toned.tones.size() ? toned.tones[r] : Tone::plain;
+      const std::string_view name = is_number(cell) ? "number" : class_of(tone);
+      body_ += (name.empty() ? "<td>" : "<td class=\"" + std::string(name) + "\">") +
+               escape_xml(cell) + "</td>";
+    }
     body_ += "</tr>\n";
   }
   body_ += "</table></div>\n";

@@ -47,6 +47,18 @@ def test_a_right_kernel_passes(golden, heads):
     assert karat.check(golden, swapped, layout="BSHD")
 
 
+def test_what_no_legal_kernel_does_is_undecided(heads, tmp_path):
+    golden = karat.save(tmp_path / "fa3.h5", *heads, recipe="fa3_fp8", grid=GRID)
+    lazy = karat.attend(*heads, recipe="fa3_fp8_lazy_rescale", grid=GRID)
+    report = golden.check(lazy)
+    assert not report and report.verdict == "undecided"
+    assert report["o"]["result"] == "undecided" and report["o"]["outside"] == 0
+    assert "undecided: o, batch 0, head" in report.table()
+    with pytest.raises(AssertionError, match="is undecided against"):
+        karat.testing.assert_matches(golden, lazy)
+    assert golden.check(golden["o"], error_ratio=1).verdict == "matches"
+
+
 def wrong(golden, how):
     o = golden["o"].astype(np.float32)
     if how == "gain":

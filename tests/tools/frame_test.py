@@ -15,7 +15,7 @@ class Frame(Case):
         text = self.succeeds("--help").stdout
         for command in COMMANDS:
             self.assertIn("  " + command + " ", text)
-        self.assertIn("0 match, 1 mismatch, 2 usage, 3 input or output, 4 internal", text)
+        self.assertIn("0 match, 1 mismatch or undecided, 2 usage, 3 input or output, 4 internal", text)
 
     def test_every_command_has_help_on_stdout(self):
         for command in COMMANDS:

@@ -42,6 +42,24 @@ class RoundTrip(Case):
         self.assertEqual(names, ["a", "s", "m by block", "p_codes", "l by block", "o by block", "m",
                                  "l", "lse", "o"])
 
+    def test_what_no_legal_kernel_does_is_undecided(self):
+        case = ("--workload", "gaussian", "--grid", "2,8,16", "--channels", 64, "--heads", 1)
+        self.succeeds("make", "--recipe", "fa3_fp8", *case, "-o", "g.h5", "--quiet")
+        self.succeeds("make", "--recipe", "fa3_fp8_lazy_rescale", *case, "-o", "lazy.h5", "--quiet")
+        self.succeeds("inspect", "lazy.h5", "--export", "lazy", "--quiet")
+        o = read(self.path("lazy/stages.safetensors"))["o"]
+        write(self.path("c.safetensors"), {"o": o})
+        report = self.check(1)
+        self.assertEqual((report["passed"], report["verdict"]), (False, "undecided"))
+        self.assertIsNone(report["first_difference"])
+        self.assertEqual(report["stages"][0]["outside"], 0)
+        self.assertEqual(report["stages"][0]["doubts"][0]["reason"], "spread")
+        self.assertIn("is undecided against", self.karat("check", "g.h5", "c.safetensors").stdout)
+        self.assertEqual(self.karat("diagnose", "g.h5", "c.safetensors").returncode, 1)
+        done = self.karat("check", "g.h5", "c.safetensors", "--error-ratio", "0.5")
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("is not a number from 1 to 1000", done.stderr)
+
     def test_attend_takes_recipe_and_grid_from_its_input(self):
         for source in ("g.h5", "ex/inputs.safetensors"):
             self.succeeds("attend", "--in", source, "--out", "c.safetensors")

@@ -168,6 +168,12 @@ files::FieldValue Fields::value(std::string_view name, files::FieldKind kind, st
       return text(name, "");
     case files::FieldKind::whole:
       return whole(name, low, low, high);
+    case files::FieldKind::number: {
+      const double value = number(name, static_cast<double>(low));
+      if (!(value >= static_cast<double>(low) && value <= static_cast<double>(high)))
+        fail(name, "number from " + std::to_string(low) + " to " + std::to_string(high));
+      return value;
+    }
     case files::FieldKind::flag:
       return flag(name);
     case files::FieldKind::texts:

@@ -26,7 +26,8 @@ std::string help() {
         "  " + std::string(command.name) +
         std::string(std::max<std::size_t>(12, command.name.size() + 2) - command.name.size(), ' ') +
         std::string(command.summary) + "\n";
-  return text + "\nexit codes: 0 match, 1 mismatch, 2 usage, 3 input or output, 4 internal\n";
+  return text +
+         "\nexit codes: 0 match, 1 mismatch or undecided, 2 usage, 3 input or output, 4 internal\n";
 }
 
 const Command& find_command(std::string_view name) {

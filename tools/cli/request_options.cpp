@@ -1,9 +1,28 @@
 // Text of the command line into values.
 #include "request_options.hpp"
 
+#include <charconv>
+
 #include "values.hpp"
 
 namespace karat::cli {
+namespace {
+
+double parse_number(const std::string& text, const std::string& subject, std::int64_t low,
+                    std::int64_t high) {
+  double value = 0;
+  const char* const last = text.data() + text.size();
+  const auto [end, error] = std::from_chars(text.data(), last, value);
+  if (error == std::errc{} && end == last && value >= static_cast<double>(low) &&
+      value <= static_cast<double>(high))
+    return value;
+  throw Error(ErrorKind::usage, subject,
+              "\"" + text + "\" is not a number from " + std::to_string(low) + " to " +
+                  std::to_string(high),
+              "give one number");
+}
+
+}  // namespace
 
 int whole(const cxxopts::ParseResult& given, const std::string& option, int otherwise, int low) {
   const auto text = text_of(given, option);
@@ -17,6 +36,8 @@ files::FieldValue parse_value(const std::string& text, const std::string& subjec
       break;
     case files::FieldKind::whole:
       return parse_integer(text, subject, low, high);
+    case files::FieldKind::number:
+      return parse_number(text, subject, low, high);
     case files::FieldKind::flag:
       return true;
     case files::FieldKind::extent: {

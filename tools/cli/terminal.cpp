@@ -21,7 +21,10 @@ void say(Narration narration, std::string_view line) {
 std::string painted(std::string_view text, Tone tone) {
   static const bool colour = isatty(STDOUT_FILENO) != 0 && std::getenv("NO_COLOR") == nullptr;
   if (!colour || tone == Tone::plain) return std::string(text);
-  const char* code = tone == Tone::good ? "32" : tone == Tone::bad ? "31" : "2";
+  const char* code = tone == Tone::good     ? "32"
+                     : tone == Tone::unsure ? "33"
+                     : tone == Tone::bad    ? "31"
+                                            : "2";
   return "\033[" + std::string(code) + "m" + std::string(text) + "\033[0m";
 }
 

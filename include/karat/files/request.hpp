@@ -21,12 +21,13 @@ namespace karat::files {
 enum class FieldKind {
   text,
   whole,   ///< a whole number in [low, high]
+  number,  ///< a number in [low, high]
   extent,  ///< three whole numbers from 1
   flag,    ///< there or not
   texts,   ///< a list; separated by commas on the command line
 };
-using FieldValue =
-    std::variant<std::string, std::int64_t, std::array<int, 3>, bool, std::vector<std::string>>;
+using FieldValue = std::variant<std::string, std::int64_t, double, std::array<int, 3>, bool,
+                                std::vector<std::string>>;
 
 template <typename Request>
 struct RequestField {
@@ -75,6 +76,20 @@ constexpr RequestField<Request> whole(
                 request.*kMember =
                     static_cast<Stored<Request, kMember>>(std::get<std::int64_t>(value));
               },
+          .low = low,
+          .high = high};
+}
+
+template <auto kMember, typename Request = Owner<kMember>>
+constexpr RequestField<Request> number(std::string_view name, std::string_view meaning,
+                                       std::int64_t low, std::int64_t high,
+                                       std::string_view otherwise = {}) {
+  return {.name = name,
+          .meaning = meaning,
+          .kind = FieldKind::number,
+          .write = [](Request& request, const FieldValue& value,
+                      const std::string&) { request.*kMember = std::get<double>(value); },
+          .otherwise = otherwise,
           .low = low,
           .high = high};
 }

@@ -1,5 +1,6 @@
 // A candidate against a golden file, stage by stage: what the recipe fixes must be bit-equal, what
-// it leaves free must lie in the legal range. "The numbers differ" is a report, not an error.
+// it leaves free must lie in the legal range and no farther from the golden values than legal
+// kernels do lie. "The numbers differ" is a report, not an error.
 #pragma once
 
 #include <array>
@@ -15,9 +16,11 @@
 namespace karat::golden {
 
 enum class Verdict {
-  equal,    ///< bit for bit
-  within,   ///< differs, but only as far as the recipe allows
-  differs,  ///< at least one value no correct kernel can write
+  equal,      ///< bit for bit
+  within,     ///< differs, but only as legal kernels do
+  undecided,  ///< inside the worst case, but no legal kernel was seen to do this:
+              ///< StageReport::doubts
+  differs,    ///< at least one value no correct kernel can write
 };
 
 /// Where a value stands, as far as its stage has such a thing. Tokens are in original order.
@@ -49,6 +52,20 @@ struct Forced {
   std::int64_t outside = 0;
 };
 
+/// Why a stage inside its legal range is no match.
+struct Doubt {
+  enum class Reason {
+    spread,  ///< farther from the golden values than legal kernels lie
+    error,   ///< farther from the FP64 truth than the golden values, by more than --error-ratio
+  } reason;
+  enum class Scope { head, block, row, value } scope;  ///< what was looked at
+  Location at;                                         ///< batch, head and what the scope names
+  /// spread: rms deviation / rms of the golden values (lse: / max(1, |lse|)).
+  /// error: error of the candidate / error of the golden values, relative to the truth's norm.
+  double found = 0;
+  double allowed = 0;
+};
+
 struct StageReport {
   std::string stage;
   numerics::FormatId format = numerics::FormatId::f32;
@@ -68,8 +85,12 @@ struct StageReport {
   /// With any order allowed, l, lse and o: legal values outside the range that roundings of mean
   /// zero leave with probability 1e-6 at most. Worth a look, never a failure.
   std::optional<std::int64_t> unlikely;
+  std::vector<Doubt> doubts;        ///< one a head or tap for each reason; empty unless undecided
   std::optional<Difference> first;  ///< first outside; if none, first differing
   std::optional<Difference> worst;  ///< largest ulp among the same
+
+  /// With any reason for doubt what is within its range is undecided.
+  void doubt(std::vector<Doubt> reasons);
 };
 
 /// Differences of o by query tile.
@@ -90,9 +111,13 @@ struct CheckReport {
   std::vector<StageReport> stages;  ///< in the order of computation, those the candidate holds
   OutputErrors outputs;             ///< where the candidate holds o
   bounds::Freedom freedom;          ///< what the legal ranges leave open
-  bool passed = true;
+  /// The worst stage: equal or within is a match, everything else is none.
+  Verdict verdict = Verdict::equal;
+  bool passed = true;  ///< a match: undecided is none
   /// The first stage that differs, or null.
   const StageReport* first_difference() const;
+  /// The first stage that is undecided, or null.
+  const StageReport* first_doubt() const;
 };
 
 enum class RowOrder {
@@ -105,6 +130,8 @@ struct Selection {
   std::optional<int> block;  ///< query block
 };
 
+inline constexpr double kErrorRatio = 1.25;
+
 struct CheckOptions {
   cases::TensorLayout layout = cases::TensorLayout::bhsd;
   RowOrder order = RowOrder::original;
@@ -113,6 +140,9 @@ struct CheckOptions {
   /// More than exp2: legal ranges are computed again, at several times the attention's cost, where
   /// something differs.
   bounds::Freedom allowed;
+  /// A head, a query block or a row may be this many times as far from the FP64 truth as the golden
+  /// one; more only where legal kernels reach it (docs/bounds.md, "The error gate").
+  double error_ratio = kErrorRatio;
   int threads = 0;
   /// Heads of the stages without taps, from any worker; while legal ranges are computed again it is
   /// called for every query block, with the same head. An exception stops the work.

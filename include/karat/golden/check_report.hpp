@@ -10,11 +10,19 @@
 
 namespace karat::golden {
 
-/// "equal", "within" or "differs".
+/// "equal", "within", "undecided" or "differs".
 std::string_view verdict_name(Verdict verdict);
+/// "matches", "undecided" or "differs": the verdict on the whole candidate.
+std::string_view outcome_name(const CheckReport& report);
 report::Tone tone_of(Verdict verdict);
 /// "right", "412 of 8192 wrong", or nothing where the stage was not recomputed.
 std::string forced_text(const StageReport& stage);
+/// "batch 0, head 0 lies 5.1e-01 of its size from the golden values, legal kernels 2.3e-04 at most"
+std::string doubt_text(const Doubt& doubt);
+
+/// "c.npy matches g.h5", "... is undecided against ...", "... does not match ...".
+std::string verdict_text(const CheckReport& report, const GoldenFile& golden,
+                         const cases::TensorSource& candidate);
 
 /// A line per stage, the first difference in full, the verdict; only verdicts are painted.
 std::string to_text(const CheckReport& report, const GoldenFile& golden,

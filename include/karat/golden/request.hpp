@@ -16,7 +16,7 @@ std::span<const files::RequestField<Options>> candidate_fields();
 template <typename Options>
 std::span<const files::RequestField<Options>> selection_fields();
 
-/// allow, v_layout
+/// allow, v_layout, error_ratio
 std::span<const files::RequestField<CheckOptions>> check_fields();
 /// alarm, blocks, most
 std::span<const files::RequestField<DiagnoseOptions>> diagnose_fields();

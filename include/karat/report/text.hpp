@@ -15,7 +15,7 @@ std::string short_number(double value);
 std::string short_time(double seconds);
 
 /// How a word of a report should strike the reader.
-enum class Tone { plain, good, bad, faint };
+enum class Tone { plain, good, unsure, bad, faint };
 /// Dresses words in their tone: a terminal's colours, or nothing.
 using Painter = std::string (*)(std::string_view text, Tone tone);
 std::string unpainted(std::string_view text, Tone tone);

@@ -16,7 +16,9 @@ void declare(CommandLine& line) {
   add_candidate_options<golden::CheckOptions>(line);
   add_options(line, golden::check_fields());
   line.add()("html", "also write a page with heat maps here", cxxopts::value<std::string>());
-  line.note("exit code 0: every stage equal or within what the recipe leaves free; 1: not.");
+  line.note(
+      "exit code 0: every stage equal, or no farther than legal kernels lie; 1: a stage differs or "
+      "is undecided.");
 }
 
 }  // namespace

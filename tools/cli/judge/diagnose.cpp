@@ -16,8 +16,10 @@ constexpr std::size_t kReported = 5;  ///< enough for a terminal
 void declare(CommandLine& line) {
   add_candidate_options<golden::DiagnoseOptions>(line);
   add_options(line, golden::diagnose_fields());
-  line.note("exit code 0: the candidate matches, nothing to diagnose; 1: it differs. --most is " +
-            std::to_string(kReported) + " unless given.");
+  line.note(
+      "exit code 0: the candidate matches, nothing to diagnose; 1: it differs or is undecided. "
+      "--most is " +
+      std::to_string(kReported) + " unless given.");
 }
 
 }  // namespace

@@ -153,6 +153,7 @@ def check(
     head: int | None = None,
     block: int | None = None,
     allow: str | Sequence[str] = (),
+    error_ratio: float | None = None,
     threads: int = 0,
 ) -> CheckReport:
     """Compares a kernel's tensors with a golden file, stage by stage.
@@ -167,8 +168,11 @@ def check(
         the row sum and of f32.fma's P V), "contraction" (fused multiply-adds), "reciprocal" (1/l
         within 1 ulp); a list, or one text with commas. Legal ranges are then computed again where
         something differs, at several times the attention's cost.
+    error_ratio: how many times as far from the FP64 truth as the golden o a matching o may be; 1.25
+        unless given.
 
-    What the recipe fixes must be bit-equal, what it leaves free must lie within derived bounds
+    What the recipe fixes must be bit-equal, what it leaves free must lie within derived bounds and
+    no farther from the golden values than legal kernels do; else the verdict is "undecided"
     (docs/bounds.md).
 
     Returns a report that is true when every stage passes; ``print(report)`` shows the table.
@@ -179,6 +183,8 @@ def check(
             options[name] = int(value)
     if v_layout is not None:
         options["v_layout"] = v_layout
+    if error_ratio is not None:
+        options["error_ratio"] = float(error_ratio)
     names = allow.split(",") if isinstance(allow, str) else list(allow or ())
     if names != [""]:
         options["allow"] = names

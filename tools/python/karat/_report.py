@@ -15,10 +15,11 @@ _FREE = {
 
 
 class CheckReport:
-    """The verdict on a candidate. True when every stage is equal or within what the recipe leaves
-    free.
+    """The verdict on a candidate. True when every stage is equal, or differs no more than legal
+    kernels do.
 
-    ``stages``: one dict per stage with the fields of docs/json.md (stage, result, differing,
+    ``verdict``: "matches", "undecided" (inside the worst case, but no legal kernel was seen to do
+    this) or "differs". ``stages``: one dict per stage with the fields of docs/json.md (stage, result, differing,
     max_ulp, forced, first, worst, ...), in the order of computation. ``free``: what the legal
     ranges leave open ("exp2", "order", "contraction", "reciprocal").
     """
@@ -26,6 +27,7 @@ class CheckReport:
     def __init__(self, report: dict[str, Any]):
         self.report = report
         self.passed: bool = report["passed"]
+        self.verdict: str = report["verdict"]
         self.stages: list[dict[str, Any]] = report["stages"]
         self.first_difference: str | None = report["first_difference"]
         self.free: list[str] = report["free"]
@@ -45,14 +47,14 @@ class CheckReport:
         "given its own inputs: right" stands beside a stage that differs only because an earlier one
         does; "3 of 64 wrong" where it is wrong by itself.
         """
-        lines = [f"{'stage':<12}{'result':<9}{'differing':<22}{'max ulp':<12}{'rel L2':<10}must be"]
+        lines = [f"{'stage':<12}{'result':<10}{'differing':<22}{'max ulp':<12}{'rel L2':<10}must be"]
         for s in self.stages:
             ulp = "NaN" if s["max_ulp"] == _NAN else str(s["max_ulp"])
             l2 = s["relative_l2"]
             lines.append(
-                f"{s['stage']:<12}{s['result']:<9}{s['differing']} / {s['compared']:<12}"[
-                    :43
-                ].ljust(43)
+                f"{s['stage']:<12}{s['result']:<10}{s['differing']} / {s['compared']:<12}"[
+                    :44
+                ].ljust(44)
                 + f"{ulp:<12}{l2 if isinstance(l2, str) else format(l2, '.1e'):<10}"
                 + ("bit-equal" if s["fixed"] else "within its bounds")
                 + _remarks(s)
@@ -62,6 +64,8 @@ class CheckReport:
             worst = _difference(self[self.first_difference], "worst")
             if worst != _difference(self[self.first_difference], "first"):
                 lines.append("worst:            " + worst)
+        for s in self.stages:
+            lines += [f"undecided: {s['stage']}, {each['text']}" for each in s.get("doubts", [])]
         if self.free not in ([], ["exp2"]):
             lines.append("free: " + ", ".join(_FREE[name] for name in self.free))
         return "\n".join(lines)
@@ -69,7 +73,7 @@ class CheckReport:
     __str__ = table
 
     def __repr__(self) -> str:
-        return f"<karat.CheckReport {'passed' if self.passed else 'failed'}>\n{self.table()}"
+        return f"<karat.CheckReport {self.verdict}>\n{self.table()}"
 
 
 class Diagnosis:

@@ -25,11 +25,13 @@ def assert_matches(
     v_layout: str | None = None,
     order: str = "original",
     allow: str | Sequence[str] = (),
+    error_ratio: float | None = None,
 ) -> CheckReport:
-    """Raises AssertionError with the stage table and the first divergence unless `output` matches.
+    """Raises AssertionError with the stage table and the first divergence unless `output` matches;
+    an undecided verdict is no match.
 
-    output: the kernel's o, a dict of stages by name, or a file; it, layout, v_layout, order and
-        allow as for karat.check. stages: judge these alone; each must be there.
+    output: the kernel's o, a dict of stages by name, or a file; it, layout, v_layout, order, allow
+        and error_ratio as for karat.check. stages: judge these alone; each must be there.
 
     Returns the report.
     """
@@ -44,11 +46,16 @@ def assert_matches(
                     f"output: lacks {', '.join(missing)}; it holds {', '.join(output)}"
                 )
             output = {stage: output[stage] for stage in stages}
-    report = check(golden, output, layout=layout, v_layout=v_layout, order=order, allow=allow)
+    report = check(
+        golden, output, layout=layout, v_layout=v_layout, order=order, allow=allow,
+        error_ratio=error_ratio,
+    )  # fmt: skip
     judged = report.stages if stages is None else [s for s in report.stages if s["stage"] in stages]
     if stages is not None and len(judged) < len(stages) and not isinstance(output, Mapping):
         raise UsageError(f"stages: {', '.join(stages)} are not all in {output}")
-    if any(stage["result"] == "differs" for stage in judged):
+    results = {stage["result"] for stage in judged}
+    if results & {"differs", "undecided"}:
         subject = golden.path if isinstance(golden, Golden) else golden
-        raise AssertionError(f"does not match {subject}\n{report.table()}")
+        words = "does not match" if "differs" in results else "is undecided against"
+        raise AssertionError(f"{words} {subject}\n{report.table()}")
     return report

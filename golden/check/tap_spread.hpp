@@ -1,0 +1,25 @@
+// A tapped query block's l or o after each key block, inside its worst-case range, against legal
+// kernels on the same block.
+#pragma once
+
+#include <optional>
+#include <span>
+
+#include "karat/bounds/legal_kernels.hpp"
+#include "karat/golden/check.hpp"
+
+namespace karat::golden {
+
+enum class TapStage { l, o };
+
+/// @param candidate  visited x rows (x channels), as BlockTap::l or BlockTap::o
+/// The doubt names scope and query block; token and channel are in `element`.
+struct TapDoubt {
+  Doubt doubt;
+  std::size_t element;  ///< of the stage
+};
+std::optional<TapDoubt> beyond_legal_kernels(const bounds::LegalKernels& kernels,
+                                             const attention::BlockTap& golden, TapStage stage,
+                                             std::span<const float> candidate);
+
+}  // namespace karat::golden
