@@ -35,7 +35,7 @@ std::uint32_t StepModel::code(std::uint32_t operand_word) const {
 
 std::vector<std::uint32_t> StepModel::codes(std::span<const std::uint32_t> operand_words) const {
   std::vector<std::uint32_t> result;
-  for (const std::uint32_t word : operand_words) result.push_back(code(word));
+  for (const std::uint32_t x : operand_words) result.push_back(code(x));
   return result;
 }
 
