@@ -34,7 +34,7 @@ bool inside(float value, float low, float high) {
 }
 
 bool leaves_freedom(const recipe::Recipe& recipe) {
-  return recipe.softmax.exp2 == recipe::Exp2::rounded;
+  return recipe.softmax.exp2 != recipe::Exp2::exact;
 }
 
 Freedom freedom_of(const recipe::Recipe& recipe, Freedom allowed) {

@@ -20,6 +20,7 @@ FinishBounds::FinishBounds(const FreeLaunch& free)
     : free_(free), factors_(attention::output_factors(free.launch, free.launch.multiplier)) {}
 
 /// A kernel's r is an f32 number between the real ends, so it lies between their roundings too.
+/// The recipe's own is monotone, rcp.approx too (tests/numerics/mufu_test.cpp).
 Interval FinishBounds::reciprocal(Interval l) const {
   const auto end = [&](float x, double relative) {
     if (free_.freedom.reciprocal_ulp == 0) return attention::reciprocal(free_.launch, x);

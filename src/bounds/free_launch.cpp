@@ -15,9 +15,10 @@ constexpr float kInf = std::numeric_limits<float>::infinity();
 /// Below this a kernel may flush a result or not; 2^-125 is above everything so small.
 constexpr float kTiny = 0x1p-125f;
 
-/// What a kernel may return for 2^x when `rounded` is the correctly rounded value.
-Interval legal_exp2(float x, float rounded, const Freedom& freedom) {
-  if (x == 0 || x == -kInf || freedom.low == freedom.high) return rounded;
+/// What a kernel may return for 2^x when `golden` is the recipe's own value. It lies within the
+/// freedom that the correctly rounded value has.
+Interval legal_exp2(float x, float rounded, float golden, const Freedom& freedom) {
+  if (x == 0 || x == -kInf || freedom.low == freedom.high) return golden;
   const Interval around{rounded * freedom.low, rounded * freedom.high};
   if (rounded < kTiny) return {0.0f, std::max(around.high, kTiny)};
   return around;
@@ -41,7 +42,8 @@ FreeLaunch::FreeLaunch(const recipe::Recipe& recipe, const layout::Layout& layou
 
 Interval FreeLaunch::alpha(float before, float after) const {
   const float x = attention::alpha_exponent(launch, before, after, f);
-  return legal_exp2(x, attention::power<float>(launch, x), freedom);
+  return legal_exp2(x, numerics::exp2_rounded(x, launch.recipe.subnormals),
+                    attention::power<float>(launch, x), freedom);
 }
 
 void FreeLaunch::p(std::span<const float> s, float m, RowP& p) const {
@@ -50,8 +52,9 @@ void FreeLaunch::p(std::span<const float> s, float m, RowP& p) const {
   std::vector<float> x(s.size());
   attention::p_exponents(launch, s, m, f, x);
   numerics::exp2_rounded(x, p.low, launch.recipe.subnormals);
+  attention::powers(launch, x, p.high);
   for (std::size_t n = 0; n < x.size(); ++n) {
-    const Interval legal = legal_exp2(x[n], p.low[n], freedom);
+    const Interval legal = legal_exp2(x[n], p.low[n], p.high[n], freedom);
     p.low[n] = legal.low;
     p.high[n] = legal.high;
   }

@@ -122,7 +122,8 @@ inline constexpr Choice kRounding[] = {
     choice("up", numerics::Rounding::up, "toward +infinity"),
     choice("down", numerics::Rounding::down, "toward -infinity"),
     choice("nearest_away", numerics::Rounding::nearest_away, "ties away from zero"),
-    choice("stochastic", numerics::Rounding::stochastic, "by fixed Philox words (recipes/cases.md)"),
+    choice("stochastic", numerics::Rounding::stochastic,
+           "by fixed Philox words (recipes/cases.md)"),
 };
 inline constexpr Choice kOverflow[] = {
     choice("saturate", numerics::Overflow::saturate, "the largest finite value (satfinite)"),
@@ -164,6 +165,8 @@ inline constexpr Choice kScoreScale[] = {
 };
 inline constexpr Choice kExp2[] = {
     choice("rounded", Exp2::rounded, "correctly rounded to f32"),
+    choice("mufu", Exp2::mufu, "ex2.approx.ftz.f32; x < 0 cut toward zero at 2^-23"),
+    choice("mufu_floor", Exp2::mufu_floor, "ex2.approx.ftz.f32; x < 0 cut toward -inf at 2^-23"),
     choice("exact", Exp2::exact, "f64, not rounded until the next cast"),
 };
 inline constexpr Choice kRowSum[] = {
@@ -200,6 +203,11 @@ inline constexpr Choice kKeyOrder[] = {
 };
 inline constexpr Choice kReciprocal[] = {
     choice("rounded", Reciprocal::rounded, "fl(1/l)"),
+    choice("mufu", Reciprocal::mufu, "rcp.approx.ftz.f32"),
+};
+inline constexpr Choice kLogarithm[] = {
+    choice("exact", Logarithm::exact, "log2 l in f64, lse rounded once"),
+    choice("mufu", Logarithm::mufu, "lg2.approx.ftz.f32, f32 operations behind it"),
 };
 inline constexpr Choice kFullyMasked[] = {
     choice("zero", FullyMasked::zero, "0, lse -inf"),

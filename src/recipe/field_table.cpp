@@ -227,8 +227,7 @@ std::vector<Field> make_fields() {
            "SparseVideoGen's spatial heads: 1"},
           0, kMaxCount),
       choice_row<kCausal, &Recipe::mask, &Mask::causal>(
-          {"mask.causal", order, "whether keys behind the query are masked too",
-           "FlashAttention"}),
+          {"mask.causal", order, "whether keys behind the query are masked too", "FlashAttention"}),
       choice_row<kPredictRule, &Recipe::predict, &Predict::rule>(
           {"predict.rule", order,
            "how a mask is made from each head's Q and K before its kernel runs",
@@ -292,7 +291,8 @@ std::vector<Field> make_fields() {
           {"qk.score_scale", scores, "whether they enter at all",
            "Algorithm 1 line 28, read literally: omitted"}),
       choice_row<kExp2, &Recipe::softmax, &Softmax::exp2>(
-          {"softmax.exp2", softmax, "how 2^x is computed", "the checker leaves 2 ulp free"}),
+          {"softmax.exp2", softmax, "how 2^x is computed",
+           "fast-math kernels: mufu; which cut is open; the checker leaves 2 ulp free"}),
       number_row<&Recipe::softmax, &Softmax::rescale_threshold>(
           {"softmax.rescale_threshold", softmax,
            "the old maximum stays while m' - m <= this (log2 units)",
@@ -362,7 +362,10 @@ std::vector<Field> make_fields() {
            "SpargeAttn pvthreshd: 50"},
           -kMaxFloat, kMaxFloat),
       choice_row<kReciprocal, &Recipe::finish, &Finish::reciprocal>(
-          {"finish.reciprocal", finish, "how 1/l is computed", "the checker leaves 1 ulp free"}),
+          {"finish.reciprocal", finish, "how 1/l is computed", "fast-math kernels: mufu"}),
+      choice_row<kLogarithm, &Recipe::finish, &Finish::logarithm>(
+          {"finish.logarithm", finish, "how the log-sum-exp is computed",
+           "__logf of fast-math kernels: mufu; the order of its f32 operations is open"}),
       choice_row<kCast, &Recipe::finish, &Finish::cast>(
           {"finish.cast", finish, "whether the cast to output comes before v's scale",
            "a literal FlexAttention template: before_scale"}),

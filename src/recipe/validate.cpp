@@ -82,6 +82,19 @@ void accumulator(const Pv& pv, Problems& found) {
   }
 }
 
+/// The unit's forms that kernels built with -ftz=true use flush subnormals themselves.
+void special_functions(const Recipe& recipe, Problems& found) {
+  if (recipe.subnormals == numerics::Subnormals::flush) return;
+  const auto refuse = [&](bool uses, const char* path) {
+    if (uses)
+      found.push_back({path, "mufu flushes subnormals, but subnormals is keep",
+                       "give subnormals flush, or leave " + std::string(path) + " out"});
+  };
+  refuse(is_mufu(recipe.softmax.exp2), "softmax.exp2");
+  refuse(recipe.finish.reciprocal == Reciprocal::mufu, "finish.reciprocal");
+  refuse(recipe.finish.logarithm == Logarithm::mufu, "finish.logarithm");
+}
+
 /// Rules that look an instruction up; both names must be known.
 void instructions(const Recipe& recipe, Problems& found) {
   operand_fits("q", recipe.q.format, "qk", recipe.qk.instruction, found);
@@ -144,8 +157,9 @@ void masks(const Recipe& recipe, Problems& found) {
   if (recipe.block.listed == 0) return;
   for (const auto& [name, size] : {std::pair{"q", recipe.block.q}, {"k", recipe.block.k}})
     if (recipe.block.listed % size != 0)
-      found.push_back({"block.listed", "a listed block holds no whole number of block." +
-                                           std::string(name) + " " + std::to_string(size),
+      found.push_back({"block.listed",
+                       "a listed block holds no whole number of block." + std::string(name) + " " +
+                           std::to_string(size),
                        "give 0 or a multiple"});
   if (recipe.block.align == video::Align::tile)
     found.push_back({"block.listed", "listed blocks lie along the whole sequence",
@@ -165,8 +179,8 @@ void predictors(const Recipe& recipe, Problems& found) {
   if (p.rule == PredictRule::similarity) return;
   // Clusters and the profiled order move tokens: groups of positions would differ from head to
   // head.
-  for (const auto& [name, operand] : {std::pair{"q", &recipe.q}, std::pair{"k", &recipe.k},
-                                      std::pair{"v", &recipe.v}})
+  for (const auto& [name, operand] :
+       {std::pair{"q", &recipe.q}, std::pair{"k", &recipe.k}, std::pair{"v", &recipe.v}})
     if (groups_rows(operand->group))
       found.push_back({std::string(name) + ".group",
                        "groups of positions differ where each head orders its tokens",
@@ -242,6 +256,7 @@ std::vector<Problem> problems(const Recipe& recipe) {
   smoothing(recipe, found);
   fused_factor(recipe, found);
   multiplier_or_offset(recipe.p, found);
+  special_functions(recipe, found);
   return found;
 }
 

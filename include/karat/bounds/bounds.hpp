@@ -22,7 +22,8 @@ enum class Summation {
 /// a*b + c as one operation: in l*alpha + P, O*alpha + T and the addition of v's mean.
 enum class Contraction { none, allowed };
 
-/// What is free. Relative freedom of exp2 against its correctly rounded value g: a result lies in
+/// What is free, whichever exp2 but the exact one the recipe has.
+/// Relative freedom of exp2 against its correctly rounded value g: a result lies in
 /// [fl(g*low), fl(g*high)]. 2 ulp are at most 2^-22 of 2^x and g is within 2^-24 of it, so that any
 /// factor from 1 - 5*2^-24 to 1 + 5*2^-24 (and a bit) is possible; one more 2^-24 covers the bit.
 /// exp2(0) = 1 and exp2(-inf) = 0 are exact, as PTX promises.

@@ -7,8 +7,8 @@
 
 #include "karat/mask/window.hpp"
 #include "karat/numerics/formats/convert.hpp"
-#include "karat/numerics/functions/exp2.hpp"
 #include "karat/numerics/formats/format.hpp"
+#include "karat/numerics/functions/exp2.hpp"
 #include "karat/quant/rule.hpp"
 #include "karat/video/token_order.hpp"
 
@@ -56,7 +56,7 @@ struct Predict {
   Select select = Select::mass;
   float mass = 0.98f;
   Crossing crossing = Crossing::dropped;
-  float least = 0;   ///< Select::mass: share of the key blocks kept in any case
+  float least = 0;     ///< Select::mass: share of the key blocks kept in any case
   float share = 0.5f;  ///< Select::share
   float similarity = 0.6f;
   Sink sink = Sink::off;
@@ -91,7 +91,13 @@ struct Qk {
   ScoreScale score_scale = ScoreScale::applied;
 };
 
-enum class Exp2 { rounded, exact };  ///< correctly rounded to f32 | f64, not rounded until the next cast
+enum class Exp2 {
+  rounded,     ///< correctly rounded to f32
+  mufu,        ///< ex2.approx.ftz.f32; a negative argument is cut toward zero to 23 fraction bits
+  mufu_floor,  ///< the same, cut toward -Inf
+  exact,       ///< f64, not rounded until the next cast
+};
+constexpr bool is_mufu(Exp2 exp2) { return exp2 == Exp2::mufu || exp2 == Exp2::mufu_floor; }
 enum class RowSum { unquantized, quantized };
 enum class RowSumOrder { wgmma_quad, sequential, pairwise };
 /// How a visit begins a partial sum: fl(fl(l*alpha) + P) | fma(l, alpha, P).
@@ -99,9 +105,9 @@ enum class RowSumStart { separate, fused_first };
 enum class Lse { natural, log2 };
 struct Softmax {
   Exp2 exp2 = Exp2::rounded;
-  float rescale_threshold = 0;          ///< log2 units; the old maximum stays while m' - m <= this
-  std::optional<float> masked_score;    ///< empty: -inf
-  std::optional<float> initial_max;     ///< empty: -inf
+  float rescale_threshold = 0;        ///< log2 units; the old maximum stays while m' - m <= this
+  std::optional<float> masked_score;  ///< empty: -inf
+  std::optional<float> initial_max;   ///< empty: -inf
   RowSum row_sum = RowSum::unquantized;
   RowSumOrder row_sum_order = RowSumOrder::wgmma_quad;
   RowSumStart row_sum_start = RowSumStart::separate;
@@ -111,8 +117,9 @@ struct Softmax {
 enum class PApply { multiply, exponent_offset };
 struct P {
   numerics::FormatId format = numerics::FormatId::f32;
-  float multiplier = 1;  ///< PApply::multiply: code = RN(fl(multiplier * P)), divided out at the end
-  float offset = 0;      ///< PApply::exponent_offset: P = exp2(fl(s - fl(m' - offset))), log2 units
+  float multiplier =
+      1;             ///< PApply::multiply: code = RN(fl(multiplier * P)), divided out at the end
+  float offset = 0;  ///< PApply::exponent_offset: P = exp2(fl(s - fl(m' - offset))), log2 units
   PApply apply = PApply::multiply;
   numerics::Rounding rounding = numerics::Rounding::nearest_even;
   numerics::Overflow overflow = numerics::Overflow::saturate;
@@ -143,7 +150,9 @@ struct Skip {
   float threshold = 50;  ///< log2 units
 };
 
-enum class Reciprocal { rounded };
+enum class Reciprocal { rounded, mufu };  ///< fl(1/l) | rcp.approx.ftz.f32
+/// Of the log-sum-exp: f64 and one rounding | lg2.approx.ftz.f32 and f32 operations.
+enum class Logarithm { exact, mufu };
 enum class FullyMasked { zero, nan };
 enum class Cast {
   after_scale,   ///< out = cast(fl(fl(O*r) * s_v/multiplier))
@@ -151,6 +160,7 @@ enum class Cast {
 };
 struct Finish {
   Reciprocal reciprocal = Reciprocal::rounded;
+  Logarithm logarithm = Logarithm::exact;
   Cast cast = Cast::after_scale;
   FullyMasked fully_masked = FullyMasked::zero;
 };

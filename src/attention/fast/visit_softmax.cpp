@@ -79,7 +79,7 @@ std::int64_t softmax_rounded(const Chunk& c) {
   const Block x = cast_needed || scaled ? c.x() : c.p;
   exponents(c, x);
   const std::span<float> p(x.data, c.elements());
-  numerics::exp2_rounded(p, p, recipe.subnormals);
+  powers(c.v.launch, p, p);
   if (scaled) c.v.loops.multiply(p, c.v.launch.multiplier, c.p.elements());
   const std::span<const float> values = scaled ? c.p.elements() : p;
   const std::int64_t saturated = cast_needed ? cast(c, values) : 0;

@@ -5,6 +5,7 @@
 #include <numbers>
 
 #include "karat/numerics/functions/exp2.hpp"
+#include "karat/numerics/functions/mufu/mufu.hpp"
 
 namespace karat::attention {
 
@@ -28,12 +29,41 @@ std::vector<float> output_factors(const Launch& launch, float multiplier) {
   return factors;
 }
 
+float reciprocal(const Kernel& kernel, float l) {
+  return kernel.recipe.finish.reciprocal == recipe::Reciprocal::mufu ? numerics::rcp_approx_ftz(l)
+                                                                     : kernel.fp32.divide(1.0f, l);
+}
+
+namespace {
+
+/// What smoothing took out of k adds to the log-sum-exp of a row, in log2 units.
+double lost_to_smoothing(const Launch& launch, std::int64_t position) {
+  const auto& lost = launch.head.smoothed.q_dot_k_mean;
+  return lost.empty() ? 0.0 : lost[position] * score_scale(launch.channels);
+}
+
+float mufu_log_sum_exp(const Launch& launch, std::int64_t position, float m, float l) {
+  const numerics::Fp32& fp = launch.fp32;
+  const bool natural = launch.recipe.softmax.lse == recipe::Lse::natural;
+  const float unit = natural ? std::numbers::ln2_v<float> : 1.0f;
+  float maximum = launch.in_log2(m, launch.pair_factor(position, 0));
+  if (launch.offset != 0) maximum = fp.add(maximum, -launch.offset);
+  const float sum =
+      fp.add(fp.multiply(maximum, unit), fp.multiply(numerics::lg2_approx_ftz(l), unit));
+  const double lost = lost_to_smoothing(launch, position);
+  if (lost == 0) return sum;
+  return fp.add(sum, fp.multiply(static_cast<float>(lost), unit));
+}
+
+}  // namespace
+
 float log_sum_exp(const Launch& launch, std::int64_t position, float m, float l) {
+  if (launch.recipe.finish.logarithm == recipe::Logarithm::mufu)
+    return mufu_log_sum_exp(launch, position, m, l);
   double log2_sum = launch.in_log2(m, launch.pair_factor(position, 0));
   log2_sum += numerics::log2_f64(l);
   log2_sum -= launch.offset;
-  const auto& lost = launch.head.smoothed.q_dot_k_mean;
-  if (!lost.empty()) log2_sum += lost[position] * score_scale(launch.channels);
+  log2_sum += lost_to_smoothing(launch, position);
   return static_cast<float>(
       launch.recipe.softmax.lse == recipe::Lse::log2 ? log2_sum : log2_sum * std::numbers::ln2);
 }

@@ -6,16 +6,37 @@
 #include "karat/attention/operations/cast.hpp"
 #include "karat/numerics/formats/round_to_odd.hpp"
 #include "karat/numerics/functions/exp2.hpp"
+#include "karat/numerics/functions/mufu/mufu.hpp"
 
 namespace karat::attention {
 
+namespace {
+
+/// Of a recipe whose exp2 is one of mufu's.
+numerics::FixedPointCut cut_of(recipe::Exp2 exp2) {
+  return exp2 == recipe::Exp2::mufu_floor ? numerics::FixedPointCut::toward_minus_infinity
+                                          : numerics::FixedPointCut::toward_zero;
+}
+
+}  // namespace
+
 template <>
 float power<float>(const Kernel& kernel, float x) {
-  return numerics::exp2_rounded(x, kernel.recipe.subnormals);
+  const recipe::Exp2 exp2 = kernel.recipe.softmax.exp2;
+  return is_mufu(exp2) ? numerics::ex2_approx_ftz(x, cut_of(exp2))
+                       : numerics::exp2_rounded(x, kernel.recipe.subnormals);
 }
 template <>
 double power<double>(const Kernel&, float x) {
   return numerics::exp2_f64(x);
+}
+
+void powers(const Kernel& kernel, std::span<const float> x, std::span<float> p) {
+  const recipe::Exp2 exp2 = kernel.recipe.softmax.exp2;
+  if (is_mufu(exp2))
+    numerics::ex2_approx_ftz(x, p, cut_of(exp2));
+  else
+    numerics::exp2_rounded(x, p, kernel.recipe.subnormals);
 }
 
 float cast_operand(const Kernel& kernel, float p) {

@@ -11,8 +11,8 @@
 
 namespace karat::attention {
 
-/// r = fl(1/l).
-inline float reciprocal(const Kernel& kernel, float l) { return kernel.fp32.divide(1.0f, l); }
+/// r = fl(1/l), or rcp.approx.ftz of l where finish.reciprocal is mufu.
+float reciprocal(const Kernel& kernel, float l);
 
 /// What a row whose l is 0 gets in every channel; its lse is -Inf.
 float output_without_keys(const recipe::Recipe& recipe);
@@ -55,7 +55,9 @@ void finish_row(const Kernel& kernel, std::span<V> row, const Reciprocal& r,
 }
 
 /// (m + log2 l) * ln 2 in f64, what P's offset and k's smoothing changed put back, one rounding;
-/// not times ln 2 where softmax.lse is log2.
+/// not times ln 2 where softmax.lse is log2. Where finish.logarithm is mufu, with u = fl(ln 2) or 1:
+/// fl(fl(fl(m - offset) * u) + fl(lg2.approx.ftz(l) * u)), then fl(.. + fl(what k's smoothing took)).
+/// The order of these operations is open.
 float log_sum_exp(const Launch& launch, std::int64_t position, float m, float l);
 
 }  // namespace karat::attention

@@ -10,9 +10,11 @@
 
 namespace karat::attention {
 
-/// 2^x by the scalar functions: correctly rounded (float), or as exact as f64 (double).
+/// 2^x as softmax.exp2 has it, by the scalar functions: in f32 (float), or as exact as f64 (double).
 template <std::floating_point P>
 P power(const Kernel& kernel, float x);
+/// Arrays of equal sizes, in place allowed: the bits of power<float>.
+void powers(const Kernel& kernel, std::span<const float> x, std::span<float> p);
 
 /// What the cast reads of P: fl(multiplier*P). The product of an exact P is not rounded to f32 but
 /// to odd where the format is shorter, so that the cast is its only rounding.
