@@ -80,6 +80,13 @@ const std::vector<Edit>& edits() {
          r.softmax.rescale_threshold = 2;
        }},
       {"scale omitted", [](Recipe& r) { r.qk.score_scale = ScoreScale::omitted; }},
+      {"special functions",
+       [](Recipe& r) {
+         r.softmax.exp2 = Exp2::mufu;
+         r.finish.reciprocal = Reciprocal::mufu;
+         r.finish.logarithm = Logarithm::mufu;
+       }},
+      {"special functions, cut down", [](Recipe& r) { r.softmax.exp2 = Exp2::mufu_floor; }},
       {"exact exp2", [](Recipe& r) { r.softmax.exp2 = Exp2::exact; }},
       {"lazy rescale", [](Recipe& r) { r.softmax.rescale_threshold = 4; }},
       {"finite mask",

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "karat/attention/operations/probability.hpp"
 #include "karat/attention/operations/score.hpp"
 #include "visit.hpp"
 

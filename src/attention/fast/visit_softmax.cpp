@@ -1,6 +1,7 @@
 // P of a visit, a few rows at a time: exponentials, the cast to P's format and back, row sums.
 #include <algorithm>
 
+#include "karat/attention/operations/probability.hpp"
 #include "karat/numerics/formats/convert.hpp"
 #include "visit.hpp"
 
