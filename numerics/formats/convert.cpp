@@ -1,5 +1,5 @@
 // Scalar conversions: the truth that the array paths must equal.
-// An f32 is taken apart into sign, integer and exponent, and rounded by round_magnitude().
+// A number is taken apart into sign, integer and exponent, and rounded by round_magnitude().
 #include "karat/numerics/formats/convert.hpp"
 
 #include <bit>
@@ -39,29 +39,44 @@ std::uint32_t encode_integer(const Format& f, bool negative, std::uint64_t m, in
   return static_cast<std::uint32_t>(negative ? -n : n) & f.mask();
 }
 
-}  // namespace
+/// (-1)^negative * m * 2^e, Inf or NaN.
+struct Parts {
+  bool negative, infinite, nan;
+  std::uint64_t m;
+  int e;
+};
 
-std::uint32_t encode(float x, FormatId id, Policy policy, std::uint32_t random) {
-  const Format& f = format(id);
-  const auto bits = std::bit_cast<std::uint32_t>(x);
-  const bool negative = bits >> 31;
-  const std::uint32_t exponent = (bits >> 23) & 0xFF;
-  const std::uint32_t fraction = bits & 0x7FFFFF;
-  const bool infinite = exponent == 0xFF && fraction == 0;
-  if (exponent == 0xFF && fraction != 0) return nan_code(f, negative, policy);
-  if (f.kind == Kind::power_of_two && negative && (exponent | fraction) != 0) {
+/// Of an IEEE 754 number in `Bits` bits with `kFraction` bits of fraction.
+template <typename Bits, int kFraction>
+Parts take_apart(Bits bits) {
+  constexpr int kExponentBits = 8 * sizeof(Bits) - 1 - kFraction;
+  constexpr Bits kOne = 1;
+  constexpr Bits kLargest = (kOne << kExponentBits) - 1;  // exponent of Inf and NaN
+  const Bits exponent = (bits >> kFraction) & kLargest;
+  const Bits fraction = bits & ((kOne << kFraction) - 1);
+  constexpr int kUnit = static_cast<int>(kLargest / 2) + kFraction;  // 1 is 2^(kUnit) units
+  return {.negative = bits >> (8 * sizeof(Bits) - 1) != 0,
+          .infinite = exponent == kLargest && fraction == 0,
+          .nan = exponent == kLargest && fraction != 0,
+          .m = exponent ? fraction | kOne << kFraction : fraction,
+          .e = static_cast<int>(exponent ? exponent : 1) - kUnit};
+}
+
+std::uint32_t encode_parts(const Parts& x, const Format& f, const Policy& policy,
+                           std::uint32_t random) {
+  if (x.nan) return nan_code(f, x.negative, policy);
+  if (f.kind == Kind::power_of_two && x.negative && (x.infinite || x.m != 0)) {
     return f.magnitude_mask();
   }
-  if (f.kind == Kind::integer && infinite) {
-    return negative ? f.sign_mask() : f.max_finite();
-  }
-  if (infinite) return overflow_code(f, negative, policy);
-
-  const std::uint64_t m = exponent ? fraction | 0x800000 : fraction;
-  const int e = static_cast<int>(exponent ? exponent : 1) - 150;
-  if (f.kind == Kind::integer) return encode_integer(f, negative, m, e, policy, random);
+  if (f.kind == Kind::integer && x.infinite) return x.negative ? f.sign_mask() : f.max_finite();
+  if (x.infinite) return overflow_code(f, x.negative, policy);
+  const bool negative = x.negative;
+  if (f.kind == Kind::integer) return encode_integer(f, negative, x.m, x.e, policy, random);
+  const bool ties_up = f.kind == Kind::power_of_two && policy.power_ties == PowerTies::up &&
+                       policy.rounding == Rounding::nearest_even;
   const std::uint64_t magnitude =
-      round_magnitude(m, e, f.fraction_bits, f.min_exponent(), negative, policy.rounding, random,
+      round_magnitude(x.m, x.e, f.fraction_bits, f.min_exponent(), negative,
+                      ties_up ? Rounding::nearest_away : policy.rounding, random,
                       f.kind == Kind::power_of_two ? 1 : 0);
   if (magnitude <= f.max_finite()) {
     return static_cast<std::uint32_t>(magnitude) | (negative ? f.sign_mask() : 0);
@@ -71,6 +86,23 @@ std::uint32_t encode(float x, FormatId id, Policy policy, std::uint32_t random) 
       policy.rounding == (negative ? Rounding::up : Rounding::down);
   return back_to_zero ? f.max_finite() | (negative ? f.sign_mask() : 0)
                       : overflow_code(f, negative, policy);
+}
+
+}  // namespace
+
+std::uint32_t encode(float x, FormatId id, Policy policy, std::uint32_t random) {
+  return encode_parts(take_apart<std::uint32_t, 23>(std::bit_cast<std::uint32_t>(x)), format(id),
+                      policy, random);
+}
+
+std::uint32_t encode_f64(double x, FormatId id, Policy policy, std::uint32_t random) {
+  return encode_parts(take_apart<std::uint64_t, 52>(std::bit_cast<std::uint64_t>(x)), format(id),
+                      policy, random);
+}
+
+double decode_f64(std::uint32_t code, FormatId id) {
+  return format(id).kind == Kind::integer ? static_cast<double>(ordinal(code, id))
+                                          : static_cast<double>(decode(code, id));
 }
 
 float decode(std::uint32_t code, FormatId id) {

@@ -26,15 +26,26 @@ enum class NanPayload {
   quiet,     ///< Inf with the top fraction bit set (0x7E, 0x7E00)
 };
 
+/// Where a value half-way between two powers of two goes under nearest_even; of effect in E8M0
+/// alone.
+enum class PowerTies {
+  even,  ///< the even code: 3 becomes 2, 6 becomes 8
+  up,    ///< the larger power: 3 becomes 4, 6 becomes 8
+};
+
 /// How a value becomes a code.
 struct Policy {
   Rounding rounding = Rounding::nearest_even;
   Overflow overflow = Overflow::saturate;
   NanSign nan_sign = NanSign::drop;
   NanPayload nan_payload = NanPayload::all_ones;
+  PowerTies power_ties = PowerTies::even;
 
   bool operator==(const Policy&) const = default;
 };
+
+/// For values that a format holds: stored and compared as computed, Inf and the sign of NaN kept.
+inline constexpr Policy kAsComputed{.overflow = Overflow::infinity, .nan_sign = NanSign::keep};
 
 struct NamedPolicy {
   std::string_view name;
@@ -58,11 +69,15 @@ struct RandomStream {
 /// Code of x in `format`, low bits first. Exact; the scalar truth that every array path must equal.
 /// A value below half the smallest step becomes a zero of its sign. Special cases by kind:
 /// E2M1 takes NaN to its largest positive value; integers take NaN to 0; E8M0 takes values below
-/// 2^-127 and zeros to 2^-127 and negative values to NaN (ties go to the even code).
+/// 2^-127 and zeros to 2^-127 and negative values to NaN (ties: see PowerTies).
 /// @param random  32 random bits, used by Rounding::stochastic alone
 std::uint32_t encode(float x, FormatId format, Policy policy = {}, std::uint32_t random = 0);
 /// Exact value of a code (INT32 beyond 2^24: nearest even); NaN codes become 0x7FC00000.
 float decode(std::uint32_t code, FormatId format);
+
+/// The same for an f64, rounded once, and the exact value of every code, INT32 included.
+std::uint32_t encode_f64(double x, FormatId format, Policy policy = {}, std::uint32_t random = 0);
+double decode_f64(std::uint32_t code, FormatId format);
 
 /// Arrays; sizes must agree. Highway inside, the same bits as encode()/decode().
 /// The generic forms take any format of at most 8 (16) bits.

@@ -6,6 +6,7 @@
 
 #include <cmath>
 #include <limits>
+#include <random>
 #include <vector>
 
 #include "karat/numerics/base/error.hpp"
@@ -91,6 +92,55 @@ TEST(Convert, E8m0PowersOfTwo) {
   EXPECT_EQ(code(-1.0f, Rounding::up), 0xFFu);
   EXPECT_EQ(code(kNan, Rounding::up), 0xFFu);
   EXPECT_EQ(code(std::numeric_limits<float>::max(), Rounding::up), 0xFEu);
+}
+
+TEST(Convert, E8m0TiesAsThePolicyHasThem) {
+  for (const auto& [name, three, six] : {std::tuple{"nvidia_satfinite", 128u, 130u},
+                                         {"ocp_mx", 128u, 130u},
+                                         {"ml_dtypes", 129u, 130u},
+                                         {"torch", 129u, 130u},
+                                         {"torch_2_12", 129u, 130u}}) {
+    const auto code = [&](float x) { return encode(x, FormatId::e8m0, policy(name)); };
+    EXPECT_EQ(code(3), three) << name;
+    EXPECT_EQ(code(6), six) << name;
+    EXPECT_EQ(code(std::nextafter(3.0f, 0.0f)), 128u) << name;
+    EXPECT_EQ(code(std::nextafter(3.0f, 4.0f)), 129u) << name;
+    const std::vector<float> x{3, 6};
+    std::vector<std::uint8_t> codes(2);
+    encode(x, codes, FormatId::e8m0, policy(name));
+    EXPECT_EQ(codes, (std::vector<std::uint8_t>{static_cast<std::uint8_t>(three),
+                                                static_cast<std::uint8_t>(six)}));
+  }
+  // Floats keep their ties: 1.0625 lies between two codes of E4M3, the lower of them even.
+  EXPECT_EQ(encode(1.0625f, FormatId::e4m3, policy("ml_dtypes")), 0x38u);
+}
+
+TEST(Convert, AnF64IsRoundedOnce) {
+  std::mt19937 random(5);
+  for (int i = 0; i < 200000; ++i) {
+    const float x = std::bit_cast<float>(static_cast<std::uint32_t>(random()));
+    const Format& f = formats()[i % formats().size()];
+    const Policy how{.rounding = static_cast<Rounding>(random() % 6),
+                     .overflow = static_cast<Overflow>(random() % 3)};
+    const auto chance = static_cast<std::uint32_t>(random());
+    ASSERT_EQ(encode_f64(x, f.id, how, chance), encode(x, f.id, how, chance)) << f.name << " " << x;
+  }
+  const double above = 1.0625 + 0x1p-40;  // as an f32 it is the tie
+  EXPECT_EQ(encode(static_cast<float>(above), FormatId::e4m3), 0x38u);
+  EXPECT_EQ(encode_f64(above, FormatId::e4m3), 0x39u);
+  EXPECT_EQ(decode_f64(16777217, FormatId::int32), 16777217.0);
+  EXPECT_EQ(decode_f64(0x80000001u, FormatId::int32), -2147483647.0);
+}
+
+TEST(Convert, AsComputedKeepsInfNanAndSigns) {
+  for (const FormatId id : {FormatId::f16, FormatId::bf16, FormatId::e5m2}) {
+    const Format& f = format(id);
+    EXPECT_EQ(encode(kInf, id, kAsComputed), f.infinity());
+    EXPECT_EQ(encode(-kInf, id, kAsComputed), f.infinity() | f.sign_mask());
+    EXPECT_TRUE(f.is_nan(encode(kNan, id, kAsComputed)));
+    EXPECT_EQ(encode(-kNan, id, kAsComputed) & f.sign_mask(), f.sign_mask());
+    EXPECT_EQ(encode(-0.0f, id, kAsComputed), f.sign_mask());
+  }
 }
 
 TEST(Convert, Integers) {

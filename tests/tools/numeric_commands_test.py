@@ -137,6 +137,29 @@ class Codec(Commands):
             self.assertIn(part, result.stdout)
         self.assertEqual(len(karat("codec", "--format", "e4m3", "--table").stdout.splitlines()), 256)
 
+    def test_decimals_are_rounded_once(self):
+        for name, given, code, value in [
+            ("e4m3", "1e-46", "00", "0"),
+            ("e4m3", "-1e-400", "80", "-0"),
+            ("e4m3", "1e400", "7e", "448"),
+            ("e4m3", "-431.99999999999994", "fd", "-416"),
+            ("e4m3", "-432", "fe", "-448"),
+            ("f16", "1e-46", "0000", "0"),
+            ("f32", "1e-46", "00000000", "0"),
+            ("int32", "16777217", "01000001", "16777217"),
+            ("int32", "-2147483648", "80000000", "-2147483648"),
+        ]:
+            result = karat("codec", "--format", name, "--json", "--", given)
+            self.assertEqual(result.returncode, 0, result.stderr)
+            shown = json.loads(result.stdout)["values"][0]["code"]
+            self.assertEqual((shown["code"], shown["value"]), (code, value), (name, given))
+        self.refused(karat("codec", "--format", "e4m3", "1.5x"), "1.5x", "is no number")
+
+    def test_ties_of_powers_of_two(self):
+        for policy, value in [("nvidia_satfinite", "2"), ("ml_dtypes", "4"), ("torch", "4")]:
+            result = karat("codec", "--format", "e8m0", "--policy", policy, "--json", "3")
+            self.assertEqual(json.loads(result.stdout)["values"][0]["code"]["value"], value)
+
     def test_raw_files(self):
         x = struct.pack("<6f", 1.0, -448.0, 465.0, float("inf"), float("nan"), 2.0**-10)
         pair = ["--from", "f32", "--to", "e4m3", "--policy"]

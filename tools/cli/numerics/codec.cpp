@@ -8,7 +8,7 @@
 
 #include "command.hpp"
 #include "commands.hpp"
-#include "karat/numerics/formats/convert.hpp"
+#include "karat/numerics/formats/decimal.hpp"
 #include "numerics/function_values.hpp"
 #include "numerics/raw_file.hpp"
 #include "values.hpp"
@@ -47,8 +47,10 @@ std::string fields(const Format& f, std::uint32_t code) {
   return bits;
 }
 
-/// The shortest decimal that reads back as the same f32.
-std::string decimal(float x) {
+/// The shortest decimal that reads back as the same f32; all digits of an integer.
+std::string decimal(const Format& f, std::uint32_t code) {
+  if (f.kind == Kind::integer) return std::to_string(numerics::ordinal(code, f.id));
+  const float x = numerics::decode(code, f.id);
   if (x != x) return "nan";
   char text[32];
   const auto end = std::to_chars(text, text + sizeof text, x).ptr;
@@ -56,31 +58,23 @@ std::string decimal(float x) {
 }
 
 files::Json describe(const Format& f, std::uint32_t code) {
-  return {{"code", hex(f, code)},
-          {"bits", fields(f, code)},
-          {"value", decimal(numerics::decode(code, f.id))}};
+  return {{"code", hex(f, code)}, {"bits", fields(f, code)}, {"value", decimal(f, code)}};
 }
 
 void print_code(const char* label, const Format& f, std::uint32_t code) {
   std::printf("%-8s %s  %s  %s\n", label, hex(f, code).c_str(), fields(f, code).c_str(),
-              decimal(numerics::decode(code, f.id)).c_str());
-}
-
-float parse_value(const std::string& text) {
-  float value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (end != text.data() + text.size() || error == std::errc::invalid_argument) {
-    throw Error(ErrorKind::usage, "value \"" + text + "\"", "is no number",
-                "give a decimal such as 0.3, or code:7e for the bits of the format");
-  }
-  if (error == std::errc::result_out_of_range) return std::stof("inf") * (text[0] == '-' ? -1 : 1);
-  return value;
+              decimal(f, code).c_str());
 }
 
 /// A decimal, rounded by the policy, or "code:HEX".
 std::uint32_t parse_code(const std::string& text, const Format& f, const numerics::Policy& policy) {
   constexpr std::string_view kPrefix = "code:";
-  if (!text.starts_with(kPrefix)) return numerics::encode(parse_value(text), f.id, policy);
+  if (!text.starts_with(kPrefix)) {
+    const auto rounded = numerics::encode_decimal(text, f.id, policy);
+    if (rounded) return *rounded;
+    throw Error(ErrorKind::usage, "value \"" + text + "\"", "is no number",
+                "give a decimal such as 0.3, or code:7e for the bits of the format");
+  }
   std::uint32_t code = 0;
   const char* first = text.data() + kPrefix.size();
   const char* last = text.data() + text.size();
