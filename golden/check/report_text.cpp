@@ -52,11 +52,13 @@ std::string ulps(std::int64_t ulp) {
   return ulp == std::numeric_limits<std::int64_t>::max() ? "NaN" : std::to_string(ulp);
 }
 
-/// "0x58 = 16" for short formats, the number alone for f32.
+/// "0x58 = 16" for short formats, the number alone for f32 and where the format has no such code.
 std::string value_text(float value, numerics::FormatId format) {
   const int bits = numerics::format(format).bits;
-  if (bits > 16) return number(value);
-  return print("0x%0*X = %.9g", bits <= 8 ? 2 : 4, numerics::encode(value, format), value);
+  const std::uint32_t code = numerics::encode(value, format, numerics::kAsComputed);
+  const float held = numerics::decode(code, format);
+  if (bits > 16 || (held != value && !std::isnan(value))) return number(value);
+  return print("0x%0*X = %.9g", bits <= 8 ? 2 : 4, code, value);
 }
 
 std::string place_text(const Location& at) {

@@ -12,9 +12,12 @@
 namespace karat::golden {
 namespace {
 
+/// As computed; in a format without Inf what lies beyond its numbers counts as the largest.
 std::uint32_t code_of(float x, numerics::FormatId format) {
-  return format == numerics::FormatId::f32 ? std::bit_cast<std::uint32_t>(x)
-                                           : numerics::encode(x, format);
+  if (format == numerics::FormatId::f32) return std::bit_cast<std::uint32_t>(x);
+  const bool has_infinity =
+      numerics::format(format).specials == numerics::Specials::infinity_and_nan;
+  return numerics::encode(x, format, has_infinity ? numerics::kAsComputed : numerics::Policy{});
 }
 
 /// At least 1 for values that are not the same (zeros of different sign, values between codes).

@@ -6,8 +6,8 @@
 #include <iterator>
 #include <string>
 
-#include "karat/numerics/formats/convert.hpp"
 #include "karat/numerics/base/error.hpp"
+#include "karat/numerics/formats/convert.hpp"
 
 namespace karat::cases {
 namespace {
@@ -29,7 +29,7 @@ constexpr Row kRows[] = {
 template <typename Code>
 void encode_into(std::span<const float> values, FormatId format, files::Tensor& tensor) {
   std::vector<Code> codes(values.size());
-  numerics::encode(values, codes, format);
+  numerics::encode(values, codes, format, numerics::kAsComputed);
   std::memcpy(tensor.bytes.data(), codes.data(), tensor.bytes.size());
 }
 

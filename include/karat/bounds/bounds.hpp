@@ -79,8 +79,9 @@ class HeadBounds {
   std::unique_ptr<State> state_;
 };
 
-/// The order in which legal values form an interval: numbers ascending, -0 below +0.
-/// NaN lies in an interval only if both ends are NaN.
+/// The order in which legal values form an interval: numbers ascending, -0 below +0. An end that is
+/// NaN makes NaN legal too, beyond all numbers on its side: [Inf, NaN] holds these two, [NaN, NaN]
+/// NaN alone.
 bool inside(float value, float low, float high);
 
 }  // namespace karat::bounds

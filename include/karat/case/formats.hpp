@@ -15,8 +15,7 @@ files::DType dtype_of(numerics::FormatId format);
 bool has_format(files::DType dtype);
 numerics::FormatId format_of(files::DType dtype);
 
-/// Values that are exact in `format`, as its codes.
-files::Tensor encoded(std::span<const float> values, numerics::FormatId format,
-                      files::Shape shape);
+/// Values that are exact in `format`, as its codes: Inf stays Inf, NaN stays NaN.
+files::Tensor encoded(std::span<const float> values, numerics::FormatId format, files::Shape shape);
 
 }  // namespace karat::cases
