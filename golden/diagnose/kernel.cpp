@@ -55,8 +55,7 @@ class FaultyKernel {
     if (unit == 0) return s;
     float x = s * unit;
     attention::cast({&x, 1}, numerics::FormatId::bf16,
-                    quant::cast_policy(numerics::FormatId::bf16, numerics::Rounding::nearest_even,
-                                       numerics::Overflow::saturate));
+                    quant::cast_policy(numerics::FormatId::bf16));
     return launch_.fp32.multiply(x, 1 / unit);
   }
   float power(float x) const {
@@ -89,9 +88,7 @@ class FaultyKernel {
     }
     multiply_by_v(numerics::row_major<const float>(values.data(), rows_, columns), keys, alphas);
     if (has(KernelFault::o_kept_in_output_format))
-      attention::cast(o_, launch_.recipe.output,
-                      quant::cast_policy(launch_.recipe.output, numerics::Rounding::nearest_even,
-                                         numerics::Overflow::saturate));
+      attention::cast(o_, launch_.recipe.output, quant::cast_policy(launch_.recipe.output));
   }
 
   /// P of one row as the PV instruction reads it.
@@ -113,9 +110,7 @@ class FaultyKernel {
          {std::pair{KernelFault::p_through_f16, numerics::FormatId::f16},
           std::pair{KernelFault::p_through_bf16, numerics::FormatId::bf16}})
       if (has(fault))
-        attention::cast(values, format,
-                        quant::cast_policy(format, numerics::Rounding::nearest_even,
-                                           numerics::Overflow::saturate));
+        attention::cast(values, format, quant::cast_policy(format));
     attention::cast_p(launch_, values, Path::fast);
     for (std::size_t n = 0; n < terms.size(); ++n)
       terms[n] = attention::row_sum_term(launch_, terms[n], values[n]);

@@ -16,9 +16,7 @@ void finish_by_arrays(const Launch& launch, float r, const OutputTerms& terms,
   const recipe::Recipe& recipe = launch.recipe;
   const RowLoops& loops = row_loops(recipe.subnormals);
   const auto cast_to = [&](numerics::FormatId format) {
-    cast(
-        row, format,
-        quant::cast_policy(format, numerics::Rounding::nearest_even, numerics::Overflow::saturate));
+    cast(row, format, quant::cast_policy(format));
   };
   loops.multiply(row, r, row);
   const bool scales_last = recipe.finish.cast == recipe::Cast::before_scale;

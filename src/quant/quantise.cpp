@@ -28,12 +28,32 @@ float guarded(float amax, const Rule& rule) {
   return amax;
 }
 
+/// 2^floor(log2 x) of a positive number.
+float power_below(float x) { return std::ldexp(1.0f, std::ilogb(x)); }
+
+/// The scale before guard `one` and the scale format. 0 where it is too small for FP32.
+float scale_before_rounding(float amax, const Rule& rule) {
+  const float limit = code_limit(rule);
+  amax = guarded(amax, rule);
+  switch (rule.scale_rule) {
+    case ScaleRule::divide:
+      return flush(amax / limit);
+    case ScaleRule::multiply:
+      return flush(amax * flush(1.0f / limit));
+    case ScaleRule::exponent:
+      break;
+  }
+  if (amax == 0.0f || std::isinf(amax)) return amax;
+  return flush(power_below(amax) / power_below(limit));
+}
+
 float to_scale_format(float s, ScaleFormat format) {
   switch (format) {
     case ScaleFormat::f32:
       return s;
     case ScaleFormat::bf16:
-      return numerics::decode(numerics::encode(s, FormatId::bf16), FormatId::bf16);
+      return numerics::decode(numerics::encode(s, FormatId::bf16, cast_policy(FormatId::bf16)),
+                              FormatId::bf16);
     case ScaleFormat::ue8m0_up:
     case ScaleFormat::ue8m0_nearest:
     case ScaleFormat::ue8m0_floor:
@@ -64,7 +84,9 @@ Step step_of(float amax, float scale, const Rule& rule) {
     case CodeRule::inverse_scale:
       break;
   }
-  return {false, amax == 0.0f ? 1.0f : flush(code_limit(rule) / guarded(amax, rule))};
+  // The factor of a group whose scale became 1 is that of the scale.
+  if (scale_before_rounding(amax, rule) == 0.0f) return {false, 1.0f};
+  return {false, flush(code_limit(rule) / guarded(amax, rule))};
 }
 
 /// Exact maximum of |x| per group.
@@ -91,7 +113,7 @@ void quantise_row(numerics::MatrixView<const float> x, std::size_t row, const Ru
     const Step& s = step[per_channel ? j : 0];
     scaled[j] = flush(s.divide ? x(row, j) / s.operand : x(row, j) * s.operand);
   }
-  const auto policy = cast_policy(rule.format, rule.rounding, rule.overflow);
+  const numerics::Policy policy{.rounding = rule.rounding, .overflow = rule.overflow};
   const bool stochastic = rule.rounding == numerics::Rounding::stochastic;
   const std::span codes(out.codes.data() + row * n, n);
   const std::span values(out.values.data() + row * n, n);
@@ -116,7 +138,7 @@ Quantised cast(numerics::MatrixView<const float> x, const Rule& rule, Grouping g
                 .codes = {},
                 .scales = {},
                 .grouping = std::move(grouping)};
-  const auto policy = cast_policy(rule.format, rule.rounding, rule.overflow);
+  const numerics::Policy policy{.rounding = rule.rounding, .overflow = rule.overflow};
   const bool stochastic = rule.rounding == numerics::Rounding::stochastic;
   for (std::size_t i = 0; i < x.rows; ++i)
     for (std::size_t j = 0; j < x.columns; ++j) {
@@ -141,17 +163,12 @@ float largest_finite(FormatId format) {
   return numerics::decode(numerics::format(format).max_finite(), format);
 }
 
-numerics::Policy cast_policy(FormatId format, numerics::Rounding rounding,
-                             numerics::Overflow overflow) {
-  return {.rounding = rounding,
-          .overflow = has_scale(format) ? overflow : numerics::Overflow::infinity};
+numerics::Policy cast_policy(FormatId format, numerics::Rounding rounding) {
+  return {.rounding = rounding, .overflow = usual_overflow(format)};
 }
 
 float scale_of(float amax, const Rule& rule) {
-  const float limit = code_limit(rule);
-  amax = guarded(amax, rule);
-  float s = rule.scale_rule == ScaleRule::divide ? flush(amax / limit)
-                                                 : flush(amax * flush(1.0f / limit));
+  float s = scale_before_rounding(amax, rule);
   if (rule.guard == Guard::add_1e_7) s = flush(s + 1e-7f);
   if (s == 0.0f) return 1.0f;
   return to_scale_format(s, rule.scale);

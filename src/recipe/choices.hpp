@@ -98,12 +98,14 @@ inline constexpr Choice kScaleFormat[] = {
     choice("f32", ScaleFormat::f32, "as computed"),
     choice("bf16", ScaleFormat::bf16, "rounded to nearest even"),
     choice("ue8m0_up", ScaleFormat::ue8m0_up, "power of two, not below (NVIDIA)"),
-    choice("ue8m0_nearest", ScaleFormat::ue8m0_nearest, "nearest power of two (ml_dtypes)"),
-    choice("ue8m0_floor", ScaleFormat::ue8m0_floor, "power of two, not above (OCP MX)"),
+    choice("ue8m0_nearest", ScaleFormat::ue8m0_nearest,
+           "nearest power of two, ties up (ml_dtypes)"),
+    choice("ue8m0_floor", ScaleFormat::ue8m0_floor, "power of two, not above"),
 };
 inline constexpr Choice kScaleRule[] = {
     choice("divide", ScaleRule::divide, "fl(amax/M)"),
     choice("multiply", ScaleRule::multiply, "fl(amax*fl(1/M))"),
+    choice("exponent", ScaleRule::exponent, "2^(floor(log2 amax) - floor(log2 M)) (OCP MX)"),
 };
 inline constexpr Choice kCodeRule[] = {
     choice("divide", CodeRule::divide, "fl(x/s)"),
@@ -111,7 +113,7 @@ inline constexpr Choice kCodeRule[] = {
     choice("inverse_scale", CodeRule::inverse_scale, "fl(x*fl(M/amax))"),
 };
 inline constexpr Choice kGuard[] = {
-    choice("one", Guard::one, "a group whose scale would be 0 gets s = 1"),
+    choice("one", Guard::one, "a group whose scale would be 0 gets s = 1, codes RN(x)"),
     choice("floor_1e-7", Guard::floor_1e_7, "amax is at least 1e-7"),
     choice("add_1e-7", Guard::add_1e_7, "1e-7 is added to s"),
     choice("floor_1e-4", Guard::floor_1e_4, "amax is at least 1e-4"),

@@ -173,8 +173,9 @@ void add_operand(std::vector<Field>& rows, const std::string& name) {
        choice_row<kRounding, kOperand, &Operand::rounding>(
            {name + ".rounding", operands, "rounding to the operand's format", "cvt.rn"}),
        choice_row<kOverflow, kOperand, &Operand::overflow>(
-           {name + ".overflow", operands, "what a value past the largest finite one becomes",
-            "satfinite"}),
+           {name + ".overflow", operands,
+            "what a value past the largest finite one becomes; implied by the format",
+            "cvt.rn.satfinite; cvt.rn"}),
        choice_row<kSmooth, kOperand, &Operand::smooth>(
            {name + ".smooth", operands, "what is subtracted before quantising", "SageAttention"}),
        choice_row<kSmoothMean, kOperand, &Operand::smooth_mean>(
@@ -330,7 +331,9 @@ std::vector<Field> make_fields() {
       choice_row<kRounding, &Recipe::p, &P::rounding>(
           {"p.rounding", softmax, "rounding of P to its format", "cvt.rn"}),
       choice_row<kOverflow, &Recipe::p, &P::overflow>(
-          {"p.overflow", softmax, "what a value past the largest finite one becomes", "satfinite"}),
+          {"p.overflow", softmax,
+           "what a value past the largest finite one becomes; implied by the format",
+           "cvt.rn.satfinite; cvt.rn"}),
       text_row<&Recipe::pv, &Pv::instruction>(
           {"pv.instruction", product,
            "tensor-core instruction of P V; implied by p.format and v.format", "Hopper"},

@@ -133,7 +133,7 @@ void set(Recipe& recipe, std::string_view path, const Value& value,
 
 Recipe edited(Recipe recipe, std::string_view path, const Value& value) {
   set(recipe, path, value);
-  imply_instructions(recipe, {std::string(path)});
+  imply(recipe, {std::string(path)});
   return recipe;
 }
 

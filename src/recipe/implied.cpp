@@ -1,4 +1,5 @@
-// Which formats an instruction takes, and which instruction two formats imply.
+// The first instruction of the table that takes the formats; Inf where a format has one and no
+// scale.
 #include "implied.hpp"
 
 #include <algorithm>
@@ -44,7 +45,15 @@ std::string implied_instruction(FormatId a, FormatId b) {
   return std::string(numerics::name(*found));  // f32 holds every operand format
 }
 
-void imply_instructions(Recipe& recipe, const std::set<std::string>& given) {
+void imply(Recipe& recipe, const std::set<std::string>& given) {
+  const auto imply_overflow = [&](const std::string& name, auto& cast) {
+    if (given.contains(name + ".format") && !given.contains(name + ".overflow"))
+      cast.overflow = quant::usual_overflow(cast.format);
+  };
+  imply_overflow("q", recipe.q);
+  imply_overflow("k", recipe.k);
+  imply_overflow("v", recipe.v);
+  imply_overflow("p", recipe.p);
   const auto implied = [&](const char* instruction, const char* a, const char* b) {
     return !given.contains(instruction) && (given.contains(a) || given.contains(b));
   };

@@ -1,4 +1,4 @@
-// Which formats an instruction takes, and which instruction two formats imply.
+// What formats imply: an instruction by two, an overflow by one.
 #pragma once
 
 #include <set>
@@ -12,7 +12,8 @@ namespace karat::recipe {
 bool holds(numerics::FormatId outer, numerics::FormatId inner);
 
 /// Sets qk.instruction when q.format or k.format is among the `given` paths and the instruction is
-/// not; pv.instruction from p.format and v.format likewise.
-void imply_instructions(Recipe& recipe, const std::set<std::string>& given);
+/// not; pv.instruction from p.format and v.format, and quant::usual_overflow() of a format,
+/// likewise.
+void imply(Recipe& recipe, const std::set<std::string>& given);
 
 }  // namespace karat::recipe

@@ -80,7 +80,7 @@ class Reader {
         read_field(key + "." + inner, value, paths_of(key));
       }
     }
-    imply_instructions(recipe_, given_);
+    imply(recipe_, given_);
   }
 
   Recipe take() { return std::move(recipe_); }

@@ -43,12 +43,15 @@ void overflow(const std::string& name, FormatId format, numerics::Overflow overf
 
 void operand(const std::string& name, const Operand& operand, Problems& found) {
   overflow(name, operand.format, operand.overflow, found);
-  if (is_coded(operand.format) && operand.code_rule == CodeRule::inverse_scale &&
-      operand.scale != ScaleFormat::f32) {
-    found.push_back({name + ".code_rule",
-                     "inverse_scale codes x*(M/amax) and never sees the rounded scale",
-                     "give divide or reciprocal, or " + name + ".scale f32"});
-  }
+  if (!is_coded(operand.format) || operand.code_rule != CodeRule::inverse_scale) return;
+  const auto never_sees = [&](const std::string& what, const std::string& instead) {
+    found.push_back({name + ".code_rule", "inverse_scale codes x*(M/amax) and never sees " + what,
+                     "give divide or reciprocal, or " + name + instead});
+  };
+  if (operand.scale != ScaleFormat::f32) never_sees("the rounded scale", ".scale f32");
+  if (operand.scale_rule == ScaleRule::exponent)
+    never_sees("the power of two", ".scale_rule divide");
+  if (operand.guard == Guard::add_1e_7) never_sees("what add_1e-7 adds", ".guard one");
 }
 
 /// "p.format": P in f32 does not fit an instruction that takes e4m3.

@@ -102,6 +102,9 @@ std::vector<Recipe> sweep(const Recipe& base, SweepAxis axis) {
         edit.q.scale = edit.k.scale = edit.v.scale = format;
         add(edit, name);
       }
+      edit.q.scale = edit.k.scale = edit.v.scale = quant::ScaleFormat::f32;
+      edit.q.scale_rule = edit.k.scale_rule = edit.v.scale_rule = quant::ScaleRule::exponent;
+      add(edit, "exponent");
       break;
   }
   return recipes;

@@ -172,6 +172,13 @@ std::vector<Case> cases() {
   for (const Edits& edits : more) list.emplace_back("fpsattention", edits);
   list.emplace_back("fpsattention", Edits{}, Flavour::zero_tiles);
   list.emplace_back("fpsattention", Edits{}, Flavour::ties);
+  // Multiples of 1/4 over 2.25 or 2.75, times 232: ties of E4M3 on which the three code rules part.
+  list.emplace_back("fpsattention",
+                    Edits{{"q.group", text("token")},
+                          {"k.group", text("token")},
+                          {"q.limit", 232.0},
+                          {"k.limit", 232.0}},
+                    Flavour::ties);
   list.emplace_back("dense_f32", Edits{{"qk.scale_order", text("folded_into_q")}},
                     Flavour::subnormal);
   list.emplace_back("sparge_sm90", Edits{{"predict.similarity", -1.0}, {"predict.mass", 0.3}});

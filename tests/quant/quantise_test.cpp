@@ -64,6 +64,70 @@ TEST(Scale, PowersOfTwoRoundAsNamed) {
   EXPECT_EQ(scale_of(448.0f * (1.0f + 0x1p-10f), rule), 1.0f);
 }
 
+TEST(Scale, OfMicroscalingIsAPowerOfTwoFromTheExponents) {
+  Rule rule = e4m3(Group::tensor);
+  rule.scale_rule = ScaleRule::exponent;
+  EXPECT_EQ(scale_of(1.0f, rule), 0x1p-8f);
+  EXPECT_EQ(scale_of(std::nextafter(2.0f, 0.0f), rule), 0x1p-8f);
+  EXPECT_EQ(scale_of(256.0f, rule), 1.0f);
+  EXPECT_EQ(scale_of(511.0f, rule), 1.0f);
+  EXPECT_EQ(scale_of(0.0f, rule), 1.0f);
+  EXPECT_EQ(scale_of(0x1p-118f, rule), 0x1p-126f);
+  EXPECT_EQ(scale_of(0x1p-119f, rule), 1.0f);  // flushed
+  EXPECT_EQ(scale_of(std::numeric_limits<float>::max(), rule), 0x1p119f);
+  rule.format = FormatId::e5m2;
+  EXPECT_EQ(scale_of(1.0f, rule), 0x1p-15f);
+  rule.format = FormatId::int8;
+  EXPECT_EQ(scale_of(1.0f, rule), 0x1p-6f);
+  for (const ScaleFormat format : {ScaleFormat::ue8m0_up, ScaleFormat::ue8m0_nearest,
+                                   ScaleFormat::ue8m0_floor, ScaleFormat::bf16}) {
+    rule.scale = format;
+    EXPECT_EQ(scale_of(3.0f, rule), 0x1p-5f);
+  }
+}
+
+/// amax/256 is exact, so that its power of two from below is Microscaling's for E4M3.
+TEST(Scale, OfMicroscalingIsThePowerOfTwoBelowA256th) {
+  std::mt19937 random(9);
+  Rule exponent = e4m3(Group::tensor), floor = e4m3(Group::tensor);
+  exponent.scale_rule = ScaleRule::exponent;
+  floor.scale = ScaleFormat::ue8m0_floor;
+  floor.limit = 256;
+  for (int i = 0; i < 100000; ++i) {
+    const float amax = std::bit_cast<float>(static_cast<std::uint32_t>(random() % 0x7F800000u));
+    ASSERT_EQ(scale_of(amax, exponent), scale_of(amax, floor)) << amax;
+  }
+}
+
+/// 1 under both rules: 2^(floor(log2 1) - 8) holds it as 256, floor(1/448) saturates at 448.
+TEST(Quantise, RoundingDownTheQuotientIsAnotherRuleThanMicroscaling) {
+  Rule rule = e4m3(Group::tensor);
+  rule.scale_rule = ScaleRule::exponent;
+  const auto microscaling = run({1.0f, 0.4f}, 2, rule, {1, 1, 1});
+  EXPECT_EQ(microscaling.values[0] * microscaling.scales[0], 1.0f);
+  rule.scale_rule = ScaleRule::divide;
+  rule.scale = ScaleFormat::ue8m0_floor;
+  const auto floor = run({1.0f, 0.4f}, 2, rule, {1, 1, 1});
+  EXPECT_EQ(floor.values[0] * floor.scales[0], 0.875f);
+}
+
+// Where the scale would be 0 it is 1, and so is what the codes are multiplied by.
+TEST(Quantise, AGuardedGroupsFactorIsThatOfItsScale) {
+  for (const float limit : {0.0f, 2.25f})
+    for (const float amax : {1e-38f, 1e-44f, 5e-36f, 1e-30f, 1.0f, 0.0f}) {
+      Rule rule = e4m3(Group::channel);
+      rule.code_rule = CodeRule::inverse_scale;
+      rule.limit = limit;
+      const auto out = run({amax, -amax / 2}, 1, rule, {1, 1, 2});
+      const float step = out.scales[0] * (limit > 0 ? 0.25f : 32.0f) / 2;  // of codes near amax
+      EXPECT_NEAR(out.scales[0] * out.values[0], amax, step) << amax << " " << limit;
+      EXPECT_NEAR(out.scales[0] * out.values[1], -amax / 2, step) << amax << " " << limit;
+      if (out.scales[0] == 1.0f && amax < 1.0f) {
+        EXPECT_EQ(out.values[0], 0.0f) << amax;
+      }
+    }
+}
+
 TEST(Quantise, HandComputedCodes) {
   // amax 448: s = 1, so codes are plain conversions: 448 -> 7E, 1 -> 38, -2^-9 -> 81, 17 ties
   // to 16.
@@ -124,7 +188,7 @@ TEST(Quantise, FastEqualsScalarForEveryRule) {
                     .group = static_cast<Group>(round % 5),
                     .tile = {2, 3, 2},
                     .scale = static_cast<ScaleFormat>(random() % 5),
-                    .scale_rule = static_cast<ScaleRule>(random() % 2),
+                    .scale_rule = static_cast<ScaleRule>(random() % 3),
                     .code_rule = static_cast<CodeRule>(random() % 3),
                     .guard = static_cast<Guard>(random() % 4)};
     const auto scalar = run(x, channels, rule, grid, Path::scalar);
@@ -142,6 +206,24 @@ TEST(Quantise, PlainCastsHaveNoScale) {
   EXPECT_TRUE(out.scales.empty());
   EXPECT_EQ(out.values[0], 1.0f);
   EXPECT_EQ(out.scale(0, 0), 1.0f);
+}
+
+TEST(Quantise, PlainCastsOverflowAsTheRuleSays) {
+  using numerics::Overflow;
+  const auto cast = [](FormatId format, Overflow overflow, Path path) {
+    return run({70000.0f, -3.4e38f}, 2, {.format = format, .overflow = overflow}, {1, 1, 1}, path)
+        .values;
+  };
+  constexpr float kInf = std::numeric_limits<float>::infinity();
+  for (const Path path : {Path::scalar, Path::fast}) {
+    EXPECT_EQ(cast(FormatId::f16, Overflow::infinity, path), (std::vector{kInf, -kInf}));
+    EXPECT_EQ(cast(FormatId::f16, Overflow::saturate, path), (std::vector{65504.0f, -65504.0f}));
+    EXPECT_TRUE(std::isnan(cast(FormatId::f16, Overflow::nan, path)[0]));
+    EXPECT_EQ(cast(FormatId::bf16, Overflow::infinity, path)[1], -kInf);
+    EXPECT_EQ(cast(FormatId::bf16, Overflow::saturate, path)[1], -0x1.FEp127f);
+  }
+  EXPECT_EQ(usual_overflow(FormatId::f16), Overflow::infinity);
+  EXPECT_EQ(usual_overflow(FormatId::e5m2), Overflow::saturate);
 }
 
 TEST(Grouping, RowsFollowBlocksAndThreads) {

@@ -115,6 +115,39 @@ TEST(RecipeJson, InstructionsAreImpliedOnlyWhereNoneIsGiven) {
   EXPECT_EQ(given.qk.instruction, "f32.fma");
 }
 
+TEST(RecipeJson, OverflowIsImpliedByTheFormatWhereNoneIsGiven) {
+  using numerics::Overflow;
+  const Recipe implied =
+      parse_recipe(R"({"q": {"format": "bf16"}, "v": {"format": "e5m2"}, "p": {"format": "f16"}})", "");
+  EXPECT_EQ(implied.q.overflow, Overflow::infinity);
+  EXPECT_EQ(implied.k.overflow, Overflow::saturate);
+  EXPECT_EQ(implied.v.overflow, Overflow::saturate);
+  EXPECT_EQ(implied.p.overflow, Overflow::infinity);
+  const Recipe given = parse_recipe(R"({"q": {"format": "bf16", "overflow": "saturate"}})", "");
+  EXPECT_EQ(given.q.overflow, Overflow::saturate);
+  EXPECT_EQ(parse_recipe(to_json(given, JsonStyle::line), "").q.overflow, Overflow::saturate);
+  const Recipe edit = edited(implied, "q.format", std::string("e4m3"));
+  EXPECT_EQ(edit.q.overflow, Overflow::saturate);
+  EXPECT_TRUE(problems(edited(edit, "k.format", std::string("e4m3"))).empty());
+}
+
+TEST(RecipeJson, ExactlyThePresetsInF16AndBf16HaveAnOverflowToInfinity) {
+  int presets = 0;
+  for (const std::string_view name : preset_names()) {
+    const Recipe recipe = preset(name);
+    bool any = false;
+    const auto check = [&](numerics::FormatId format, numerics::Overflow overflow) {
+      const bool plain = format == numerics::FormatId::f16 || format == numerics::FormatId::bf16;
+      EXPECT_EQ(overflow == numerics::Overflow::infinity, plain) << name;
+      any |= plain;
+    };
+    for (const Operand* x : {&recipe.q, &recipe.k, &recipe.v}) check(x->format, x->overflow);
+    check(recipe.p.format, recipe.p.overflow);
+    presets += any;
+  }
+  EXPECT_EQ(presets, 9);
+}
+
 TEST(RecipeJson, RefusesUnknownFieldsNamingTheNearest) {
   refused(R"({"softmax": {"exp3": "rounded"}})",
           "r.json: softmax.exp3: unknown recipe field; did you mean softmax.exp2?");

@@ -133,6 +133,14 @@ TEST(Validate, CodesThatNeverSeeTheirRoundedScale) {
     r.q.code_rule = CodeRule::inverse_scale;
     r.q.scale = ScaleFormat::ue8m0_up;
   });
+  refused("v.code_rule", "never sees the power of two", [](Recipe& r) {
+    r.v.code_rule = CodeRule::inverse_scale;
+    r.v.scale_rule = ScaleRule::exponent;
+  });
+  refused("v.code_rule", "never sees what add_1e-7 adds", [](Recipe& r) {
+    r.v.code_rule = CodeRule::inverse_scale;
+    r.v.guard = Guard::add_1e_7;
+  });
 }
 
 TEST(Validate, MultiplierAndOffsetExcludeEachOther) {
@@ -157,6 +165,7 @@ TEST(Validate, PredictorsWithoutAMaskToPredict) {
   EXPECT_EQ(svg2([](Recipe& r) { r.mask.ragged = video::Ragged::pad; }), "mask.ragged");
   EXPECT_EQ(svg2([](Recipe& r) {
               r.q.format = r.k.format = FormatId::int8;
+              r.q.overflow = r.k.overflow = numerics::Overflow::saturate;
               r.qk.instruction = "hopper.wgmma.s8.s32";
               r.q.group = Group::rows;
               r.q.rows = 16;

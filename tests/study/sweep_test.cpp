@@ -23,7 +23,7 @@ TEST(Sweep, VariesOneChoiceAndNamesIt) {
               testing::ElementsAre("fpsattention:promotion=32", "fpsattention:promotion=64",
                                    "fpsattention:promotion=128", "fpsattention:promotion=never"));
   EXPECT_EQ(sweep(base, SweepAxis::tile).size(), 6u);
-  EXPECT_EQ(sweep(base, parse_sweep_axis("scale")).size(), 5u);
+  EXPECT_EQ(sweep(base, parse_sweep_axis("scale")).size(), 6u);
   EXPECT_THROW(parse_sweep_axis("tiles"), Error);
 }
 

@@ -92,11 +92,8 @@ void code_again(quant::Quantised& made, const quant::Quantised& from, const quan
       const float amax = maxima[made.grouping.group(i, j)];
       made.values[e] = amax == 0 ? 0.0f : scaled(from.values[e], made.scale(i, j), amax, rule);
     }
-  attention::cast(
-      made.values, through,
-      quant::cast_policy(through, numerics::Rounding::nearest_even, numerics::Overflow::saturate));
-  attention::cast(made.values, rule.format,
-                  quant::cast_policy(rule.format, rule.rounding, rule.overflow),
+  attention::cast(made.values, through, quant::cast_policy(through));
+  attention::cast(made.values, rule.format, {.rounding = rule.rounding, .overflow = rule.overflow},
                   numerics::Path::fast, made.codes);
 }
 
@@ -164,7 +161,7 @@ bool guard_floor(Trial& trial, int which) {
                                      maxima[own.made->grouping.group(i, j)], *own.rule);
       }
     attention::cast(own.made->values, own.rule->format,
-                    quant::cast_policy(own.rule->format, own.rule->rounding, own.rule->overflow),
+                    {.rounding = own.rule->rounding, .overflow = own.rule->overflow},
                     numerics::Path::fast, own.made->codes);
   }
   return any;

@@ -37,9 +37,9 @@ bool has_scale(numerics::FormatId format);
 
 float largest_finite(numerics::FormatId format);
 
-/// Policy of a cast to `format`: as asked for codes with a scale; f16 and bf16 overflow to Inf.
-numerics::Policy cast_policy(numerics::FormatId format, numerics::Rounding rounding,
-                             numerics::Overflow overflow);
+/// Policy of a cast whose overflow no field decides: see usual_overflow().
+numerics::Policy cast_policy(numerics::FormatId format,
+                             numerics::Rounding rounding = numerics::Rounding::nearest_even);
 
 /// One operand as the kernel reads it: x = scale * value, value = what a code decodes to.
 struct Quantised {

@@ -21,11 +21,14 @@ enum class Group {
   row_pairs_stride_8,  ///< pairs likewise (K: group i = {8k + 2i, 8k + 2i + 1})
 };
 
+/// What the scale is rounded to: ue8m0_* are powers of two, not below, nearest (ties up), not
+/// above.
 enum class ScaleFormat { f32, bf16, ue8m0_up, ue8m0_nearest, ue8m0_floor };
 
 enum class ScaleRule {
   divide,    ///< s = fl(amax / M), M = limit, or the largest finite value (448)
   multiply,  ///< s = fl(amax * fl(1/M))
+  exponent,  ///< s = 2^(floor(log2 amax) - floor(log2 M)) (OCP Microscaling 1.0, 6.3)
 };
 
 enum class CodeRule {
@@ -36,7 +39,7 @@ enum class CodeRule {
 
 /// What keeps a scale away from zero.
 enum class Guard {
-  one,         ///< a group whose scale would be 0 gets scale 1
+  one,         ///< a group whose scale would be 0 gets scale 1, and its codes are RN(x)
   floor_1e_7,  ///< amax = max(amax, 1e-7)
   add_1e_7,    ///< s = fl(s + 1e-7)
   floor_1e_4,  ///< amax = max(amax, 1e-4)
@@ -53,6 +56,12 @@ enum class Rotate {
 };
 
 enum class SmoothMean { input_type, f32 };
+
+/// Overflow of a cast to `format` where nothing is said: codes saturate, F16 and BF16 have an Inf.
+constexpr numerics::Overflow usual_overflow(numerics::FormatId format) {
+  const bool has_infinity = format == numerics::FormatId::f16 || format == numerics::FormatId::bf16;
+  return has_infinity ? numerics::Overflow::infinity : numerics::Overflow::saturate;
+}
 
 struct Rule {
   numerics::FormatId format = numerics::FormatId::f32;  ///< f32, f16, bf16: no scale, a plain cast

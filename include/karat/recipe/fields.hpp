@@ -67,7 +67,7 @@ Value get(const Recipe& recipe, std::string_view path);
 /// @throws Error(usage), the subject being `subject_prefix` + path.
 void set(Recipe& recipe, std::string_view path, const Value& value,
          std::string_view subject_prefix = {});
-/// set(), then the instruction an edited operand format implies (see imply_instructions).
+/// set(), then what an edited format implies: the instruction, the overflow.
 Recipe edited(Recipe recipe, std::string_view path, const Value& value);
 
 /// The value as it stands in JSON: 448, "tile", [6, 8, 8], "-inf".

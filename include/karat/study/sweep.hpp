@@ -15,7 +15,7 @@ namespace karat::study {
 ///   window     the mask's window in tiles
 ///   p          P's multiplier: 1, 16, 256, 448
 ///   promotion  keys between promotions of the P V accumulator: 32, 64, 128, never
-///   scale      the format of the scales of Q, K and V
+///   scale      the format of the scales of Q, K and V, and the exponents' rule of OCP MX
 enum class SweepAxis { tile, window, p, promotion, scale };
 std::string_view to_string(SweepAxis axis);
 /// @throws Error(usage) naming the choices

@@ -36,7 +36,7 @@ void exponents(const Chunk& c, Block x) {
 template <typename Code>
 void encode_rows(const Chunk& c, std::span<const float> values, std::span<Code> codes) {
   const recipe::P& rule = c.v.launch.recipe.p;
-  const auto policy = quant::cast_policy(rule.format, rule.rounding, rule.overflow);
+  const numerics::Policy policy{.rounding = rule.rounding, .overflow = rule.overflow};
   const bool by_row = rule.rounding == numerics::Rounding::stochastic;
   const std::size_t size = by_row ? c.s.stride : c.elements();
   for (std::size_t at = 0; at < c.elements(); at += size)

@@ -55,7 +55,7 @@ std::int64_t cast_p(const Kernel& kernel, std::span<float> operands, numerics::P
   if (quant::has_scale(p.format))
     saturated = std::count_if(operands.begin(), operands.end(),
                               [&](float x) { return x > kernel.largest_p; });
-  cast(operands, p.format, quant::cast_policy(p.format, p.rounding, p.overflow), path, codes);
+  cast(operands, p.format, {.rounding = p.rounding, .overflow = p.overflow}, path, codes);
   return saturated;
 }
 

@@ -9,8 +9,6 @@ F64 = np.float64
 SMALLEST_NORMAL = F32(2.0**-126)
 E4M3_LARGEST = F32(448)
 INT8_LARGEST = F32(127)
-BF16_LARGEST = F32((2 - 2.0**-7) * 2.0**127)
-F16_LARGEST = np.float16(65504)
 
 np.seterr(over="ignore", under="ignore", invalid="ignore", divide="ignore")
 assert F32(2.0**-126) / F32(2) > 0, "this process flushes subnormals: its FP32 cannot be trusted"
@@ -57,7 +55,7 @@ def e4m3_value(code):
 
 
 def bf16_bits(x):
-    """Float32 to BF16, nearest, ties to even, as uint16; subnormals are kept, NaN becomes 0x7FFF."""
+    """Float32 to BF16, nearest, ties to even, as uint16; too large: Inf. NaN becomes 0x7FFF."""
     bits = np.ascontiguousarray(x, F32).view(np.uint32).astype(np.uint64)
     rounded = (bits + 0x7FFF + (bits >> 16 & 1)) >> 16
     return np.where(np.isnan(x), 0x7FFF, rounded).astype(np.uint16)
@@ -67,14 +65,10 @@ def bf16_value(bits):
     return (np.asarray(bits, np.uint16).astype(np.uint32) << 16).view(F32)
 
 
-def bf16_saturated(x):
-    """BF16 bits of finite x; what rounds above the largest finite number becomes that number."""
-    return bf16_bits(np.clip(bf16_value(bf16_bits(x)), -BF16_LARGEST, BF16_LARGEST))
-
-
 def f16_bits(x):
-    """Float32 to FP16, nearest, ties to even, as uint16; subnormals are kept, overflow saturates."""
-    return np.clip(np.asarray(x, F32).astype(np.float16), -F16_LARGEST, F16_LARGEST).view(np.uint16)
+    """Float32 to FP16, nearest, ties to even, as uint16; too large: Inf. NaN becomes 0x7FFF."""
+    bits = np.asarray(x, F32).astype(np.float16).view(np.uint16)
+    return np.where(np.isnan(x), np.uint16(0x7FFF), bits)
 
 
 def f16_value(bits):

@@ -5,7 +5,7 @@ from attention import (LOG2_E, DenseHead, ListedHead, TiledWindowHead, normalise
                        softmax_scale, zero_where_empty)
 from formats import E4M3_LARGEST, F32, bf16_bits, e4m3_code, e4m3_value, fl
 from quantise import (E4M3, guard_floor_1e_4, guard_one, per_channel, per_group, per_tensor,
-                      tile_groups, token_groups)
+                      power_of_two, tile_groups, token_groups)
 from steps import chain_wgmma_e4m3
 from video import Order, window_pairs
 
@@ -44,6 +44,18 @@ class FpsAttention(MultipliedE4m3, TiledWindowHead):
         self.q = per_group(q[positions], groups, E4M3, guard_one)
         self.k = per_group(k[positions], groups, E4M3, guard_one)
         self.v = per_channel(v[positions])
+
+
+class FpsPowersOfTwo(FpsAttention):
+    """Scales as OCP MX has them."""
+
+    def __init__(self, grid, q, k, v, input_type):
+        super().__init__(grid, q, k, v, input_type)
+        positions = self.order.token_of_position
+        groups = tile_groups(self.order, self.SCALE_TILE)
+        self.q = per_group(q[positions], groups, E4M3, power_of_two)
+        self.k = per_group(k[positions], groups, E4M3, power_of_two)
+        self.v = per_channel(v[positions], power_of_two)
 
 
 class FpsAttentionCoarse(FpsAttention):

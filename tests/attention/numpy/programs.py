@@ -5,7 +5,7 @@ import numpy as np
 from attention import add_fused_first
 from flash import Fa2Bf16, Fa3Bf16, Fa3Fp8, Fa3Fp8BlockHadamard, Fa3Fp8LazyRescale
 from fp8 import (DeepseekFp8, FpsAttention, FpsAttentionCoarse, FpsAttentionFlex,
-                 FpsAttentionIntermediate, NaiveFp8Sparse)
+                 FpsAttentionIntermediate, FpsPowersOfTwo, NaiveFp8Sparse)
 from plain import DenseF32, DenseF64, FlexBf16, StaBf16, Svg1Spatial, Svg1Temporal
 from predicted import SpargePruned, SpargeSm90, Svg2, Svg2FewClusters, svg1, svg1_causal
 from sage import Sage1, Sage2pp, Sage2Sm89, Sage2Sm90
@@ -51,6 +51,8 @@ EDITED = {
     "sparge_pruned": (SpargePruned, {"base": "sparge_sm90",
                                      "predict": {"similarity": 0.15, "mass": 0.9},
                                      "skip": {"threshold": -4}}),
+    "fps_powers_of_two": (FpsPowersOfTwo, {"base": "fpsattention",
+                                           **dict.fromkeys("qkv", {"scale_rule": "exponent"})}),
     "fa2_fused_first": (Fa2FusedFirst, {"base": "fa2_bf16",
                                         "softmax": {"row_sum_start": "fused_first"}}),
     "svg2_few_clusters": (Svg2FewClusters, {"base": "svg2",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from formats import (E4M3_LARGEST, F32, F64, INT8_LARGEST, bf16_bits, bf16_saturated,
+from formats import (E4M3_LARGEST, F32, F64, INT8_LARGEST, bf16_bits,
                      bf16_value, e4m3_code, f16_bits, fl, int8_code)
 from philox import random_word
 from video import tiles_of_tokens
@@ -25,7 +25,7 @@ def plain_f32(x):
 
 
 def plain_bf16(x):
-    return Operand(bf16_saturated(x))
+    return Operand(bf16_bits(x))
 
 
 def plain_f16(x):
@@ -48,6 +48,14 @@ def guard_add(limit):
 def guard_floor_1e_4(limit):
     """fl(max(amax, 1e-4)/limit)."""
     return lambda amax: fl(np.maximum(amax, F32(1e-4)) / limit)
+
+
+def power_of_two(limit):
+    """2^(floor(log2 amax) - floor(log2 limit)), 1 in place of 0."""
+    def scale(amax):
+        power = np.ldexp(F32(1), np.frexp(amax)[1] - np.frexp(F32(limit))[1])
+        return one_for_zero(fl(np.where(amax == 0, F32(0), power)))
+    return scale
 
 
 def one_for_zero(s):
@@ -75,11 +83,11 @@ def per_channel(x, guard=guard_one, round_to=e4m3_code):
 
 
 def per_channel_inverse(x, limit):
-    """E4M3 of fl(x * fl(limit/amax)), one scale per channel; codes 0 where amax is 0."""
+    """E4M3 of fl(x * fl(limit/amax)), one scale per channel; of x where that scale would be 0."""
     amax = np.abs(x).max(axis=0)
-    factor = fl(limit / amax)
-    codes = e4m3_code(fl(x * np.where(amax == 0, F32(1), factor)))
-    return Operand(codes, one_for_zero(fl(amax / limit)))
+    scale = fl(amax / limit)
+    factor = np.where(scale == 0, F32(1), fl(limit / amax))
+    return Operand(e4m3_code(fl(x * factor)), one_for_zero(scale))
 
 
 def per_tensor(x, guard=guard_one):

@@ -99,13 +99,16 @@ def make(recipe, grid, channels, workload, seed, batch=1, heads=1):
 
 
 def special_inputs():
-    """BF16 q, k, v of 4x8x8 tokens and 64 channels: a mean of K just past a tie of BF16, zeros of either sign."""
+    """BF16 q, k, v of 4x8x8 tokens and 64 channels: a mean of K just past a tie of BF16, zeros of either sign, a
+    channel of V whose scale would flush to zero and one that just does not."""
     rng = np.random.default_rng(7)
     q, k, v = (rng.standard_normal((256, 64)).astype(np.float32) for _ in range(3))
     k[:, 0] = 0
     k[:4, 0] = 128, 128, 1, 2.0**-30
     v[:, 3] = 0
     v[::2, 3] = -0.0
+    v[:, 5] *= 1e-38
+    v[:, 6] *= 1e-35
     q[:64] = 0
     q[:64:2] = -0.0
     header, data = {}, b""

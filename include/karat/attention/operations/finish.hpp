@@ -41,7 +41,7 @@ void finish_row(const Kernel& kernel, std::span<V> row, const Reciprocal& r,
                 const Add& add = {}) {
   const numerics::Fp32& fp = kernel.fp32;
   const auto cast_to = [&](numerics::FormatId format, numerics::Rounding rounding) {
-    cast(row, format, quant::cast_policy(format, rounding, numerics::Overflow::saturate), path);
+    cast(row, format, quant::cast_policy(format, rounding), path);
   };
   const bool before_scale = kernel.recipe.finish.cast == recipe::Cast::before_scale;
   const bool centred = !terms.mean.empty() && !before_scale;
