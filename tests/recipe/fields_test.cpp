@@ -139,7 +139,7 @@ TEST(Fields, RefusesValuesOfTheWrongKindOrRange) {
     expect_error(ErrorKind::usage, HasSubstr(message), [&] { set(recipe, path, value); });
   };
   refused("softmax.exp2", std::string("roundd"),
-          "did you mean \"rounded\"? give one of: rounded, exact");
+          "did you mean \"rounded\"? give one of: rounded, mufu, mufu_floor, exact");
   refused("softmax.exp2", 3.0, "softmax.exp2: 3 is not a value of this field");
   refused("block.k", 0.0, "block.k: 0 is not a value of this field; give a whole number from 1");
   refused("block.k", 1.5, "block.k: 1.5 is not");

@@ -160,7 +160,7 @@ Output cast_through(const SampledHead& head) {
   const auto recode = [](quant::Quantised& codes, const quant::Quantised& x,
                          const quant::Rule& rule) {
     if (codes.scales.empty()) return false;
-    const auto policy = quant::cast_policy(codes.format, rule.rounding, rule.overflow);
+    const numerics::Policy policy{.rounding = rule.rounding, .overflow = rule.overflow};
     for (std::size_t e = 0; e < codes.values.size(); ++e) {
       const float scale = codes.scale(e / codes.channels, e % codes.channels);
       codes.values[e] = rounded(rounded(x.values[e] / scale, kThrough), codes.format, policy);
