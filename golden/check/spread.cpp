@@ -253,8 +253,10 @@ std::optional<Doubt> LegalSpread::judge(const HeadRows& rows) {
     const bool head = finding.head.ratio > 1;
     if (!head && finding.run.ratio <= 1 && finding.other.ratio <= 1) return std::nullopt;
     const std::optional<int> block = judge.suspect(finding);
-    if (finding.run.ratio > 1 || !block || suspects == kSuspects)
-      return judge.doubt(head ? finding.head : finding.run.ratio > 1 ? finding.run : finding.other);
+    if (finding.run.ratio > 1 || !block || suspects == kSuspects) {
+      const Judge::Excess& local = finding.run.ratio > 1 ? finding.run : finding.other;
+      return judge.doubt(finding.head.ratio > local.ratio ? finding.head : local);
+    }
     run({*block});
   }
 }

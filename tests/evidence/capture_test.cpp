@@ -239,7 +239,7 @@ TEST(Damage, FilesAndManifest) {
   EXPECT_THAT(problem(copy.folder()), HasSubstr("\"schema\" is missing"));
   fs::remove(copy.folder() / "manifest.json");
   EXPECT_THAT(problem(copy.folder()), HasSubstr("neither a manifest.json nor rows"));
-  EXPECT_THAT(problem(copy.folder() / "absent"), HasSubstr("is no folder"));
+  EXPECT_THAT(problem(copy.folder() / "absent"), HasSubstr("does not exist"));
 }
 
 TEST(Damage, FieldsOfAFile) {

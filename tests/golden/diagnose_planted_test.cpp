@@ -20,7 +20,8 @@ constexpr Bug kBugs[] = {
     {"no_softmax_scale", "softmax scale missing"},
     {"scales_per_tensor", "q.group \"tile\" -> \"tensor\", k.group \"tile\" -> \"tensor\""},
     {"bf16_p",
-     "p.format \"e4m3\" -> \"bf16\", pv.instruction \"hopper.wgmma.e4m3.f32\" -> "
+     "p.format \"e4m3\" -> \"bf16\", p.overflow \"saturate\" -> \"infinity\", pv.instruction "
+     "\"hopper.wgmma.e4m3.f32\" -> "
      "\"hopper.wgmma.bf16.f32\""},
     {"output_in_tile_order", "output left tiled"},
     {"heads_swapped", "output of the next head"},

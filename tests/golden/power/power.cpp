@@ -10,6 +10,7 @@
 #include "diagnose/kernel.hpp"
 #include "karat/attention/operations/finish.hpp"
 #include "karat/numerics/formats/convert.hpp"
+#include "karat/numerics/functions/mufu/mufu.hpp"
 #include "planted.hpp"
 #include "same_value.hpp"
 
@@ -190,6 +191,7 @@ std::vector<std::vector<float>> legal_outputs(const SampledHead& head, std::uint
   };
   with_exp2(
       [=](float x, float rounded) { return ulps(rounded, static_cast<int>(hash(x) % 3) - 1); });
+  with_exp2([](float x, float) { return numerics::ex2_approx_ftz(x); });
   with_exp2([=](float x, float rounded) { return ulps(rounded, static_cast<int>(hash(x) % 2)); });
   with_exp2([=](float x, float rounded) { return ulps(rounded, hash(x) % 16 == 0 ? 1 : 0); });
   return outputs;

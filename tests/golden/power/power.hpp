@@ -44,8 +44,8 @@ struct Power {
 };
 Power power_of(const SampledHead& head);
 
-/// Legal kernels of the head that no check has run: exp2s that err fully at random, by one ulp at
-/// random, upwards alone, and only for some arguments.
+/// Legal kernels of the head that no check has run: exp2s that err fully at random, as NVIDIA's
+/// special-function unit, by one ulp at random, upwards alone, and only for some arguments.
 std::vector<std::vector<float>> legal_outputs(const SampledHead& head, std::uint32_t seed);
 
 }  // namespace karat::golden
