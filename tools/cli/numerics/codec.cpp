@@ -147,10 +147,10 @@ int run_function(const cxxopts::ParseResult& given, bool json) {
 }  // namespace
 
 int run_codec(int argc, char** argv) {
-  CommandLine line("codec",
-                   "Show a value in any number format, convert raw files, or compute a function of "
-                   "the GPU's special-function unit.",
-                   {"values"});
+  CommandLine line(
+      "codec",
+      "Show a value in any number format, convert raw files, or compute special functions.",
+      {"values"});
   using Text = std::string;
   line.add()("values", "decimals, or code:HEX", cxxopts::value<std::vector<Text>>())(
       "format", "format of the values or the table", cxxopts::value<Text>())(
