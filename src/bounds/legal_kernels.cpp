@@ -75,8 +75,11 @@ class Run {
   bool errs_high() {
     return kernel_.exp2 == Errs::high || (kernel_.exp2 == Errs::at_random && coin_.toss());
   }
-  float power(float x, float rounded) {
-    if (x == 0 || x == -kInf) return rounded;
+  /// Is 2^x the recipe's own value, and no other legal?
+  bool is_fixed(float x) const {
+    return x == 0 || x == -kInf || free_.freedom.low == free_.freedom.high;
+  }
+  float erring(float rounded) {
     return launch_.fp32.flushed(rounded * (errs_high() ? free_.freedom.high : free_.freedom.low));
   }
 
@@ -89,7 +92,8 @@ class Run {
       const float m = tap_.m[visit * rows_ + i];
       const float x = attention::alpha_exponent(
           launch_, free_.maximum_before(tap_.m, rows_, visit, i), m, free_.f);
-      alphas[i] = power(x, attention::power<float>(launch_, x));
+      alphas[i] = is_fixed(x) ? attention::power<float>(launch_, x)
+                              : erring(numerics::exp2_rounded(x, launch_.recipe.subnormals));
       terms.assign(columns, 0.0f);
       if (!skipped) probabilities(visit, i, m, terms, {&values[i * columns], columns});
       add_to_row_sum(terms, alphas[i], sums_[i]);
@@ -107,9 +111,11 @@ class Run {
     std::vector<float> x(terms.size());
     attention::p_exponents(launch_, {&tap_.s[row * tap_.key_position.size() + first], x.size()}, m,
                            free_.f, x);
+    std::vector<float> own(x.size());
+    attention::powers(launch_, x, own);
     numerics::exp2_rounded(x, terms, launch_.recipe.subnormals);
     for (std::size_t n = 0; n < x.size(); ++n) {
-      terms[n] = power(x[n], terms[n]);
+      terms[n] = is_fixed(x[n]) ? own[n] : erring(terms[n]);
       values[n] = attention::cast_operand(launch_, terms[n]);
     }
     attention::cast_p(launch_, values, Path::fast);
@@ -171,7 +177,8 @@ class Run {
         continue;
       }
       float r = attention::reciprocal(launch_, l);
-      if (free_.freedom.reciprocal_ulp > 0) r = std::nextafter(r, coin_.toss() ? kInf : 0.0f);
+      if (free_.freedom.reciprocal_ulp > 0)
+        r = std::nextafter(launch_.fp32.divide(1.0f, l), coin_.toss() ? kInf : 0.0f);
       const auto by_r = [r](std::size_t) { return r; };
       if (fuses())
         attention::finish_row(launch_, row, by_r, terms, Path::fast, {}, numerics::OneRounding{});

@@ -30,31 +30,39 @@ std::int64_t outside(const std::vector<float>& values, const std::vector<float>&
   return count;
 }
 
-TEST(LegalKernelRuns, WithoutFreedomAreTheGoldenKernel) {
-  for (const std::string_view name : recipe::preset_names()) {
-    const recipe::Recipe recipe = recipe::preset(name);
-    if (!leaves_freedom(recipe) || attention::depends_on_head(recipe)) continue;
-    const GoldenRun run(small(recipe), {3, 5, 7}, 32, Flavour::normal, 3);
-    const LegalKernels kernels(run.recipe, run.layout, run.head, kNoFreedom);
-    for (const attention::BlockTap& tap : run.result.taps) {
-      const LegalRows made = kernels.run(kLegalKernels[2], tap, Detail::stages);
-      EXPECT_EQ(unlike(made.l_by_visit, tap.l), 0) << name;
-      EXPECT_EQ(unlike(made.o_by_visit, tap.o), 0) << name;
-      for (std::int64_t i = 0; i < tap.queries.size(); ++i) {
-        const std::int32_t token = run.layout.order.token_at[tap.queries.begin + i];
-        if (token < 0) continue;
-        EXPECT_TRUE(same(made.l[i], run.result.l[token])) << name;
-        EXPECT_TRUE(same(made.lse[i], run.result.lse[token])) << name;
-        for (std::size_t j = 0; j < 32; ++j)
-          EXPECT_TRUE(same(made.out[i * 32 + j], run.result.o[token * 32 + j])) << name;
-      }
+void expect_golden(const recipe::Recipe& recipe) {
+  const std::string& name = recipe.name;
+  const GoldenRun run(small(recipe), {3, 5, 7}, 32, Flavour::normal, 3);
+  const LegalKernels kernels(run.recipe, run.layout, run.head, kNoFreedom);
+  for (const attention::BlockTap& tap : run.result.taps) {
+    const LegalRows made = kernels.run(kLegalKernels[2], tap, Detail::stages);
+    EXPECT_EQ(unlike(made.l_by_visit, tap.l), 0) << name;
+    EXPECT_EQ(unlike(made.o_by_visit, tap.o), 0) << name;
+    for (std::int64_t i = 0; i < tap.queries.size(); ++i) {
+      const std::int32_t token = run.layout.order.token_at[tap.queries.begin + i];
+      if (token < 0) continue;
+      EXPECT_TRUE(same(made.l[i], run.result.l[token])) << name;
+      EXPECT_TRUE(same(made.lse[i], run.result.lse[token])) << name;
+      for (std::size_t j = 0; j < 32; ++j)
+        EXPECT_TRUE(same(made.out[i * 32 + j], run.result.o[token * 32 + j])) << name;
     }
   }
 }
 
+TEST(LegalKernelRuns, WithoutFreedomAreTheGoldenKernel) {
+  for (const std::string_view name : recipe::preset_names()) {
+    const recipe::Recipe recipe = recipe::preset(name);
+    if (leaves_freedom(recipe) && !attention::depends_on_head(recipe)) expect_golden(recipe);
+  }
+  recipe::Recipe by_table = recipe::preset("fa3_fp8");
+  by_table.softmax.exp2 = recipe::Exp2::mufu;
+  expect_golden(by_table);
+}
+
 /// Every kernel of the row inside the worst case of `freedom`.
-void expect_inside(const char* name, Freedom freedom) {
-  const GoldenRun run(small(recipe::preset(name)), {3, 8, 9}, 32, Flavour::normal, 4);
+void expect_inside(const recipe::Recipe& recipe, Freedom freedom) {
+  const std::string& name = recipe.name;
+  const GoldenRun run(small(recipe), {3, 8, 9}, 32, Flavour::normal, 4);
   const LegalKernels kernels(run.recipe, run.layout, run.head, freedom);
   const HeadBounds bounds(run.recipe, run.layout, run.head, 0, freedom);
   std::int64_t moved = 0;
@@ -74,14 +82,17 @@ void expect_inside(const char* name, Freedom freedom) {
 }
 
 TEST(LegalKernelRuns, StayInsideTheWorstCase) {
+  Freedom all;
+  all.summation = Summation::any_order;
+  all.contraction = Contraction::allowed;
+  all.reciprocal_ulp = 1;
   for (const char* name : {"fpsattention", "fa3_fp8", "sta_bf16", "sage2pp", "dense_f32"}) {
-    expect_inside(name, {});
-    Freedom all;
-    all.summation = Summation::any_order;
-    all.contraction = Contraction::allowed;
-    all.reciprocal_ulp = 1;
-    expect_inside(name, all);
+    expect_inside(recipe::preset(name), {});
+    expect_inside(recipe::preset(name), all);
   }
+  recipe::Recipe by_table = recipe::preset("fa3_fp8");
+  by_table.softmax.exp2 = recipe::Exp2::mufu;
+  expect_inside(by_table, {});
 }
 
 TEST(LegalKernelRuns, AreAFunctionOfTheSeed) {

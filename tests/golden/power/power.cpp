@@ -160,6 +160,7 @@ Power power_of(const SampledHead& head) {
 std::vector<std::vector<float>> legal_outputs(const SampledHead& head, std::uint32_t seed) {
   const std::size_t channels = head.layout->channels;
   std::vector<std::vector<float>> outputs;
+  if (!bounds::leaves_freedom(head.recipe)) return outputs;
   const auto add = [&](const std::function<std::vector<float>(const attention::BlockTap&)>& run) {
     std::vector<float>& o = outputs.emplace_back(head.golden.o);
     for (const attention::BlockTap& tap : head.golden.taps) {
