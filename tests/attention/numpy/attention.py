@@ -8,10 +8,11 @@ import numpy as np
 
 from exp2 import exp2
 from formats import F32, F64, fl
+from mufu import ex2, lg2, rcp
 from steps import round_sum_to_f32
 from video import Order, as_given, partial_then_full, visited, window_mask
 
-MINUS_INFINITY = F32(-np.inf)
+MINUS_INFINITY, LN_2 = F32(-np.inf), F32(np.log(F64(2)))
 
 
 @dataclass
@@ -61,6 +62,7 @@ class Head:
     OFFSET = F32(0)  # P is 2^OFFSET times as large
     key_order = property(lambda self: self.order)
     kept = visits = None
+    power, reciprocal = staticmethod(ex2), staticmethod(rcp)
     lost = None  # per position: what the smoothing of K took from every score, log2 units
 
     def keep(self, kept, key_order, listed=0):
@@ -118,20 +120,41 @@ class Head:
         return np.where(self.log2_of(fl(m_new - m)) <= self.RESCALE_THRESHOLD, m, m_new)
 
     def alpha(self, m, m_new):
-        return exp2(self.log2_of(fl(m - m_new)))
+        return self.power(self.log2_of(fl(m - m_new)))
 
     def log2_of(self, m):
         """A maximum or a difference of two in log2 units."""
         return m
 
     def probabilities(self, a, s, m_new):
-        return exp2(fl(s - fl(m_new - self.OFFSET)[:, None]))
+        return self.power(fl(s - fl(m_new - self.OFFSET)[:, None]))
+
+    def normalised(self, o, l):
+        """fl(O * r); what a row without keys gets is the caller's affair."""
+        return fl(o * self.reciprocal(l)[:, None])
 
     def log_sum_exp(self, m, l, queries):
-        """Natural; the one stage that is not defined to the last bit."""
-        log2 = self.log2_of(m).astype(F64) + np.log2(l.astype(F64)) - F64(self.OFFSET)
+        maximum = self.log2_of(m)
+        if self.OFFSET != 0:
+            maximum = fl(maximum - self.OFFSET)
+        natural = fl(fl(maximum * LN_2) + fl(lg2(l) * LN_2))
         if self.lost is not None:
-            log2 = log2 + self.lost[queries]
+            natural = fl(natural + fl(self.lost[queries].astype(F32) * LN_2))
+        return np.where(l == 0, MINUS_INFINITY, natural)
+
+
+class ExactFunctions:
+    """2^x and 1/l rounded correctly, the log-sum-exp in FP64: no GPU's kernel.
+
+    This lse is the one stage that is not defined to the last bit."""
+    power = staticmethod(exp2)
+
+    @staticmethod
+    def reciprocal(l):
+        return fl(F32(1) / l)
+
+    def log_sum_exp(self, m, l, queries):
+        log2 = m.astype(F64) + np.log2(l.astype(F64))
         return np.where(l == 0, MINUS_INFINITY, (log2 * np.log(F64(2))).astype(F32))
 
 
@@ -143,7 +166,7 @@ class FusedExponent:
 
     def probabilities(self, a, s, m_new):
         reference = fl(self.log2_of(m_new) - self.OFFSET)
-        return exp2(fused(s, self.unit, reference[:, None]))
+        return self.power(fused(s, self.unit, reference[:, None]))
 
 
 class TiledWindowHead(Head):
@@ -237,11 +260,6 @@ def fused(a, f, reference):
 
 def rescaled(o, alpha):
     return fl(o * alpha[:, None])
-
-
-def normalised(o, l):
-    """fl(O * fl(1/l)); what a row without keys gets is the caller's affair."""
-    return fl(o * fl(F32(1) / l)[:, None])
 
 
 def zero_where_empty(out, l):

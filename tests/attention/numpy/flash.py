@@ -1,8 +1,8 @@
 # FlashAttention's recipes, written from their pages and docs/recipes/operations.md alone: fa2_bf16,
 # fa3_bf16, fa3_fp8, fa3_fp8_lazy_rescale, fa3_fp8_block_hadamard.
 
-from attention import (DenseHead, FusedExponent, normalised, rescaled, scale_pairs, softmax_scale,
-                       zero_where_empty)
+from attention import (DenseHead, FusedExponent, add_fused_first, rescaled, scale_pairs,
+                       softmax_scale, zero_where_empty)
 from formats import F32, bf16_bits, bf16_value, e4m3_code, fl
 from plain import Bf16
 from quantise import E4M3, guard_one, per_group, per_tensor, rotated, rows
@@ -29,6 +29,9 @@ class Fa2Bf16(Fa3Bf16):
     QUERY_BLOCK, KEY_BLOCK = 128, 64
     chain = staticmethod(chain_ampere_bf16)
 
+    def add_to_row_sum(self, l, alpha, p):
+        return add_fused_first(l, alpha, p)
+
 
 class OffsetFp8(DenseHead):
     """E4M3 codes of P = 2^8 times the usual; one accumulator for the whole row."""
@@ -42,7 +45,7 @@ class OffsetFp8(DenseHead):
         return chain_wgmma_e4m3(p_codes, self.v.codes[keys].T, rescaled(o, alpha))
 
     def finish(self, o, l):
-        return bf16_bits(zero_where_empty(fl(normalised(o, l) * self.v.scales), l))
+        return bf16_bits(zero_where_empty(fl(self.normalised(o, l) * self.v.scales), l))
 
 
 class Fa3Fp8(FusedExponent, OffsetFp8):

@@ -1,7 +1,7 @@
 # Recipes of E4M3 operands and multiplied P, written from their pages and docs/recipes/operations.md
 # alone: fpsattention and its phases, fpsattention_flex, naive_fp8_sparse, deepseek_fp8.
 
-from attention import (LOG2_E, DenseHead, ListedHead, TiledWindowHead, normalised, rescaled, scale_pairs,
+from attention import (LOG2_E, DenseHead, ListedHead, TiledWindowHead, rescaled, scale_pairs,
                        softmax_scale, zero_where_empty)
 from formats import E4M3_LARGEST, F32, bf16_bits, e4m3_code, e4m3_value, fl
 from quantise import (E4M3, guard_floor_1e_4, guard_one, per_channel, per_group, per_tensor,
@@ -29,7 +29,7 @@ class MultipliedE4m3:
         return fl(rescaled(o, alpha) + t)
 
     def finish(self, o, l):
-        out = fl(normalised(o, l) * fl(self.v.scales / self.MULTIPLIER))
+        out = fl(self.normalised(o, l) * fl(self.v.scales / self.MULTIPLIER))
         return bf16_bits(zero_where_empty(out, l))
 
 
@@ -105,5 +105,5 @@ class FpsAttentionFlex(ListedHead):
         return chain_wgmma_e4m3(p_codes, self.v.codes[keys].T, rescaled(o, alpha))
 
     def finish(self, o, l):
-        cast = e4m3_value(e4m3_code(zero_where_empty(normalised(o, l), l)))
+        cast = e4m3_value(e4m3_code(zero_where_empty(self.normalised(o, l), l)))
         return bf16_bits(fl(cast * self.v.scales))

@@ -3,7 +3,7 @@
 
 import numpy as np
 
-from attention import (DenseHead, ListedHead, TiledWindowHead, normalised, rescaled, softmax_scale,
+from attention import (DenseHead, ExactFunctions, ListedHead, TiledWindowHead, rescaled, softmax_scale,
                        zero_where_empty)
 from formats import F32, F64, bf16_bits, bf16_value, fl
 from quantise import plain_bf16, plain_f32
@@ -13,7 +13,7 @@ from video import Order, as_given, band_pairs, token_major, window_pairs
 TILE, WINDOW = (6, 8, 8), (3, 3, 3)
 
 
-class DenseF32(DenseHead):
+class DenseF32(ExactFunctions, DenseHead):
     chain = staticmethod(chain_f32_fma)
 
     def __init__(self, grid, q, k, v, input_type):
@@ -32,7 +32,7 @@ class DenseF32(DenseHead):
         return self.chain(p_codes, self.v.codes[keys].T, start)
 
     def finish(self, o, l):
-        return zero_where_empty(normalised(o, l), l)
+        return zero_where_empty(self.normalised(o, l), l)
 
 
 class DenseF64(DenseF32):
@@ -66,7 +66,7 @@ class Bf16:
         return self.chain(bf16_value(p_codes), v.T, rescaled(o, alpha))
 
     def finish(self, o, l):
-        return bf16_bits(zero_where_empty(normalised(o, l), l))
+        return bf16_bits(zero_where_empty(self.normalised(o, l), l))
 
 
 class StaBf16(Bf16, TiledWindowHead):

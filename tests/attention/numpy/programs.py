@@ -2,10 +2,11 @@
 
 import numpy as np
 
-from attention import add_fused_first
+from attention import DenseHead, ExactFunctions
 from flash import Fa2Bf16, Fa3Bf16, Fa3Fp8, Fa3Fp8BlockHadamard, Fa3Fp8LazyRescale
 from fp8 import (DeepseekFp8, FpsAttention, FpsAttentionCoarse, FpsAttentionFlex,
                  FpsAttentionIntermediate, FpsPowersOfTwo, NaiveFp8Sparse)
+from mufu import ex2_floor
 from plain import DenseF32, DenseF64, FlexBf16, StaBf16, Svg1Spatial, Svg1Temporal
 from predicted import SpargePruned, SpargeSm90, Svg2, Svg2FewClusters, svg1, svg1_causal
 from sage import Sage1, Sage2pp, Sage2Sm89, Sage2Sm90
@@ -39,11 +40,20 @@ PROGRAMS = {
     "svg2": Svg2,
 }
 
-class Fa2FusedFirst(Fa2Bf16):
-    """The row sums of the kernel as compiled for an A100."""
+class Fa2Separate(Fa2Bf16):
+    """Row sums as the source spells them, not as they are compiled for an A100."""
 
     def add_to_row_sum(self, l, alpha, p):
-        return add_fused_first(l, alpha, p)
+        return DenseHead.add_to_row_sum(self, l, alpha, p)
+
+
+class FpsRounded(ExactFunctions, FpsAttention):
+    """Functions rounded correctly instead of the special-function unit's."""
+
+
+class FpsFloor(FpsAttention):
+    """Negative arguments of ex2 cut toward -inf."""
+    power = staticmethod(ex2_floor)
 
 
 # Presets with other numbers, as files: what small cases of the preset itself do not reach.
@@ -53,8 +63,10 @@ EDITED = {
                                      "skip": {"threshold": -4}}),
     "fps_powers_of_two": (FpsPowersOfTwo, {"base": "fpsattention",
                                            **dict.fromkeys("qkv", {"scale_rule": "exponent"})}),
-    "fa2_fused_first": (Fa2FusedFirst, {"base": "fa2_bf16",
-                                        "softmax": {"row_sum_start": "fused_first"}}),
+    "fa2_separate": (Fa2Separate, {"base": "fa2_bf16", "softmax": {"row_sum_start": "separate"}}),
+    "fps_rounded": (FpsRounded, {"base": "fpsattention", "softmax": {"exp2": "rounded"},
+                                 "finish": {"reciprocal": "rounded", "logarithm": "exact"}}),
+    "fps_floor": (FpsFloor, {"base": "fpsattention", "softmax": {"exp2": "mufu_floor"}}),
     "svg2_few_clusters": (Svg2FewClusters, {"base": "svg2",
                                             "predict": {"query_clusters": 6, "key_clusters": 9}}),
 }

@@ -1,7 +1,7 @@
 # SageAttention's recipes, written from their pages and docs/recipes/operations.md alone: sage1,
 # sage2_sm90, sage2_sm89, sage2pp.
 
-from attention import (DenseHead, FusedExponent, lost_to_smoothing, normalised, rescaled, scale_pairs,
+from attention import (DenseHead, FusedExponent, lost_to_smoothing, rescaled, scale_pairs,
                        softmax_scale, zero_where_empty)
 from formats import E4M3_LARGEST, F32, bf16_bits, e4m3_code, f16_bits, f16_value, fl
 from quantise import (INT8, guard_add, guard_one, per_channel_inverse, per_group, plain_f16,
@@ -35,7 +35,7 @@ class Sage1(DenseHead):
         return chain_ampere_f16(f16_value(p_codes), v.T, rescaled(o, alpha))
 
     def finish(self, o, l):
-        return bf16_bits(zero_where_empty(normalised(o, l), l))
+        return bf16_bits(zero_where_empty(self.normalised(o, l), l))
 
 
 class Sage2Sm90(FusedExponent, DenseHead):
@@ -69,7 +69,7 @@ class Sage2Sm90(FusedExponent, DenseHead):
         return fl(rescaled(o, alpha) + self.chain(p_codes, self.v.codes[keys].T))
 
     def finish(self, o, l):
-        return bf16_bits(zero_where_empty(fl(normalised(o, l) * self.v.scales), l))
+        return bf16_bits(zero_where_empty(fl(self.normalised(o, l) * self.v.scales), l))
 
 
 class Sage2Sm89(Sage2Sm90):

@@ -1,0 +1,89 @@
+# The special-function unit's ex2, rcp and lg2, written from docs/recipes/operations.md and the tables
+# it names.
+
+import csv
+import os
+
+import numpy as np
+
+from formats import F32, F64, fl
+
+TABLES = os.path.join(os.path.dirname(__file__), "../../../numerics/functions/mufu/tables")
+NAN = np.uint32(0x7FFFFFFF).view(F32)
+FRACTION = (1 << 23) - 1
+
+
+def table(name):
+    with open(os.path.join(TABLES, name + ".csv"), newline="") as file:
+        rows = list(csv.reader(file))[1:]
+    return np.array([[int(value) for value in row[1:]] for row in rows]).T
+
+
+EX2, RCP, LG2 = table("ex2"), table("rcp"), table("lg2")
+
+
+def squarer(x):
+    """Partial products below the lowest column are dropped, one by one."""
+    total = np.zeros_like(x)
+    for i in range(17):
+        total += ((x >> i) & 1) * (x >> (18 - i))
+    return total >> 1
+
+
+def looked_up(coefficients, argument, bits):
+    """Coefficients of an argument's segment, and its `bits` low bits."""
+    return coefficients[:, argument >> bits], argument & ((1 << bits) - 1)
+
+
+def bits_of(x):
+    return np.asarray(x, F32).view(np.uint32).astype(np.int64)
+
+
+def from_parts(significand, exponent):
+    """significand * 2^exponent, +0 below 2^-126. Exact: no significand has more than 24 bits."""
+    return fl(np.ldexp(significand.astype(F64), exponent).astype(F32))
+
+
+def ex2(x, cut=np.trunc):
+    """`cut` takes the magnitude's bits below 2^-23 away."""
+    x = np.asarray(x, F32)
+    bounded = np.where(np.isnan(x), F32(0), np.clip(x, F32(-128), F32(128))).astype(F64)
+    fixed = cut(np.abs(bounded) * 2.0**23).astype(np.int64)
+    whole, fraction = fixed >> 23, fixed & FRACTION
+    negative = bounded < 0
+    complement = negative & (fraction != 0)
+    whole = np.where(complement, -whole - 1, np.where(negative, -whole, whole))
+    fraction = np.where(complement, FRACTION - fraction, fraction)
+    (c0, c1, c2), low = looked_up(EX2, fraction, 17)
+    significand = ((c0 << 13) + c1 * low + c2 * squarer(low) + 0x77E2) >> 15
+    power = from_parts(significand, np.clip(whole, -200, 127) - 23)
+    power = np.where(x >= 128, F32(np.inf), power)
+    return np.where(np.isnan(x), NAN, power)
+
+
+def ex2_floor(x):
+    """Negative arguments cut toward -inf."""
+    return np.where(np.asarray(x, F32) < 0, ex2(x, np.ceil), ex2(x))
+
+
+def rcp(x):
+    """Of numbers that are neither NaN nor negative; subnormals count as 0."""
+    bits = bits_of(x)
+    exponent = bits >> 23
+    (c0, c1, c2), low = looked_up(RCP, bits & FRACTION, 16)
+    significand = ((c0 << 13) + c1 * low + c2 * squarer(2 * low) + 0x47E7) >> 15
+    result = from_parts(significand, 127 - np.clip(exponent, 1, 254) - 24)
+    return np.where(exponent == 0, F32(np.inf), np.where(exponent == 255, F32(0), result))
+
+
+def lg2(x):
+    """Of numbers that are neither NaN nor negative; subnormals count as 0."""
+    bits = bits_of(x)
+    exponent = bits >> 23
+    (c0, c1, c2), low = looked_up(LG2, bits & FRACTION, 17)
+    sum_ = ((c0 << 12) + c1 * low + 2 * c2 * squarer(low) + 0x3345) >> 2
+    total = sum_ + ((exponent - 127) << 36)
+    result = fl(total.astype(F64).astype(F32) * F32(2.0**-36))  # total is exact in FP64
+    result = np.where(bits == bits_of(F32(1)), F32(0), result)
+    infinity = F32(np.inf)
+    return np.where(exponent == 0, -infinity, np.where(exponent == 255, infinity, result))
