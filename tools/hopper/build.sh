@@ -39,6 +39,7 @@ functions=$!
 # FlashAttention flushes subnormals in its FP32 arithmetic; so does the small kernel.
 build capture_attention --ftz=true &
 attention=$!
+build count_powers
 build capture_timings
 wait "$steps"
 wait "$functions"

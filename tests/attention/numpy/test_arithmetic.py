@@ -13,6 +13,7 @@ import numpy as np
 from exp2 import MARGIN, exp2, exp2_exact
 from formats import (E4M3_VALUES, F32, F64, bf16_bits, bf16_value, e4m3_code, f16_bits, f16_value, fl,
                      int8_code)
+from mufu import ex2, ex2_floor, lg2, rcp
 from philox import philox
 from quantise import bf16_of, row_pairs_stride_8, rotated, rows_stride_8, without_token_mean
 from steps import (ada_e4m3_f16_step, ada_e4m3_step, ampere_bf16_step, ampere_f16_step, chain_exact,
@@ -283,6 +284,31 @@ class Operands(unittest.TestCase):
     def test_exact_chain(self):
         a, b = np.array([[2.0**40, 1, -2.0**40]], F32), np.ones((1, 3), F32)
         self.assertEqual(chain_exact(a, b)[0, 0], 1)
+
+
+class SpecialFunctions(unittest.TestCase):
+    """Words that a GB200 printed, and what else is known (docs/evidence.md)."""
+
+    def test_words(self):
+        x = np.array([0xC1238D46, 0xC14B10E0, 0xC1478F28, 0xC0B4FAE8, 0xC190AC65], np.uint32)
+        words = [0x3A5B7D5C, 0x391E8128, 0x39388261, 0x3CA2822F, 0x36717D95]
+        self.assertEqual(ex2(x.view(F32)).view(np.uint32).tolist(), words)
+
+    def test_counts_of_the_reciprocal(self):
+        x = np.arange(0x3F800000, 0x40000000, dtype=np.uint32).view(F32)
+        right = (F64(1) / x).astype(F32).view(np.int32)
+        off = np.abs(rcp(x).view(np.int32) - right)
+        self.assertEqual(np.bincount(off).tolist(), [7280086, 1108522])
+
+    def test_ends(self):
+        x = np.array([0, -1, -126, -126.5, -200, -np.inf, 127, 128, 2.0**-30, -2.0**-30], F32)
+        expected = [1, 0.5, 2.0**-126, 0, 0, 0, 2.0**127, np.inf, 1, 1]
+        self.assertEqual(ex2(x).tolist(), expected)
+        self.assertEqual(ex2_floor(F32([-2.0**-30, 2.0**-30])).tolist(),
+                         [ex2(F32([-2.0**-23]))[0], 1])
+        self.assertEqual(rcp(F32([0, np.inf, 2.0**126, 2.0**127, 0.5])).tolist(),
+                         [np.inf, 0, 2.0**-126, 0, 2])
+        self.assertEqual(lg2(F32([0, 1, np.inf])).tolist(), [-np.inf, 0, np.inf])
 
 
 class Exp2(unittest.TestCase):
