@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "karat/numerics/formats/convert.hpp"
+#include "karat/numerics/functions/mufu/mufu.hpp"
 
 namespace karat::bounds {
 namespace {
@@ -74,10 +75,13 @@ class Partials {
   bool fuses_;
 };
 
-/// A number within `ulps` of 1/l, as far as it goes in a random direction.
-float reciprocal(float l, int ulps, std::mt19937& random) {
+/// A number within `ulps` of 1/l, as far as it goes in a random direction; with none the recipe's
+/// own.
+float reciprocal(const recipe::Recipe& recipe, float l, int ulps, std::mt19937& random) {
   const float rounded = 1.0f / l;
-  if (ulps == 0) return rounded;
+  if (ulps == 0)
+    return recipe.finish.reciprocal == recipe::Reciprocal::mufu ? numerics::rcp_approx_ftz(l)
+                                                                : rounded;
   const double exact = 1.0 / static_cast<double>(l);
   const double ulp = std::ldexp(1.0, std::ilogb(exact) - 23);
   const float towards = random() % 2 ? 1e38f : 0.0f;
@@ -161,7 +165,7 @@ PerturbedRow run_free_row(const recipe::Recipe& recipe, const layout::Layout& la
   }
   result.l =
       any_order ? free_l.total(random) : (fixed_l[0] + fixed_l[2]) + (fixed_l[1] + fixed_l[3]);
-  const float r = reciprocal(result.l, liberties.freedom.reciprocal_ulp, random);
+  const float r = reciprocal(recipe, result.l, liberties.freedom.reciprocal_ulp, random);
   for (std::size_t j = 0; j < o.size(); ++j) {
     const float sum = own_products ? free_o[j].total(random) : o[j];
     result.out.push_back(cast(flush(flush(sum * r) * (head.v.scale(0, j) / recipe.p.multiplier)),

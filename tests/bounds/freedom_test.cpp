@@ -9,6 +9,7 @@
 #include "free_kernel.hpp"
 #include "golden_run.hpp"
 #include "karat/numerics/functions/exp2.hpp"
+#include "karat/numerics/functions/mufu/mufu.hpp"
 #include "karat/recipe/fields.hpp"
 #include "karat/recipe/json.hpp"
 
@@ -36,6 +37,11 @@ struct Seen {
   }
 };
 
+/// As the recipe has it; subnormal results do not occur here.
+float own_exp2(const recipe::Recipe& recipe, float x) {
+  return is_mufu(recipe.softmax.exp2) ? numerics::ex2_approx_ftz(x) : numerics::exp2_rounded(x);
+}
+
 /// Every kernel of `freedom` against the bounds of `judged`, and against their likely form.
 Seen sample(const char* preset, std::initializer_list<Flavour> flavours, const Freedom& freedom,
             const Freedom& judged, int kernels = 12) {
@@ -58,7 +64,7 @@ Seen sample(const char* preset, std::initializer_list<Flavour> flavours, const F
           const Liberties liberties{.exp2 =
                                         [&](float x) {
                                           return freedom.low == freedom.high
-                                                     ? numerics::exp2_rounded(x)
+                                                     ? own_exp2(run.recipe, x)
                                                      : legal_exp2_at(
                                                            x, static_cast<int>(random() % 3) - 1);
                                         },

@@ -17,8 +17,8 @@ void declare(CommandLine& line) {
   add_options(line, golden::check_fields());
   line.add()("html", "also write a page with heat maps here", cxxopts::value<std::string>());
   line.note(
-      "exit code 0: every stage equal, or no farther than legal kernels lie; 1: a stage differs or "
-      "is undecided.");
+      "exit code 0: every stage equal, or no farther than legal kernels lie;\n"
+      "1: a stage differs or is undecided.");
 }
 
 }  // namespace

@@ -17,7 +17,7 @@ void declare(CommandLine& line) {
   add_candidate_options<golden::DiagnoseOptions>(line);
   add_options(line, golden::diagnose_fields());
   line.note(
-      "exit code 0: the candidate matches, nothing to diagnose; 1: it differs or is undecided. "
+      "exit code 0: the candidate matches, nothing to diagnose; 1: it differs or is undecided.\n"
       "--most is " +
       std::to_string(kReported) + " unless given.");
 }

@@ -102,8 +102,8 @@ int run_evidence(int argc, char** argv) {
       cxxopts::value<std::string>()->default_value("1"))(
       "threads", "0: all the machine offers", cxxopts::value<std::string>()->default_value("0"));
   line.note(
-      "--json prints a list of {instruction, rows, equal, ...}. Exit code 0 when all rows are "
-      "equal, 1 when some differ.");
+      "--json prints a list of {instruction, rows, equal, ...}.\n"
+      "Exit code 0 when all rows are equal, 1 when some differ.");
   const auto given = line.parse(argc, argv);
   if (!given) return match;
   const Narration narration = cli::narration(*given);
