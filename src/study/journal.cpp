@@ -6,10 +6,9 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 
-#include "job_json.hpp"
 #include "karat/files/paths.hpp"
-#include "karat/numerics/base/error.hpp"
 #include "karat/study/run.hpp"
+#include "record_columns.hpp"
 
 namespace karat::study {
 namespace {
@@ -33,6 +32,33 @@ std::string first_line(const StudyIdentity& identity) {
   return files::Json{{"schema", "karat.study_journal"}, {"version", 1}, {"study", identity.sha256}}
              .dump() +
          "\n";
+}
+
+/// {"job": [prompt, step, layer, head], "figures": [[branch, recipe, quantity, value, error], ...],
+///  "rows": [[recipe, token, truth, mask, both, given, kept, entropy, logit, edge], ...]}
+files::Json to_json(const JobResult& result) {
+  files::Json json{{"job", {result.job.prompt, result.job.step, result.job.layer, result.job.head}},
+                   {"figures", files::Json::array()},
+                   {"rows", files::Json::array()}};
+  for (const Figure& f : result.figures)
+    json["figures"].push_back(
+        {static_cast<int>(f.branch), f.recipe, to_string(f.quantity), f.value, f.standard_error});
+  for (const RowRecord& r : result.rows) json["rows"].push_back(json_row(r, kRecordColumns));
+  return json;
+}
+
+/// @throws nlohmann's exceptions for anything else
+JobResult job_result(const files::Json& json) {
+  const auto& job = json.at("job");
+  JobResult result{.job = {job.at(0), job.at(1), job.at(2), job.at(3)}, .figures = {}, .rows = {}};
+  for (const auto& f : json.at("figures"))
+    result.figures.push_back({.branch = static_cast<video::Branch>(f.at(0).get<int>()),
+                              .recipe = f.at(1),
+                              .quantity = parse_quantity(f.at(2).get<std::string>(), "journal"),
+                              .value = f.at(3),
+                              .standard_error = f.at(4)});
+  for (const auto& r : json.at("rows")) result.rows.push_back(row_of<RowRecord>(r, kRecordColumns));
+  return result;
 }
 
 }  // namespace

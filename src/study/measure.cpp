@@ -9,17 +9,38 @@
 
 #include "karat/attention/attend.hpp"
 #include "karat/attention/oracle.hpp"
+#include "karat/case/case.hpp"
 #include "karat/numerics/base/error.hpp"
 #include "karat/numerics/functions/exp2.hpp"
 #include "karat/study/theory.hpp"
 #include "prepared.hpp"
-#include "rows.hpp"
-#include "window_edge.hpp"
 
 namespace karat::study {
 namespace {
 
 constexpr std::size_t kDetailedRows = 2;  // of each draw: their weights are looked at key by key
+
+/// rows x channels in f64.
+using Rows = std::vector<double>;
+
+/// Per row the sum over channels of a^2.
+std::vector<double> squares(const Rows& a, std::size_t channels) {
+  std::vector<double> sums(a.size() / channels, 0.0);
+  for (std::size_t i = 0; i < a.size(); ++i) sums[i / channels] += a[i] * a[i];
+  return sums;
+}
+
+/// x*a + y*b.
+Rows combined(double x, const Rows& a, double y, const Rows& b) {
+  Rows sum(a.size());
+  for (std::size_t i = 0; i < a.size(); ++i) sum[i] = x * a[i] + y * b[i];
+  return sum;
+}
+
+/// Per row the sum over channels of (a - b)^2.
+std::vector<double> squares(const Rows& a, const Rows& b, std::size_t channels) {
+  return squares(combined(1, a, -1, b), channels);
+}
 
 /// Truth and errors of one branch that guidance needs again.
 struct BranchErrors {
@@ -28,16 +49,17 @@ struct BranchErrors {
 
 /// Everything about one head of one branch.
 struct Bench {
-  const cases::HeadValues& values;
+  const cases::GivenHead& head;
   std::size_t channels;
   int threads;
   const std::function<void()>& step;
 
+  attention::QuantisedHead operands(const PreparedKernel& kernel) const {
+    return cases::operands_of(kernel.recipe, kernel.layout, head, threads);
+  }
   Rows run(const PreparedKernel& kernel, const Sample& sample) const {
-    const auto head = attention::quantise_head(kernel.recipe, kernel.layout, values.view(),
-                                               numerics::Path::fast, threads);
     attention::AttendOptions options{.threads = threads, .query_blocks = sample.query_blocks};
-    const auto result = attention::attend(kernel.recipe, kernel.layout, head, options);
+    const auto result = attention::attend(kernel.recipe, kernel.layout, operands(kernel), options);
     Rows rows;
     rows.reserve(sample.tokens.size() * channels);
     for (const std::int32_t token : sample.tokens)
@@ -47,7 +69,7 @@ struct Bench {
   }
   attention::OracleResult truth(const PreparedKernel& kernel, const Sample& sample,
                                 attention::OracleMask mask) const {
-    auto result = attention::oracle(kernel.layout, values.view(), sample.tokens, mask, threads);
+    auto result = attention::oracle(kernel.layout, head.values, sample.tokens, mask, threads);
     step();
     return result;
   }
@@ -170,8 +192,7 @@ void look_closer(const Prepared& recipe, std::int32_t index, const Bench& bench,
                  std::vector<RowRecord>& records) {
   const std::size_t d = bench.channels;
   const PreparedKernel& kernel = recipe.full;
-  const auto coded = attention::quantise_head(kernel.recipe, kernel.layout, bench.values.view(),
-                                              numerics::Path::fast, bench.threads);
+  const auto coded = bench.operands(kernel);
   const auto dense_squares = squares(dense, d), masked_squares = squares(masked, d);
   const auto mask_errors = squares(masked, dense, d), both = squares(full, dense, d),
              given = squares(full, masked, d);
@@ -179,8 +200,7 @@ void look_closer(const Prepared& recipe, std::int32_t index, const Bench& bench,
   std::vector<std::vector<double>> lost(std::size(kUnderflows));
   for (const std::int32_t row : few.tokens) {
     const std::int32_t token = sample.tokens[row];
-    const RowTheory t =
-        predict_row(kernel.recipe, kernel.layout, bench.values.view(), coded, token);
+    const RowTheory t = predict_row(kernel.recipe, kernel.layout, bench.head.values, coded, token);
     q.push_back(t.q), k.push_back(t.k), p.push_back(t.p), v.push_back(t.v);
     truth.push_back(t.truth);
     for (std::size_t i = 0; i < lost.size(); ++i) lost[i].push_back(t.lost[i]);
@@ -193,7 +213,7 @@ void look_closer(const Prepared& recipe, std::int32_t index, const Bench& bench,
                        .kept_mass = kept_mass[row],
                        .entropy = t.entropy,
                        .max_logit = t.max_logit,
-                       .edge = window_edge(kernel.recipe.mask, kernel.layout, token)});
+                       .edge = t.edge});
   }
   std::vector<double> qk(q.size());
   for (std::size_t i = 0; i < q.size(); ++i) qk[i] = q[i] + k[i];
@@ -236,9 +256,10 @@ JobResult Workbench::measure(const capture::Job& job, int threads,
 
   std::vector<std::vector<BranchErrors>> kept(s.prepared.size());
   for (const video::Branch branch : s.source.facts().branches) {
-    const cases::HeadValues values = s.source.values(cell_of(job, branch), threads);
+    cases::GivenHead head{.room = s.source.values(cell_of(job, branch), threads)};
+    head.values = head.room.view();
     step();
-    const Bench bench{values, d, threads, step};
+    const Bench bench{head, d, threads, step};
     std::map<std::string, attention::OracleResult> dense, masked;
     for (std::size_t r = 0; r < s.prepared.size(); ++r) {
       const Prepared& p = s.prepared[r];

@@ -1,44 +1,160 @@
-// The sensitivity table as JSON and inside HDF5, and reading whichever a user gives.
-#include <cmath>
+// The sensitivity table as CSV, as JSON and inside HDF5, and reading whichever a user gives.
+#include <algorithm>
+#include <charconv>
 #include <nlohmann/json.hpp>
-#include <sstream>
 
-#include "karat/files/load.hpp"
+#include "columns.hpp"
 #include "karat/files/paths.hpp"
-#include "karat/numerics/base/error.hpp"
+#include "karat/numerics/base/split.hpp"
 #include "karat/study/sensitivity.hpp"
-#include "table_order.hpp"
 
 namespace karat::study {
 namespace {
 
-constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 const std::string kGroup = "sensitivity";
 
-files::Json number(double value) {
-  return std::isnan(value) ? files::Json(nullptr) : files::Json(value);
+using capture::Cell;
+constexpr Column<Sensitivity> kColumns[] = {column<&Sensitivity::cell, &Cell::prompt>("prompt"),
+                                            column<&Sensitivity::cell, &Cell::step>("step"),
+                                            column<&Sensitivity::cell, &Cell::layer>("layer"),
+                                            column<&Sensitivity::cell, &Cell::head>("head"),
+                                            column<&Sensitivity::cell, &Cell::branch>("branch"),
+                                            column<&Sensitivity::recipe>("recipe"),
+                                            column<&Sensitivity::error>("error"),
+                                            column<&Sensitivity::sampling_error>("sampling_error"),
+                                            column<&Sensitivity::guided_error>("guided_error")};
+enum : std::size_t { kStep = 1, kBranch = 4, kRecipe = 5, kGuided = 8 };
+
+/// CSV has steps and sigma behind the step, so that every line is complete in itself.
+std::string heading() {
+  std::string text;
+  for (const auto& column : kColumns) {
+    text += (text.empty() ? "" : ",") + std::string(column.name);
+    if (&column == &kColumns[kStep]) text += ",steps,sigma";
+  }
+  return text;
 }
-double number(const files::Json& json) { return json.is_null() ? kNaN : json.get<double>(); }
+constexpr std::size_t cell_of_column(std::size_t column) {
+  return column > kStep ? column + 2 : column;
+}
+
+/// Reads the cells of one line; errors name the line.
+class Line {
+ public:
+  Line(std::string_view text, std::string subject)
+      : cells_(numerics::split(text)), subject_(std::move(subject)) {
+    const std::size_t wanted = cell_of_column(std::size(kColumns));
+    if (cells_.size() != wanted)
+      fail("has " + std::to_string(cells_.size()) + " cells instead of " + std::to_string(wanted));
+  }
+  const std::string& text(std::size_t cell) const { return cells_[cell]; }
+  template <class T>
+  T number(std::size_t cell) const {
+    const std::string& word = text(cell);
+    T value{};
+    const auto [end, failure] = std::from_chars(word.data(), word.data() + word.size(), value);
+    if (failure != std::errc{} || end != word.data() + word.size())
+      fail("\"" + word + "\" in column " + std::to_string(cell + 1) + " is no number");
+    return value;
+  }
+  double number_or_nan(std::size_t cell) const {
+    return text(cell).empty() ? std::nan("") : number<double>(cell);
+  }
+  [[noreturn]] void fail(const std::string& problem) const {
+    throw Error(ErrorKind::input_output, subject_, problem, "columns are " + heading());
+  }
+
+ private:
+  std::vector<std::string> cells_;
+  std::string subject_;
+};
+
+/// The row of a line; a recipe that is new joins the table's.
+Sensitivity row_of_line(const Line& line, SensitivityTable& table) {
+  Sensitivity row;
+  for (std::size_t i = 0; i < std::size(kColumns); ++i) {
+    const std::size_t cell = cell_of_column(i);
+    const std::string& word = line.text(cell);
+    if (i == kBranch) {
+      if (word != to_string(video::Branch::conditional) &&
+          word != to_string(video::Branch::unconditional))
+        line.fail("\"" + word + "\" is no branch");
+      row.cell.branch = video::parse_branch(word);
+    } else if (i == kRecipe) {
+      const auto known = std::ranges::find(table.recipes, word);
+      row.recipe = static_cast<std::int32_t>(known - table.recipes.begin());
+      if (known == table.recipes.end()) table.recipes.push_back(word);
+    } else if (kColumns[i].dtype == files::DType::i32) {
+      kColumns[i].set(row, line.number<std::int32_t>(cell));
+    } else {
+      kColumns[i].set(row, i == kGuided ? line.number_or_nan(cell) : line.number<double>(cell));
+    }
+  }
+  return row;
+}
+
+/// Sorts the rows. @throws as validate()
+SensitivityTable in_order(SensitivityTable table, const std::string& subject) {
+  std::ranges::stable_sort(table.rows, {},
+                           [](const Sensitivity& row) { return std::tie(row.cell, row.recipe); });
+  validate(table, subject);
+  return table;
+}
 
 }  // namespace
 
+std::string sensitivity_csv(const SensitivityTable& table) {
+  std::string text = heading() + "\n";
+  for (const Sensitivity& row : table.rows)
+    for (std::size_t i = 0; i < std::size(kColumns); ++i) {
+      const double value = kColumns[i].get(row);
+      text += i == kBranch   ? std::string(to_string(row.cell.branch))
+              : i == kRecipe ? table.recipes[row.recipe]
+              : kColumns[i].dtype == files::DType::f64
+                  ? csv_decimal(value)
+                  : std::to_string(static_cast<std::int64_t>(value));
+      if (i == kStep)
+        text += "," + std::to_string(table.steps) + "," + csv_decimal(table.sigma[row.cell.step]);
+      text += i + 1 < std::size(kColumns) ? "," : "\n";
+    }
+  return text;
+}
+
+SensitivityTable parse_sensitivity_csv(std::string_view text, const std::string& subject) {
+  SensitivityTable table{.origin = subject, .steps = 0};
+  std::size_t number = 0;
+  for (std::string& line : numerics::split(text, '\n')) {
+    if (line.ends_with('\r')) line.pop_back();
+    const std::string where = subject + ", line " + std::to_string(++number);
+    if (number == 1 && line != heading())
+      throw Error(ErrorKind::input_output, where, "is not the heading of a sensitivity table",
+                  "columns are " + heading());
+    if (number == 1 || line.empty()) continue;
+    const Line cells(line, where);
+    const int steps = cells.number<int>(kStep + 1);
+    if (steps < 1 || steps > 1'000'000 || (table.steps != 0 && steps != table.steps))
+      cells.fail("\"" + cells.text(kStep + 1) + "\" steps where others say " +
+                 std::to_string(table.steps));
+    table.steps = steps;
+    table.sigma.resize(steps, std::nan(""));
+    table.rows.push_back(row_of_line(cells, table));
+    const int step = table.rows.back().cell.step;
+    if (step < 0 || step >= steps) cells.fail("has a step past the last one");
+    table.sigma[step] = cells.number_or_nan(kStep + 2);
+  }
+  return in_order(std::move(table), subject);
+}
+
 files::Json sensitivity_json(const SensitivityTable& table) {
-  files::Json json{{"schema", "karat.sensitivity"},
-                   {"version", 1},
-                   {"origin", table.origin},
-                   {"steps", table.steps},
-                   {"sigma", files::Json::array()},
-                   {"recipes", table.recipes},
-                   {"columns",
-                    {"prompt", "step", "layer", "head", "branch", "recipe", "error",
-                     "sampling_error", "guided_error"}},
-                   {"rows", files::Json::array()}};
-  for (const double sigma : table.sigma) json["sigma"].push_back(number(sigma));
+  files::Json json{{"schema", "karat.sensitivity"},   {"version", 1},
+                   {"origin", table.origin},          {"steps", table.steps},
+                   {"sigma", files::Json::array()},   {"recipes", table.recipes},
+                   {"columns", files::Json::array()}, {"rows", files::Json::array()}};
+  for (const double sigma : table.sigma) json["sigma"].push_back(json_number(sigma));
+  for (const auto& column : kColumns) json["columns"].push_back(column.name);
   for (const Sensitivity& row : table.rows) {
-    const capture::Cell& c = row.cell;
-    json["rows"].push_back({c.prompt, c.step, c.layer, c.head, to_string(c.branch), row.recipe,
-                            number(row.error), number(row.sampling_error),
-                            number(row.guided_error)});
+    json["rows"].push_back(json_row(row, kColumns));
+    json["rows"].back()[kBranch] = to_string(row.cell.branch);
   }
   return json;
 }
@@ -50,20 +166,12 @@ SensitivityTable parse_sensitivity_json(const files::Json& json, const std::stri
                   "give what karat study wrote");
     SensitivityTable table{
         .origin = json.at("origin"), .steps = json.at("steps"), .recipes = json.at("recipes")};
-    for (const auto& sigma : json.at("sigma")) table.sigma.push_back(number(sigma));
-    for (const auto& row : json.at("rows"))
-      table.rows.push_back({.cell = {.prompt = row.at(0),
-                                     .step = row.at(1),
-                                     .layer = row.at(2),
-                                     .head = row.at(3),
-                                     .branch = video::parse_branch(row.at(4).get<std::string>())},
-                            .recipe = row.at(5),
-                            .error = number(row.at(6)),
-                            .sampling_error = number(row.at(7)),
-                            .guided_error = number(row.at(8))});
-    sort_rows(table);
-    validate(table, subject);
-    return table;
+    for (const auto& sigma : json.at("sigma")) table.sigma.push_back(number_of(sigma));
+    for (files::Json row : json.at("rows")) {
+      row.at(kBranch) = static_cast<int>(video::parse_branch(row.at(kBranch).get<std::string>()));
+      table.rows.push_back(row_of<Sensitivity>(row, kColumns));
+    }
+    return in_order(std::move(table), subject);
   } catch (const nlohmann::json::exception& error) {
     throw Error(ErrorKind::input_output, subject, "is no sensitivity table",
                 "see docs/study.md for its fields");
@@ -71,26 +179,10 @@ SensitivityTable parse_sensitivity_json(const files::Json& json, const std::stri
 }
 
 void write_sensitivity(files::Hdf5Writer& file, const SensitivityTable& table) {
-  const std::size_t count = table.rows.size();
-  const auto column = [&](const std::string& name, files::DType dtype, auto value_of) {
-    using T = decltype(value_of(table.rows.front()));
-    std::vector<T> values;
-    for (const Sensitivity& row : table.rows) values.push_back(value_of(row));
-    file.write(kGroup + "/" + name, files::make_tensor(dtype, {count}, values));
-  };
-  using files::DType;
   file.group(kGroup);
-  column("prompt", DType::i32, [](const Sensitivity& r) { return r.cell.prompt; });
-  column("step", DType::i32, [](const Sensitivity& r) { return r.cell.step; });
-  column("layer", DType::i32, [](const Sensitivity& r) { return r.cell.layer; });
-  column("head", DType::i32, [](const Sensitivity& r) { return r.cell.head; });
-  column("branch", DType::u8,
-         [](const Sensitivity& r) { return static_cast<std::uint8_t>(r.cell.branch); });
-  column("recipe", DType::i32, [](const Sensitivity& r) { return r.recipe; });
-  column("error", DType::f64, [](const Sensitivity& r) { return r.error; });
-  column("sampling_error", DType::f64, [](const Sensitivity& r) { return r.sampling_error; });
-  column("guided_error", DType::f64, [](const Sensitivity& r) { return r.guided_error; });
-  file.write(kGroup + "/sigma", files::make_tensor(DType::f64, {table.sigma.size()}, table.sigma));
+  write_columns(file, kGroup, table.rows, kColumns);
+  file.write(kGroup + "/sigma",
+             files::make_tensor(files::DType::f64, {table.sigma.size()}, table.sigma));
   file.set_attributes(kGroup, {{"origin", table.origin},
                                {"steps", std::int64_t{table.steps}},
                                {"recipes", files::Json(table.recipes).dump()},
@@ -101,41 +193,14 @@ SensitivityTable read_sensitivity(const files::Hdf5Reader& file, const std::stri
   if (!file.contains(kGroup + "/error"))
     throw Error(ErrorKind::input_output, subject, "holds no sensitivity table",
                 "give what karat study wrote");
-  const auto column = [&]<class T>(const std::string& name, T) {
-    const files::Tensor tensor = file.read(kGroup + "/" + name);
-    const auto values = tensor.as<T>();
-    return std::vector<T>(values.begin(), values.end());
-  };
-  SensitivityTable table{.origin = file.text(kGroup, "origin"),
-                         .steps = static_cast<int>(file.integer(kGroup, "steps")),
-                         .sigma = column("sigma", double{})};
-  const files::Json names = files::parse_json(file.text(kGroup, "recipes"), subject);
-  for (const auto& name : names) table.recipes.push_back(name.get<std::string>());
-  const auto prompt = column("prompt", std::int32_t{}), step = column("step", std::int32_t{}),
-             layer = column("layer", std::int32_t{}), head = column("head", std::int32_t{}),
-             recipe = column("recipe", std::int32_t{});
-  const auto branch = column("branch", std::uint8_t{});
-  const auto error = column("error", double{}), sampling = column("sampling_error", double{}),
-             guided = column("guided_error", double{});
-  const std::size_t count = error.size();
-  for (const std::size_t size : {prompt.size(), step.size(), layer.size(), head.size(),
-                                 recipe.size(), branch.size(), sampling.size(), guided.size()})
-    if (size != count)
-      throw Error(ErrorKind::input_output, subject, "has columns of different length",
-                  "let karat study write it again");
-  for (std::size_t i = 0; i < count; ++i)
-    table.rows.push_back({.cell = {.prompt = prompt[i],
-                                   .step = step[i],
-                                   .layer = layer[i],
-                                   .head = head[i],
-                                   .branch = static_cast<video::Branch>(branch[i])},
-                          .recipe = recipe[i],
-                          .error = error[i],
-                          .sampling_error = sampling[i],
-                          .guided_error = guided[i]});
-  sort_rows(table);
-  validate(table, subject);
-  return table;
+  const files::Tensor sigma = file.read(kGroup + "/sigma");
+  const auto levels = sigma.as<double>();
+  return in_order({.origin = file.text(kGroup, "origin"),
+                   .steps = static_cast<int>(file.integer(kGroup, "steps")),
+                   .sigma = {levels.begin(), levels.end()},
+                   .recipes = files::parse_json(file.text(kGroup, "recipes"), subject),
+                   .rows = read_columns<Sensitivity>(file, kGroup, kColumns, subject)},
+                  subject);
 }
 
 SensitivityTable read_sensitivity(const std::filesystem::path& path) {

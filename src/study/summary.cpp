@@ -12,9 +12,7 @@ constexpr std::uint64_t kSeed = 7;  // of the bootstrap: a result has one interv
 constexpr double kNothing = 1e-9;   // errors below are rounding of the truth itself
 
 bool matches(const Where& where, const StudyResult& result, std::size_t job) {
-  const capture::Job& j = result.jobs[job].job;
-  return (!where.step || *where.step == j.step) && (!where.layer || *where.layer == j.layer) &&
-         (!where.head || *where.head == j.head) &&
+  return (!where.step || *where.step == result.jobs[job].job.step) &&
          (where.head_kind.empty() || where.head_kind == result.head_kinds[job]);
 }
 
@@ -46,37 +44,25 @@ std::string_view to_string(Amplification form) {
   return kNames[static_cast<int>(form)];
 }
 
-std::vector<statistics::Observation> observations(const StudyResult& result, std::int32_t recipe,
-                                                  Quantity quantity, const Where& where) {
-  std::vector<statistics::Observation> all;
-  for (std::size_t j = 0; j < result.jobs.size(); ++j) {
-    if (!matches(where, result, j)) continue;
-    for (const Figure& f : result.jobs[j].figures)
-      if (f.recipe == recipe && f.quantity == quantity &&
-          (!where.branch || *where.branch == f.branch))
-        all.push_back({result.jobs[j].job.prompt, f.value});
-  }
-  return all;
-}
-
 std::optional<statistics::Average> average(const StudyResult& result, std::int32_t recipe,
                                            Quantity quantity, const Where& where) {
-  const auto all = observations(result, recipe, quantity, where);
+  std::vector<statistics::Observation> all;
+  for (std::size_t j = 0; j < result.jobs.size(); ++j)
+    for (const Figure& f : result.jobs[j].figures)
+      if (f.recipe == recipe && f.quantity == quantity && matches(where, result, j))
+        all.push_back({result.jobs[j].job.prompt, f.value});
   if (all.empty()) return std::nullopt;
   return statistics::bootstrap_mean(all, kSeed);
 }
 
 std::optional<statistics::Average> amplification(const StudyResult& result, std::int32_t recipe,
-                                                 Amplification form, const Where& where) {
+                                                 Amplification form) {
   std::vector<statistics::Observation> all;
-  for (std::size_t j = 0; j < result.jobs.size(); ++j) {
-    if (!matches(where, result, j)) continue;
+  for (const JobResult& job : result.jobs)
     for (const video::Branch branch : {video::Branch::conditional, video::Branch::unconditional}) {
-      if (where.branch && *where.branch != branch) continue;
-      const double value = amplification_of(result.jobs[j], recipe, branch, form);
-      if (std::isfinite(value) && value > 0) all.push_back({result.jobs[j].job.prompt, value});
+      const double value = amplification_of(job, recipe, branch, form);
+      if (std::isfinite(value) && value > 0) all.push_back({job.job.prompt, value});
     }
-  }
   if (all.empty()) return std::nullopt;
   return statistics::bootstrap_geometric_mean(all, kSeed);
 }

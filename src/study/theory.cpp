@@ -88,6 +88,28 @@ double lost_mass(const std::vector<std::vector<KeptKey>>& visits, const Underflo
   return lost;
 }
 
+/// Walks from the query outwards along each axis until the mask drops a key.
+double window_edge(const recipe::Mask& mask, const layout::Layout& layout, std::int32_t token) {
+  const video::Extent3 grid = layout.grid;
+  const int across = grid.t + grid.h + grid.w;
+  if (mask.kind == recipe::MaskKind::none) return across;
+  const video::Extent3 at = video::token_coordinate(grid, token);
+  const std::int64_t query = layout.order.position_of[token];
+  int nearest = across;
+  for (const auto axis : {&video::Extent3::t, &video::Extent3::h, &video::Extent3::w})
+    for (const int direction : {-1, 1})
+      for (int away = 1; away < nearest; ++away) {
+        video::Extent3 key = at;
+        key.*axis += direction * away;
+        if (key.*axis < 0 || key.*axis >= grid.*axis) break;
+        if (layout.mask->keeps(query, layout.key_order.position_of[video::token_index(grid, key)]))
+          continue;
+        nearest = away;
+        break;
+      }
+  return nearest;
+}
+
 }  // namespace
 
 RowTheory predict_row(const recipe::Recipe& recipe, const layout::Layout& layout,
@@ -97,7 +119,7 @@ RowTheory predict_row(const recipe::Recipe& recipe, const layout::Layout& layout
   const auto tokens = static_cast<std::int32_t>(layout.order.tokens());
   const float* q = &input.q[token * d];
   const double scale = attention::score_scale(d);
-  RowTheory row;
+  RowTheory row{.edge = window_edge(recipe.mask, layout, token)};
   std::vector<double> scores(tokens);
   double top = -std::numeric_limits<double>::infinity();
   for (std::int32_t j = 0; j < tokens; ++j) {

@@ -17,15 +17,11 @@ namespace karat::study {
 
 /// Which cells an average is over.
 struct Where {
-  std::optional<std::int32_t> step, layer, head;
-  std::optional<video::Branch> branch;
+  std::optional<std::int32_t> step;
   std::string head_kind;  ///< empty: all
 };
 
-/// Values of one quantity of one recipe, cluster = prompt.
-std::vector<statistics::Observation> observations(const StudyResult& result, std::int32_t recipe,
-                                                  Quantity quantity, const Where& where = {});
-/// Their mean; nothing when there are none.
+/// The mean of one quantity of one recipe, cluster = prompt; nothing when there is none.
 std::optional<statistics::Average> average(const StudyResult& result, std::int32_t recipe,
                                            Quantity quantity, const Where& where = {});
 
@@ -44,7 +40,7 @@ inline constexpr Amplification kAmplifications[] = {
 
 /// Geometric mean over cells; nothing where a form has no meaning (no guidance, an error of 0).
 std::optional<statistics::Average> amplification(const StudyResult& result, std::int32_t recipe,
-                                                 Amplification form, const Where& where = {});
+                                                 Amplification form);
 
 /// The averages of several quantities or forms.
 template <class Key>

@@ -28,6 +28,10 @@ struct RowTheory {
   double entropy = 0;    ///< of the dense weights, natural units
   double max_logit = 0;  ///< over all keys, natural units
   double kept_mass = 0;  ///< of the dense weights
+  /// Tokens from the query to the nearest key that its mask drops, along the axes of the grid
+  /// through the query (a step along one axis at a time); the number of tokens across the grid
+  /// where none is dropped.
+  double edge = 0;
   /// Mass of kept P that round to 0, per kUnderflows: code(multiplier * 2^(s - running maximum)) is
   /// 0 in E4M3, key blocks in that order.
   std::vector<double> lost;

@@ -1,10 +1,65 @@
 // Where and when the error lives: over steps, by what is known of rows, over swept values.
+#include <algorithm>
+#include <cmath>
 #include <set>
 
-#include "karat/study/locus.hpp"
 #include "report/sections.hpp"
 
 namespace karat::study {
+namespace {
+
+/// Something a row can be sorted by.
+struct LocusAxis {
+  std::string_view name;
+  std::string_view title;  ///< with units
+  double RowRecord::*value;
+};
+constexpr LocusAxis kLocusAxes[] = {
+    {"kept mass", "share of attention the mask keeps", &RowRecord::kept_mass},
+    {"entropy", "entropy of the row's attention (nats)", &RowRecord::entropy},
+    {"largest logit", "largest logit of the row (nats)", &RowRecord::max_logit},
+    {"edge", "tokens from the query to the window's edge", &RowRecord::edge}};
+
+/// Rows between two quantiles of an axis: sqrt(sum of squared errors / sum of squared truth).
+struct LocusBin {
+  double centre = 0;  ///< mean of the axis over the rows
+  double mask = 0;    ///< of the mask against dense truth
+  double fp8 = 0;     ///< of the recipe against the truth under its mask
+  double both = 0;
+  std::size_t rows = 0;
+};
+/// Sampled rows sorted by the axis, in bins of equal size; empty when the recipe was not taken
+/// apart.
+std::vector<LocusBin> locus(const StudyResult& result, std::int32_t recipe, const LocusAxis& axis) {
+  constexpr std::size_t bins = 5;
+  std::vector<const RowRecord*> rows;
+  for (const JobResult& job : result.jobs)
+    for (const RowRecord& row : job.rows)
+      if (row.recipe == recipe) rows.push_back(&row);
+  std::stable_sort(rows.begin(), rows.end(), [&](const RowRecord* a, const RowRecord* b) {
+    return a->*axis.value < b->*axis.value;
+  });
+  std::vector<LocusBin> found;
+  for (std::size_t b = 0; b < bins; ++b) {
+    const std::size_t begin = rows.size() * b / bins, end = rows.size() * (b + 1) / bins;
+    if (begin == end) continue;
+    LocusBin bin{.rows = end - begin};
+    double truth = 0;
+    for (std::size_t i = begin; i < end; ++i) {
+      bin.centre += rows[i]->*axis.value / static_cast<double>(end - begin);
+      truth += rows[i]->truth;
+      bin.mask += rows[i]->mask;
+      bin.fp8 += rows[i]->given;
+      bin.both += rows[i]->both;
+    }
+    for (double* error : {&bin.mask, &bin.fp8, &bin.both})
+      *error = *error > 0 ? std::sqrt(*error / truth) : 0;
+    found.push_back(bin);
+  }
+  return found;
+}
+
+}  // namespace
 
 void add_steps(report::HtmlPage& page, const StudyResult& result, const Summary& summary) {
   page.heading("Over denoising steps");
@@ -46,7 +101,7 @@ void add_steps(report::HtmlPage& page, const StudyResult& result, const Summary&
 void add_loci(report::HtmlPage& page, const StudyResult& result) {
   for (std::int32_t r = 0; r < std::ssize(result.recipes); ++r) {
     std::vector<std::string> charts;
-    for (const LocusAxis& axis : locus_axes()) {
+    for (const LocusAxis& axis : kLocusAxes) {
       const auto bins = locus(result, r, axis);
       if (bins.empty()) continue;
       report::Chart chart =
@@ -90,9 +145,8 @@ void add_sweeps(report::HtmlPage& page, const Summary& summary) {
       chart.x.names.push_back(r.swept->value);
       both.points.push_back({x, all->value});
       fp8.points.push_back({x, given->value});
-      rows.push_back({name, r.swept->value, percent_interval(all),
-                      percent(find(r.quantities, Measure::mask)), percent_interval(given),
-                      percent(find(r.quantities, Measure::kept_mass))});
+      rows.push_back({name, r.swept->value, percent_interval(all), percent(r, Measure::mask),
+                      percent_interval(given), percent(r, Measure::kept_mass)});
     }
     chart.series = {both, fp8};
     charts.push_back(draw(chart));

@@ -14,8 +14,7 @@ void ladder_of(report::HtmlPage& page, const RecipeSummary& recipe) {
   report::Series theory =
       report::make_series("predicted for the part alone", 2, report::Mark::dots);
   std::vector<Cells> rows;
-  const statistics::Average* mask = find(recipe.quantities, Measure::mask);
-  rows.push_back({"mask", "what the mask drops", percent(mask), "", "", ""});
+  rows.push_back({"mask", "what the mask drops", percent(recipe, Measure::mask), "", "", ""});
   for (const PartRow& part : parts()) {
     const std::string name(part.name);
     const statistics::Average* rung = find(recipe.quantities, {Measure::rung, part.part});
@@ -60,8 +59,8 @@ void add_ladders(report::HtmlPage& page, const Summary& summary) {
   for (const RecipeSummary& r : summary.recipes)
     for (const SuspectRow& row : suspects())
       if (const statistics::Average* i = find(r.quantities, row.suspect))
-        rows.push_back({std::string(row.meaning), r.name,
-                        percent(find(r.quantities, Measure::both)), percent_interval(i)});
+        rows.push_back(
+            {std::string(row.meaning), r.name, percent(r, Measure::both), percent_interval(i)});
   if (rows.empty()) return;
   page.paragraph(
       "Suspects: what a literal reading of the published kernel would change, one edit at a "

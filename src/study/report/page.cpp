@@ -1,6 +1,5 @@
 // The page from the answer down to the command.
 #include "karat/study/page.hpp"
-
 #include "report/sections.hpp"
 
 namespace karat::study {
@@ -12,7 +11,7 @@ std::string verdict(const RecipeSummary& recipe) {
   if (rss == nullptr)
     return recipe.name + ": the mask drops nothing here, so there is no interaction.";
   std::string text = recipe.name + ": FP8 and mask together make " +
-                     percent(find(recipe.quantities, Measure::both)) + " error, " + factor(rss) +
+                     percent(recipe, Measure::both) + " error, " + factor(rss) +
                      " times the root-sum-square of each alone: ";
   if (rss->low > 1) return text + "they amplify each other.";
   if (rss->high < 1) return text + "less than independent errors would.";
@@ -34,11 +33,9 @@ void add_errors(report::HtmlPage& page, const Summary& summary) {
   std::vector<Cells> rows;
   for (const RecipeSummary& r : summary.recipes)
     rows.push_back({r.name, percent_interval(find(r.quantities, Measure::both)),
-                    percent(find(r.quantities, Measure::mask)),
-                    percent(find(r.quantities, Measure::fp8)),
-                    percent(find(r.quantities, Measure::fp8_given_mask)),
-                    percent(find(r.quantities, Measure::kept_mass)),
-                    percent(find(r.quantities, Measure::guided))});
+                    percent(r, Measure::mask), percent(r, Measure::fp8),
+                    percent(r, Measure::fp8_given_mask), percent(r, Measure::kept_mass),
+                    percent(r, Measure::guided)});
   page.table(Cells{"recipe", "both", "mask alone", "FP8 alone", "FP8 given the mask",
                    "attention the mask keeps", "both, through guidance"},
              rows);
@@ -72,12 +69,11 @@ void add_errors(report::HtmlPage& page, const Summary& summary) {
       "1 over root-sum-square: FP8 and sparsity err independently of each other. Above: they "
       "amplify. The sum is what they would make at worst, both errors pointing the same way.");
   rows.clear();
-  for (const RecipeSummary& r : summary.recipes)
-    rows.push_back({r.name, factor(find(r.amplifications, Amplification::sum)),
-                    factor(find(r.amplifications, Amplification::rss)),
-                    factor(find(r.amplifications, Amplification::conditional)),
-                    factor(find(r.amplifications, Amplification::guided_sum)),
-                    factor(find(r.amplifications, Amplification::guided_rss))});
+  for (const RecipeSummary& r : summary.recipes) {
+    rows.push_back({r.name});
+    for (const Amplification form : kAmplifications)
+      rows.back().push_back(factor(find(r.amplifications, form)));
+  }
   page.table(Cells{"recipe", "over the sum", "over root-sum-square", "conditional", "guided, sum",
                    "guided, root-sum-square"},
              rows);
@@ -87,9 +83,8 @@ void add_guidance(report::HtmlPage& page, const StudyResult& result, const Summa
   std::vector<Cells> rows;
   for (const RecipeSummary& r : summary.recipes)
     if (const statistics::Average* guided = find(r.quantities, Measure::guided))
-      rows.push_back({r.name, percent(find(r.quantities, Measure::both)), percent_interval(guided),
-                      percent(find(r.quantities, Measure::guided_common)),
-                      percent(find(r.quantities, Measure::guided_independent))});
+      rows.push_back({r.name, percent(r, Measure::both), percent_interval(guided),
+                      percent(r, Measure::guided_common), percent(r, Measure::guided_independent)});
   if (rows.empty()) return;
   page.heading("Through guidance");
   page.paragraph(
@@ -105,7 +100,7 @@ void add_underflow(report::HtmlPage& page, const Summary& summary) {
     for (std::size_t i = 0; i < std::size(kUnderflows); i += 2)
       if (const statistics::Average* up = find(r.quantities, Quantity::lost(i)))
         rows.push_back({r.name, std::to_string(kUnderflows[i].multiplier), percent(up),
-                        percent(find(r.quantities, Quantity::lost(i + 1)))});
+                        percent(r, Quantity::lost(i + 1))});
   if (rows.empty()) return;
   page.heading("P that underflows");
   page.paragraph(

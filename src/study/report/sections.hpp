@@ -25,6 +25,10 @@ inline std::string percent(const statistics::Average* i) {
   return i == nullptr ? "" : percent(i->value);
 }
 
+inline std::string percent(const RecipeSummary& recipe, Quantity quantity) {
+  return percent(find(recipe.quantities, quantity));
+}
+
 inline std::string percent_interval(const statistics::Average* i) {
   if (i == nullptr) return "";
   if (!std::isfinite(i->high)) return percent(i->value);

@@ -30,13 +30,12 @@ std::string to_text(const StudyResult& result, const Summary& summary) {
                            result.jobs.size());
   text += print("%-28s %9s %9s %9s %12s %9s\n", "recipe", "both", "mask", "fp8", "fp8 | mask",
                 "guided");
-  for (const auto& r : summary.recipes)
-    text += print("%-28s %9s %9s %9s %12s %9s\n", r.name.c_str(),
-                  percent(find(r.quantities, Measure::both)).c_str(),
-                  percent(find(r.quantities, Measure::mask)).c_str(),
-                  percent(find(r.quantities, Measure::fp8)).c_str(),
-                  percent(find(r.quantities, Measure::fp8_given_mask)).c_str(),
-                  percent(find(r.quantities, Measure::guided)).c_str());
+  for (const auto& r : summary.recipes) {
+    const auto of = [&](Measure measure) { return percent(find(r.quantities, measure)); };
+    text += print("%-28s %9s %9s %9s %12s %9s\n", r.name.c_str(), of(Measure::both).c_str(),
+                  of(Measure::mask).c_str(), of(Measure::fp8).c_str(),
+                  of(Measure::fp8_given_mask).c_str(), of(Measure::guided).c_str());
+  }
   text +=
       print("\namplification, geometric mean (95 %% interval over %d prompts and their cells)\n",
             summary.prompts);
