@@ -1,7 +1,10 @@
 // The rows of golden/request.hpp.
 #include "karat/golden/request.hpp"
 
+#include <nlohmann/json.hpp>
+
 #include "karat/bounds/liberties.hpp"
+#include "karat/recipe/evidence.hpp"
 
 namespace karat::golden {
 namespace {
@@ -86,5 +89,19 @@ template std::span<const RequestField<DiagnoseOptions>> selection_fields();
 
 std::span<const RequestField<CheckOptions>> check_fields() { return kCheckFields; }
 std::span<const RequestField<DiagnoseOptions>> diagnose_fields() { return kDiagnoseFields; }
+
+files::Json to_json(const MakeSummary& summary, const std::string& file,
+                    const recipe::Recipe& recipe) {
+  return {{"file", file},
+          {"sha256", summary.seal.sha256},
+          {"bytes", summary.seal.bytes},
+          {"heads", summary.heads},
+          {"multiply_adds", summary.multiply_adds},
+          {"attention_seconds", summary.attention_seconds},
+          {"truth_multiply_adds", summary.truth_multiply_adds},
+          {"truth_seconds", summary.truth_seconds},
+          {"saturated_p_codes", summary.saturated_p_codes},
+          {"evidence", evidence_json(recipe)}};
+}
 
 }  // namespace karat::golden

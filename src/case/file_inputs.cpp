@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "karat/case/formats.hpp"
-#include "karat/case/inputs.hpp"
+#include "karat/case/memory.hpp"
 #include "karat/case/metadata.hpp"
 #include "karat/files/sha256.hpp"
 #include "karat/files/widen.hpp"
@@ -24,19 +24,6 @@ struct Place {
 
 constexpr std::array<std::array<std::string_view, 2>, 3> kNames{
     {{"q", "query"}, {"k", "key"}, {"v", "value"}}};
-
-void require_finite(const std::vector<float>& values, std::size_t channels, const Place& place,
-                    std::size_t batch, std::size_t head) {
-  const auto bad =
-      std::find_if(values.begin(), values.end(), [](float x) { return !std::isfinite(x); });
-  if (bad == values.end()) return;
-  const auto at = static_cast<std::size_t>(bad - values.begin());
-  throw Error(ErrorKind::input_output, place.subject(),
-              std::string(std::isnan(*bad) ? "NaN" : "Inf") + " at batch " + std::to_string(batch) +
-                  ", head " + std::to_string(head) + ", token " + std::to_string(at / channels) +
-                  ", channel " + std::to_string(at % channels),
-              "attention of it has no value; mend the input");
-}
 
 class FileInputs final : public Inputs {
  public:
@@ -80,7 +67,8 @@ class FileInputs final : public Inputs {
       const std::size_t number = number_of(head, i);
       *out[i] = files::widen_to_f32(
           place.source->head(place.name, Extents::matrix, layout_, batch, number), place.subject());
-      require_finite(*out[i], shape().channels, place, batch, number);
+      require_finite(*out[i], shape().channels, ErrorKind::input_output, place.subject(),
+                     rows_of(batch, number));
     }
     return values;
   }
@@ -102,7 +90,8 @@ class FileInputs final : public Inputs {
       out[i]->scales = files::widen_to_f32(
           scales_[i].source->head(scales_[i].name, Extents::vector, layout_, batch, number),
           scales_[i].subject());
-      require_finite(out[i]->scales, 1, scales_[i], batch, number);
+      require_finite(out[i]->scales, 1, ErrorKind::input_output, scales_[i].subject(),
+                     rows_of(batch, number));
     }
     return coded;
   }
@@ -133,21 +122,12 @@ std::optional<Place> find(const Sources& sources, std::string_view stage) {
   return std::nullopt;
 }
 
-std::optional<std::array<Place, 3>> find_values(const Sources& sources) {
+/// q, k and v under a stage's ending ("", "_codes", "_scale"); values may have their long names.
+std::optional<std::array<Place, 3>> find_all(const Sources& sources, const std::string& ending) {
   std::array<Place, 3> places;
   for (int i = 0; i < 3; ++i) {
-    auto place = find(sources, kNames[i][0]);
-    if (!place) place = find(sources, kNames[i][1]);
-    if (!place) return std::nullopt;
-    places[i] = *place;
-  }
-  return places;
-}
-
-std::optional<std::array<Place, 3>> find_coded(const Sources& sources, std::string_view what) {
-  std::array<Place, 3> places;
-  for (int i = 0; i < 3; ++i) {
-    const auto place = find(sources, std::string(kNames[i][0]) + std::string(what));
+    auto place = find(sources, std::string(kNames[i][0]) + ending);
+    if (!place && ending.empty()) place = find(sources, kNames[i][1]);
     if (!place) return std::nullopt;
     places[i] = *place;
   }
@@ -160,7 +140,7 @@ bool is_code(const Place& place) {
 
 /// The scales of q, k and v, where these are codes themselves.
 std::array<Place, 3> scales_beside(const Sources& sources, const std::array<Place, 3>& tensors) {
-  const auto scales = find_coded(sources, "_scale");
+  const auto scales = find_all(sources, "_scale");
   for (const Place& place : tensors) {
     const std::string type(files::info(place.source->info(place.name).dtype).name);
     if (is_code(place) != is_code(tensors[0]))
@@ -184,14 +164,6 @@ std::array<Place, 3> scales_beside(const Sources& sources, const std::array<Plac
               "name them q, k, v (or q_codes, q_scale, ...)");
 }
 
-/// The grid that stands in where none is said.
-video::Extent3 row_of(std::int64_t tokens, int text, const std::string& subject) {
-  if (text < tokens) return {1, 1, static_cast<int>(tokens - text)};
-  throw Error(ErrorKind::usage, "text " + std::to_string(text),
-              "leaves no video where " + subject + " has " + std::to_string(tokens) + " tokens",
-              "give how many stand behind the video's");
-}
-
 }  // namespace
 
 std::unique_ptr<Inputs> file_inputs(const std::vector<std::filesystem::path>& paths,
@@ -199,12 +171,12 @@ std::unique_ptr<Inputs> file_inputs(const std::vector<std::filesystem::path>& pa
   Sources sources;
   for (const auto& path : paths) sources.push_back(TensorSource::open(path));
   std::array<Place, 3> tensors{}, scales{};
-  if (const auto values = find_values(sources)) {
+  if (const auto values = find_all(sources, "")) {
     tensors = *values;
     scales = scales_beside(sources, tensors);
   } else {
-    const auto codes = find_coded(sources, "_codes");
-    const auto scale = find_coded(sources, "_scale");
+    const auto codes = find_all(sources, "_codes");
+    const auto scale = find_all(sources, "_scale");
     if (!codes || !scale) throw_missing(sources);
     tensors = *codes;
     scales = *scale;
@@ -240,27 +212,14 @@ std::unique_ptr<Inputs> file_inputs(const std::vector<std::filesystem::path>& pa
     throw Error(ErrorKind::usage, "--head " + std::to_string(*options.only_head),
                 tensors[0].subject() + " has " + std::to_string(heads) + " heads",
                 "choose one from 0 to " + std::to_string(heads - 1));
-  const int text = options.text ? *options.text : text_of(tensors[0].source->metadata());
-  std::optional<video::Extent3> grid = options.grid;
-  if (!grid) grid = said_grid(tensors[0].source->metadata(), tensors[0].source->subject());
-  const GridOrigin origin = grid ? GridOrigin::said : GridOrigin::assumed;
-  if (!grid) grid = row_of(static_cast<std::int64_t>(rows), text, tensors[0].subject());
-  if (static_cast<std::size_t>(grid->volume() + text) != rows)
-    throw Error(ErrorKind::usage, "grid " + video::to_string(*grid),
-                "has " + std::to_string(grid->volume()) + " tokens" +
-                    (text > 0 ? " and " + std::to_string(text) + " of text" : "") + " where " +
-                    tensors[0].subject() + " has " + std::to_string(rows),
-                options.layout == TensorLayout::bhsd
-                    ? "give the grid of these tokens, or --layout BSHD"
-                    : "give the grid of these tokens");
+  const files::Metadata metadata = tensors[0].source->metadata();
+  InputShape shape{.batch = batch,
+                   .heads = options.only_head ? 1 : heads,
+                   .kv_heads = options.only_head ? 1 : shapes[1].heads,
+                   .channels = channels};
+  set_tokens(shape, options.grid ? options.grid : said_grid(metadata, tensors[0].source->subject()),
+             options.text.value_or(text_of(metadata)), rows, tensors[0].subject() + " has");
   const std::size_t group = heads / shapes[1].heads;
-  const InputShape shape{.grid = *grid,
-                         .grid_origin = origin,
-                         .text = text,
-                         .batch = batch,
-                         .heads = options.only_head ? 1 : heads,
-                         .kv_heads = options.only_head ? 1 : shapes[1].heads,
-                         .channels = channels};
   return std::make_unique<FileInputs>(shape, group, std::move(sources), tensors, scales, options);
 }
 

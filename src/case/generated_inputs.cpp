@@ -1,8 +1,7 @@
 // Heads of the workload generator.
 #include <nlohmann/json.hpp>
 
-#include "karat/case/inputs.hpp"
-#include "karat/numerics/base/error.hpp"
+#include "karat/case/memory.hpp"
 
 namespace karat::cases {
 namespace {
@@ -67,12 +66,8 @@ std::unique_ptr<Inputs> generated_inputs(const video::WorkloadSpec& spec, std::s
                                          std::size_t kv_heads) {
   video::validate(spec);
   const std::size_t heads = static_cast<std::size_t>(spec.heads) - first_head;
-  if (kv_heads == 0) kv_heads = heads;
-  if (kv_heads > heads || heads % kv_heads != 0)
-    throw Error(ErrorKind::usage, "k and v heads",
-                std::to_string(kv_heads) + " do not divide " + std::to_string(heads) + " heads",
-                "give a divisor");
-  return std::make_unique<GeneratedInputs>(spec, first_head, kv_heads);
+  return std::make_unique<GeneratedInputs>(spec, first_head,
+                                           kv_heads_of(heads, static_cast<std::int64_t>(kv_heads)));
 }
 
 }  // namespace karat::cases

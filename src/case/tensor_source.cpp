@@ -4,9 +4,9 @@
 #include <algorithm>
 #include <cstring>
 
+#include "karat/case/memory.hpp"
 #include "karat/files/hdf5.hpp"
 #include "karat/files/load.hpp"
-#include "karat/files/npy.hpp"
 #include "karat/files/safetensors.hpp"
 #include "karat/numerics/base/error.hpp"
 
@@ -26,34 +26,19 @@ std::string stage_name(std::string_view name) {
   return stage;
 }
 
-/// A box of a row-major tensor that is in memory.
-Tensor box_of(const Tensor& tensor, const Shape& offset, const Shape& count) {
-  Tensor box = files::make_tensor(tensor.dtype, count);
-  const std::size_t rank = count.size();
-  std::size_t run = rank == 0 ? 0 : rank - 1;  // dimensions [run, rank) are copied in one piece
-  while (run > 0 && count[run] == tensor.shape[run]) --run;
-  std::size_t piece = files::info(tensor.dtype).size;
-  for (std::size_t d = run; d < rank; ++d) piece *= count[d];
-  if (piece == 0) return box;
-  Shape index(rank, 0);
-  for (std::size_t to = 0; to < box.bytes.size(); to += piece) {
-    std::size_t from = 0;
-    for (std::size_t d = 0; d < rank; ++d)
-      from = from * tensor.shape[d] + offset[d] + (d < run ? index[d] : 0);
-    std::memcpy(&box.bytes[to], &tensor.bytes[from * files::info(tensor.dtype).size], piece);
-    for (std::size_t d = run; d-- > 0;) {
-      if (++index[d] < count[d]) break;
-      index[d] = 0;
-    }
-  }
-  return box;
-}
-
 /// safetensors and npy: the tensor last asked for stays in memory.
-class MemorySource : public TensorSource {
+class MemorySource final : public TensorSource {
  public:
-  using TensorSource::TensorSource;
+  explicit MemorySource(const std::filesystem::path& path)
+      : TensorSource(path.string()), path_(path), list_(files::list_tensors(path)) {}
   const std::vector<TensorInfo>& list() const override { return list_; }
+  files::Metadata metadata() const override {
+    const bool has_texts = files::file_kind(path_) == files::FileKind::safetensors;
+    return has_texts ? files::read_safetensors_metadata(path_) : files::Metadata{};
+  }
+  Tensor read(const std::string& name) const override {
+    return files::load_tensors(path_, {name}).tensors.begin()->second;
+  }
   Tensor read_part(const std::string& name, const Shape& offset,
                    const Shape& count) const override {
     if (cached_name_ != name) {
@@ -61,13 +46,12 @@ class MemorySource : public TensorSource {
       cached_ = read(name);
       cached_name_ = name;
     }
-    return box_of(cached_, offset, count);
+    return box_of(cached_.dtype, cached_.shape, cached_.bytes, offset, count);
   }
 
- protected:
-  std::vector<TensorInfo> list_;
-
  private:
+  std::filesystem::path path_;
+  std::vector<TensorInfo> list_;
   mutable std::string cached_name_;
   mutable Tensor cached_;
 };
@@ -81,32 +65,6 @@ std::vector<std::byte> transposed(const Tensor& tensor, std::size_t rows, std::s
       std::copy_n(&tensor.bytes[(i * columns + j) * size], size, &bytes[(j * rows + i) * size]);
   return bytes;
 }
-
-class SafetensorsSource final : public MemorySource {
- public:
-  explicit SafetensorsSource(const std::filesystem::path& path)
-      : MemorySource(path.string()), path_(path) {
-    list_ = files::list_safetensors(path);
-  }
-  files::Metadata metadata() const override { return files::read_safetensors_metadata(path_); }
-  Tensor read(const std::string& name) const override {
-    return files::read_safetensors(path_, name);
-  }
-
- private:
-  std::filesystem::path path_;
-};
-
-class NpySource final : public MemorySource {
- public:
-  explicit NpySource(const std::filesystem::path& path) : MemorySource(path.string()), path_(path) {
-    list_ = {files::list_npy(path)};
-  }
-  Tensor read(const std::string&) const override { return files::read_npy(path_); }
-
- private:
-  std::filesystem::path path_;
-};
 
 class Hdf5Source final : public TensorSource {
  public:
@@ -141,12 +99,8 @@ class Hdf5Source final : public TensorSource {
 }  // namespace
 
 std::unique_ptr<TensorSource> TensorSource::open(const std::filesystem::path& path) {
-  switch (files::file_kind(path)) {
-    case files::FileKind::hdf5: return std::make_unique<Hdf5Source>(path);
-    case files::FileKind::npy: return std::make_unique<NpySource>(path);
-    case files::FileKind::safetensors: break;
-  }
-  return std::make_unique<SafetensorsSource>(path);
+  if (files::file_kind(path) == files::FileKind::hdf5) return std::make_unique<Hdf5Source>(path);
+  return std::make_unique<MemorySource>(path);
 }
 
 std::optional<std::string> TensorSource::find(std::string_view stage) const {
@@ -173,11 +127,11 @@ HeadShape TensorSource::head_shape(const std::string& name, Extents extents,
   Shape shape = info(name).shape;
   const std::size_t rank = extents == Extents::matrix ? 4 : 3;
   if (shape.size() > rank || shape.size() + 2 < rank)
-    throw Error(ErrorKind::usage, subject_ + ": " + name,
-                "shape " + files::to_string(shape) + " has " + std::to_string(shape.size()) +
-                    " dimensions",
-                extents == Extents::matrix ? "store batch, head, token, channel"
-                                           : "store batch, head, row");
+    throw Error(
+        ErrorKind::usage, subject_ + ": " + name,
+        "shape " + files::to_string(shape) + " has " + std::to_string(shape.size()) + " dimensions",
+        extents == Extents::matrix ? "store batch, head, token, channel"
+                                   : "store batch, head, row");
   if (layout == TensorLayout::bshd && extents == Extents::matrix) {
     if (shape.size() == rank - 2) shape.insert(shape.begin() + 1, 1);  // [S,D] -> [S,1,D]
     if (shape.size() == rank - 1) shape.insert(shape.begin(), 1);

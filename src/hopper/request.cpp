@@ -14,22 +14,13 @@ constexpr numerics::Named<LinearFormat> kLinear[] = {{"bf16", LinearFormat::bf16
                                                      {"fp8", LinearFormat::fp8},
                                                      {"fp8_block", LinearFormat::fp8_block}};
 
-template <typename Request>
-constexpr files::RequestField<Request> called(files::RequestField<Request> field,
-                                              std::string_view option) {
-  field.option = option;
-  return field;
-}
-
 constexpr files::RequestField<KernelRequest> kKernelFields[] = {
     request::text<&KernelRequest::gpu>(
         "gpu", "H100 (default, SXM), H100-PCIe, H200, H800, H20 or FILE.json"),
-    {.name = "kernel",
-     .meaning = "fa2, fa3, sta, flex, sage2 or fpsattention; default: the recipe's own",
-     .kind = files::FieldKind::text,
-     .write = [](KernelRequest& asked, const files::FieldValue& value,
-                 const std::string&) { asked.kernel = parse_kernel(std::get<std::string>(value)); },
-     .option = "kernel-version"},
+    request::called(
+        "kernel-version",
+        request::parsed<&KernelRequest::kernel, parse_kernel>(
+            "kernel", "fa2, fa3, sta, flex, sage2 or fpsattention; default: the recipe's own")),
     request::whole<&KernelRequest::batch>("batch", "batch", 1)};
 
 constexpr files::RequestField<ModelRequest> kModelFields[] = {
@@ -48,7 +39,7 @@ constexpr files::RequestField<ModelRequest> kModelFields[] = {
                                                     "bf16, fp8 or fp8_block linear layers")};
 
 constexpr files::RequestField<ShapeRequest> kShapeFields[] = {
-    called(request::whole<&ShapeRequest::tokens>("tokens", "tokens", 1), "seqlen"),
+    request::called("seqlen", request::whole<&ShapeRequest::tokens>("tokens", "tokens", 1)),
     request::extent<&ShapeRequest::grid>("grid", "tokens as T,H,W"),
     request::whole<&ShapeRequest::heads>("heads", "heads", 1),
     request::whole<&ShapeRequest::head_dim>("head_dim", "channels of a head", 1),
@@ -73,9 +64,7 @@ void ask(Question& question, const KernelRequest& request) {
 
 RunRequest run_of(const ModelRequest& request) {
   const video::Model& model = video::find_model(request.model);
-  video::Resolution resolution = request.resolution
-                                     ? video::find_resolution(model, *request.resolution)
-                                     : model.resolutions.front();
+  video::Resolution resolution = video::find_resolution(model, request.resolution.value_or(""));
   resolution.frames = request.frames.value_or(resolution.frames);
   return {.model = &model,
           .grid = video::token_grid(model, resolution),

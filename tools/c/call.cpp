@@ -35,6 +35,15 @@ karat_status status_of(ErrorKind kind) {
   return KARAT_INTERNAL;
 }
 
+bool whole_between(const files::Json& x, std::int64_t low, std::int64_t high) {
+  if (!x.is_number_integer()) return false;
+  if (x.is_number_unsigned()) {
+    const auto number = x.get<std::uint64_t>();
+    return number <= static_cast<std::uint64_t>(high) && static_cast<std::int64_t>(number) >= low;
+  }
+  return x.get<std::int64_t>() >= low && x.get<std::int64_t>() <= high;
+}
+
 }  // namespace
 
 std::function<void(std::size_t, std::size_t)> steps_of(karat_progress progress, void* context) {
@@ -84,105 +93,50 @@ files::Json object_of(const char* text, const char* what) {
   return json;
 }
 
-Fields::Fields(files::Json object, std::string subject)
-    : object_(std::move(object)), subject_(std::move(subject)) {}
-
-const files::Json* Fields::find(std::string_view name) {
+bool Fields::has(std::string_view name) {
   known_.emplace_back(name);
   const auto found = object_.find(name);
-  return found == object_.end() || found->is_null() ? nullptr : &*found;
-}
-
-void Fields::fail(std::string_view name, const std::string& wanted) const {
-  throw Error(ErrorKind::usage, named(name), object_[std::string(name)].dump() + " is no " + wanted,
-              "give a " + wanted);
-}
-
-bool Fields::has(std::string_view name) { return find(name) != nullptr; }
-
-std::string Fields::text(std::string_view name, std::string_view otherwise) {
-  const files::Json* value = find(name);
-  if (value == nullptr) return std::string(otherwise);
-  if (!value->is_string()) fail(name, "text");
-  return value->get<std::string>();
-}
-
-double Fields::number(std::string_view name, double otherwise) {
-  const files::Json* value = find(name);
-  if (value == nullptr) return otherwise;
-  if (!value->is_number()) fail(name, "number");
-  return value->get<double>();
-}
-
-std::int64_t Fields::whole(std::string_view name, std::int64_t otherwise, std::int64_t low,
-                           std::int64_t high) {
-  const files::Json* value = find(name);
-  if (value == nullptr) return otherwise;
-  const std::string wanted =
-      "whole number from " + std::to_string(low) + " to " + std::to_string(high);
-  if (!value->is_number_integer()) fail(name, wanted);
-  if (value->is_number_unsigned() && value->get<std::uint64_t>() > static_cast<std::uint64_t>(high))
-    fail(name, wanted);
-  const auto number = value->get<std::int64_t>();
-  if (number < low || number > high) fail(name, wanted);
-  return number;
-}
-
-bool Fields::flag(std::string_view name) {
-  const files::Json* value = find(name);
-  if (value == nullptr) return false;
-  if (!value->is_boolean()) fail(name, "true or false");
-  return value->get<bool>();
-}
-
-std::vector<std::string> Fields::texts(std::string_view name) {
-  const files::Json* value = find(name);
-  std::vector<std::string> list;
-  if (value == nullptr) return list;
-  if (!value->is_array()) fail(name, "list of texts");
-  for (const files::Json& each : *value) {
-    if (!each.is_string()) fail(name, "list of texts");
-    list.push_back(each.get<std::string>());
-  }
-  return list;
-}
-
-video::Extent3 Fields::extent(std::string_view name) {
-  const files::Json* value = find(name);
-  const auto extent_of = [&](std::size_t i) {
-    const files::Json& each = (*value)[i];
-    if (!each.is_number_integer() || each.get<std::int64_t>() < 1 ||
-        each.get<std::int64_t>() > 1'000'000)
-      fail(name, "list of three whole numbers from 1");
-    return each.get<int>();
-  };
-  if (value == nullptr || !value->is_array() || value->size() != 3)
-    fail(name, "list of three whole numbers from 1");
-  return {extent_of(0), extent_of(1), extent_of(2)};
+  return found != object_.end() && !found->is_null();
 }
 
 files::FieldValue Fields::value(std::string_view name, files::FieldKind kind, std::int64_t low,
-                                std::int64_t high) {
+                                std::int64_t high) const {
+  using files::FieldKind;
+  const files::Json& given = object_[std::string(name)];
+  std::string wanted = "text";
   switch (kind) {
-    case files::FieldKind::text:
-      return text(name, "");
-    case files::FieldKind::whole:
-      return whole(name, low, low, high);
-    case files::FieldKind::number: {
-      const double value = number(name, static_cast<double>(low));
-      if (!(value >= static_cast<double>(low) && value <= static_cast<double>(high)))
-        fail(name, "number from " + std::to_string(low) + " to " + std::to_string(high));
-      return value;
-    }
-    case files::FieldKind::flag:
-      return flag(name);
-    case files::FieldKind::texts:
-      return texts(name);
-    case files::FieldKind::extent:
+    case FieldKind::text:
+      if (given.is_string()) return given.get<std::string>();
+      break;
+    case FieldKind::number:
+      if (given.is_number() && given.get<double>() >= static_cast<double>(low) &&
+          given.get<double>() <= static_cast<double>(high))
+        return given.get<double>();
+      wanted = "number from " + std::to_string(low) + " to " + std::to_string(high);
+      break;
+    case FieldKind::flag:
+      if (given.is_boolean()) return given.get<bool>();
+      wanted = "true or false";
+      break;
+    case FieldKind::whole:
+      if (whole_between(given, low, high)) return given.get<std::int64_t>();
+      wanted = "whole number from " + std::to_string(low) + " to " + std::to_string(high);
+      break;
+    case FieldKind::texts:
+      if (given.is_array() &&
+          std::all_of(given.begin(), given.end(), [](const auto& x) { return x.is_string(); }))
+        return given.get<std::vector<std::string>>();
+      wanted = "list of texts";
+      break;
+    case FieldKind::extent:
+      if (given.is_array() && given.size() == 3 &&
+          std::all_of(given.begin(), given.end(),
+                      [](const auto& x) { return whole_between(x, 1, 1'000'000); }))
+        return given.get<std::array<int, 3>>();
+      wanted = "list of three whole numbers from 1";
       break;
   }
-  const video::Extent3 size = extent(name);
-  return std::array{size.t, size.h, size.w};
+  throw Error(ErrorKind::usage, named(name), given.dump() + " is no " + wanted, "give a " + wanted);
 }
 
 void Fields::finish() const {

@@ -46,21 +46,14 @@ void require_size(std::size_t given, std::size_t known, const char* what);
 /// A JSON object from a caller: NULL is an empty one.
 files::Json object_of(const char* text, const char* what);
 
-/// Reads known fields of an object; finish() refuses the rest, naming the nearest.
+/// Reads an object's fields by the rows of requests; finish() refuses the rest, naming the nearest.
 class Fields {
  public:
-  Fields(files::Json object, std::string subject);
-  bool has(std::string_view name);
-  std::string text(std::string_view name, std::string_view otherwise);
-  double number(std::string_view name, double otherwise);
-  std::int64_t whole(std::string_view name, std::int64_t otherwise, std::int64_t low,
-                     std::int64_t high);
-  bool flag(std::string_view name);
-  /// A list of texts; empty when the field is missing.
-  std::vector<std::string> texts(std::string_view name);
-  /// Three numbers from 1.
-  video::Extent3 extent(std::string_view name);
+  Fields(const char* text, const char* subject)
+      : object_(object_of(text, subject)), subject_(subject) {}
 
+  /// Whether the field is there and not null.
+  bool has(std::string_view name);
   /// Writes the request's fields that were given; the rest keeps its defaults.
   template <typename Request>
   void read(std::span<const files::RequestField<Request>> rows, Request& request) {
@@ -77,11 +70,9 @@ class Fields {
   void finish() const;
 
  private:
-  const files::Json* find(std::string_view name);
   files::FieldValue value(std::string_view name, files::FieldKind kind, std::int64_t low,
-                          std::int64_t high);
+                          std::int64_t high) const;
   std::string named(std::string_view name) const { return subject_ + "." + std::string(name); }
-  [[noreturn]] void fail(std::string_view name, const std::string& wanted) const;
 
   files::Json object_;
   std::string subject_;

@@ -12,7 +12,7 @@ struct Asked {
 };
 
 Asked asked_of(const recipe::Recipe& recipe, const char* text) {
-  Fields fields(object_of(text, "question"), "question");
+  Fields fields(text, "question");
   Asked asked{.question = {.recipe = recipe}};
   hopper::KernelRequest kernel;
   fields.read(hopper::kernel_fields(), kernel);

@@ -7,6 +7,7 @@
 
 #include "call.hpp"
 #include "karat/case/formats.hpp"
+#include "karat/case/memory.hpp"
 #include "karat/files/sha256.hpp"
 #include "karat/numerics/formats/convert.hpp"
 #include "tensors.hpp"
@@ -29,55 +30,15 @@ std::size_t extent(std::int64_t value, const char* what) {
   return static_cast<std::size_t>(value);
 }
 
-int text_of(const karat_heads& given) {
-  if (given.text >= 0 && given.text < given.tokens) return given.text;
-  throw Error(ErrorKind::usage, "text",
-              std::to_string(given.text) + " of " + std::to_string(given.tokens) + " tokens",
-              "give how many stand behind the video's: from 0, and fewer than there are");
-}
-
-std::size_t kv_heads_of(const karat_heads& given) {
-  if (given.kv_heads == 0) return static_cast<std::size_t>(given.heads);
-  if (given.kv_heads > 0 && given.heads % given.kv_heads == 0)
-    return static_cast<std::size_t>(given.kv_heads);
-  throw Error(ErrorKind::usage, "kv_heads",
-              std::to_string(given.kv_heads) + " heads of k and v for " +
-                  std::to_string(given.heads) + " of q",
-              "give a divisor, or 0 for as many");
-}
-
-bool says_grid(const karat_heads& given) {
-  const auto& [t, h, w] = given.grid;
-  return t != 0 || h != 0 || w != 0;
-}
-
-video::Extent3 grid_of(const karat_heads& given) {
-  const auto& [t, h, w] = given.grid;
-  if (!says_grid(given)) return {1, 1, static_cast<int>(given.tokens - given.text)};
-  const video::Extent3 grid{t, h, w};
-  if (t < 1 || h < 1 || w < 1)
-    throw Error(ErrorKind::usage, "grid " + video::to_string(grid), "has an extent below 1",
-                "give T,H,W tokens");
-  if (grid.volume() + given.text != given.tokens)
-    throw Error(ErrorKind::usage, "grid " + video::to_string(grid),
-                "has " + std::to_string(grid.volume()) + " tokens" +
-                    (given.text > 0 ? " and " + std::to_string(given.text) + " of text" : "") +
-                    " where the tensors have " + std::to_string(given.tokens),
-                "give the grid of these tokens, the text behind them, or the other layout (BHSD, "
-                "BSHD)");
-  return grid;
-}
-
 cases::InputShape shape_of(const karat_heads& given, Reads reads) {
-  cases::InputShape shape{.grid = {},
-                          .batch = extent(given.batch, "batch"),
+  cases::InputShape shape{.batch = extent(given.batch, "batch"),
                           .heads = extent(given.heads, "heads"),
                           .channels = extent(given.channels, "channels")};
-  (void)extent(given.tokens, "tokens");
-  shape.text = text_of(given);
-  shape.grid = grid_of(given);
-  if (!says_grid(given)) shape.grid_origin = cases::GridOrigin::assumed;
-  shape.kv_heads = kv_heads_of(given);
+  const auto& [t, h, w] = given.grid;
+  std::optional<video::Extent3> grid;
+  if (t != 0 || h != 0 || w != 0) grid = {t, h, w};
+  cases::set_tokens(shape, grid, given.text, extent(given.tokens, "tokens"), "the tensors have");
+  shape.kv_heads = cases::kv_heads_of(shape.heads, given.kv_heads);
   if (reads == Reads::q && shape.kv_heads != shape.heads)
     throw Error(ErrorKind::usage, "kv_heads", "says nothing about one operand alone",
                 "leave it 0 and give the operand's own heads");
@@ -202,14 +163,8 @@ std::span<const float> Heads::operand(const void* tensor, const char* name, std:
         numerics::decode({static_cast<const std::uint16_t*>(tensor) + at, d}, row, format_);
     }
   }
-  const auto bad = std::ranges::find_if(values, [](float x) { return !std::isfinite(x); });
-  if (bad == values.end()) return values;
-  const auto at = static_cast<std::size_t>(bad - values.begin());
-  throw Error(ErrorKind::usage, name,
-              std::string(std::isnan(*bad) ? "NaN" : "Inf") + " at batch " + std::to_string(batch) +
-                  ", head " + std::to_string(head) + ", token " + std::to_string(at / d) +
-                  ", channel " + std::to_string(at % d),
-              "attention of it has no value; mend the input");
+  cases::require_finite(values, d, ErrorKind::usage, name, cases::rows_of(batch, head));
+  return values;
 }
 
 files::Json Heads::source() const {

@@ -1,8 +1,8 @@
 // A recipe's mask as PyTorch's BlockMask arrays, pair by pair, or as a picture.
 
 #include "call.hpp"
+#include "karat/case/memory.hpp"
 #include "karat/layout/layout.hpp"
-#include "karat/mask/blockmask.hpp"
 #include "karat/mask/density.hpp"
 #include "karat/mask/picture.hpp"
 #include "tensors.hpp"
@@ -29,30 +29,6 @@ files::Tensor pairs(const mask::Mask& mask) {
   return keep;
 }
 
-files::TensorFile arrays(const recipe::Recipe& recipe, const layout::Layout& layout,
-                         int query_block, int key_block) {
-  const mask::BlockMask made = mask::sequence_blockmask(*layout.mask, query_block, key_block);
-  const auto rows = static_cast<std::size_t>(made.query_blocks);
-  const auto columns = static_cast<std::size_t>(made.key_blocks);
-  const auto tensor = [](files::Shape shape, const std::vector<std::int32_t>& values) {
-    return files::make_tensor(files::DType::i32, std::move(shape), values);
-  };
-  const mask::Density density =
-      mask::density(*layout.mask, layout.order, layout.blocks, recipe.block.q, recipe.block.k);
-  return {
-      .tensors = {{"kv_num_blocks", tensor({1, 1, rows}, made.kv_num_blocks)},
-                  {"kv_indices", tensor({1, 1, rows, columns}, made.kv_indices)},
-                  {"full_kv_num_blocks", tensor({1, 1, rows}, made.full_kv_num_blocks)},
-                  {"full_kv_indices", tensor({1, 1, rows, columns}, made.full_kv_indices)},
-                  {"position_of_token",
-                   tensor({layout.order.position_of.size()}, layout.order.position_of)},
-                  {"token_at_position",
-                   tensor({layout.order.token_at.size()}, layout.order.token_at)}},
-      .metadata = {{"BLOCK_SIZE", std::to_string(query_block) + "," + std::to_string(key_block)},
-                   {"grid", video::to_string(layout.grid)},
-                   {"density", files::Json(density.tokens).dump()}}};
-}
-
 std::string picture(const recipe::Recipe& recipe, video::Extent3 grid, int query_tile) {
   const layout::Layout layout = layout::make_layout(recipe, grid, 1);
   const mask::Caption caption{.title = recipe.name + ", grid " + video::to_string(grid),
@@ -74,8 +50,15 @@ karat_status karat_mask(const karat_recipe* recipe, const int32_t grid[3], int32
     const recipe::Recipe& of = c::required(recipe, "recipe")->recipe;
     c::required(result, "result");
     const layout::Layout layout = layout::make_layout(of, c::grid_of(grid), 1);
-    files::TensorFile file = c::arrays(of, layout, query_block == 0 ? of.block.q : query_block,
-                                       key_block == 0 ? of.block.k : key_block);
+    files::TensorFile file =
+        cases::block_mask_tensors(layout, query_block == 0 ? of.block.q : query_block,
+                                  key_block == 0 ? of.block.k : key_block);
+    const auto& token_at = layout.order.token_at;
+    file.tensors["token_at_position"] =
+        files::make_tensor(files::DType::i32, {token_at.size()}, token_at);
+    const mask::Density density =
+        mask::density(*layout.mask, layout.order, layout.blocks, of.block.q, of.block.k);
+    file.metadata["density"] = files::Json(density.tokens).dump();
     if (keep != 0) file.tensors["keep"] = c::pairs(*layout.mask);
     *result = c::handed_out(std::move(file));
   });

@@ -4,8 +4,8 @@
 #include <vector>
 
 #include "call.hpp"
-#include "karat/numerics/formats/convert.hpp"
 #include "karat/numerics/base/parallel.hpp"
+#include "karat/numerics/formats/convert.hpp"
 #include "karat/numerics/tensor_core/tensor_core.hpp"
 #include "karat/recipe/fields.hpp"
 
@@ -22,28 +22,45 @@ Enum choice(const char* path, const std::string& name, const std::string& subjec
   throw Error(ErrorKind::usage, subject, "\"" + name + "\" is not known",
               std::string("see ") + path + " in docs/recipe.md");
 }
+numerics::Rounding rounding(const std::string& name, const std::string& subject) {
+  return choice<numerics::Rounding>("p.rounding", name, subject);
+}
+numerics::Overflow overflow(const std::string& name, const std::string& subject) {
+  return choice<numerics::Overflow>("p.overflow", name, subject);
+}
 
 struct Conversion {
-  numerics::Policy policy;
+  numerics::Policy base;
+  std::optional<numerics::Rounding> rounding;  ///< instead of the base's
+  std::optional<numerics::Overflow> overflow;
   numerics::RandomStream random;
+
+  numerics::Policy policy() const {
+    numerics::Policy made = base;
+    made.rounding = rounding.value_or(base.rounding);
+    made.overflow = overflow.value_or(base.overflow);
+    return made;
+  }
 };
+
+constexpr auto kMost = std::numeric_limits<std::int64_t>::max();
+namespace request = files::request;
+constexpr files::RequestField<Conversion> kConversionFields[] = {
+    request::parsed<&Conversion::base, numerics::policy>("base", "a named policy"),
+    request::parsed<&Conversion::rounding, rounding>("rounding", "instead of the base's"),
+    request::parsed<&Conversion::overflow, overflow>("overflow", "instead of the base's")};
+constexpr files::RequestField<numerics::RandomStream> kRandomFields[] = {
+    request::whole<&numerics::RandomStream::seed>("seed", "of stochastic rounding", 0, kMost),
+    request::whole<&numerics::RandomStream::stream>("stream", "of Philox", 0, kMost),
+    request::whole<&numerics::RandomStream::first>("first", "word of element 0", 0, kMost)};
 
 Conversion conversion(const char* text) {
   Conversion made;
   if (text == nullptr) return made;
-  if (text[0] != '{') return {.policy = numerics::policy(text)};
-  Fields fields(object_of(text, "policy"), "policy");
-  if (fields.has("base")) made.policy = numerics::policy(fields.text("base", ""));
-  if (fields.has("rounding"))
-    made.policy.rounding =
-        choice<numerics::Rounding>("p.rounding", fields.text("rounding", ""), "policy.rounding");
-  if (fields.has("overflow"))
-    made.policy.overflow =
-        choice<numerics::Overflow>("p.overflow", fields.text("overflow", ""), "policy.overflow");
-  constexpr auto kMost = std::numeric_limits<std::int64_t>::max();
-  made.random.seed = static_cast<std::uint64_t>(fields.whole("seed", 0, 0, kMost));
-  made.random.stream = static_cast<std::uint64_t>(fields.whole("stream", 0, 0, kMost));
-  made.random.first = static_cast<std::uint64_t>(fields.whole("first", 0, 0, kMost));
+  if (text[0] != '{') return {.base = numerics::policy(text)};
+  Fields fields(text, "policy");
+  fields.read<Conversion>(kConversionFields, made);
+  fields.read<numerics::RandomStream>(kRandomFields, made.random);
   fields.finish();
   return made;
 }
@@ -195,9 +212,9 @@ karat_status karat_encode(const float* x, size_t count, const char* format, cons
     const std::span<const float> values(c::required(x, "x"), count);
     c::required(codes, "codes");
     if (c::width(to) == 1)
-      encode(values, {static_cast<std::uint8_t*>(codes), count}, to.id, how.policy, how.random);
+      encode(values, {static_cast<std::uint8_t*>(codes), count}, to.id, how.policy(), how.random);
     else
-      encode(values, {static_cast<std::uint16_t*>(codes), count}, to.id, how.policy, how.random);
+      encode(values, {static_cast<std::uint16_t*>(codes), count}, to.id, how.policy(), how.random);
   });
 }
 

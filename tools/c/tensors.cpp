@@ -1,10 +1,10 @@
 // See tensors.hpp.
 #include "tensors.hpp"
 
-#include <cstring>
 #include <nlohmann/json.hpp>
 
 #include "call.hpp"
+#include "karat/case/memory.hpp"
 
 karat_tensors::karat_tensors(karat::files::TensorFile file) {
   for (auto& [name, tensor] : file.tensors) {
@@ -32,45 +32,20 @@ class BorrowedSource final : public cases::TensorSource {
   }
   const std::vector<files::TensorInfo>& list() const override { return list_; }
   files::Tensor read(const std::string& name) const override {
-    const std::size_t i = place(name);
-    return files::make_tensor(list_[i].dtype, list_[i].shape, bytes_[i]);
+    const files::TensorInfo& tensor = info(name);
+    return files::make_tensor(tensor.dtype, tensor.shape, bytes(tensor));
   }
 
  protected:
   files::Tensor read_part(const std::string& name, const files::Shape& offset,
                           const files::Shape& count) const override {
-    const std::size_t i = place(name);
-    files::Tensor part = files::make_tensor(list_[i].dtype, count);
-    const std::size_t size = files::info(part.dtype).size;
-    copy(part.bytes.data(), bytes_[i].data(), list_[i].shape, offset, count, size, 0);
-    return part;
+    const files::TensorInfo& tensor = info(name);
+    return cases::box_of(tensor.dtype, tensor.shape, bytes(tensor), offset, count);
   }
 
  private:
-  std::size_t place(const std::string& name) const {
-    for (std::size_t i = 0; i < list_.size(); ++i)
-      if (list_[i].name == name) return i;
-    throw Error(ErrorKind::internal, name, "is not among the arrays");
-  }
-
-  /// One axis after the other; the last one in one piece. @return where the next element goes
-  static std::byte* copy(std::byte* to, const std::byte* from, const files::Shape& shape,
-                         const files::Shape& offset, const files::Shape& count, std::size_t size,
-                         std::size_t axis) {
-    if (axis == shape.size()) {
-      std::memcpy(to, from, size);
-      return to + size;
-    }
-    std::size_t stride = size;
-    for (std::size_t d = axis + 1; d < shape.size(); ++d) stride *= shape[d];
-    if (axis + 1 == shape.size()) {
-      if (count[axis] == 0) return to;
-      std::memcpy(to, from + offset[axis] * stride, count[axis] * size);
-      return to + count[axis] * size;
-    }
-    for (std::size_t i = 0; i < count[axis]; ++i)
-      to = copy(to, from + (offset[axis] + i) * stride, shape, offset, count, size, axis + 1);
-    return to;
+  std::span<const std::byte> bytes(const files::TensorInfo& tensor) const {
+    return bytes_[static_cast<std::size_t>(&tensor - list_.data())];
   }
 
   std::vector<files::TensorInfo> list_;

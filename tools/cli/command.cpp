@@ -33,6 +33,16 @@ CommandLine::CommandLine(std::string name, std::string summary, std::vector<std:
   if (!positional_.empty()) options_.parse_positional(positional_);
 }
 
+void CommandLine::add(const std::vector<Option>& options, const std::string& group) {
+  for (const auto& [name, meaning, takes, otherwise] : options) {
+    auto value = takes == Takes::nothing ? cxxopts::value<bool>()
+                 : takes == Takes::texts ? cxxopts::value<std::vector<std::string>>()
+                                         : cxxopts::value<std::string>();
+    if (!otherwise.empty()) value->default_value(otherwise);
+    options_.add_options(group)(name, meaning, value);
+  }
+}
+
 std::string CommandLine::help() const {
   std::string text = options_.help();
   // Positional arguments stand in the usage line; as options they would be listed twice.
@@ -91,6 +101,12 @@ std::string required(const cxxopts::ParseResult& given, const std::string& optio
 
 Narration narration(const cxxopts::ParseResult& given) {
   return given.count("quiet") > 0 ? Narration::quiet : Narration::spoken;
+}
+
+std::string typed(int argc, char** argv) {
+  std::string text = "karat";
+  for (int i = 0; i < argc; ++i) text += std::string(" ") + argv[i];
+  return text;
 }
 
 void print_json(const std::string& schema, int version, const files::Json& body) {

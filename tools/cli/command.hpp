@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "karat/files/json_file.hpp"
 #include "karat/numerics/base/error.hpp"
@@ -22,8 +23,31 @@ struct Command {
   int (*run)(int argc, char** argv);  ///< argv[0] is the command's name; returns an ExitCode
 };
 
-/// The table in commands.cpp.
+/// The table in commands.cpp, of these.
 std::span<const Command> commands();
+int run_codec(int argc, char** argv);
+int run_cost(int argc, char** argv);
+int run_diagnose(int argc, char** argv);
+int run_evidence(int argc, char** argv);
+int run_attend(int argc, char** argv);
+int run_check(int argc, char** argv);
+int run_inspect(int argc, char** argv);
+int run_make(int argc, char** argv);
+int run_mask(int argc, char** argv);
+int run_mma(int argc, char** argv);
+int run_recipes(int argc, char** argv);
+int run_study(int argc, char** argv);
+int run_tune(int argc, char** argv);
+
+/// What stands behind an option.
+enum class Takes { text, nothing, texts };
+
+struct Option {
+  std::string name;  ///< "heads", or with its letter "o,out"
+  std::string meaning;
+  Takes takes = Takes::text;
+  std::string otherwise = {};  ///< the default, as help shows it
+};
 
 /// The options of one command: its own, and --help, --json, --quiet.
 class CommandLine {
@@ -31,7 +55,7 @@ class CommandLine {
   /// @param positional names of the options filled by position, shown in the usage line as given
   CommandLine(std::string name, std::string summary, std::vector<std::string> positional = {});
 
-  cxxopts::OptionAdder add(const std::string& group = "") { return options_.add_options(group); }
+  void add(const std::vector<Option>& options, const std::string& group = "");
   /// A paragraph at the end of the help.
   void note(std::string text) { note_ = std::move(text); }
 
@@ -56,6 +80,9 @@ std::string required(const cxxopts::ParseResult& given, const std::string& optio
 
 /// Quiet where --quiet was given.
 Narration narration(const cxxopts::ParseResult& given);
+
+/// "karat study --grid ...": a command as it was typed, argv[0] its name.
+std::string typed(int argc, char** argv);
 
 /// Prints a command's JSON: {"schema": "karat.NAME", "version": 1, ...}, fields as docs/json.md
 /// says.

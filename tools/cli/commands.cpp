@@ -1,6 +1,4 @@
 // The table of commands: one row each, one file each.
-#include "commands.hpp"
-
 #include "command.hpp"
 
 namespace karat::cli {

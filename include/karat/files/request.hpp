@@ -64,44 +64,52 @@ template <typename Request, auto kMember>
 using Stored =
     typename Held<std::remove_cvref_t<decltype(std::declval<Request&>().*kMember)>>::type;
 
+/// A value that goes into the member as it is.
+template <auto kMember, typename Given, typename Request>
+constexpr RequestField<Request> plain(FieldKind kind, std::string_view name,
+                                      std::string_view meaning) {
+  return {.name = name,
+          .meaning = meaning,
+          .kind = kind,
+          .write = [](Request& request, const FieldValue& value, const std::string&) {
+            request.*kMember = static_cast<Stored<Request, kMember>>(std::get<Given>(value));
+          }};
+}
+
 template <auto kMember, typename Request = Owner<kMember>>
 constexpr RequestField<Request> whole(
     std::string_view name, std::string_view meaning, std::int64_t low,
     std::int64_t high = std::numeric_limits<std::int32_t>::max()) {
-  return {.name = name,
-          .meaning = meaning,
-          .kind = FieldKind::whole,
-          .write =
-              [](Request& request, const FieldValue& value, const std::string&) {
-                request.*kMember =
-                    static_cast<Stored<Request, kMember>>(std::get<std::int64_t>(value));
-              },
-          .low = low,
-          .high = high};
+  auto field = plain<kMember, std::int64_t, Request>(FieldKind::whole, name, meaning);
+  field.low = low;
+  field.high = high;
+  return field;
 }
 
 template <auto kMember, typename Request = Owner<kMember>>
 constexpr RequestField<Request> number(std::string_view name, std::string_view meaning,
                                        std::int64_t low, std::int64_t high,
                                        std::string_view otherwise = {}) {
-  return {.name = name,
-          .meaning = meaning,
-          .kind = FieldKind::number,
-          .write = [](Request& request, const FieldValue& value,
-                      const std::string&) { request.*kMember = std::get<double>(value); },
-          .otherwise = otherwise,
-          .low = low,
-          .high = high};
+  auto field = plain<kMember, double, Request>(FieldKind::number, name, meaning);
+  field.otherwise = otherwise;
+  field.low = low;
+  field.high = high;
+  return field;
 }
 
 template <auto kMember, typename Request = Owner<kMember>>
 constexpr RequestField<Request> text(std::string_view name, std::string_view meaning) {
-  return {.name = name,
-          .meaning = meaning,
-          .kind = FieldKind::text,
-          .write = [](Request& request, const FieldValue& value, const std::string&) {
-            request.*kMember = std::get<std::string>(value);
-          }};
+  return plain<kMember, std::string, Request>(FieldKind::text, name, meaning);
+}
+
+template <auto kMember, typename Request = Owner<kMember>>
+constexpr RequestField<Request> flag(std::string_view name, std::string_view meaning) {
+  return plain<kMember, bool, Request>(FieldKind::flag, name, meaning);
+}
+
+template <auto kMember, typename Request = Owner<kMember>>
+constexpr RequestField<Request> texts(std::string_view name, std::string_view meaning) {
+  return plain<kMember, std::vector<std::string>, Request>(FieldKind::texts, name, meaning);
 }
 
 template <auto kMember, typename Request = Owner<kMember>>
@@ -112,6 +120,21 @@ constexpr RequestField<Request> extent(std::string_view name, std::string_view m
           .write = [](Request& request, const FieldValue& value, const std::string&) {
             const auto& [t, h, w] = std::get<std::array<int, 3>>(value);
             request.*kMember = Stored<Request, kMember>{t, h, w};
+          }};
+}
+
+/// A name that `kParse(text)` or `kParse(text, subject)` reads.
+template <auto kMember, auto kParse, typename Request = Owner<kMember>>
+constexpr RequestField<Request> parsed(std::string_view name, std::string_view meaning) {
+  return {.name = name,
+          .meaning = meaning,
+          .kind = FieldKind::text,
+          .write = [](Request& request, const FieldValue& value, const std::string& subject) {
+            const auto& text = std::get<std::string>(value);
+            if constexpr (std::is_invocable_v<decltype(kParse), const std::string&>)
+              request.*kMember = kParse(text);
+            else
+              request.*kMember = kParse(text, subject);
           }};
 }
 
@@ -128,6 +151,13 @@ constexpr RequestField<Request> choice(std::string_view name, std::string_view m
                     numerics::parse_choice(std::get<std::string>(value), subject, kChoices);
               },
           .otherwise = otherwise};
+}
+
+/// The field under another name on the command line.
+template <typename Request>
+constexpr RequestField<Request> called(std::string_view option, RequestField<Request> field) {
+  field.option = option;
+  return field;
 }
 
 }  // namespace request

@@ -1,4 +1,5 @@
-// The options of a check and of a diagnosis as tables of fields, for whoever reads them.
+// The options of a check and of a diagnosis as tables of fields, for whoever reads them; and what
+// making a golden file answers.
 #pragma once
 
 #include <span>
@@ -6,6 +7,7 @@
 #include "karat/files/request.hpp"
 #include "karat/golden/check.hpp"
 #include "karat/golden/diagnose.hpp"
+#include "karat/golden/make.hpp"
 
 namespace karat::golden {
 
@@ -20,5 +22,9 @@ std::span<const files::RequestField<Options>> selection_fields();
 std::span<const files::RequestField<CheckOptions>> check_fields();
 /// alarm, blocks, most
 std::span<const files::RequestField<DiagnoseOptions>> diagnose_fields();
+
+/// The fields of docs/json.md, "karat.make", but for those of the whole command.
+files::Json to_json(const MakeSummary& summary, const std::string& file,
+                    const recipe::Recipe& recipe);
 
 }  // namespace karat::golden

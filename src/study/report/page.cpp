@@ -1,5 +1,6 @@
 // The page from the answer down to the command.
 #include "karat/study/page.hpp"
+
 #include "report/sections.hpp"
 
 namespace karat::study {

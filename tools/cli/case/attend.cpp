@@ -5,8 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "case/case_options.hpp"
-#include "case/evidence.hpp"
-#include "commands.hpp"
+#include "command.hpp"
 #include "interrupt.hpp"
 #include "karat/case/formats.hpp"
 #include "karat/case/metadata.hpp"
@@ -20,34 +19,35 @@ namespace karat::cli {
 int run_attend(int argc, char** argv) {
   CommandLine line("attend", "Compute a recipe's outputs o and lse and write them as safetensors.");
   add_case_options(line);
-  line.add("Output")("o,out", "the safetensors file: o, lse, m, l [B,H,S,...]",
-                     cxxopts::value<std::string>())(
-      "tap", "also tap.B.H.BLOCK.STAGE of these query blocks: all, none or a list",
-      cxxopts::value<std::string>()->default_value("none"));
+  line.add({{"o,out", "the safetensors file: o, lse, m, l [B,H,S,...]"},
+            {"tap", "also tap.B.H.BLOCK.STAGE of these query blocks: all, none or a list",
+             Takes::text, "none"}},
+           "Output");
   const auto given = line.parse(argc, argv);
   if (!given) return match;
   const Narration narration = cli::narration(*given);
   const std::string out = required(*given, "out");
   NothingHalfWritten computing;
-  const CaseChoice choice = choose_case(*given);
-  const recipe::Recipe& recipe = choice.of.recipe;
-  const cases::InputShape& shape = choice.of.shape();
+  const cases::CaseRequest asked = read_case(*given);
+  const cases::Case of = cases::choose_case(asked).of;
+  const recipe::Recipe& recipe = of.recipe;
+  const cases::InputShape& shape = of.shape();
   const std::string tapped = (*given)["tap"].as<std::string>();
 
   const Stopwatch watch;
   files::Tensors tensors;
   double work = 0;
-  const cases::HeadLoop loop{.threads = choice.threads,
+  const cases::HeadLoop loop{.threads = asked.threads,
                              .begin = [](std::size_t) { throw_if_interrupted(); }};
-  cases::for_each_head(choice.of, loop, [&](const cases::HeadAtWork& head) {
+  cases::for_each_head(of, loop, [&](const cases::HeadAtWork& head) {
     work += head.layout.multiply_adds();
     Progress bar(
         "head " + std::to_string(head.number + 1) + "/" + std::to_string(shape.batch * shape.heads),
         narration, head.layout.multiply_adds(), "MAC");
     const attention::HeadResult result =
         attention::attend(recipe, head.layout, head.operands,
-                          {.threads = choice.threads,
-                           .tapped = cases::parse_taps(tapped, head.layout, choice.seed),
+                          {.threads = asked.threads,
+                           .tapped = cases::parse_taps(tapped, head.layout, asked.workload.seed),
                            .progress = bar.callback()});
     const auto append = [&](const char* name, const std::vector<float>& values,
                             numerics::FormatId format, files::Shape of_head) {

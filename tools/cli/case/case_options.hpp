@@ -1,27 +1,18 @@
-// What `make` and `attend` have in common: a recipe, and heads from a file or the generator.
+// What `make` and `attend` have in common: the options of a case, and what is told while one is
+// computed.
 #pragma once
 
-#include <memory>
-#include <string>
-
-#include "command.hpp"
-#include "karat/case/case.hpp"
+#include "karat/case/request.hpp"
+#include "karat/recipe/evidence.hpp"
+#include "options.hpp"
 
 namespace karat::cli {
 
 void add_case_options(CommandLine& line);
+/// @throws Error(usage) for options of a generated workload beside --in
+cases::CaseRequest read_case(const cxxopts::ParseResult& given);
 
-struct CaseChoice {
-  cases::Case of;
-  std::string schedule;  ///< JSON of what --schedule picked: name, step, steps, phase, sigma
-  std::uint64_t seed = 0;
-  int threads = 0;
-};
-/// The arrays of --mask, read as --mask-order says; null without a mask.
-/// @throws Error(usage) for an order without a mask
-std::shared_ptr<const cases::GivenMask> mask_file(const cxxopts::ParseResult& given);
-
-/// @throws Error(usage) for options that contradict each other
-CaseChoice choose_case(const cxxopts::ParseResult& given);
+/// One line per distinct instruction of the recipe: "hopper.wgmma.e4m3.f32: hardware_rows; ...".
+void say_evidence(Narration narration, const recipe::Recipe& recipe);
 
 }  // namespace karat::cli

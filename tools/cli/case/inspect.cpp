@@ -1,11 +1,10 @@
 // karat inspect: what a file holds, a golden file's tensors as safetensors, and fragment layouts.
 #include <cstdio>
 #include <filesystem>
+#include <functional>
 #include <iostream>
 #include <nlohmann/json.hpp>
 
-#include "case/inspect_fragment.hpp"
-#include "commands.hpp"
 #include "interrupt.hpp"
 #include "karat/case/metadata.hpp"
 #include "karat/files/atomic_file.hpp"
@@ -13,11 +12,11 @@
 #include "karat/files/paths.hpp"
 #include "karat/files/safetensors.hpp"
 #include "karat/golden/export.hpp"
+#include "karat/golden/fragment.hpp"
 #include "karat/golden/make.hpp"
 #include "karat/recipe/evidence.hpp"
 #include "karat/recipe/json.hpp"
-#include "terminal.hpp"
-#include "values.hpp"
+#include "options.hpp"
 
 namespace karat::cli {
 namespace {
@@ -106,6 +105,13 @@ int summarise(const golden::GoldenFile& golden, bool json) {
   return match;
 }
 
+/// Tokens (original order) behind a row and a column of a block of scores; -1 where there is none.
+struct FragmentTokens {
+  std::int64_t query = -1;
+  std::int64_t key = -1;
+};
+using TokenOf = std::function<FragmentTokens(int row, int column)>;
+
 /// Row i of a query block and column j of its visit, as tokens.
 TokenOf tokens_of(const golden::GoldenFile& golden, const std::string& select) {
   const auto numbers = parse_integers(select, "--visit", 0);
@@ -128,23 +134,75 @@ TokenOf tokens_of(const golden::GoldenFile& golden, const std::string& select) {
   };
 }
 
+enum class Operand { d, a };
+constexpr Named<Operand> kOperands[] = {{"d", Operand::d}, {"a", Operand::a}};
+
+struct Line {
+  int element;
+  golden::FragmentPlace place;
+};
+
+/// Which (row, column) a thread's registers hold.
+int inspect_fragment(const cxxopts::ParseResult& given, const TokenOf& token_of) {
+  const Operand operand = parse_choice(required(given, "fragment"), "--fragment", kOperands);
+  const int n = whole(given, "columns", 128, 8, 256), bits = whole(given, "bits", 8, 8, 16);
+  if (n % 8 != 0)
+    throw Error(ErrorKind::usage, "--columns", "wgmma's N is a multiple of 8", "give 8 to 256");
+  if (bits != 8 && bits != 16)
+    throw Error(ErrorKind::usage, "--bits", "A is held in 8 or 16 bits", "give one of them");
+  const int thread = static_cast<int>(
+      parse_integer(required(given, "thread"), "--thread", 0, golden::kWarpgroupThreads - 1));
+  const int count = operand == Operand::d ? n / 2 : 4 * (32 / bits);
+
+  std::vector<Line> lines;
+  for (int e = 0; e < count; ++e)
+    lines.push_back({e, operand == Operand::d ? golden::accumulator_place(thread, e)
+                                              : golden::a_operand_place(thread, e, bits)});
+  if (const auto text = text_of(given, "register")) {
+    const auto wanted = parse_integer(*text, "--register", 0, count - 1);
+    lines = {lines[static_cast<std::size_t>(wanted)]};
+  }
+
+  const char* name = operand == Operand::d ? "word" : "element";
+  if (given.count("json") > 0) {
+    files::Json body{{"operand", operand == Operand::d ? "d" : "a"}, {"thread", thread}};
+    body["places"] = files::Json::array();
+    for (const Line& line : lines) {
+      files::Json place{
+          {name, line.element}, {"row", line.place.row}, {"column", line.place.column}};
+      const FragmentTokens tokens = token_of(line.place.row, line.place.column);
+      if (tokens.query >= 0) place["query_token"] = tokens.query;
+      if (tokens.key >= 0) place["key_token"] = tokens.key;
+      body["places"].push_back(place);
+    }
+    print_json("inspect.fragment", 1, body);
+    return match;
+  }
+  for (const Line& line : lines) {
+    const FragmentTokens tokens = token_of(line.place.row, line.place.column);
+    std::cout << "thread " << thread << " " << name << " " << line.element << ": row "
+              << line.place.row << " column " << line.place.column;
+    if (tokens.query >= 0) std::cout << " query token " << tokens.query;
+    if (tokens.key >= 0) std::cout << " key token " << tokens.key;
+    std::cout << "\n";
+  }
+  return match;
+}
+
 }  // namespace
 
 int run_inspect(int argc, char** argv) {
-  using cxxopts::value;
   CommandLine line(
       "inspect", "Look into a golden file or any file of tensors; map a wgmma fragment.", {"file"});
-  line.add()("file", "golden file, HDF5, safetensors or npy", value<std::string>())(
-      "export", "write a golden file's inputs and stages as safetensors into a folder",
-      value<std::string>());
-  line.add("Fragment")(
-      "fragment", "map a thread's registers: d (accumulator) or a (A held in registers)",
-      value<std::string>())("thread", "thread of the warpgroup, 0 to 127", value<std::string>())(
-      "register", "one word of D or element of A; all when not given", value<std::string>())(
-      "columns", "columns of D", value<std::string>()->default_value("128"))(
-      "bits", "width of A's elements, 8 (k32) or 16 (k16)",
-      value<std::string>()->default_value("8"))(
-      "visit", "query block,key block of the file: name the tokens too", value<std::string>());
+  line.add({{"file", "golden file, HDF5, safetensors or npy"},
+            {"export", "write a golden file's inputs and stages as safetensors into a folder"}});
+  line.add({{"fragment", "map a thread's registers: d (accumulator) or a (A held in registers)"},
+            {"thread", "thread of the warpgroup, 0 to 127"},
+            {"register", "one word of D or element of A; all when not given"},
+            {"columns", "columns of D", Takes::text, "128"},
+            {"bits", "width of A's elements, 8 (k32) or 16 (k16)", Takes::text, "8"},
+            {"visit", "query block,key block of the file: name the tokens too"}},
+           "Fragment");
   const auto given = line.parse(argc, argv);
   if (!given) return match;
   const Narration narration = cli::narration(*given);

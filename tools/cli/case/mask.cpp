@@ -4,23 +4,18 @@
 #include <nlohmann/json.hpp>
 
 #include "case/case_options.hpp"
-#include "command.hpp"
-#include "commands.hpp"
 #include "interrupt.hpp"
-#include "karat/case/given_mask.hpp"
-#include "karat/case/metadata.hpp"
+#include "karat/case/memory.hpp"
 #include "karat/files/atomic_file.hpp"
 #include "karat/files/safetensors.hpp"
 #include "karat/layout/arrangement.hpp"
 #include "karat/layout/layout.hpp"
-#include "karat/mask/blockmask.hpp"
 #include "karat/mask/density.hpp"
 #include "karat/mask/picture.hpp"
 #include "karat/recipe/fields.hpp"
 #include "karat/recipe/json.hpp"
 #include "karat/recipe/validate.hpp"
-#include "terminal.hpp"
-#include "values.hpp"
+#include "options.hpp"
 
 namespace karat::cli {
 namespace {
@@ -59,26 +54,6 @@ recipe::Recipe masked_recipe(const cxxopts::ParseResult& given) {
   return recipe;
 }
 
-void write_blockmask(const std::string& path, const layout::Layout& layout,
-                     const recipe::Recipe& recipe) {
-  const mask::BlockMask arrays =
-      mask::sequence_blockmask(*layout.mask, recipe.block.q, recipe.block.k);
-  const auto rows = static_cast<std::size_t>(arrays.query_blocks);
-  const auto columns = static_cast<std::size_t>(arrays.key_blocks);
-  const auto tensor = [](files::Shape shape, const std::vector<std::int32_t>& values) {
-    return files::make_tensor(files::DType::i32, std::move(shape), values);
-  };
-  files::write_safetensors(
-      path,
-      {{"kv_num_blocks", tensor({1, 1, rows}, arrays.kv_num_blocks)},
-       {"kv_indices", tensor({1, 1, rows, columns}, arrays.kv_indices)},
-       {"full_kv_num_blocks", tensor({1, 1, rows}, arrays.full_kv_num_blocks)},
-       {"full_kv_indices", tensor({1, 1, rows, columns}, arrays.full_kv_indices)},
-       {"position_of_token", tensor({layout.order.position_of.size()}, layout.order.position_of)}},
-      {{"BLOCK_SIZE", std::to_string(recipe.block.q) + "," + std::to_string(recipe.block.k)},
-       {"grid", video::to_string(layout.grid)}});
-}
-
 std::string percent(double share) {
   char text[32];
   std::snprintf(text, sizeof text, "%.2f %%", 100 * share);
@@ -101,56 +76,51 @@ std::string picture(const cxxopts::ParseResult& given, const recipe::Recipe& rec
   return mask::draw_window(*layout.mask, tiling, layout.order, number, caption);
 }
 
-int text_tokens(const cxxopts::ParseResult& given) {
-  const auto text = text_of(given, "text");
-  return text ? static_cast<int>(parse_integer(*text, "--text", 0)) : 0;
-}
-
 /// The recipe's mask, or head --head of the one in a file.
 layout::Layout layout_of(const cxxopts::ParseResult& given, recipe::Recipe recipe,
                          const layout::Setting& setting) {
-  const auto mask = mask_file(given);
+  std::optional<cases::MaskOrder> order;
+  if (const auto name = text_of(given, "mask-order"))
+    order = cases::parse_mask_order(*name, "--mask-order");
+  const auto mask = cases::mask_file(text_of(given, "mask"), order);
   if (!mask) return layout::make_layout(recipe, setting);
-  const auto head = parse_integer(text_of(given, "head").value_or("0"), "--head", 0);
   recipe.mask.kind = recipe::MaskKind::given;
   mask->require_pairs();
   return mask->by_token(layout::make_order(recipe.mask, setting))
-      .layout(recipe, setting, 0, static_cast<std::size_t>(head));
+      .layout(recipe, setting, 0, static_cast<std::size_t>(whole(given, "head", 0, 0)));
 }
 
 }  // namespace
 
 int run_mask(int argc, char** argv) {
-  using cxxopts::value;
   CommandLine line("mask",
                    "Blocks and densities of a 3-D tile mask; a picture; PyTorch's BlockMask.");
-  line.add()("grid", "T,H,W tokens", value<std::string>())(
-      "tile", "tokens of a mask tile", value<std::string>())("window", "extent of the window",
-                                                             value<std::string>())(
-      "unit", "of the window: tiles (default), tokens_by_tile, tokens_exact", value<std::string>())(
-      "border", "clamp (default) or truncate", value<std::string>())(
-      "centre", "query (default) or key", value<std::string>())(
-      "ragged", "edge tiles: partial (default) or pad", value<std::string>())(
-      "recipe", "take mask and blocks from a recipe; options above edit it", value<std::string>())(
-      "block", "positions of a query and a key block; 128,128", value<std::string>())(
-      "align", "of the counted blocks: tile (default) or sequence", value<std::string>())(
-      "mask", "a mask from a file instead: mask [S,S], mask_id or BlockMask arrays",
-      value<std::string>())(
-      "mask-order", "what its rows count: tokens (default) or positions of the recipe's order",
-      value<std::string>())("head", "of the file's mask", value<std::string>())(
-      "text", "tokens of text behind the video's", value<std::string>())(
-      "svg", "draw the mask into a file", value<std::string>())(
-      "query-tile", "draw this tile's window in the video instead", value<std::string>())(
-      "blockmask",
-      "write kv_num_blocks, kv_indices, full_kv_num_blocks, full_kv_indices as "
-      "safetensors (blocks along the tiled sequence)",
-      value<std::string>());
+  line.add(
+      {{"grid", "T,H,W tokens"},
+       {"tile", "tokens of a mask tile"},
+       {"window", "extent of the window"},
+       {"unit", "of the window: tiles (default), tokens_by_tile, tokens_exact"},
+       {"border", "clamp (default) or truncate"},
+       {"centre", "query (default) or key"},
+       {"ragged", "edge tiles: partial (default) or pad"},
+       {"recipe", "take mask and blocks from a recipe; options above edit it"},
+       {"block", "positions of a query and a key block; 128,128"},
+       {"align", "of the counted blocks: tile (default) or sequence"},
+       {"mask", "a mask from a file instead: mask [S,S], mask_id or BlockMask arrays"},
+       {"mask-order", "what its rows count: tokens (default) or positions of the recipe's order"},
+       {"head", "of the file's mask"},
+       {"text", "tokens of text behind the video's"},
+       {"svg", "draw the mask into a file"},
+       {"query-tile", "draw this tile's window in the video instead"},
+       {"blockmask",
+        "write kv_num_blocks, kv_indices, full_kv_num_blocks, full_kv_indices as safetensors "
+        "(blocks along the tiled sequence)"}});
   const auto given = line.parse(argc, argv);
   if (!given) return match;
   const Narration narration = cli::narration(*given);
   const recipe::Recipe recipe = masked_recipe(*given);
   const video::Extent3 grid = parse_grid(required(*given, "grid"), "--grid");
-  const layout::Setting setting{.grid = grid, .channels = 1, .text = text_tokens(*given)};
+  const layout::Setting setting{.grid = grid, .channels = 1, .text = whole(*given, "text", 0, 0)};
   NothingHalfWritten computing;
   const layout::Layout layout = layout_of(*given, recipe, setting);
   const mask::Density density =
@@ -161,7 +131,8 @@ int run_mask(int argc, char** argv) {
     say(narration, "wrote " + *path);
   }
   if (const auto path = text_of(*given, "blockmask")) {
-    write_blockmask(*path, layout, recipe);
+    const auto file = cases::block_mask_tensors(layout, recipe.block.q, recipe.block.k);
+    files::write_safetensors(*path, file.tensors, file.metadata);
     say(narration, "wrote " + *path);
   }
   if (given->count("json") > 0) {

@@ -5,7 +5,6 @@
 #include <vector>
 
 #include "command.hpp"
-#include "commands.hpp"
 #include "karat/recipe/fields.hpp"
 #include "karat/recipe/json.hpp"
 
@@ -79,8 +78,7 @@ void compare(const recipe::Recipe& left, const recipe::Recipe& right, bool json)
 int run_recipes(int argc, char** argv) {
   CommandLine line("recipes", "List the presets, show one recipe, or the difference of two.",
                    {"recipe", "other"});
-  line.add()("recipe", "preset or FILE.json", cxxopts::value<std::string>())(
-      "other", "preset or FILE.json", cxxopts::value<std::string>());
+  line.add({{"recipe", "preset or FILE.json"}, {"other", "preset or FILE.json"}});
   line.note("--json with one recipe prints it as a file that --recipe takes.");
   const auto given = line.parse(argc, argv);
   if (!given) return match;

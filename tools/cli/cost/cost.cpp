@@ -2,8 +2,6 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
-#include "command.hpp"
-#include "commands.hpp"
 #include "interrupt.hpp"
 #include "karat/files/atomic_file.hpp"
 #include "karat/hopper/answer.hpp"
@@ -11,18 +9,14 @@
 #include "karat/recipe/json.hpp"
 #include "karat/recipe/schedule.hpp"
 #include "karat/report/text.hpp"
-#include "request_options.hpp"
-#include "values.hpp"
+#include "options.hpp"
 
 namespace karat::cli {
 namespace {
 
-using cxxopts::value;
-using hopper::Question;
-
 using hopper::Answer;
 using hopper::answer;
-
+using hopper::Question;
 using Run = std::optional<hopper::RunRequest>;
 
 /// The shape of a model's run, or one in numbers.
@@ -120,19 +114,20 @@ hopper::RunTime together(const std::vector<Answer>& phases) {
 }
 
 void declare(CommandLine& line) {
-  line.add()("recipe", "preset or FILE.json (default fa3_bf16)", value<std::string>())(
-      "schedule", "FILE.json: a recipe for every step of the model's run", value<std::string>());
+  line.add({{"recipe", "preset or FILE.json (default fa3_bf16)"},
+            {"schedule", "FILE.json: a recipe for every step of the model's run"}});
   add_options(line, hopper::kernel_fields());
   add_options(line, hopper::model_fields(), "shape of a model");
   add_options(line, hopper::shape_fields(), "shape in numbers");
-  line.add("shape in numbers")("tile", "mask tile T,H,W", value<std::string>())(
-      "window", "window T,H,W", value<std::string>());
-  line.add("answers")("compare", "several GPUs: H20,H100,H200", value<std::string>())(
-      "sweep", "window, tile or window,tile", value<std::string>())(
-      "windows", "what --sweep window tries: \"3,3,3 5,5,5\"", value<std::string>())(
-      "tiles", "what --sweep tile tries", value<std::string>())("csv", "one line per answer")(
-      "trace", "timeline of one SM for Perfetto, FILE.json", value<std::string>())(
-      "svg", "Gantt, roofline and occupancy, FILE.svg", value<std::string>());
+  line.add({{"tile", "mask tile T,H,W"}, {"window", "window T,H,W"}}, "shape in numbers");
+  line.add({{"compare", "several GPUs: H20,H100,H200"},
+            {"sweep", "window, tile or window,tile"},
+            {"windows", "what --sweep window tries: \"3,3,3 5,5,5\""},
+            {"tiles", "what --sweep tile tries"},
+            {"csv", "one line per answer", Takes::nothing},
+            {"trace", "timeline of one SM for Perfetto, FILE.json"},
+            {"svg", "Gantt, roofline and occupancy, FILE.svg"}},
+           "answers");
 }
 
 /// The recipe on the shape, without a machine.

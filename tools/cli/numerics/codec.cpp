@@ -6,12 +6,10 @@
 #include <nlohmann/json.hpp>
 #include <vector>
 
-#include "command.hpp"
-#include "commands.hpp"
 #include "karat/numerics/formats/decimal.hpp"
 #include "numerics/function_values.hpp"
 #include "numerics/raw_file.hpp"
-#include "values.hpp"
+#include "options.hpp"
 
 namespace karat::cli {
 namespace {
@@ -151,43 +149,40 @@ int run_codec(int argc, char** argv) {
       "codec",
       "Show a value in any number format, convert raw files, or compute special functions.",
       {"values"});
-  using Text = std::string;
-  line.add()("values", "decimals, or code:HEX", cxxopts::value<std::vector<Text>>())(
-      "format", "format of the values or the table", cxxopts::value<Text>())(
-      "table", "print every code of --format")("from", "format of --in", cxxopts::value<Text>())(
-      "to", "format of --out", cxxopts::value<Text>())(
-      "in", "raw little-endian file", cxxopts::value<Text>())("out", "raw little-endian file",
-                                                              cxxopts::value<Text>())(
-      "policy", "named conversion policy",
-      cxxopts::value<Text>()->default_value("nvidia_satfinite"))(
-      "rounding",
-      "instead of the policy's: nearest_even, toward_zero, up, down, nearest_away, stochastic",
-      cxxopts::value<Text>())("seed", "seed of stochastic rounding",
-                              cxxopts::value<Text>()->default_value("0"))(
-      "function",
-      "ex2.approx.ftz.f32, or rcp, rsqrt, lg2 likewise: of the values, or of a raw f32 file",
-      cxxopts::value<Text>())("explain", "with --function: the table's row and the sum")(
-      "cut",
-      "with --function ex2...: what becomes of a negative argument's bits below 2^-23: toward_zero "
-      "or toward_minus_infinity (open)",
-      cxxopts::value<Text>()->default_value("toward_zero"));
+  line.add(
+      {{"values", "decimals, or code:HEX", Takes::texts},
+       {"format", "format of the values or the table"},
+       {"table", "print every code of --format", Takes::nothing},
+       {"from", "format of --in"},
+       {"to", "format of --out"},
+       {"in", "raw little-endian file"},
+       {"out", "raw little-endian file"},
+       {"policy", "named conversion policy", Takes::text, "nvidia_satfinite"},
+       {"rounding",
+        "instead of the policy's: nearest_even, toward_zero, up, down, nearest_away, stochastic"},
+       {"seed", "seed of stochastic rounding", Takes::text, "0"},
+       {"function",
+        "ex2.approx.ftz.f32, or rcp, rsqrt, lg2 likewise: of the values, or of a raw f32 file"},
+       {"explain", "with --function: the table's row and the sum", Takes::nothing},
+       {"cut",
+        "with --function ex2...: what becomes of a negative argument's bits below 2^-23: "
+        "toward_zero or toward_minus_infinity (open)",
+        Takes::text, "toward_zero"}});
   line.note(
       "Elements of a raw file take 1, 2 or 4 bytes; formats below a byte one byte each, TF32 a "
       "whole\n"
       "f32 word. karat codec --format e4m3 0.3 448 code:7f");
   const auto given = line.parse(argc, argv);
   if (!given) return match;
-  numerics::Policy policy = numerics::policy((*given)["policy"].as<Text>());
+  numerics::Policy policy = numerics::policy((*given)["policy"].as<std::string>());
   if (const auto rounding = text_of(*given, "rounding")) {
     policy.rounding = parse_choice(*rounding, "--rounding", kRoundings);
   }
   const bool json = given->count("json") > 0;
   if (given->count("function") > 0) return run_function(*given, json);
   if (given->count("from") > 0 || given->count("to") > 0) {
-    const auto seed = static_cast<std::uint64_t>(parse_integer(
-        (*given)["seed"].as<Text>(), "--seed", 0, std::numeric_limits<std::int64_t>::max()));
     convert_file(numerics::format(required(*given, "from")),
-                 numerics::format(required(*given, "to")), policy, {.seed = seed},
+                 numerics::format(required(*given, "to")), policy, {.seed = seed_of(*given)},
                  required(*given, "in"), required(*given, "out"));
     return match;
   }
@@ -197,7 +192,7 @@ int run_codec(int argc, char** argv) {
     throw Error(ErrorKind::usage, "karat codec", "no value to show",
                 "give values, --table, or --from, --to, --in and --out");
   }
-  return show_values(f, (*given)["values"].as<std::vector<Text>>(), policy, json);
+  return show_values(f, (*given)["values"].as<std::vector<std::string>>(), policy, json);
 }
 
 }  // namespace karat::cli

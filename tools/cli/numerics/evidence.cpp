@@ -6,13 +6,10 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
-#include "command.hpp"
-#include "commands.hpp"
 #include "interrupt.hpp"
 #include "karat/files/atomic_file.hpp"
 #include "karat/files/paths.hpp"
-#include "terminal.hpp"
-#include "values.hpp"
+#include "options.hpp"
 
 namespace karat::cli {
 namespace {
@@ -66,14 +63,11 @@ void write_tables(const evidence::Report& report, const std::filesystem::path& f
 }
 
 int emulate(const cxxopts::ParseResult& given, Narration narration) {
-  const auto whole = [&](const char* option, std::int64_t low, std::int64_t high) {
-    return parse_integer(given[option].as<std::string>(), std::string("--") + option, low, high);
-  };
-  evidence::EmulateOptions options;
-  options.seed = static_cast<std::uint64_t>(whole("seed", 0, INT64_MAX));
-  options.tiles = static_cast<std::uint32_t>(whole("tiles", 1, 1 << 20));
-  options.sweep_step = static_cast<std::uint32_t>(whole("sweep-step", 1, 4096));
-  options.threads = static_cast<int>(whole("threads", 0, 1024));
+  evidence::EmulateOptions options{
+      .seed = seed_of(given, 1),
+      .tiles = static_cast<std::uint32_t>(whole(given, "tiles", 2048, 1, 1 << 20)),
+      .sweep_step = static_cast<std::uint32_t>(whole(given, "sweep-step", 1, 1, 4096)),
+      .threads = whole(given, "threads", 0, 0, 1024)};
   const std::string folder = given["emulate"].as<std::string>();
   {
     Progress bar("emulate", narration, 0, "steps");
@@ -89,18 +83,16 @@ int emulate(const cxxopts::ParseResult& given, Narration narration) {
 int run_evidence(int argc, char** argv) {
   CommandLine line("evidence", "Compare a capture of GPU instructions with the emulator.",
                    {"folder"});
-  line.add()("folder", "what tools/hopper/capture.sh wrote, or a folder of published rows",
-             cxxopts::value<std::string>())("html", "write the report as a page",
-                                            cxxopts::value<std::string>())(
-      "tables", "write coefficient tables that reproduce the captured octaves to this folder",
-      cxxopts::value<std::string>())("emulate", "write a synthetic capture to this folder instead",
-                                     cxxopts::value<std::string>())(
-      "seed", "of the synthetic capture", cxxopts::value<std::string>()->default_value("1"))(
-      "tiles", "of 512 cases each per instruction of the synthetic capture",
-      cxxopts::value<std::string>()->default_value("2048"))(
-      "sweep-step", "the synthetic capture sweeps every n-th block of 2^20 inputs",
-      cxxopts::value<std::string>()->default_value("1"))(
-      "threads", "0: all the machine offers", cxxopts::value<std::string>()->default_value("0"));
+  line.add(
+      {{"folder", "what tools/hopper/capture.sh wrote, or a folder of published rows"},
+       {"html", "write the report as a page"},
+       {"tables", "write coefficient tables that reproduce the captured octaves to this folder"},
+       {"emulate", "write a synthetic capture to this folder instead"},
+       {"seed", "of the synthetic capture", Takes::text, "1"},
+       {"tiles", "of 512 cases each per instruction of the synthetic capture", Takes::text, "2048"},
+       {"sweep-step", "the synthetic capture sweeps every n-th block of 2^20 inputs", Takes::text,
+        "1"},
+       {"threads", "0: all the machine offers", Takes::text, "0"}});
   line.note(
       "--json prints a list of {instruction, rows, equal, ...}.\n"
       "Exit code 0 when all rows are equal, 1 when some differ.");
@@ -109,10 +101,9 @@ int run_evidence(int argc, char** argv) {
   const Narration narration = cli::narration(*given);
   if (given->count("emulate") > 0) return emulate(*given, narration);
 
-  evidence::Options options;
-  options.threads =
-      static_cast<int>(parse_integer((*given)["threads"].as<std::string>(), "--threads", 0, 1024));
-  options.progress = [&](const std::string& file) { say(narration, file); };
+  const evidence::Options options{
+      .threads = whole(*given, "threads", 0, 0, 1024),
+      .progress = [&](const std::string& file) { say(narration, file); }};
   const auto tables = text_of(*given, "tables");
   if (tables && files::standing(*tables) != files::Standing::nothing)
     files::require_folder(*tables);  // said before the work, not after it

@@ -4,14 +4,15 @@
 #include <fstream>
 #include <iostream>
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <sstream>
+#include <vector>
 
 #include "command.hpp"
-#include "commands.hpp"
 #include "interrupt.hpp"
 #include "karat/files/paths.hpp"
 #include "karat/numerics/tensor_core/step.hpp"
 #include "karat/numerics/tensor_core/tensor_core.hpp"
-#include "numerics/operand_lines.hpp"
 
 namespace karat::cli {
 namespace {
@@ -70,17 +71,113 @@ void list_instructions(bool json) {
   if (json) print_json("mma", 1, body);
 }
 
+using Codes = std::vector<std::uint32_t>;
+
+struct Operands {
+  Codes a, b;
+  std::uint32_t c = 0;
+};
+
+/// Hexadecimal digits of one code as a register shows it: TF32 stands in a whole f32 word.
+int digits_of(numerics::FormatId id) {
+  return id == numerics::FormatId::tf32 ? 8 : numerics::format(id).bits / 4;
+}
+
+/// Reads the lines of one file, in order: "a b c", codes in hexadecimal, concatenated with the
+/// first first. Strict: every complaint names file and line.
+class OperandReader {
+ public:
+  OperandReader(const numerics::Instruction& instruction, std::string file)
+      : instruction_(instruction), file_(std::move(file)) {}
+
+  /// Nothing for an empty line or a comment. @throws Error(usage) with file and line
+  std::optional<Operands> read(const std::string& line);
+
+ private:
+  [[noreturn]] void fail(const std::string& problem, const std::string& action) const;
+  Codes codes(const std::string& text, const std::string& which) const;
+  Codes words(const std::string& text, int digits, const std::string& which) const;
+
+  const numerics::Instruction& instruction_;
+  std::string file_;
+  std::size_t number_ = 0;
+};
+
+std::optional<Operands> OperandReader::read(const std::string& line) {
+  ++number_;
+  std::istringstream stream(line);
+  std::vector<std::string> fields;
+  for (std::string field; stream >> field;) fields.push_back(field);
+  if (fields.empty() || fields[0][0] == '#') return std::nullopt;
+  if (fields.size() != 3) {
+    fail(std::to_string(fields.size()) + " fields", "a line is \"a b c\" in hexadecimal");
+  }
+  const auto accumulator = accumulator_format(instruction_);
+  Operands row{codes(fields[0], "a"), codes(fields[1], "b"), 0};
+  const Codes c = words(fields[2], digits_of(accumulator), "c");
+  if (c.size() != 1) {
+    fail("c has " + std::to_string(fields[2].size()) + " digits",
+         "it has " + std::to_string(digits_of(accumulator)) + " for " +
+             std::string(numerics::format(accumulator).name));
+  }
+  row.c = c[0];
+  if (row.a.size() != row.b.size()) {
+    fail(std::to_string(row.a.size()) + " a operands and " + std::to_string(row.b.size()) +
+             " b operands",
+         "give as many of one as of the other");
+  }
+  const auto k = static_cast<std::size_t>(k_group(instruction_));
+  if (row.a.size() > k && row.a.size() % k != 0) {
+    fail(std::to_string(row.a.size()) +
+             " operands are more than a multiple of K = " + std::to_string(k),
+         "give up to K of them, or whole instructions");
+  }
+  return row;
+}
+
+void OperandReader::fail(const std::string& problem, const std::string& action) const {
+  throw Error(ErrorKind::usage, file_ + ", line " + std::to_string(number_), problem, action);
+}
+
+Codes OperandReader::codes(const std::string& text, const std::string& which) const {
+  const auto input = input_format(instruction_);
+  Codes words = OperandReader::words(text, digits_of(input), which);
+  // The tensor core looks at the upper 19 bits of a TF32 register.
+  if (input == numerics::FormatId::tf32) {
+    for (std::uint32_t& word : words) word >>= 13;
+  }
+  return words;
+}
+
+Codes OperandReader::words(const std::string& text, int digits, const std::string& which) const {
+  const auto width = static_cast<std::size_t>(digits);
+  const auto bad = text.find_first_not_of("0123456789abcdef");
+  if (bad != std::string::npos) {
+    fail(which + " holds \"" + text.substr(bad, 1) + "\"",
+         "digits are 0 to 9 and a to f, no prefix");
+  }
+  if (text.size() % width != 0) {
+    fail(which + " has " + std::to_string(text.size()) + " digits",
+         "a code has " + std::to_string(width));
+  }
+  Codes codes;
+  for (std::size_t i = 0; i < text.size(); i += width) {
+    codes.push_back(static_cast<std::uint32_t>(std::stoul(text.substr(i, width), nullptr, 16)));
+  }
+  return codes;
+}
+
 }  // namespace
 
 int run_mma(int argc, char** argv) {
   CommandLine line("mma", "Run one tensor-core instruction, or a chain of it, on raw codes.");
-  line.add()("instruction", "its name, such as hopper.wgmma.e4m3.f32",
-             cxxopts::value<std::string>())(
-      "in", "lines \"a b c\" in hexadecimal, - for standard input", cxxopts::value<std::string>())(
-      "explain", "show exponents, grid and what was truncated")(
-      "list", "list the instructions and what each rests on");
+  line.add({{"instruction", "its name, such as hopper.wgmma.e4m3.f32"},
+            {"in", "lines \"a b c\" in hexadecimal, - for standard input"},
+            {"explain", "show exponents, grid and what was truncated", Takes::nothing},
+            {"list", "list the instructions and what each rests on", Takes::nothing}});
   line.note(
-      "Operands are concatenated in order, lower case, no prefix: two digits for FP8 and INT8, four\n"
+      "Operands are concatenated in order, lower case, no prefix: two digits for FP8 and INT8, "
+      "four\n"
       "for FP16 and BF16, eight for TF32 and FP32. c and D are as wide as the accumulator. Fewer\n"
       "operands than K are filled with zeros, a multiple of K chains. Lines with # are skipped.");
   const auto given = line.parse(argc, argv);

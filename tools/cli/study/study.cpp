@@ -2,16 +2,14 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
-#include "command.hpp"
-#include "commands.hpp"
 #include "interrupt.hpp"
 #include "karat/files/atomic_file.hpp"
 #include "karat/files/paths.hpp"
 #include "karat/study/page.hpp"
 #include "karat/study/report.hpp"
+#include "karat/study/request.hpp"
 #include "karat/study/run.hpp"
-#include "study/options.hpp"
-#include "terminal.hpp"
+#include "options.hpp"
 #include "version.hpp"
 
 namespace karat::cli {
@@ -31,8 +29,42 @@ std::optional<StudyResult> finished(const std::string& out, const study::StudyId
   return std::nullopt;
 }
 
+void declare(CommandLine& line) {
+  add_options(line, study::cells_fields(), "Cells");
+  add_options(line, study::study_fields(), "Measuring");
+  line.add({{"plan", "write which cells and query tiles of a model to save, and stop"}}, "Plan");
+  add_options(line, study::plan_fields(), "Plan");
+  line.add({{"o,out", "the result, HDF5"},
+            {"csv", "the sensitivity table, which karat tune reads"},
+            {"table", "the same as JSON"},
+            {"figures", "every figure as CSV"},
+            {"html", "the report, one HTML file"}},
+           "Output");
+  line.note("A study that is stopped continues when the same command is given again.");
+}
+
+study::StudyRequest read_request(const cxxopts::ParseResult& given) {
+  study::StudyRequest asked;
+  if (given.count("capture") > 0) refuse_beside(given, "capture", study::cells_fields());
+  read_options(given, study::cells_fields(), asked.cells);
+  read_options(given, study::study_fields(), asked);
+  return asked;
+}
+
 int write_plan(const cxxopts::ParseResult& given, const std::string& path, Narration narration) {
-  const files::Json plan = capture::make_plan(choose_plan(given));
+  refuse_beside(given, "plan",
+                {"capture", "grid", "channels", "steps", "layers", "heads", "head-kind",
+                 "network-seed", "recipes", "ladder", "sweep", "rows", "draws", "quick", "out",
+                 "csv", "table", "figures", "html"});
+  const study::StudyRequest asked = read_request(given);
+  capture::PlanSpec spec;
+  if (given.count("model") > 0) spec.model = asked.cells.model;
+  spec.resolution = asked.cells.resolution.value_or("");
+  spec.prompts = asked.cells.prompts.value_or(spec.prompts);
+  if (asked.cells.conditional_only) spec.branches = {video::Branch::conditional};
+  spec.seed = asked.seed;
+  read_options(given, study::plan_fields(), spec);
+  const files::Json plan = capture::make_plan(spec);
   files::write_json(path, plan);
   say(narration, "wrote " + path + ": " + std::to_string(plan["cells"].size()) +
                      " cells a prompt, " + short_number(plan["bytes_per_prompt"].get<double>()) +
@@ -41,13 +73,8 @@ int write_plan(const cxxopts::ParseResult& given, const std::string& path, Narra
   return match;
 }
 
-std::string typed(int argc, char** argv) {
-  std::string text = "karat";
-  for (int i = 0; i < argc; ++i) text += std::string(" ") + argv[i];
-  return text;
-}
-
-StudyResult measured(const StudyChoice& choice, const std::string& out, Narration narration) {
+StudyResult measured(const study::ChosenStudy& choice, int threads, const std::string& out,
+                     Narration narration) {
   const study::StudyIdentity identity =
       study::identity_of(*choice.source, choice.recipes, choice.options);
   if (auto result = finished(out, identity)) {
@@ -64,7 +91,7 @@ StudyResult measured(const StudyChoice& choice, const std::string& out, Narratio
   {
     Progress bar("study", narration, static_cast<double>(jobs), "cells");
     result = study::run(*choice.source, bench, identity, journal,
-                        {.threads = choice.threads, .progress = bar.callback()});
+                        {.threads = threads, .progress = bar.callback()});
   }
   study::write_study(out, result);
   journal.remove();
@@ -76,16 +103,20 @@ StudyResult measured(const StudyChoice& choice, const std::string& out, Narratio
 int run_study(int argc, char** argv) {
   CommandLine line("study",
                    "Measure what FP8 and sparsity cost, apart and together, cell by cell.");
-  add_study_options(line);
-  line.note("A study that is stopped continues when the same command is given again.");
+  declare(line);
   const auto given = line.parse(argc, argv);
   if (!given) return match;
   const Narration narration = cli::narration(*given);
   if (const auto plan = text_of(*given, "plan")) return write_plan(*given, *plan, narration);
-  const StudyChoice choice = choose_study(*given);
+  for (const auto& field : study::plan_fields())
+    if (given->count(option_name(field)) > 0)
+      throw Error(ErrorKind::usage, "--" + option_name(field), "says nothing without --plan",
+                  "leave it out");
+  const study::StudyRequest asked = read_request(*given);
+  const study::ChosenStudy choice = study::choose_study(asked);
   const std::string out = required(*given, "out");
   const Stopwatch watch;
-  const StudyResult result = measured(choice, out, narration);
+  const StudyResult result = measured(choice, asked.threads, out, narration);
   if (const auto csv = text_of(*given, "csv"))
     files::write_file(*csv, study::sensitivity_csv(study::sensitivity(result)));
   if (const auto table = text_of(*given, "table"))

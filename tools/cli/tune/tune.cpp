@@ -2,8 +2,6 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
-#include "command.hpp"
-#include "commands.hpp"
 #include "interrupt.hpp"
 #include "karat/files/atomic_file.hpp"
 #include "karat/files/paths.hpp"
@@ -13,15 +11,11 @@
 #include "karat/tune/measured_problem.hpp"
 #include "karat/tune/report.hpp"
 #include "karat/tune/run.hpp"
-#include "request_options.hpp"
-#include "terminal.hpp"
-#include "values.hpp"
+#include "options.hpp"
 #include "version.hpp"
 
 namespace karat::cli {
 namespace {
-
-using cxxopts::value;
 
 std::vector<std::string> listed(std::string_view text, const std::string& option) {
   std::vector<std::string> parts;
@@ -38,20 +32,13 @@ std::vector<std::string> listed(std::string_view text, const std::string& option
 
 /// "900", "900s" or "1.8x".
 tune::Budget parse_budget(const std::string& text) {
-  const auto refuse = [&]() -> Error {
-    return Error(ErrorKind::usage, "--budget", "\"" + text + "\" is no budget",
-                 "give seconds of a whole run (900s), or a speed-up over dense BF16 (1.8x)");
-  };
-  std::size_t used = 0;
-  tune::Budget budget;
-  try {
-    budget.value = std::stod(text, &used);
-  } catch (const std::exception&) {
-    throw refuse();
-  }
-  const std::string unit = text.substr(used);
-  if (!(unit.empty() || unit == "s" || unit == "x") || !(budget.value > 0) || budget.value > 1e12)
-    throw refuse();
+  char* end = nullptr;
+  tune::Budget budget{.value = std::strtod(text.c_str(), &end)};
+  const std::string_view unit = end;
+  if (end == text.c_str() || !(unit.empty() || unit == "s" || unit == "x") || !(budget.value > 0) ||
+      budget.value > 1e12)
+    throw Error(ErrorKind::usage, "--budget", "\"" + text + "\" is no budget",
+                "give seconds of a whole run (900s), or a speed-up over dense BF16 (1.8x)");
   if (unit == "x") budget.unit = tune::Budget::Unit::speedup;
   return budget;
 }
@@ -131,47 +118,47 @@ tune::Request read_request(const cxxopts::ParseResult& given) {
     request.decide = parse_choice(*text, "--per", decisions);
   if (const auto text = text_of(given, "budget")) request.budget = parse_budget(*text);
   request.resamples = whole(given, "resamples", 1000, 1);
-  request.seed =
-      static_cast<std::uint64_t>(parse_integer(text_of(given, "seed").value_or("0"), "--seed", 0));
+  request.seed = seed_of(given);
   return request;
 }
 
-void add_options(CommandLine& line) {
-  line.add()("gpu", "H20 (default), H100, ... or FILE.json; several: H20,H100",
-             value<std::string>())("model", "wan2.1-14b (default), ...", value<std::string>())(
-      "resolution", "480p, 720p, ... or WIDTHxHEIGHTxFRAMES", value<std::string>())(
-      "candidates", "recipes to choose from, presets or FILE.json (default: all the study has)",
-      value<std::string>())("from", "what karat study wrote: HDF5, CSV or JSON",
-                            value<std::string>())("quick", "use the built-in study");
-  line.add("choices")("weights", "uniform, sigma, propagation, or FILE of one number per step",
-                      value<std::string>())(
-      "budget",
-      "seconds of a run (900s) or speed-up over dense BF16 (1.8x); default: the time of "
-      "24 % dense steps and the fastest recipe after",
-      value<std::string>())("per", "what decides for itself: step, layer, head or cell",
-                            value<std::string>())(
-      "schedule", "what --out writes: three_phase (default) or general", value<std::string>())(
-      "resamples", "of the bootstrap over seeds (default 1000)", value<std::string>())(
-      "seed", "of the bootstrap (default 0)", value<std::string>());
-  line.add("run")("steps", "denoising steps", value<std::string>())(
-      "forwards", "forwards a step", value<std::string>())("gpus", "sequence-parallel degree",
-                                                           value<std::string>())(
-      "linear", "bf16, fp8 or fp8_block linear layers", value<std::string>());
-  line.add("answers")("o,out", "the schedule, FILE.json for karat make and karat cost",
-                      value<std::string>())("html", "report, FILE.html", value<std::string>())(
-      "csv", "all fronts, FILE.csv", value<std::string>());
+void declare(CommandLine& line) {
+  line.add(
+      {{"gpu", "H20 (default), H100, ... or FILE.json; several: H20,H100"},
+       {"candidates", "recipes to choose from, presets or FILE.json (default: all the study has)"},
+       {"from", "what karat study wrote: HDF5, CSV or JSON"},
+       {"quick", "use the built-in study", Takes::nothing}});
+  line.add(
+      {{"weights", "uniform, sigma, propagation, or FILE of one number per step"},
+       {"budget",
+        "seconds of a run (900s) or speed-up over dense BF16 (1.8x); default: the time of 24 % "
+        "dense steps and the fastest recipe after"},
+       {"per", "what decides for itself: step, layer, head or cell"},
+       {"schedule", "what --out writes: three_phase (default) or general"},
+       {"resamples", "of the bootstrap over seeds (default 1000)"},
+       {"seed", "of the bootstrap (default 0)"}},
+      "choices");
+  line.add({{"model", "wan2.1-14b (default), ..."},
+            {"resolution", "480p, 720p, ... or WIDTHxHEIGHTxFRAMES"},
+            {"steps", "denoising steps"},
+            {"forwards", "forwards a step"},
+            {"gpus", "sequence-parallel degree"},
+            {"linear", "bf16, fp8 or fp8_block linear layers"}},
+           "run");
+  line.add({{"o,out", "the schedule, FILE.json for karat make and karat cost"},
+            {"html", "report, FILE.html"},
+            {"csv", "all fronts, FILE.csv"}},
+           "answers");
 }
 
 }  // namespace
 
 int run_tune(int argc, char** argv) {
   CommandLine line("tune", "Which recipe in which denoising step: error against time.");
-  add_options(line);
+  declare(line);
   line.note("How it decides, and what the answers mean: docs/tune.md.");
   const auto given = line.parse(argc, argv);
   if (!given) return match;
-  std::string command = "karat tune";
-  for (int i = 1; i < argc; ++i) command += std::string(" ") + argv[i];
   tune::Request request = [&] {
     const NothingHalfWritten guard;
     return read_request(*given);
@@ -191,7 +178,7 @@ int run_tune(int argc, char** argv) {
   if (const auto path = text_of(*given, "out")) files::write_json(*path, schedule);
   if (const auto path = text_of(*given, "csv")) files::write_file(*path, tune::to_csv(result));
   if (const auto path = text_of(*given, "html"))
-    files::write_file(*path, tune::html_page(result, request, {command, KARAT_VERSION}));
+    files::write_file(*path, tune::html_page(result, request, {typed(argc, argv), KARAT_VERSION}));
   if (given->count("json") > 0) {
     print_json("tune", 1, to_json(result, request, schedule));
   } else {
