@@ -38,6 +38,12 @@ std::size_t width_of(const std::string& format);
 /// ([(name, type, array)], metadata): arrays look into the library's memory and keep it alive.
 py::tuple handed_over(karat_tensors* tensors);
 
+/// The same of what a function of karat.h hands out.
+template <typename... Parameters, typename... Arguments>
+py::tuple tensors_of(karat_status (*function)(Parameters...), Arguments... arguments) {
+  return handed_over(result_of<karat_tensors>(function, arguments...));
+}
+
 /// name, type, array
 using Named = std::tuple<std::string, std::string, py::array>;
 /// Arrays of the caller as the C interface takes them.

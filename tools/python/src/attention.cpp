@@ -1,5 +1,4 @@
 // Attention, its truth and its operands; masks.
-#include "bindings.hpp"
 #include "requests.hpp"
 
 namespace karat_python {
@@ -45,27 +44,15 @@ void truth(const Recipe& recipe, const Heads& heads, bool sparse, py::array o, p
 py::tuple quantise(const Recipe& recipe, const std::string& operand, const Heads& heads,
                    int threads) {
   const karat_heads given = heads.get();
-  karat_tensors* made = nullptr;
-  run([&](karat_error* error) {
-    karat_quantise(recipe.get(), operand.c_str(), &given, threads, &made, error);
-  });
-  return handed_over(made);
+  return tensors_of(karat_quantise, recipe.get(), operand.c_str(), &given, threads);
 }
 
 py::tuple mask(const Recipe& recipe, const Grid& grid, int query_block, int key_block, bool keep) {
-  karat_tensors* made = nullptr;
-  run([&](karat_error* error) {
-    karat_mask(recipe.get(), grid.data(), query_block, key_block, keep ? 1 : 0, &made, error);
-  });
-  return handed_over(made);
+  return tensors_of(karat_mask, recipe.get(), grid.data(), query_block, key_block, keep ? 1 : 0);
 }
 
 std::string mask_picture(const Recipe& recipe, const Grid& grid, int query_tile) {
-  char* svg = nullptr;
-  run([&](karat_error* error) {
-    karat_mask_picture(recipe.get(), grid.data(), query_tile, &svg, error);
-  });
-  return owned(svg);
+  return text_of(karat_mask_picture, recipe.get(), grid.data(), query_tile);
 }
 
 }  // namespace

@@ -16,6 +16,11 @@ namespace karat_python {
 
 namespace py = pybind11;
 
+/// The functions of karat._core, one call a subject.
+void bind_attention(py::module_& module);
+void bind_files(py::module_& module);
+void bind_numerics(py::module_& module);
+
 using Text = std::optional<std::string>;
 inline const char* pointer(const Text& text) { return text ? text->c_str() : nullptr; }
 
@@ -84,5 +89,18 @@ void run_watched(Call call) {
 
 /// A text of the library as Python's.
 std::string owned(char* text);
+
+/// What a function of karat.h hands out behind its other arguments.
+template <typename Result, typename... Parameters, typename... Arguments>
+Result* result_of(karat_status (*function)(Parameters...), Arguments... arguments) {
+  Result* made = nullptr;
+  run([&](karat_error* error) { function(arguments..., &made, error); });
+  return made;
+}
+/// Its text.
+template <typename... Parameters, typename... Arguments>
+std::string text_of(karat_status (*function)(Parameters...), Arguments... arguments) {
+  return owned(result_of<char>(function, arguments...));
+}
 
 }  // namespace karat_python

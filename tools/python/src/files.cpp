@@ -1,21 +1,14 @@
 // Tensor files, golden files and what is judged by them.
-#include "bindings.hpp"
 #include "requests.hpp"
 
 namespace karat_python {
 namespace {
 
 py::tuple load(const std::string& path, const Text& names) {
-  karat_tensors* read = nullptr;
-  run([&](karat_error* error) { karat_load(path.c_str(), pointer(names), &read, error); });
-  return handed_over(read);
+  return tensors_of(karat_load, path.c_str(), pointer(names));
 }
 
-std::string list(const std::string& path) {
-  char* json = nullptr;
-  run([&](karat_error* error) { karat_list(path.c_str(), &json, error); });
-  return owned(json);
-}
+std::string list(const std::string& path) { return text_of(karat_list, path.c_str()); }
 
 void save(const std::string& path, const std::vector<Named>& named, const Text& metadata) {
   const Arrays arrays(named);
@@ -26,9 +19,7 @@ void save(const std::string& path, const std::vector<Named>& named, const Text& 
 }
 
 py::tuple generate(const std::string& workload, int threads) {
-  karat_tensors* made = nullptr;
-  run([&](karat_error* error) { karat_generate(workload.c_str(), threads, &made, error); });
-  return handed_over(made);
+  return tensors_of(karat_generate, workload.c_str(), threads);
 }
 
 std::string make(const Recipe& recipe, const Heads& heads, const Mask* mask,

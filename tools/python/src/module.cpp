@@ -1,7 +1,6 @@
 // karat._core: the functions of karat.h on NumPy arrays; karat/*.py brings tensors into form. The
 // interpreter's lock is released while the library works.
-#include "bindings.hpp"
-#include "karat/karat.h"
+#include "call.hpp"
 
 PYBIND11_MODULE(_core, module) {
   module.doc() = "The C interface of karat on NumPy arrays; see karat for the functions to use.";

@@ -1,5 +1,4 @@
 // Codes and products; names; time on a GPU.
-#include "bindings.hpp"
 #include "requests.hpp"
 
 namespace karat_python {
@@ -48,25 +47,15 @@ void scaled_mm(const std::string& instruction, const std::string& format, const 
   run([&](karat_error* error) { karat_scaled_mm(&args, error); });
 }
 
-std::string names(const std::string& what) {
-  char* json = nullptr;
-  run([&](karat_error* error) { karat_names(what.c_str(), &json, error); });
-  return owned(json);
-}
+std::string names(const std::string& what) { return text_of(karat_names, what.c_str()); }
 
 std::string cost(const Recipe& recipe, const std::string& question) {
-  char* answer = nullptr;
-  run([&](karat_error* error) { karat_cost(recipe.get(), question.c_str(), &answer, error); });
-  return owned(answer);
+  return text_of(karat_cost, recipe.get(), question.c_str());
 }
 
 std::string cost_picture(const Recipe& recipe, const std::string& question,
                          const std::string& kind) {
-  char* text = nullptr;
-  run([&](karat_error* error) {
-    karat_cost_picture(recipe.get(), question.c_str(), kind.c_str(), &text, error);
-  });
-  return owned(text);
+  return text_of(karat_cost_picture, recipe.get(), question.c_str(), kind.c_str());
 }
 
 }  // namespace

@@ -11,28 +11,22 @@ namespace karat_python {
 
 class Recipe {
  public:
-  explicit Recipe(const std::string& text) {
-    run([&](karat_error* error) { karat_recipe_new(text.c_str(), &recipe_, error); });
-  }
+  explicit Recipe(const std::string& text)
+      : recipe_(result_of<karat_recipe>(karat_recipe_new, text.c_str())) {}
   ~Recipe() { karat_recipe_free(recipe_); }
   Recipe(const Recipe&) = delete;
   Recipe& operator=(const Recipe&) = delete;
 
-  std::string json() const {
-    char* text = nullptr;
-    run([&](karat_error* error) { karat_recipe_json(recipe_, &text, error); });
-    return owned(text);
-  }
+  std::string json() const { return text_of(karat_recipe_json, recipe_); }
   /// Why it needs a grid; nothing where it needs none.
   Text grid_reason() const {
-    char* text = nullptr;
-    run([&](karat_error* error) { karat_recipe_grid_reason(recipe_, &text, error); });
+    char* text = result_of<char>(karat_recipe_grid_reason, recipe_);
     return text == nullptr ? Text() : owned(text);
   }
   const karat_recipe* get() const { return recipe_; }
 
  private:
-  karat_recipe* recipe_ = nullptr;
+  karat_recipe* recipe_;
 };
 
 using Shape = std::array<std::int64_t, 5>;  ///< batch, heads, heads of k and v, tokens, channels
