@@ -63,7 +63,14 @@ constexpr RequestField<CheckOptions> kCheckFields[] = {
     request::number<&CheckOptions::error_ratio>(
         "error_ratio",
         "how many times as far from the FP64 truth as the golden o a matching o may be", 1, 1000,
-        "1.25")};
+        "1.25"),
+    {.name = "strict",
+     .meaning = "every stage must be equal: for recipes whose exp2 is mufu, what is only legal "
+                "differs",
+     .kind = FieldKind::flag,
+     .write = [](CheckOptions& options, const FieldValue& value, const std::string&) {
+       options.demand = std::get<bool>(value) ? Demand::golden : Demand::legal;
+     }}};
 
 constexpr RequestField<DiagnoseOptions> kDiagnoseFields[] = {
     request::choice<&DiagnoseOptions::alarm, kAlarms>(

@@ -58,9 +58,30 @@ void StageReport::doubt(std::vector<Doubt> reasons) {
   doubts = std::move(reasons);
 }
 
+namespace {
+
+void require_demand(const GoldenFile& golden, Demand demand) {
+  if (demand == Demand::legal || is_mufu(golden.recipe().softmax.exp2)) return;
+  throw Error(ErrorKind::usage, "--strict",
+              golden.subject() + " has another softmax.exp2 than mufu: no GPU computes its bits",
+              "make it with softmax.exp2 mufu, or leave --strict out");
+}
+
+/// What only lies within its range differs.
+void demand_golden_bits(StageReport& stage) {
+  if (stage.verdict == Verdict::equal) return;
+  stage.fixed = true;
+  stage.outside = stage.differing;
+  stage.doubts.clear();
+  stage.verdict = Verdict::differs;
+}
+
+}  // namespace
+
 CheckReport check(const GoldenFile& golden, const cases::TensorSource& candidate,
                   const CheckOptions& options) {
   require_selection(golden, options.select);
+  require_demand(golden, options.demand);
   CheckReport report;
   Comparison comparison(golden, candidate, options);
   const auto both_hold = [&](const StageRow& row) {
@@ -76,6 +97,7 @@ CheckReport check(const GoldenFile& golden, const cases::TensorSource& candidate
   for (StageReport& stage : comparison.taps()) report.stages.push_back(std::move(stage));
   add(kOutputStages);
   if (report.stages.empty()) throw_nothing_in_common(golden, candidate);
+  if (options.demand == Demand::golden) std::ranges::for_each(report.stages, demand_golden_bits);
   report.outputs = comparison.outputs();
   report.freedom = bounds::freedom_of(golden.recipe(), options.allowed);
   for (const StageReport& stage : report.stages)

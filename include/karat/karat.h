@@ -287,7 +287,8 @@ typedef struct karat_candidate {
  * `options`: NULL or a JSON object with any of layout ("BHSD", "BSHD"), v_layout (of v and v_codes
  * where it differs: "BHSD", "BSHD", "BHDS"), order ("original", "tiled"), batch, head, block
  * (select one), allow (a list of "order", "contraction", "reciprocal": more than exp2 is free),
- * error_ratio (times the golden error against FP64 that a match may have, 1.25), threads. A mismatch
+ * error_ratio (times the golden error against FP64 that a match may have, 1.25), strict (true: every
+ * stage must be equal; for recipes whose softmax.exp2 is mufu), threads. A mismatch
  * is a report, not an error. Progress in heads of stages, with calls between
  * where ranges are computed again. */
 KARAT_API karat_status karat_check(const char* golden, const karat_candidate* candidate,

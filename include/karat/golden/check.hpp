@@ -132,6 +132,11 @@ struct Selection {
 
 inline constexpr double kErrorRatio = 1.25;
 
+enum class Demand {
+  legal,   ///< a candidate may use what the kernel leaves free
+  golden,  ///< bit for bit: for kernels whose recipe takes exp2 from the special-function unit
+};
+
 struct CheckOptions {
   cases::TensorLayout layout = cases::TensorLayout::bhsd;
   RowOrder order = RowOrder::original;
@@ -143,6 +148,7 @@ struct CheckOptions {
   /// A head, a query block or a row may be this many times as far from the FP64 truth as the golden
   /// one; more only where legal kernels reach it (docs/bounds.md, "The error gate").
   double error_ratio = kErrorRatio;
+  Demand demand = Demand::legal;
   int threads = 0;
   /// Heads of the stages without taps, from any worker; while legal ranges are computed again it is
   /// called for every query block, with the same head. An exception stops the work.
@@ -150,7 +156,7 @@ struct CheckOptions {
 };
 
 /// @throws Error(usage) when the candidate cannot be compared: no stage in common, other shapes or
-///   types
+///   types; when golden bits are demanded of a recipe whose exp2 no GPU computes
 CheckReport check(const GoldenFile& golden, const cases::TensorSource& candidate,
                   const CheckOptions& options = {});
 

@@ -18,7 +18,7 @@ std::span<const files::RequestField<Options>> candidate_fields();
 template <typename Options>
 std::span<const files::RequestField<Options>> selection_fields();
 
-/// allow, v_layout, error_ratio
+/// allow, v_layout, error_ratio, strict
 std::span<const files::RequestField<CheckOptions>> check_fields();
 /// alarm, blocks, most
 std::span<const files::RequestField<DiagnoseOptions>> diagnose_fields();

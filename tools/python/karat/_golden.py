@@ -154,6 +154,7 @@ def check(
     block: int | None = None,
     allow: str | Sequence[str] = (),
     error_ratio: float | None = None,
+    strict: bool = False,
     threads: int = 0,
 ) -> CheckReport:
     """Compares a kernel's tensors with a golden file, stage by stage.
@@ -170,6 +171,7 @@ def check(
         something differs, at several times the attention's cost.
     error_ratio: how many times as far from the FP64 truth as the golden o a matching o may be; 1.25
         unless given.
+    strict: every stage must be equal bit for bit; for recipes whose softmax.exp2 is mufu.
 
     What the recipe fixes must be bit-equal, what it leaves free must lie within derived bounds and
     no farther from the golden values than legal kernels do; else the verdict is "undecided"
@@ -185,6 +187,8 @@ def check(
         options["v_layout"] = v_layout
     if error_ratio is not None:
         options["error_ratio"] = float(error_ratio)
+    if strict:
+        options["strict"] = True
     names = allow.split(",") if isinstance(allow, str) else list(allow or ())
     if names != [""]:
         options["allow"] = names

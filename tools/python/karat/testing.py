@@ -26,12 +26,13 @@ def assert_matches(
     order: str = "original",
     allow: str | Sequence[str] = (),
     error_ratio: float | None = None,
+    strict: bool = False,
 ) -> CheckReport:
     """Raises AssertionError with the stage table and the first divergence unless `output` matches;
     an undecided verdict is no match.
 
-    output: the kernel's o, a dict of stages by name, or a file; it, layout, v_layout, order, allow
-        and error_ratio as for karat.check. stages: judge these alone; each must be there.
+    output: the kernel's o, a dict of stages by name, or a file; it, layout, v_layout, order, allow,
+        error_ratio and strict as for karat.check. stages: judge these alone; each must be there.
 
     Returns the report.
     """
@@ -48,7 +49,7 @@ def assert_matches(
             output = {stage: output[stage] for stage in stages}
     report = check(
         golden, output, layout=layout, v_layout=v_layout, order=order, allow=allow,
-        error_ratio=error_ratio,
+        error_ratio=error_ratio, strict=strict,
     )  # fmt: skip
     judged = report.stages if stages is None else [s for s in report.stages if s["stage"] in stages]
     if stages is not None and len(judged) < len(stages) and not isinstance(output, Mapping):
