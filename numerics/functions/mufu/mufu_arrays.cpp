@@ -1,7 +1,9 @@
-// ex2 and rcp over arrays, in 32-bit lanes. A sum of the scalar formula takes 39 bits; it is halved
-// first, which floor allows: with offset = 2 h + b and rest = all but c1 * offset,
-//   floor((c1 offset + rest) / 2^15) = floor((c1 h + floor((c1 b + rest) / 2)) / 2^14),
-// and c0 >> 2 is added behind the shift: its low two bits alone belong to the rest.
+// ex2 and rcp over arrays, in 32-bit lanes. A sum of the scalar formula takes 39 bits. Its high
+// part is a number of the segment alone, and c1 is counted from 2^15 (ex2) or -2^15 (rcp), whose
+// multiple of the offset needs no sum: with C = c0 * 2^13 + constant and c1 = c1' +- 2^15,
+//   floor((C + c1 offset + c2 square) / 2^15)
+//     = floor(C / 2^15) +- offset + floor((C mod 2^15 + c1' offset + c2 square) / 2^15),
+// where what is left fits 32 bits.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "karat/numerics/functions/mufu/mufu_arrays.cpp"
 #include "karat/numerics/base/simd.hpp"
@@ -23,25 +25,28 @@
 namespace karat::numerics {
 namespace {
 
-/// A table's columns as gathers take them; |c1| in the low 16 bits of `c1_c2`, c2 above.
+constexpr std::int32_t kCentre = 1 << 15;  // ex2; rcp's slopes are counted from -kCentre
+
+/// A table's columns as the lanes take them.
 struct Columns {
-  alignas(64) std::int32_t c0[128];
-  alignas(64) std::int32_t c1_c2[128];
-  std::int32_t constant;
+  alignas(64) std::int32_t c0[128];     ///< c0 and the constant's part above 2^13
+  alignas(64) std::int32_t c1_c2[128];  ///< c1' above, c2 in the low 16 bits
+  std::int32_t constant;                ///< its part below 2^13
 };
 
 const Columns& columns(Mufu function) {
-  const auto read = [](Mufu of) {
+  const auto read = [](Mufu of, std::int32_t centre) {
     const MufuTable& table = mufu_table(of);
-    Columns columns{{}, {}, static_cast<std::int32_t>(table.widths.constant)};
+    const auto constant = static_cast<std::int32_t>(table.widths.constant);
+    Columns columns{{}, {}, constant & 0x1FFF};
     for (std::size_t i = 0; i < table.rows.size(); ++i) {
       const auto& [c0, c1, c2] = table.rows[i];
-      columns.c0[i] = c0;
-      columns.c1_c2[i] = (c1 < 0 ? -c1 : c1) | c2 << 16;
+      columns.c0[i] = c0 + (constant >> 13);
+      columns.c1_c2[i] = (c1 - centre) * 65536 + c2;
     }
     return columns;
   };
-  static const Columns ex2 = read(Mufu::ex2), rcp = read(Mufu::rcp);
+  static const Columns ex2 = read(Mufu::ex2, kCentre), rcp = read(Mufu::rcp, -kCentre);
   return function == Mufu::ex2 ? ex2 : rcp;
 }
 
@@ -119,17 +124,26 @@ HWY_INLINE VU Rows64(const std::int32_t* column, VU segment) {
 #endif
 }
 
-/// The parts of a sum that both functions share.
-struct Parts {
-  VU c0, c1, rest;
-};
+/// The low halves of the lanes multiplied; those of `second` are not negative, its high halves 0.
+HWY_INLINE VI MulLow(VI first, VI second) {
+#if HWY_TARGET <= HWY_AVX3
+  return VI{_mm512_madd_epi16(first.raw, second.raw)};
+#elif HWY_TARGET == HWY_AVX2
+  return VI{_mm256_madd_epi16(first.raw, second.raw)};
+#else
+  return hn::Mul(hn::And(first, hn::Set(DI32(), 0xFFFF)), second);
+#endif
+}
 
-HWY_INLINE Parts PartsOf(const Columns& table, VU c0, VU c1_c2, VU square) {
-  const DU32 du;
-  const VU constant = hn::Set(du, static_cast<std::uint32_t>(table.constant));
-  const VU low = hn::ShiftLeft<13>(hn::And(c0, hn::Set(du, 3)));
-  const VU bent = hn::Mul(hn::ShiftRight<16>(c1_c2), square);
-  return {c0, hn::And(c1_c2, hn::Set(du, 0xFFFF)), hn::Add(hn::Add(low, constant), bent)};
+/// The significand without the offset's multiple.
+HWY_INLINE VI Significand(const Columns& table, VU c0, VU c1_c2, VU offset, VU square) {
+  const DI32 di;
+  const VI packed = hn::BitCast(di, c1_c2);
+  const VI high = hn::BitCast(di, hn::ShiftRight<2>(c0));
+  const VI low = hn::And(hn::BitCast(di, hn::ShiftLeft<13>(c0)), hn::Set(di, 0x6000));
+  const VI bent = hn::Add(MulLow(packed, hn::BitCast(di, square)), hn::Set(di, table.constant));
+  const VI sloped = hn::Mul(hn::ShiftRight<16>(packed), hn::BitCast(di, offset));
+  return hn::Add(high, hn::ShiftRight<15>(hn::Add(hn::Add(low, bent), sloped)));
 }
 
 /// ex2's argument as sign, integer part and fraction in one two's-complement number.
@@ -151,9 +165,10 @@ HWY_INLINE VI Fixed(VF x) {
   return hn::Sub(hn::Xor(fixed, negative), hn::IfThenElseZero(whole, negative));
 }
 
-/// c1 where the argument's lowest bit is set, else 0.
-HWY_INLINE VU OddPart(VU c1, VU argument) {
-  return hn::IfThenElseZero(hn::TestBit(argument, hn::Set(DU32(), 1)), c1);
+/// Offset of an argument of ex2: the 17 bits below its segment's.
+HWY_INLINE VU Ex2Offset(VI fixed) {
+  const DU32 du;
+  return hn::And(hn::BitCast(du, fixed), hn::Set(du, 0x1FFFF));
 }
 
 /// An argument bounded to 128 has integer part 128 and fraction 0, which makes the bits of +Inf;
@@ -163,25 +178,16 @@ HWY_INLINE VF Ex2Finish(const Columns& table, VF x, VI fixed, VU square) {
   const DI32 di;
   const DU32 du;
   const VU fraction = hn::And(hn::BitCast(du, fixed), hn::Set(du, 0x7FFFFF));
-  const VU half = hn::ShiftRight<1>(hn::And(fraction, hn::Set(du, 0x1FFFF)));
-  const VU segment = hn::ShiftRight<17>(fraction);
-  const Parts parts =
-      PartsOf(table, Rows64(table.c0, segment), Rows64(table.c1_c2, segment), square);
-  const VU rest = hn::Add(parts.rest, OddPart(parts.c1, fraction));
-  const VU sum = hn::Add(hn::Mul(parts.c1, half), hn::ShiftRight<1>(rest));
-  const VU significand = hn::Add(hn::ShiftRight<2>(parts.c0), hn::ShiftRight<14>(sum));
+  const VU segment = hn::ShiftRight<17>(fraction), offset = Ex2Offset(fixed);
+  const VI significand = hn::Add(
+      hn::BitCast(di, offset),
+      Significand(table, Rows64(table.c0, segment), Rows64(table.c1_c2, segment), offset, square));
   const VI whole = hn::ShiftRight<23>(fixed);
   const VI exponent = hn::ShiftLeft<23>(hn::Add(whole, hn::Set(di, 126)));
-  const VF power = hn::BitCast(d, hn::Add(exponent, hn::BitCast(di, significand)));
+  const VF power = hn::BitCast(d, hn::Add(exponent, significand));
   const auto normal = hn::RebindMask(d, hn::Gt(whole, hn::Set(di, -127)));
   const VF result = hn::IfThenElseZero(normal, power);
   return hn::IfThenElse(hn::Eq(x, x), result, hn::Set(d, std::bit_cast<float>(0x7FFFFFFFu)));
-}
-
-/// Offset of an argument of ex2: the 17 bits below its segment's.
-HWY_INLINE VU Ex2Offset(VI fixed) {
-  const DU32 du;
-  return hn::And(hn::BitCast(du, fixed), hn::Set(du, 0x1FFFF));
 }
 
 template <FixedPointCut kCut>
@@ -199,15 +205,10 @@ HWY_INLINE VF RcpFinish(const Columns& table, VF x, VU square) {
   const DU32 du;
   const VU bits = hn::BitCast(du, x);
   const VU fraction = hn::And(bits, hn::Set(du, 0x7FFFFF));
-  const VU half = hn::ShiftRight<1>(hn::And(fraction, hn::Set(du, 0xFFFF)));
-  const VU segment = hn::ShiftRight<16>(fraction);
-  const Parts parts =
-      PartsOf(table, Rows128(table.c0, segment), Rows128(table.c1_c2, segment), square);
-  // c1 is negative here, and so may the sum be.
-  const VI rest = hn::BitCast(di, hn::Sub(parts.rest, OddPart(parts.c1, fraction)));
-  const VI sum = hn::Sub(hn::ShiftRight<1>(rest), hn::BitCast(di, hn::Mul(parts.c1, half)));
-  const VI significand =
-      hn::Add(hn::BitCast(di, hn::ShiftRight<2>(parts.c0)), hn::ShiftRight<14>(sum));
+  const VU segment = hn::ShiftRight<16>(fraction), offset = hn::And(bits, hn::Set(du, 0xFFFF));
+  const VI significand = hn::Sub(
+      Significand(table, Rows128(table.c0, segment), Rows128(table.c1_c2, segment), offset, square),
+      hn::BitCast(di, offset));
   const VI biased = hn::BitCast(di, hn::And(hn::ShiftRight<23>(bits), hn::Set(du, 0xFF)));
   const VI exponent = hn::ShiftLeft<23>(hn::Sub(hn::Set(di, 252), biased));
   const VI quotient = hn::Add(exponent, significand);
