@@ -1,4 +1,4 @@
-// How often ex2.approx is rounded correctly: a prediction of docs/evidence.md, asked first of a GPU.
+// How often ex2.approx is rounded correctly: a prediction of docs/evidence.md.
 #include <cmath>
 #include <cstdio>
 __global__ void powers(float* y) {
