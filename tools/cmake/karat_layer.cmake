@@ -14,6 +14,13 @@ function(karat_compile_rules target)
     $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>)  # g++ 12 sees overlaps in std::string's operator+
 endfunction()
 
+# karat_compile_quickly(TARGET <header> ...): for code that computes nothing itself. Headers that take
+# seconds to read are read once.
+function(karat_compile_quickly target)
+  target_compile_options(${target} PRIVATE $<$<CONFIG:Release>:-O1>)
+  target_precompile_headers(${target} PRIVATE ${ARGN})
+endfunction()
+
 function(karat_layer name)
   cmake_parse_arguments(layer "" "" "SOURCES;LINKS;PRIVATE_LINKS" ${ARGN})
   add_library(karat_${name} STATIC ${layer_SOURCES})
