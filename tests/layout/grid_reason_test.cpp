@@ -30,8 +30,9 @@ TEST(GridReason, IsThereWhereLayoutsDiffer) {
   for (const std::string_view name : preset_names()) {
     const Recipe recipe = preset(name);
     const bool needed = grid_reason(recipe).has_value();
-    if (recipe.predict.rule == PredictRule::never)
+    if (recipe.predict.rule == PredictRule::never) {
       EXPECT_EQ(needed, !laid_out_alike(recipe)) << name;
+    }
     needing += needed;
   }
   EXPECT_EQ(needing, 11u);
