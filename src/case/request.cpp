@@ -151,7 +151,8 @@ std::unique_ptr<Inputs> generated_inputs(const WorkloadRequest& asked,
   if (asked.model) {
     const video::Model& model = video::find_model(*asked.model);
     spec.grid =
-        video::token_grid(model, video::find_resolution(model, asked.resolution.value_or("")));
+        video::token_grid(model, asked.resolution ? video::find_resolution(model, *asked.resolution)
+                                                  : model.resolutions.front());
     spec.head_dim = model.head_dim;
   }
   spec.kind = asked.kind.value_or(spec.kind);

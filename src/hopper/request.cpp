@@ -64,7 +64,9 @@ void ask(Question& question, const KernelRequest& request) {
 
 RunRequest run_of(const ModelRequest& request) {
   const video::Model& model = video::find_model(request.model);
-  video::Resolution resolution = video::find_resolution(model, request.resolution.value_or(""));
+  video::Resolution resolution = request.resolution
+                                     ? video::find_resolution(model, *request.resolution)
+                                     : model.resolutions.front();
   resolution.frames = request.frames.value_or(resolution.frames);
   return {.model = &model,
           .grid = video::token_grid(model, resolution),

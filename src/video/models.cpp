@@ -103,7 +103,6 @@ const Model& find_model(std::string_view name) {
 }
 
 Resolution find_resolution(const Model& model, std::string_view name) {
-  if (name.empty()) return model.resolutions.front();
   for (const Resolution& resolution : model.resolutions)
     if (resolution.name == name) return resolution;
   std::array<int, 3> size{};
