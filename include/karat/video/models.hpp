@@ -62,8 +62,8 @@ std::span<const Model> models();
 /// @throws Error(usage) naming the nearest model.
 const Model& find_model(std::string_view name);
 
-/// A resolution of the model by name ("720p"), or any as WIDTHxHEIGHTxFRAMES ("832x480x81"); ""
-/// is the first. @throws Error(usage) when it is neither.
+/// A resolution of the model by name ("720p"), or any as WIDTHxHEIGHTxFRAMES ("832x480x81").
+/// @throws Error(usage) when it is neither.
 Resolution find_resolution(const Model& model, std::string_view name);
 
 /// Tokens of a clip: ((frames-1)/4+1, height/16, width/16) for the models here.
