@@ -50,7 +50,8 @@ TEST_P(PowerOfCheck, LegalKernelsMatch) {
       differing += verdict != Verdict::equal;
     }
   }
-  EXPECT_GT(differing, judged / 4);
+  // One in five has the special-function unit's exp2, which may be the golden one.
+  EXPECT_GT(differing, judged / 5);
 }
 
 INSTANTIATE_TEST_SUITE_P(Presets, PowerOfCheck,
