@@ -222,7 +222,7 @@ struct LegalKernels::State {
 
 LegalKernels::LegalKernels(const recipe::Recipe& recipe, const layout::Layout& layout,
                            const attention::QuantisedHead& head, Freedom freedom)
-    : state_(std::make_unique<State>(recipe, layout, head, freedom)) {}
+    : state_(new State{recipe, layout, head, freedom}) {}
 LegalKernels::~LegalKernels() = default;
 
 LegalRows LegalKernels::run(const LegalKernel& kernel, const attention::BlockTap& tap,
