@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Everything from a fresh Debian 12 machine to tested: packages, build, sanitizers, fuzzing, ctest.
-# Usage: tools/test.sh [--long]     --long adds the exhaustive sweeps and the large cases
+# Usage: tools/test.sh [--long]     --long adds the exhaustive sweeps, the large cases and
+#                                   another half minute of fuzzing a target
 # Ends with ctest's summary; the exit status is 0 only when every stage passed.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
@@ -35,13 +36,13 @@ build() {  # PRESET TARGET...: quiet unless it fails
 # One instrumented build serves the sanitized tests and the fuzz targets. Without clang++ there are
 # no fuzz targets, and g++ builds the tests.
 run_instrumented() {
-  local preset=fuzz targets=(fuzzers) pattern
+  local preset=fuzz targets=(fuzzers) pattern seconds=$((long ? 60 : 30))
   stage "address and undefined-behaviour sanitizers"
   if ! command -v clang++ >/dev/null; then
     preset=asan targets=()
     skipped+=("fuzzing: no clang++")
   fi
-  if ! { cmake --preset "$preset" >/dev/null &&
+  if ! { cmake --preset "$preset" -DKARAT_FUZZ_SECONDS="$seconds" >/dev/null &&
          build "$preset" "${targets[@]}" "${sanitized_tests[@]/#/test_}"; }; then
     failed+=("build with sanitizers")
     return
@@ -50,7 +51,7 @@ run_instrumented() {
   ctest --test-dir "build/$preset" --output-on-failure -j "$jobs" -R "$pattern" -E "$engines" ||
     failed+=("tests with sanitizers")
   [[ $preset == fuzz ]] || return
-  stage "fuzzing, a minute a target"
+  stage "fuzzing, $seconds seconds a target"
   ctest --preset fuzz -j "$jobs" || failed+=("fuzzing")
 }
 
