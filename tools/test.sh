@@ -16,8 +16,8 @@ for argument in "$@"; do
 done
 
 jobs="$(nproc)"
-# What reads foreign bytes or computes indices; the numeric sweeps are too slow under sanitizers, and
-# so are those tests of golden that run one engine over and over.
+# What reads foreign bytes or computes indices. Numeric sweeps are too slow under sanitizers, and so
+# are those tests of golden that run one engine over and over.
 sanitized_tests=(files video mask quant recipe golden)
 engines='Diagnose(Sweep|Planted|Noise)|Doubts|SpecialFunctions'
 skipped=()
