@@ -15,9 +15,10 @@
 #include <string>
 #include <type_traits>
 
+#include "karat/numerics/base/error.hpp"
+#include "karat/numerics/base/sizes.hpp"
 #include "karat/numerics/formats/convert.hpp"
 #include "karat/numerics/formats/encode_bytes.hpp"
-#include "karat/numerics/base/error.hpp"
 #include "karat/numerics/random/philox.hpp"
 
 HWY_BEFORE_NAMESPACE();
@@ -40,12 +41,16 @@ HWY_INLINE VU Addend(DU du, VU significand, VU shift, VU negative, VU random) {
       const VU odd = hn::And(hn::Shr(significand, shift), one);
       return hn::Add(hn::Sub(hn::ShiftRight<1>(unit), one), odd);
     }
-    case Rounding::nearest_away: return hn::ShiftRight<1>(unit);
-    case Rounding::up: return hn::AndNot(negative, hn::Sub(unit, one));
-    case Rounding::down: return hn::And(negative, hn::Sub(unit, one));
+    case Rounding::nearest_away:
+      return hn::ShiftRight<1>(unit);
+    case Rounding::up:
+      return hn::AndNot(negative, hn::Sub(unit, one));
+    case Rounding::down:
+      return hn::And(negative, hn::Sub(unit, one));
     case Rounding::stochastic:
       return hn::Shr(hn::ShiftRight<1>(random), hn::Sub(hn::Set(du, 31u), shift));
-    case Rounding::toward_zero: break;
+    case Rounding::toward_zero:
+      break;
   }
   return hn::Zero(du);
 }
@@ -61,8 +66,7 @@ HWY_INLINE VU EncodeVector(DU du, const Format& f, const Constants& k, VU bits, 
   const VU magnitude = hn::And(bits, hn::Set(du, 0x7FFFFFFFu));
   const VU negative = hn::BitCast(du, hn::BroadcastSignBit(hn::BitCast(DI(), bits)));
   const VU exponent = hn::Max(hn::ShiftRight<23>(magnitude), hn::Set(du, 1u));
-  VU significand = hn::Sub(
-      magnitude, hn::ShiftLeft<23>(hn::Sub(exponent, hn::Set(du, 1u))));
+  VU significand = hn::Sub(magnitude, hn::ShiftLeft<23>(hn::Sub(exponent, hn::Set(du, 1u))));
   const VU raised = hn::Max(exponent, k.min_exponent);
   VU shift = hn::Add(hn::Sub(raised, exponent),
                      hn::Set(du, static_cast<std::uint32_t>(23 - f.fraction_bits)));
@@ -128,8 +132,8 @@ void EncodeLoop(const Format& f, Policy policy, const float* x, std::size_t coun
     StoreCodes(du, EncodeVector<kRounding>(du, f, k, bits, bits_of_chance), codes + i);
   }
   for (; i < count; ++i) {
-    codes[i] = static_cast<Code>(numerics::encode(
-        x[i], f.id, policy, kRounding == Rounding::stochastic ? random[i] : 0));
+    codes[i] = static_cast<Code>(
+        numerics::encode(x[i], f.id, policy, kRounding == Rounding::stochastic ? random[i] : 0));
   }
 }
 
@@ -141,8 +145,10 @@ void EncodeAny(const Format& f, Policy policy, const float* x, std::size_t count
       return EncodeLoop<Rounding::nearest_even>(f, policy, x, count, random, codes);
     case Rounding::toward_zero:
       return EncodeLoop<Rounding::toward_zero>(f, policy, x, count, random, codes);
-    case Rounding::up: return EncodeLoop<Rounding::up>(f, policy, x, count, random, codes);
-    case Rounding::down: return EncodeLoop<Rounding::down>(f, policy, x, count, random, codes);
+    case Rounding::up:
+      return EncodeLoop<Rounding::up>(f, policy, x, count, random, codes);
+    case Rounding::down:
+      return EncodeLoop<Rounding::down>(f, policy, x, count, random, codes);
     case Rounding::nearest_away:
       return EncodeLoop<Rounding::nearest_away>(f, policy, x, count, random, codes);
     case Rounding::stochastic:
@@ -196,13 +202,6 @@ namespace {
 HWY_EXPORT(Encode8);
 HWY_EXPORT(Encode16);
 
-void check_sizes(std::size_t from, std::size_t to) {
-  if (from != to) {
-    throw Error(ErrorKind::internal, "array conversion",
-                "sizes differ: " + std::to_string(from) + " and " + std::to_string(to));
-  }
-}
-
 /// Runs body(first, words) over chunks small enough for the random words to stay in cache.
 template <typename Body>
 void for_chunks(std::size_t count, const Policy& policy, RandomStream random, Body body) {
@@ -220,7 +219,7 @@ void for_chunks(std::size_t count, const Policy& policy, RandomStream random, Bo
 template <typename Code, typename Kernel>
 void encode_array(std::span<const float> x, std::span<Code> codes, FormatId id, Policy policy,
                   RandomStream random, Kernel kernel) {
-  check_sizes(x.size(), codes.size());
+  check_sizes("array conversion", x.size(), codes.size());
   const Format& f = format(id);
   if (f.bits > static_cast<int>(8 * sizeof(Code))) {
     throw Error(ErrorKind::internal, "array conversion",
@@ -233,8 +232,8 @@ void encode_array(std::span<const float> x, std::span<Code> codes, FormatId id, 
                  return;
                }
                for (std::size_t i = 0; i < size; ++i) {
-                 codes[first + i] = static_cast<Code>(
-                     encode(x[first + i], id, policy, words ? words[i] : 0));
+                 codes[first + i] =
+                     static_cast<Code>(encode(x[first + i], id, policy, words ? words[i] : 0));
                }
              });
 }
@@ -243,7 +242,7 @@ void encode_array(std::span<const float> x, std::span<Code> codes, FormatId id, 
 
 void encode(std::span<const float> x, std::span<std::uint8_t> codes, FormatId id, Policy policy,
             RandomStream random) {
-  check_sizes(x.size(), codes.size());
+  check_sizes("array conversion", x.size(), codes.size());
   const std::size_t done =
       encode_bytes(format(id), policy, x.data(), x.size(), random, codes.data());
   random.first += done;
@@ -274,8 +273,8 @@ void fill_random(RandomStream random, std::span<std::uint32_t> words) {
   while (i < words.size()) {
     const std::uint64_t index = random.first + i;
     if (index % 4 == 0) {
-      const std::size_t done = philox_blocks(
-          random, index / 4, (words.size() - i) / 4, words.data() + i);
+      const std::size_t done =
+          philox_blocks(random, index / 4, (words.size() - i) / 4, words.data() + i);
       i += 4 * done;
       if (done > 0) continue;
     }

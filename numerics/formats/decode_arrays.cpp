@@ -10,8 +10,9 @@
 
 #include <string>
 
-#include "karat/numerics/formats/convert.hpp"
 #include "karat/numerics/base/error.hpp"
+#include "karat/numerics/base/sizes.hpp"
+#include "karat/numerics/formats/convert.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace karat::numerics::HWY_NAMESPACE {
@@ -92,16 +93,9 @@ HWY_EXPORT(DecodeF16);
 HWY_EXPORT(DecodeE4m3);
 HWY_EXPORT(DecodeE5m2);
 
-void check_sizes(std::size_t from, std::size_t to) {
-  if (from != to) {
-    throw Error(ErrorKind::internal, "array conversion",
-                "sizes differ: " + std::to_string(from) + " and " + std::to_string(to));
-  }
-}
-
 template <typename Code>
 void decode_array(std::span<const Code> codes, std::span<float> x, FormatId id) {
-  check_sizes(codes.size(), x.size());
+  check_sizes("array conversion", codes.size(), x.size());
   for (std::size_t i = 0; i < x.size(); ++i) x[i] = decode(codes[i], id);
 }
 
@@ -110,7 +104,7 @@ void decode_array(std::span<const Code> codes, std::span<float> x, FormatId id) 
 void decode(std::span<const std::uint8_t> codes, std::span<float> x, FormatId id) {
   if (id == FormatId::e4m3) return decode_e4m3(codes, x);
   if (id != FormatId::e5m2) return decode_array(codes, x, id);
-  check_sizes(codes.size(), x.size());
+  check_sizes("array conversion", codes.size(), x.size());
   HWY_DYNAMIC_DISPATCH(DecodeE5m2)(codes.data(), x.size(), x.data());
 }
 
@@ -121,17 +115,17 @@ void decode(std::span<const std::uint16_t> codes, std::span<float> x, FormatId i
 }
 
 void decode_e4m3(std::span<const std::uint8_t> codes, std::span<float> x) {
-  check_sizes(codes.size(), x.size());
+  check_sizes("array conversion", codes.size(), x.size());
   HWY_DYNAMIC_DISPATCH(DecodeE4m3)(codes.data(), x.size(), x.data());
 }
 
 void widen_bf16(std::span<const std::uint16_t> codes, std::span<float> x) {
-  check_sizes(codes.size(), x.size());
+  check_sizes("array conversion", codes.size(), x.size());
   HWY_DYNAMIC_DISPATCH(WidenBf16)(codes.data(), x.size(), x.data());
 }
 
 void widen_f16(std::span<const std::uint16_t> codes, std::span<float> x) {
-  check_sizes(codes.size(), x.size());
+  check_sizes("array conversion", codes.size(), x.size());
   HWY_DYNAMIC_DISPATCH(DecodeF16)(codes.data(), x.size(), x.data());
 }
 
