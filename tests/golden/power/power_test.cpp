@@ -76,7 +76,7 @@ class PowerTable : public testing::TestWithParam<Size> {};
 TEST_P(PowerTable, OfAllPresets) {
   const char* file = std::getenv("KARAT_POWER_TABLE");
   if (std::getenv("KARAT_LONG") == nullptr || file == nullptr)
-    GTEST_SKIP() << "set KARAT_LONG=1 and KARAT_POWER_TABLE=FILE";
+    GTEST_SKIP() << "the power table is not measured: set KARAT_LONG=1 and KARAT_POWER_TABLE=FILE";
   const Size size = GetParam();
   std::ofstream out(file, std::ios::app);
   out << "\n"
