@@ -140,9 +140,9 @@ void CaseWriter::create_operand(const std::string& name, const quant::Rule& rule
                                 const quant::Grouping& groups) {
   const std::string stage = "stages/" + name;
   const std::size_t heads = name == "q" ? heads_ : heads_ / group_;
-  writer_.create(stage + "_codes", cases::dtype_of(rule.format),
+  writer_.create(stage + "_codes", cases::dtype_of(quant::entering_format(rule)),
                  {batch_, heads, tokens_, channels_});
-  if (!quant::has_scale(rule.format)) return;
+  if (!quant::leaves_scales(rule)) return;
   writer_.create(stage + "_scale", DType::f32,
                  {batch_, heads, static_cast<std::size_t>(groups.count())});
   writer_.set_attributes(

@@ -90,11 +90,11 @@ class Check {
   bool wanted(There there) const {
     switch (there) {
       case There::q_scaled:
-        return quant::has_scale(facts_.recipe.q.format);
+        return quant::leaves_scales(facts_.recipe.q);
       case There::k_scaled:
-        return quant::has_scale(facts_.recipe.k.format);
+        return quant::leaves_scales(facts_.recipe.k);
       case There::v_scaled:
-        return quant::has_scale(facts_.recipe.v.format);
+        return quant::leaves_scales(facts_.recipe.v);
       case There::always:
       case There::with_group:
         break;
@@ -105,11 +105,11 @@ class Check {
   DType dtype_of(Type type) {
     switch (type) {
       case Type::q:
-        return cases::dtype_of(facts_.recipe.q.format);
+        return cases::dtype_of(quant::entering_format(facts_.recipe.q));
       case Type::k:
-        return cases::dtype_of(facts_.recipe.k.format);
+        return cases::dtype_of(quant::entering_format(facts_.recipe.k));
       case Type::v:
-        return cases::dtype_of(facts_.recipe.v.format);
+        return cases::dtype_of(quant::entering_format(facts_.recipe.v));
       case Type::p:
         return cases::dtype_of(facts_.recipe.p.format);
       case Type::output:

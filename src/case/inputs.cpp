@@ -16,7 +16,7 @@ std::string format_name(numerics::FormatId format) {
 quant::Quantised operand_of(const CodedOperand& coded, const quant::Rule& rule,
                             const quant::Grouping& grouping, const video::TokenOrder& order,
                             std::size_t channels, const char* name) {
-  if (!quant::has_scale(rule.format))
+  if (!quant::leaves_scales(rule))
     throw Error(ErrorKind::usage, std::string(name) + ".format",
                 "the recipe reads values, the input holds codes", "choose a recipe with codes");
   if (coded.format && *coded.format != rule.format)

@@ -42,6 +42,15 @@ Grouping by_rows(std::span<const video::Range> blocks, const video::TokenOrder& 
   return grouping;
 }
 
+Grouping by_block(std::span<const video::Range> blocks, const video::TokenOrder& order) {
+  Grouping grouping{.row_part = std::vector<std::int32_t>(order.token_at.size(), 0),
+                    .row_parts = static_cast<std::int32_t>(blocks.size())};
+  for (std::size_t b = 0; b < blocks.size(); ++b)
+    std::fill_n(grouping.row_part.begin() + blocks[b].begin, blocks[b].size(),
+                static_cast<std::int32_t>(b));
+  return grouping;
+}
+
 }  // namespace
 
 Grouping group_positions(const Rule& rule, video::Extent3 grid, const video::TokenOrder& order,
@@ -66,9 +75,16 @@ Grouping group_positions(const Rule& rule, video::Extent3 grid, const video::Tok
     case Group::rows_stride_8:
       return by_rows(blocks, order, rule.rows, 8, [](int i) { return i % 8; });
     case Group::row_pairs_stride_8:
+      return by_rows(blocks, order, rule.rows, 4, [](int i) { return i % 8 / 2; });
+    case Group::block:
+      return by_block(blocks, order);
+    case Group::channels_16:
       break;
   }
-  return by_rows(blocks, order, rule.rows, 4, [](int i) { return i % 8 / 2; });
+  Grouping grouping = by_token(order);
+  grouping.width = 16;
+  grouping.channels = (width + 15) / 16;
+  return grouping;
 }
 
 }  // namespace karat::quant

@@ -28,6 +28,10 @@ float guarded(float amax, const Rule& rule) {
   return amax;
 }
 
+float rounded(float x, FormatId format) {
+  return numerics::decode(numerics::encode(x, format, cast_policy(format)), format);
+}
+
 /// 2^floor(log2 x) of a positive number.
 float power_below(float x) { return std::ldexp(1.0f, std::ilogb(x)); }
 
@@ -40,6 +44,8 @@ float scale_before_rounding(float amax, const Rule& rule) {
       return flush(amax / limit);
     case ScaleRule::multiply:
       return flush(amax * flush(1.0f / limit));
+    case ScaleRule::given:
+      return flush(1.0f / rule.multiplier);
     case ScaleRule::exponent:
       break;
   }
@@ -52,8 +58,9 @@ float to_scale_format(float s, ScaleFormat format) {
     case ScaleFormat::f32:
       return s;
     case ScaleFormat::bf16:
-      return numerics::decode(numerics::encode(s, FormatId::bf16, cast_policy(FormatId::bf16)),
-                              FormatId::bf16);
+      return rounded(s, FormatId::bf16);
+    case ScaleFormat::e4m3:
+      return rounded(s, FormatId::e4m3);
     case ScaleFormat::ue8m0_up:
     case ScaleFormat::ue8m0_nearest:
     case ScaleFormat::ue8m0_floor:
@@ -76,6 +83,7 @@ struct Step {
 };
 
 Step step_of(float amax, float scale, const Rule& rule) {
+  if (rule.scale_rule == ScaleRule::given) return {false, rule.multiplier};
   switch (rule.code_rule) {
     case CodeRule::divide:
       return {true, scale};
@@ -95,7 +103,10 @@ std::vector<float> group_maxima(numerics::MatrixView<const float> x, const Group
   for (std::size_t i = 0; i < x.rows; ++i) {
     float* row = &maxima[grouping.group(i, 0)];
     if (grouping.channels > 1) {
-      for (std::size_t j = 0; j < x.columns; ++j) row[j] = std::max(row[j], std::abs(x(i, j)));
+      for (std::size_t j = 0; j < x.columns; ++j) {
+        float& amax = row[j / grouping.width];
+        amax = std::max(amax, std::abs(x(i, j)));
+      }
     } else {
       for (std::size_t j = 0; j < x.columns; ++j) *row = std::max(*row, std::abs(x(i, j)));
     }
@@ -108,9 +119,9 @@ void quantise_row(numerics::MatrixView<const float> x, std::size_t row, const Ru
                   std::span<float> scaled, Quantised& out) {
   const std::size_t n = x.columns;
   const Step* step = &steps[out.grouping.group(row, 0)];
-  const bool per_channel = out.grouping.channels > 1;
+  const bool several = out.grouping.channels > 1;
   for (std::size_t j = 0; j < n; ++j) {
-    const Step& s = step[per_channel ? j : 0];
+    const Step& s = step[several ? j / out.grouping.width : 0];
     scaled[j] = flush(s.divide ? x(row, j) / s.operand : x(row, j) * s.operand);
   }
   const numerics::Policy policy{.rounding = rule.rounding, .overflow = rule.overflow};
@@ -152,6 +163,18 @@ Quantised cast(numerics::MatrixView<const float> x, const Rule& rule, Grouping g
   return out;
 }
 
+/// Values become RN(fl(code*scale)) in BF16; codes and scales go.
+void dequantise(Quantised& x) {
+  for (std::size_t i = 0; i < x.rows; ++i)
+    for (std::size_t j = 0; j < x.channels; ++j) {
+      float& value = x.values[i * x.channels + j];
+      value = rounded(flush(value * x.scale(i, j)), FormatId::bf16);
+    }
+  x.format = FormatId::bf16;
+  x.codes.clear();
+  x.scales.clear();
+}
+
 }  // namespace
 
 bool has_scale(FormatId format) {
@@ -167,11 +190,21 @@ numerics::Policy cast_policy(FormatId format, numerics::Rounding rounding) {
   return {.rounding = rounding, .overflow = usual_overflow(format)};
 }
 
+bool leaves_scales(const Rule& rule) {
+  return has_scale(rule.format) && rule.enters == Enters::codes;
+}
+
+FormatId entering_format(const Rule& rule) {
+  return has_scale(rule.format) && rule.enters == Enters::bf16 ? FormatId::bf16 : rule.format;
+}
+
 float scale_of(float amax, const Rule& rule) {
   float s = scale_before_rounding(amax, rule);
+  if (rule.scale_rule == ScaleRule::given) return s;
   if (rule.guard == Guard::add_1e_7) s = flush(s + 1e-7f);
   if (s == 0.0f) return 1.0f;
-  return to_scale_format(s, rule.scale);
+  s = to_scale_format(s, rule.scale);
+  return s == 0.0f ? 1.0f : s;  // too small for E4M3
 }
 
 Quantised quantise(numerics::MatrixView<const float> x, const Rule& rule, Grouping grouping,
@@ -197,6 +230,7 @@ Quantised quantise(numerics::MatrixView<const float> x, const Rule& rule, Groupi
     for (std::size_t i = item * kRows; i < std::min(x.rows, (item + 1) * kRows); ++i)
       quantise_row(x, i, rule, steps, path, stream, scaled, out);
   });
+  if (rule.enters == Enters::bf16) dequantise(out);
   return out;
 }
 

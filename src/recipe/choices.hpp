@@ -71,6 +71,7 @@ inline constexpr Choice kOperandFormat[] = {
     choice("e5m2", numerics::FormatId::e5m2, "FP8, coded with scales"),
     choice("int8", numerics::FormatId::int8, "coded with scales"),
     choice("int4", numerics::FormatId::int4, "coded with scales"),
+    choice("e2m1", numerics::FormatId::e2m1, "FP4, coded with scales"),
     choice("f16", numerics::FormatId::f16, "rounded, no scale"),
     choice("bf16", numerics::FormatId::bf16, "rounded, no scale"),
     choice("f32", numerics::FormatId::f32, "values as given"),
@@ -93,6 +94,8 @@ inline constexpr Choice kGroup[] = {
     choice("rows_stride_8", Group::rows_stride_8,
            "those of `rows` positions equal modulo 8 (SageAttention2 per thread, Q)"),
     choice("row_pairs_stride_8", Group::row_pairs_stride_8, "pairs likewise (per thread, K)"),
+    choice("block", Group::block, "the positions of one block, all channels"),
+    choice("channels_16", Group::channels_16, "16 consecutive channels of one token (NVFP4)"),
 };
 inline constexpr Choice kScaleFormat[] = {
     choice("f32", ScaleFormat::f32, "as computed"),
@@ -101,11 +104,17 @@ inline constexpr Choice kScaleFormat[] = {
     choice("ue8m0_nearest", ScaleFormat::ue8m0_nearest,
            "nearest power of two, ties up (ml_dtypes)"),
     choice("ue8m0_floor", ScaleFormat::ue8m0_floor, "power of two, not above"),
+    choice("e4m3", ScaleFormat::e4m3, "nearest even, saturating (NVFP4); what becomes 0 is 1"),
 };
 inline constexpr Choice kScaleRule[] = {
     choice("divide", ScaleRule::divide, "fl(amax/M)"),
     choice("multiply", ScaleRule::multiply, "fl(amax*fl(1/M))"),
     choice("exponent", ScaleRule::exponent, "2^(floor(log2 amax) - floor(log2 M)) (OCP MX)"),
+    choice("given", ScaleRule::given, "fl(1/multiplier); codes are RN(fl(x*multiplier))"),
+};
+inline constexpr Choice kEnters[] = {
+    choice("codes", Enters::codes, "the codes; scales stay outside the product"),
+    choice("bf16", Enters::bf16, "fl(code*s) rounded to BF16: fake quantisation"),
 };
 inline constexpr Choice kCodeRule[] = {
     choice("divide", CodeRule::divide, "fl(x/s)"),

@@ -20,7 +20,11 @@ std::string_view evidence_name(numerics::Evidence evidence) {
 
 std::vector<InstructionEvidence> evidence_of(const Recipe& recipe) {
   std::vector<InstructionEvidence> list;
-  for (const std::string& name : std::set{recipe.qk.instruction, recipe.pv.instruction}) {
+  std::set names{recipe.qk.instruction, recipe.pv.instruction};
+  const Backward& b = recipe.backward;
+  if (b.exists()) names.insert({b.dp, b.dv, b.dq, b.dk});
+  if (b.exists() && b.scores == BackwardScores::operands) names.insert(b.s);
+  for (const std::string& name : names) {
     const numerics::Instruction& instruction = numerics::instruction(name);
     list.push_back({name, evidence_name(evidence(instruction)), evidence_note(instruction)});
   }

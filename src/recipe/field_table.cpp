@@ -1,136 +1,12 @@
 // The rows of the field table: one per field, in the order of the JSON form.
 // A new field is a member in recipe.hpp, a row here, and the arithmetic that obeys it. Reading,
 // printing, checking its value, comparing recipes and trying edits follow from the row.
-#include <limits>
-#include <type_traits>
-#include <utility>
-
-#include "check.hpp"
+#include "backward/fields.hpp"
 #include "choices.hpp"
-#include "karat/recipe/fields.hpp"
+#include "field_rows.hpp"
 
 namespace karat::recipe {
 namespace {
-
-constexpr double kMaxFloat = std::numeric_limits<float>::max();
-constexpr double kMinFloat = std::numeric_limits<float>::min();
-constexpr double kMaxCount = 1 << 20;
-
-struct Words {
-  std::string path;
-  Decides decides;
-  std::string_view meaning;
-  std::string_view source;
-};
-
-/// A member of the recipe (&Recipe::output) or of a section (&Recipe::softmax, &Softmax::exp2).
-template <auto kMember>
-auto& at(auto& recipe) {
-  return recipe.*kMember;
-}
-template <auto kSection, auto kMember>
-auto& at(auto& recipe) {
-  return (recipe.*kSection).*kMember;
-}
-
-Field row(Words words, Kind kind) {
-  return {.path = std::move(words.path),
-          .meaning = words.meaning,
-          .source = words.source,
-          .kind = kind,
-          .decides = words.decides,
-          .choices = {},
-          .low = 0,
-          .high = 0,
-          .read = nullptr,
-          .write = nullptr};
-}
-
-template <const auto& kChoices, auto... kMembers>
-Field choice_row(Words words) {
-  Field field = row(std::move(words), Kind::choice);
-  field.choices = kChoices;
-  field.read = [](const Recipe& recipe) -> Value {
-    const int value = static_cast<int>(at<kMembers...>(recipe));
-    for (const Choice& choice : kChoices) {
-      if (choice.value == value) return std::string(choice.name);
-    }
-    return std::to_string(value);  // an enumerator this field does not take: problems() says so
-  };
-  field.write = [](Recipe& recipe, const Value& value) {
-    auto& target = at<kMembers...>(recipe);
-    for (const Choice& choice : kChoices) {
-      if (choice.name == std::get<std::string>(value)) {
-        target = static_cast<std::remove_cvref_t<decltype(target)>>(choice.value);
-      }
-    }
-  };
-  return field;
-}
-
-template <auto... kMembers>
-Field integer_row(Words words, double low, double high) {
-  Field field = row(std::move(words), Kind::integer);
-  field.low = low;
-  field.high = high;
-  field.read = [](const Recipe& recipe) -> Value { return double(at<kMembers...>(recipe)); };
-  field.write = [](Recipe& recipe, const Value& value) {
-    at<kMembers...>(recipe) = static_cast<int>(std::get<double>(value));
-  };
-  return field;
-}
-
-template <auto... kMembers>
-Field number_row(Words words, double low, double high) {
-  Field field = row(std::move(words), Kind::number);
-  field.low = low;
-  field.high = high;
-  field.read = [](const Recipe& recipe) -> Value { return double(at<kMembers...>(recipe)); };
-  field.write = [](Recipe& recipe, const Value& value) {
-    at<kMembers...>(recipe) = static_cast<float>(std::get<double>(value));
-  };
-  return field;
-}
-
-/// A number whose empty state is -infinity.
-template <auto... kMembers>
-Field number_or_minus_infinity_row(Words words) {
-  Field field = row(std::move(words), Kind::number);
-  field.low = -kInf;
-  field.high = kMaxFloat;
-  field.read = [](const Recipe& recipe) -> Value {
-    const std::optional<float>& value = at<kMembers...>(recipe);
-    return value ? double(*value) : -kInf;
-  };
-  field.write = [](Recipe& recipe, const Value& value) {
-    const double number = std::get<double>(value);
-    at<kMembers...>(recipe) =
-        number == -kInf ? std::nullopt : std::optional(static_cast<float>(number));
-  };
-  return field;
-}
-
-template <auto... kMembers>
-Field extent_row(Words words) {
-  Field field = row(std::move(words), Kind::extent);
-  field.low = 1;
-  field.high = kMaxCount;
-  field.read = [](const Recipe& recipe) -> Value { return at<kMembers...>(recipe); };
-  field.write = [](Recipe& recipe, const Value& value) {
-    at<kMembers...>(recipe) = std::get<video::Extent3>(value);
-  };
-  return field;
-}
-
-template <auto... kMembers>
-Field text_row(Words words, Kind kind) {
-  Field field = row(std::move(words), kind);
-  field.read = [](const Recipe& recipe) -> Value { return at<kMembers...>(recipe); };
-  field.write = [](Recipe& recipe, const Value& value) {
-    at<kMembers...>(recipe) = std::get<std::string>(value);
-  };
-  return field;
-}
 
 template <auto kOperand>
 void add_operand(std::vector<Field>& rows, const std::string& name) {
@@ -170,6 +46,13 @@ void add_operand(std::vector<Field>& rows, const std::string& name) {
             "M, the code magnitude amax maps to; 0: the format's largest value",
             "SageAttention2++: 2.25 for v"},
            0, kMaxFloat),
+       number_row<kOperand, &Operand::multiplier>(
+           {name + ".multiplier", operands, "scale_rule given: x times this is coded",
+            "delayed scaling of cuDNN and TransformerEngine"},
+           kSmallestMultiplier, kLargestMultiplier),
+       choice_row<kEnters, kOperand, &Operand::enters>(
+           {name + ".enters", operands, "what the tensor core reads of a coded operand",
+            "Attn-QAT trains on dequantised codes: bf16"}),
        choice_row<kRounding, kOperand, &Operand::rounding>(
            {name + ".rounding", operands, "rounding to the operand's format", "cvt.rn"}),
        choice_row<kOverflow, kOperand, &Operand::overflow>(
@@ -382,6 +265,7 @@ std::vector<Field> make_fields() {
            "ftz of fast-math kernels"}),
   };
   rows.insert(rows.end(), rest.begin(), rest.end());
+  add_backward_fields(rows);
   return rows;
 }
 

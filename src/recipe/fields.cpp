@@ -155,8 +155,8 @@ std::string to_text(const Value& value) {
 }
 
 std::string_view to_text(Decides stage) {
-  constexpr std::string_view kNames[] = {"nothing", "order",   "operands", "visits",
-                                         "scores",  "softmax", "product",  "finish"};
+  constexpr std::string_view kNames[] = {"nothing", "order",   "operands", "visits",   "scores",
+                                         "softmax", "product", "finish",   "gradients"};
   return kNames[static_cast<int>(stage)];
 }
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "backward/products.hpp"
 #include "karat/numerics/tensor_core/tensor_core.hpp"
 #include "karat/recipe/fields.hpp"
 
@@ -46,23 +47,38 @@ std::string implied_instruction(FormatId a, FormatId b) {
 }
 
 void imply(Recipe& recipe, const std::set<std::string>& given) {
-  const auto imply_overflow = [&](const std::string& name, auto& cast) {
-    if (given.contains(name + ".format") && !given.contains(name + ".overflow"))
+  // "q." or "backward.do_": what stands before the names of an operand's fields.
+  const auto imply_overflow = [&](const std::string& prefix, auto& cast) {
+    if (given.contains(prefix + "format") && !given.contains(prefix + "overflow"))
       cast.overflow = quant::usual_overflow(cast.format);
   };
-  imply_overflow("q", recipe.q);
-  imply_overflow("k", recipe.k);
-  imply_overflow("v", recipe.v);
-  imply_overflow("p", recipe.p);
-  const auto implied = [&](const char* instruction, const char* a, const char* b) {
-    return !given.contains(instruction) && (given.contains(a) || given.contains(b));
+  imply_overflow("q.", recipe.q);
+  imply_overflow("k.", recipe.k);
+  imply_overflow("v.", recipe.v);
+  imply_overflow("p.", recipe.p);
+  const auto named = [&](const std::string& operand) {
+    return given.contains(operand + ".format") || given.contains(operand + ".enters");
   };
-  if (implied("qk.instruction", "q.format", "k.format")) {
-    recipe.qk.instruction = implied_instruction(recipe.q.format, recipe.k.format);
+  const auto implied = [&](const char* instruction, const char* a, const char* b) {
+    return !given.contains(instruction) && (named(a) || named(b));
+  };
+  if (implied("qk.instruction", "q", "k")) {
+    recipe.qk.instruction =
+        implied_instruction(quant::entering_format(recipe.q), quant::entering_format(recipe.k));
   }
-  if (implied("pv.instruction", "p.format", "v.format")) {
-    recipe.pv.instruction = implied_instruction(recipe.p.format, recipe.v.format);
+  if (implied("pv.instruction", "p", "v")) {
+    recipe.pv.instruction = implied_instruction(recipe.p.format, quant::entering_format(recipe.v));
   }
+  Backward& backward = recipe.backward;
+  imply_overflow("backward.p_", backward.p);
+  imply_overflow("backward.do_", backward.d_o);
+  imply_overflow("backward.ds_", backward.ds);
+  const bool read = std::ranges::any_of(
+      given, [](const std::string& path) { return path.starts_with("backward."); });
+  if (!read) return;
+  for (const Product& product : products(recipe))
+    if (!given.contains(std::string(product.path)))
+      backward.*product.instruction = implied_instruction(product.left, product.right);
 }
 
 }  // namespace karat::recipe

@@ -11,9 +11,9 @@ namespace karat::recipe {
 /// Whether every finite value of `inner` is a value of `outer`.
 bool holds(numerics::FormatId outer, numerics::FormatId inner);
 
-/// Sets qk.instruction when q.format or k.format is among the `given` paths and the instruction is
-/// not; pv.instruction from p.format and v.format, and quant::usual_overflow() of a format,
-/// likewise.
+/// Sets qk.instruction when format or enters of q or k is among the `given` paths and the
+/// instruction is not; pv.instruction from p and v, and quant::usual_overflow() of a format,
+/// likewise; the instructions of the backward when any of its fields is given.
 void imply(Recipe& recipe, const std::set<std::string>& given);
 
 }  // namespace karat::recipe

@@ -1,4 +1,5 @@
-// Printing of the resolved recipe: every field in table order, on one line or as a page.
+// Printing of the resolved recipe: every field in table order, on one line or as a page. The
+// backward's stand there where the recipe has one.
 #include "karat/recipe/fields.hpp"
 #include "karat/recipe/json.hpp"
 
@@ -63,7 +64,9 @@ class Writer {
 
 std::string to_json(const Recipe& recipe, JsonStyle style) {
   Writer writer(style);
-  for (const Field& field : fields()) writer.add(field, field.read(recipe));
+  for (const Field& field : fields())
+    if (recipe.backward.exists() || field.decides != Decides::gradients)
+      writer.add(field, field.read(recipe));
   return writer.finish();
 }
 

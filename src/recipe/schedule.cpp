@@ -33,8 +33,8 @@ void require_keys(const Json& object, std::initializer_list<std::string_view> kn
 /// t <= a*steps with a the shortest decimal that reads back as this f64.
 bool within(int t, double a, int steps) {
   std::array<char, 64> text;
-  const auto end = std::to_chars(text.data(), text.data() + text.size(), a,
-                                 std::chars_format::fixed).ptr;
+  const auto end =
+      std::to_chars(text.data(), text.data() + text.size(), a, std::chars_format::fixed).ptr;
   __extension__ using Wide = __int128;
   Wide digits = 0, unit = 1;
   bool fraction = false;

@@ -2,6 +2,7 @@
 // Each rule is one function that adds what it finds.
 #include "karat/recipe/validate.hpp"
 
+#include "backward/validate.hpp"
 #include "check.hpp"
 #include "implied.hpp"
 #include "karat/numerics/base/error.hpp"
@@ -15,9 +16,8 @@ using Problems = std::vector<Problem>;
 using numerics::FormatId;
 
 bool is_integer(FormatId id) { return numerics::format(id).kind == numerics::Kind::integer; }
-bool is_coded(FormatId id) {
-  return id == FormatId::e4m3 || id == FormatId::e5m2 || is_integer(id);
-}
+/// Whether the scales of a coded operand have to leave a product's sum.
+bool is_coded(const Operand& operand) { return quant::leaves_scales(operand); }
 
 void single_fields(const Recipe& recipe, Problems& found) {
   for (const Field& field : fields()) {
@@ -43,7 +43,7 @@ void overflow(const std::string& name, FormatId format, numerics::Overflow overf
 
 void operand(const std::string& name, const Operand& operand, Problems& found) {
   overflow(name, operand.format, operand.overflow, found);
-  if (!is_coded(operand.format) || operand.code_rule != CodeRule::inverse_scale) return;
+  if (!quant::has_scale(operand.format) || operand.code_rule != CodeRule::inverse_scale) return;
   const auto never_sees = [&](const std::string& what, const std::string& instead) {
     found.push_back({name + ".code_rule", "inverse_scale codes x*(M/amax) and never sees " + what,
                      "give divide or reciprocal, or " + name + instead});
@@ -100,10 +100,11 @@ void special_functions(const Recipe& recipe, Problems& found) {
 
 /// Rules that look an instruction up; both names must be known.
 void instructions(const Recipe& recipe, Problems& found) {
-  operand_fits("q", recipe.q.format, "qk", recipe.qk.instruction, found);
-  operand_fits("k", recipe.k.format, "qk", recipe.qk.instruction, found);
+  using quant::entering_format;
+  operand_fits("q", entering_format(recipe.q), "qk", recipe.qk.instruction, found);
+  operand_fits("k", entering_format(recipe.k), "qk", recipe.qk.instruction, found);
   operand_fits("p", recipe.p.format, "pv", recipe.pv.instruction, found);
-  operand_fits("v", recipe.v.format, "pv", recipe.pv.instruction, found);
+  operand_fits("v", entering_format(recipe.v), "pv", recipe.pv.instruction, found);
   accumulator(recipe.pv, found);
 }
 
@@ -115,19 +116,21 @@ bool groups_rows(Group group) {
 /// A scale must be constant along the dimension a product sums over, or it cannot leave the sum.
 void scales_leave_the_sum(const Recipe& recipe, Problems& found) {
   for (const auto& [name, side] : {std::pair{"q", &recipe.q}, std::pair{"k", &recipe.k}}) {
-    if (is_coded(side->format) &&
-        (side->group == Group::channel || side->group == Group::tile_channel)) {
+    if (is_coded(*side) && (side->group == Group::channel || side->group == Group::tile_channel ||
+                            side->group == Group::channels_16)) {
       found.push_back({std::string(name) + ".group",
                        "Q K^T sums over channels, so a scale per channel cannot leave the sum",
-                       "give tensor, tile or token"});
+                       "give tensor, tile or token, or " + std::string(name) + ".enters bf16"});
     }
   }
-  if (!is_coded(recipe.v.format)) return;
-  if (recipe.v.group == Group::token || groups_rows(recipe.v.group)) {
+  if (!is_coded(recipe.v)) return;
+  if (recipe.v.group == Group::token || recipe.v.group == Group::channels_16 ||
+      groups_rows(recipe.v.group)) {
     found.push_back({"v.group", "P V sums over tokens, so a scale per token cannot leave the sum",
                      "give channel, tensor, tile or tile_channel"});
   }
-  if ((recipe.v.group == Group::tile || recipe.v.group == Group::tile_channel) &&
+  if ((recipe.v.group == Group::tile || recipe.v.group == Group::tile_channel ||
+       recipe.v.group == Group::block) &&
       recipe.pv.promote_every == 0) {
     found.push_back({"pv.promote_every",
                      "0 leaves no place for scales of v that vary along the keys",
@@ -137,7 +140,7 @@ void scales_leave_the_sum(const Recipe& recipe, Problems& found) {
 
 void row_groups(const std::string& name, const Operand& side, const std::string& block_name,
                 int block, Problems& found) {
-  if (!is_coded(side.format) || !groups_rows(side.group)) return;
+  if (!quant::has_scale(side.format) || !groups_rows(side.group)) return;
   if (block % side.rows != 0)
     found.push_back({name + ".rows",
                      "groups of " + std::to_string(side.rows) + " rows do not divide " +
@@ -184,7 +187,7 @@ void predictors(const Recipe& recipe, Problems& found) {
   // head.
   for (const auto& [name, operand] :
        {std::pair{"q", &recipe.q}, std::pair{"k", &recipe.k}, std::pair{"v", &recipe.v}})
-    if (groups_rows(operand->group))
+    if (groups_rows(operand->group) || operand->group == Group::block)
       found.push_back({std::string(name) + ".group",
                        "groups of positions differ where each head orders its tokens",
                        "group by tensor, tile, token or channel"});
@@ -221,7 +224,7 @@ void fused_factor(const Recipe& recipe, Problems& found) {
                      "give product_first, or qk.score_scale applied"});
   if (recipe.qk.scale_order != ScaleOrder::fused) return;
   for (const Operand* side : {&recipe.q, &recipe.k}) {
-    if (!is_coded(side->format) || side->group == Group::tensor) continue;
+    if (!is_coded(*side) || side->group == Group::tensor) continue;
     found.push_back({"qk.scale_order", "fused needs one scale for all of q and one for all of k",
                      "give product_first, or q.group and k.group tensor"});
     return;
@@ -260,6 +263,7 @@ std::vector<Problem> problems(const Recipe& recipe) {
   fused_factor(recipe, found);
   multiplier_or_offset(recipe.p, found);
   special_functions(recipe, found);
+  add_backward_problems(recipe, found);
   return found;
 }
 

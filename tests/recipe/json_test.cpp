@@ -27,7 +27,9 @@ TEST(RecipeJson, EmptyObjectIsTheDefault) {
 }
 
 TEST(RecipeJson, PrintsEveryFieldInTableOrder) {
-  const auto printed = nlohmann::ordered_json::parse(to_json(Recipe{}));
+  Recipe recipe;
+  recipe.backward.loop = BackwardLoop::key_blocks;
+  const auto printed = nlohmann::ordered_json::parse(to_json(recipe));
   std::vector<std::string> paths;
   for (const auto& [key, node] : printed.items()) {
     if (!node.is_object()) {
@@ -39,6 +41,10 @@ TEST(RecipeJson, PrintsEveryFieldInTableOrder) {
   std::vector<std::string> expected;
   for (const Field& field : fields()) expected.push_back(field.path);
   EXPECT_EQ(paths, expected);
+}
+
+TEST(RecipeJson, ARecipeWithoutABackwardPrintsNone) {
+  EXPECT_FALSE(nlohmann::json::parse(to_json(Recipe{})).contains("backward"));
 }
 
 TEST(RecipeJson, PagesStayWithinAHundredColumns) {
@@ -117,8 +123,8 @@ TEST(RecipeJson, InstructionsAreImpliedOnlyWhereNoneIsGiven) {
 
 TEST(RecipeJson, OverflowIsImpliedByTheFormatWhereNoneIsGiven) {
   using numerics::Overflow;
-  const Recipe implied =
-      parse_recipe(R"({"q": {"format": "bf16"}, "v": {"format": "e5m2"}, "p": {"format": "f16"}})", "");
+  const Recipe implied = parse_recipe(
+      R"({"q": {"format": "bf16"}, "v": {"format": "e5m2"}, "p": {"format": "f16"}})", "");
   EXPECT_EQ(implied.q.overflow, Overflow::infinity);
   EXPECT_EQ(implied.k.overflow, Overflow::saturate);
   EXPECT_EQ(implied.v.overflow, Overflow::saturate);
@@ -176,8 +182,7 @@ TEST(RecipeJson, RefusesWrongTypes) {
 
 TEST(RecipeJson, RefusesWhatIsNotCleanJson) {
   const auto refused_as_file = [](std::string_view text, const std::string& message) {
-    expect_error(ErrorKind::usage, HasSubstr(message),
-                 [&] { parse_recipe(text, "r.json"); });
+    expect_error(ErrorKind::usage, HasSubstr(message), [&] { parse_recipe(text, "r.json"); });
   };
   refused_as_file("", "r.json: line 1");
   refused_as_file("{\n  \"output\": bf16\n}", "r.json: line 2, column 13");

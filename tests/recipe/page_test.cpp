@@ -44,7 +44,7 @@ std::string values(const Field& field) {
       if (field.path == "p.offset" || field.path == "skip.threshold" ||
           field.path == "predict.similarity")
         return "number";
-      if (field.path == "p.multiplier") return "number above 0";
+      if (field.low > 0) return "number above 0";
       return field.low == 0 ? "number from 0" : "number or `\"-inf\"`";
     case Kind::extent:
       return "`[t, h, w]`, each from 1";
@@ -74,7 +74,8 @@ std::string generated() {
     if (section == "k" || section == "v") continue;
     if (heading_of(section) != heading) {
       heading = heading_of(section);
-      page << "\n### " << heading << "\n\n| field | meaning | values | default | decides | source |\n"
+      page << "\n### " << heading
+           << "\n\n| field | meaning | values | default | decides | source |\n"
            << "|---|---|---|---|---|---|\n";
     }
     page << "| `" << name_in(field) << "` | " << escaped(field.meaning) << " | "

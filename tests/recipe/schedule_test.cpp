@@ -43,10 +43,10 @@ TEST(Schedule, FractionsAreComparedAsReals) {
 }
 
 TEST(Schedule, PhasesMayFollowTheNoiseLevel) {
-  const Schedule s = parse_schedule(
-      R"({"name": "n", "phases": [{"sigma_from": 0.9, "recipe": "dense_f32"},)"
-      R"( {"recipe": {"base": "sta_bf16", "output": "f32"}}]})",
-      "s");
+  const Schedule s =
+      parse_schedule(R"({"name": "n", "phases": [{"sigma_from": 0.9, "recipe": "dense_f32"},)"
+                     R"( {"recipe": {"base": "sta_bf16", "output": "f32"}}]})",
+                     "s");
   EXPECT_EQ(s.name, "n");
   EXPECT_EQ(recipe_of(s, 0, 50, 0.9).name, "dense_f32");
   EXPECT_EQ(recipe_of(s, 0, 50, 0.89).name, "sta_bf16_edited");
@@ -64,8 +64,7 @@ TEST(Schedule, TextsWithoutMeaningAreRefused) {
   refused(R"({"phases": [{"recipe": "sta_bf16"}, {"recipe": "sta_bf16"}]})", "needs until");
   refused(R"({"phases": [{"untl": 1, "recipe": "sta_bf16"}]})", "unknown key");
   refused(R"({"phases": [{"recipe": "sta_bf17"}]})", "did you mean");
-  refused(R"({"phases": [{"until": 1.5, "recipe": "sta_bf16"}, {"recipe": "sta_bf16"}]})",
-          "range");
+  refused(R"({"phases": [{"until": 1.5, "recipe": "sta_bf16"}, {"recipe": "sta_bf16"}]})", "range");
   refused(R"({"phases": [{"until": 0.5, "recipe": "sta_bf16"}, {"until": 0.5, "recipe":)"
           R"( "sta_bf16"}, {"recipe": "sta_bf16"}]})",
           "rise");

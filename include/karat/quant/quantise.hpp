@@ -12,16 +12,18 @@
 
 namespace karat::quant {
 
-/// Which group each element belongs to: a row part, times the channels where each has its own.
+/// Which group each element belongs to: a row part, times the runs of channels where each has its
+/// own.
 struct Grouping {
   std::vector<std::int32_t> row_part;  ///< per position; empty: all 0
   std::int32_t row_parts = 1;
-  std::int32_t channels = 1;  ///< groups side by side in a row: 1, or one per channel
+  std::int32_t channels = 1;  ///< groups side by side in a row
+  std::int32_t width = 1;     ///< channels of each, where there are several
 
   std::int32_t count() const { return row_parts * channels; }
   std::int32_t group(std::size_t row, std::size_t channel) const {
     const std::int32_t part = row_part.empty() ? 0 : row_part[row];
-    return channels == 1 ? part : part * channels + static_cast<std::int32_t>(channel);
+    return channels == 1 ? part : part * channels + static_cast<std::int32_t>(channel) / width;
   }
 };
 
@@ -32,16 +34,14 @@ struct Grouping {
 Grouping group_positions(const Rule& rule, video::Extent3 grid, const video::TokenOrder& order,
                          std::span<const video::Range> blocks, std::size_t channels);
 
-/// True when codes of `format` carry a scale (FP8, INT8), false for plain casts (f32, f16, bf16).
-bool has_scale(numerics::FormatId format);
-
 float largest_finite(numerics::FormatId format);
 
 /// Policy of a cast whose overflow no field decides: see usual_overflow().
 numerics::Policy cast_policy(numerics::FormatId format,
                              numerics::Rounding rounding = numerics::Rounding::nearest_even);
 
-/// One operand as the kernel reads it: x = scale * value, value = what a code decodes to.
+/// One operand as the kernel reads it: x = scale * value, value = what a code decodes to. Where
+/// rule.enters is bf16 the values are dequantised, and there are neither codes nor scales.
 struct Quantised {
   numerics::FormatId format = numerics::FormatId::f32;
   std::size_t rows = 0;

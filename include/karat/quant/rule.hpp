@@ -19,16 +19,19 @@ enum class Group {
   rows_stride_8,       ///< within `rows` positions of a block those equal modulo 8
                        ///< (SageAttention2 per thread, Q: group i = {8k + i})
   row_pairs_stride_8,  ///< pairs likewise (K: group i = {8k + 2i, 8k + 2i + 1})
+  block,               ///< all of one block
+  channels_16,         ///< 16 consecutive channels of one token (NVFP4)
 };
 
 /// What the scale is rounded to: ue8m0_* are powers of two, not below, nearest (ties up), not
-/// above.
-enum class ScaleFormat { f32, bf16, ue8m0_up, ue8m0_nearest, ue8m0_floor };
+/// above; e4m3 saturates.
+enum class ScaleFormat { f32, bf16, ue8m0_up, ue8m0_nearest, ue8m0_floor, e4m3 };
 
 enum class ScaleRule {
   divide,    ///< s = fl(amax / M), M = limit, or the largest finite value (448)
   multiply,  ///< s = fl(amax * fl(1/M))
   exponent,  ///< s = 2^(floor(log2 amax) - floor(log2 M)) (OCP Microscaling 1.0, 6.3)
+  given,     ///< code = RN(fl(x * multiplier)), s = fl(1/multiplier) (delayed scaling)
 };
 
 enum class CodeRule {
@@ -57,6 +60,12 @@ enum class Rotate {
 
 enum class SmoothMean { input_type, f32 };
 
+/// What the tensor core reads of a coded operand.
+enum class Enters {
+  codes,  ///< the codes; their scales stay outside the product
+  bf16,   ///< fl(code*scale) rounded to BF16: fake quantisation
+};
+
 /// Overflow of a cast to `format` where nothing is said: codes saturate, F16 and BF16 have an Inf.
 constexpr numerics::Overflow usual_overflow(numerics::FormatId format) {
   const bool has_infinity = format == numerics::FormatId::f16 || format == numerics::FormatId::bf16;
@@ -73,6 +82,8 @@ struct Rule {
   CodeRule code_rule = CodeRule::divide;
   Guard guard = Guard::one;
   float limit = 0;  ///< the code magnitude that amax maps to; 0: the format's largest finite value
+  float multiplier = 1;  ///< for ScaleRule::given
+  Enters enters = Enters::codes;
   numerics::Rounding rounding = numerics::Rounding::nearest_even;
   numerics::Overflow overflow = numerics::Overflow::saturate;
   Smooth smooth = Smooth::none;
@@ -80,5 +91,14 @@ struct Rule {
   Rotate rotate = Rotate::none;
   int rotate_seed = 0;  ///< of the random signs
 };
+
+/// True when codes of `format` carry a scale (FP8, INT8), false for plain casts (f32, f16, bf16).
+bool has_scale(numerics::FormatId format);
+
+/// Whether scales of a coded operand stay outside the product.
+bool leaves_scales(const Rule& rule);
+
+/// What the tensor core reads: rule.format, or bf16 where coded values enter dequantised.
+numerics::FormatId entering_format(const Rule& rule);
 
 }  // namespace karat::quant

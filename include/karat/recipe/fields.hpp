@@ -27,14 +27,15 @@ enum class Kind {
 /// The stages of a kernel in the order of computation. What stands before the stage that a field
 /// decides first is the same, bit for bit, whatever the field's value.
 enum class Decides {
-  nothing,   ///< a label for people: name, about
-  order,     ///< the order of tokens and their cut into blocks
-  operands,  ///< groups, codes and scales of q, k and v
-  visits,    ///< the mask, and which key blocks a query block visits in which order
-  scores,    ///< A and S
-  softmax,   ///< m, P and l
-  product,   ///< O after each key block
-  finish,    ///< lse and o
+  nothing,    ///< a label for people: name, about
+  order,      ///< the order of tokens and their cut into blocks
+  operands,   ///< groups, codes and scales of q, k and v
+  visits,     ///< the mask, and which key blocks a query block visits in which order
+  scores,     ///< A and S
+  softmax,    ///< m, P and l
+  product,    ///< O after each key block
+  finish,     ///< lse and o
+  gradients,  ///< of the backward: delta, dP, dS, dq, dk and dv
 };
 std::string_view to_text(Decides stage);
 

@@ -10,6 +10,7 @@
 #include "karat/numerics/formats/format.hpp"
 #include "karat/numerics/functions/exp2.hpp"
 #include "karat/quant/rule.hpp"
+#include "karat/recipe/backward.hpp"
 #include "karat/video/token_order.hpp"
 
 namespace karat::recipe {
@@ -68,6 +69,7 @@ struct Predict {
 };
 
 using quant::CodeRule;
+using quant::Enters;
 using quant::Group;
 using quant::Guard;
 using quant::Rotate;
@@ -180,6 +182,7 @@ struct Recipe {
   Finish finish;
   numerics::FormatId output = numerics::FormatId::bf16;
   numerics::Subnormals subnormals = numerics::Subnormals::flush;
+  Backward backward;
 };
 
 }  // namespace karat::recipe
