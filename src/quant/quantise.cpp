@@ -114,16 +114,22 @@ std::vector<float> group_maxima(numerics::MatrixView<const float> x, const Group
   return maxima;
 }
 
+/// What is rounded to codes.
+void scale_row(numerics::MatrixView<const float> x, std::size_t row, const Grouping& grouping,
+               std::span<const Step> steps, std::span<float> scaled) {
+  const Step* step = &steps[grouping.group(row, 0)];
+  const bool several = grouping.channels > 1;
+  for (std::size_t j = 0; j < x.columns; ++j) {
+    const Step& s = step[several ? j / grouping.width : 0];
+    scaled[j] = flush(s.divide ? x(row, j) / s.operand : x(row, j) * s.operand);
+  }
+}
+
 void quantise_row(numerics::MatrixView<const float> x, std::size_t row, const Rule& rule,
                   std::span<const Step> steps, numerics::Path path, std::uint64_t stream,
                   std::span<float> scaled, Quantised& out) {
   const std::size_t n = x.columns;
-  const Step* step = &steps[out.grouping.group(row, 0)];
-  const bool several = out.grouping.channels > 1;
-  for (std::size_t j = 0; j < n; ++j) {
-    const Step& s = step[several ? j / out.grouping.width : 0];
-    scaled[j] = flush(s.divide ? x(row, j) / s.operand : x(row, j) * s.operand);
-  }
+  scale_row(x, row, out.grouping, steps, scaled);
   const numerics::Policy policy{.rounding = rule.rounding, .overflow = rule.overflow};
   const bool stochastic = rule.rounding == numerics::Rounding::stochastic;
   const std::span codes(out.codes.data() + row * n, n);
@@ -232,6 +238,23 @@ Quantised quantise(numerics::MatrixView<const float> x, const Rule& rule, Groupi
   });
   if (rule.enters == Enters::bf16) dequantise(out);
   return out;
+}
+
+std::vector<std::uint8_t> saturates(numerics::MatrixView<const float> x, const Rule& rule,
+                                    const Grouping& grouping) {
+  const float largest = largest_finite(rule.format);
+  std::vector<std::uint8_t> beyond(x.rows * x.columns);
+  std::vector<Step> steps;
+  if (has_scale(rule.format))
+    for (const float amax : group_maxima(x, grouping))
+      steps.push_back(step_of(amax, scale_of(amax, rule), rule));
+  std::vector<float> scaled(x.columns);
+  for (std::size_t i = 0; i < x.rows; ++i) {
+    if (!steps.empty()) scale_row(x, i, grouping, steps, scaled);
+    for (std::size_t j = 0; j < x.columns; ++j)
+      beyond[i * x.columns + j] = std::abs(steps.empty() ? x(i, j) : scaled[j]) > largest;
+  }
+  return beyond;
 }
 
 Quantised from_codes(std::span<const std::uint8_t> codes, std::span<const float> scales,

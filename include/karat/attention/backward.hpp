@@ -20,8 +20,10 @@ mask::BlockMap backward_blocks(const recipe::Recipe& recipe, const layout::Layou
 /// What one query head brings: tokens x channels in original order, and per token.
 struct BackwardHead {
   const QuantisedHead* head = nullptr;  ///< the forward's codes and scales
-  HeadInput input;                      ///< what they were coded from, for Source::input
-  std::span<const float> o;             ///< the forward's output, as stored
+  /// What they were coded from, for Source::input, SmoothTerm::added of a smoothed k and
+  /// StraightThrough::zero_where_saturated; else it may be empty.
+  HeadInput input;
+  std::span<const float> o;    ///< the forward's output, as stored
   std::span<const float> lse;  ///< the forward's log-sum-exp, as stored; -Inf: no keys, no gradient
   std::span<const float> d_o;  ///< finite
   /// Delta::unquantised_p: the output of unquantised_p_output(); else empty.
@@ -35,15 +37,16 @@ struct BackwardTap {
   std::vector<std::int32_t> key_block;     ///< in the order dQ adds them
   std::vector<std::int64_t> column_begin;  ///< one more than key blocks
   std::vector<std::int32_t> key_position;  ///< per column
-  std::vector<float> s;                    ///< rows x columns, log2 units, as recomputed
-  std::vector<float> p;                    ///< rows x columns, exp2(s - L), f32
-  std::vector<float> p_operand;            ///< rows x columns, as dV's product reads it
-  std::vector<std::uint8_t> p_codes;       ///< where backward.p_format has codes
-  std::vector<float> dp;                   ///< rows x columns, scaled
-  std::vector<float> ds;                   ///< rows x columns, f32 before the cast
-  std::vector<float> ds_operand;           ///< rows x columns, as the products read it
-  std::vector<std::uint8_t> ds_codes;      ///< where backward.ds_format has codes
-  std::vector<float> dq;                   ///< visited x rows x channels, after each key block
+  /// rows x columns, log2 units, not masked: what exponent `separate` takes L from.
+  std::vector<float> s;
+  std::vector<float> p;                ///< rows x columns, exp2(s - L), f32
+  std::vector<float> p_operand;        ///< rows x columns, as dV's product reads it
+  std::vector<std::uint8_t> p_codes;   ///< where dV reads codes
+  std::vector<float> dp;               ///< rows x columns, scaled
+  std::vector<float> ds;               ///< rows x columns, f32 before the cast
+  std::vector<float> ds_operand;       ///< rows x columns, as the products read it
+  std::vector<std::uint8_t> ds_codes;  ///< where dQ and dK read codes
+  std::vector<float> dq;               ///< visited x rows x channels, after each key block
 };
 struct KeyBlockTap {
   int key_block = 0;
@@ -67,7 +70,7 @@ struct BackwardResult {
   std::vector<float> dk, dv;              ///< tokens x channels, original order
   std::vector<BackwardTap> query_taps;
   std::vector<KeyBlockTap> key_taps;
-  std::int64_t saturated_ds_codes = 0;  ///< codes of dS at the largest finite value
+  std::int64_t saturated_ds_codes = 0;  ///< codes of dS that stand for something larger
 };
 
 /// Gradients of all query heads that share one key-value head. Bits are a function of (recipe,

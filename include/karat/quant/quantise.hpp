@@ -70,6 +70,11 @@ float scale_of(float amax, const Rule& rule);
 Quantised quantise(numerics::MatrixView<const float> x, const Rule& rule, Grouping grouping,
                    numerics::Path path, int threads = 1, std::uint64_t stream = 0);
 
+/// 1 for each element whose code (by quantise()) stands for a magnitude beyond the largest finite
+/// value of the format: what is rounded lies there. rows x channels.
+std::vector<std::uint8_t> saturates(numerics::MatrixView<const float> x, const Rule& rule,
+                                    const Grouping& grouping);
+
 /// The way back in: codes and scales made elsewhere.
 /// @throws Error(usage) when counts do not fit.
 Quantised from_codes(std::span<const std::uint8_t> codes, std::span<const float> scales,

@@ -5,54 +5,21 @@
 #include <atomic>
 #include <cmath>
 #include <limits>
-#include <map>
 #include <numbers>
 #include <numeric>
 
 #include "karat/attention/operations/kernel.hpp"
 #include "karat/numerics/base/parallel.hpp"
 #include "karat/numerics/functions/exp2.hpp"
+#include "oracle_items.hpp"
 #include "oracle_rows.hpp"
 #include "smooth.hpp"
 
 namespace karat::attention {
 namespace {
 
-constexpr std::size_t kRows = 128;  // query rows per work item
 constexpr std::size_t kKeys = 256;  // keys per chunk of the dense oracle
 constexpr std::size_t kPad = 16;    // the kernels want channels in multiples of this
-
-/// A group of rows that share their key chunks.
-struct Item {
-  std::vector<std::size_t> rows;  ///< indices into the asked tokens
-  int query_block = 0;            ///< sparse only
-};
-
-std::vector<Item> dense_items(std::size_t rows) {
-  std::vector<Item> items;
-  for (std::size_t i = 0; i < rows; ++i) {
-    if (i % kRows == 0) items.emplace_back();
-    items.back().rows.push_back(i);
-  }
-  return items;
-}
-
-std::vector<Item> sparse_items(const layout::Layout& layout, std::span<const std::int32_t> tokens) {
-  std::map<int, Item> by_block;
-  for (std::size_t i = 0; i < tokens.size(); ++i) {
-    const std::int64_t position = layout.order.position_of[tokens[i]];
-    const auto& blocks = layout.blocks.query_blocks;
-    const auto after = std::upper_bound(
-        blocks.begin(), blocks.end(), position,
-        [](std::int64_t value, const video::Range& range) { return value < range.begin; });
-    const auto block = static_cast<int>(after - blocks.begin()) - 1;
-    by_block[block].query_block = block;
-    by_block[block].rows.push_back(i);
-  }
-  std::vector<Item> items;
-  for (auto& [block, item] : by_block) items.push_back(std::move(item));
-  return items;
-}
 
 void absorb_dense(OracleRows& rows, OracleChunk& chunk, const std::vector<float>& k,
                   const std::vector<float>& v, double scale) {
@@ -65,9 +32,9 @@ void absorb_dense(OracleRows& rows, OracleChunk& chunk, const std::vector<float>
 }
 
 void absorb_kept(OracleRows& rows, OracleChunk& chunk, const layout::Layout& layout,
-                 const Item& item, std::span<const std::int32_t> tokens,
+                 const OracleItem& item, std::span<const std::int32_t> tokens,
                  const std::vector<float>& k, const std::vector<float>& v, double scale) {
-  auto entries = layout.blocks.rows[item.query_block];
+  auto entries = layout.blocks.rows[item.block];
   std::sort(entries.begin(), entries.end(),
             [](const auto& x, const auto& y) { return x.key_block < y.key_block; });
   for (const auto& entry : entries) {
@@ -99,13 +66,14 @@ OracleResult oracle(const layout::Layout& layout, const HeadInput& input,
   const auto& order = mask == OracleMask::dense ? original : layout.key_order.token_at;
   const std::vector<float> k = ordered_rows(input.k, channels, order, padded);
   const std::vector<float> v = ordered_rows(input.v, channels, order, padded);
-  const std::vector<Item> items =
-      mask == OracleMask::dense ? dense_items(tokens.size()) : sparse_items(layout, tokens);
+  const std::vector<OracleItem> items =
+      mask == OracleMask::dense ? dense_items(tokens.size())
+                                : sparse_items(layout.order, layout.blocks.query_blocks, tokens);
   OracleResult result{.o = std::vector<double>(tokens.size() * channels),
                       .lse = std::vector<double>(tokens.size())};
   std::atomic<std::size_t> done = 0;
   numerics::parallel_for(items.size(), threads, [&](std::size_t index, int) {
-    const Item& item = items[index];
+    const OracleItem& item = items[index];
     OracleRows rows(item.rows.size(), padded);
     for (std::size_t i = 0; i < rows.rows; ++i)
       std::copy_n(&input.q[tokens[item.rows[i]] * channels], channels, &rows.q[i * padded]);

@@ -81,15 +81,33 @@ OracleRows::OracleRows(std::size_t r, std::size_t c)
       l(padded * 8, 0.0),
       o(padded * c, 0.0) {}
 
+void add_scores(const double* x, const double* yt, std::size_t rows, std::size_t stride,
+                std::size_t channels, double* s) {
+  for (std::size_t i = 0; i < rows; i += 4) HWY_DYNAMIC_DISPATCH(Scores)
+  (x + i * channels, yt, stride, channels, s + i * stride);
+}
+
+void add_weighted(const double* p, const double* y, std::size_t rows, std::size_t stride,
+                  std::size_t terms, std::size_t channels, double* o) {
+  for (std::size_t i = 0; i < rows; i += 4) HWY_DYNAMIC_DISPATCH(Accumulate)
+  (p + i * stride, stride, terms, y, channels, o + i * channels);
+}
+
+std::vector<double> transposed(const float* x, std::size_t rows, std::size_t channels,
+                               std::size_t stride) {
+  std::vector<double> xt(channels * stride, 0.0);
+  // Sixteen rows at a time: their cache lines stay while every channel is written in one piece.
+  for (std::size_t begin = 0; begin < rows; begin += 16)
+    for (std::size_t j = 0; j < channels; ++j)
+      for (std::size_t i = begin; i < std::min(begin + 16, rows); ++i)
+        xt[j * stride + i] = x[i * channels + j];
+  return xt;
+}
+
 void OracleChunk::load(const float* k, const float* v_rows, std::size_t n, std::size_t channels) {
   keys = n;
   stride = round_up(n, 16);
-  k_transposed.assign(channels * stride, 0.0);
-  // Sixteen keys at a time: their cache lines stay while every channel is written in one piece.
-  for (std::size_t begin = 0; begin < n; begin += 16)
-    for (std::size_t j = 0; j < channels; ++j)
-      for (std::size_t i = begin; i < std::min(begin + 16, n); ++i)
-        k_transposed[j * stride + i] = k[i * channels + j];
+  k_transposed = transposed(k, n, channels, stride);
   v.assign(v_rows, v_rows + n * channels);
   dropped.clear();
 }
@@ -98,8 +116,8 @@ void absorb(OracleRows& state, OracleChunk& chunk, double scale) {
   const std::size_t stride = chunk.stride;
   const std::size_t channels = state.channels;
   chunk.s.assign(state.padded * stride, 0.0);
-  for (std::size_t i = 0; i < state.padded; i += 4) HWY_DYNAMIC_DISPATCH(Scores)
-  (&state.q[i * channels], chunk.k_transposed.data(), stride, channels, &chunk.s[i * stride]);
+  add_scores(state.q.data(), chunk.k_transposed.data(), state.padded, stride, channels,
+             chunk.s.data());
   for (std::size_t i = 0; i < state.rows; ++i) {
     double* s = &chunk.s[i * stride];
     double maximum = state.m[i];
@@ -123,8 +141,8 @@ void absorb(OracleRows& state, OracleChunk& chunk, double scale) {
       for (std::size_t lane = 0; lane < 8; ++lane) l[lane] += s[n + lane];
     for (std::size_t j = 0; j < channels; ++j) state.o[i * channels + j] *= alpha;
   }
-  for (std::size_t i = 0; i < state.padded; i += 4) HWY_DYNAMIC_DISPATCH(Accumulate)
-  (&chunk.s[i * stride], stride, chunk.keys, chunk.v.data(), channels, &state.o[i * channels]);
+  add_weighted(chunk.s.data(), chunk.v.data(), state.padded, stride, chunk.keys, channels,
+               state.o.data());
 }
 
 }  // namespace karat::attention

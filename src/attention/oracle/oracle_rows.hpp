@@ -17,6 +17,20 @@ struct OracleRows {
   std::vector<double> o;  ///< padded x channels
 };
 
+/// Four rows at a time, `rows` a multiple of four, in the fixed orders of this file.
+/// s[rows x stride] += x[rows x channels] * yt[channels x stride], channels ascending, products
+/// exact; stride a multiple of 16.
+void add_scores(const double* x, const double* yt, std::size_t rows, std::size_t stride,
+                std::size_t channels, double* s);
+/// o[rows x channels] += p[rows x stride] * y[terms x channels], terms ascending, each product
+/// rounded; channels a multiple of 16.
+void add_weighted(const double* p, const double* y, std::size_t rows, std::size_t stride,
+                  std::size_t terms, std::size_t channels, double* o);
+/// xt[channels x stride] of x[rows x channels], zeros behind the rows; stride = rows rounded up to
+/// a multiple of 16.
+std::vector<double> transposed(const float* x, std::size_t rows, std::size_t channels,
+                               std::size_t stride);
+
 /// Keys in f64, ready for vectors along keys (k) and along channels (v).
 struct OracleChunk {
   std::size_t keys = 0;

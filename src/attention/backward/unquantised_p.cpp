@@ -1,0 +1,40 @@
+// The output of the same forward whose P is rounded to BF16 and never coded.
+#include "karat/attention/attend.hpp"
+#include "karat/attention/backward.hpp"
+#include "karat/attention/operations/cast.hpp"
+
+namespace karat::attention {
+
+using numerics::FormatId;
+
+recipe::Recipe unquantised_p(const recipe::Recipe& recipe) {
+  recipe::Recipe plain = recipe;
+  const auto overflow = quant::usual_overflow(FormatId::bf16);
+  plain.backward = {};
+  plain.p = {.format = FormatId::bf16, .overflow = overflow};
+  plain.v = {.format = FormatId::bf16,
+             .overflow = overflow,
+             .smooth = recipe.v.smooth,
+             .smooth_mean = recipe.v.smooth_mean};
+  plain.pv = {.instruction = "hopper.wgmma.bf16.f32", .promote_every = 0};
+  return plain;
+}
+
+std::vector<float> unquantised_p_output(const recipe::Recipe& recipe, const layout::Layout& layout,
+                                        const QuantisedHead& head, numerics::Path path,
+                                        int threads) {
+  const numerics::Fp32 fp{recipe.subnormals};
+  QuantisedHead plain = head;
+  quant::Quantised& v = plain.v;
+  if (!v.scales.empty())
+    for (std::size_t i = 0; i < v.rows; ++i)
+      for (std::size_t j = 0; j < v.channels; ++j)
+        v.values[i * v.channels + j] = fp.multiply(v.values[i * v.channels + j], v.scale(i, j));
+  cast(v.values, FormatId::bf16, quant::cast_policy(FormatId::bf16), path);
+  v.format = FormatId::bf16;
+  v.codes.clear();
+  v.scales.clear();
+  return attend(unquantised_p(recipe), layout, plain, {.path = path, .threads = threads}).o;
+}
+
+}  // namespace karat::attention
