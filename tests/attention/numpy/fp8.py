@@ -1,9 +1,13 @@
 # Recipes of E4M3 operands and multiplied P, written from their pages and docs/recipes/operations.md
-# alone: fpsattention and its phases, fpsattention_flex, naive_fp8_sparse, deepseek_fp8.
+# alone: fpsattention and its phases, fpsattention_flex, naive_fp8_sparse, deepseek_fp8,
+# attn_qat_fp8.
 
-from attention import (LOG2_E, DenseHead, ListedHead, TiledWindowHead, rescaled, scale_pairs,
-                       softmax_scale, zero_where_empty)
+import numpy as np
+
+from attention import (LOG2_E, MINUS_INFINITY, DenseHead, ListedHead, TiledWindowHead, rescaled,
+                       scale_pairs, softmax_scale, zero_where_empty)
 from formats import E4M3_LARGEST, F32, bf16_bits, e4m3_code, e4m3_value, fl
+from mufu import lg2
 from quantise import (E4M3, guard_floor_1e_4, guard_one, per_channel, per_group, per_tensor,
                       power_of_two, tile_groups, token_groups)
 from steps import chain_wgmma_e4m3
@@ -82,6 +86,14 @@ class DeepseekFp8(MultipliedE4m3, DenseHead):
         self.q = per_group(q, groups, E4M3, guard_floor_1e_4)
         self.k = per_group(k, groups, E4M3, guard_floor_1e_4)
         self.v = per_channel(v, guard_floor_1e_4)
+
+
+class AttnQatFp8(FpsAttention):
+    """Dense, blocks along tiles all the same; lse in log2 units."""
+    WINDOW = (10**6,) * 3  # wider than any grid
+
+    def log_sum_exp(self, m, l, queries):
+        return np.where(l == 0, MINUS_INFINITY, fl(m + lg2(l)))
 
 
 class FpsAttentionFlex(ListedHead):

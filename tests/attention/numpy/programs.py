@@ -4,7 +4,7 @@ import numpy as np
 
 from attention import DenseHead, ExactFunctions
 from flash import Fa2Bf16, Fa3Bf16, Fa3Fp8, Fa3Fp8BlockHadamard, Fa3Fp8LazyRescale
-from fp8 import (DeepseekFp8, FpsAttention, FpsAttentionCoarse, FpsAttentionFlex,
+from fp8 import (AttnQatFp8, DeepseekFp8, FpsAttention, FpsAttentionCoarse, FpsAttentionFlex,
                  FpsAttentionIntermediate, FpsPowersOfTwo, NaiveFp8Sparse)
 from mufu import ex2_floor
 from plain import DenseF32, DenseF64, FlexBf16, StaBf16, Svg1Spatial, Svg1Temporal
@@ -13,6 +13,7 @@ from sage import Sage1, Sage2pp, Sage2Sm89, Sage2Sm90
 from stochastic import FpsStochastic, StaStochastic
 
 PROGRAMS = {
+    "attn_qat_fp8": AttnQatFp8,
     "deepseek_fp8": DeepseekFp8,
     "dense_f32": DenseF32,
     "dense_f64": DenseF64,
@@ -22,6 +23,8 @@ PROGRAMS = {
     "fa3_fp8_block_hadamard": Fa3Fp8BlockHadamard,
     "fa3_fp8_lazy_rescale": Fa3Fp8LazyRescale,
     "flex_bf16": FlexBf16,
+    "fps_qat_fp8": FpsAttention,
+    "fps_ste_bf16": FpsAttention,
     "fpsattention": FpsAttention,
     "fpsattention_coarse": FpsAttentionCoarse,
     "fpsattention_fine": FpsAttention,
