@@ -7,6 +7,7 @@
 #include <optional>
 #include <set>
 
+#include "forward_presets.hpp"
 #include "karat/attention/attend.hpp"
 #include "karat/attention/predict.hpp"
 #include "karat/mask/listed.hpp"
@@ -157,7 +158,7 @@ struct Case {
 std::vector<Case> cases() {
   const auto text = [](const char* name) { return Value(std::string(name)); };
   std::vector<Case> list;
-  for (const std::string_view name : recipe::preset_names()) list.emplace_back(name, Edits{});
+  for (const std::string_view name : recipe::forward_presets()) list.emplace_back(name, Edits{});
   const Edits more[] = {
       {{"mask.tile", video::Extent3{1, 1, 3}}, {"mask.window", video::Extent3{1, 3, 1}}},
       {{"mask.unit", text("tokens_exact")}},

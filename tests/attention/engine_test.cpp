@@ -6,6 +6,7 @@
 #include <cstring>
 #include <functional>
 
+#include "forward_presets.hpp"
 #include "karat/attention/attend.hpp"
 #include "karat/numerics/base/error.hpp"
 #include "karat/recipe/json.hpp"
@@ -229,7 +230,7 @@ INSTANTIATE_TEST_SUITE_P(Presets, EngineTest,
 
 TEST(Engine, FastEqualsScalarOnEveryPreset) {
   unsigned seed = 100;
-  for (const std::string_view name : recipe::preset_names()) {
+  for (const std::string_view name : recipe::forward_presets()) {
     const Recipe recipe = recipe::preset(name);
     if (recipe.predict.rule != recipe::PredictRule::never) continue;  // predict_test.cpp
     for (const Flavour flavour : {Flavour::normal, Flavour::tails}) {

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "forward_presets.hpp"
 #include "karat/attention/attend.hpp"
 #include "karat/attention/predict.hpp"
 #include "karat/recipe/json.hpp"
@@ -82,7 +83,7 @@ int main(int argc, char** argv) {
   const attention::HeadInput input{made.q, made.k, made.v, numerics::FormatId::bf16};
   std::printf("| preset | 1e9 multiply-adds | 1e9/s | instructions' own 1e9/s | ratio | quantising s | "
               "mask, predictor s |\n|---|---|---|---|---|---|---|\n");
-  for (const std::string_view name : recipe::preset_names())
+  for (const std::string_view name : recipe::forward_presets())
     if (argc < 5 || name == argv[4]) measure(std::string(name), grid, input);
   return 0;
 }

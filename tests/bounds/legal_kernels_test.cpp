@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include "forward_presets.hpp"
 #include "golden_run.hpp"
 #include "karat/recipe/json.hpp"
 
@@ -50,7 +51,7 @@ void expect_golden(const recipe::Recipe& recipe) {
 }
 
 TEST(LegalKernelRuns, WithoutFreedomAreTheGoldenKernel) {
-  for (const std::string_view name : recipe::preset_names()) {
+  for (const std::string_view name : recipe::forward_presets()) {
     const recipe::Recipe recipe = recipe::preset(name);
     if (leaves_freedom(recipe) && !attention::depends_on_head(recipe)) expect_golden(recipe);
   }

@@ -6,6 +6,7 @@
 #include <iostream>
 
 #include "diagnose_case.hpp"
+#include "forward_presets.hpp"
 #include "karat/numerics/base/error.hpp"
 
 namespace karat::golden {
@@ -123,7 +124,7 @@ INSTANTIATE_TEST_SUITE_P(Workloads, DiagnoseSweep,
 
 TEST_F(Diagnose, CorrectKernelsRaiseNoAlarm) {
   int compared = 0;
-  for (const std::string_view name : recipe::preset_names())
+  for (const std::string_view name : recipe::forward_presets())
     for (std::uint64_t seed = 0; seed < (long_run() ? 20 : 1); ++seed) {
       const recipe::Recipe recipe = small(name);
       if (!kernel_runs(recipe)) continue;
@@ -238,7 +239,7 @@ TEST_F(Diagnose, SaysWhatACandidateIsAsAWhole) {
 
 // The kernel that mistakes are injected into is the engine, bit for bit.
 TEST_F(Diagnose, TheFaultlessKernelIsTheEngine) {
-  for (const std::string_view name : recipe::preset_names()) {
+  for (const std::string_view name : recipe::forward_presets()) {
     const recipe::Recipe recipe = small(name);
     if (!kernel_runs(recipe)) continue;
     const GoldenFile golden =

@@ -5,7 +5,8 @@ import unittest
 import h5py
 import numpy as np
 
-from karat import Case, read, write
+from forward_presets import forward_presets
+from karat import KARAT, Case, read, write
 
 GRID = (4, 9, 7)
 TOKENS = 4 * 9 * 7
@@ -207,8 +208,7 @@ class WorkloadOptions(Case):
         keep = np.ones((TOKENS, TOKENS), bool)
         keep[100] = False
         np.save(self.path("m.npy"), keep)
-        names = [r["name"] for r in json.loads(self.succeeds("recipes", "--json").stdout)["recipes"]]
-        for name in names:
+        for name in forward_presets(KARAT):
             full = json.loads(self.succeeds("recipes", name, "--json").stdout)
             full = full.get("recipe", full)
             if full["predict"]["rule"] != "never":

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "forward_presets.hpp"
 #include "karat/attention/attend.hpp"
 #include "karat/attention/oracle.hpp"
 #include "karat/attention/predict.hpp"
@@ -40,7 +41,7 @@ void run(std::string_view preset, video::Extent3 grid, int threads) {
   const video::Head head =
       video::generate_head({.grid = grid, .head_dim = 64, .seed = 7}, 0, 0, threads);
   const attention::HeadInput input{head.q, head.k, head.v, numerics::FormatId::bf16};
-  const layout::Layout layout = 
+  const layout::Layout layout =
       attention::layout_of_head(recipe, {.grid = grid, .channels = 64}, input, threads);
   const auto quantised =
       attention::quantise_head(recipe, layout, input, numerics::Path::fast, threads);
@@ -82,7 +83,7 @@ int main(int argc, char** argv) {
     return 0;
   }
   hwy::SetSupportedTargetsForTest(target);
-  for (const std::string_view preset : recipe::preset_names())
+  for (const std::string_view preset : recipe::forward_presets())
     run(preset, {5, 9, 11}, std::atoi(argv[1]));
   return 0;
 }

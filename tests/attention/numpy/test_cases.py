@@ -10,10 +10,10 @@ import unittest
 import h5py
 import numpy as np
 
-from case_files import FOLDER, differs, full_lists, make, path_of, random_lists, random_mask, safetensors
+from case_files import FOLDER, KARAT, differs, full_lists, make, path_of, random_lists, random_mask, safetensors
 from check_golden import compare
+from forward_presets import forward_presets
 from mistakes import MISTAKES
-from programs import PROGRAMS
 
 class Cases(unittest.TestCase):
     def check(self, recipe, grid, channels=40, **options):
@@ -28,7 +28,7 @@ class Cases(unittest.TestCase):
 
 class Text(Cases):
     def test_behind_every_preset(self):
-        for recipe in PROGRAMS:
+        for recipe in forward_presets(KARAT):
             self.check(recipe, "2,3,9", 32, text=19)
 
     def test_behind_windows_bands_and_several_scale_tiles(self):

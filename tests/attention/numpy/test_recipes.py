@@ -14,13 +14,14 @@ import h5py
 import numpy as np
 
 from check_golden import compare
+from forward_presets import forward_presets
 from formats import bf16_bits
 from programs import EDITED, PROGRAMS
 
 KARAT, PAGES, FOLDER = sys.argv[1:4]
 PRESETS = [r["name"] for r in json.loads(subprocess.run([KARAT, "recipes", "--json"], check=True,
                                                         capture_output=True).stdout)["recipes"]]
-CHOSEN = sys.argv[4:] or [name for name in PRESETS if name in PROGRAMS] + list(EDITED)
+CHOSEN = sys.argv[4:] or [name for name in forward_presets(KARAT) if name in PROGRAMS] + list(EDITED)
 
 # grid (T,H,W), channels, workload, seed, and where not 1, batch and heads. 273 and 225 tokens leave
 # a short last block whatever the block's size; the one key left of 225 by blocks of 224 stands

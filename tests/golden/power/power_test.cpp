@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <fstream>
 
+#include "forward_presets.hpp"
 #include "karat/golden/check_report.hpp"
 #include "karat/recipe/json.hpp"
 #include "karat/report/text.hpp"
@@ -83,7 +84,7 @@ TEST_P(PowerTable, OfAllPresets) {
       << size.grid.volume() << " tokens:\n\n"
       << "| preset | noise | wrong values | mistakes caught | missed | invisible | error ratio | "
          "legal kernels doubted |\n|---|---|---|---|---|---|---|---|\n";
-  for (const std::string_view listed : recipe::preset_names()) {
+  for (const std::string_view listed : recipe::forward_presets()) {
     const std::string name(listed);
     const SampledHead head(recipe::preset(name), {.grid = size.grid, .blocks = size.blocks});
     const Power power = power_of(head);
