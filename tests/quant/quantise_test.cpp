@@ -184,13 +184,19 @@ TEST(Quantise, FastEqualsScalarForEveryRule) {
       if (round % 3 == 1) v = std::ldexp(v, exponent(random));
       if (round % 3 == 2) v = random() % 4 ? 0.0f : v;
     }
-    const Rule rule{.format = round % 5 == 0 ? FormatId::e5m2 : FormatId::e4m3,
-                    .group = static_cast<Group>(round % 5),
+    constexpr FormatId kFormats[] = {FormatId::e4m3, FormatId::e5m2, FormatId::e2m1, FormatId::int8,
+                                     FormatId::int4};
+    constexpr Group kGroups[] = {Group::tensor,  Group::tile,         Group::token,
+                                 Group::channel, Group::tile_channel, Group::channels_16};
+    const Rule rule{.format = kFormats[random() % std::size(kFormats)],
+                    .group = kGroups[round % std::size(kGroups)],
                     .tile = {2, 3, 2},
-                    .scale = static_cast<ScaleFormat>(random() % 5),
-                    .scale_rule = static_cast<ScaleRule>(random() % 3),
+                    .scale = static_cast<ScaleFormat>(random() % 6),
+                    .scale_rule = static_cast<ScaleRule>(random() % 4),
                     .code_rule = static_cast<CodeRule>(random() % 3),
-                    .guard = static_cast<Guard>(random() % 4)};
+                    .guard = static_cast<Guard>(random() % 4),
+                    .multiplier = std::ldexp(1.0f, static_cast<int>(random() % 20) - 6),
+                    .enters = static_cast<Enters>(random() % 2)};
     const auto scalar = run(x, channels, rule, grid, Path::scalar);
     const auto fast = run(x, channels, rule, grid, Path::fast);
     ASSERT_EQ(scalar.codes, fast.codes) << "round " << round;

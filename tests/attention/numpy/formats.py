@@ -54,6 +54,18 @@ def e4m3_value(code):
     return E4M3_VALUES[code]
 
 
+E2M1_VALUES = np.array([0, 0.5, 1, 1.5, 2, 3, 4, 6], F32)
+
+
+def e2m1_value(x):
+    """RN(x) to E2M1 as a value: nearest, ties to the even code, magnitudes beyond 6 become 6."""
+    magnitude = np.abs(np.asarray(x, F32)).astype(F64)
+    midpoints = (E2M1_VALUES[:-1].astype(F64) + E2M1_VALUES[1:]) / 2
+    code = np.searchsorted(midpoints, magnitude, side="left")
+    tie = magnitude == midpoints[np.minimum(code, len(midpoints) - 1)]
+    return np.copysign(E2M1_VALUES[code + (tie & (code % 2 == 1))], np.asarray(x, F32))
+
+
 def bf16_bits(x):
     """Float32 to BF16, nearest, ties to even, as uint16; too large: Inf. NaN becomes 0x7FFF."""
     bits = np.ascontiguousarray(x, F32).view(np.uint32).astype(np.uint64)

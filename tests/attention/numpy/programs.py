@@ -2,13 +2,15 @@
 
 import numpy as np
 
-from attention import DenseHead, ExactFunctions
+from attention import DenseHead, ExactFunctions, softmax_scale
 from flash import Fa2Bf16, Fa3Bf16, Fa3Fp8, Fa3Fp8BlockHadamard, Fa3Fp8LazyRescale
 from fp8 import (AttnQatFp8, DeepseekFp8, FpsAttention, FpsAttentionCoarse, FpsAttentionFlex,
                  FpsAttentionIntermediate, FpsPowersOfTwo, NaiveFp8Sparse)
+from formats import fl
 from mufu import ex2_floor
 from plain import DenseF32, DenseF64, FlexBf16, StaBf16, Svg1Spatial, Svg1Temporal
 from predicted import SpargePruned, SpargeSm90, Svg2, Svg2FewClusters, svg1, svg1_causal
+from quantise import fp4_as_bf16, per_tensor_times
 from sage import Sage1, Sage2pp, Sage2Sm89, Sage2Sm90
 from stochastic import FpsStochastic, StaStochastic
 
@@ -59,11 +61,35 @@ class FpsFloor(FpsAttention):
     power = staticmethod(ex2_floor)
 
 
+class Fa3Given(Fa3Fp8):
+    """Scales known beforehand."""
+
+    def __init__(self, grid, q, k, v, input_type):
+        super().__init__(grid, q, k, v, input_type)
+        self.q, self.k, self.v = per_tensor_times(q, 100), per_tensor_times(k, 90), per_tensor_times(v, 30)
+        self.unit = fl(fl(self.q.scales[0] * self.k.scales[0]) * softmax_scale(self.channels))
+
+
+class StaFp4(StaBf16):
+    """BF16 that FP4 can hold."""
+
+    def __init__(self, grid, q, k, v, input_type):
+        super().__init__(grid, q, k, v, input_type)
+        positions = self.order.token_of_position
+        self.q, self.k, self.v = (fp4_as_bf16(x[positions]) for x in (q, k, v))
+
+
 # Presets with other numbers, as files: what small cases of the preset itself do not reach.
 EDITED = {
     "sparge_pruned": (SpargePruned, {"base": "sparge_sm90",
                                      "predict": {"similarity": 0.15, "mass": 0.9},
                                      "skip": {"threshold": -4}}),
+    "fa3_given": (Fa3Given, {"base": "fa3_fp8", **{name: {"scale_rule": "given", "multiplier": multiplier}
+                                                   for name, multiplier in (("q", 100), ("k", 90), ("v", 30))}}),
+    "fa3_per_block": (Fa3Fp8BlockHadamard, {"base": "fa3_fp8_block_hadamard",
+                                            **dict.fromkeys("qk", {"group": "block"})}),
+    "sta_fp4": (StaFp4, {"base": "sta_bf16", **dict.fromkeys("qkv", {
+        "format": "e2m1", "group": "channels_16", "scale": "e4m3", "enters": "bf16"})}),
     "fps_powers_of_two": (FpsPowersOfTwo, {"base": "fpsattention",
                                            **dict.fromkeys("qkv", {"scale_rule": "exponent"})}),
     "fa2_separate": (Fa2Separate, {"base": "fa2_bf16", "softmax": {"row_sum_start": "separate"}}),

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from formats import (E4M3_LARGEST, F32, F64, INT8_LARGEST, bf16_bits,
-                     bf16_value, e4m3_code, f16_bits, fl, int8_code)
+from formats import (E4M3_LARGEST, F32, F64, INT8_LARGEST, bf16_bits, bf16_value, e2m1_value,
+                     e4m3_code, e4m3_value, f16_bits, fl, int8_code)
 from philox import random_word
 from video import tiles_of_tokens
 
@@ -88,6 +88,23 @@ def per_channel_inverse(x, limit):
     scale = fl(amax / limit)
     factor = np.where(scale == 0, F32(1), fl(limit / amax))
     return Operand(e4m3_code(fl(x * factor)), one_for_zero(scale))
+
+
+def per_tensor_times(x, multiplier):
+    """E4M3 of fl(x*multiplier)."""
+    s = fl(F32(1) / F32(multiplier))
+    return Operand(e4m3_code(fl(x * F32(multiplier))), np.array([s]), np.zeros(len(x), int))
+
+
+def fp4_as_bf16(x):
+    """E2M1 per 16 channels, scale in E4M3, entering as BF16."""
+    out = np.empty_like(x)
+    for begin in range(0, x.shape[1], 16):
+        group = x[:, begin:begin + 16]
+        amax = np.abs(group).max(axis=1, keepdims=True)
+        s = one_for_zero(e4m3_value(e4m3_code(fl(amax / F32(6)))))
+        out[:, begin:begin + 16] = fl(e2m1_value(fl(group / s)) * s)
+    return plain_bf16(out)
 
 
 def per_tensor(x, guard=guard_one):

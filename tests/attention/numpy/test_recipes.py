@@ -55,7 +55,8 @@ ROTATED = ["fa3_fp8_block_hadamard"]  # takes powers of two: 32 channels for 40
 
 def cases(recipe):
     if recipe in EDITED:
-        return EDITED_CASES
+        rotated = EDITED[recipe][1]["base"] in ROTATED
+        return [(grid, 64 if rotated else channels, *rest) for grid, channels, *rest in EDITED_CASES]
     if recipe == "svg2":  # hundreds of clusters: as many blocks as tokens
         return [("1,1,1", 64, "gaussian", 1), ("2,5,7", 40, "video", 2), ("2,2,3", 64, "outliers", 3, 2, 3)]
     mask = described(recipe)["mask"]["kind"]
