@@ -48,10 +48,10 @@ std::uint32_t element_address(const MatrixDescriptor&, Major, int element_bytes,
 std::vector<ByteRange> matrix_ranges(const MatrixDescriptor&, Major, int element_bytes, int rows,
                                      int depth);
 
-/// Copies rows x depth elements to out[row][k], row-major without gaps (elements of `element_bytes`),
-/// by whole 16-byte chunks where the layout has them.
+/// Copies rows x depth elements: element (row, k) to out + row * line + k * element_bytes.
+/// @pre depth * element_bytes and line are multiples of 16, rows of 8
 /// @throws Error(usage) for a base offset other than 0, or bytes outside the shared memory
 void gather_matrix(const MatrixDescriptor&, Major, int element_bytes, int rows, int depth,
-                   SharedMemory memory, std::byte* out);
+                   SharedMemory memory, std::byte* out, std::size_t line);
 
 }  // namespace karat::ptx::units

@@ -39,7 +39,7 @@ struct Mbarrier {
 
   /// init(c): phase 0, pending = expected = c, tx = 0.
   BarrierEvent init(std::uint32_t count);
-  /// tx += n; no phase can complete, pending being positive.
+  /// tx += n, then the phase may complete (where complete_tx came first).
   BarrierEvent expect_tx(std::uint32_t bytes);
   /// tx -= n (below zero is fine), then the phase may complete.
   BarrierEvent complete_tx(std::uint32_t bytes);
@@ -62,8 +62,7 @@ struct Mbarrier {
   std::uint64_t state() const { return word(); }
 };
 
-/// Whether an error-free program may do this: unsigned pending count of a state (mbarrier
-/// .pending_count).
+/// mbarrier.pending_count of a state; 0 for a word that is none.
 std::uint32_t pending_count(std::uint64_t state);
 
 }  // namespace karat::ptx::units

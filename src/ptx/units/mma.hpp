@@ -21,11 +21,11 @@ struct MmaOp {
 };
 
 /// @param opcode  "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32"
-/// @param architecture  of the .target: 80 to 88 take Ampere's rows, 89 Ada's, 90 and above Hopper's
-/// Shapes: f16 and bf16 m16n8k16, m16n8k8; e4m3, e5m2 m16n8k32, m16n8k16 (mixed too); s8, u8
-/// m16n8k32, m16n8k16.
+/// @param architecture  of the .target: 80 to 88 take Ampere's rows, 89 Ada's, 90 to 99 Hopper's
+/// Shapes: f16 and bf16 m16n8k16, m16n8k8 (taken as the same sum with zeros behind: a stand-in);
+/// e4m3, e5m2 m16n8k32 (mixed too); s8, u8 m16n8k32, m16n8k16.
 /// @throws Error(input_output) naming what has no row of captured or modelled arithmetic (tf32, f64,
-///         sparse, sub-byte forms)
+///         sparse, sub-byte forms, other architectures)
 MmaOp mma_op(std::string_view opcode, int architecture);
 
 /// Runs mma instructions; the object keeps memory between them. One per thread.

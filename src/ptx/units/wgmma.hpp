@@ -45,21 +45,26 @@ struct WgmmaOp {
 /// @throws Error(input_output) naming what is not supported (sparse, b1, shapes PTX lacks)
 WgmmaOp wgmma_op(std::string_view opcode, MatrixSource a_source, std::span<const int> immediates);
 
-/// Register i of warp w is the lane array d[w][i]. A in registers: a[w] has 4.
-struct WgmmaOperands {
-  std::array<std::span<std::uint32_t* const>, 4> d;
+/// What one instruction of a chain reads. Register i of warp w is the lane array a[w][i], 4 of them,
+/// where A lies in registers.
+struct WgmmaStep {
   std::array<std::span<const std::uint32_t* const>, 4> a = {};
   std::uint64_t a_descriptor = 0;
   std::uint64_t b_descriptor = 0;
+};
+
+/// Register i of warp w of D is the lane array d[w][i].
+struct WgmmaOperands {
+  std::array<std::span<std::uint32_t* const>, 4> d;
   numerics::Start start = numerics::Start::from_d;  ///< absent: scale-d false
 };
 
-/// Runs instructions and remembers packed operands by their bytes: warpgroups that share a tile,
-/// and the same tile in later CTAs, pack it once. One object per thread.
+/// Runs instructions and remembers packed operands by their bytes: warpgroups that share a tile pack
+/// it once. One object per thread.
 class Wgmma {
  public:
   struct Limits {
-    std::size_t cache_bytes = std::size_t{64} << 20;
+    std::size_t cache_bytes = std::size_t{4} << 20;
   };
   Wgmma();
   explicit Wgmma(Limits);
@@ -67,8 +72,12 @@ class Wgmma {
   Wgmma(Wgmma&&) noexcept;
   Wgmma& operator=(Wgmma&&) noexcept;
 
+  /// One or more instructions of the same kind that follow each other on the same D (usually all
+  /// k-steps of a tile): `start` is the first one's scale-d, the others have it true. The bits are
+  /// those of running them one by one; together they cost less, since D is taken from its registers
+  /// and written back once.
   /// @throws Error(usage) for register counts that do not fit, what gather_matrix() throws
-  void run(const WgmmaOp&, const WgmmaOperands&, SharedMemory);
+  void run(const WgmmaOp&, const WgmmaOperands&, std::span<const WgmmaStep> steps, SharedMemory);
 
   struct Counts {
     std::uint64_t instructions = 0, multiplications = 0, packed = 0, reused = 0;
