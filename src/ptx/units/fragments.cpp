@@ -83,8 +83,7 @@ void halves_to_registers(const std::uint16_t* tile, std::size_t stride, int n,
   }
 }
 
-void bytes_from_registers(const ConstWarpRegisters& registers, std::byte* tile,
-                          std::size_t line) {
+void bytes_from_registers(const ConstWarpRegisters& registers, std::byte* tile, std::size_t line) {
   for (std::size_t w = 0; w < 4; ++w) {
     for (std::size_t i = 0; i < 4; ++i) {
       for (std::size_t quad = 0; quad < kQuads; ++quad) {

@@ -28,9 +28,9 @@ void halves_from_registers(const WarpRegisters& registers, int n, std::uint16_t*
 void halves_to_registers(const std::uint16_t* tile, std::size_t stride, int n,
                          const WarpRegisters& registers);
 
-/// A: 64 rows of 32 bytes, `line` bytes apart. Lane l of register 0 holds bytes 4 * (l % 4) to + 3 of row 16w + l/4;
-/// register 1 row + 8; register 2 bytes + 16; register 3 both. The same for every element size.
-void bytes_from_registers(const ConstWarpRegisters& registers, std::byte* tile,
-                          std::size_t line);
+/// A: 64 rows of 32 bytes, `line` bytes apart. Lane l of register 0 holds bytes 4 * (l % 4) to + 3
+/// of row 16w + l/4; register 1 row + 8; register 2 bytes + 16; register 3 both. The same for every
+/// element size.
+void bytes_from_registers(const ConstWarpRegisters& registers, std::byte* tile, std::size_t line);
 
 }  // namespace karat::ptx::units

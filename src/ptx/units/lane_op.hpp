@@ -1,11 +1,11 @@
 // Arithmetic of one lane after the other: every PTX instruction that maps up to three operands of
 // a lane to one result of that lane. An opcode is looked up once, when a kernel is decoded.
 //
-// Families: add sub mul mul24 mad mad24 fma div rem abs neg min max sad and or xor not cnot lop3 shl
-// shr shf bfe bfi bfind brev popc clz fns prmt dp2a dp4a mul.hi mul.wide mad.wide, rcp sqrt rsqrt
+// Families: add sub mul mul24 mad mad24 fma div rem abs neg min max sad and or xor not cnot lop3
+// shl shr shf bfe bfi bfind brev popc clz prmt dp2a dp4a mul.hi mul.wide mad.wide, rcp sqrt rsqrt
 // ex2 lg2 sin cos tanh copysign testp (as a comparison), cvt, cvt.pack, mov and selp (whose third
-// operand is 0 or 1 in every lane), slct, szext, bmsk; types u8 to u64, b8 to b64, f16, f16x2, bf16,
-// bf16x2, f32, f64, tf32, e4m3x2, e5m2x2 as PTX has them.
+// operand is 0 in the lanes that take the second), slct, szext, bmsk; types u8 to u64, b8 to b64,
+// f16, f16x2, bf16, bf16x2, f32, f64, tf32, e4m3x2, e5m2x2 as PTX has them.
 #pragma once
 
 #include <cstdint>
@@ -21,9 +21,9 @@ namespace karat::ptx::units {
 struct LaneOp {
   using Run = void (*)(void* d, const void* a, const void* b, const void* c);
   Run run = nullptr;
-  std::uint8_t operands = 0;                ///< 1 to 3 register operands, immediates included
-  std::uint8_t result_bits = 32;            ///< element of d: 32 or 64
-  std::uint8_t operand_bits[3] = {0, 0, 0}; ///< elements of a, b, c: 32, 64, or 0 where absent
+  std::uint8_t operands = 0;                 ///< 1 to 3 register operands, immediates included
+  std::uint8_t result_bits = 32;             ///< element of d: 32 or 64
+  std::uint8_t operand_bits[3] = {0, 0, 0};  ///< elements of a, b, c: 32, 64, or 0 where absent
   Fidelity fidelity = Fidelity::definition;
 };
 
@@ -31,15 +31,14 @@ struct LaneOp {
 ///                "cvt.rn.satfinite.e4m3x2.f32", "ex2.approx.ftz.f32"
 ///
 /// Immediates are operands like others, broadcast by the caller; floating-point ones as their bits.
-/// lop3.b32's immLut and prmt's mode are not among the three: see lop3_op() and the `mode` part of
-/// the opcode ("prmt.b32.f4e"). bfe's and bfi's position and length: bfi takes four operands, see
-/// bfi_run().
+/// lop3 and bfi take four and have functions of their own below. 8-bit results are extended by
+/// their sign (or zeros) to 16 bits, the narrowest register.
 ///
 /// Results (the PTX ISA, sections "Floating Point Instructions", "Integer Arithmetic
 /// Instructions", "Logic and Shift Instructions", "Data Movement and Conversion Instructions"):
-/// f32 without a rounding modifier is nearest even; NaN results of f32 arithmetic are 0x7FFFFFFF, of
-/// f16 and bf16 0x7FFF, of f64 0xFFF8000000000000; .ftz flushes f32 inputs and result to zeros of
-/// their sign; .sat clamps to [0, 1], NaN to +0. Approximate functions: tables of
+/// f32 without a rounding modifier is nearest even; NaN results of f32 arithmetic are 0x7FFFFFFF,
+/// of f16 and bf16 0x7FFF, of f64 0xFFF8000000000000; .ftz flushes f32 inputs and result to zeros
+/// of their sign; .sat clamps to [0, 1], NaN to +0. Approximate functions: tables of
 /// karat/numerics/functions/mufu and the scalings ptxas puts around them.
 /// @throws Error(input_output) "opcode: not supported; ..." for an opcode this table lacks
 LaneOp lane_op(std::string_view opcode);

@@ -5,10 +5,14 @@ namespace karat::ptx::units {
 
 std::string_view fidelity_name(Fidelity fidelity) {
   switch (fidelity) {
-    case Fidelity::definition: return "by definition";
-    case Fidelity::hardware_rows: return "exact by hardware rows";
-    case Fidelity::supported: return "strongly supported";
-    case Fidelity::stand_in: return "stand-in";
+    case Fidelity::definition:
+      return "by definition";
+    case Fidelity::hardware_rows:
+      return "exact by hardware rows";
+    case Fidelity::supported:
+      return "strongly supported";
+    case Fidelity::stand_in:
+      return "stand-in";
   }
   return "";
 }

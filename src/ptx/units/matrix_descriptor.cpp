@@ -14,10 +14,14 @@ constexpr std::uint32_t kChunk = 16;  ///< bytes that no swizzle takes apart
 
 std::uint32_t span_of(MatrixSwizzle swizzle) {
   switch (swizzle) {
-    case MatrixSwizzle::none: return 0;
-    case MatrixSwizzle::bytes128: return 128;
-    case MatrixSwizzle::bytes64: return 64;
-    case MatrixSwizzle::bytes32: return 32;
+    case MatrixSwizzle::none:
+      return 0;
+    case MatrixSwizzle::bytes128:
+      return 128;
+    case MatrixSwizzle::bytes64:
+      return 64;
+    case MatrixSwizzle::bytes32:
+      return 32;
   }
   return 0;
 }
@@ -59,16 +63,19 @@ MatrixDescriptor matrix_descriptor(std::uint64_t word) {
 std::uint64_t bits(const MatrixDescriptor& at) {
   const auto field = [](std::uint32_t bytes) { return std::uint64_t{(bytes >> 4) & 0x3FFF}; };
   return field(at.start) | field(at.leading) << 16 | field(at.stride) << 32 |
-         std::uint64_t{at.base_offset & 7u} << 49 |
-         static_cast<std::uint64_t>(at.swizzle) << 62;
+         std::uint64_t{at.base_offset & 7u} << 49 | static_cast<std::uint64_t>(at.swizzle) << 62;
 }
 
 std::uint32_t swizzled(std::uint32_t address, MatrixSwizzle swizzle) {
   switch (swizzle) {
-    case MatrixSwizzle::none: return address;
-    case MatrixSwizzle::bytes128: return address ^ ((address >> 3) & 0x70);
-    case MatrixSwizzle::bytes64: return address ^ ((address >> 3) & 0x30);
-    case MatrixSwizzle::bytes32: return address ^ ((address >> 3) & 0x10);
+    case MatrixSwizzle::none:
+      return address;
+    case MatrixSwizzle::bytes128:
+      return address ^ ((address >> 3) & 0x70);
+    case MatrixSwizzle::bytes64:
+      return address ^ ((address >> 3) & 0x30);
+    case MatrixSwizzle::bytes32:
+      return address ^ ((address >> 3) & 0x10);
   }
   return address;
 }
@@ -142,7 +149,8 @@ void gather_matrix(const MatrixDescriptor& at, Major major, int element_bytes, i
   }
   for_chunks(at, major, element_bytes, rows, depth, [&](std::uint32_t address, int row, int k) {
     const std::byte* chunk = source(address);
-    std::byte* target = out + static_cast<std::size_t>(row) * line + static_cast<std::size_t>(k) * e;
+    std::byte* target =
+        out + static_cast<std::size_t>(row) * line + static_cast<std::size_t>(k) * e;
     for (std::size_t i = 0; i < kChunk / e; ++i) std::memcpy(target + i * line, chunk + i * e, e);
   });
 }

@@ -30,8 +30,8 @@ std::uint64_t bits(const MatrixDescriptor&);
 /// Which index of the operand is contiguous.
 enum class Major : std::uint8_t { k, mn };
 
-/// Swizzle of an absolute shared address: 128 bytes: bits 4-6 ^= bits 7-9; 64: bits 4-5 ^= bits 7-8;
-/// 32: bit 4 ^= bit 7.
+/// Swizzle of an absolute shared address: 128 bytes: bits 4-6 ^= bits 7-9; 64: bits 4-5 ^= bits
+/// 7-8; 32: bit 4 ^= bit 7.
 std::uint32_t swizzled(std::uint32_t address, MatrixSwizzle);
 
 /// Shared address of element (row, k), element_bytes each, row counting M of A or N of B: swizzled

@@ -66,8 +66,10 @@ void load_matrices(MatrixMoveOp op, const std::uint32_t* addresses, SharedMemory
   check_count(op, d.size());
   std::array<Matrix, 4> matrices;  // before any register changes: an address register may be d
   for (int lane = 0; lane < op.count * kSide; ++lane) {
-    std::memcpy(matrices[static_cast<std::size_t>(lane / kSide)][static_cast<std::size_t>(lane % kSide)].data(),
-                row_at(addresses, lane, memory), kRowBytes);
+    std::memcpy(
+        matrices[static_cast<std::size_t>(lane / kSide)][static_cast<std::size_t>(lane % kSide)]
+            .data(),
+        row_at(addresses, lane, memory), kRowBytes);
   }
   for (std::size_t i = 0; i < d.size(); ++i) {
     for (int lane = 0; lane < kLanes; ++lane) {
@@ -89,7 +91,8 @@ void store_matrices(MatrixMoveOp op, const std::uint32_t* addresses, SharedMemor
     Matrix matrix;
     for (int lane = 0; lane < kLanes; ++lane) {
       element(matrix, op.transposition, lane, 0) = static_cast<std::uint16_t>(values[i][lane]);
-      element(matrix, op.transposition, lane, 1) = static_cast<std::uint16_t>(values[i][lane] >> 16);
+      element(matrix, op.transposition, lane, 1) =
+          static_cast<std::uint16_t>(values[i][lane] >> 16);
     }
     for (std::size_t row = 0; row < kSide; ++row) {
       std::memcpy(rows[i * kSide + row], matrix[row].data(), kRowBytes);

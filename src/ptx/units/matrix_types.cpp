@@ -21,11 +21,16 @@ constexpr std::string_view kNames[] = {"e4m3", "e5m2", "f16", "bf16", "tf32",
 
 FormatId format_of(MatrixType type) {
   switch (type) {
-    case MatrixType::e4m3: return FormatId::e4m3;
-    case MatrixType::e5m2: return FormatId::e5m2;
-    case MatrixType::f16: return FormatId::f16;
-    case MatrixType::bf16: return FormatId::bf16;
-    default: return FormatId::f32;
+    case MatrixType::e4m3:
+      return FormatId::e4m3;
+    case MatrixType::e5m2:
+      return FormatId::e5m2;
+    case MatrixType::f16:
+      return FormatId::f16;
+    case MatrixType::bf16:
+      return FormatId::bf16;
+    default:
+      return FormatId::f32;
   }
 }
 
@@ -61,10 +66,13 @@ int matrix_type_bytes(MatrixType type) {
     case MatrixType::e4m3:
     case MatrixType::e5m2:
     case MatrixType::s8:
-    case MatrixType::u8: return 1;
+    case MatrixType::u8:
+      return 1;
     case MatrixType::f16:
-    case MatrixType::bf16: return 2;
-    default: return 4;
+    case MatrixType::bf16:
+      return 2;
+    default:
+      return 4;
   }
 }
 
@@ -76,9 +84,12 @@ bool is_fp8(MatrixType type) { return type == MatrixType::e4m3 || type == Matrix
 
 Fidelity fidelity_of(const numerics::Instruction& row) {
   switch (row.evidence) {
-    case numerics::Evidence::hardware_rows: return Fidelity::hardware_rows;
-    case numerics::Evidence::model_only: return Fidelity::stand_in;
-    case numerics::Evidence::definition: return Fidelity::definition;
+    case numerics::Evidence::hardware_rows:
+      return Fidelity::hardware_rows;
+    case numerics::Evidence::model_only:
+      return Fidelity::stand_in;
+    case numerics::Evidence::definition:
+      return Fidelity::definition;
   }
   return Fidelity::stand_in;
 }
@@ -97,8 +108,12 @@ void widen(MatrixType type, Sign sign, const std::byte* raw, std::size_t count, 
       numerics::decode(codes, std::span(values, count), format_of(type));
       break;
     }
-    case MatrixType::s8: widen_integers<std::int8_t>(raw, count, values); break;
-    case MatrixType::u8: widen_integers<std::uint8_t>(raw, count, values); break;
+    case MatrixType::s8:
+      widen_integers<std::int8_t>(raw, count, values);
+      break;
+    case MatrixType::u8:
+      widen_integers<std::uint8_t>(raw, count, values);
+      break;
     default:
       for (std::size_t i = 0; i < count; ++i) {
         std::uint32_t word;

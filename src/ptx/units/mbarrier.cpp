@@ -21,13 +21,18 @@ BarrierEvent complete_if_done(Mbarrier& barrier) {
 
 std::string_view barrier_event_meaning(BarrierEvent event) {
   switch (event) {
-    case BarrierEvent::none: return "the phase goes on";
-    case BarrierEvent::completed: return "the phase is complete";
-    case BarrierEvent::over_arrival: return "more arrivals than the mbarrier's phase expects";
+    case BarrierEvent::none:
+      return "the phase goes on";
+    case BarrierEvent::completed:
+      return "the phase is complete";
+    case BarrierEvent::over_arrival:
+      return "more arrivals than the mbarrier's phase expects";
     case BarrierEvent::tx_overflow:
       return "the mbarrier's tx-count leaves -(2^20 - 1) to 2^20 - 1";
-    case BarrierEvent::count_overflow: return "the mbarrier's pending count passes 2^20 - 1";
-    case BarrierEvent::bad_count: return "an mbarrier is initialised with 1 to 2^20 - 1 arrivals";
+    case BarrierEvent::count_overflow:
+      return "the mbarrier's pending count passes 2^20 - 1";
+    case BarrierEvent::bad_count:
+      return "an mbarrier is initialised with 1 to 2^20 - 1 arrivals";
   }
   return "";
 }

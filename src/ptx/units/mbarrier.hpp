@@ -11,21 +11,21 @@ namespace karat::ptx::units {
 /// What an operation did to the barrier.
 enum class BarrierEvent : std::uint8_t {
   none,
-  completed,         ///< the phase completed: waiters of its parity go on
-  over_arrival,      ///< error: more arrivals than pending
-  tx_overflow,       ///< error: tx-count beyond +-(2^20 - 1)
-  count_overflow,    ///< error: pending count beyond 2^20 - 1
-  bad_count,         ///< error: init with 0 or more than 2^20 - 1
+  completed,       ///< the phase completed: waiters of its parity go on
+  over_arrival,    ///< error: more arrivals than pending
+  tx_overflow,     ///< error: tx-count beyond +-(2^20 - 1)
+  count_overflow,  ///< error: pending count beyond 2^20 - 1
+  bad_count,       ///< error: init with 0 or more than 2^20 - 1
 };
 constexpr bool is_error(BarrierEvent e) { return e > BarrierEvent::completed; }
 /// One sentence on an error.
 std::string_view barrier_event_meaning(BarrierEvent);
 
-/// 64 bits in shared memory, encoding our own: bit 63 set marks an initialised barrier; phase in the
-/// low 2 bits (its parity is what kernels see; the second tells a waiter two phases late),
+/// 64 bits in shared memory, encoding our own: bit 63 set marks an initialised barrier; phase in
+/// the low 2 bits (its parity is what kernels see; the second tells a waiter two phases late),
 /// pending 20 bits, expected 20 bits, tx 21 bits signed.
 struct Mbarrier {
-  std::uint32_t phase = 0;     ///< modulo 4 when stored
+  std::uint32_t phase = 0;  ///< modulo 4 when stored
   std::uint32_t pending = 0;
   std::uint32_t expected = 0;
   std::int32_t tx = 0;
@@ -53,8 +53,8 @@ struct Mbarrier {
   /// cp.async.mbarrier.arrive without .noinc: pending += 1 first.
   BarrierEvent increment_pending();
 
-  /// try_wait.parity, test_wait.parity: the phase of this parity is the one just completed, that is,
-  /// the current phase has the other parity. A fresh barrier says yes to parity 1.
+  /// try_wait.parity, test_wait.parity: the phase of this parity is the one just completed, that
+  /// is, the current phase has the other parity. A fresh barrier says yes to parity 1.
   bool test_parity(std::uint32_t parity) const { return (phase & 1) != (parity & 1); }
   /// test_wait with the state an arrive returned: that phase is over.
   bool test_state(std::uint64_t state) const;

@@ -1,5 +1,5 @@
-// mma.sync by packed chains. The fragments are those of wgmma for one warp: four lanes of a register
-// hold 16 bytes of a row of A, or of a column of B.
+// mma.sync by packed chains. The fragments are those of wgmma for one warp: four lanes of a
+// register hold 16 bytes of a row of A, or of a column of B.
 #include "units/mma.hpp"
 
 #include <cstring>
@@ -85,18 +85,22 @@ MmaOp mma_op(std::string_view text, int architecture) {
 
   const bool integer = is_integer(op.a) && op.a != MatrixType::s32;
   const int bytes = matrix_type_bytes(op.a);
-  if (shape == "m16n8k8") op.k = 8;
-  else if (shape == "m16n8k16") op.k = 16;
-  else if (shape == "m16n8k32") op.k = 32;
-  else opcode.refuse("the shape " + std::string(shape));
+  if (shape == "m16n8k8")
+    op.k = 8;
+  else if (shape == "m16n8k16")
+    op.k = 16;
+  else if (shape == "m16n8k32")
+    op.k = 32;
+  else
+    opcode.refuse("the shape " + std::string(shape));
   const int depth = op.k * bytes;
   const bool half_depth = depth == 16 && !is_fp8(op.a);
   if (bytes == 4 || (depth != 32 && !half_depth)) {
     opcode.refuse("no row for k" + std::to_string(op.k) + " of " +
                   std::string(matrix_type_name(op.a)));
   }
-  const bool mixed = (is_fp8(op.a) && is_fp8(op.b)) ||
-                     (integer && is_integer(op.b) && op.b != MatrixType::s32);
+  const bool mixed =
+      (is_fp8(op.a) && is_fp8(op.b)) || (integer && is_integer(op.b) && op.b != MatrixType::s32);
   if (op.a != op.b && !mixed) opcode.refuse("this pair of input types");
   op.a_registers = depth / 8;
   op.b_registers = depth / 16;

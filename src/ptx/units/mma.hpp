@@ -24,7 +24,8 @@ struct MmaOp {
 /// @param architecture  of the .target: 80 to 88 take Ampere's rows, 89 Ada's, 90 to 99 Hopper's
 /// Shapes: f16 and bf16 m16n8k16, m16n8k8 (taken as the same sum with zeros behind: a stand-in);
 /// e4m3, e5m2 m16n8k32 (mixed too); s8, u8 m16n8k32, m16n8k16.
-/// @throws Error(input_output) naming what has no row of captured or modelled arithmetic (tf32, f64,
+/// @throws Error(input_output) naming what has no row of captured or modelled arithmetic (tf32,
+/// f64,
 ///         sparse, sub-byte forms, other architectures)
 MmaOp mma_op(std::string_view opcode, int architecture);
 

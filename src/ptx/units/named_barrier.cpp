@@ -7,12 +7,16 @@ namespace karat::ptx::units {
 
 std::string_view named_barrier_event_meaning(NamedBarrierEvent event) {
   switch (event) {
-    case NamedBarrierEvent::none: return "threads are still missing";
-    case NamedBarrierEvent::completed: return "all threads have come";
-    case NamedBarrierEvent::over_arrival: return "more threads arrive than the barrier waits for";
+    case NamedBarrierEvent::none:
+      return "threads are still missing";
+    case NamedBarrierEvent::completed:
+      return "all threads have come";
+    case NamedBarrierEvent::over_arrival:
+      return "more threads arrive than the barrier waits for";
     case NamedBarrierEvent::count_mismatch:
       return "warps name different thread counts in one round of the barrier";
-    case NamedBarrierEvent::bad_count: return "the thread count is 0 or no multiple of 32";
+    case NamedBarrierEvent::bad_count:
+      return "the thread count is 0 or no multiple of 32";
   }
   return "";
 }

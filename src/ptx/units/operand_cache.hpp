@@ -55,9 +55,9 @@ class OperandCache {
   template <typename Pack>
   const Operand& get(const OperandKind& kind, std::span<const std::byte> raw,
                      std::size_t bytes_packed, Pack pack) {
-    const std::uint64_t hash =
-        hash_bytes(raw) ^ (kind.lines + (std::uint64_t(kind.type) << 32) +
-                           (std::uint64_t(kind.sign) << 40) + reinterpret_cast<std::uintptr_t>(kind.row));
+    const std::uint64_t hash = hash_bytes(raw) ^ (kind.lines + (std::uint64_t(kind.type) << 32) +
+                                                  (std::uint64_t(kind.sign) << 40) +
+                                                  reinterpret_cast<std::uintptr_t>(kind.row));
     const auto found = by_hash_.find(hash);
     if (found != by_hash_.end()) {
       Entry& entry = *found->second;

@@ -14,7 +14,7 @@ namespace {
 using numerics::FormatId;
 
 constexpr std::string_view kNames[] = {"add", "min", "max", "inc", "dec", "and", "or", "xor"};
-constexpr std::string_view kTypeNames[] = {"u32", "s32",  "u64", "s64", "f16",
+constexpr std::string_view kTypeNames[] = {"u32",  "s32", "u64", "s64", "f16",
                                            "bf16", "f32", "f64", "b32", "b64"};
 
 [[noreturn]] void refuse(ReductionType type, Reduction operation) {
@@ -38,10 +38,13 @@ T extreme(Reduction operation, T a, T b) {
 template <typename T>
 T reduce_floating(ReductionType type, Reduction operation, T a, T b) {
   switch (operation) {
-    case Reduction::add: return a + b;
+    case Reduction::add:
+      return a + b;
     case Reduction::min:
-    case Reduction::max: return extreme(operation, a, b);
-    default: refuse(type, operation);
+    case Reduction::max:
+      return extreme(operation, a, b);
+    default:
+      refuse(type, operation);
   }
 }
 
@@ -49,8 +52,8 @@ T reduce_floating(ReductionType type, Reduction operation, T a, T b) {
 std::uint16_t reduce_half(ReductionType type, Reduction operation, std::uint16_t a,
                           std::uint16_t b) {
   const FormatId format = type == ReductionType::f16 ? FormatId::f16 : FormatId::bf16;
-  const float sum = reduce_floating(type, operation, numerics::decode(a, format),
-                                    numerics::decode(b, format));
+  const float sum =
+      reduce_floating(type, operation, numerics::decode(a, format), numerics::decode(b, format));
   if (std::isnan(sum)) return 0x7FFF;
   return static_cast<std::uint16_t>(numerics::encode(sum, format, numerics::kAsComputed));
 }
@@ -76,9 +79,12 @@ T reduce_integer(ReductionType type, Reduction operation, T a, T b) {
     case Reduction::dec:
       if (!counts) break;
       return a == 0 || a > b ? b : static_cast<T>(a - 1);
-    case Reduction::bit_and: return a & b;
-    case Reduction::bit_or: return a | b;
-    case Reduction::bit_xor: return a ^ b;
+    case Reduction::bit_and:
+      return a & b;
+    case Reduction::bit_or:
+      return a | b;
+    case Reduction::bit_xor:
+      return a ^ b;
   }
   refuse(type, operation);
 }
@@ -121,12 +127,15 @@ ReductionType reduction_type(std::string_view name) {
 int reduction_type_bytes(ReductionType type) {
   switch (type) {
     case ReductionType::f16:
-    case ReductionType::bf16: return 2;
+    case ReductionType::bf16:
+      return 2;
     case ReductionType::u64:
     case ReductionType::s64:
     case ReductionType::f64:
-    case ReductionType::b64: return 8;
-    default: return 4;
+    case ReductionType::b64:
+      return 8;
+    default:
+      return 4;
   }
 }
 
@@ -138,13 +147,19 @@ void reduce_element(ReductionType type, Reduction operation, std::byte* target,
   };
   switch (type) {
     case ReductionType::u32:
-    case ReductionType::b32: return in_place<std::uint32_t>(target, source, integer);
-    case ReductionType::s32: return in_place<std::int32_t>(target, source, integer);
+    case ReductionType::b32:
+      return in_place<std::uint32_t>(target, source, integer);
+    case ReductionType::s32:
+      return in_place<std::int32_t>(target, source, integer);
     case ReductionType::u64:
-    case ReductionType::b64: return in_place<std::uint64_t>(target, source, integer);
-    case ReductionType::s64: return in_place<std::int64_t>(target, source, integer);
-    case ReductionType::f32: return in_place<float>(target, source, floating);
-    case ReductionType::f64: return in_place<double>(target, source, floating);
+    case ReductionType::b64:
+      return in_place<std::uint64_t>(target, source, integer);
+    case ReductionType::s64:
+      return in_place<std::int64_t>(target, source, integer);
+    case ReductionType::f32:
+      return in_place<float>(target, source, floating);
+    case ReductionType::f64:
+      return in_place<double>(target, source, floating);
     case ReductionType::f16:
     case ReductionType::bf16:
       return in_place<std::uint16_t>(target, source, [&](std::uint16_t a, std::uint16_t b) {

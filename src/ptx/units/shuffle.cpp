@@ -27,10 +27,18 @@ ShuffleSource shuffle_source(ShuffleMode mode, int lane, std::uint32_t b, std::u
   const int smallest = lane & segment, largest = smallest | (clamp & ~segment & 31);
   int source = 0;
   switch (mode) {
-    case ShuffleMode::idx: source = smallest | (offset & ~segment & 31); break;
-    case ShuffleMode::bfly: source = lane ^ offset; break;
-    case ShuffleMode::up: source = lane - offset; break;
-    case ShuffleMode::down: source = lane + offset; break;
+    case ShuffleMode::idx:
+      source = smallest | (offset & ~segment & 31);
+      break;
+    case ShuffleMode::bfly:
+      source = lane ^ offset;
+      break;
+    case ShuffleMode::up:
+      source = lane - offset;
+      break;
+    case ShuffleMode::down:
+      source = lane + offset;
+      break;
   }
   const bool in_range = mode == ShuffleMode::up ? source >= largest : source <= largest;
   return in_range ? ShuffleSource{source, true} : ShuffleSource{lane, false};
@@ -52,9 +60,7 @@ std::uint32_t shuffle(ShuffleMode mode, const std::uint32_t* a, const std::uint3
 bool vote_all(std::uint32_t members, std::uint32_t predicate) {
   return (members & ~predicate) == 0;
 }
-bool vote_any(std::uint32_t members, std::uint32_t predicate) {
-  return (members & predicate) != 0;
-}
+bool vote_any(std::uint32_t members, std::uint32_t predicate) { return (members & predicate) != 0; }
 bool vote_uni(std::uint32_t members, std::uint32_t predicate) {
   return vote_all(members, predicate) || !vote_any(members, predicate);
 }
@@ -120,8 +126,8 @@ std::uint32_t redux_f32(std::uint32_t members, const std::uint32_t* a) {
       if (kNan == NanWins::yes) return kCanonical;
       continue;
     }
-    const bool better = kExtreme == Extreme::min ? place(x) < place(result)
-                                                 : place(x) > place(result);
+    const bool better =
+        kExtreme == Extreme::min ? place(x) < place(result) : place(x) > place(result);
     if (!any || better) result = x;
     any = true;
   }
@@ -177,18 +183,26 @@ ReduxRun redux_op(std::string_view text) {
   if (type == "f32" && operation == "max") return redux_f32_of<Extreme::max>(magnitude, nan);
   if (magnitude || nan) opcode.refuse(".abs and .NaN belong to f32");
   if (integer && operation == "add") {
-    return [](Word m, const Word* a) { return fold<Word>(m, a, [](Word x, Word y) { return x + y; }); };
+    return [](Word m, const Word* a) {
+      return fold<Word>(m, a, [](Word x, Word y) { return x + y; });
+    };
   }
   if (operation == "min" && integer) return type == "s32" ? smallest<std::int32_t> : smallest<Word>;
   if (operation == "max" && integer) return type == "s32" ? largest<std::int32_t> : largest<Word>;
   if (type == "b32" && operation == "and") {
-    return [](Word m, const Word* a) { return fold<Word>(m, a, [](Word x, Word y) { return x & y; }); };
+    return [](Word m, const Word* a) {
+      return fold<Word>(m, a, [](Word x, Word y) { return x & y; });
+    };
   }
   if (type == "b32" && operation == "or") {
-    return [](Word m, const Word* a) { return fold<Word>(m, a, [](Word x, Word y) { return x | y; }); };
+    return [](Word m, const Word* a) {
+      return fold<Word>(m, a, [](Word x, Word y) { return x | y; });
+    };
   }
   if (type == "b32" && operation == "xor") {
-    return [](Word m, const Word* a) { return fold<Word>(m, a, [](Word x, Word y) { return x ^ y; }); };
+    return [](Word m, const Word* a) {
+      return fold<Word>(m, a, [](Word x, Word y) { return x ^ y; });
+    };
   }
   opcode.refuse("no such reduction");
 }

@@ -14,8 +14,8 @@ enum class ShuffleMode : std::uint8_t { idx, bfly, up, down };
 ShuffleMode shuffle_mode(std::string_view name);
 
 /// c = clamp | segment mask << 8, b the lane or offset (5 bits each). With min = lane & segmask and
-/// max = min | (clamp & ~segmask): idx j = min | (b & ~segmask); bfly j = lane ^ b; up j = lane - b,
-/// in range if j >= max; the others if j <= max. Out of range: j = lane, predicate false.
+/// max = min | (clamp & ~segmask): idx j = min | (b & ~segmask); bfly j = lane ^ b; up j = lane -
+/// b, in range if j >= max; the others if j <= max. Out of range: j = lane, predicate false.
 /// @param b, c  lane arrays
 /// @param d  may be a
 /// @return the predicate

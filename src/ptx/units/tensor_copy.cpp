@@ -12,15 +12,19 @@
 namespace karat::ptx::units {
 namespace {
 
-constexpr std::uint32_t kChunk = 16;            ///< bytes that no swizzle takes apart
-constexpr std::size_t kLongestRow = 256 * 8;    ///< bytes
+constexpr std::uint32_t kChunk = 16;          ///< bytes that no swizzle takes apart
+constexpr std::size_t kLongestRow = 256 * 8;  ///< bytes
 
 MatrixSwizzle swizzle_of(const TensorMap& map) {
   switch (map.swizzle) {
-    case TensorSwizzle::none: return MatrixSwizzle::none;
-    case TensorSwizzle::bytes32: return MatrixSwizzle::bytes32;
-    case TensorSwizzle::bytes64: return MatrixSwizzle::bytes64;
-    case TensorSwizzle::bytes128: return MatrixSwizzle::bytes128;
+    case TensorSwizzle::none:
+      return MatrixSwizzle::none;
+    case TensorSwizzle::bytes32:
+      return MatrixSwizzle::bytes32;
+    case TensorSwizzle::bytes64:
+      return MatrixSwizzle::bytes64;
+    case TensorSwizzle::bytes128:
+      return MatrixSwizzle::bytes128;
   }
   return MatrixSwizzle::none;
 }
@@ -43,8 +47,8 @@ std::uint32_t count(const TensorMap& map, std::size_t i) {
 void check_place(const TensorMap& map, std::span<const std::int32_t> coordinates,
                  SharedMemory memory, std::uint32_t shared) {
   if (coordinates.size() != static_cast<std::size_t>(map.rank)) {
-    fail("tensor copy", std::to_string(coordinates.size()) + " coordinates for a tensor map of rank " +
-                            std::to_string(map.rank));
+    fail("tensor copy", std::to_string(coordinates.size()) +
+                            " coordinates for a tensor map of rank " + std::to_string(map.rank));
   }
   if (shared % 128 != 0) {
     fail("tensor copy", "shared address " + std::to_string(shared) + " is no multiple of 128");
@@ -124,16 +128,25 @@ void flush(std::byte* row, std::size_t size) {
 
 ReductionType reduction_type_of(const TensorMap& map) {
   switch (map.type) {
-    case TensorType::u32: return ReductionType::u32;
-    case TensorType::s32: return ReductionType::s32;
-    case TensorType::u64: return ReductionType::u64;
-    case TensorType::s64: return ReductionType::s64;
-    case TensorType::f16: return ReductionType::f16;
-    case TensorType::bf16: return ReductionType::bf16;
+    case TensorType::u32:
+      return ReductionType::u32;
+    case TensorType::s32:
+      return ReductionType::s32;
+    case TensorType::u64:
+      return ReductionType::u64;
+    case TensorType::s64:
+      return ReductionType::s64;
+    case TensorType::f16:
+      return ReductionType::f16;
+    case TensorType::bf16:
+      return ReductionType::bf16;
     case TensorType::f32:
-    case TensorType::f32_ftz: return ReductionType::f32;
-    case TensorType::f64: return ReductionType::f64;
-    default: fail("tensor reduction", "the map's element type has no reductions");
+    case TensorType::f32_ftz:
+      return ReductionType::f32;
+    case TensorType::f64:
+      return ReductionType::f64;
+    default:
+      fail("tensor reduction", "the map's element type has no reductions");
   }
 }
 
@@ -150,7 +163,8 @@ std::uint64_t out_rows(const TensorMap& map, std::span<const std::int32_t> coord
       std::memcpy(bytes.data() + i, chunk, kChunk);
     });
     const std::size_t size = row.last - row.first;
-    write(global.at(row.address, size, GlobalMemory::Access::write), bytes.data() + row.first, size);
+    write(global.at(row.address, size, GlobalMemory::Access::write), bytes.data() + row.first,
+          size);
   });
   return box_bytes(map);
 }
@@ -185,9 +199,8 @@ std::uint64_t tensor_load(const TensorMap& map, std::span<const std::int32_t> co
         source = bytes.data();
       }
     }
-    for_chunks(map, memory, shared, row, [&](std::byte* chunk, std::uint32_t i) {
-      std::memcpy(chunk, source + i, kChunk);
-    });
+    for_chunks(map, memory, shared, row,
+               [&](std::byte* chunk, std::uint32_t i) { std::memcpy(chunk, source + i, kChunk); });
   });
   return box_bytes(map);
 }
@@ -284,7 +297,8 @@ void bulk_reduce(ReductionType type, Reduction operation, SharedMemory memory, s
   std::byte* target = global.at(address, size, GlobalMemory::Access::write);
   const std::byte* source = memory.at(shared);
   const auto step = static_cast<std::size_t>(reduction_type_bytes(type));
-  for (std::size_t i = 0; i < size; i += step) reduce_element(type, operation, target + i, source + i);
+  for (std::size_t i = 0; i < size; i += step)
+    reduce_element(type, operation, target + i, source + i);
 }
 
 }  // namespace karat::ptx::units

@@ -1,6 +1,6 @@
-// Copies by the bulk engine: cp.async.bulk.tensor (tiles of 1-D to 5-D tensors), its reductions, and
-// the plain bulk copies. PTX ISA: "Tensors" (box, swizzle, out of bounds), "cp.async.bulk.tensor",
-// "cp.reduce.async.bulk.tensor", "cp.async.bulk", "cp.reduce.async.bulk".
+// Copies by the bulk engine: cp.async.bulk.tensor (tiles of 1-D to 5-D tensors), its reductions,
+// and the plain bulk copies. PTX ISA: "Tensors" (box, swizzle, out of bounds),
+// "cp.async.bulk.tensor", "cp.reduce.async.bulk.tensor", "cp.async.bulk", "cp.reduce.async.bulk".
 #pragma once
 
 #include <cstdint>
@@ -44,8 +44,8 @@ Reduction reduction(std::string_view name);
 std::uint64_t tensor_reduce(const TensorMap&, Reduction, std::span<const std::int32_t> coordinates,
                             SharedMemory memory, std::uint32_t shared, GlobalMemory& global);
 
-/// What a tile copy touches: of shared memory one range, rounded up to the swizzle's atom; of global
-/// memory one range per row of the box that lies inside, joined where they meet.
+/// What a tile copy touches: of shared memory one range, rounded up to the swizzle's atom; of
+/// global memory one range per row of the box that lies inside, joined where they meet.
 ByteRange shared_range(const TensorMap&, std::uint32_t shared);
 std::vector<ByteRange> global_ranges(const TensorMap&, std::span<const std::int32_t> coordinates);
 

@@ -25,7 +25,9 @@ constexpr std::uint64_t mask(int width) { return (std::uint64_t{1} << width) - 1
 void put(std::uint64_t& word, int first, int width, std::uint64_t value) {
   word = (word & ~(mask(width) << first)) | value << first;
 }
-std::uint64_t get(std::uint64_t word, int first, int width) { return (word >> first) & mask(width); }
+std::uint64_t get(std::uint64_t word, int first, int width) {
+  return (word >> first) & mask(width);
+}
 
 void put_box(Words& words, int i, std::uint64_t value) {
   i < 4 ? put(words[kBoxAt], 16 * i, 16, value) : put(words[kLastAt], 0, 16, value);
@@ -58,29 +60,32 @@ std::string dimension(const char* what, int i) {
 }
 
 std::uint64_t span_of(TensorSwizzle swizzle) {
-  return swizzle == TensorSwizzle::none ? 0
-                                        : std::uint64_t{16} << static_cast<int>(swizzle);
+  return swizzle == TensorSwizzle::none ? 0 : std::uint64_t{16} << static_cast<int>(swizzle);
 }
 
 bool is_floating(TensorType type) { return type >= TensorType::f16; }
 
 constexpr TensorType kPtxTypes[] = {
-    TensorType::u8,  TensorType::u16, TensorType::u32,     TensorType::s32, TensorType::u64,
-    TensorType::s64, TensorType::f16, TensorType::f32,     TensorType::f32_ftz,
-    TensorType::f64, TensorType::bf16, TensorType::tf32,   TensorType::tf32_ftz};
+    TensorType::u8,   TensorType::u16,  TensorType::u32,     TensorType::s32,     TensorType::u64,
+    TensorType::s64,  TensorType::f16,  TensorType::f32,     TensorType::f32_ftz, TensorType::f64,
+    TensorType::bf16, TensorType::tf32, TensorType::tf32_ftz};
 
 }  // namespace
 
 int tensor_type_bytes(TensorType type) {
   switch (type) {
-    case TensorType::u8: return 1;
+    case TensorType::u8:
+      return 1;
     case TensorType::u16:
     case TensorType::f16:
-    case TensorType::bf16: return 2;
+    case TensorType::bf16:
+      return 2;
     case TensorType::u64:
     case TensorType::s64:
-    case TensorType::f64: return 8;
-    default: return 4;
+    case TensorType::f64:
+      return 8;
+    default:
+      return 4;
   }
 }
 
@@ -180,8 +185,8 @@ TensorMap decode(std::span<const std::byte> image) {
 
 TensorMapField tensor_map_field(std::string_view name) {
   constexpr std::string_view kNames[] = {
-      "global_address", "rank",           "box_dim",  "global_dim",        "global_stride",
-      "element_stride", "elemtype",       "interleave_layout", "swizzle_mode", "fill_mode"};
+      "global_address", "rank",     "box_dim",           "global_dim",   "global_stride",
+      "element_stride", "elemtype", "interleave_layout", "swizzle_mode", "fill_mode"};
   for (std::size_t i = 0; i < std::size(kNames); ++i) {
     if (kNames[i] == name) return static_cast<TensorMapField>(i);
   }
@@ -208,11 +213,21 @@ void replace_field(std::span<std::byte> image, TensorMapField field, int ordinal
     return value;
   };
   switch (field) {
-    case TensorMapField::global_address: words[kAddressAt] = value; break;
-    case TensorMapField::rank: put_attribute(words, kRankMinusOne, narrow(8)); break;
-    case TensorMapField::box_dim: put_box(words, ordinal, narrow(16)); break;
-    case TensorMapField::global_dim: words[kSizeAt + at] = value; break;
-    case TensorMapField::global_stride: words[kStrideAt + at] = value; break;
+    case TensorMapField::global_address:
+      words[kAddressAt] = value;
+      break;
+    case TensorMapField::rank:
+      put_attribute(words, kRankMinusOne, narrow(8));
+      break;
+    case TensorMapField::box_dim:
+      put_box(words, ordinal, narrow(16));
+      break;
+    case TensorMapField::global_dim:
+      words[kSizeAt + at] = value;
+      break;
+    case TensorMapField::global_stride:
+      words[kStrideAt + at] = value;
+      break;
     case TensorMapField::element_stride:
       put(words[kLastAt], 16 + 8 * ordinal, 8, narrow(8));
       break;
@@ -222,9 +237,15 @@ void replace_field(std::span<std::byte> image, TensorMapField field, int ordinal
       }
       put_attribute(words, kType, static_cast<std::uint64_t>(kPtxTypes[value]));
       break;
-    case TensorMapField::interleave_layout: put_attribute(words, kInterleave, narrow(8)); break;
-    case TensorMapField::swizzle_mode: put_attribute(words, kSwizzle, narrow(8)); break;
-    case TensorMapField::fill_mode: put_attribute(words, kFill, narrow(8)); break;
+    case TensorMapField::interleave_layout:
+      put_attribute(words, kInterleave, narrow(8));
+      break;
+    case TensorMapField::swizzle_mode:
+      put_attribute(words, kSwizzle, narrow(8));
+      break;
+    case TensorMapField::fill_mode:
+      put_attribute(words, kFill, narrow(8));
+      break;
   }
   std::memcpy(image.data(), words.data(), sizeof words);
 }

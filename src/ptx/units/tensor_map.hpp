@@ -1,6 +1,6 @@
-// A tensor map (CUtensorMap) in an encoding of our own, 128 bytes like the driver's, whose layout is
-// not public. Checks and meanings follow cuTensorMapEncodeTiled of the CUDA driver API; fields are
-// those of tensormap.replace (PTX ISA, "tensormap.replace").
+// A tensor map (CUtensorMap) in an encoding of our own, 128 bytes like the driver's, whose layout
+// is not public. Checks and meanings follow cuTensorMapEncodeTiled of the CUDA driver API; fields
+// are those of tensormap.replace (PTX ISA, "tensormap.replace").
 #pragma once
 
 #include <array>
@@ -14,7 +14,19 @@ namespace karat::ptx::units {
 
 /// Values of CUtensorMapDataType.
 enum class TensorType : std::uint8_t {
-  u8, u16, u32, s32, u64, s64, f16, f32, f64, bf16, f32_ftz, tf32, tf32_ftz
+  u8,
+  u16,
+  u32,
+  s32,
+  u64,
+  s64,
+  f16,
+  f32,
+  f64,
+  bf16,
+  f32_ftz,
+  tf32,
+  tf32_ftz
 };
 int tensor_type_bytes(TensorType);
 /// Values of CUtensorMapSwizzle.
@@ -27,9 +39,9 @@ struct TensorMap {
   TensorType type = TensorType::u8;
   int rank = 1;
   std::uint64_t address = 0;
-  std::array<std::uint64_t, 5> size = {1, 1, 1, 1, 1};   ///< elements
-  std::array<std::uint64_t, 5> stride = {};              ///< bytes, [1] to [rank - 1]
-  std::array<std::uint32_t, 5> box = {1, 1, 1, 1, 1};    ///< elements, before element strides
+  std::array<std::uint64_t, 5> size = {1, 1, 1, 1, 1};  ///< elements
+  std::array<std::uint64_t, 5> stride = {};             ///< bytes, [1] to [rank - 1]
+  std::array<std::uint32_t, 5> box = {1, 1, 1, 1, 1};   ///< elements, before element strides
   std::array<std::uint32_t, 5> element_stride = {1, 1, 1, 1, 1};
   std::uint8_t interleave = 0;  ///< value of CUtensorMapInterleave; other than 0 is refused
   TensorSwizzle swizzle = TensorSwizzle::none;
@@ -55,8 +67,16 @@ TensorMap decode(std::span<const std::byte> image);
 
 /// Fields of tensormap.replace.tile.
 enum class TensorMapField : std::uint8_t {
-  global_address, rank, box_dim, global_dim, global_stride, element_stride,
-  elemtype, interleave_layout, swizzle_mode, fill_mode
+  global_address,
+  rank,
+  box_dim,
+  global_dim,
+  global_stride,
+  element_stride,
+  elemtype,
+  interleave_layout,
+  swizzle_mode,
+  fill_mode
 };
 /// @throws Error(usage) for an unknown name
 TensorMapField tensor_map_field(std::string_view name);

@@ -83,8 +83,8 @@ struct Wgmma::State {
       if (op.a_source == MatrixSource::registers) {
         bytes_from_registers(steps[i].a, a, line);
       } else {
-        gather_matrix(matrix_descriptor(steps[i].a_descriptor), op.a_major,
-                      matrix_type_bytes(op.a), kRows, op.k, memory, a, line);
+        gather_matrix(matrix_descriptor(steps[i].a_descriptor), op.a_major, matrix_type_bytes(op.a),
+                      kRows, op.k, memory, a, line);
       }
       gather_matrix(matrix_descriptor(steps[i].b_descriptor), op.b_major, matrix_type_bytes(op.b),
                     op.n, op.k, memory, b_raw.data() + i * kStepBytes, line);
@@ -112,10 +112,9 @@ struct Wgmma::State {
 
   const ColumnOperand& packed_b(const WgmmaOp& op, const Instruction& row, std::size_t k) {
     const auto n = static_cast<std::size_t>(op.n);
-    return b_cache.get({&row, op.b, op.b_sign, static_cast<std::uint32_t>(n)}, b_raw,
-                       packed_bytes(n, k, row), [&](ColumnOperand& operand) {
-                         operand.pack(row, widened(op.b, op.b_sign, b_raw, n));
-                       });
+    return b_cache.get(
+        {&row, op.b, op.b_sign, static_cast<std::uint32_t>(n)}, b_raw, packed_bytes(n, k, row),
+        [&](ColumnOperand& operand) { operand.pack(row, widened(op.b, op.b_sign, b_raw, n)); });
   }
 
   /// d = (d or nothing) + A B^T
@@ -128,8 +127,7 @@ struct Wgmma::State {
                      start, d, n);
       return;
     }
-    chain(row, packed_a(op, row, k), packed_b(op, row, k), start,
-          numerics::row_major(d, kRows, n));
+    chain(row, packed_a(op, row, k), packed_b(op, row, k), start, numerics::row_major(d, kRows, n));
   }
 
   void run_f32(const WgmmaOp& op, const WgmmaOperands& operands) {
@@ -166,9 +164,12 @@ struct Wgmma::State {
   void run(const WgmmaOp& op, const WgmmaOperands& operands, Steps steps, SharedMemory memory) {
     gather(op, steps, memory);
     switch (op.accumulator) {
-      case MatrixType::f16: return run_f16(op, operands);
-      case MatrixType::s32: return run_s32(op, operands);
-      default: return run_f32(op, operands);
+      case MatrixType::f16:
+        return run_f16(op, operands);
+      case MatrixType::s32:
+        return run_s32(op, operands);
+      default:
+        return run_f32(op, operands);
     }
   }
 };
@@ -191,8 +192,8 @@ void Wgmma::run(const WgmmaOp& op, const WgmmaOperands& operands, Steps steps,
     now.start = Start::from_d;
   }
   s.instructions += steps.size();
-  s.multiplications += steps.size() * kRows * static_cast<std::uint64_t>(op.n) *
-                       static_cast<std::uint64_t>(op.k);
+  s.multiplications +=
+      steps.size() * kRows * static_cast<std::uint64_t>(op.n) * static_cast<std::uint64_t>(op.k);
 }
 
 Wgmma::Counts Wgmma::counts() const {

@@ -41,12 +41,13 @@ struct WgmmaOp {
 
 /// @param opcode  "wgmma.mma_async.sync.aligned.m64n128k32.f32.e4m3.e4m3", ".satfinite" for s8, u8
 /// @param immediates  those after scale-d in the order of the text: imm-scale-a, imm-scale-b, and
-///        for f16 and bf16 imm-trans-a (only with A in shared memory), imm-trans-b; empty for s8, u8
+///        for f16 and bf16 imm-trans-a (only with A in shared memory), imm-trans-b; empty for s8,
+///        u8
 /// @throws Error(input_output) naming what is not supported (sparse, b1, shapes PTX lacks)
 WgmmaOp wgmma_op(std::string_view opcode, MatrixSource a_source, std::span<const int> immediates);
 
-/// What one instruction of a chain reads. Register i of warp w is the lane array a[w][i], 4 of them,
-/// where A lies in registers.
+/// What one instruction of a chain reads. Register i of warp w is the lane array a[w][i], 4 of
+/// them, where A lies in registers.
 struct WgmmaStep {
   std::array<std::span<const std::uint32_t* const>, 4> a = {};
   std::uint64_t a_descriptor = 0;
@@ -59,8 +60,8 @@ struct WgmmaOperands {
   numerics::Start start = numerics::Start::from_d;  ///< absent: scale-d false
 };
 
-/// Runs instructions and remembers packed operands by their bytes: warpgroups that share a tile pack
-/// it once. One object per thread.
+/// Runs instructions and remembers packed operands by their bytes: warpgroups that share a tile
+/// pack it once. One object per thread.
 class Wgmma {
  public:
   struct Limits {

@@ -41,11 +41,11 @@ void check_shape(const Opcode& opcode, const WgmmaOp& op) {
 }
 
 void check_types(const Opcode& opcode, const WgmmaOp& op) {
-  const bool mixed = (is_fp8(op.a) && is_fp8(op.b)) ||
-                     (is_integer(op.a) && is_integer(op.b) && op.a != MatrixType::s32 &&
-                      op.b != MatrixType::s32);
-  const bool input = mixed || op.a == MatrixType::f16 || op.a == MatrixType::bf16 ||
-                     op.a == MatrixType::tf32;
+  const bool mixed =
+      (is_fp8(op.a) && is_fp8(op.b)) ||
+      (is_integer(op.a) && is_integer(op.b) && op.a != MatrixType::s32 && op.b != MatrixType::s32);
+  const bool input =
+      mixed || op.a == MatrixType::f16 || op.a == MatrixType::bf16 || op.a == MatrixType::tf32;
   if (!input || (op.a != op.b && !mixed)) opcode.refuse("this pair of input types");
   const bool f16 = op.accumulator == MatrixType::f16 && (is_fp8(op.a) || op.a == MatrixType::f16);
   const bool right = is_integer(op.a) ? op.accumulator == MatrixType::s32
@@ -117,7 +117,8 @@ WgmmaOp wgmma_op(std::string_view text, MatrixSource a_source, std::span<const i
 
 std::vector<ByteRange> a_ranges(const WgmmaOp& op, std::uint64_t descriptor) {
   if (op.a_source == MatrixSource::registers) return {};
-  return matrix_ranges(matrix_descriptor(descriptor), op.a_major, matrix_type_bytes(op.a), 64, op.k);
+  return matrix_ranges(matrix_descriptor(descriptor), op.a_major, matrix_type_bytes(op.a), 64,
+                       op.k);
 }
 
 std::vector<ByteRange> b_ranges(const WgmmaOp& op, std::uint64_t descriptor) {
