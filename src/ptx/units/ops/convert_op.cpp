@@ -91,19 +91,18 @@ struct ToF64 {
     return std::bit_cast<std::uint64_t>(static_cast<double>(static_cast<From>(word)));
   }
 };
-/// An integer to f16 or bf16, nearest even. 53 bits are enough for 32-bit integers; 64-bit ones are
-/// cut to odd first.
+/// An integer to f16 or bf16, nearest even. What f64 does not hold is rounded to odd first, far below
+/// the last bit that counts.
 template <typename From, FormatId kFormat>
 struct ToHalf {
   static std::uint32_t of(WordOf<From> word) {
-    const From x = static_cast<From>(word);
-    double nearest = static_cast<double>(x);
+    From x = static_cast<From>(word);
     if constexpr (sizeof(From) == 8) {
-      constexpr From kLow = 0xFFF;
-      nearest =
-          static_cast<double>(static_cast<From>(x & ~kLow)) + ((x & kLow) != 0 ? 2048.0 : 0.0);
+      constexpr From kExact = From{1} << 53, kLow = 0xFFF;
+      const bool exact = x < kExact && (!std::is_signed_v<From> || x > -kExact);
+      if (!exact && (x & kLow) != 0) x = static_cast<From>((x & ~kLow) | (kLow + 1));
     }
-    return numerics::encode_f64(nearest, kFormat, numerics::kAsComputed);
+    return numerics::encode_f64(static_cast<double>(x), kFormat, numerics::kAsComputed);
   }
 };
 
