@@ -1,7 +1,10 @@
 // Each preset's rate on one head beside the chain rate of its own instructions, on one thread:
-//   benchmark_presets [T H W]    default 21 30 52, the token grid of 480 x 832 x 81 frames
-// Ratio is the engine's time over what its multiply-adds take at the instructions' own rates, both
-// products each at its own; predictors and quantisation are reported apart.
+//   benchmark_presets [T H W [PRESET]]  default 21 30 52, the token grid of 480 x 832 x 81 frames
+// Ratio is the engine's time over what its multiply-adds take at the instructions' own rates, each
+// product at its own; predictors and quantisation are reported apart. A second table holds the
+// backwards: five products of a visit, everything from dO to dq, dk and dv in the engine's time.
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -12,6 +15,7 @@
 
 #include "forward_presets.hpp"
 #include "karat/attention/attend.hpp"
+#include "karat/attention/backward.hpp"
 #include "karat/attention/predict.hpp"
 #include "karat/recipe/json.hpp"
 #include "karat/video/workload.hpp"
@@ -72,6 +76,50 @@ void measure(const std::string& name, video::Extent3 grid, const attention::Head
   std::fflush(stdout);
 }
 
+/// The most memory this process has held, MiB.
+double peak_memory() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<double>(usage.ru_maxrss) / 1024;
+}
+
+void measure_backward(const std::string& name, video::Extent3 grid, const video::Head& made) {
+  const recipe::Recipe recipe = recipe::preset(name);
+  const recipe::Backward& b = recipe.backward;
+  const attention::HeadInput input{made.q, made.k, made.v, numerics::FormatId::bf16};
+  const layout::Layout layout =
+      attention::layout_of_head(recipe, {.grid = grid, .channels = 128}, input, 1);
+  const auto head = attention::quantise_head(recipe, layout, input, numerics::Path::fast, 1);
+  const auto forward = attention::attend(recipe, layout, head);
+  std::vector<float> uncoded;
+  if (b.delta == recipe::Delta::unquantised_p)
+    uncoded = attention::unquantised_p_output(recipe, layout, head, numerics::Path::fast, 0);
+  const attention::BackwardHead brought[] = {{.head = &head,
+                                              .input = input,
+                                              .o = forward.o,
+                                              .lse = forward.lse,
+                                              .d_o = made.v,
+                                              .o_unquantised_p = uncoded}};
+  const double engine = seconds(
+      [&] { attention::attend_backward(recipe, layout, brought, {.threads = 1}); });
+  const mask::BlockMap blocks = attention::backward_blocks(recipe, layout);
+  double pairs = 0;
+  for (std::size_t i = 0; i < blocks.rows.size(); ++i)
+    for (const auto& entry : blocks.rows[i])
+      pairs += static_cast<double>(blocks.query_blocks[i].size()) *
+               static_cast<double>(blocks.key_blocks[entry.key_block].size());
+  const double work = 5 * pairs * 128;
+  const bool forward_scores = b.scores == recipe::BackwardScores::forward;
+  double turns = 0;
+  for (const std::string& product :
+       {forward_scores ? recipe.qk.instruction : b.s, b.dp, b.dv, b.dk, b.dq})
+    turns += 1 / chain_rate(product);
+  const double own = 5 / turns;
+  std::printf("| %s | %.2f | %.1f | %.1f | %.2f | %.0f |\n", name.c_str(), work * 1e-9,
+              work / engine * 1e-9, own * 1e-9, own / (work / engine), peak_memory());
+  std::fflush(stdout);
+}
+
 }  // namespace
 }  // namespace karat
 
@@ -85,5 +133,10 @@ int main(int argc, char** argv) {
               "mask, predictor s |\n|---|---|---|---|---|---|---|\n");
   for (const std::string_view name : recipe::forward_presets())
     if (argc < 5 || name == argv[4]) measure(std::string(name), grid, input);
+  std::printf("\n| backward of | 1e9 multiply-adds | 1e9/s | instructions' own 1e9/s | ratio | "
+              "peak memory MiB |\n|---|---|---|---|---|---|\n");
+  for (const std::string_view name : recipe::preset_names())
+    if ((argc < 5 || name == argv[4]) && recipe::preset(name).backward.exists())
+      measure_backward(std::string(name), grid, made);
   return 0;
 }

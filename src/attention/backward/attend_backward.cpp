@@ -4,6 +4,7 @@
 #include <string>
 
 #include "backward/launch.hpp"
+#include "backward/schedule.hpp"
 #include "karat/attention/backward.hpp"
 #include "karat/numerics/base/error.hpp"
 #include "karat/numerics/base/parallel.hpp"
@@ -173,7 +174,9 @@ BackwardResult attend_backward(const recipe::Recipe& recipe, const layout::Layou
   std::vector<float> dk, dv;  // of all heads so far, where each is complete by itself
   std::optional<std::vector<float>> scales;
   std::atomic<std::size_t> done = 0;
-  const std::size_t total = heads.size() * blocks.key_blocks.size();
+  const bool fast = options.path == numerics::Path::fast;
+  const Schedule schedule = fast ? make_schedule(recipe.backward, blocks, order) : Schedule{};
+  const std::size_t total = heads.size() * (fast ? schedule.items() : blocks.key_blocks.size());
   for (std::size_t h = 0; h < heads.size(); ++h) {
     const BackwardLaunch launch(recipe, layout, blocks, heads[h], options.path, options.threads);
     require_same_scales(launch, scales);
@@ -183,7 +186,9 @@ BackwardResult attend_backward(const recipe::Recipe& recipe, const layout::Layou
       const std::size_t count = ++done;
       if (options.progress) options.progress(count, total);
     };
-    result.saturated_ds_codes += run_scalar(launch, order, sums, taps, options.threads, progress);
+    result.saturated_ds_codes +=
+        fast ? run_fast(launch, schedule, sums, taps, options.threads, progress)
+             : run_scalar(launch, order, sums, taps, options.threads, progress);
     const Gradients gradients(launch, options.path, options.threads);
     gradients.complete(sums.dq, b.ds, *launch.k, layout.key_order, launch.promote_dq(), true,
                        launch.k_mean.empty() ? std::span<const float>() : sums.ds_sum);

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "dropped.hpp"
 #include "karat/attention/operations/probability.hpp"
 #include "karat/attention/operations/score.hpp"
 #include "visit.hpp"
@@ -39,34 +40,6 @@ std::span<const float> smoothing_delta(const Visit& v) {
   return delta;
 }
 
-/// Scores of dropped pairs become masked_score. Masks are mostly made of rectangles, so a part that
-/// is neither kept nor dropped as a whole is cut in two along its longer side; of a single pair
-/// cover() is the same as keeps().
-void apply_mask(const mask::Mask& mask, float masked_score, video::Range queries, video::Range keys,
-                mask::Cover cover, Block s) {
-  if (cover == mask::Cover::full) return;
-  if (cover == mask::Cover::none) {
-    for (std::size_t i = 0; i < s.rows; ++i) std::fill_n(s.row(i), s.columns, masked_score);
-    return;
-  }
-  const auto part = [&](video::Range some_queries, video::Range some_keys) {
-    const auto row = static_cast<std::size_t>(some_queries.begin - queries.begin);
-    const auto column = static_cast<std::size_t>(some_keys.begin - keys.begin);
-    apply_mask(mask, masked_score, some_queries, some_keys, mask.cover(some_queries, some_keys),
-               {s.row(row) + column, static_cast<std::size_t>(some_queries.size()),
-                static_cast<std::size_t>(some_keys.size()), s.stride});
-  };
-  if (queries.size() > keys.size()) {
-    const std::int64_t middle = queries.begin + queries.size() / 2;
-    part({queries.begin, middle}, keys);
-    part({middle, queries.end}, keys);
-  } else {
-    const std::int64_t middle = keys.begin + keys.size() / 2;
-    part(queries, {keys.begin, middle});
-    part(queries, {middle, keys.end});
-  }
-}
-
 }  // namespace
 
 void score_rows(const Visit& v) {
@@ -81,7 +54,7 @@ void score_rows(const Visit& v) {
     const std::int64_t query = v.block.queries.begin + static_cast<std::int64_t>(first);
     const video::Range queries{query, query + static_cast<std::int64_t>(count)};
     if (v.cover != mask::Cover::full)
-      apply_mask(mask, v.launch.masked_score, queries, v.keys, mask.cover(queries, v.keys), s);
+      fill_dropped(mask, v.launch.masked_score, queries, v.keys, mask.cover(queries, v.keys), s);
     for (std::size_t i = 0; s.columns < s.stride && i < count; ++i)
       std::fill_n(s.row(i) + s.columns, s.stride - s.columns, -kInf);
     v.loops.row_maxima(s, {&v.scratch.maxima[first], count});
