@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -56,11 +57,24 @@ struct KeyBlockTap {
   std::vector<float> dk, dv;              ///< visited x keys x channels, after each query block
 };
 
+/// Kernels that get d^-1/2 wrong: how often it enters. (For diagnosing kernels; no recipe means
+/// it.)
+struct BackwardErrors {
+  int dq_roots = 1, dk_roots = 1;  ///< where softmax_scale is `end`
+  bool none() const { return dq_roots == 1 && dk_roots == 1; }
+};
+
 struct BackwardOptions {
   numerics::Path path = numerics::Path::fast;
-  int threads = 0;                  ///< 0: all the machine offers
+  int threads = 0;  ///< 0: all the machine offers
+  /// Compute dq of these query blocks, and dk and dv of these key blocks, at the cost of their
+  /// visits; rows of other blocks are 0. Unset: all.
+  std::optional<std::vector<int>> query_blocks, key_blocks;
   std::vector<int> tapped_queries;  ///< query blocks, of the first query head
   std::vector<int> tapped_keys;     ///< key blocks
+  /// Another legal 2^x in place of the recipe's p = 2^x; the slow engine runs.
+  std::function<float(float x, float p)> exp2;
+  BackwardErrors errors;
   std::function<void(std::size_t done, std::size_t total)> progress;  ///< called from any worker
 };
 
@@ -77,6 +91,7 @@ struct BackwardResult {
 /// layout, heads) alone. A row without keys has zero gradients.
 /// @param layout  the forward's
 /// @param heads   one per query head, in order
+/// @throws Error(usage) for a block that does not exist.
 /// @throws Error(usage) where scales of codes vary inside a block that a product sums over.
 BackwardResult attend_backward(const recipe::Recipe& recipe, const layout::Layout& layout,
                                std::span<const BackwardHead> heads,

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <atomic>
 #include <string>
+#include <tuple>
 
 #include "backward/launch.hpp"
 #include "backward/schedule.hpp"
@@ -59,19 +60,19 @@ std::optional<float> constant_scale(const quant::Rule& rule) {
 /// Gradients over positions on their way out.
 class Gradients {
  public:
-  Gradients(const BackwardLaunch& launch, numerics::Path path, int threads)
-      : launch_(launch), path_(path), threads_(threads) {}
+  explicit Gradients(const BackwardLaunch& launch) : launch_(launch) {}
 
-  /// complete_row() on every row; `made` is P's or dS's rule, x the product's other operand.
+  /// complete_row() on every row, `roots` of d^-1/2 where they enter at the end; `made` is P's or
+  /// dS's rule, x the product's other operand.
   void complete(std::vector<float>& sums, const quant::Rule& made, const quant::Quantised& x,
-                const video::TokenOrder& order_of_x, recipe::Promote promote, bool has_root,
+                const video::TokenOrder& order_of_x, recipe::Promote promote, int roots,
                 std::span<const float> ds_sums = {}) const {
     std::vector<float> factor;
     if (promote == recipe::Promote::never)
       factor = product_factors(launch_.fp32, constant_scale(made), x,
                                first_token(order_of_x, {0, order_of_x.positions()}));
     GradientTerms terms{.factor = factor};
-    if (has_root && !launch_.scales_ds()) terms.root = launch_.root;
+    if (!launch_.scales_ds()) terms.roots = roots;
     if (!ds_sums.empty()) terms.mean = launch_.k_mean;
     for_rows(sums.size() / launch_.channels, [&](std::size_t row) {
       GradientTerms own = terms;
@@ -91,7 +92,7 @@ class Gradients {
       std::copy_n(&sums[position * d], d, row.begin());
       write_gradient(launch_, multiplier,
                      saturated.empty() ? saturated : saturated.subspan(position * d, d), row,
-                     path_);
+                     launch_.options.path);
     });
     return out;
   }
@@ -103,14 +104,13 @@ class Gradients {
   template <typename Body>
   void for_rows(std::size_t rows, const Body& body) const {
     constexpr std::size_t kRows = 256;
-    numerics::parallel_for((rows + kRows - 1) / kRows, threads_, [&](std::size_t item, int) {
-      for (std::size_t i = item * kRows; i < std::min(rows, (item + 1) * kRows); ++i) body(i);
-    });
+    numerics::parallel_for(
+        (rows + kRows - 1) / kRows, launch_.options.threads, [&](std::size_t item, int) {
+          for (std::size_t i = item * kRows; i < std::min(rows, (item + 1) * kRows); ++i) body(i);
+        });
   }
 
   const BackwardLaunch& launch_;
-  numerics::Path path_;
-  int threads_;
 };
 
 /// One chain over all query heads leaves no place for scales that differ.
@@ -143,7 +143,11 @@ BackwardResult attend_backward(const recipe::Recipe& recipe, const layout::Layou
     throw Error(ErrorKind::usage, "backward.loop", "the recipe has no backward",
                 "give a recipe with one");
   const mask::BlockMap blocks = backward_blocks(recipe, layout);
-  const BackwardOrder order = backward_order(recipe.backward, blocks);
+  for (const auto& [list, count, name] :
+       {std::tuple{&options.query_blocks, blocks.query_blocks.size(), "query"},
+        std::tuple{&options.key_blocks, blocks.key_blocks.size(), "key"}})
+    if (*list) sorted(**list, count, name);
+  const BackwardOrder order = backward_order(recipe.backward, blocks, options);
   const std::size_t d = layout.channels;
   const auto keys = static_cast<std::size_t>(layout.key_order.positions());
   const auto queries = static_cast<std::size_t>(layout.order.positions());
@@ -174,11 +178,11 @@ BackwardResult attend_backward(const recipe::Recipe& recipe, const layout::Layou
   std::vector<float> dk, dv;  // of all heads so far, where each is complete by itself
   std::optional<std::vector<float>> scales;
   std::atomic<std::size_t> done = 0;
-  const bool fast = options.path == numerics::Path::fast;
-  const Schedule schedule = fast ? make_schedule(recipe.backward, blocks, order) : Schedule{};
+  const bool fast = options.path == numerics::Path::fast && !options.exp2;
+  const Schedule schedule = fast ? make_schedule(recipe.backward, blocks, options) : Schedule{};
   const std::size_t total = heads.size() * (fast ? schedule.items() : blocks.key_blocks.size());
   for (std::size_t h = 0; h < heads.size(); ++h) {
-    const BackwardLaunch launch(recipe, layout, blocks, heads[h], options.path, options.threads);
+    const BackwardLaunch launch(recipe, layout, blocks, heads[h], options);
     require_same_scales(launch, scales);
     sums.dq.assign(queries * d, 0.0f);
     sums.ds_sum.assign(queries, 0.0f);
@@ -186,11 +190,11 @@ BackwardResult attend_backward(const recipe::Recipe& recipe, const layout::Layou
       const std::size_t count = ++done;
       if (options.progress) options.progress(count, total);
     };
-    result.saturated_ds_codes +=
-        fast ? run_fast(launch, schedule, sums, taps, options.threads, progress)
-             : run_scalar(launch, order, sums, taps, options.threads, progress);
-    const Gradients gradients(launch, options.path, options.threads);
-    gradients.complete(sums.dq, b.ds, *launch.k, layout.key_order, launch.promote_dq(), true,
+    result.saturated_ds_codes += fast ? run_fast(launch, schedule, sums, taps, progress)
+                                      : run_scalar(launch, order, sums, taps, progress);
+    const Gradients gradients(launch);
+    gradients.complete(sums.dq, b.ds, *launch.k, layout.key_order, launch.promote_dq(),
+                       options.errors.dq_roots,
                        launch.k_mean.empty() ? std::span<const float>() : sums.ds_sum);
     result.dq.push_back(
         gradients.written(sums.dq, layout.order, launch.q_saturated, b.dq_multiplier));
@@ -198,8 +202,9 @@ BackwardResult attend_backward(const recipe::Recipe& recipe, const layout::Layou
 
     const bool last = h + 1 == heads.size();
     if (adds || last) {
-      gradients.complete(sums.dk, b.ds, *launch.q, layout.order, b.promote, true);
-      gradients.complete(sums.dv, b.p, *launch.d_o, layout.order, b.promote, false);
+      gradients.complete(sums.dk, b.ds, *launch.q, layout.order, b.promote,
+                         options.errors.dk_roots);
+      gradients.complete(sums.dv, b.p, *launch.d_o, layout.order, b.promote, 0);
     }
     if (adds) {
       const auto add = [&](std::vector<float>& of_head, std::vector<float>& all) {
@@ -222,6 +227,7 @@ BackwardResult attend_backward(const recipe::Recipe& recipe, const layout::Layou
     }
     for (std::size_t block = 0; block < order.queries_of.size(); ++block)
       taps.visited_before[block] += order.queries_of[block].size();
+    std::ranges::fill(taps.of_query, nullptr);  // the first head's alone
   }
   return result;
 }

@@ -104,26 +104,39 @@ class Worker {
     multiply(launch_.s, packed.q, scratch.keys.k, v.in(scratch.s));
     multiply(launch_.dp, packed.d_o, scratch.keys.v, v.in(scratch.dp));
     const MadeOperands made = make_operands(v);
-    saturated += made.ds.saturated;
+    return (!at.adds_keys || add_keys(v, made, at)) &&
+           (!at.adds_queries || add_queries(v, made, at));
+  }
 
+  std::int64_t saturated = 0;
+
+ private:
+  bool add_keys(const BackwardVisit& v, const MadeOperands& made, const ScheduledVisit& at) {
     if (!key_turns_.wait(at.key_block, at.key_turn)) return false;
     const Block dv = rows(sums_.dv, v.keys), dk = rows(sums_.dk, v.keys);
     const std::int64_t query = first_token(launch_.layout.order, v.queries);
-    const std::int64_t key = first_token(launch_.layout.key_order, v.keys);
     const Promote promote = launch_.backward.promote;
-    add(v, share(launch_.dv, promote, made.p.values.transposed(), made.p.scale, packed.dv,
-                 *launch_.d_o, query, dv));
-    add(v, share(launch_.dk, promote, made.ds.values.transposed(), made.ds.scale, packed.dk,
-                 *launch_.q, query, dk));
+    for (const Share& s : {share(launch_.dv, promote, made.p.values.transposed(), made.p.scale,
+                                 v.packed.dv, *launch_.d_o, query, dv),
+                           share(launch_.dk, promote, made.ds.values.transposed(), made.ds.scale,
+                                 v.packed.dk, *launch_.q, query, dk)}) {
+      form(v, s);
+      join(v, s);
+    }
     record_keys(dk.elements(), dv.elements(), at.key_block, at.key_turn, taps_);
     key_turns_.done(at.key_block);
+    return true;
+  }
 
+  bool add_queries(const BackwardVisit& v, const MadeOperands& made, const ScheduledVisit& at) {
+    saturated += made.ds.saturated;
     const Block dq = rows(sums_.dq, v.queries);
-    const Share to_dq = share(launch_.dq, launch_.promote_dq(), made.ds.values, made.ds.scale,
-                              scratch.keys.dq, *launch_.k, key, dq);
-    form(v, to_dq);
+    const std::int64_t key = first_token(launch_.layout.key_order, v.keys);
+    const Share s = share(launch_.dq, launch_.promote_dq(), made.ds.values, made.ds.scale,
+                          v.scratch.keys.dq, *launch_.k, key, dq);
+    form(v, s);
     if (!query_turns_.wait(at.query_block, at.query_turn)) return false;
-    join(v, to_dq);
+    join(v, s);
     if (!launch_.k_mean.empty())
       add_ds_sums(launch_, made.ds.values, made.ds.scale,
                   {&sums_.ds_sum[v.queries.begin], v.rows()});
@@ -132,9 +145,6 @@ class Worker {
     return true;
   }
 
-  std::int64_t saturated = 0;
-
- private:
   static void multiply(const numerics::Instruction& instruction, const numerics::RowOperand& a,
                        const numerics::ColumnOperand& b, Block to) {
     chain(instruction, a, b, Start::absent, {to.data, to.rows, to.columns, to.stride, 1});
@@ -175,11 +185,6 @@ class Worker {
     row_loops(launch_.recipe.subnormals)
         .add(s.acc.elements(), {v.scratch.t.data(), s.acc.rows * s.acc.columns});
   }
-  void add(const BackwardVisit& v, const Share& s) const {
-    form(v, s);
-    join(v, s);
-  }
-
   void record_visit(const BackwardVisit& v, const MadeOperands& made, Block dq,
                     const ScheduledVisit& at) const {
     record({.rows = v.rows(),
@@ -206,13 +211,15 @@ class Worker {
 }  // namespace
 
 std::int64_t run_fast(const BackwardLaunch& launch, const Schedule& schedule, Sums& sums,
-                      const Taps& taps, int threads, const std::function<void()>& done) {
+                      const Taps& taps, const std::function<void()>& done) {
+  const int threads = launch.options.threads;
   const mask::BlockMap& blocks = launch.blocks;
   const int workers = threads > 0 ? threads : numerics::default_threads();
   std::vector<PackedQueryBlock> packed(blocks.query_blocks.size());
+  std::vector<char> visited(packed.size());
+  for (const ScheduledVisit& visit : schedule.visits) visited[visit.query_block] = 1;
   numerics::parallel_for(packed.size(), workers, [&](std::size_t block, int) {
-    if (!blocks.rows[block].empty())
-      packed[block] = pack_queries(launch, blocks.query_blocks[block]);
+    if (visited[block]) packed[block] = pack_queries(launch, blocks.query_blocks[block]);
   });
   Turns query_turns(blocks.query_blocks.size()), key_turns(blocks.key_blocks.size());
   std::vector<BackwardScratch> scratch(workers);

@@ -71,8 +71,10 @@ void fill_rows(BackwardLaunch& launch) {
 
 BackwardLaunch::BackwardLaunch(const recipe::Recipe& r, const layout::Layout& lay,
                                const mask::BlockMap& map, const BackwardHead& head,
-                               numerics::Path path, int threads)
-    : BackwardKernel(r, lay.channels), layout(lay), blocks(map), brought(head) {
+                               const BackwardOptions& chosen)
+    : BackwardKernel(r, lay.channels), layout(lay), blocks(map), brought(head), options(chosen) {
+  const numerics::Path path = options.path;
+  const int threads = options.threads;
   require_sizes(*this);
   InputRows input;
   if (needs_input(r)) input = input_rows(r, layout, head.input);
@@ -125,12 +127,26 @@ void put_in_order(std::vector<Visit>& visits, recipe::BlockOrder order) {
 
 }  // namespace
 
-BackwardOrder backward_order(const recipe::Backward& backward, const mask::BlockMap& blocks) {
-  BackwardOrder order{.keys_of = blocks.rows, .queries_of = {}};
+std::vector<char> chosen(const std::optional<std::vector<int>>& list, std::size_t count) {
+  std::vector<char> chosen(count, !list);
+  for (const int block : list.value_or(std::vector<int>{})) chosen[block] = 1;
+  return chosen;
+}
+
+BackwardOrder backward_order(const recipe::Backward& backward, const mask::BlockMap& blocks,
+                             const BackwardOptions& options) {
+  const std::vector<char> queries = chosen(options.query_blocks, blocks.query_blocks.size());
+  const std::vector<char> keys = chosen(options.key_blocks, blocks.key_blocks.size());
+  BackwardOrder order;
+  order.keys_of.resize(blocks.rows.size());
   order.queries_of.resize(blocks.key_blocks.size());
-  for (std::size_t i = 0; i < blocks.rows.size(); ++i)
+  for (std::size_t i = 0; i < blocks.rows.size(); ++i) {
+    if (queries[i]) order.keys_of[i] = blocks.rows[i];
     for (const auto& entry : blocks.rows[i])
       order.queries_of[entry.key_block].push_back({static_cast<std::int32_t>(i), entry.cover});
+  }
+  for (std::size_t k = 0; k < order.queries_of.size(); ++k)
+    if (!keys[k]) order.queries_of[k].clear();
   for (auto& visits : order.keys_of) put_in_order(visits, backward.key_order);
   for (auto& visits : order.queries_of) put_in_order(visits, backward.query_order);
   return order;

@@ -14,15 +14,16 @@
 
 namespace karat::attention {
 
-/// One query head on its way through. References recipe, layout, blocks and head.
+/// One query head on its way through. References its arguments.
 struct BackwardLaunch : BackwardKernel {
   BackwardLaunch(const recipe::Recipe& recipe, const layout::Layout& layout,
-                 const mask::BlockMap& blocks, const BackwardHead& head, numerics::Path path,
-                 int threads);
+                 const mask::BlockMap& blocks, const BackwardHead& head,
+                 const BackwardOptions& options);
 
   const layout::Layout& layout;
   const mask::BlockMap& blocks;
   const BackwardHead& brought;
+  const BackwardOptions& options;
   Operand q, k, v;  ///< as the products read them
   Operand d_o;      ///< in dV
   Operand d_o_in_dp;
@@ -48,7 +49,11 @@ struct BackwardOrder {
   std::vector<std::vector<Entry>> keys_of;     ///< per query block, as dQ adds key blocks
   std::vector<std::vector<Query>> queries_of;  ///< per key block, as dV and dK add query blocks
 };
-BackwardOrder backward_order(const recipe::Backward& backward, const mask::BlockMap& blocks);
+/// 1 for each block of the list, all where there is none.
+std::vector<char> chosen(const std::optional<std::vector<int>>& list, std::size_t count);
+/// Lists of blocks that were not chosen are empty.
+BackwardOrder backward_order(const recipe::Backward& backward, const mask::BlockMap& blocks,
+                             const BackwardOptions& options);
 
 /// Accumulators over positions x channels, and r of each query.
 struct Sums {
@@ -84,6 +89,6 @@ std::int64_t saturated_codes(const quant::Rule& rule, numerics::MatrixView<const
 /// All visits of one query head: the sums grow by its share. Each key block done calls `done`.
 /// @return saturated codes of dS
 std::int64_t run_scalar(const BackwardLaunch& launch, const BackwardOrder& order, Sums& sums,
-                        const Taps& taps, int threads, const std::function<void()>& done);
+                        const Taps& taps, const std::function<void()>& done);
 
 }  // namespace karat::attention

@@ -57,8 +57,9 @@ Visit::Visit(const BackwardLaunch& launch, video::Range queries, video::Range ke
       if (const auto factor = launch.dp_factor(query, key))
         dp[e] = launch.fp32.multiply(dp[e], *factor);
       if (!launch.has_keys(query) || !launch.layout.mask->keeps(query, key)) continue;
-      p[e] =
-          backward_probability(launch, backward_exponent(launch, a[e], s_q, s_k, launch.l[query]));
+      const float x = backward_exponent(launch, a[e], s_q, s_k, launch.l[query]);
+      p[e] = backward_probability(launch, x);
+      if (launch.options.exp2) p[e] = launch.options.exp2(x, p[e]);
       ds[e] = score_gradient(launch, p[e], dp[e], launch.delta[query]);
     }
   const auto operand = [&](const quant::Rule& rule, const Matrix& x) {
@@ -142,7 +143,8 @@ std::int64_t run_queries(const BackwardLaunch& launch, const BackwardOrder& orde
 }  // namespace
 
 std::int64_t run_scalar(const BackwardLaunch& launch, const BackwardOrder& order, Sums& sums,
-                        const Taps& taps, int threads, const std::function<void()>& done) {
+                        const Taps& taps, const std::function<void()>& done) {
+  const int threads = launch.options.threads;
   numerics::parallel_for(order.queries_of.size(), threads, [&](std::size_t block, int) {
     run_keys(launch, order, static_cast<int>(block), sums, taps);
     done();

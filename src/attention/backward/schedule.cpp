@@ -39,8 +39,11 @@ class QueryTurns {
 }  // namespace
 
 Schedule make_schedule(const recipe::Backward& backward, const mask::BlockMap& blocks,
-                       const BackwardOrder& order) {
+                       const BackwardOptions& options) {
+  const BackwardOrder order = backward_order(backward, blocks, {});
   const QueryTurns query_turns(order);
+  const std::vector<char> queries = chosen(options.query_blocks, blocks.query_blocks.size());
+  const std::vector<char> keys = chosen(options.key_blocks, blocks.key_blocks.size());
   // Per query block its visits, as dQ adds them; per key block, as dV and dK do.
   std::vector<std::vector<ScheduledVisit>> of_query(blocks.query_blocks.size());
   std::vector<std::vector<ScheduledVisit>> of_key(blocks.key_blocks.size());
@@ -49,12 +52,17 @@ Schedule make_schedule(const recipe::Backward& backward, const mask::BlockMap& b
     for (const auto& [query_block, cover] : order.queries_of[k]) {
       const auto key_block = static_cast<std::int32_t>(k);
       const std::uint32_t turn = query_turns.of(query_block, key_block);
-      const ScheduledVisit visit{query_block, key_block, turn,
-                                 static_cast<std::uint32_t>(of_key[k].size()), cover};
+      const ScheduledVisit visit{query_block, key_block,
+                                 turn,        static_cast<std::uint32_t>(of_key[k].size()),
+                                 cover,       queries[query_block] != 0,
+                                 keys[k] != 0};
       of_key[k].push_back(visit);
       of_query[query_block][turn] = visit;
     }
   Schedule schedule{.visits = {}, .item_begin = {0}};
+  const auto add = [&](const ScheduledVisit& visit) {
+    if (visit.adds_queries || visit.adds_keys) schedule.visits.push_back(visit);
+  };
   const auto close = [&] { schedule.item_begin.push_back(schedule.visits.size()); };
   const bool by_query = backward.key_order == BlockOrder::partial_then_full &&
                         backward.query_order != BlockOrder::partial_then_full;
@@ -69,13 +77,13 @@ Schedule make_schedule(const recipe::Backward& backward, const mask::BlockMap& b
     for (const bool partial : {true, false})
       for (const auto& visits : of_key) {
         for (const ScheduledVisit& visit : visits)
-          if ((visit.cover == mask::Cover::partial) == partial) schedule.visits.push_back(visit);
+          if ((visit.cover == mask::Cover::partial) == partial) add(visit);
         close();
       }
     return schedule;
   }
   for (const int block : linear(of_key.size(), backward.key_order)) {
-    schedule.visits.insert(schedule.visits.end(), of_key[block].begin(), of_key[block].end());
+    std::ranges::for_each(of_key[block], add);
     close();
   }
   return schedule;

@@ -17,6 +17,7 @@ struct ScheduledVisit {
   std::uint32_t query_turn;  ///< place among the visits of its query block, as dQ adds
   std::uint32_t key_turn;    ///< place among those of its key block, as dV and dK add
   mask::Cover cover;
+  bool adds_queries, adds_keys;  ///< whether its query block and its key block were chosen
 };
 
 /// Visits in an order in which no visit stands before one that it must wait for.
@@ -36,11 +37,11 @@ struct Schedule {
 /// key block, a step to the next visit of a query block moves on in key_order (or, with both
 /// partial_then_full, never from full to partial), and so no steps lead back.
 Schedule make_schedule(const recipe::Backward& backward, const mask::BlockMap& blocks,
-                       const BackwardOrder& order);
+                       const BackwardOptions& options);
 
 /// The same bits as run_scalar(), for any number of threads; each item done calls `done`.
 std::int64_t run_fast(const BackwardLaunch& launch, const Schedule& schedule, Sums& sums,
-                      const Taps& taps, int threads, const std::function<void()>& done);
+                      const Taps& taps, const std::function<void()>& done);
 
 /// Which visit of each block is next.
 class Turns {

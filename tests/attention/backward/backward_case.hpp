@@ -63,7 +63,7 @@ enum class Rows { all, some_without_keys };
 
 struct BackwardCase {
   recipe::Recipe recipe;
-  layout::Layout layout;
+  std::shared_ptr<layout::Layout> layout;
   std::vector<RandomHead> inputs;  ///< k and v are the first head's
   std::vector<QuantisedHead> heads;
   std::vector<HeadResult> forward;
@@ -71,11 +71,11 @@ struct BackwardCase {
 
   BackwardCase(const recipe::Recipe& r, const layout::Setting& setting, Flavour flavour,
                unsigned seed, int head_count = 1, Rows rows = Rows::all)
-      : recipe(r), layout(layout::make_layout(r, setting)) {
+      : recipe(r), layout(std::make_shared<layout::Layout>(layout::make_layout(r, setting))) {
     if (rows == Rows::some_without_keys) {
-      layout.mask = std::make_unique<HolesMask>(std::move(layout.mask));
-      layout.blocks =
-          mask::block_map(*layout.mask, layout.blocks.query_blocks, layout.blocks.key_blocks);
+      layout->mask = std::make_unique<HolesMask>(std::move(layout->mask));
+      layout->blocks =
+          mask::block_map(*layout->mask, layout->blocks.query_blocks, layout->blocks.key_blocks);
     }
     const video::Extent3 tokens{1, 1, static_cast<int>(setting.tokens())};
     for (int h = 0; h < head_count; ++h) {
@@ -90,12 +90,12 @@ struct BackwardCase {
                         .v);
     }
     for (const RandomHead& input : inputs) {
-      heads.push_back(quantise_head(recipe, layout, input.input(), numerics::Path::fast));
-      forward.push_back(attend(recipe, layout, heads.back(), {.threads = 1}));
+      heads.push_back(quantise_head(recipe, *layout, input.input(), numerics::Path::fast));
+      forward.push_back(attend(recipe, *layout, heads.back(), {.threads = 1}));
       unquantised.emplace_back();
       if (recipe.backward.delta == recipe::Delta::unquantised_p)
         unquantised.back() =
-            unquantised_p_output(recipe, layout, heads.back(), numerics::Path::fast, 1);
+            unquantised_p_output(recipe, *layout, heads.back(), numerics::Path::fast, 1);
     }
   }
 
@@ -112,13 +112,13 @@ struct BackwardCase {
   }
 
   BackwardResult run(numerics::Path path, int threads = 1) const {
-    const mask::BlockMap blocks = backward_blocks(recipe, layout);
+    const mask::BlockMap blocks = backward_blocks(recipe, *layout);
     BackwardOptions options{.path = path, .threads = threads};
     for (std::size_t i = 0; i < blocks.query_blocks.size(); ++i)
       options.tapped_queries.push_back(static_cast<int>(i));
     for (std::size_t i = 0; i < blocks.key_blocks.size(); ++i)
       options.tapped_keys.push_back(static_cast<int>(i));
-    return attend_backward(recipe, layout, backward_heads(), options);
+    return attend_backward(recipe, *layout, backward_heads(), options);
   }
 };
 

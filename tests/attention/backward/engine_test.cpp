@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "backward_case.hpp"
+#include "karat/numerics/base/error.hpp"
 
 namespace karat::attention {
 namespace {
@@ -11,7 +12,7 @@ namespace {
 using numerics::Path;
 
 std::vector<std::int32_t> tokens_of(const BackwardCase& c) {
-  std::vector<std::int32_t> all(c.layout.order.position_of.size());
+  std::vector<std::int32_t> all(c.layout->order.position_of.size());
   std::iota(all.begin(), all.end(), 0);
   return all;
 }
@@ -37,7 +38,7 @@ Truth truth_of(const BackwardCase& c) {
   const auto all = tokens_of(c);
   for (std::size_t h = 0; h < c.heads.size(); ++h) {
     const auto g =
-        oracle_gradients(c.layout, c.inputs[h].input(), c.d_o[h], all, all, OracleMask::sparse, 1);
+        oracle_gradients(*c.layout, c.inputs[h].input(), c.d_o[h], all, all, OracleMask::sparse, 1);
     truth.dq.push_back(g.dq);
     truth.dk.resize(g.dk.size());
     truth.dv.resize(g.dv.size());
@@ -123,6 +124,63 @@ TEST(BackwardEngine, RowsWithoutKeysHaveNoGradient) {
   EXPECT_GT(without, 10);
   for (const float x : result.dk) EXPECT_TRUE(std::isfinite(x));
   for (const float x : result.dv) EXPECT_TRUE(std::isfinite(x));
+}
+
+// Query taps are the first head's; a key block's go on from head to head.
+TEST(BackwardEngine, TapsAreOfTheHeadsTheyName) {
+  const recipe::Recipe recipe = small_preset("fps_qat_fp8");
+  const BackwardCase c(recipe, {.grid = {2, 3, 6}, .channels = 16}, Flavour::normal, 3, 2);
+  BackwardCase first = c;
+  first.heads.resize(1);
+  for (const Path path : {Path::scalar, Path::fast}) {
+    const BackwardResult two = c.run(path), one = first.run(path);
+    ASSERT_EQ(two.query_taps.size(), one.query_taps.size());
+    for (std::size_t t = 0; t < one.query_taps.size(); ++t) {
+      EXPECT_EQ(two.query_taps[t].ds, one.query_taps[t].ds);
+      EXPECT_EQ(two.query_taps[t].dq, one.query_taps[t].dq);
+    }
+    for (std::size_t t = 0; t < one.key_taps.size(); ++t) {
+      const auto &dv = two.key_taps[t].dv, &before = one.key_taps[t].dv;
+      ASSERT_EQ(dv.size(), 2 * before.size());
+      EXPECT_TRUE(std::equal(before.begin(), before.end(), dv.begin()));
+    }
+  }
+}
+
+// What a kernel that gets d^-1/2 or 2^x wrong computes.
+TEST(BackwardEngine, PlantedErrorsDoWhatTheySay) {
+  recipe::Recipe recipe = plain_backward("dense_f32", recipe::BackwardLoop::two_kernels);
+  const BackwardCase c(recipe, {.grid = {2, 3, 4}, .channels = 16}, Flavour::normal, 3);
+  const BackwardResult right = c.run(Path::fast);
+  BackwardOptions options;
+  options.errors = {.dq_roots = 2, .dk_roots = 0};
+  options.exp2 = [](float, float p) { return 2 * p; };
+  const BackwardResult wrong = attend_backward(recipe, *c.layout, c.backward_heads(), options);
+  for (std::size_t e = 0; e < right.dv.size(); ++e) {
+    EXPECT_EQ(wrong.dv[e], 2 * right.dv[e]);        // twice P
+    EXPECT_EQ(wrong.dq[0][e], right.dq[0][e] / 2);  // and d^-1/2 = 1/4 once more
+    EXPECT_EQ(wrong.dk[e], 8 * right.dk[e]);        // and not at all
+  }
+}
+
+TEST(BackwardEngine, RefusesWhatItCannotPlace) {
+  recipe::Recipe recipe = small_preset("fps_ste_bf16");
+  const BackwardCase c(recipe, {.grid = {2, 3, 6}, .channels = 16}, Flavour::normal, 3);
+  const auto run = [&](const recipe::Recipe& r, BackwardOptions options = {}) {
+    attend_backward(r, *c.layout, c.backward_heads(), options);
+  };
+  run(recipe);
+  EXPECT_THROW(run(recipe, {.query_blocks = std::vector{99}}), Error);
+  EXPECT_THROW(run(recipe, {.tapped_keys = {-1}}), Error);
+  EXPECT_THROW(run(recipe::preset("dense_f32")), Error) << "no backward";
+  recipe.backward.delta = recipe::Delta::unquantised_p;
+  EXPECT_THROW(run(recipe), Error) << "no output of an uncoded P";
+  recipe = c.recipe;
+  recipe.backward.promote = recipe::Promote::block;
+  recipe.backward.q = recipe::Source::codes;
+  recipe.backward.block_q = 40;  // straddles scale tiles
+  recipe.block.align = video::Align::sequence;
+  EXPECT_THROW(run(recipe), Error);
 }
 
 }  // namespace

@@ -7,11 +7,12 @@
 #include <map>
 #include <random>
 #include <set>
+#include <stdexcept>
 
+#include "alternatives.hpp"
 #include "backward_case.hpp"
 #include "equal_bits.hpp"
 #include "karat/numerics/base/error.hpp"
-#include "karat/recipe/fields.hpp"
 #include "karat/recipe/validate.hpp"
 
 namespace karat::attention {
@@ -26,7 +27,7 @@ std::string engines_differ(const BackwardCase& c) {
   for (const int threads : {1, 3})
     if (const std::string found = difference(scalar, c.run(Path::fast, threads)); !found.empty())
       return found + " on " + std::to_string(threads) + " threads";
-  BackwardResult plain = attend_backward(c.recipe, c.layout, c.backward_heads(), {.threads = 2});
+  BackwardResult plain = attend_backward(c.recipe, *c.layout, c.backward_heads(), {.threads = 2});
   plain.query_taps = scalar.query_taps;
   plain.key_taps = scalar.key_taps;
   const std::string found = difference(scalar, plain);
@@ -105,29 +106,6 @@ TEST(BackwardFast, EqualsScalarOnEveryPreset) {
     }
 }
 
-/// Values worth trying of a field of the backward.
-std::vector<recipe::Value> alternatives(const recipe::Field& field) {
-  std::vector<recipe::Value> values;
-  switch (field.kind) {
-    case recipe::Kind::choice:
-      for (const recipe::Choice& choice : field.choices)
-        values.emplace_back(std::string(choice.name));
-      return values;
-    case recipe::Kind::integer:
-      return {0.0, 1.0, 9.0, 16.0, 40.0};
-    case recipe::Kind::number:
-      return {0.25, 1.0, 3.0, 448.0, 1e5};
-    case recipe::Kind::instruction:
-      for (const numerics::Instruction& row : numerics::instructions())
-        values.emplace_back(std::string(numerics::name(row)));
-      return values;
-    case recipe::Kind::extent:
-    case recipe::Kind::text:
-      break;
-  }
-  return values;
-}
-
 /// Forwards with something for the backward's choices to act on.
 Recipe random_base(std::mt19937& random) {
   static const std::vector<std::string> names = [] {
@@ -199,6 +177,65 @@ TEST(BackwardFast, EqualsScalarUnderRandomEdits) {
     if (field->choices.size() == 1) continue;
     EXPECT_GT(edits[field->path], 0) << field->path << " was never edited";
   }
+}
+
+TEST(BackwardFast, ChosenBlocksEqualTheWholeRun) {
+  for (const char* name : {"fps_qat_fp8", "flex_bf16", "fa3_bf16"}) {
+    Recipe recipe = small_preset(name);
+    recipe.mask.unit = mask::Unit::tokens_exact;
+    const BackwardCase c(recipe, {.grid = {3, 5, 6}, .channels = 16}, Flavour::normal, 5, 2);
+    const mask::BlockMap blocks = backward_blocks(recipe, *c.layout);
+    const std::vector<int> queries{1, 3}, keys{2, 0};
+    for (const Path path : {Path::scalar, Path::fast}) {
+      const BackwardResult whole =
+          attend_backward(recipe, *c.layout, c.backward_heads(),
+                          {.path = path, .tapped_queries = {3}, .tapped_keys = {0}});
+      const BackwardResult part = attend_backward(recipe, *c.layout, c.backward_heads(),
+                                                  {.path = path,
+                                                   .threads = 2,
+                                                   .query_blocks = queries,
+                                                   .key_blocks = keys,
+                                                   .tapped_queries = {3},
+                                                   .tapped_keys = {0}});
+      const auto expect_rows = [&](const std::vector<float>& some, const std::vector<float>& all,
+                                   const video::TokenOrder& order,
+                                   const std::vector<video::Range>& ranges,
+                                   const std::vector<int>& chosen) {
+        for (std::size_t block = 0; block < ranges.size(); ++block)
+          for (std::int64_t i = ranges[block].begin; i < ranges[block].end; ++i) {
+            const std::size_t at = static_cast<std::size_t>(order.token_at[i]) * 16 + 3;
+            const bool in = std::ranges::find(chosen, static_cast<int>(block)) != chosen.end();
+            EXPECT_EQ(some[at], in ? all[at] : 0.0f) << name << " block " << block;
+          }
+      };
+      expect_rows(part.dq[1], whole.dq[1], c.layout->order, blocks.query_blocks, queries);
+      expect_rows(part.dk, whole.dk, c.layout->key_order, blocks.key_blocks, keys);
+      expect_rows(part.dv, whole.dv, c.layout->key_order, blocks.key_blocks, keys);
+      BackwardResult taps = whole;
+      taps.query_taps = part.query_taps;
+      taps.key_taps = part.key_taps;
+      EXPECT_EQ(difference(whole, taps), "");
+    }
+  }
+}
+
+// Workers that wait for each other's turns must all stop when one of them fails.
+TEST(BackwardFast, AnInterruptedRunEnds) {
+  const BackwardCase c(small_preset("fps_ste_bf16"), {.grid = {3, 5, 6}, .channels = 16},
+                       Flavour::normal, 5);
+  BackwardOptions options{.threads = 3};
+  std::size_t calls = 0, total = 0;
+  options.progress = [&](std::size_t, std::size_t all) { total = all; };
+  attend_backward(c.recipe, *c.layout, c.backward_heads(), options);
+  EXPECT_EQ(total, backward_blocks(c.recipe, *c.layout).key_blocks.size());
+  options.threads = 1;
+  options.progress = [&](std::size_t done, std::size_t) { EXPECT_EQ(done, ++calls); };
+  attend_backward(c.recipe, *c.layout, c.backward_heads(), options);
+  EXPECT_EQ(calls, total);
+  options.threads = 3;
+  options.progress = [](std::size_t, std::size_t) { throw std::runtime_error("enough"); };
+  EXPECT_THROW(attend_backward(c.recipe, *c.layout, c.backward_heads(), options),
+               std::runtime_error);
 }
 
 }  // namespace

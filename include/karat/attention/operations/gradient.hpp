@@ -46,7 +46,7 @@ struct GradientTerms {
   std::span<const float> factor;  ///< per channel; empty: none, or promoted already
   float ds_sum = 0;               ///< r
   std::span<const float> mean;    ///< of k; empty: no term
-  std::optional<float> root;      ///< d^-1/2; dV has none
+  int roots = 0;                  ///< how often d^-1/2 enters: dV 0, dQ and dK 1 or 0
 };
 template <typename V>
 void complete_row(const BackwardKernel& kernel, std::span<V> row, const GradientTerms& terms) {
@@ -54,7 +54,7 @@ void complete_row(const BackwardKernel& kernel, std::span<V> row, const Gradient
   for (std::size_t j = 0; j < row.size(); ++j) {
     if (!terms.factor.empty()) row[j] = fp.multiply(row[j], V(terms.factor[j]));
     if (!terms.mean.empty()) row[j] = fp.add(row[j], V(fp.multiply(terms.ds_sum, terms.mean[j])));
-    if (terms.root) row[j] = fp.multiply(row[j], V(*terms.root));
+    for (int n = 0; n < terms.roots; ++n) row[j] = fp.multiply(row[j], V(kernel.root));
   }
 }
 
