@@ -1,0 +1,87 @@
+// A launch of a kernel whose PTX is at hand: what cuLaunchKernel would be given, as plain data.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "karat/files/json_file.hpp"
+#include "karat/files/tensor.hpp"
+
+namespace karat::ptx {
+
+struct Dimensions {
+  std::uint32_t x = 1, y = 1, z = 1;
+};
+
+/// Does `ptxas` join products with the sums they go into? Its rule, found by comparing machine
+/// code: an add.f32 or sub.f32 without .rn, one of whose operands is the result of a mul.f32
+/// without .rn, with the same .ftz and in the same basic block, becomes one fma. Where both
+/// operands are products, the one with no other use is joined; a product with several uses is
+/// joined into each.
+enum class Fuse { none, ptxas };
+
+/// A buffer in global memory.
+struct LaunchTensor {
+  files::Tensor value;
+  bool output = false;  ///< is returned after the launch
+};
+
+/// The address of a tensor in global memory, 64 bits.
+struct PointerArgument {
+  std::string tensor;
+  std::uint64_t offset = 0;  ///< bytes
+};
+
+/// A CUtensorMap of 128 bytes, as cuTensorMapEncodeTiled makes it, with dimensions in the order of
+/// shapes: the last one is the contiguous one.
+struct TensorMapArgument {
+  std::string tensor;
+  std::uint64_t offset = 0;            ///< bytes, added to the tensor's address
+  std::string element;                 ///< "u8", "bf16", "f32" ...; empty: the tensor's
+  std::vector<std::uint64_t> shape;    ///< empty: the tensor's
+  std::vector<std::uint64_t> strides;  ///< bytes, of all dimensions but the last; empty: dense
+  std::vector<std::uint32_t> box;
+  std::vector<std::uint32_t> element_strides;  ///< empty: 1
+  std::string swizzle = "none";                ///< "none", "32B", "64B", "128B"
+  std::string fill = "zero";                   ///< "zero", "nan"
+};
+
+/// Bytes as they are, with addresses of tensors written over some of them: structures passed by
+/// value.
+struct BytesArgument {
+  struct Patch {
+    std::uint64_t at = 0;  ///< byte
+    std::variant<PointerArgument, TensorMapArgument> value;
+  };
+  std::vector<std::byte> bytes;
+  std::vector<Patch> patches;
+};
+
+using Argument = std::variant<PointerArgument, TensorMapArgument, BytesArgument>;
+
+struct Launch {
+  std::string ptx;     ///< the text of the module
+  std::string file;    ///< what errors call it
+  std::string kernel;  ///< may be empty where the module has one entry
+  Dimensions grid, block, cluster;
+  std::uint32_t dynamic_shared = 0;  ///< bytes
+  std::map<std::string, LaunchTensor> tensors;
+  std::vector<Argument> arguments;  ///< one for each parameter of the kernel
+  Fuse fuse = Fuse::none;
+  /// Warp instructions in one CTA (or cluster), after which a kernel counts as endless.
+  std::uint64_t limit = 4'000'000'000;
+  int threads = 0;  ///< as numerics::parallel_for
+};
+
+/// Reads a launch file, as docs/run.md describes it. Paths in it are relative to it.
+/// @throws Error(input_output) "file: field: what is wrong"
+Launch read_launch(const std::filesystem::path& path);
+Launch read_launch(const files::Json& json, const std::filesystem::path& folder,
+                   const std::string& subject);
+
+}  // namespace karat::ptx

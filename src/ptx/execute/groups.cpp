@@ -1,0 +1,78 @@
+#include "execute/groups.hpp"
+
+#include <algorithm>
+
+namespace karat::ptx {
+namespace {
+
+void find_rejoin(Warp& warp) {
+  warp.rejoin = ~0u;
+  for (const Group& each : warp.others)
+    if (!each.blocked) warp.rejoin = std::min(warp.rejoin, each.pc);
+}
+
+/// Groups that have begun an instruction stay by themselves until it is over.
+bool free(const Group& group) { return group.pending.kind == Pending::Kind::none; }
+
+void join(Warp& warp) {
+  if (!free(warp.now)) return;
+  std::erase_if(warp.others, [&](const Group& each) {
+    if (each.pc != warp.now.pc || !free(each)) return false;
+    warp.now.lanes |= each.lanes;
+    return true;
+  });
+}
+
+/// The lowest group that is not blocked takes the place of the running one.
+void run_lowest(Warp& warp) {
+  const auto lowest = std::ranges::min_element(warp.others, {}, [](const Group& each) {
+    return each.blocked ? std::uint64_t{1} << 32 : std::uint64_t{each.pc};
+  });
+  std::swap(warp.now, *lowest);
+}
+
+}  // namespace
+
+void split(Warp& warp, std::uint32_t taken, std::uint32_t target) {
+  warp.others.push_back({.pc = target, .lanes = taken});
+  warp.now.lanes &= ~taken;
+  warp.rejoin = std::min(warp.rejoin, target);
+}
+
+void rejoin(Warp& warp) {
+  join(warp);
+  find_rejoin(warp);
+  if (warp.now.pc > warp.rejoin) {
+    run_lowest(warp);
+    join(warp);
+    find_rejoin(warp);
+  }
+}
+
+void leave(Warp& warp, std::uint32_t lanes) {
+  warp.alive &= ~lanes;
+  warp.now.lanes &= ~lanes;
+}
+
+bool change_group(Warp& warp) {
+  find_rejoin(warp);
+  if (warp.rejoin == ~0u) return false;
+  run_lowest(warp);
+  std::erase_if(warp.others, [](const Group& each) { return each.lanes == 0; });
+  join(warp);
+  find_rejoin(warp);
+  return true;
+}
+
+void unblock(Warp& warp) {
+  warp.now.blocked = false;
+  for (Group& each : warp.others) each.blocked = false;
+  if (warp.now.lanes == 0) {
+    change_group(warp);
+    return;
+  }
+  find_rejoin(warp);
+  if (warp.now.pc >= warp.rejoin) rejoin(warp);
+}
+
+}  // namespace karat::ptx

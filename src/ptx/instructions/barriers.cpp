@@ -1,0 +1,176 @@
+// bar, barrier: named barriers of a CTA, of a warp, of a cluster.
+#include "execute/barrier.hpp"
+#include "execute/groups.hpp"
+#include "instructions/families.hpp"
+#include "instructions/merge.hpp"
+
+namespace karat::ptx {
+namespace {
+
+enum class Waiting : std::uint8_t { sync, arrive };
+
+struct NamedBarrierOp {
+  Waiting waiting = Waiting::sync;
+  BarrierReduction reduction = BarrierReduction::none;
+  Place id = kNowhere, threads = kNowhere, predicate = kNowhere;
+};
+
+std::uint32_t live_threads(const Cta& cta) {
+  std::uint32_t warps = 0;
+  for (const Warp& each : cta.warps) warps += !each.done();
+  return 32 * warps;
+}
+
+/// Arrives at the barrier. @return whether the round is over
+bool arrive(const NamedBarrierOp& detail, Warp& warp, std::uint32_t lanes, std::uint32_t id) {
+  Barrier& barrier = warp.cta->barriers[id];
+  const int lane = first_lane(lanes);
+  const bool whole = detail.threads == kNowhere;
+  const std::uint32_t expected =
+      whole ? live_threads(*warp.cta) : warp.lanes<std::uint32_t>(detail.threads)[lane];
+  barrier.whole = whole;
+  if (detail.reduction != BarrierReduction::none) {
+    const std::uint32_t bits = warp.predicate(detail.predicate) & lanes;
+    barrier.now.count += static_cast<std::uint32_t>(__builtin_popcount(bits));
+    barrier.now.all &= bits == lanes;
+    barrier.now.any |= bits != 0;
+  }
+  const std::uint64_t round = barrier.state.round;
+  const units::NamedBarrierEvent event = barrier.state.arrive(expected);
+  if (units::is_error(event))
+    throw Fault{-1, "barrier " + std::to_string(id) + ": " +
+                        std::string(units::named_barrier_event_meaning(event))};
+  if (event != units::NamedBarrierEvent::completed) return false;
+  finish_round(barrier, round);
+  return true;
+}
+
+void give_result(const NamedBarrierOp& detail, const MicroOp& op, Warp& warp, std::uint32_t lanes,
+                 const Barrier::Reduced& result) {
+  switch (detail.reduction) {
+    case BarrierReduction::none:
+      return;
+    case BarrierReduction::popc:
+      for_lanes(lanes, [&](int lane) { warp.lanes<std::uint32_t>(op.d)[lane] = result.count; });
+      return;
+    case BarrierReduction::all:
+      return merge_bits(warp.predicate(op.d), result.all ? ~0u : 0, lanes);
+    case BarrierReduction::any:
+      return merge_bits(warp.predicate(op.d), result.any ? ~0u : 0, lanes);
+  }
+}
+
+Step run_named(const MicroOp& op, Warp& warp, std::uint32_t lanes) {
+  const auto& detail = *static_cast<const NamedBarrierOp*>(op.detail);
+  Pending& pending = warp.now.pending;
+  if (pending.kind == Pending::Kind::none) {
+    if (!converged(warp, ~0u)) return Step::wait;
+    const std::uint32_t id = warp.lanes<std::uint32_t>(detail.id)[first_lane(lanes)];
+    if (id >= warp.cta->barriers.size())
+      throw Fault{first_lane(lanes), "barrier " + std::to_string(id) + " is none of 0 to 15"};
+    const std::uint64_t round = warp.cta->barriers[id].state.round;
+    if (!arrive(detail, warp, lanes, id) && detail.waiting == Waiting::sync) {
+      pending = {Pending::Kind::barrier, id, round};
+      return Step::wait;
+    }
+    give_result(detail, op, warp, lanes, warp.cta->barriers[id].results[round % 2]);
+    return Step::next;
+  }
+  const Barrier& barrier = warp.cta->barriers[pending.id];
+  if (barrier.state.round == pending.round) return Step::wait;
+  give_result(detail, op, warp, lanes, barrier.results[pending.round % 2]);
+  pending = {};
+  return Step::next;
+}
+
+Step run_warp_sync(const MicroOp& op, Warp& warp, std::uint32_t lanes) {
+  const std::uint32_t members = warp.lanes<std::uint32_t>(op.a)[first_lane(lanes)];
+  return converged(warp, members) ? Step::next : Step::wait;
+}
+
+std::uint32_t live_warps(const Cluster& cluster) {
+  std::uint32_t warps = 0;
+  for (const Cta& cta : cluster.ctas)
+    for (const Warp& warp : cta.warps) warps += !warp.done();
+  return warps;
+}
+
+void finish_cluster_round(Cluster& cluster) {
+  if (cluster.arrived == 0 || cluster.arrived < live_warps(cluster)) return;
+  cluster.arrived = 0;
+  ++cluster.round;
+}
+
+Step run_cluster_arrive(const MicroOp&, Warp& warp, std::uint32_t) {
+  if (!converged(warp, ~0u)) return Step::wait;
+  Cluster& cluster = *warp.cta->cluster;
+  if (warp.cluster_round > cluster.round)
+    throw Fault{-1, "it arrives twice at the cluster's barrier without waiting"};
+  warp.cluster_round = cluster.round + 1;
+  ++cluster.arrived;
+  finish_cluster_round(cluster);
+  return Step::next;
+}
+
+Step run_cluster_wait(const MicroOp&, Warp& warp, std::uint32_t) {
+  Cluster& cluster = *warp.cta->cluster;
+  finish_cluster_round(cluster);  // others may have left
+  return cluster.round >= warp.cluster_round ? Step::next : Step::wait;
+}
+
+void decode_cluster_barrier(Decoder& in, units::Opcode& opcode) {
+  const bool arrives = opcode.take("arrive");
+  if (!arrives && !opcode.take("wait")) opcode.refuse("neither arrive nor wait");
+  for (const char* each : {"aligned", "release", "relaxed", "acquire"}) opcode.take(each);
+  opcode.expect_nothing_left();
+  in.require_operands(0, 0);
+  in.emit(arrives ? run_cluster_arrive : run_cluster_wait);
+}
+
+BarrierReduction take_reduction(units::Opcode& opcode) {
+  if (!opcode.take("red")) return BarrierReduction::none;
+  const auto name = opcode.take_one_of({"popc", "and", "or"});
+  opcode.take_one_of({"u32", "pred"});
+  return name == "popc"  ? BarrierReduction::popc
+         : name == "and" ? BarrierReduction::all
+                         : BarrierReduction::any;
+}
+
+}  // namespace
+
+void decode_bar(Decoder& in) {
+  units::Opcode opcode(in.instruction().opcode);
+  if (opcode.take("cluster")) return decode_cluster_barrier(in, opcode);
+  if (opcode.take("warp")) {
+    opcode.take("sync");
+    opcode.expect_nothing_left();
+    in.require_operands(1, 1);
+    const Place a = in.read(in.operand(0), 32);
+    in.emit(run_warp_sync).a = a;
+    return;
+  }
+  opcode.take("cta");
+  opcode.take("aligned");
+  NamedBarrierOp detail{.reduction = take_reduction(opcode)};
+  const bool reduces = detail.reduction != BarrierReduction::none;
+  if (opcode.take("arrive"))
+    detail.waiting = Waiting::arrive;
+  else if (!reduces && !opcode.take("sync"))
+    opcode.refuse("neither sync, arrive nor red");
+  opcode.expect_nothing_left();
+  const std::size_t first = reduces ? 1 : 0, last = in.operands().size() - (reduces ? 1 : 0);
+  in.require_operands(first * 2 + 1, first * 2 + 2);
+  detail.id = in.read(in.operand(first), 32);
+  if (first + 1 < last) detail.threads = in.read(in.operand(first + 1), 32);
+  Place d = kNowhere;
+  if (reduces) {
+    detail.predicate = in.read_predicate(in.operand(last));
+    d = detail.reduction == BarrierReduction::popc ? in.write(in.operand(0), 32)
+                                                   : in.write_predicate(in.operand(0));
+  }
+  MicroOp& op = in.emit(run_named);
+  op.d = d;
+  op.detail = in.keep(detail);
+}
+
+}  // namespace karat::ptx

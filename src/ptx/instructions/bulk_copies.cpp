@@ -1,0 +1,80 @@
+// cp.async.bulk and cp.reduce.async.bulk of plain bytes.
+#include "execute/bulk.hpp"
+#include "instructions/copies.hpp"
+#include "instructions/qualifiers.hpp"
+#include "units/tensor_copy.hpp"
+
+namespace karat::ptx {
+namespace {
+
+enum class Direction { to_shared, to_global, between_shared };
+
+struct Bulk {
+  Direction direction = Direction::to_shared;
+  bool reduces = false;
+  units::Reduction reduction = units::Reduction::add;
+  units::ReductionType type = units::ReductionType::u32;
+  Place to = 0, from = 0, size = 0, mbarrier = 0, ctas = kNowhere;
+};
+
+Step run_bulk(const MicroOp& op, Warp& warp, std::uint32_t lanes) {
+  const Bulk& bulk = *static_cast<const Bulk*>(op.detail);
+  for_lanes(lanes, [&](int lane) {
+    const auto word = [&](Place place) { return warp.lanes<std::uint32_t>(place)[lane]; };
+    const auto address = [&](Place place) { return warp.lanes<std::uint64_t>(place)[lane]; };
+    LaneMemory memory(warp, lane);
+    const std::uint32_t size = word(bulk.size);
+    if (bulk.direction == Direction::to_global) {
+      const units::SharedMemory shared = shared_of(warp, word(bulk.from), lane);
+      const std::uint32_t from = inside_shared(word(bulk.from));
+      if (bulk.reduces)
+        units::bulk_reduce(bulk.type, bulk.reduction, shared, from, memory, address(bulk.to), size);
+      else
+        units::bulk_store(shared, from, memory, address(bulk.to), size);
+      return;
+    }
+    copy_to_shared(warp, lane, word(bulk.to), word(bulk.mbarrier),
+                   bulk.ctas == kNowhere ? 0 : word(bulk.ctas) & 0xFFFF,
+                   [&](units::SharedMemory& to, std::uint32_t inside) -> std::uint64_t {
+                     if (bulk.direction == Direction::to_shared)
+                       units::bulk_load(to, inside, memory, address(bulk.from), size);
+                     else
+                       units::bulk_shared(shared_of(warp, word(bulk.from), lane),
+                                          inside_shared(word(bulk.from)), to, inside, size);
+                     return size;
+                   });
+  });
+  return Step::next;
+}
+
+}  // namespace
+
+void decode_bulk_copy(Decoder& in, units::Opcode& opcode, bool reduces) {
+  Bulk bulk{.reduces = reduces};
+  const auto to = opcode.take_first(), from = opcode.take_first();
+  bulk.direction = to == "global"     ? Direction::to_global
+                   : from == "global" ? Direction::to_shared
+                                      : Direction::between_shared;
+  opcode.take("L2::cache_hint");
+  const bool multicast = opcode.take("multicast::cluster");
+  if (!opcode.take("mbarrier::complete_tx::bytes")) opcode.take("bulk_group");
+  if (reduces) {
+    if (bulk.direction != Direction::to_global) opcode.refuse("reductions into shared memory");
+    opcode.take("noftz");
+    bulk.type = units::reduction_type(opcode.take_last());
+    bulk.reduction = units::reduction(opcode.take_last());
+    in.program().atomic = true;
+  }
+  opcode.expect_nothing_left();
+  const bool global = bulk.direction == Direction::to_global;
+  in.require_operands(global ? 3 : 4, 6);
+  bulk.to = global ? address64(in, in.operand(0)) : in.address32(in.operand(0));
+  bulk.from = bulk.direction == Direction::to_shared ? address64(in, in.operand(1))
+                                                     : in.address32(in.operand(1));
+  bulk.size = in.read(in.operand(2), 32);
+  if (!global) bulk.mbarrier = in.address32(in.operand(3));
+  if (multicast) bulk.ctas = in.read(in.operand(4), 32);
+  in.emit(run_bulk).detail = in.keep(bulk);
+}
+
+}  // namespace karat::ptx

@@ -1,0 +1,127 @@
+// cp.async, cp.async.bulk, cp.async.bulk.tensor, cp.reduce: done at once, at issue.
+#include "instructions/copies.hpp"
+
+#include <cstring>
+
+#include "execute/mbarrier_at.hpp"
+#include "instructions/families.hpp"
+#include "instructions/qualifiers.hpp"
+
+namespace karat::ptx {
+namespace {
+
+Step run_nothing(const MicroOp&, Warp&, std::uint32_t) { return Step::next; }
+
+/// a: shared, b: global, c: bytes taken from the source (or nowhere); value: bytes in all.
+/// detail: not null if c is a predicate that says to ignore the source.
+Step run_cp_async(const MicroOp& op, Warp& warp, std::uint32_t lanes) {
+  const auto size = static_cast<std::uint64_t>(op.value);
+  for_lanes(lanes, [&](int lane) {
+    std::uint64_t taken = size;
+    if (op.c != kNowhere)
+      taken = op.target != 0 ? ((warp.predicate(op.c) >> lane & 1) != 0 ? 0 : size)
+                             : std::min<std::uint64_t>(warp.lanes<std::uint32_t>(op.c)[lane], size);
+    std::byte* const to = locate(warp, Space::shared, warp.lanes<std::uint32_t>(op.a)[lane], size,
+                                 lane, MemoryAccess::write);
+    const std::uint64_t from = warp.lanes<std::uint64_t>(op.b)[lane];
+    if (taken > 0) {
+      if (from % size != 0)
+        throw Fault{lane,
+                    "address " + hexadecimal(from) + " is no multiple of " + std::to_string(size)};
+      std::memcpy(to, LaneMemory(warp, lane).at(from, taken, MemoryAccess::read), taken);
+    }
+    std::memset(to + taken, 0, size - taken);
+  });
+  return Step::next;
+}
+
+template <bool kIncrements>
+Step run_cp_async_arrive(const MicroOp& op, Warp& warp, std::uint32_t lanes) {
+  for_lanes(lanes, [&](int lane) {
+    change_mbarrier(warp, warp.lanes<std::uint32_t>(op.a)[lane], lane,
+                    [](units::Mbarrier& barrier) {
+                      if (kIncrements) {
+                        const units::BarrierEvent event = barrier.increment_pending();
+                        if (units::is_error(event)) return event;
+                      }
+                      return barrier.arrive();
+                    });
+  });
+  return Step::next;
+}
+
+void decode_cp_async(Decoder& in, units::Opcode& opcode) {
+  if (opcode.take("mbarrier")) {
+    opcode.take("arrive");
+    const bool increments = !opcode.take("noinc");
+    take_space(opcode);
+    opcode.take("b64");
+    opcode.expect_nothing_left();
+    const Place a = in.address32(in.operand(0));
+    in.emit(increments ? run_cp_async_arrive<true> : run_cp_async_arrive<false>).a = a;
+    return;
+  }
+  if (opcode.take("commit_group") || opcode.take("wait_group") || opcode.take("wait_all")) {
+    opcode.expect_nothing_left();
+    in.emit(run_nothing);
+    return;
+  }
+  take_hints(opcode);
+  if (take_space(opcode) != Space::shared || take_space(opcode) != Space::global)
+    opcode.refuse("it copies from global to shared memory");
+  opcode.expect_nothing_left();
+  in.require_operands(3, 5);
+  const Place a = in.address32(in.operand(0)), b = address64(in, in.operand(1));
+  const std::int64_t size = in.constant(in.operand(2));
+  if (size != 4 && size != 8 && size != 16) in.refuse("it copies 4, 8 or 16 bytes");
+  Place c = kNowhere;
+  bool ignores = false;
+  if (in.operands().size() > 3) {
+    const Operand& taken = in.operand(3);
+    ignores = in.is_register(taken) && in.type_of(taken).kind == TypeClass::predicate;
+    const bool policy = in.is_register(taken) && in.type_of(taken).bytes == 8;
+    if (ignores)
+      c = in.read_predicate(taken);
+    else if (!policy)
+      c = in.read(taken, 32);
+  }
+  MicroOp& op = in.emit(run_cp_async);
+  op.a = a;
+  op.b = b;
+  op.c = c;
+  op.value = size;
+  op.target = ignores;
+}
+
+}  // namespace
+
+Place address64(Decoder& in, const Operand& operand) {
+  const AddressOperand at = in.address(operand);
+  if (at.base == kNowhere) return in.constant_place(static_cast<std::uint64_t>(at.offset), 64);
+  Place base = at.base;
+  if (!at.wide) {
+    base = in.new_place(64);
+    in.emit_lane("cvt.u64.u32", base, at.base);
+  }
+  if (at.offset == 0) return base;
+  const Place sum = in.new_place(64);
+  in.emit_lane("add.u64", sum, base, in.constant_place(static_cast<std::uint64_t>(at.offset), 64));
+  return sum;
+}
+
+void decode_cp(Decoder& in) {
+  units::Opcode opcode(in.instruction().opcode);
+  const bool reduces = opcode.take("reduce");
+  if (!opcode.take("async")) opcode.refuse("not supported");
+  if (!opcode.take("bulk")) return decode_cp_async(in, opcode);
+  if (opcode.take("commit_group") || opcode.take("wait_group") || opcode.take("prefetch")) {
+    in.emit(run_nothing);
+    return;
+  }
+  if (opcode.take("tensor"))
+    decode_tensor_copy(in, opcode, reduces);
+  else
+    decode_bulk_copy(in, opcode, reduces);
+}
+
+}  // namespace karat::ptx

@@ -1,0 +1,25 @@
+// Instructions that change no value here: caches, registers to set free, grids that follow, fences.
+#include "execute/state.hpp"
+#include "instructions/families.hpp"
+
+namespace karat::ptx {
+namespace {
+
+Step run_nothing(const MicroOp&, Warp&, std::uint32_t) { return Step::next; }
+
+}  // namespace
+
+/// createpolicy gives a cache policy, 64 bits that only cache hints look at: 0 here.
+void decode_nothing(Decoder& in) {
+  if (!in.instruction().opcode.starts_with("createpolicy")) {
+    in.emit(run_nothing);
+    return;
+  }
+  const Place zero = in.constant_place(0, 64), d = in.write(in.operand(0), 64);
+  in.emit_lane("or.b64", d, zero, zero);
+}
+
+/// Memory is kept in one order, so a fence has nothing to do; it is named for whoever watches.
+void decode_fence(Decoder& in) { in.emit(run_nothing); }
+
+}  // namespace karat::ptx

@@ -1,0 +1,116 @@
+// Arithmetic, logic and conversions: one result per lane from up to three operands of that lane.
+#include <cstring>
+
+#include "execute/state.hpp"
+#include "instructions/families.hpp"
+#include "instructions/merge.hpp"
+
+namespace karat::ptx {
+namespace {
+
+template <typename Lane>
+Step run_lane_op(const MicroOp& op, Warp& warp, std::uint32_t lanes) {
+  std::byte* const file = warp.file;
+  // Places of absent operands are 0: the units do not read them.
+  if (lanes == ~0u) {
+    op.lane(file + op.d, file + op.a, file + op.b, file + op.c);
+    return Step::next;
+  }
+  alignas(64) Lane result[units::kLanes];
+  op.lane(result, file + op.a, file + op.b, file + op.c);
+  merge(warp.lanes<Lane>(op.d), result, lanes);
+  return Step::next;
+}
+
+void emit_op(Decoder& in, const units::LaneOp& lane, Place d, const Place* places) {
+  MicroOp& op =
+      in.emit(lane.result_bits == 64 ? run_lane_op<std::uint64_t> : run_lane_op<std::uint32_t>);
+  op.lane = lane.run;
+  op.d = d;
+  op.a = places[0];
+  op.b = places[1];
+  op.c = places[2];
+}
+
+/// Opcodes as the units know them, with the instruction's operands.
+void decode_as(Decoder& in, std::string_view opcode, std::size_t count) {
+  const units::LaneOp lane = units::lane_op(opcode);
+  if (lane.operands != count) in.refuse("it takes " + std::to_string(lane.operands) + " operands");
+  Place places[3] = {0, 0, 0};
+  for (std::size_t i = 0; i < lane.operands; ++i)
+    places[i] = in.read(in.operand(i + 1), lane.operand_bits[i]);
+  emit_op(in, lane, in.write(in.operand(0), lane.result_bits), places);
+  in.rests_on(lane.fidelity);
+}
+
+/// lop3 and bfi: four operands, which no lane operation has.
+struct FourOperands {
+  Place a, b, c, length;
+  std::uint32_t table;
+};
+
+template <typename Lane>
+Step run_bfi(const MicroOp& op, Warp& warp, std::uint32_t lanes) {
+  const auto& detail = *static_cast<const FourOperands*>(op.detail);
+  const auto *position = warp.lanes<std::uint32_t>(detail.c),
+             *length = warp.lanes<std::uint32_t>(detail.length);
+  alignas(64) Lane result[units::kLanes];
+  if constexpr (sizeof(Lane) == 8)
+    units::bfi64_run(result, warp.lanes<Lane>(detail.a), warp.lanes<Lane>(detail.b), position,
+                     length);
+  else
+    units::bfi32_run(result, warp.lanes<Lane>(detail.a), warp.lanes<Lane>(detail.b), position,
+                     length);
+  merge(warp.lanes<Lane>(op.d), result, lanes);
+  return Step::next;
+}
+
+Step run_lop3(const MicroOp& op, Warp& warp, std::uint32_t lanes) {
+  const auto& detail = *static_cast<const FourOperands*>(op.detail);
+  alignas(64) std::uint32_t result[units::kLanes];
+  units::lop3_run(result, warp.lanes<std::uint32_t>(detail.a), warp.lanes<std::uint32_t>(detail.b),
+                  warp.lanes<std::uint32_t>(detail.c), detail.table);
+  merge(warp.lanes<std::uint32_t>(op.d), result, lanes);
+  return Step::next;
+}
+
+}  // namespace
+
+void Decoder::emit_lane(std::string_view opcode, Place d, Place a, Place b, Place c) {
+  const Place places[3] = {a, b == kNowhere ? 0 : b, c == kNowhere ? 0 : c};
+  emit_op(*this, units::lane_op(opcode), d, places);
+}
+
+void decode_lane_op(Decoder& in) {
+  decode_as(in, in.instruction().opcode, in.operands().size() - (in.operands().empty() ? 0 : 1));
+}
+
+void decode_bfi(Decoder& in) {
+  in.require_operands(5, 5);
+  const bool wide = in.instruction().opcode == "bfi.b64";
+  if (!wide && in.instruction().opcode != "bfi.b32") in.refuse("not supported");
+  const int bits = wide ? 64 : 32;
+  FourOperands detail{.a = in.read(in.operand(1), bits),
+                      .b = in.read(in.operand(2), bits),
+                      .c = in.read(in.operand(3), 32),
+                      .length = in.read(in.operand(4), 32)};
+  const Place d = in.write(in.operand(0), bits);
+  MicroOp& op = in.emit(wide ? run_bfi<std::uint64_t> : run_bfi<std::uint32_t>);
+  op.d = d;
+  op.detail = in.keep(detail);
+}
+
+void decode_lop3(Decoder& in) {
+  in.require_operands(5, 5);
+  if (in.instruction().opcode != "lop3.b32") in.refuse("not supported");
+  FourOperands detail{.a = in.read(in.operand(1), 32),
+                      .b = in.read(in.operand(2), 32),
+                      .c = in.read(in.operand(3), 32),
+                      .table = static_cast<std::uint32_t>(in.constant(in.operand(4))) & 0xFF};
+  const Place d = in.write(in.operand(0), 32);
+  MicroOp& op = in.emit(run_lop3);
+  op.d = d;
+  op.detail = in.keep(detail);
+}
+
+}  // namespace karat::ptx

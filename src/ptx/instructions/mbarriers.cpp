@@ -1,0 +1,167 @@
+// mbarrier.*: init, inval, arrivals, transaction counts, waits.
+#include "execute/mbarrier_at.hpp"
+#include "instructions/families.hpp"
+#include "instructions/merge.hpp"
+#include "instructions/qualifiers.hpp"
+
+namespace karat::ptx {
+namespace {
+
+enum class Change { arrive, arrive_drop, arrive_expect, drop_expect, expect, complete };
+enum class Test { parity, state };
+
+/// a: addresses, b: counts or transactions, d: what arrive returns (or nowhere).
+template <Change kChange>
+Step run_change(const MicroOp& op, Warp& warp, std::uint32_t lanes) {
+  for_lanes(lanes, [&](int lane) {
+    const std::uint32_t address = warp.lanes<std::uint32_t>(op.a)[lane];
+    const std::uint32_t count = warp.lanes<std::uint32_t>(op.b)[lane];
+    const units::Mbarrier before =
+        change_mbarrier(warp, address, lane, [&](units::Mbarrier& barrier) {
+          switch (kChange) {
+            case Change::arrive:
+              return barrier.arrive(count);
+            case Change::arrive_drop:
+              return barrier.arrive_drop(count);
+            case Change::arrive_expect:
+              return barrier.arrive_expect_tx(count);
+            case Change::drop_expect: {
+              const units::BarrierEvent event = barrier.expect_tx(count);
+              return units::is_error(event) ? event : barrier.arrive_drop(1);
+            }
+            case Change::expect:
+              return barrier.expect_tx(count);
+            case Change::complete:
+              return barrier.complete_tx(count);
+          }
+          return units::BarrierEvent::none;
+        });
+    if (op.d != kNowhere) warp.lanes<std::uint64_t>(op.d)[lane] = before.state();
+  });
+  return Step::next;
+}
+
+Step run_init(const MicroOp& op, Warp& warp, std::uint32_t lanes) {
+  for_lanes(lanes, [&](int lane) {
+    const std::uint32_t address = warp.lanes<std::uint32_t>(op.a)[lane];
+    units::Mbarrier barrier;
+    const units::BarrierEvent event = barrier.init(warp.lanes<std::uint32_t>(op.b)[lane]);
+    if (units::is_error(event)) throw Fault{lane, std::string(units::barrier_event_meaning(event))};
+    const std::uint64_t word = barrier.word();
+    std::memcpy(locate(warp, Space::shared, address, 8, lane, MemoryAccess::write), &word, 8);
+  });
+  return Step::next;
+}
+
+Step run_inval(const MicroOp& op, Warp& warp, std::uint32_t lanes) {
+  for_lanes(lanes, [&](int lane) {
+    const std::uint32_t address = warp.lanes<std::uint32_t>(op.a)[lane];
+    change_mbarrier(warp, address, lane,
+                    [](units::Mbarrier&) { return units::BarrierEvent::none; });
+    std::memset(locate(warp, Space::shared, address, 8, lane, MemoryAccess::write), 0, 8);
+  });
+  return Step::next;
+}
+
+/// Lanes whose phase is over.
+template <Test kTest>
+std::uint32_t tested(const MicroOp& op, Warp& warp, std::uint32_t lanes) {
+  std::uint32_t over = 0;
+  for_lanes(lanes, [&](int lane) {
+    change_mbarrier(
+        warp, warp.lanes<std::uint32_t>(op.a)[lane], lane, [&](units::Mbarrier& barrier) {
+          const bool yes = kTest == Test::parity
+                               ? barrier.test_parity(warp.lanes<std::uint32_t>(op.b)[lane])
+                               : barrier.test_state(warp.lanes<std::uint64_t>(op.b)[lane]);
+          over |= static_cast<std::uint32_t>(yes) << lane;
+          return units::BarrierEvent::none;
+        });
+  });
+  return over;
+}
+
+/// try_wait may wait as long as it likes: here until the phase is over.
+template <Test kTest>
+Step run_try_wait(const MicroOp& op, Warp& warp, std::uint32_t lanes) {
+  if (tested<kTest>(op, warp, lanes) != lanes) return Step::wait;
+  merge_bits(warp.predicate(op.d), ~0u, lanes);
+  return Step::next;
+}
+
+/// test_wait answers at once; where the answer is no, others get their turn.
+template <Test kTest>
+Step run_test_wait(const MicroOp& op, Warp& warp, std::uint32_t lanes) {
+  const std::uint32_t over = tested<kTest>(op, warp, lanes);
+  merge_bits(warp.predicate(op.d), over, lanes);
+  return over == lanes ? Step::next : Step::yield;
+}
+
+Step run_pending_count(const MicroOp& op, Warp& warp, std::uint32_t lanes) {
+  for_lanes(lanes, [&](int lane) {
+    warp.lanes<std::uint32_t>(op.d)[lane] =
+        units::pending_count(warp.lanes<std::uint64_t>(op.a)[lane]);
+  });
+  return Step::next;
+}
+
+void emit_on(Decoder& in, Run run, Place a, Place b, Place d) {
+  MicroOp& op = in.emit(run);
+  op.a = a;
+  op.b = b;
+  op.d = d;
+}
+
+void decode_wait(Decoder& in, Run parity_run, Run state_run, bool parity) {
+  in.require_operands(3, 4);
+  const Place a = in.address32(in.operand(1)), b = in.read(in.operand(2), parity ? 32 : 64);
+  emit_on(in, parity ? parity_run : state_run, a, b, in.write_predicate(in.operand(0)));
+}
+
+/// [state,] [address] [, count]
+void decode_arrival(Decoder& in, bool drop, bool expect) {
+  const bool returns = in.operand(0).kind != OperandKind::address;
+  const std::size_t at = returns ? 1 : 0;
+  in.require_operands(at + (expect ? 2 : 1), at + 2);
+  const Place a = in.address32(in.operand(at));
+  const Place b =
+      in.operands().size() > at + 1 ? in.read(in.operand(at + 1), 32) : in.constant_place(1, 32);
+  const Place d =
+      returns && in.operand(0).kind != OperandKind::sink ? in.write(in.operand(0), 64) : kNowhere;
+  const Run run = drop
+                      ? (expect ? run_change<Change::drop_expect> : run_change<Change::arrive_drop>)
+                      : (expect ? run_change<Change::arrive_expect> : run_change<Change::arrive>);
+  emit_on(in, run, a, b, d);
+}
+
+}  // namespace
+
+void decode_mbarrier(Decoder& in) {
+  units::Opcode opcode(in.instruction().opcode);
+  const auto what = opcode.take_first();
+  if (what == "pending_count") {
+    in.require_operands(2, 2);
+    const Place a = in.read(in.operand(1), 64);
+    return emit_on(in, run_pending_count, a, kNowhere, in.write(in.operand(0), 32));
+  }
+  take_hints(opcode);
+  take_space(opcode);
+  opcode.take("b64");
+  const bool parity = opcode.take("parity"), expect = opcode.take("expect_tx");
+  opcode.take("noComplete");
+  opcode.expect_nothing_left();
+  if (what == "try_wait")
+    return decode_wait(in, run_try_wait<Test::parity>, run_try_wait<Test::state>, parity);
+  if (what == "test_wait")
+    return decode_wait(in, run_test_wait<Test::parity>, run_test_wait<Test::state>, parity);
+  if (what == "arrive" || what == "arrive_drop")
+    return decode_arrival(in, what == "arrive_drop", expect);
+  const Place a = in.address32(in.operand(0));
+  if (what == "inval") return emit_on(in, run_inval, a, kNowhere, kNowhere);
+  const Place b = in.read(in.operand(1), 32);
+  if (what == "init") return emit_on(in, run_init, a, b, kNowhere);
+  if (what == "expect_tx" || expect) return emit_on(in, run_change<Change::expect>, a, b, kNowhere);
+  if (what == "complete_tx") return emit_on(in, run_change<Change::complete>, a, b, kNowhere);
+  in.refuse("not supported");
+}
+
+}  // namespace karat::ptx

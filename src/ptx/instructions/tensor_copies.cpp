@@ -1,0 +1,102 @@
+// cp.async.bulk.tensor: boxes of tensors by their maps (TMA), loads, stores, reductions.
+#include <array>
+
+#include "execute/bulk.hpp"
+#include "instructions/copies.hpp"
+#include "instructions/qualifiers.hpp"
+#include "units/tensor_copy.hpp"
+
+namespace karat::ptx {
+namespace {
+
+enum class Action { load, store, reduce };
+
+struct TensorCopy {
+  Action action = Action::load;
+  units::Reduction reduction = units::Reduction::add;
+  std::size_t rank = 1;
+  std::array<Place, 5> coordinates{};
+  Place map = 0, shared = 0, mbarrier = 0, ctas = kNowhere;
+};
+
+units::TensorMap map_at(Warp& warp, std::uint64_t address, int lane) {
+  if (address % 64 != 0)
+    throw Fault{lane, "the tensor map's address " + hexadecimal(address) + " is no multiple of 64"};
+  const std::byte* const image =
+      LaneMemory(warp, lane).at(address, units::kTensorMapBytes, MemoryAccess::read);
+  return units::decode({image, units::kTensorMapBytes});
+}
+
+Step run_tensor(const MicroOp& op, Warp& warp, std::uint32_t lanes) {
+  const TensorCopy& copy = *static_cast<const TensorCopy*>(op.detail);
+  for_lanes(lanes, [&](int lane) {
+    const auto word = [&](Place place) { return warp.lanes<std::uint32_t>(place)[lane]; };
+    const units::TensorMap map = map_at(warp, warp.lanes<std::uint64_t>(copy.map)[lane], lane);
+    std::array<std::int32_t, 5> at{};
+    for (std::size_t i = 0; i < copy.rank; ++i)
+      at[i] = static_cast<std::int32_t>(word(copy.coordinates[i]));
+    const std::span<const std::int32_t> coordinates(at.data(), copy.rank);
+    LaneMemory memory(warp, lane);
+    const std::uint32_t shared = word(copy.shared);
+    if (copy.action == Action::load) {
+      copy_to_shared(warp, lane, shared, word(copy.mbarrier),
+                     copy.ctas == kNowhere ? 0 : word(copy.ctas) & 0xFFFF,
+                     [&](units::SharedMemory& to, std::uint32_t inside) {
+                       return units::tensor_load(map, coordinates, to, inside, memory);
+                     });
+      return;
+    }
+    const units::SharedMemory from = shared_of(warp, shared, lane);
+    if (copy.action == Action::store)
+      units::tensor_store(map, coordinates, from, inside_shared(shared), memory);
+    else
+      units::tensor_reduce(map, copy.reduction, coordinates, from, inside_shared(shared), memory);
+  });
+  return Step::next;
+}
+
+/// [map, {c0, c1, ...}]
+void take_map(Decoder& in, const Operand& operand, TensorCopy& copy) {
+  if (operand.kind != OperandKind::address || operand.parts.size() != 2)
+    in.refuse("[map, {coordinates}] is missing");
+  const Operand& list = operand.parts[1];
+  const auto coordinate = [&](std::size_t i) -> const Operand& {
+    return list.kind == OperandKind::vector ? list.parts[i] : list;
+  };
+  const std::size_t count = list.kind == OperandKind::vector ? list.parts.size() : 1;
+  if (count != copy.rank) in.refuse("it has " + std::to_string(count) + " coordinates");
+  for (std::size_t i = 0; i < count; ++i) copy.coordinates[i] = in.read(coordinate(i), 32);
+  copy.map = address64(in, operand);
+}
+
+}  // namespace
+
+void decode_tensor_copy(Decoder& in, units::Opcode& opcode, bool reduces) {
+  const auto rank = opcode.take_one_of({"1d", "2d", "3d", "4d", "5d"});
+  if (rank.empty()) opcode.refuse("the number of dimensions is missing");
+  TensorCopy copy{.rank = static_cast<std::size_t>(rank[0] - '0')};
+  const bool to_global = opcode.take_first() == "global";
+  opcode.take_first();
+  copy.action = reduces ? Action::reduce : to_global ? Action::store : Action::load;
+  for (const char* each : {"tile", "L2::cache_hint", "cta_group::1"}) opcode.take(each);
+  const bool multicast = opcode.take("multicast::cluster");
+  if (!opcode.take("mbarrier::complete_tx::bytes")) opcode.take("bulk_group");
+  if (reduces) {
+    copy.reduction = units::reduction(opcode.take_first());
+    in.program().atomic = true;
+  }
+  opcode.expect_nothing_left();
+  in.require_operands(2, 5);
+  if (to_global) {
+    take_map(in, in.operand(0), copy);
+    copy.shared = in.address32(in.operand(1));
+  } else {
+    copy.shared = in.address32(in.operand(0));
+    take_map(in, in.operand(1), copy);
+    copy.mbarrier = in.address32(in.operand(2));
+    if (multicast) copy.ctas = in.read(in.operand(3), 32);
+  }
+  in.emit(run_tensor).detail = in.keep(copy);
+}
+
+}  // namespace karat::ptx

@@ -1,0 +1,72 @@
+// tensormap.replace, tensormap.cp_fenceproxy: tensor maps made on the device.
+#include <cstring>
+
+#include "execute/locate.hpp"
+#include "instructions/copies.hpp"
+#include "instructions/families.hpp"
+#include "instructions/qualifiers.hpp"
+#include "units/tensor_map.hpp"
+
+namespace karat::ptx {
+namespace {
+
+struct Replacement {
+  units::TensorMapField field{};
+  int ordinal = 0;
+  Space space = Space::generic;
+  Place address = 0, value = 0;
+  bool wide = false;  ///< the value has 64 bits
+};
+
+Step run_replace(const MicroOp& op, Warp& warp, std::uint32_t lanes) {
+  const Replacement& detail = *static_cast<const Replacement*>(op.detail);
+  for_lanes(lanes, [&](int lane) {
+    std::byte* const image =
+        locate(warp, detail.space, warp.lanes<std::uint64_t>(detail.address)[lane],
+               units::kTensorMapBytes, lane, MemoryAccess::write);
+    const std::uint64_t value = detail.wide ? warp.lanes<std::uint64_t>(detail.value)[lane]
+                                            : warp.lanes<std::uint32_t>(detail.value)[lane];
+    units::replace_field({image, units::kTensorMapBytes}, detail.field, detail.ordinal, value);
+  });
+  return Step::next;
+}
+
+/// a: global destination, b: shared source.
+Step run_copy_map(const MicroOp& op, Warp& warp, std::uint32_t lanes) {
+  const int lane = first_lane(lanes);
+  const std::byte* const from = locate(warp, Space::shared, warp.lanes<std::uint32_t>(op.b)[lane],
+                                       units::kTensorMapBytes, lane, MemoryAccess::read);
+  std::byte* const to = locate(warp, Space::generic, warp.lanes<std::uint64_t>(op.a)[lane],
+                               units::kTensorMapBytes, lane, MemoryAccess::write);
+  std::memcpy(to, from, units::kTensorMapBytes);
+  return Step::next;
+}
+
+}  // namespace
+
+void decode_tensormap(Decoder& in) {
+  units::Opcode opcode(in.instruction().opcode);
+  if (opcode.take("cp_fenceproxy")) {
+    in.require_operands(3, 3);
+    const Place a = address64(in, in.operand(0)), b = in.address32(in.operand(1));
+    MicroOp& op = in.emit(run_copy_map);
+    op.a = a;
+    op.b = b;
+    return;
+  }
+  if (!opcode.take("replace")) opcode.refuse("not supported");
+  opcode.take("tile");
+  opcode.take("b1024");
+  Replacement detail{.space = take_space(opcode)};
+  detail.wide = opcode.take_last() == "b64";
+  detail.field = units::tensor_map_field(opcode.take_last());
+  opcode.expect_nothing_left();
+  in.require_operands(2, 3);
+  detail.address = address64(in, in.operand(0));
+  const bool ordinal = in.operands().size() == 3;
+  if (ordinal) detail.ordinal = static_cast<int>(in.constant(in.operand(1)));
+  detail.value = in.read(in.operand(ordinal ? 2 : 1), detail.wide ? 64 : 32);
+  in.emit(run_replace).detail = in.keep(detail);
+}
+
+}  // namespace karat::ptx

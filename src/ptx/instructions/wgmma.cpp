@@ -1,0 +1,141 @@
+// wgmma: warps note what they issue; at commit_group or wait_group the four warps of a warpgroup
+// meet and the last one computes. Nobody may look at the registers before wait_group, so that this
+// gives the values of a correct program, and products that follow each other on one accumulator are
+// computed together.
+#include "execute/groups.hpp"
+#include "instructions/families.hpp"
+#include "instructions/wgmma_detail.hpp"
+
+namespace karat::ptx {
+namespace {
+
+Step run_nothing(const MicroOp&, Warp&, std::uint32_t) { return Step::next; }
+
+/// Lane arrays of the same places in the four warps.
+template <typename Lane>
+struct Arrays {
+  std::array<std::vector<Lane*>, 4> of_warp;
+
+  Arrays(const Cta& cta, std::uint32_t first, const std::vector<Place>& places) {
+    for (std::uint32_t w = 0; w < 4; ++w)
+      for (const Place place : places)
+        of_warp[w].push_back(cta.warps[first + w].lanes<std::uint32_t>(place));
+  }
+  std::array<std::span<Lane* const>, 4> spans() const {
+    return {of_warp[0], of_warp[1], of_warp[2], of_warp[3]};
+  }
+};
+
+/// Whether `next` only adds to what `before` left.
+bool goes_on(const IssuedWgmma& before, const IssuedWgmma& next) {
+  return next.adds && next.detail->d == before.detail->d &&
+         next.detail->kind == before.detail->kind;
+}
+
+/// The products [begin, end) on one accumulator.
+void compute(Cta& cta, std::uint32_t first, std::span<const IssuedWgmma> issued) {
+  std::vector<Arrays<const std::uint32_t>> a;
+  std::vector<units::WgmmaStep> steps;
+  for (const IssuedWgmma& each : issued) a.emplace_back(cta, first, each.detail->a);
+  for (std::size_t i = 0; i < issued.size(); ++i)
+    steps.push_back({.a = a[i].spans(),
+                     .a_descriptor = issued[i].a_descriptor,
+                     .b_descriptor = issued[i].b_descriptor});
+  const WgmmaDetail& detail = *issued[0].detail;
+  const Arrays<std::uint32_t> d(cta, first, detail.d);
+  cta.cluster->worker->wgmma.run(
+      detail.op,
+      {.d = d.spans(), .start = issued[0].adds ? numerics::Start::from_d : numerics::Start::absent},
+      steps, cta.shared);
+}
+
+void compute_all(Cta& cta, std::uint32_t first) {
+  const std::vector<IssuedWgmma>& issued = cta.warps[first].issued;
+  for (std::uint32_t w = 1; w < 4; ++w)
+    if (cta.warps[first + w].issued != issued)
+      throw Fault{-1, "the warps of its warpgroup issued different wgmma instructions"};
+  for (std::size_t i = 0; i < issued.size();) {
+    std::size_t end = i + 1;
+    while (end < issued.size() && goes_on(issued[end - 1], issued[end])) ++end;
+    compute(cta, first, std::span(issued).subspan(i, end - i));
+    i = end;
+  }
+  for (std::uint32_t w = 0; w < 4; ++w) cta.warps[first + w].issued.clear();
+}
+
+/// commit_group, wait_group.
+Step run_meet(const MicroOp&, Warp& warp, std::uint32_t) {
+  Cta& cta = *warp.cta;
+  Warpgroup& group = cta.warpgroups[warp.index / 4];
+  Pending& pending = warp.now.pending;
+  if (pending.kind == Pending::Kind::warpgroup) {
+    if (group.round == pending.round) return Step::wait;
+    pending = {};
+    return Step::next;
+  }
+  if (warp.issued.empty() && group.arrived == 0) return Step::next;
+  const std::uint32_t first = warp.index / 4 * 4;
+  if (first + 4 > cta.warps.size()) throw Fault{-1, "its warpgroup has not four warps"};
+  if (++group.arrived < 4) {
+    pending = {Pending::Kind::warpgroup, 0, group.round};
+    return Step::wait;
+  }
+  group.arrived = 0;
+  ++group.round;
+  compute_all(cta, first);
+  return Step::next;
+}
+
+Step run_issue(const MicroOp& op, Warp& warp, std::uint32_t lanes) {
+  if (lanes != ~0u) {
+    if (!warp.others.empty()) return Step::wait;
+    throw Fault{-1, "not all lanes of the warp are there"};
+  }
+  const WgmmaDetail& detail = *static_cast<const WgmmaDetail*>(op.detail);
+  IssuedWgmma issued{.detail = &detail,
+                     .b_descriptor = *warp.lanes<std::uint64_t>(detail.b_descriptor),
+                     .adds = (warp.predicate(detail.scale_d) & 1) != 0};
+  if (detail.a.empty()) issued.a_descriptor = *warp.lanes<std::uint64_t>(detail.a_descriptor);
+  warp.issued.push_back(issued);
+  return Step::next;
+}
+
+}  // namespace
+
+void decode_wgmma(Decoder& in) {
+  const std::string& opcode = in.instruction().opcode;
+  if (!opcode.starts_with("wgmma.mma_async.")) {
+    if (!opcode.starts_with("wgmma.fence.") && !opcode.starts_with("wgmma.commit_group.") &&
+        !opcode.starts_with("wgmma.wait_group."))
+      in.refuse("not supported");
+    in.emit(opcode.starts_with("wgmma.fence.") ? run_nothing : run_meet);
+    return;
+  }
+  in.require_operands(4, 8);
+  WgmmaDetail detail;
+  if (in.operand(0).kind != OperandKind::vector)
+    in.refuse("its accumulator is a vector of registers");
+  const bool registers = in.operand(1).kind == OperandKind::vector;
+  std::vector<int> immediates;
+  for (std::size_t i = 4; i < in.operands().size(); ++i)
+    immediates.push_back(static_cast<int>(in.constant(in.operand(i))));
+  detail.kind = opcode + (registers ? " registers" : " shared");
+  for (const int each : immediates) detail.kind += " " + std::to_string(each);
+  detail.op = units::wgmma_op(
+      opcode, registers ? units::MatrixSource::registers : units::MatrixSource::shared, immediates);
+  for (const Operand& each : in.operand(0).parts) detail.d.push_back(in.write(each, 32));
+  if (static_cast<int>(detail.d.size()) != detail.op.d_registers())
+    in.refuse("its accumulator has " + std::to_string(detail.op.d_registers()) + " registers");
+  if (registers) {
+    for (const Operand& each : in.operand(1).parts) detail.a.push_back(in.read(each, 32));
+    if (detail.a.size() != 4) in.refuse("A in registers has four");
+  } else {
+    detail.a_descriptor = in.read(in.operand(1), 64);
+  }
+  detail.b_descriptor = in.read(in.operand(2), 64);
+  detail.scale_d = in.read_predicate(in.operand(3));
+  in.rests_on(detail.op.fidelity);
+  in.emit(run_issue).detail = in.keep(std::move(detail));
+}
+
+}  // namespace karat::ptx

@@ -1,0 +1,85 @@
+// Launch files.
+#include "karat/files/load.hpp"
+#include "karat/files/paths.hpp"
+#include "karat/ptx/launch.hpp"
+#include "launch/fields.hpp"
+#include "launch/read_argument.hpp"
+
+namespace karat::ptx {
+namespace {
+
+constexpr std::uint64_t kMost32 = 0xFFFF'FFFF;
+
+Dimensions read_dimensions(Fields& in, const std::string& name) {
+  const auto list = in.wholes<std::uint32_t>(name, kMost32);
+  if (!in.has(name)) return {};
+  if (list.empty() || list.size() > 3) in.fail(name + ": one to three numbers are expected");
+  return {list[0], list.size() > 1 ? list[1] : 1, list.size() > 2 ? list[2] : 1};
+}
+
+LaunchTensor read_tensor(const files::Json& json, const std::string& name, const std::string& path,
+                         const std::filesystem::path& folder) {
+  Fields in(json, path);
+  LaunchTensor tensor{.output = in.flag("output")};
+  if (in.has("file")) {
+    const std::string wanted = in.text("tensor", name);
+    files::TensorFile file = files::load_tensors(folder / in.text("file"), {wanted});
+    tensor.value = std::move(file.tensors.at(wanted));
+  } else {
+    const std::string type = in.text("dtype");
+    const auto dtype = files::dtype_named(type);
+    if (!dtype) in.fail("dtype: \"" + type + "\" is no number type");
+    const auto shape = in.wholes<std::size_t>("shape", std::uint64_t{1} << 40);
+    const auto bytes = files::checked_bytes(*dtype, shape);
+    if (!bytes || *bytes > std::uint64_t{1} << 36) in.fail("shape: more than 64 GiB");
+    tensor.value = files::make_tensor(*dtype, shape);
+    const std::string fill = in.text("fill", "zeros");
+    if (fill == "ones") {
+      for (std::byte& each : tensor.value.bytes) each = std::byte{0xFF};
+    } else if (fill != "zeros") {
+      in.fail("fill: \"zeros\", or \"ones\" for bytes of 0xFF, is expected");
+    }
+  }
+  in.finish();
+  return tensor;
+}
+
+}  // namespace
+
+Launch read_launch(const files::Json& json, const std::filesystem::path& folder,
+                   const std::string& subject) {
+  Fields in(json, subject);
+  if (in.text("schema") != "karat.launch") in.fail("schema: \"karat.launch\" is expected");
+  if (in.whole("version", kMost32) != 1) in.fail("version: only 1 is known");
+  Launch launch;
+  const std::filesystem::path file = folder / in.text("ptx");
+  launch.file = file.string();
+  launch.ptx = files::read_text(file);
+  launch.kernel = in.text("kernel", "");
+  launch.grid = read_dimensions(in, "grid");
+  launch.block = read_dimensions(in, "block");
+  launch.cluster = read_dimensions(in, "cluster");
+  launch.dynamic_shared = static_cast<std::uint32_t>(in.whole("dynamic_shared", 0, kMost32));
+  if (in.has("tensors")) {
+    if (!in.at("tensors").is_object()) in.fail("tensors: an object is expected");
+    for (const auto& [name, value] : in.at("tensors").items())
+      launch.tensors.emplace(name, read_tensor(value, name, subject + ": tensors." + name, folder));
+  }
+  if (in.has("parameters")) {
+    if (!in.at("parameters").is_array()) in.fail("parameters: a list is expected");
+    for (const files::Json& each : in.at("parameters"))
+      launch.arguments.push_back(read_argument(
+          each, subject + ": parameters[" + std::to_string(launch.arguments.size()) + "]"));
+  }
+  const std::string fuse = in.text("fuse", "none");
+  if (fuse != "none" && fuse != "ptxas") in.fail("fuse: \"none\" or \"ptxas\" is expected");
+  launch.fuse = fuse == "ptxas" ? Fuse::ptxas : Fuse::none;
+  in.finish();
+  return launch;
+}
+
+Launch read_launch(const std::filesystem::path& path) {
+  return read_launch(files::read_json(path), path.parent_path(), path.string());
+}
+
+}  // namespace karat::ptx

@@ -1,0 +1,33 @@
+#include "karat/ptx/request.hpp"
+
+#include <limits>
+
+namespace karat::ptx {
+namespace {
+
+namespace request = files::request;
+
+constexpr numerics::Named<Fuse> kFuses[] = {{"none", Fuse::none}, {"ptxas", Fuse::ptxas}};
+
+constexpr files::RequestField<RunRequest> kFields[] = {
+    request::text<&RunRequest::launch>("launch", "the launch file, docs/run.md"),
+    request::choice<&RunRequest::fuse, kFuses>(
+        "fuse", "none, or ptxas: join mul and add as the assembler does (the launch file's)"),
+    request::whole<&RunRequest::limit>(
+        "limit", "warp instructions of a CTA before it counts as endless (4e9)", 1,
+        std::numeric_limits<std::int64_t>::max()),
+    request::whole<&RunRequest::threads>("threads", "0: all the machine has", 0, 1024)};
+
+}  // namespace
+
+std::span<const files::RequestField<RunRequest>> run_fields() { return kFields; }
+
+Launch launch_of(const RunRequest& asked) {
+  Launch launch = read_launch(std::filesystem::path(asked.launch));
+  if (asked.fuse) launch.fuse = *asked.fuse;
+  if (asked.limit) launch.limit = static_cast<std::uint64_t>(*asked.limit);
+  launch.threads = asked.threads;
+  return launch;
+}
+
+}  // namespace karat::ptx

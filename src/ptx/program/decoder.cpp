@@ -1,0 +1,115 @@
+// Instructions become micro-operations, one after the other.
+#include "program/decoder.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <charconv>
+
+#include "instructions/families.hpp"
+#include "program/layout.hpp"
+#include "program/special.hpp"
+
+namespace karat::ptx {
+
+std::string shown(const Program& program, std::uint32_t instruction) {
+  const auto& body = program.function->body;
+  if (instruction >= body.size())
+    return program.module->file + ": end of " + program.function->name;
+  const Instruction& each = body[instruction];
+  std::string text = program.module->file + ":" + std::to_string(each.at.line);
+  if (each.at.source_line > 0) {
+    for (const SourceFile& source : program.module->sources)
+      if (source.number == each.at.source_file)
+        text += " (" + source.path.substr(source.path.rfind('/') + 1) + ":" +
+                std::to_string(each.at.source_line) + ")";
+  }
+  return text + ": " + each.opcode;
+}
+
+Decoder::Decoder(Program& program, VariableAddresses of_module, VariableAddresses of_function)
+    : program_(program),
+      addresses_(std::move(of_module)),
+      local_addresses_(std::move(of_function)),
+      places_(program.function->registers.size(), kNowhere) {}
+
+void Decoder::refuse(const std::string& problem) const {
+  throw Error(ErrorKind::input_output,
+              program_.module->file + ":" + std::to_string(instruction_->at.line),
+              instruction_->opcode + ": " + problem);
+}
+
+const Operand& Decoder::operand(std::size_t i) const {
+  if (i >= instruction_->operands.size()) refuse("an operand is missing");
+  return instruction_->operands[i];
+}
+
+void Decoder::require_operands(std::size_t least, std::size_t most) const {
+  const std::size_t count = instruction_->operands.size();
+  if (count < least) refuse("an operand is missing");
+  if (count > most) refuse("it has an operand too many");
+}
+
+int Decoder::architecture() const {
+  const std::string& target = program_.module->target;
+  const std::size_t at = target.find("sm_");
+  int number = 90;
+  if (at != std::string::npos)
+    std::from_chars(target.data() + at + 3, target.data() + target.size(), number);
+  return number;
+}
+
+MicroOp& Decoder::emit(Run run) {
+  MicroOp op{.run = run, .instruction = number_};
+  if (instruction_ != nullptr && instruction_->guarded) {
+    op.guard = register_place(instruction_->guard);
+    op.guard_flip = instruction_->guard_negated ? ~0u : 0;
+  }
+  program_.code.push_back(op);
+  return program_.code.back();
+}
+
+void Decoder::rests_on(units::Fidelity fidelity) {
+  program_.fidelity[number_] = std::max(program_.fidelity[number_], fidelity);
+}
+
+void Decoder::decode_all() {
+  const Function& function = *program_.function;
+  program_.fidelity.assign(function.body.size(), units::Fidelity::definition);
+  std::vector<std::uint32_t> first;
+  for (number_ = 0; number_ < function.body.size(); ++number_) {
+    instruction_ = &function.body[number_];
+    first.push_back(static_cast<std::uint32_t>(program_.code.size()));
+    decode_one();
+  }
+  instruction_ = nullptr;
+  first.push_back(static_cast<std::uint32_t>(program_.code.size()));
+  emit(leave_kernel);  // a body may end without ret
+  for (MicroOp& op : program_.code)
+    if (op.run == branch) op.target = first[op.target];
+}
+
+void Decoder::decode_one() {
+  const std::string_view opcode = instruction_->opcode;
+  const Family* const family = family_named(opcode.substr(0, opcode.find('.')));
+  if (family == nullptr) refuse("not supported");
+  try {
+    family->decode(*this);
+  } catch (const Error& error) {
+    const std::string where = program_.module->file + ":" + std::to_string(instruction_->at.line);
+    const std::string_view text = error.what();
+    if (error.kind() == ErrorKind::internal || text.starts_with(where)) throw;
+    throw Error(ErrorKind::input_output, where, std::string(text));
+  }
+}
+
+Program make_program(const Module& module, const Function& function,
+                     const VariableAddresses& addresses) {
+  Program program{.module = &module, .function = &function};
+  lay_out_parameters(program);
+  VariableAddresses of_module = addresses, of_function;
+  lay_out_variables(program, of_module, of_function);
+  Decoder(program, std::move(of_module), std::move(of_function)).decode_all();
+  return program;
+}
+
+}  // namespace karat::ptx

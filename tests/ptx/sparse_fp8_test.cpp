@@ -1,0 +1,267 @@
+// An unmodified kernel, compiled by Triton for sm_90a, against the same operations written down
+// here: all outputs and all sums, bit for bit.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <bit>
+#include <cmath>
+#include <filesystem>
+#include <limits>
+
+#include "karat/files/paths.hpp"
+#include "karat/numerics/formats/convert.hpp"
+#include "karat/numerics/functions/mufu/mufu.hpp"
+#include "karat/numerics/random/normal.hpp"
+#include "karat/numerics/tensor_core/tensor_core.hpp"
+#include "karat/ptx/run.hpp"
+
+namespace karat::ptx {
+namespace {
+
+using numerics::FormatId;
+
+constexpr std::size_t kBlock = 128, kChannels = 128;
+
+/// One launch's inputs, all heads.
+struct Inputs {
+  std::size_t heads, tokens, blocks;
+  std::vector<std::uint8_t> q, k, vt;
+  std::vector<float> q_scale, k_scale, v_scale;
+  std::vector<std::int32_t> counts, indices;
+  float factor = 1.44269504f / std::sqrt(128.0f);
+};
+
+/// Small whole numbers by a linear congruence: the inputs need no distribution.
+class Draw {
+ public:
+  std::uint32_t operator()(std::uint32_t below) {
+    state_ = state_ * 6364136223846793005u + 1442695040888963407u;
+    return static_cast<std::uint32_t>(state_ >> 33) % below;
+  }
+
+ private:
+  std::uint64_t state_ = 11;
+};
+
+Inputs make_inputs(std::size_t heads, std::size_t tokens) {
+  Inputs in{.heads = heads, .tokens = tokens, .blocks = tokens / kBlock};
+  Draw draw;
+  const auto codes = [&] {
+    std::vector<std::uint8_t> list(heads * tokens * kChannels);
+    for (std::uint8_t& each : list)  // up to 60 in magnitude, most exponents
+      each = static_cast<std::uint8_t>(draw(2) << 7 | (draw(0x64)));
+    return list;
+  };
+  in.q = codes();
+  in.k = codes();
+  in.vt = codes();
+  const auto scales = [&](std::size_t count, float around) {
+    std::vector<float> list(count);
+    for (float& each : list) each = around * (1 + static_cast<float>(draw(1000)) / 3000);
+    return list;
+  };
+  in.q_scale = scales(heads * in.blocks, 0.01f);
+  in.k_scale = scales(heads * in.blocks, 0.012f);
+  in.v_scale = scales(heads * kChannels, 0.02f);
+  for (std::size_t row = 0; row < heads * in.blocks; ++row) {
+    std::vector<std::int32_t> kept;
+    for (std::size_t b = 0; b < in.blocks; ++b)
+      if (row % in.blocks == 2 ? b < 1 : draw(3) > 0) kept.push_back(static_cast<std::int32_t>(b));
+    if (kept.empty()) kept.push_back(0);
+    in.counts.push_back(static_cast<std::int32_t>(kept.size()));
+    kept.resize(in.blocks);
+    in.indices.insert(in.indices.end(), kept.begin(), kept.end());
+  }
+  return in;
+}
+
+std::vector<float> values_of(std::span<const std::uint8_t> codes) {
+  std::vector<float> values(codes.size());
+  numerics::decode(codes, values, FormatId::e4m3);
+  return values;
+}
+
+/// The sum of 32 scores of a thread, then of the four threads of a row, as Triton's reduction goes.
+float row_sum(const float* p) {
+  float of_thread[4];
+  for (std::size_t c = 0; c < 4; ++c) {
+    float tree[32];
+    for (std::size_t i = 0; i < 32; ++i) tree[i] = p[i / 2 * 8 + 2 * c + i % 2];
+    for (std::size_t width = 32; width > 1; width /= 2)
+      for (std::size_t i = 0; i < width / 2; ++i) tree[i] = tree[2 * i] + tree[2 * i + 1];
+    of_thread[c] = tree[0];
+  }
+  return (of_thread[0] + of_thread[2]) + (of_thread[1] + of_thread[3]);
+}
+
+/// CUDA's log2f of a normal number, as LLVM writes it for Triton.
+float log2_of(float x) {
+  const auto bits = std::bit_cast<std::int32_t>(x);
+  const auto exponent =
+      static_cast<std::int32_t>((static_cast<std::uint32_t>(bits) - 1060439283u) & 0xFF800000u);
+  const float whole = static_cast<float>(exponent) * 0x1p-23f;
+  const float f = std::bit_cast<float>(bits - exponent) - 1;
+  float y = std::bit_cast<float>(0x3DC6B27Fu);
+  for (const std::uint32_t coefficient :
+       {0xBE2C7F30u, 0x3E2FCF2Au, 0xBE374E43u, 0x3E520BF4u, 0xBE763C8Bu, 0x3E93BF99u, 0xBEB8AA49u,
+        0x3EF6384Au, 0xBF38AA3Bu})
+    y = std::fma(y, f, std::bit_cast<float>(coefficient));
+  return whole + std::fma(f, std::bit_cast<float>(0x3FB8AA3Bu), f * (f * y));
+}
+
+float scaled_down(float b) {
+  return std::fabs(b) > 0x1p126f ? 0.25f : std::fabs(b) < 0x1p-126f ? 0x1p24f : 1.0f;
+}
+float div_full(float a, float b) {
+  return (a * scaled_down(b)) * numerics::rcp_approx_ftz(b * scaled_down(b));
+}
+
+struct Expected {
+  std::vector<std::uint16_t> out;
+  std::vector<float> lse;
+};
+
+enum class Exponent { fused, separate };  ///< of s * scale - m'
+
+Expected compute(const Inputs& in, Exponent exponent) {
+  const auto q = values_of(in.q), k = values_of(in.k), vt = values_of(in.vt);
+  const numerics::Instruction& wgmma = numerics::instruction("hopper.wgmma.e4m3.f32");
+  Expected expected{std::vector<std::uint16_t>(in.heads * in.tokens * kChannels),
+                    std::vector<float>(in.heads * in.tokens)};
+  const float lowest = -std::numeric_limits<float>::infinity();
+  for (std::size_t row = 0; row < in.heads * in.blocks; ++row) {
+    const std::size_t head = row / in.blocks, token = head * in.tokens + row % in.blocks * kBlock;
+    numerics::RowOperand queries;
+    queries.pack(wgmma, numerics::row_major<const float>(&q[token * kChannels], kBlock, kChannels));
+    std::vector<float> m(kBlock, lowest), l(kBlock, 0), o(kBlock * kChannels, 0),
+        s(kBlock * kBlock), p(s.size());
+    const float scale = in.factor * in.q_scale[row];
+    for (std::int32_t visit = 0; visit < in.counts[row]; ++visit) {
+      const auto block =
+          static_cast<std::size_t>(in.indices[row * in.blocks + static_cast<std::size_t>(visit)]);
+      const std::size_t key = head * in.tokens + block * kBlock;
+      numerics::ColumnOperand keys, values;
+      keys.pack(wgmma, numerics::row_major<const float>(&k[key * kChannels], kBlock, kChannels));
+      numerics::chain(wgmma, queries, keys, numerics::Start::absent,
+                      {s.data(), kBlock, kBlock, kBlock, 1});
+      const float f = scale * in.k_scale[head * in.blocks + block];
+      for (std::size_t r = 0; r < kBlock; ++r) {
+        float* const scores = &s[r * kBlock];
+        float highest = lowest;
+        for (std::size_t j = 0; j < kBlock; ++j) highest = std::max(highest, scores[j] * f);
+        const float next = std::max(m[r], highest);
+        const float alpha = numerics::ex2_approx_ftz(m[r] - next);
+        for (std::size_t j = 0; j < kBlock; ++j)
+          scores[j] = numerics::ex2_approx_ftz(
+              exponent == Exponent::fused ? std::fma(scores[j], f, -next) : scores[j] * f - next);
+        l[r] = std::fma(l[r], alpha, row_sum(scores));
+        m[r] = next;
+        for (std::size_t j = 0; j < kBlock; ++j)
+          p[r * kBlock + j] =
+              numerics::decode(numerics::encode(scores[j] * 448, FormatId::e4m3), FormatId::e4m3);
+        for (std::size_t c = 0; c < kChannels; ++c) o[r * kChannels + c] *= alpha;
+      }
+      numerics::RowOperand weights;
+      weights.pack(wgmma, numerics::row_major<const float>(p.data(), kBlock, kBlock));
+      values.pack(wgmma, {&vt[head * kChannels * in.tokens + block * kBlock], kChannels, kBlock,
+                          in.tokens, 1});
+      numerics::chain(wgmma, weights, values, numerics::Start::from_d,
+                      {o.data(), kBlock, kChannels, kChannels, 1});
+    }
+    for (std::size_t r = 0; r < kBlock; ++r) {
+      expected.lse[token + r] = m[r] + log2_of(l[r]);
+      const float below = l[r] * 448;
+      for (std::size_t c = 0; c < kChannels; ++c)
+        expected.out[(token + r) * kChannels + c] = static_cast<std::uint16_t>(numerics::encode(
+            div_full(o[r * kChannels + c], below) * in.v_scale[head * kChannels + c],
+            FormatId::bf16));
+    }
+  }
+  return expected;
+}
+
+template <typename T>
+BytesArgument scalar(T value) {
+  BytesArgument argument;
+  const auto* bytes = reinterpret_cast<const std::byte*>(&value);
+  argument.bytes.assign(bytes, bytes + sizeof value);
+  return argument;
+}
+
+/// Triton's descriptor: the map, i32 shape[2], i64 strides[2].
+void add_descriptor(Launch& launch, const std::string& tensor, std::uint64_t rows,
+                    std::uint64_t columns, std::uint32_t box_columns) {
+  launch.arguments.push_back(TensorMapArgument{
+      .tensor = tensor, .shape = {rows, columns}, .box = {128, box_columns}, .swizzle = "128B"});
+  launch.arguments.push_back(scalar(static_cast<std::int32_t>(rows)));
+  launch.arguments.push_back(scalar(static_cast<std::int32_t>(columns)));
+  launch.arguments.push_back(scalar(static_cast<std::int64_t>(columns)));
+  launch.arguments.push_back(scalar(std::int64_t{1}));
+}
+
+Launch make_launch(const Inputs& in, const std::filesystem::path& ptx, bool maps) {
+  using files::DType;
+  Launch launch{.ptx = files::read_text(ptx), .file = ptx.filename().string()};
+  launch.grid = {static_cast<std::uint32_t>(in.blocks), static_cast<std::uint32_t>(in.heads), 1};
+  launch.block = {256, 1, 1};
+  launch.dynamic_shared = maps ? 81956 : 114696;
+  const std::size_t h = in.heads, s = in.tokens;
+  launch.tensors["q"] = {files::make_tensor(DType::f8_e4m3, {h * s, kChannels}, in.q)};
+  launch.tensors["k"] = {files::make_tensor(DType::f8_e4m3, {h * s, kChannels}, in.k)};
+  launch.tensors["vt"] = {files::make_tensor(DType::f8_e4m3, {h * kChannels, s}, in.vt)};
+  launch.tensors["q_scale"] = {files::make_tensor(DType::f32, {h, in.blocks}, in.q_scale)};
+  launch.tensors["k_scale"] = {files::make_tensor(DType::f32, {h, in.blocks}, in.k_scale)};
+  launch.tensors["v_scale"] = {files::make_tensor(DType::f32, {h, kChannels}, in.v_scale)};
+  launch.tensors["counts"] = {files::make_tensor(DType::i32, {h, in.blocks}, in.counts)};
+  launch.tensors["indices"] = {
+      files::make_tensor(DType::i32, {h, in.blocks, in.blocks}, in.indices)};
+  launch.tensors["out"] = {files::make_tensor(DType::bf16, {h * s, kChannels}), true};
+  launch.tensors["lse"] = {files::make_tensor(DType::f32, {h, s}), true};
+  const auto tensor = [&](const char* name, std::uint64_t rows, std::uint64_t columns,
+                          std::uint32_t box) {
+    if (maps)
+      add_descriptor(launch, name, rows, columns, box);
+    else
+      launch.arguments.push_back(PointerArgument{name});
+  };
+  tensor("q", h * s, kChannels, 128);
+  tensor("k", h * s, kChannels, 128);
+  tensor("vt", h * kChannels, s, 128);
+  for (const char* name : {"q_scale", "k_scale", "v_scale", "counts", "indices"})
+    launch.arguments.push_back(PointerArgument{name});
+  tensor("out", h * s, kChannels, 64);
+  launch.arguments.push_back(PointerArgument{"lse"});
+  launch.arguments.push_back(scalar(static_cast<std::int32_t>(s)));
+  for (int i = 0; i < 3; ++i)
+    launch.arguments.push_back(scalar(static_cast<std::int32_t>(in.blocks)));
+  launch.arguments.push_back(scalar(in.factor));
+  for (int i = 0; i < 2; ++i) launch.arguments.push_back(PointerArgument{});
+  return launch;
+}
+
+class SparseFp8 : public testing::TestWithParam<bool> {};
+
+TEST_P(SparseFp8, EveryOutputAndEverySumIsTheSame) {
+  const bool maps = GetParam();
+  const std::filesystem::path ptx = std::filesystem::path(KARAT_DATA_DIR) / "ptx" /
+                                    (maps ? "sparse_fp8_tma.ptx" : "sparse_fp8_pointers.ptx");
+  if (!std::filesystem::exists(ptx)) GTEST_SKIP() << ptx << " is not there";
+  const Inputs in = make_inputs(2, 512);
+  const Outcome outcome = run(make_launch(in, ptx, maps));
+  ASSERT_EQ(outcome.fault.value_or(""), "");
+  const Expected expected = compute(in, maps ? Exponent::fused : Exponent::separate);
+  const auto out = outcome.outputs.at("out").as<std::uint16_t>();
+  const auto lse = outcome.outputs.at("lse").as<float>();
+  std::size_t differing = 0, sums = 0;
+  for (std::size_t i = 0; i < out.size(); ++i) differing += out[i] != expected.out[i];
+  for (std::size_t i = 0; i < lse.size(); ++i) sums += lse[i] != expected.lse[i];
+  EXPECT_EQ(differing, 0u) << "of " << out.size();
+  EXPECT_EQ(sums, 0u) << "of " << lse.size() << ", the first " << lse[0] << " and "
+                      << expected.lse[0];
+}
+
+INSTANTIATE_TEST_SUITE_P(Forms, SparseFp8, testing::Values(true, false),
+                         [](const auto& each) { return each.param ? "TensorMaps" : "Pointers"; });
+
+}  // namespace
+}  // namespace karat::ptx
