@@ -304,6 +304,41 @@ class Disk(Case):
         self.assertEqual(self.files(), ["g.h5"])
 
 
+class Kernels(Case):
+    def test_kernels_and_launch_files(self):
+        def launch(**changed):
+            fields = {"schema": "karat.launch", "version": 1, "ptx": "k.ptx", "block": [32],
+                      "tensors": {"o": {"dtype": "u32", "shape": [32], "output": True}},
+                      "parameters": [{"pointer": "o"}], **changed}
+            with open(self.path("l.json"), "w") as file:
+                json.dump(fields, file)
+
+        def kernel(body):
+            with open(self.path("k.ptx"), "w") as file:
+                file.write(".version 8.0\n.target sm_90a\n.entry k(.param .u64 o) {\n"
+                           ".reg .b64 %d<9>; ld.param.u64 %d1, [o];\n" + body + "}\n")
+
+        line = ["run", "l.json", "-o", "o.safetensors", "--limit", "1000"]
+        self.fails(3, "l.json", arguments=line)
+        launch()
+        self.fails(3, "k.ptx", arguments=line)
+        kernel("frob.b32 %d1;\n")
+        self.fails(3, "k.ptx:5", "frob.b32", arguments=line)
+        kernel("ret;\n")
+        launch(parameters=[])
+        self.fails(2, "parameters", arguments=line)
+        launch(grid=[0])
+        self.fails(2, "grid", arguments=line)
+        launch()
+        self.fails(2, "--limit", arguments=line[:-1] + ["0"])
+        self.fails(2, "out", arguments=["run", "l.json"])
+        for body, words in (("st.global.u32 [%d1+128], 1;\n", "128 bytes"), ("L: bra L;\n", "limit"),
+                            ("bar.sync 1, 64;\n", "deadlock")):
+            kernel(body)
+            self.fails(1, "k.ptx:5", words, arguments=line)
+            self.assertNotIn("o.safetensors", self.files())
+
+
 class Killed(Case):
     LONG = [KARAT, "make", "--recipe", "dense_f32", "--grid", "12,40,40", "--quiet", "-o", "g.h5"]
 

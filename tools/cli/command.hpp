@@ -36,6 +36,7 @@ int run_make(int argc, char** argv);
 int run_mask(int argc, char** argv);
 int run_mma(int argc, char** argv);
 int run_recipes(int argc, char** argv);
+int run_run(int argc, char** argv);
 int run_study(int argc, char** argv);
 int run_tune(int argc, char** argv);
 

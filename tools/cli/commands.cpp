@@ -16,6 +16,7 @@ std::span<const Command> commands() {
       {"mask", "blocks and densities of a mask; a picture, PyTorch's BlockMask", run_mask},
       {"mma", "run a tensor-core instruction on raw codes", run_mma},
       {"recipes", "list the presets; print one in full or the difference of two", run_recipes},
+      {"run", "run a kernel's PTX on the CPU, bit for bit", run_run},
       {"study", "what FP8 and sparsity cost, apart and together, cell by cell", run_study},
       {"tune", "which recipe in which denoising step: error against time", run_tune},
   };
