@@ -1,4 +1,5 @@
 // Comparisons of lanes: setp and testp. PTX ISA, "Comparison and Selection Instructions", "testp".
+#include <array>
 #include <bit>
 #include <cmath>
 #include <cstdint>
@@ -10,6 +11,12 @@
 
 namespace karat::ptx::units {
 namespace {
+
+constexpr std::array<std::uint32_t, kLanes> kLaneBits = [] {
+  std::array<std::uint32_t, kLanes> bits{};
+  for (std::size_t l = 0; l < kLanes; ++l) bits[l] = 1u << l;
+  return bits;
+}();
 
 struct Equal {
   template <typename T>
@@ -86,8 +93,9 @@ std::uint32_t run(const void* a, const void* b) {
   const auto* x = static_cast<const Word*>(a);
   const auto* y = static_cast<const Word*>(b);
   std::uint32_t mask = 0;
-  for (int lane = 0; lane < kLanes; ++lane) {
-    mask |= std::uint32_t{Op::of(Number::value(x[lane]), Number::value(y[lane]))} << lane;
+  for (int lane = 0; lane < kLanes; ++lane) {  // without a shift by the lane, it vectorises
+    const bool yes = Op::of(Number::value(x[lane]), Number::value(y[lane]));
+    mask |= kLaneBits[static_cast<std::size_t>(lane)] & (0u - std::uint32_t{yes});
   }
   return mask;
 }

@@ -12,7 +12,9 @@ LaneOp f64_op(Opcode opcode);
 LaneOp half_op(Opcode opcode);      ///< f16, bf16 and their pairs
 LaneOp function_op(Opcode opcode);  ///< rcp sqrt rsqrt ex2 lg2 sin cos tanh div of f32
 LaneOp integer_op(Opcode opcode);   ///< add sub mul mad div rem min max abs neg sad ...
-LaneOp bits_op(Opcode opcode);      ///< logic, shifts, fields, counts, prmt, mov, selp
+LaneOp dot_op(Opcode opcode);       ///< dp4a dp2a
+LaneOp bits_op(Opcode opcode);      ///< logic, shifts, mov, selp, slct
+LaneOp field_op(Opcode opcode);     ///< bit fields, counts, prmt, bmsk, szext
 LaneOp convert_op(Opcode opcode);   ///< cvt, but for f32 to pairs
 LaneOp pack_op(Opcode opcode);      ///< cvt to and from pairs, cvt.pack
 

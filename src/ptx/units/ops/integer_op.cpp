@@ -8,69 +8,10 @@
 #include "units/ops/loops-inl.hpp"
 // clang-format on
 
-#include <limits>
 #include <type_traits>
 
 #include "units/ops/families.hpp"
-
-#ifndef KARAT_PTX_UNITS_INTEGER_WORDS
-#define KARAT_PTX_UNITS_INTEGER_WORDS
-namespace karat::ptx::units {
-namespace {
-
-__extension__ typedef __int128 S128;
-__extension__ typedef unsigned __int128 U128;
-
-/// The register word of T.
-template <typename T>
-using WordOf = std::conditional_t<sizeof(T) == 8, std::uint64_t, std::uint32_t>;
-
-template <typename T>
-struct WiderOf;
-template <>
-struct WiderOf<std::uint16_t> {
-  using Type = std::uint32_t;
-};
-template <>
-struct WiderOf<std::int16_t> {
-  using Type = std::int32_t;
-};
-template <>
-struct WiderOf<std::uint32_t> {
-  using Type = std::uint64_t;
-};
-template <>
-struct WiderOf<std::int32_t> {
-  using Type = std::int64_t;
-};
-template <>
-struct WiderOf<std::uint64_t> {
-  using Type = U128;
-};
-template <>
-struct WiderOf<std::int64_t> {
-  using Type = S128;
-};
-template <typename T>
-using Wider = typename WiderOf<T>::Type;
-
-/// A value as its register holds it: zeros above.
-template <typename T>
-constexpr auto word(T x) {
-  return static_cast<WordOf<T>>(static_cast<std::make_unsigned_t<T>>(x));
-}
-template <typename T>
-constexpr T clamped(std::int64_t x) {
-  constexpr std::int64_t low = std::numeric_limits<T>::min(), high = std::numeric_limits<T>::max();
-  return static_cast<T>(x < low ? low : x > high ? high : x);
-}
-
-enum class Half { low, high };
-enum class Saturating { no, yes };
-
-}  // namespace
-}  // namespace karat::ptx::units
-#endif
+#include "units/ops/integer_words.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace karat::ptx::units::HWY_NAMESPACE {
@@ -219,29 +160,6 @@ struct Both {
   }
 };
 
-template <typename A, typename B>
-struct Dp4a {
-  static HWY_INLINE std::uint32_t Of(std::uint32_t a, std::uint32_t b, std::uint32_t c) {
-    for (int i = 0; i < 32; i += 8) {
-      const int x = static_cast<A>(a >> i), y = static_cast<B>(b >> i);
-      c += static_cast<std::uint32_t>(x * y);
-    }
-    return c;
-  }
-};
-/// Two 16-bit numbers of a by two bytes of b, the low or the high ones.
-template <typename A, typename B, Half kHalf>
-struct Dp2a {
-  static HWY_INLINE std::uint32_t Of(std::uint32_t a, std::uint32_t b, std::uint32_t c) {
-    const std::uint32_t bytes = kHalf == Half::low ? b : b >> 16;
-    for (int i = 0; i < 2; ++i) {
-      const std::int64_t x = static_cast<A>(a >> (16 * i)), y = static_cast<B>(bytes >> (8 * i));
-      c += static_cast<std::uint32_t>(x * y);
-    }
-    return c;
-  }
-};
-
 template <typename T>
 LaneOp OfType(Opcode& opcode, bool is_signed) {
   using W = WordOf<T>;
@@ -314,34 +232,10 @@ LaneOp OfPair(Opcode& opcode) {
   return {};
 }
 
-LaneOp DotProduct(Opcode& opcode) {
-  const bool b_signed = opcode.take_last() == "s32", a_signed = opcode.take_last() == "s32";
-  using S8 = std::int8_t;
-  using U8 = std::uint8_t;
-  if (opcode.base() == "dp4a") {
-    opcode.expect_nothing_left();
-    if (a_signed) return b_signed ? Ternary<Dp4a<S8, S8>>() : Ternary<Dp4a<S8, U8>>();
-    return b_signed ? Ternary<Dp4a<U8, S8>>() : Ternary<Dp4a<U8, U8>>();
-  }
-  using S16 = std::int16_t;
-  using U16 = std::uint16_t;
-  const bool high = opcode.take_one_of({"lo", "hi"}) == "hi";
-  opcode.expect_nothing_left();
-  constexpr Half kLow = Half::low, kHigh = Half::high;
-  if (high) {
-    if (a_signed)
-      return b_signed ? Ternary<Dp2a<S16, S8, kHigh>>() : Ternary<Dp2a<S16, U8, kHigh>>();
-    return b_signed ? Ternary<Dp2a<U16, S8, kHigh>>() : Ternary<Dp2a<U16, U8, kHigh>>();
-  }
-  if (a_signed) return b_signed ? Ternary<Dp2a<S16, S8, kLow>>() : Ternary<Dp2a<S16, U8, kLow>>();
-  return b_signed ? Ternary<Dp2a<U16, S8, kLow>>() : Ternary<Dp2a<U16, U8, kLow>>();
-}
-
 }  // namespace
 
 LaneOp IntegerOp(const Opcode& given) {
   Opcode opcode = given;
-  if (opcode.base() == "dp4a" || opcode.base() == "dp2a") return DotProduct(opcode);
   const std::string_view type = opcode.take_last();
   if (type == "s32") return OfType<std::int32_t>(opcode, true);
   if (type == "u32") return OfType<std::uint32_t>(opcode, false);

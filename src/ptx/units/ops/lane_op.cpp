@@ -23,8 +23,8 @@ bool is_lane_op(std::string_view text) {
 
 LaneOp lane_op(std::string_view text) {
   const Opcode opcode(text);
-  for (const auto family :
-       {function_op, f32_op, f64_op, half_op, bits_op, pack_op, convert_op, integer_op}) {
+  for (const auto family : {function_op, f32_op, f64_op, half_op, bits_op, field_op, dot_op,
+                            pack_op, convert_op, integer_op}) {
     if (const LaneOp op = family(opcode); op.run) return op;
   }
   opcode.refuse("no such arithmetic");

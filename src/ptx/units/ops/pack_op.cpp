@@ -1,6 +1,8 @@
 // cvt to and from pairs of small numbers, and cvt.pack. PTX ISA, "cvt", "cvt.pack".
 #include <array>
+#include <bit>
 #include <cstdint>
+#include <cstring>
 #include <limits>
 #include <span>
 #include <utility>
@@ -31,20 +33,21 @@ Floats read(const void* a) {
   return x;
 }
 
-/// The first operand goes to the upper half.
+/// The first operand goes to the upper half: the codes of b and a in turn are the words in memory.
 template <FormatId kFormat>
 void encode_pairs(const Floats& a, const Floats& b, Policy policy, void* d) {
-  auto* words = static_cast<Word*>(d);
+  static_assert(std::endian::native == std::endian::little);
+  std::array<float, 2 * kLanes> both;
+  for (std::size_t l = 0; l < kLanes; ++l) both[2 * l] = b[l], both[2 * l + 1] = a[l];
   if constexpr (numerics::format(kFormat).bits == 8) {
-    std::array<std::uint8_t, kLanes> high, low;
-    numerics::encode(a, high, kFormat, policy);
-    numerics::encode(b, low, kFormat, policy);
-    for (std::size_t l = 0; l < kLanes; ++l) words[l] = low[l] | Word{high[l]} << 8;
+    std::array<std::uint8_t, 2 * kLanes> codes;
+    numerics::encode(both, codes, kFormat, policy);
+    const auto pairs = std::bit_cast<std::array<std::uint16_t, kLanes>>(codes);
+    for (std::size_t l = 0; l < kLanes; ++l) static_cast<Word*>(d)[l] = pairs[l];
   } else {
-    std::array<std::uint16_t, kLanes> high, low;
-    numerics::encode(a, high, kFormat, policy);
-    numerics::encode(b, low, kFormat, policy);
-    for (std::size_t l = 0; l < kLanes; ++l) words[l] = low[l] | Word{high[l]} << 16;
+    std::array<std::uint16_t, 2 * kLanes> codes;
+    numerics::encode(both, codes, kFormat, policy);
+    std::memcpy(d, codes.data(), sizeof codes);
   }
 }
 
