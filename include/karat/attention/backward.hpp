@@ -57,11 +57,11 @@ struct KeyBlockTap {
   std::vector<float> dk, dv;              ///< visited x keys x channels, after each query block
 };
 
-/// Kernels that get d^-1/2 wrong: how often it enters. (For diagnosing kernels; no recipe means
-/// it.)
+/// Kernels that no recipe means, for checking and diagnosing others.
 struct BackwardErrors {
-  int dq_roots = 1, dk_roots = 1;  ///< where softmax_scale is `end`
-  bool none() const { return dq_roots == 1 && dk_roots == 1; }
+  /// Another legal 2^x in place of the recipe's p = 2^x, flushed as p is; the slow engine runs.
+  std::function<float(float x, float p)> exp2;
+  int dq_roots = 1, dk_roots = 1;  ///< how often d^-1/2 enters where softmax_scale is `end`
 };
 
 struct BackwardOptions {
@@ -72,9 +72,7 @@ struct BackwardOptions {
   std::optional<std::vector<int>> query_blocks, key_blocks;
   std::vector<int> tapped_queries;  ///< query blocks, of the first query head
   std::vector<int> tapped_keys;     ///< key blocks
-  /// Another legal 2^x in place of the recipe's p = 2^x; the slow engine runs.
-  std::function<float(float x, float p)> exp2;
-  BackwardErrors errors;
+  std::optional<BackwardErrors> errors;
   std::function<void(std::size_t done, std::size_t total)> progress;  ///< called from any worker
 };
 

@@ -178,7 +178,8 @@ BackwardResult attend_backward(const recipe::Recipe& recipe, const layout::Layou
   std::vector<float> dk, dv;  // of all heads so far, where each is complete by itself
   std::optional<std::vector<float>> scales;
   std::atomic<std::size_t> done = 0;
-  const bool fast = options.path == numerics::Path::fast && !options.exp2;
+  const bool fast =
+      options.path == numerics::Path::fast && !(options.errors && options.errors->exp2);
   const Schedule schedule = fast ? make_schedule(recipe.backward, blocks, options) : Schedule{};
   const std::size_t total = heads.size() * (fast ? schedule.items() : blocks.key_blocks.size());
   for (std::size_t h = 0; h < heads.size(); ++h) {
@@ -194,7 +195,7 @@ BackwardResult attend_backward(const recipe::Recipe& recipe, const layout::Layou
                                       : run_scalar(launch, order, sums, taps, progress);
     const Gradients gradients(launch);
     gradients.complete(sums.dq, b.ds, *launch.k, layout.key_order, launch.promote_dq(),
-                       options.errors.dq_roots,
+                       launch.errors.dq_roots,
                        launch.k_mean.empty() ? std::span<const float>() : sums.ds_sum);
     result.dq.push_back(
         gradients.written(sums.dq, layout.order, launch.q_saturated, b.dq_multiplier));
@@ -202,8 +203,7 @@ BackwardResult attend_backward(const recipe::Recipe& recipe, const layout::Layou
 
     const bool last = h + 1 == heads.size();
     if (adds || last) {
-      gradients.complete(sums.dk, b.ds, *launch.q, layout.order, b.promote,
-                         options.errors.dk_roots);
+      gradients.complete(sums.dk, b.ds, *launch.q, layout.order, b.promote, launch.errors.dk_roots);
       gradients.complete(sums.dv, b.p, *launch.d_o, layout.order, b.promote, 0);
     }
     if (adds) {

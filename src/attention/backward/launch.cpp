@@ -72,7 +72,12 @@ void fill_rows(BackwardLaunch& launch) {
 BackwardLaunch::BackwardLaunch(const recipe::Recipe& r, const layout::Layout& lay,
                                const mask::BlockMap& map, const BackwardHead& head,
                                const BackwardOptions& chosen)
-    : BackwardKernel(r, lay.channels), layout(lay), blocks(map), brought(head), options(chosen) {
+    : BackwardKernel(r, lay.channels),
+      layout(lay),
+      blocks(map),
+      brought(head),
+      options(chosen),
+      errors(chosen.errors.value_or(BackwardErrors{})) {
   const numerics::Path path = options.path;
   const int threads = options.threads;
   require_sizes(*this);

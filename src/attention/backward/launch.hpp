@@ -24,8 +24,9 @@ struct BackwardLaunch : BackwardKernel {
   const mask::BlockMap& blocks;
   const BackwardHead& brought;
   const BackwardOptions& options;
-  Operand q, k, v;  ///< as the products read them
-  Operand d_o;      ///< in dV
+  const BackwardErrors errors;  ///< of the options, or none
+  Operand q, k, v;              ///< as the products read them
+  Operand d_o;                  ///< in dV
   Operand d_o_in_dp;
   std::vector<float> k_mean;  ///< smoothing's term; empty: none
   std::vector<float> l;       ///< per position; +Inf: no keys, P and dS are 0

@@ -59,7 +59,7 @@ Visit::Visit(const BackwardLaunch& launch, video::Range queries, video::Range ke
       if (!launch.has_keys(query) || !launch.layout.mask->keeps(query, key)) continue;
       const float x = backward_exponent(launch, a[e], s_q, s_k, launch.l[query]);
       p[e] = backward_probability(launch, x);
-      if (launch.options.exp2) p[e] = launch.options.exp2(x, p[e]);
+      if (launch.errors.exp2) p[e] = launch.fp32.flushed(launch.errors.exp2(x, p[e]));
       ds[e] = score_gradient(launch, p[e], dp[e], launch.delta[query]);
     }
   const auto operand = [&](const quant::Rule& rule, const Matrix& x) {

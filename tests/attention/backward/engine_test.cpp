@@ -153,8 +153,7 @@ TEST(BackwardEngine, PlantedErrorsDoWhatTheySay) {
   const BackwardCase c(recipe, {.grid = {2, 3, 4}, .channels = 16}, Flavour::normal, 3);
   const BackwardResult right = c.run(Path::fast);
   BackwardOptions options;
-  options.errors = {.dq_roots = 2, .dk_roots = 0};
-  options.exp2 = [](float, float p) { return 2 * p; };
+  options.errors = {.exp2 = [](float, float p) { return 2 * p; }, .dq_roots = 2, .dk_roots = 0};
   const BackwardResult wrong = attend_backward(recipe, *c.layout, c.backward_heads(), options);
   for (std::size_t e = 0; e < right.dv.size(); ++e) {
     EXPECT_EQ(wrong.dv[e], 2 * right.dv[e]);        // twice P

@@ -13,6 +13,7 @@
 
 #include "forward_presets.hpp"
 #include "karat/attention/attend.hpp"
+#include "karat/attention/backward.hpp"
 #include "karat/attention/oracle.hpp"
 #include "karat/attention/predict.hpp"
 #include "karat/recipe/json.hpp"
@@ -65,6 +66,47 @@ void run(std::string_view preset, video::Extent3 grid, int threads) {
     print(name + " truth", attention::oracle(layout, input, tokens, mask, threads).o);
 }
 
+/// The gradients of a preset's backward, two query heads on one key-value head.
+void run_backward(std::string_view preset, video::Extent3 grid, int threads) {
+  const recipe::Recipe recipe = recipe::preset(preset);
+  const video::Head head =
+      video::generate_head({.grid = grid, .head_dim = 64, .seed = 7}, 0, 0, threads);
+  const layout::Layout layout = layout::make_layout(recipe, {.grid = grid, .channels = 64});
+  const attention::HeadInput inputs[] = {{head.q, head.k, head.v, numerics::FormatId::bf16},
+                                         {head.v, head.k, head.v, numerics::FormatId::bf16}};
+  std::vector<attention::QuantisedHead> quantised;
+  std::vector<attention::HeadResult> forward;
+  std::vector<std::vector<float>> uncoded;
+  for (const attention::HeadInput& input : inputs) {
+    quantised.push_back(
+        attention::quantise_head(recipe, layout, input, numerics::Path::fast, threads));
+    forward.push_back(attention::attend(recipe, layout, quantised.back(), {.threads = threads}));
+    uncoded.push_back(attention::unquantised_p_output(recipe, layout, quantised.back(),
+                                                      numerics::Path::fast, threads));
+  }
+  std::vector<attention::BackwardHead> heads;
+  for (std::size_t h = 0; h < quantised.size(); ++h)
+    heads.push_back({.head = &quantised[h],
+                     .input = inputs[h],
+                     .o = forward[h].o,
+                     .lse = forward[h].lse,
+                     .d_o = h == 0 ? head.q : head.k,
+                     .o_unquantised_p = uncoded[h]});
+  const auto result = attention::attend_backward(recipe, layout, heads, {.threads = threads});
+  const std::string name(preset);
+  for (const auto& dq : result.dq) print(name + " dq", dq);
+  print(name + " dk", result.dk);
+  print(name + " dv", result.dv);
+  const std::int32_t tokens[] = {0, 5, static_cast<std::int32_t>(grid.volume()) - 1};
+  for (const auto mask : {attention::OracleMask::dense, attention::OracleMask::sparse}) {
+    const auto truth =
+        attention::oracle_gradients(layout, inputs[0], head.q, tokens, tokens, mask, threads);
+    print(name + " true dq", truth.dq);
+    print(name + " true dk", truth.dk);
+    print(name + " true dv", truth.dv);
+  }
+}
+
 std::int64_t target_mask(const char* name) {
   if (std::strcmp(name, "avx3") == 0) return HWY_AVX3;
   if (std::strcmp(name, "avx2") == 0) return HWY_AVX2;
@@ -85,5 +127,8 @@ int main(int argc, char** argv) {
   hwy::SetSupportedTargetsForTest(target);
   for (const std::string_view preset : recipe::forward_presets())
     run(preset, {5, 9, 11}, std::atoi(argv[1]));
+  for (const std::string_view preset : recipe::preset_names())
+    if (recipe::preset(preset).backward.exists())
+      run_backward(preset, {3, 9, 11}, std::atoi(argv[1]));
   return 0;
 }
