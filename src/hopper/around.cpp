@@ -53,9 +53,13 @@ double bytes_per_element(numerics::FormatId format) {
   return std::max(8, numerics::format(format).bits) / 8;
 }
 
-/// Elements of a tensor that holds one token per query, or per key.
-double elements(const Shape& shape, std::int64_t tokens) {
-  return double(shape.batch) * shape.heads * shape.head_dim * static_cast<double>(tokens);
+/// Elements of a tensor that holds one token per query.
+double query_elements(const Shape& shape) {
+  return double(shape.batch) * shape.heads * shape.head_dim * static_cast<double>(shape.queries);
+}
+/// Likewise per key.
+double key_elements(const Shape& shape) {
+  return double(shape.batch) * shape.key_heads() * shape.head_dim * static_cast<double>(shape.keys);
 }
 
 }  // namespace
@@ -68,7 +72,7 @@ double stream_ms(const Machine& machine, double bytes) {
 }
 
 std::vector<SideKernel> around_attention(const Question& q) {
-  const double queries = elements(q.shape, q.shape.queries), keys = elements(q.shape, q.shape.keys);
+  const double queries = query_elements(q.shape), keys = key_elements(q.shape);
   std::vector<SideKernel> kernels;
   const auto add = [&](std::string name, double bytes) {
     kernels.push_back({std::move(name), stream_ms(q.machine, bytes), bytes});
@@ -95,8 +99,8 @@ std::vector<SideKernel> around_attention(const Question& q) {
 }
 
 double held_bytes(const Question& q) {
-  return elements(q.shape, q.shape.queries) * (bytes_per_element(q.recipe.q.format) + 2) +
-         elements(q.shape, q.shape.keys) *
+  return query_elements(q.shape) * (bytes_per_element(q.recipe.q.format) + 2) +
+         key_elements(q.shape) *
              (bytes_per_element(q.recipe.k.format) + bytes_per_element(q.recipe.v.format));
 }
 

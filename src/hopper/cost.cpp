@@ -32,7 +32,7 @@ Element element_of(FormatId format, const char* field) {
   }
 }
 
-/// What is walked one by one. Both lie far beyond any launch the model was held against: 75600
+/// What a mask lists one by one. Both lie far beyond any launch the model was held against: 75600
 /// tokens are 1182 x 591 blocks.
 constexpr double kMostTiles = 1 << 22;       ///< query tiles of a launch
 constexpr double kMostBlockPairs = 1 << 25;  ///< of a query block and a key block of one head
@@ -49,6 +49,17 @@ void require_at_most(double most, double count, const std::string& subject,
 void require_tiles(double of_head, const Shape& shape) {
   require_at_most(kMostTiles, of_head * shape.batch * shape.heads, "shape",
                   "query tiles, batch and heads together");
+}
+
+/// Equal tiles are counted, not walked: only what overflows is refused.
+void require_countable(const Plan& plan, const Shape& shape) {
+  constexpr double kMostTokens = 4294967296.0;  // 2^32
+  constexpr double kMostCounted = 1e15;
+  require_at_most(kMostTokens, static_cast<double>(std::max(shape.queries, shape.keys)), "shape",
+                  "tokens");
+  require_at_most(kMostCounted,
+                  std::ceil(double(shape.queries) / plan.block_q) * shape.batch * shape.heads,
+                  "shape", "query tiles, batch and heads together");
 }
 
 void require_block_pairs(double queries, double keys, video::Extent3 grid) {
@@ -147,7 +158,7 @@ MaskedWork listed_work(const Question& q, const Plan& plan) {
 MaskedWork all_work(const Question& q, const Plan& plan) {
   MaskedWork out;
   const Shape shape = shape_of(q);
-  require_tiles(std::ceil(double(shape.queries) / plan.block_q), shape);
+  require_countable(plan, shape);
   out.work.head = dense_work(plan, shape);
   const double queries = static_cast<double>(q.shape.queries);
   const double keys = static_cast<double>(q.shape.keys);
@@ -179,7 +190,9 @@ Plan plan_of(const Question& q) {
                     .pv = v,
                     .causality = listed(q.recipe) ? Causality::none : shape_of(q).causality,
                     .promote_every = v == Element::bf16 ? 0 : q.recipe.pv.promote_every,
-                    .extra_per_score = extra_per_score(q.recipe)},
+                    .extra_per_score = extra_per_score(q.recipe),
+                    .lengths = q.lengths,
+                    .splits = q.splits},
                    q.machine);
 }
 
@@ -227,8 +240,7 @@ AttentionCost attention_cost(const Question& q, Detail detail) {
   for (int part = 0; part < kParts; ++part) {
     const LaunchTime without = launch_time_without(static_cast<Part>(part), q.machine, q.timing,
                                                    cost.plan, q.shape, masked.work);
-    cost.savings.push_back(
-        {static_cast<Part>(part), std::max(0.0, cost.time_ms - without.us * 1e-3)});
+    cost.savings.push_back({static_cast<Part>(part), cost.time_ms - without.us * 1e-3});
   }
   std::stable_sort(cost.savings.begin(), cost.savings.end(),
                    [](const Saving& a, const Saving& b) { return a.ms > b.ms; });

@@ -5,9 +5,9 @@
 #include <cmath>
 #include <numeric>
 #include <optional>
-#include <queue>
 
 #include "karat/numerics/base/error.hpp"
+#include "schedule.hpp"
 #include "supply.hpp"
 #include "tile_cost.hpp"
 
@@ -29,130 +29,6 @@ std::vector<TileRun> split_runs(const std::vector<TileRun>& runs, int splits) {
   }
   return out;
 }
-
-/// One SM at work: CTA slots that each run a tile; the pace depends on how many are busy.
-struct Schedule {
-  double end = 0;
-  std::vector<double> sm_end;
-  std::array<double, kUnits> busy{};
-};
-
-/// Tiles are served in order; identical consecutive ones come as runs.
-class Scheduler {
- public:
-  Scheduler(const Machine& m, const Plan& p, TileCosts& costs) : m_(m), p_(p), costs_(costs) {}
-
-  /// @param runs of one head, `copies` times over
-  Schedule run(std::vector<TileRun> runs, std::int64_t copies) {
-    const std::int64_t tiles = total_tiles(runs) * copies;
-    const std::int64_t slots = std::int64_t{m_.sms} * p_.ctas_per_sm;
-    Schedule out;
-    add_busy(runs, copies, out);
-    out.sm_end.assign(m_.sms, 0.0);
-    if (p_.dispatch == Dispatch::fixed) {
-      fixed(runs, copies, slots, out);
-    } else {
-      if (p_.residency == Residency::persistent) {
-        // Longest first, heads side by side.
-        std::stable_sort(runs.begin(), runs.end(),
-                         [](const TileRun& a, const TileRun& b) { return a.blocks > b.blocks; });
-        for (TileRun& run : runs) run.tiles *= copies;
-        copies = 1;
-      }
-      dynamic(runs, copies, std::min(tiles, slots), out);
-    }
-    out.end = *std::max_element(out.sm_end.begin(), out.sm_end.end());
-    return out;
-  }
-
- private:
-  void add_busy(const std::vector<TileRun>& runs, std::int64_t copies, Schedule& out) {
-    for (const TileRun& run : runs) {
-      const TileCost cost = costs_.at(run.blocks, 1);
-      for (int u = 0; u < kUnits; ++u) out.busy[u] += cost.busy[u] * double(run.tiles) * copies;
-    }
-  }
-
-  /// Tile i goes to slot i mod slots.
-  void fixed(const std::vector<TileRun>& runs, std::int64_t copies, std::int64_t slots,
-             Schedule& out) {
-    std::vector<double> end(slots, 0.0);
-    std::int64_t i = 0;
-    for (std::int64_t copy = 0; copy < copies; ++copy) {
-      for (const TileRun& run : runs) {
-        const TileCost cost = costs_.at(run.blocks, 1);
-        for (std::int64_t tile = 0; tile < run.tiles; ++tile, ++i) {
-          double& slot = end[i % slots];
-          slot += i < slots ? cost.first : cost.next;
-        }
-      }
-    }
-    for (std::int64_t s = 0; s < slots; ++s) {
-      double& sm = out.sm_end[s % m_.sms];
-      sm = std::max(sm, end[s]);
-    }
-  }
-
-  /// The next tile goes to the slot that is free first. CTAs of one SM slow each other down: an
-  /// SM with r of them runs each at the pace the simulation of r residents gives.
-  void dynamic(const std::vector<TileRun>& runs, std::int64_t copies, std::int64_t slots,
-               Schedule& out) {
-    struct Sm {
-      std::vector<std::pair<int, double>> running;  // blocks, share of the tile left
-      double time = 0;
-      std::int64_t served = 0;
-    };
-    std::vector<Sm> sms(m_.sms);
-    const auto clocks = [&](const Sm& sm, int blocks) {
-      const TileCost cost = costs_.at(blocks, static_cast<int>(sm.running.size()));
-      return sm.served <= p_.ctas_per_sm ? cost.first : cost.next;
-    };
-    const auto next_end = [&](const Sm& sm) {
-      double end = 1e300;
-      for (const auto& [blocks, left] : sm.running) end = std::min(end, left * clocks(sm, blocks));
-      return sm.time + end;
-    };
-    const auto advance = [&](Sm& sm, double time) {
-      for (auto& [blocks, left] : sm.running) left -= (time - sm.time) / clocks(sm, blocks);
-      sm.time = time;
-    };
-    std::size_t run = 0;
-    std::int64_t done_in_run = 0, copy = 0;
-    const auto take = [&](Sm& sm) {
-      while (run < runs.size() && done_in_run == runs[run].tiles) {
-        ++run, done_in_run = 0;
-        if (run == runs.size() && ++copy < copies) run = 0;
-      }
-      if (run == runs.size()) return false;
-      sm.running.push_back({runs[run].blocks, 1.0});
-      ++sm.served, ++done_in_run;
-      return true;
-    };
-    for (std::int64_t s = 0; s < slots; ++s) take(sms[s % m_.sms]);
-    using Entry = std::pair<double, int>;
-    std::priority_queue<Entry, std::vector<Entry>, std::greater<>> queue;
-    for (int i = 0; i < m_.sms; ++i) {
-      if (!sms[i].running.empty()) queue.push({next_end(sms[i]), i});
-    }
-    while (!queue.empty()) {
-      const auto [time, index] = queue.top();
-      queue.pop();
-      Sm& sm = sms[index];
-      advance(sm, time);
-      const auto ended =
-          std::min_element(sm.running.begin(), sm.running.end(),
-                           [](const auto& a, const auto& b) { return a.second < b.second; });
-      sm.running.erase(ended);
-      take(sm);
-      out.sm_end[index] = time;
-      if (!sm.running.empty()) queue.push({next_end(sm), index});
-    }
-  }
-
-  const Machine& m_;
-  const Plan& p_;
-  TileCosts& costs_;
-};
 
 /// Runs whose tiles all have the mean number of blocks (rounded up and down to keep the total).
 std::vector<TileRun> levelled(const std::vector<TileRun>& runs) {
@@ -212,36 +88,47 @@ LaunchTime simulate(const Machine& machine, const Timing& timing, const Plan& pl
     masked += run.masked_share * double(run.tiles) * run.blocks;
   }
   masked /= total_blocks(runs);
-  const bool may_split = plan.kernel == Kernel::fa3 && shape.causality == Causality::none;
+  const bool may_split = plan.split_rule == Splits::heuristic && shape.causality == Causality::none;
   out.splits = may_split ? choose_splits(total_tiles(runs) * work.copies, most, machine.sms) : 1;
   runs = split_runs(runs, out.splits);
   out.tiles = total_tiles(runs) * work.copies;
   out.blocks = total_blocks(runs) * double(work.copies);
   out.waves = double(out.tiles) / (double(machine.sms) * plan.ctas_per_sm);
-  out.launch_us = timing.launch_us;
+  out.launch_us = timing.launch_us + (plan.lengths == Lengths::varying ? timing.prepare_us : 0);
   out.combine_us = combine_us(machine, timing, plan, shape, out.splits);
   out.clock_mhz = machine.clock_mhz;
   TileCosts costs(machine, timing, plan,
                   make_supply(machine, timing, plan, shape, work, out.clock_mhz, out.tiles),
                   masked);
-  const Schedule schedule = Scheduler(machine, plan, costs).run(runs, work.copies);
-  const double mean =
-      std::accumulate(schedule.sm_end.begin(), schedule.sm_end.end(), 0.0) / machine.sms;
-  out.clocks = ideal == Ideal::waves ? mean : schedule.end;
-  out.sm_clocks = schedule.sm_end;
-  out.clock_mhz = clock_mhz.value_or(held_clock(machine, timing, plan, mean / schedule.end,
+  const Schedule done = schedule(machine, plan, costs, runs, work.copies);
+  const double mean = std::accumulate(done.sm_end.begin(), done.sm_end.end(), 0.0) / machine.sms;
+  out.clocks = ideal == Ideal::waves ? mean : done.end;
+  out.sm_clocks = done.sm_end;
+  out.clock_mhz = clock_mhz.value_or(held_clock(machine, timing, plan, mean / done.end,
                                                 costs.tensor_use(plan.ctas_per_sm),
                                                 out.clocks / machine.clock_mhz));
   out.us = out.launch_us + out.combine_us + out.clocks / out.clock_mhz;
   out.steady_clocks = costs.steady(plan.ctas_per_sm) / plan.ctas_per_sm;
   for (int u = 0; u < kUnits; ++u) {
-    out.busy_share[u] = schedule.busy[u] / (out.us * out.clock_mhz * machine.sms);
+    out.busy_share[u] = done.busy[u] / (out.us * out.clock_mhz * machine.sms);
   }
   out.events = costs.events();
   return out;
 }
 
 }  // namespace
+
+void limit_power(Machine& machine, const Timing& timing, double watts) {
+  if (machine.clock_mhz >= machine.short_launch_clock_mhz) {
+    throw Error(ErrorKind::usage, "power",
+                "does not limit the " + machine.name + ", and what it draws is not known",
+                "give its clock in a FILE.json instead");
+  }
+  machine.clock_mhz =
+      std::min(machine.clock_mhz * std::pow(watts / machine.tdp_w, timing.tensor_exponent),
+               machine.short_launch_clock_mhz);
+  machine.tdp_w = watts;
+}
 
 std::string part_name(Part part) {
   static constexpr const char* kNames[kParts] = {

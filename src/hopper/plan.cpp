@@ -27,10 +27,11 @@ struct TileRow {
 
 constexpr auto kRegs = PPath::registers;
 constexpr auto kSmem = PPath::shared_memory;
-/// FlashAttention-3: hopper/tile_size.h; FlashAttention-2: csrc, flash_fwd_launch_template.h;
+/// FlashAttention-3: hopper/tile_size.h, and of 2024 hopper/flash_fwd_launch_template.h;
+/// FlashAttention-2: csrc, flash_fwd_launch_template.h;
 /// STA: 3 consumers of 64 rows; FlexAttention: autotuned template on H100; SageAttention2 sm90:
 /// qattn, 64 rows a warpgroup, 128 keys. FPSAttention's kernel is not published: STA's shape in
-/// FP8.
+/// FP8. STA and FPSAttention have no published form at d = 256: a tile that fits.
 constexpr std::array kTiles = {
     TileRow{Kernel::fa3, Width::bf16, 64, 192, 192, 128, 3, 2, kSmem},
     TileRow{Kernel::fa3, Width::bf16, 96, 192, 144, 144, 3, 2, kSmem},
@@ -42,6 +43,12 @@ constexpr std::array kTiles = {
     TileRow{Kernel::fa3, Width::eight_bit, 128, 128, 224, 224, 2, 2, kRegs},
     TileRow{Kernel::fa3, Width::eight_bit, 192, 128, 160, 160, 2, 2, kRegs},
     TileRow{Kernel::fa3, Width::eight_bit, 256, 128, 128, 128, 2, 2, kRegs},
+    TileRow{Kernel::fa3_2024, Width::bf16, 64, 192, 128, 128, 3, 2, kRegs},
+    TileRow{Kernel::fa3_2024, Width::bf16, 128, 128, 176, 128, 2, 2, kRegs},
+    TileRow{Kernel::fa3_2024, Width::bf16, 256, 128, 80, 80, 2, 2, kRegs},
+    TileRow{Kernel::fa3_2024, Width::eight_bit, 64, 192, 128, 128, 3, 4, kRegs},
+    TileRow{Kernel::fa3_2024, Width::eight_bit, 128, 128, 256, 128, 2, 2, kRegs},
+    TileRow{Kernel::fa3_2024, Width::eight_bit, 256, 128, 128, 128, 2, 2, kRegs},
     TileRow{Kernel::fa2, Width::bf16, 64, 128, 128, 128, 1, 1, kRegs},
     TileRow{Kernel::fa2, Width::bf16, 96, 128, 64, 64, 1, 1, kRegs},
     TileRow{Kernel::fa2, Width::bf16, 128, 128, 64, 64, 1, 1, kRegs},
@@ -49,14 +56,18 @@ constexpr std::array kTiles = {
     TileRow{Kernel::fa2, Width::bf16, 256, 128, 64, 64, 2, 1, kRegs},
     TileRow{Kernel::sta, Width::bf16, 64, 192, 128, 128, 3, 2, kRegs},
     TileRow{Kernel::sta, Width::bf16, 128, 192, 128, 128, 3, 2, kRegs},
+    TileRow{Kernel::sta, Width::bf16, 256, 128, 64, 64, 2, 2, kRegs},
     TileRow{Kernel::flex, Width::bf16, 64, 128, 64, 64, 2, 3, kRegs},
     TileRow{Kernel::flex, Width::bf16, 128, 128, 64, 64, 2, 3, kRegs},
+    TileRow{Kernel::flex, Width::bf16, 256, 64, 32, 32, 1, 3, kRegs},
     TileRow{Kernel::flex, Width::eight_bit, 64, 128, 64, 64, 2, 3, kRegs},
     TileRow{Kernel::flex, Width::eight_bit, 128, 128, 64, 64, 2, 3, kRegs},
+    TileRow{Kernel::flex, Width::eight_bit, 256, 64, 32, 32, 1, 3, kRegs},
     TileRow{Kernel::sage2, Width::eight_bit, 64, 64, 128, 128, 1, 1, kRegs},
     TileRow{Kernel::sage2, Width::eight_bit, 128, 64, 128, 128, 1, 1, kRegs},
     TileRow{Kernel::fpsattention, Width::eight_bit, 64, 128, 128, 128, 2, 2, kRegs},
     TileRow{Kernel::fpsattention, Width::eight_bit, 128, 128, 128, 128, 2, 2, kRegs},
+    TileRow{Kernel::fpsattention, Width::eight_bit, 256, 128, 64, 64, 2, 2, kRegs},
 };
 
 /// What a kernel does beyond its tile.
@@ -69,20 +80,24 @@ struct Structure {
   MatrixPath matrix_path;
   Residency residency;
   VTranspose v_transpose;  ///< for eight-bit V
+  BlockLists lists;
 };
 constexpr std::array kStructures = {
     Structure{Kernel::fa2, "fa2", false, Turns::free_running, Overlap::none, MatrixPath::mma_sync,
-              Residency::one_per_tile, VTranspose::none},
+              Residency::one_per_tile, VTranspose::none, BlockLists::computed},
     Structure{Kernel::fa3, "fa3", true, Turns::ping_pong, Overlap::previous_pv, MatrixPath::wgmma,
-              Residency::persistent, VTranspose::in_kernel},
+              Residency::persistent, VTranspose::in_kernel, BlockLists::computed},
+    Structure{Kernel::fa3_2024, "fa3-2024", true, Turns::ping_pong, Overlap::previous_pv,
+              MatrixPath::wgmma, Residency::persistent, VTranspose::in_kernel,
+              BlockLists::computed},
     Structure{Kernel::sta, "sta", true, Turns::free_running, Overlap::none, MatrixPath::wgmma,
-              Residency::one_per_tile, VTranspose::none},
-    Structure{Kernel::flex, "flex", false, Turns::free_running, Overlap::none, MatrixPath::wgmma,
-              Residency::one_per_tile, VTranspose::none},
+              Residency::one_per_tile, VTranspose::none, BlockLists::computed},
+    Structure{Kernel::flex, "flex", false, Turns::lockstep, Overlap::none, MatrixPath::wgmma,
+              Residency::one_per_tile, VTranspose::none, BlockLists::read},
     Structure{Kernel::sage2, "sage2", false, Turns::free_running, Overlap::none, MatrixPath::wgmma,
-              Residency::one_per_tile, VTranspose::none},
+              Residency::one_per_tile, VTranspose::none, BlockLists::computed},
     Structure{Kernel::fpsattention, "fpsattention", true, Turns::ping_pong, Overlap::previous_pv,
-              MatrixPath::wgmma, Residency::one_per_tile, VTranspose::none},
+              MatrixPath::wgmma, Residency::one_per_tile, VTranspose::none, BlockLists::computed},
 };
 
 const Structure& structure(Kernel kernel) {
@@ -92,6 +107,7 @@ const Structure& structure(Kernel kernel) {
 
 constexpr int kOtherRegisters = 24;  // addresses, counters, row maxima and sums
 constexpr double kBarrierBytes = 1024;
+constexpr std::int64_t kMostCausalRuns = 4096;
 
 /// Registers a consumer thread may hold, by FA3's setmaxnreg budgets; without a producer the
 /// compiler's limit of 255.
@@ -100,14 +116,20 @@ int register_budget(const Plan& plan) {
   return plan.warpgroups == 1 ? 256 : plan.warpgroups == 2 ? 240 : 160;
 }
 
+/// Live values of a consumer thread, the largest of its phases: S and O while QK runs (with overlap
+/// beside the P that PV of the previous block reads); P, O and, with promotion, PV's own sums while
+/// PV runs. P takes S's registers as it is converted.
 int registers_needed(const Plan& plan) {
   const double threads = 128;
   const double rows = plan.rows_per_warpgroup();
   const double scores = rows * plan.block_k / threads;
-  const bool both = plan.overlap == Overlap::previous_pv && plan.p_path == PPath::registers;
-  const double p = both ? scores * bytes_of(plan.pv) / 4 : 0;
-  const double accumulators = rows * plan.tile_dim / threads * (plan.promote_every > 0 ? 2 : 1);
-  return static_cast<int>(std::ceil(scores + p + accumulators)) + kOtherRegisters;
+  const double p = plan.p_path == PPath::registers ? scores * bytes_of(plan.pv) / 4 : 0;
+  const double outputs = rows * plan.tile_dim / threads;
+  const double products = plan.promote_every > 0 ? 2 * outputs : outputs;
+  const bool both = plan.overlap == Overlap::previous_pv;
+  const double during_qk = scores + (both ? p + products : outputs);
+  const double during_pv = p + products;
+  return static_cast<int>(std::ceil(std::max(during_qk, during_pv))) + kOtherRegisters;
 }
 
 double smem_needed(const Plan& plan) {
@@ -146,9 +168,10 @@ void check_fits(const Plan& plan, const Machine& machine) {
 
 int residents(const Plan& plan, const Machine& machine) {
   const double by_smem = machine.smem_kib_per_cta * 1024 / plan.smem_bytes;
+  // setmaxnreg hands out all registers; the compiler allocates eights.
   const double registers = plan.producer
-                               ? double(machine.registers)  // setmaxnreg hands out all of them
-                               : double(plan.registers_per_thread) * plan.threads();
+                               ? double(machine.registers)
+                               : std::ceil(plan.registers_per_thread / 8.0) * 8 * plan.threads();
   const double by_registers = machine.registers / registers;
   const double by_warps = machine.max_warps / (plan.threads() / 32.0);
   return std::max(
@@ -168,6 +191,12 @@ void validate(const Shape& shape) {
   positive("queries", static_cast<double>(shape.queries));
   positive("keys", static_cast<double>(shape.keys));
   positive("head_dim", shape.head_dim);
+  if (shape.kv_heads < 0 || shape.heads % shape.key_heads() != 0) {
+    throw Error(ErrorKind::usage, "shape.kv_heads",
+                std::to_string(shape.kv_heads) + " does not divide " + std::to_string(shape.heads) +
+                    " heads",
+                "give a divisor");
+  }
 }
 
 std::vector<TileRun> dense_work(const Plan& plan, const Shape& shape) {
@@ -175,14 +204,27 @@ std::vector<TileRun> dense_work(const Plan& plan, const Shape& shape) {
   const int blocks = static_cast<int>((shape.keys + plan.block_k - 1) / plan.block_k);
   const bool ragged = shape.keys % plan.block_k != 0;
   if (shape.causality == Causality::none) return {{tiles, blocks, ragged ? 1.0 / blocks : 0.0}};
-  std::vector<TileRun> runs;
   const std::int64_t offset = shape.keys - shape.queries;  // the last query sees the last key
-  for (std::int64_t tile = 0; tile < tiles; ++tile) {
+  const auto seen = [&](std::int64_t tile) {
     const std::int64_t last = std::min((tile + 1) * plan.block_q, shape.queries) + offset;
-    const int seen =
-        std::clamp(static_cast<int>((last + plan.block_k - 1) / plan.block_k), 1, blocks);
-    const double masked = std::min(1.0, std::ceil(double(plan.block_q) / plan.block_k) / seen);
-    runs.push_back({1, seen, masked});
+    return std::clamp<std::int64_t>((last + plan.block_k - 1) / plan.block_k, 1, blocks);
+  };
+  std::vector<TileRun> runs;
+  const auto append = [&](std::int64_t count, std::int64_t visited) {
+    if (count <= 0) return;
+    const double on_diagonal = std::ceil(double(plan.block_q) / plan.block_k);
+    runs.push_back({count, static_cast<int>(visited),
+                    std::min(1.0, on_diagonal / static_cast<double>(visited))});
+  };
+  // Long heads: neighbouring tiles as one or two runs around their mean, keeping their sum.
+  const std::int64_t together = (tiles + kMostCausalRuns - 1) / kMostCausalRuns;
+  for (std::int64_t tile = 0; tile < tiles; tile += together) {
+    const std::int64_t count = std::min(together, tiles - tile);
+    std::int64_t sum = 0;
+    for (std::int64_t i = 0; i < count; ++i) sum += seen(tile + i);
+    const std::int64_t longer = sum % count;
+    append(count - longer, sum / count);
+    append(longer, sum / count + 1);
   }
   return runs;
 }
@@ -210,6 +252,12 @@ Plan make_plan(const PlanRequest& request, const Machine& machine) {
                 std::to_string(request.head_dim) + " has no tile in kernel " + std::string(s.name),
                 "use one up to 256 that the kernel has");
   }
+  const bool fa3 = request.kernel == Kernel::fa3 || request.kernel == Kernel::fa3_2024;
+  if (!fa3 && (request.lengths == Lengths::varying || request.splits == Splits::heuristic)) {
+    throw Error(ErrorKind::usage, "kernel " + std::string(s.name),
+                "is known with fixed lengths and whole keys alone",
+                "leave out --varlen and --split-keys, or choose fa3");
+  }
   const bool causal = request.causality == Causality::causal;
   Plan plan;
   plan.kernel = request.kernel;
@@ -226,11 +274,22 @@ Plan make_plan(const PlanRequest& request, const Machine& machine) {
   if (causal && row->block_k_causal != row->block_k) plan.p_path = PPath::registers;
   plan.producer = s.producer;
   plan.turns = s.turns;
-  plan.overlap = s.overlap;
+  const bool first_fp8 = request.kernel == Kernel::fa3_2024 && width == Width::eight_bit;
+  plan.overlap = first_fp8 ? Overlap::none : s.overlap;
   plan.matrix_path = s.matrix_path;
   plan.residency = s.residency;
-  plan.dispatch =
-      s.residency == Residency::persistent && !causal ? Dispatch::fixed : Dispatch::dynamic;
+  plan.lengths = request.lengths;
+  const bool varying = request.lengths == Lengths::varying;
+  plan.dispatch = s.residency == Residency::persistent && !causal && !varying ? Dispatch::fixed
+                                                                              : Dispatch::dynamic;
+  if (request.kernel == Kernel::fa3 && plan.dispatch == Dispatch::dynamic && !varying)
+    plan.order = TileOrder::longest_first;
+  plan.split_rule = request.splits;
+  plan.lists = request.lists.value_or(s.lists);
+  // hopper/flash_fwd_launch_template.h: clusters of two for 16-bit operands from d = 128 on.
+  plan.multicast = fa3 && width == Width::bf16 && row->dims >= 128 && !causal && !varying
+                       ? Multicast::pairs
+                       : Multicast::none;
   plan.v_transpose = width == Width::eight_bit ? s.v_transpose : VTranspose::none;
   plan.qk = request.qk;
   plan.pv = request.pv;
@@ -261,6 +320,7 @@ int choose_splits(std::int64_t query_tiles, int key_blocks, int sms) {
 
 Kernel parse_kernel(std::string_view name) {
   std::vector<std::string> known;
+  if (plain(name) == "fa32025") return Kernel::fa3;
   for (const Structure& s : kStructures) {
     if (plain(s.name) == plain(name)) return s.kernel;
     known.emplace_back(s.name);

@@ -16,12 +16,21 @@ constexpr numerics::Named<LinearFormat> kLinear[] = {{"bf16", LinearFormat::bf16
 
 constexpr files::RequestField<KernelRequest> kKernelFields[] = {
     request::text<&KernelRequest::gpu>(
-        "gpu", "H100 (default, SXM), H100-PCIe, H200, H800, H20 or FILE.json"),
+        "gpu",
+        "H100 (default, SXM), H100-PCIe, H100-NVL, H200, H800, H800-PCIe, H20, H20-3e or "
+        "FILE.json"),
     request::called(
         "kernel-version",
         request::parsed<&KernelRequest::kernel, parse_kernel>(
-            "kernel", "fa2, fa3, sta, flex, sage2 or fpsattention; default: the recipe's own")),
-    request::whole<&KernelRequest::batch>("batch", "batch", 1)};
+            "kernel",
+            "fa2, fa3 (of 2025), fa3-2024, sta, flex, sage2 or fpsattention; default: the "
+            "recipe's own")),
+    request::whole<&KernelRequest::batch>("batch", "batch", 1),
+    request::number<&KernelRequest::power_w>(
+        "power", "power limit in W of a board that power limits; default: its own", 50, 2000),
+    request::flag<&KernelRequest::varlen>("varlen", "sequences packed, as by cu_seqlens"),
+    request::flag<&KernelRequest::split_keys>("split_keys",
+                                              "few query tiles may share their keys out")};
 
 constexpr files::RequestField<ModelRequest> kModelFields[] = {
     request::text<&ModelRequest::model>("model",
@@ -42,6 +51,7 @@ constexpr files::RequestField<ShapeRequest> kShapeFields[] = {
     request::called("seqlen", request::whole<&ShapeRequest::tokens>("tokens", "tokens", 1)),
     request::extent<&ShapeRequest::grid>("grid", "tokens as T,H,W"),
     request::whole<&ShapeRequest::heads>("heads", "heads", 1),
+    request::whole<&ShapeRequest::kv_heads>("kv_heads", "heads of K and V (default: heads)", 1),
     request::whole<&ShapeRequest::head_dim>("head_dim", "channels of a head", 1),
     {.name = "causal",
      .meaning = "keys up to the query's own",
@@ -58,8 +68,11 @@ std::span<const files::RequestField<ShapeRequest>> shape_fields() { return kShap
 
 void ask(Question& question, const KernelRequest& request) {
   question.machine = load_machine(request.gpu);
+  if (request.power_w) limit_power(question.machine, question.timing, *request.power_w);
   question.kernel = request.kernel;
   question.shape.batch = request.batch;
+  question.lengths = request.varlen ? Lengths::varying : Lengths::fixed;
+  question.splits = request.split_keys ? Splits::heuristic : Splits::never;
 }
 
 RunRequest run_of(const ModelRequest& request) {
@@ -98,6 +111,7 @@ void ask(Question& question, const ShapeRequest& request) {
   question.shape.queries = question.shape.keys =
       request.grid ? request.grid->volume() : *request.tokens;
   question.shape.heads = request.heads;
+  question.shape.kv_heads = request.kv_heads;
   question.shape.head_dim = request.head_dim;
   question.shape.causality = request.causality;
 }

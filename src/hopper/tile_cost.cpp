@@ -7,68 +7,85 @@
 namespace karat::hopper {
 namespace {
 
-constexpr int kLongestPeriod = 6;
-constexpr double kRecurs = 1e-3;
-constexpr int kTilesPerSlot = 3;
+constexpr int kTiles = 3;
+constexpr int kRounds = 64;  // of the mean pace
+
+/// Clocks of a tile among `residents` at random offsets.
+/// @param alone clocks beyond its blocks
+/// @param pace clocks per block by number of residents, 1 first
+double among_others(double alone, double blocks, const std::vector<double>& pace) {
+  const int others = static_cast<int>(pace.size()) - 1;
+  double tile = alone + blocks * pace.back();
+  for (int round = 0; round < kRounds; ++round) {
+    const double away = std::min(1.0, alone / tile);
+    double speed = 0, share = std::pow(away, others);  // nobody else is there
+    for (int here = 0; here <= others; ++here) {
+      speed += share / pace[here];
+      if (away > 0) share *= (1 - away) / away * (others - here) / (here + 1);
+    }
+    if (away <= 0) speed = 1 / pace.back();
+    const double next = alone + blocks / speed;
+    if (std::abs(next - tile) < 1e-9 * tile) return next;
+    tile = next;
+  }
+  return tile;
+}
 
 }  // namespace
 
-double steady_clocks(const std::vector<double>& begins) {
-  const int count = static_cast<int>(begins.size()) - 1;  // steps between blocks
-  const auto span = [&](int from, int blocks) { return begins[from + blocks] - begins[from]; };
-  for (int period = 1; period <= kLongestPeriod && 3 * period <= count; ++period) {
-    const double last = span(count - period, period);
-    const double before = span(count - 2 * period, period);
-    const double earlier = span(count - 3 * period, period);
-    if (std::abs(last - before) <= kRecurs * last && std::abs(last - earlier) <= kRecurs * last) {
-      return last / period;
-    }
-  }
-  const int half = count / 2;
-  return span(half, count - half) / (count - half);
-}
-
-TileCost TileCosts::simulate(int blocks, int residents) {
-  const std::vector<std::vector<TileWork>> tiles(
-      residents, std::vector<TileWork>(kTilesPerSlot, TileWork{blocks, masked_}));
-  const SmRun run = run_sm(machine_, timing_, plan_, supply_, tiles);
+const TileCosts::Lone& TileCosts::lone(int blocks) {
+  const auto [entry, fresh] = lone_.try_emplace(blocks);
+  if (!fresh) return entry->second;
+  const std::vector<TileWork> tiles(kTiles, TileWork{blocks, masked_});
+  const SmRun run = run_sm(machine_, timing_, plan_, supply_, 1, tiles);
   events_ += run.events;
-  TileCost cost;
-  for (const auto& ends : run.tile_end) {
-    cost.first += ends.front() / residents;
-    cost.next += (ends.back() - ends.front()) / (kTilesPerSlot - 1) / residents;
-  }
-  for (int u = 0; u < kUnits; ++u) cost.busy[u] = run.busy[u] / (residents * kTilesPerSlot);
-  if (blocks == kSimulated) steady_[residents] = steady_clocks(run.block_begin);
-  return cost;
-}
-
-TileCost TileCosts::at(int blocks, int residents) {
-  const int simulated = std::min(blocks, kSimulated);
-  const auto [entry, fresh] = known_.try_emplace({simulated, residents});
-  if (fresh) entry->second = simulate(simulated, residents);
-  TileCost cost = entry->second;
-  if (blocks <= kSimulated) return cost;
-  const double more = blocks - kSimulated;
-  cost.first += more * steady_[residents];
-  cost.next += more * steady_[residents];
-  const TileCost half = at(kSimulated / 2, residents);
-  for (int u = 0; u < kUnits; ++u) {
-    cost.busy[u] += more * (cost.busy[u] - half.busy[u]) / (kSimulated - kSimulated / 2);
-  }
-  return cost;
+  Lone& out = entry->second;
+  out.first = run.tile_end.front();
+  out.next = (run.tile_end.back() - run.tile_end.front()) / (kTiles - 1);
+  for (int u = 0; u < kUnits; ++u) out.busy[u] = run.busy[u] / kTiles;
+  return out;
 }
 
 double TileCosts::steady(int residents) {
-  at(kSimulated, residents);
-  return steady_[residents];
+  const auto [entry, fresh] = steady_.try_emplace(residents);
+  if (!fresh) return entry->second;
+  const std::vector<TileWork> tile{{2 * kSimulated, masked_}};
+  const SmRun run = run_sm(machine_, timing_, plan_, supply_, residents, tile);
+  events_ += run.events;
+  const int last = 2 * kSimulated - 1;
+  entry->second = (run.block_begin[last] - run.block_begin[last - kSimulated]) / kSimulated;
+  return entry->second;
+}
+
+TileCost TileCosts::at(int blocks, int residents) {
+  const auto known = known_.find({blocks, residents});
+  if (known != known_.end()) return known->second;
+  const int simulated = std::min(blocks, kSimulated);
+  const double more = blocks - simulated;
+  const Lone& run = lone(simulated);
+  TileCost cost{.first = run.first, .next = run.next, .busy = run.busy};
+  if (more > 0) {
+    const Lone& half = lone(kSimulated / 2);
+    cost.first += more * steady(1);
+    cost.next += more * steady(1);
+    for (int u = 0; u < kUnits; ++u)
+      cost.busy[u] += more * (run.busy[u] - half.busy[u]) / (kSimulated - kSimulated / 2);
+  }
+  if (residents > 1) {
+    std::vector<double> pace;
+    for (int r = 1; r <= residents; ++r) pace.push_back(steady(r));
+    cost.first += blocks * (pace.back() - pace.front());
+    const double alone = std::max(0.0, cost.next - blocks * pace.front());
+    cost.next = among_others(alone, blocks, pace);
+  }
+  known_[{blocks, residents}] = cost;
+  return cost;
 }
 
 double TileCosts::tensor_use(int residents) {
   constexpr int kTensor = static_cast<int>(UnitId::tensor);
-  const double work =
-      (at(kSimulated, residents).busy[kTensor] - at(kSimulated / 2, residents).busy[kTensor]) /
-      (kSimulated - kSimulated / 2);
+  const double work = (lone(kSimulated).busy[kTensor] - lone(kSimulated / 2).busy[kTensor]) /
+                      (kSimulated - kSimulated / 2);
   return work * residents / steady(residents);
 }
 

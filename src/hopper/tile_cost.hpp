@@ -15,13 +15,13 @@ struct TileCost {
   std::array<double, kUnits> busy{};  ///< clocks of work per unit
 };
 
-/// Clocks per block once the pipeline repeats itself: the mean over whole periods of the second
-/// half of `begins` (one entry per block); a period is the shortest one whose steps recur within
-/// 0.1 %, else the half itself.
-double steady_clocks(const std::vector<double>& begins);
-
 /// Costs by number of blocks. Up to kSimulated blocks a tile is simulated as it is, beyond that it
 /// is extended by the steady state.
+///
+/// CTAs that share an SM start at any offset to each other: while one is in its prologue or
+/// epilogue (E clocks, what a lone tile takes beyond its blocks), the others run at the pace of
+/// fewer residents. A tile of B blocks takes X = E + B / mean pace, where each other CTA is away
+/// for a share E / X of the time.
 class TileCosts {
  public:
   static constexpr int kSimulated = 32;
@@ -32,20 +32,25 @@ class TileCosts {
 
   /// @param residents CTAs that share the SM, 1..plan.ctas_per_sm
   TileCost at(int blocks, int residents);
-  /// Clocks per block far inside a tile.
+  /// Clocks between two blocks of one CTA far inside a tile: every resident computes one in them.
   double steady(int residents);
   /// Share of that time for which the tensor core is busy.
   double tensor_use(int residents);
   std::uint64_t events() const { return events_; }
 
  private:
-  TileCost simulate(int blocks, int residents);
+  struct Lone {
+    double first = 0, next = 0;
+    std::array<double, kUnits> busy{};
+  };
+  const Lone& lone(int blocks);
 
   const Machine& machine_;
   const Timing& timing_;
   const Plan& plan_;
   Supply supply_;
   double masked_;
+  std::map<int, Lone> lone_;
   std::map<std::pair<int, int>, TileCost> known_;
   std::map<int, double> steady_;
   std::uint64_t events_ = 0;

@@ -32,8 +32,7 @@ std::vector<Slice> timeline(const Question& q, const AttentionCost& cost,
   std::vector<Slice> slices;
   const Supply supply = make_supply(q.machine, q.timing, plan, q.shape, masked.work,
                                     cost.launch.clock_mhz, cost.launch.tiles);
-  run_sm(q.machine, q.timing, plan, supply,
-         std::vector<std::vector<TileWork>>(plan.ctas_per_sm, first), &slices);
+  run_sm(q.machine, q.timing, plan, supply, plan.ctas_per_sm, first, &slices);
   std::stable_sort(slices.begin(), slices.end(), [](const Slice& a, const Slice& b) {
     return std::tie(a.unit, a.begin) < std::tie(b.unit, b.begin);
   });

@@ -46,7 +46,7 @@ TEST(Pipeline, BusyTimesEqualOperationCounts) {
     const Timing t;
     const Plan p = make_plan(c.request, m);
     std::vector<Slice> trace;
-    const SmRun run = run_sm(m, t, p, {}, {{{kBlocks}, {kBlocks}}}, &trace);
+    const SmRun run = run_sm(m, t, p, {}, 1, std::vector<TileWork>{{kBlocks}, {kBlocks}}, &trace);
     std::array<double, kUnits> drawn{};
     for (const Slice& slice : trace) {
       if (slice.unit >= 0) drawn[slice.unit] += slice.end - slice.begin;
@@ -82,8 +82,7 @@ TEST(Pipeline, NoTwoShareATensorCoreSlot) {
     const Machine m = machine(c.gpu);
     const Plan p = make_plan(c.request, m);
     std::vector<Slice> trace;
-    const std::vector<std::vector<TileWork>> tiles(p.ctas_per_sm, {{7}, {5}, {6}});
-    run_sm(m, {}, p, {}, tiles, &trace);
+    run_sm(m, {}, p, {}, p.ctas_per_sm, std::vector<TileWork>{{7}, {5}, {6}}, &trace);
     for (int unit = 0; unit < kUnits; ++unit) {
       std::vector<std::pair<double, double>> slots;
       for (const Slice& slice : trace) {
@@ -102,18 +101,11 @@ TEST(Pipeline, EveryTileEnds) {
     const Machine m = machine(c.gpu);
     const Plan p = make_plan(c.request, m);
     for (int blocks : {1, 2, 3}) {
-      const SmRun run = run_sm(m, {}, p, {}, {{{blocks}, {1}, {blocks}}});
-      ASSERT_EQ(run.tile_end[0].size(), 3u) << c.name;
-      EXPECT_TRUE(std::is_sorted(run.tile_end[0].begin(), run.tile_end[0].end()));
+      const SmRun run = run_sm(m, {}, p, {}, 1, std::vector<TileWork>{{blocks}, {1}, {blocks}});
+      ASSERT_EQ(run.tile_end.size(), 3u) << c.name;
+      EXPECT_TRUE(std::is_sorted(run.tile_end.begin(), run.tile_end.end()));
     }
   }
-}
-
-TEST(SteadyState, FindsThePeriod) {
-  std::vector<double> begins{0};
-  const double steps[] = {70, 90, 110};  // period 3 after an irregular start
-  for (int i = 0; i < 30; ++i) begins.push_back(begins.back() + (i < 7 ? 300 - i : steps[i % 3]));
-  EXPECT_NEAR(steady_clocks(begins), 90, 1e-9);
 }
 
 TEST(SteadyState, ExtendsTilesAsLongSimulationsDo) {
@@ -121,11 +113,55 @@ TEST(SteadyState, ExtendsTilesAsLongSimulationsDo) {
     const Machine m = machine(c.gpu);
     const Timing t;
     const Plan p = make_plan(c.request, m);
-    if (p.ctas_per_sm > 1) continue;
     TileCosts costs(m, t, p, {}, 0);
-    const SmRun run = run_sm(m, t, p, {}, {{{150}, {150}, {150}}});
-    const double simulated = (run.tile_end[0][2] - run.tile_end[0][0]) / 2;
+    const SmRun run = run_sm(m, t, p, {}, 1, std::vector<TileWork>(3, {150}));
+    const double simulated = (run.tile_end[2] - run.tile_end[0]) / 2;
     EXPECT_NEAR(costs.at(150, 1).next, simulated, 0.01 * simulated) << c.name;
+  }
+}
+
+/// With one order of service, times are maxima of sums: nothing made faster delays anything, and a
+/// latency changed by 1 % changes no time by more than 1 %.
+TEST(Pipeline, IsMonotoneInEveryDuration) {
+  for (const Case& c : cases()) {
+    const Machine m = machine(c.gpu);
+    const Plan p = make_plan(c.request, m);
+    const std::vector<TileWork> tiles{{9}, {9}};
+    const auto end = [&](const Machine& machine, const Timing& timing) {
+      return run_sm(machine, timing, p, {}, p.ctas_per_sm, tiles).end;
+    };
+    const double before = end(m, {});
+    for (double Machine::*rate :
+         {&Machine::bf16_flop_per_clk, &Machine::fp8_flop_per_clk, &Machine::mufu_per_clk,
+          &Machine::fp32_per_clk, &Machine::alu_per_clk, &Machine::conversions_per_clk,
+          &Machine::smem_bytes_per_clk}) {
+      Machine faster = m;
+      faster.*rate *= 1.01;
+      EXPECT_LE(end(faster, {}), before) << c.name;
+      EXPECT_GE(end(faster, {}), before / 1.01 * (1 - 1e-12)) << c.name;
+    }
+    for (const TimingConstant& constant : timing_constants()) {
+      if (constant.name == "mma_sync_share") continue;  // a rate
+      Timing slower;
+      slower.*constant.member *= 1.01;
+      EXPECT_GE(end(m, slower), before) << c.name << " " << constant.name;
+      EXPECT_LE(end(m, slower), 1.01 * before * (1 + 1e-12)) << c.name << " " << constant.name;
+    }
+  }
+}
+
+/// CTAs at random offsets: no slower than side by side, no faster than one hides in the other.
+TEST(TileCosts, ResidentsHideEachOthersEnds) {
+  const Machine m = machine("H20");
+  const Plan p = make_plan({.kernel = Kernel::fa2, .head_dim = 128}, m);
+  ASSERT_EQ(p.ctas_per_sm, 2);
+  const Timing t;
+  TileCosts costs(m, t, p, {}, 0);
+  for (const int blocks : {1, 4, 16, 64, 256}) {
+    const double alone = costs.at(blocks, 1).next - blocks * costs.steady(1);
+    const double both = costs.at(blocks, 2).next;
+    EXPECT_LE(both, alone + blocks * costs.steady(2)) << blocks;
+    EXPECT_GE(both, std::max(costs.at(blocks, 1).next, blocks * costs.steady(2))) << blocks;
   }
 }
 

@@ -71,6 +71,78 @@ TEST(Plan, SplitsKeysWhenQueryTilesAreFew) {
   }
 }
 
+/// nvcc 13.0, sm_90a, no spills: 167 registers at d = 128, 128 at d = 64.
+TEST(Plan, RegistersAreThoseOfTheCompiledKernel) {
+  struct Row {
+    int dim, compiled, ctas;
+  };
+  for (const Row& row : {Row{128, 167, 3}, Row{64, 128, 4}}) {
+    const Plan plan = make_plan({.kernel = Kernel::sage2,
+                                 .head_dim = row.dim,
+                                 .qk = Element::int8,
+                                 .pv = Element::fp8,
+                                 .promote_every = 128},
+                                machine("H100"));
+    EXPECT_NEAR(plan.registers_per_thread, row.compiled, 8) << row.dim;
+    EXPECT_EQ(plan.ctas_per_sm, row.ctas) << row.dim;
+  }
+}
+
+TEST(Plan, TheFirstReleaseOfFlashAttention3HadOtherTiles) {
+  const auto plan = [](int dim, Element element, Causality causality) {
+    return make_plan({.kernel = parse_kernel("fa3-2024"),
+                      .head_dim = dim,
+                      .qk = element,
+                      .pv = element,
+                      .causality = causality},
+                     machine("H100"));
+  };
+  EXPECT_EQ(plan(64, Element::bf16, Causality::none).block_k, 128);
+  EXPECT_EQ(plan(128, Element::fp8, Causality::none).block_k, 256);
+  EXPECT_EQ(plan(128, Element::fp8, Causality::none).overlap, Overlap::none);
+  EXPECT_EQ(plan(128, Element::bf16, Causality::none).overlap, Overlap::previous_pv);
+  EXPECT_EQ(plan(128, Element::bf16, Causality::causal).order, TileOrder::heads_in_turn);
+  EXPECT_EQ(parse_kernel("fa3-2025"), Kernel::fa3);
+  EXPECT_EQ(kernel_name(Kernel::fa3_2024), "fa3-2024");
+}
+
+TEST(Plan, EveryKernelTakesHeadDimensionsUpTo256) {
+  for (const Kernel kernel :
+       {Kernel::fa2, Kernel::fa3, Kernel::fa3_2024, Kernel::sta, Kernel::flex}) {
+    for (const int dim : {64, 80, 96, 128, 160, 192, 256}) {
+      EXPECT_GE(make_plan({.kernel = kernel, .head_dim = dim}, machine("H100")).tile_dim, dim);
+    }
+  }
+}
+
+TEST(Plan, ClustersOfTwoShareLoads) {
+  const Machine m = machine("H100");
+  EXPECT_EQ(make_plan({.head_dim = 128}, m).multicast, Multicast::pairs);
+  EXPECT_EQ(make_plan({.head_dim = 64}, m).multicast, Multicast::none);
+  EXPECT_EQ(make_plan({.head_dim = 128, .lengths = Lengths::varying}, m).multicast,
+            Multicast::none);
+  EXPECT_EQ(make_plan({.head_dim = 128, .causality = Causality::causal}, m).multicast,
+            Multicast::none);
+}
+
+TEST(Plan, LongCausalHeadsKeepTheirBlocksInFewRuns) {
+  const Plan plan = make_plan({.head_dim = 128, .causality = Causality::causal}, machine("H100"));
+  const std::int64_t tiles = 50000;
+  const Shape shape{
+      .queries = tiles * 128, .keys = tiles * 128, .head_dim = 128, .causality = Causality::causal};
+  const std::vector<TileRun> runs = dense_work(plan, shape);
+  EXPECT_LE(runs.size(), 8192u);
+  std::int64_t count = 0, blocks = 0;
+  for (const TileRun& run : runs) count += run.tiles, blocks += run.tiles * run.blocks;
+  EXPECT_EQ(count, tiles);
+  EXPECT_EQ(blocks, tiles * (tiles + 1) / 2);
+}
+
+TEST(Plan, KeyHeadsDivideHeads) {
+  EXPECT_NO_THROW(validate({.heads = 40, .kv_heads = 8, .queries = 5, .keys = 5}));
+  EXPECT_THROW(validate({.heads = 40, .kv_heads = 7, .queries = 5, .keys = 5}), Error);
+}
+
 TEST(Plan, CountsPaddedBlocksOfDenseAndCausalWork) {
   const Plan plan = make_plan({.head_dim = 128}, machine("H100"));
   const auto dense = dense_work(plan, {.queries = 75600, .keys = 75600, .head_dim = 128});

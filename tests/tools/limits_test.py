@@ -97,9 +97,15 @@ class Sizes(Case):
     """Work is bounded before it begins, and the limit stands in the message."""
 
     def test_cost(self):
+        # Equal tiles are counted, not walked: any launch is answered, until it cannot be counted.
         for arguments in (["--causal", "--seqlen", "2147483647"], ["--seqlen", "2147483647"],
-                          ["--seqlen", "1048576", "--heads", "100000"]):
-            self.fails(2, "query tiles", "4194304", arguments=["cost", *arguments])
+                          ["--seqlen", "1048576", "--heads", "100000"],
+                          ["--causal", "--seqlen", "4096", "--batch", "100000", "--heads", "40"],
+                          ["--recipe", "fa2_bf16", "--causal", "--seqlen", "4096", "--batch",
+                           "100000"]):
+            self.succeeds("cost", *arguments)
+        self.fails(2, "query tiles", "1000000000000000",
+                   arguments=["cost", "--seqlen", "2147483647", "--heads", "2147483647"])
         windowed = ["cost", "--recipe", "fpsattention"]
         self.fails(2, "33554432", arguments=windowed + ["--grid", "1000,1000,100"])
         self.fails(2, "pairs", arguments=windowed + ["--grid", "100,100,100", "--tile", "1,1,1"])

@@ -22,6 +22,8 @@ struct Question {
   Shape shape;                         ///< queries and keys count text_tokens too
   std::optional<video::Extent3> grid;  ///< needed by window and band masks
   int text_tokens = 0;                 ///< behind the grid's tokens, seen by and seeing everything
+  Lengths lengths = Lengths::fixed;    ///< varying: FlashAttention-3 alone
+  Splits splits = Splits::never;       ///< the public calls do not split
 };
 
 /// The kernel that runs a recipe: SageAttention2 for INT8 Q, FlexAttention for its key order,
@@ -47,7 +49,7 @@ Question dense_bf16(Question question);
 /// Milliseconds of one launch alone.
 double attention_ms(const Question& question);
 
-/// Time that would be saved if a part were free of charge.
+/// Time that would be saved if a part were free of charge; negative where it would cost.
 struct Saving {
   Part part;
   double ms;

@@ -67,6 +67,11 @@ LaunchTime launch_time(const Machine& machine, const Timing& timing, const Plan&
 LaunchTime launch_time_without(Part part, const Machine& machine, const Timing& timing,
                                const Plan& plan, const Shape& shape, const Work& work);
 
+/// Gives a board another power limit: at a fixed use, clock ~ power^tensor_exponent, the law of
+/// held clocks read the other way.
+/// @throws Error(usage) for a board that power does not limit: what it draws is not known
+void limit_power(Machine& machine, const Timing& timing, double watts);
+
 /// Work of a dense or causal kernel.
 Work dense(const Plan& plan, const Shape& shape);
 

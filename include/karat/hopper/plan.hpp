@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -14,7 +15,8 @@ namespace karat::hopper {
 /// Kernels whose structure is known. What each one does is a table row in plan.cpp.
 enum class Kernel {
   fa2,          ///< FlashAttention-2: mma.sync, cp.async, no specialisation
-  fa3,          ///< FlashAttention-3, BF16 or FP8 by the element format
+  fa3,          ///< FlashAttention-3 of 2025, BF16 or FP8 by the element format
+  fa3_2024,     ///< its first release: other tiles, FP8 without overlap inside a warpgroup
   sta,          ///< ThunderKittens-style sliding tile attention: 192 rows, 128 keys
   flex,         ///< FlexAttention's Triton template: 128 x 64
   sage2,        ///< SageAttention2 on sm90: INT8 QK, FP8 PV, 64 rows a warpgroup, 128 keys
@@ -24,13 +26,19 @@ enum class Kernel {
 enum class Element { bf16, fp8, int8 };
 constexpr int bytes_of(Element element) { return element == Element::bf16 ? 2 : 1; }
 
-enum class Turns { free_running, ping_pong };   ///< do warpgroups take turns to issue?
+/// Do warpgroups take turns to issue, or does a barrier per key block keep them in step?
+enum class Turns { free_running, ping_pong, lockstep };
 enum class Overlap { none, previous_pv };       ///< PV of the previous block beside QK
 enum class PPath { registers, shared_memory };  ///< how P reaches the tensor core
 enum class MatrixPath { wgmma, mma_sync };
 enum class Residency { persistent, one_per_tile };  ///< CTAs per launch
 enum class Dispatch { fixed, dynamic };             ///< tile i to CTA i mod n, or to the first free
-enum class VTranspose { none, in_kernel };          ///< FP8 wants V with keys contiguous
+enum class TileOrder { heads_in_turn, longest_first };  ///< of a dynamic scheduler
+enum class VTranspose { none, in_kernel };              ///< FP8 wants V with keys contiguous
+enum class Lengths { fixed, varying };     ///< varying: cu_seqlens, a tile search, no TMA store
+enum class Splits { never, heuristic };    ///< may a kernel share one tile's keys out?
+enum class BlockLists { computed, read };  ///< where a sparse kernel's next block comes from
+enum class Multicast { none, pairs };      ///< do two CTAs of a cluster load K and V once?
 
 struct Plan {
   Kernel kernel = Kernel::fa3;
@@ -49,13 +57,18 @@ struct Plan {
   MatrixPath matrix_path = MatrixPath::wgmma;
   Residency residency = Residency::persistent;
   Dispatch dispatch = Dispatch::fixed;
+  TileOrder order = TileOrder::heads_in_turn;
   VTranspose v_transpose = VTranspose::none;
+  Lengths lengths = Lengths::fixed;
+  Splits split_rule = Splits::never;
+  BlockLists lists = BlockLists::computed;
+  Multicast multicast = Multicast::none;
   int ctas_per_sm = 1;
   int splits = 1;              ///< CTAs that share one query tile's keys; a combine kernel follows
   int promote_every = 0;       ///< keys after which PV's partial sums are added in FP32; 0 = never
   double extra_per_score = 0;  ///< FP32 operations per score beside the softmax: per-column scales
   int score_conversions = 0;   ///< INT32 to FP32 conversions per score (INT8 QK)
-  int registers_per_thread = 0;  ///< estimate for a consumer thread
+  int registers_per_thread = 0;  ///< of a consumer thread: live values, largest over the phases
   double smem_bytes = 0;         ///< per CTA
 
   int rows_per_warpgroup() const { return block_q / warpgroups; }
@@ -69,10 +82,13 @@ enum class Causality { none, causal };
 struct Shape {
   int batch = 1;
   int heads = 1;
+  int kv_heads = 0;          ///< of K and V, a divisor of heads; 0: as many
   std::int64_t queries = 0;  ///< tokens
   std::int64_t keys = 0;
   int head_dim = 128;
   Causality causality = Causality::none;
+
+  int key_heads() const { return kv_heads > 0 ? kv_heads : heads; }
 };
 
 /// @throws Error(usage) naming the field that is not positive.
@@ -99,6 +115,9 @@ struct PlanRequest {
   double extra_per_score = 0;
   int block_q = 0;  ///< 0: the kernel's own tile
   int block_k = 0;
+  Lengths lengths = Lengths::fixed;
+  Splits splits = Splits::never;
+  std::optional<BlockLists> lists;  ///< empty: as the kernel does
 };
 
 /// @throws Error(usage) for a head dimension without a tile, an element format the kernel does not
@@ -109,7 +128,8 @@ Plan make_plan(const PlanRequest& request, const Machine& machine);
 /// whose last wave is within 85 % of the best, 1 from 0.8 tiles per SM or at most 4 key blocks.
 int choose_splits(std::int64_t query_tiles, int key_blocks, int sms);
 
-/// "fa3", "fa2", "sta", "flex", "sage2", "fpsattention". @throws Error(usage) with the nearest.
+/// "fa3" (or "fa3-2025"), "fa3-2024", "fa2", "sta", "flex", "sage2", "fpsattention". @throws
+/// Error(usage) with the nearest.
 Kernel parse_kernel(std::string_view name);
 std::string_view kernel_name(Kernel kernel);
 

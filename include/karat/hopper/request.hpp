@@ -15,6 +15,9 @@ struct KernelRequest {
   std::string gpu = "H100";
   std::optional<Kernel> kernel;  ///< empty: the one the recipe implies
   int batch = 1;
+  std::optional<double> power_w;  ///< empty: the board's own limit
+  bool varlen = false;            ///< sequences packed behind each other
+  bool split_keys = false;        ///< few query tiles share their keys out
 };
 std::span<const files::RequestField<KernelRequest>> kernel_fields();
 
@@ -35,6 +38,7 @@ struct ShapeRequest {
   std::optional<std::int64_t> tokens;
   std::optional<video::Extent3> grid;
   int heads = 1;
+  int kv_heads = 0;  ///< 0: as many as heads
   int head_dim = 128;
   Causality causality = Causality::none;
 };

@@ -23,18 +23,26 @@ struct Timing {
   double mma_sync_share = 0.63;
   double l2_share = 0.80;
   double zero_gain = 0.134;
-  // Fitted on the H100 rows.
-  double hbm_share = 0.766;
-  double port_accumulate = 0.633;
-  double port_per_instruction = 1.595;
-  double misaligned_passes = 1.6;
-  double cta_start = 986;
-  double launch_us = 7.98;
-  double combine_us = 3.0;
-  double idle_exponent = 0.102;
+  double hbm_share = 0.91;
+  // Fitted on the measured rows.
+  double port_accumulate = 0.408;
+  double port_per_instruction = 1.986;
+  double misaligned_passes = 1.705;
+  double unevenness = 0.5;
+  double mask_ops = 2.03;
+  double mma_sync_ports = 1.48;
+  double cta_start = 1270;
+  double dynamic_tile = 700;
+  double varlen_tile = 2890;
+  double varlen_store = 71.8;
+  double list_read = 700;
+  double launch_us = 5;
+  double prepare_us = 2.43;
+  double combine_us = 4.23;
+  double idle_exponent = 0.242;
   double power_reference = 0.62;
   double tensor_exponent = 0.285;
-  double warm_slope = 0.049;
+  double warm_slope = 0.0237;
   double warm_ms = 24;
 };
 

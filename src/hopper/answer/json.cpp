@@ -23,9 +23,10 @@ files::Json to_json(const Answer& a) {
             {"density", c.density},
             {"padded_density", c.padded_density}};
   json["shape"] = {
-      {"batch", q.shape.batch},       {"heads", q.shape.heads},
-      {"queries", q.shape.queries},   {"keys", q.shape.keys},
-      {"head_dim", q.shape.head_dim}, {"causal", q.shape.causality == Causality::causal}};
+      {"batch", q.shape.batch},         {"heads", q.shape.heads},
+      {"queries", q.shape.queries},     {"keys", q.shape.keys},
+      {"head_dim", q.shape.head_dim},   {"causal", q.shape.causality == Causality::causal},
+      {"kv_heads", q.shape.key_heads()}};
   if (q.recipe.mask.kind == recipe::MaskKind::window) {
     const auto list = [](video::Extent3 e) { return Json{e.t, e.h, e.w}; };
     json["mask"] = {{"tile", list(q.recipe.mask.tile)}, {"window", list(q.recipe.mask.window)}};
@@ -40,6 +41,8 @@ files::Json to_json(const Answer& a) {
                   {"ctas_per_sm", p.ctas_per_sm},
                   {"registers_per_thread", p.registers_per_thread},
                   {"smem_bytes", p.smem_bytes},
+                  {"varlen", p.lengths == Lengths::varying},
+                  {"multicast", p.multicast == Multicast::pairs},
                   {"splits", c.launch.splits}};
   json["launch"] = {{"clock_mhz", c.launch.clock_mhz},
                     {"tiles", c.launch.tiles},

@@ -28,9 +28,9 @@ std::string plan_line(const Plan& p) {
 
 /// Bytes held, of what BF16 would hold.
 double memory_ratio(const Question& q) {
-  const double values = static_cast<double>(q.shape.batch) * q.shape.heads * q.shape.head_dim *
-                        2.0 * static_cast<double>(q.shape.queries + q.shape.keys);
-  return held_bytes(q) / (2.0 * values);
+  const double values = static_cast<double>(q.shape.batch) * q.shape.heads * q.shape.head_dim * 2.0;
+  const double keys = static_cast<double>(q.shape.keys) * q.shape.key_heads() / q.shape.heads;
+  return held_bytes(q) / (2.0 * values * (static_cast<double>(q.shape.queries) + keys));
 }
 
 std::string run_text(const RunTime& run) {

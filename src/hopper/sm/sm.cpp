@@ -1,45 +1,340 @@
-// The pipeline of an attention CTA as processes on one SM: producer, loads, tensor core, consumer
-// warpgroups, epilogue. Overlap is what comes out; nothing here says how much there is.
+// The pipeline of attention CTAs on one SM: loads, matrix instructions in turn, softmax, epilogue.
+// Overlap is what comes out; nothing here says how much there is.
 #include "sm.hpp"
 
-#include "karat/numerics/base/error.hpp"
-#include "processes.hpp"
+#include <algorithm>
+#include <deque>
+
+#include "durations.hpp"
 
 namespace karat::hopper {
+namespace {
 
-SmRun Sm::run(const std::vector<std::vector<TileWork>>& tiles) {
-  std::vector<std::unique_ptr<Cta>> ctas;
-  std::int64_t groups = 0;
-  for (std::size_t slot = 0; slot < tiles.size(); ++slot) {
-    auto cta = std::make_unique<Cta>(engine_, p_.warpgroups);
-    cta->index = static_cast<int>(slot);
-    cta->tiles = tiles[slot];
-    for (const TileWork& tile : tiles[slot])
-      groups += std::int64_t{2} * p_.warpgroups * tile.blocks;
-    ctas.push_back(std::move(cta));
+/// For whom a unit works.
+struct Who {
+  int cta, group, block;
+};
+
+/// A consumer warpgroup, or all of a CTA in lockstep.
+struct Actor {
+  double ready = 0;    ///< it may issue the next QK
+  double pv_done = 0;  ///< of the last PV issued
+};
+
+struct Cta {
+  int index = 0;
+  std::vector<Actor> actors;
+  double loads_from = 0;  ///< the producer may ask for this tile from here on
+  double sent = 0;        ///< last request of the producer
+  double q_full = 0, k_full = 0, v_full = 0, q_free = 0, stored = 0;
+  double transposed = 0;              ///< last V the producer wrote back
+  std::deque<double> k_free, v_free;  ///< of the last `stages` blocks
+  std::vector<double> tile_end, block_begin;
+};
+
+class Sm {
+ public:
+  Sm(const Machine& machine, const Timing& timing, const Plan& plan, const Supply& supply,
+     int residents, double masked_share, std::vector<Slice>* trace)
+      : m_(machine),
+        t_(timing),
+        p_(plan),
+        s_(supply),
+        d_(durations(machine, timing, plan, supply, residents, masked_share)),
+        trace_(trace) {
+    for (int i = 0; i < residents; ++i) {
+      Cta cta{.index = i, .actors = std::vector<Actor>(d_.actors)};
+      cta.k_free.assign(p_.stages, 0.0);
+      cta.v_free.assign(p_.stages, 0.0);
+      ctas_.push_back(std::move(cta));
+    }
   }
-  engine_.spawn(tensor_core(groups));
-  for (auto& cta : ctas) {
-    engine_.spawn(producer(*cta));
-    if (p_.v_transpose == VTranspose::in_kernel) engine_.spawn(transpose_v(*cta));
-    for (int g = 0; g < p_.warpgroups; ++g) engine_.spawn(consumer(*cta, g));
-    engine_.spawn(store(*cta));
+
+  SmRun run(std::span<const TileWork> tiles) {
+    for (std::size_t i = 0; i < tiles.size(); ++i) {
+      for (Cta& cta : ctas_) begin_tile(cta, i == 0);
+      for (int j = 0; j < tiles[i].blocks; ++j) block(tiles[i], j);
+      if (p_.overlap == Overlap::previous_pv) {
+        for (Cta& cta : ctas_) load_v(cta, tiles[i].blocks - 1);
+      }
+      for (Cta& cta : ctas_) end_tile(cta, tiles[i].blocks);
+    }
+    SmRun out{.tile_end = ctas_[0].tile_end,
+              .block_begin = ctas_[0].block_begin,
+              .busy = busy_,
+              .events = events_};
+    for (const Cta& cta : ctas_) out.end = std::max(out.end, cta.stored);
+    return out;
   }
-  SmRun result;
-  result.events = engine_.run();
-  if (!engine_.finished()) {
-    throw Error(ErrorKind::internal, "pipeline simulation", "processes wait for each other");
+
+ private:
+  /// Counts work of a unit. A timeline shows what was asked of a unit one after another.
+  void use(UnitId which, double begin, double clocks, Who w, const char* label) {
+    const int u = static_cast<int>(which);
+    busy_[u] += clocks;
+    ++events_;
+    if (!trace_ || clocks <= 0) return;
+    begin = std::max(begin, shown_[u]);
+    shown_[u] = begin + clocks;
+    trace_->push_back({u, w.cta, w.group, begin, begin + clocks, label, w.block});
   }
-  result.end = engine_.now();
-  for (int u = 0; u < kUnits; ++u) result.busy[u] = units_[u].busy;
-  for (auto& cta : ctas) result.tile_end.push_back(cta->tile_end);
-  result.block_begin = ctas[0]->block_begin;
-  return result;
-}
+  void show(Who w, double begin, double end, const char* label) {
+    if (trace_) trace_->push_back({-1, w.cta, w.group, begin, end, label, w.block});
+  }
+
+  /// A load or store of `bytes`: latency, then the SM's port, and its shares of L2 and HBM, of
+  /// which it may use what it has not used since the launch began.
+  double transfer(double ready, double bytes, double l2_bytes, double miss, Who w,
+                  const char* label) {
+    const double begin = std::max(ready, port_free_);
+    const double clocks = bytes / s_.port_bytes_per_clk;
+    port_free_ = begin + clocks;
+    l2_used_ += l2_bytes / s_.l2_bytes_per_clk;
+    hbm_used_ += l2_bytes * miss / s_.hbm_bytes_per_clk;
+    use(UnitId::l2, begin, l2_bytes / s_.l2_bytes_per_clk, w, label);
+    use(UnitId::hbm, begin, l2_bytes * miss / s_.hbm_bytes_per_clk, w, label);
+    return std::max({port_free_, l2_used_, hbm_used_});
+  }
+
+  /// A load that the producer may ask for from `ready` on.
+  double load(Cta& cta, double ready, double bytes, double shared, double miss, double written,
+              int block, const char* label) {
+    const Who w{cta.index, p_.warpgroups, block};
+    cta.sent = std::max({cta.sent, ready, cta.loads_from}) + t_.tma_issue;
+    const double latency = t_.tma_latency + t_.l2_latency + miss * (t_.hbm_latency - t_.l2_latency);
+    const double end = transfer(cta.sent + latency, bytes, bytes * shared, miss, w, label);
+    use(UnitId::smem, end - written, written, w, label);
+    return end;
+  }
+
+  double kv_shared() const { return p_.multicast == Multicast::pairs ? 0.5 : 1; }
+
+  void load_k(Cta& cta, int j) {
+    cta.k_full = load(cta, cta.k_free.front(), d_.k_bytes, kv_shared(), s_.kv_miss, d_.k_written, j,
+                      "load K");
+  }
+  void load_v(Cta& cta, int j) {
+    double ready = cta.v_free.front();
+    if (j == 0) ready = std::max(ready, cta.stored);  // O is staged where V goes
+    cta.v_full = load(cta, ready, d_.v_bytes, kv_shared(), s_.kv_miss, d_.v_written, j, "load V");
+    if (p_.v_transpose == VTranspose::none) return;
+    const Who w{cta.index, p_.warpgroups, j};
+    const double begin = std::max(cta.v_full, cta.transposed);
+    use(UnitId::smem, begin, d_.transpose_smem, w, "transpose V");
+    use(UnitId::alu, begin, d_.transpose_alu, w, "transpose V");
+    cta.transposed = begin + d_.transpose + t_.barrier_arrive;
+    cta.v_full = cta.transposed;
+    show(w, begin, cta.transposed, "transpose V");
+  }
+
+  /// Fetching the next tile's number, and with varying lengths searching for its sequence.
+  double tile_fetch() const {
+    if (p_.lengths == Lengths::varying) return t_.varlen_tile;
+    const bool dynamic = p_.dispatch == Dispatch::dynamic && p_.residency == Residency::persistent;
+    return dynamic ? t_.dynamic_tile : 0;
+  }
+
+  void begin_tile(Cta& cta, bool first) {
+    const bool fresh = first || p_.residency == Residency::one_per_tile;
+    if (fresh) cta.loads_from = cta.stored + t_.cta_start;
+    for (Actor& actor : cta.actors) {
+      actor.ready = std::max(actor.ready, cta.loads_from) + tile_fetch();
+    }
+    cta.block_begin.clear();
+  }
+
+  void load_q(Cta& cta) {
+    cta.q_full = load(cta, cta.q_free, d_.q_bytes, 1, s_.q_miss, d_.q_written, 0, "load Q");
+  }
+
+  /// Matrix instructions in their turn; returns when the results can be read.
+  double matrix(double ready, double clocks, double busy, Who w, const char* label) {
+    const double begin = std::max(ready, tensor_free_);
+    tensor_free_ = begin + clocks;
+    use(UnitId::tensor, begin, busy, w, label);
+    return tensor_free_ + t_.mma_tail;
+  }
+
+  void issue_pv(Cta& cta, int group, int j) {
+    Actor& actor = cta.actors[group];
+    const double ready = std::max(actor.ready, cta.v_full + t_.barrier_wait);
+    actor.pv_done = matrix(ready, d_.pv, d_.pv_busy, {cta.index, group, j}, "PV");
+  }
+
+  void softmax(Cta& cta, int group, const TileWork& tile, int j, double scores) {
+    Actor& actor = cta.actors[group];
+    const Who w{cta.index, group, j};
+    double now = std::max(scores, alu_free_);
+    const double masked = tile.masked_share * d_.mask.clocks;
+    use(UnitId::alu, now, d_.maximum.alu + tile.masked_share * d_.mask.alu, w, "row max");
+    use(UnitId::fp32, now, d_.maximum.fp32, w, "scale");
+    use(UnitId::convert, now, d_.maximum.convert, w, "scale");
+    use(UnitId::ports, now, d_.maximum.ports + tile.masked_share * d_.mask.ports, w, "row max");
+    alu_free_ = now + d_.maximum.alu + tile.masked_share * d_.mask.alu;
+    now += d_.maximum.clocks + masked + 2 * t_.shuffle;
+    show(w, scores, now, "row max");
+    double begin = now;
+    now = std::max(now, mufu_free_);
+    use(UnitId::mufu, now, d_.exponent.mufu, w, "exp2");
+    use(UnitId::fp32, now, d_.exponent.fp32, w, "softmax");
+    use(UnitId::ports, now, d_.exponent.ports, w, "exp2");
+    mufu_free_ = now + d_.exponent.mufu;
+    now += d_.exponent.clocks;
+    show(w, begin, now, "exp2");
+    begin = now;
+    if (p_.overlap == Overlap::previous_pv && j > 0) {
+      now = std::max(now, actor.pv_done + t_.barrier_arrive);
+      now = promote(w, now);
+      free_v(cta, group, now);
+      show(w, begin, now, "wait PV");
+      begin = now;
+    }
+    now = std::max(now, convert_free_);
+    use(UnitId::convert, now, d_.probabilities.convert, w, "convert P");
+    use(UnitId::ports, now, d_.probabilities.ports, w, "convert P");
+    use(UnitId::smem, now, d_.probabilities.smem, w, "write P");
+    convert_free_ = now + d_.probabilities.convert;
+    now += d_.probabilities.clocks;
+    if (p_.p_path == PPath::shared_memory) now += t_.smem_latency + t_.barrier_arrive;
+    if (j > 0) {
+      use(UnitId::fp32, now, d_.rescale.fp32, w, "rescale O");
+      use(UnitId::ports, now, d_.rescale.ports, w, "rescale O");
+      now += d_.rescale.clocks;
+    }
+    show(w, begin, now, "convert P");
+    actor.ready = now;
+  }
+
+  double promote(Who w, double now) {
+    use(UnitId::fp32, now, d_.promote, w, "promote");
+    return now + d_.promote;
+  }
+
+  /// Called by the actors of a CTA in order; the last one frees the stage.
+  void free_k(Cta& cta, int group, double time) {
+    k_freed_ = group == 0 ? time : std::max(k_freed_, time);
+    if (group + 1 < d_.actors) return;
+    cta.k_free.pop_front();
+    cta.k_free.push_back(k_freed_);
+  }
+  void free_v(Cta& cta, int group, double time) {
+    v_freed_ = group == 0 ? time : std::max(v_freed_, time);
+    if (group + 1 < d_.actors) return;
+    cta.v_free.pop_front();
+    cta.v_free.push_back(v_freed_);
+  }
+
+  /// Waits for PV(j) of a plan that does nothing meanwhile.
+  void finish_pv(Cta& cta, int group, int j) {
+    Actor& actor = cta.actors[group];
+    actor.ready = promote({cta.index, group, j}, actor.pv_done + t_.barrier_arrive);
+    free_v(cta, group, actor.ready);
+  }
+
+  /// Block j of all CTAs: every actor's QK in turn and, beside it, PV of the block before. Without
+  /// overlap an actor issues PV(j-1), waits, and issues QK(j); where three or more share the SM,
+  /// the next one's PV fills that gap.
+  void block(const TileWork& tile, int j) {
+    const bool overlap = p_.overlap == Overlap::previous_pv;
+    for (Cta& cta : ctas_) {
+      load_k(cta, j);
+      if (j == 0) load_q(cta);
+      if (overlap && j > 0) load_v(cta, j - 1);
+    }
+    const int customers = static_cast<int>(ctas_.size()) * d_.actors;
+    const auto pv = [&](int customer) {
+      if (overlap || j == 0 || customer >= customers) return;
+      Cta& cta = ctas_[customer / d_.actors];
+      issue_pv(cta, customer % d_.actors, j - 1);
+      finish_pv(cta, customer % d_.actors, j - 1);
+    };
+    const int ahead = customers >= 3 ? 1 : 0;
+    for (int i = 0; i < ahead; ++i) pv(i);
+    for (int customer = 0; customer < customers; ++customer) {
+      pv(customer + ahead);
+      qk_and_softmax(ctas_[customer / d_.actors], customer % d_.actors, tile, j);
+    }
+    if (!overlap) {
+      for (Cta& cta : ctas_) load_v(cta, j);
+    }
+  }
+
+  void qk_and_softmax(Cta& cta, int group, const TileWork& tile, int j) {
+    Actor& actor = cta.actors[group];
+    const Who w{cta.index, group, j};
+    double ready = std::max({actor.ready, cta.k_full, cta.q_full}) + t_.barrier_wait;
+    // Whoever reads the list keeps its CTA from issuing.
+    if (group == 0) ready = std::max(ready, tensor_free_) + s_.listed * t_.list_read;
+    if (p_.turns == Turns::ping_pong && j > 0) ready += t_.barrier_wait;
+    show(w, actor.ready, ready, "wait");
+    if (group == 0) cta.block_begin.push_back(std::max(ready, tensor_free_));
+    use(UnitId::smem, ready, d_.matrix_smem, w, "operands");
+    use(UnitId::ports, ready, d_.matrix_ports, w, "accumulate");
+    const double scores = matrix(ready, d_.qk, d_.qk_busy, w, "QK") + t_.barrier_arrive;
+    show(w, ready, scores, "QK");
+    if (p_.overlap == Overlap::previous_pv && j > 0) issue_pv(cta, group, j - 1);
+    free_k(cta, group, scores);
+    softmax(cta, group, tile, j, scores);
+  }
+
+  void end_tile(Cta& cta, int blocks) {
+    double all = 0;
+    for (int group = 0; group < d_.actors; ++group) {
+      Actor& actor = cta.actors[group];
+      cta.q_free = group == 0 ? actor.ready : std::max(cta.q_free, actor.ready);
+      issue_pv(cta, group, blocks - 1);
+      finish_pv(cta, group, blocks - 1);
+      const Who w{cta.index, group, blocks - 1};
+      use(UnitId::fp32, actor.ready, d_.finish.fp32, w, "finish");
+      use(UnitId::convert, actor.ready, d_.finish.convert, w, "finish");
+      use(UnitId::ports, actor.ready, d_.finish.ports, w, "finish");
+      const double begin = actor.ready;
+      actor.ready += 2 * t_.shuffle + d_.finish.fp32 + d_.finish.convert;
+      all = std::max(all, actor.ready);
+      show(w, begin, actor.ready, "finish");
+    }
+    // O is staged where V was: nobody writes before everybody has read V.
+    double written = all + t_.barrier_arrive;
+    for (int group = 0; group < d_.actors; ++group) {
+      const Who w{cta.index, group, blocks - 1};
+      use(UnitId::smem, written, d_.finish.smem, w, "finish");
+      written += d_.finish.smem;
+    }
+    written += t_.smem_latency + t_.barrier_arrive;
+    for (Actor& actor : cta.actors) actor.ready = written;
+    const Who w{cta.index, p_.warpgroups, blocks - 1};
+    const double ready = written + t_.barrier_wait + t_.tma_latency;
+    use(UnitId::smem, ready, d_.o_bytes / m_.smem_bytes_per_clk, w, "store O");
+    cta.stored = std::max(transfer(ready, d_.o_bytes, d_.o_bytes, s_.o_miss, w, "store O"),
+                          ready + d_.o_bytes / m_.smem_bytes_per_clk);
+    // Without TMA the consumers write O themselves.
+    if (p_.lengths == Lengths::varying) {
+      cta.stored += double(p_.block_q) * p_.tile_dim * 2 / 1024 * t_.varlen_store;
+      for (Actor& actor : cta.actors) actor.ready = cta.stored;
+    }
+    cta.tile_end.push_back(cta.stored);
+  }
+
+  const Machine& m_;
+  const Timing& t_;
+  const Plan& p_;
+  const Supply& s_;
+  const Durations d_;
+  std::vector<Slice>* trace_;
+  std::vector<Cta> ctas_;
+  double tensor_free_ = 0, alu_free_ = 0, mufu_free_ = 0, convert_free_ = 0;
+  double port_free_ = 0, l2_used_ = 0, hbm_used_ = 0;
+  double k_freed_ = 0, v_freed_ = 0;
+  std::array<double, kUnits> busy_{}, shown_{};
+  std::uint64_t events_ = 0;
+};
+
+}  // namespace
 
 SmRun run_sm(const Machine& machine, const Timing& timing, const Plan& plan, const Supply& supply,
-             const std::vector<std::vector<TileWork>>& tiles, std::vector<Slice>* trace) {
-  return Sm(machine, timing, plan, supply, trace).run(tiles);
+             int residents, std::span<const TileWork> tiles, std::vector<Slice>* trace) {
+  const double masked = tiles.empty() ? 0 : tiles.front().masked_share;
+  return Sm(machine, timing, plan, supply, residents, masked, trace).run(tiles);
 }
 
 }  // namespace karat::hopper

@@ -1,9 +1,10 @@
-// One SM running CTAs of one plan: the event simulation at the heart of the time model.
-// Private to the hopper layer; tile_cost.hpp turns its runs into costs per tile.
+// One SM running CTAs of one plan: the simulation at the heart of the time model. Private to the
+// hopper layer; tile_cost.hpp turns its runs into costs per tile.
 #pragma once
 
 #include <array>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "karat/hopper/launch.hpp"
@@ -27,27 +28,34 @@ struct TileWork {
   double masked_share = 0;  ///< share of the blocks that need element masking
 };
 
-/// Bandwidth an SM gets, from the launch: see launch.cpp.
+/// Bandwidth of an SM, from the launch: see supply.cpp. The shares are what is left when all SMs
+/// ask at once; an SM that asked for less before may draw faster, up to its own port.
 struct Supply {
-  double l2_bytes_per_clk = 64;
-  double hbm_bytes_per_clk = 16;
-  double q_miss = 1;     ///< share of Q bytes that come from HBM
-  double kv_miss = 0.1;  ///< likewise of K and V
-  double q_real = 1;     ///< share of the query rows that exist; the rest is zeros, not fetched
-  double kv_real = 1;    ///< likewise of the keys
-  double listed = 0;     ///< 1: the producer reads a block list
+  double port_bytes_per_clk = 64;  ///< most that one SM can take
+  double l2_bytes_per_clk = 64;    ///< share of L2
+  double hbm_bytes_per_clk = 16;   ///< share of HBM
+  double q_miss = 1;               ///< share of Q bytes that come from HBM
+  double kv_miss = 0.1;            ///< likewise of K and V
+  double o_miss = 1;               ///< share of O that goes to HBM during the launch
+  double q_real = 1;   ///< share of the query rows that exist; the rest is zeros, not fetched
+  double kv_real = 1;  ///< likewise of the keys
+  double listed = 0;   ///< 1: the next block is read from a list
 };
 
 struct SmRun {
-  std::vector<std::vector<double>> tile_end;  ///< per CTA slot, per tile
-  std::vector<double> block_begin;  ///< slot 0, warpgroup 0, last tile: QK issue of every block
+  std::vector<double> tile_end;     ///< of CTA 0, per tile
+  std::vector<double> block_begin;  ///< of CTA 0, warpgroup 0, last tile: QK issue of every block
   std::array<double, kUnits> busy{};
   double end = 0;
   std::uint64_t events = 0;
 };
 
-/// Runs `tiles[slot]` on each resident CTA slot. @param trace filled when not null.
+/// Runs `tiles`, one after another, on each of `residents` CTAs that start together.
+/// Every unit serves in one order that no duration changes (warpgroups in turn, block by block), so
+/// that every time is a maximum of sums of durations: a shorter duration never delays anything, and
+/// a duration changed by 1 % changes no time by more than 1 %.
+/// @param trace filled when not null
 SmRun run_sm(const Machine& machine, const Timing& timing, const Plan& plan, const Supply& supply,
-             const std::vector<std::vector<TileWork>>& tiles, std::vector<Slice>* trace = nullptr);
+             int residents, std::span<const TileWork> tiles, std::vector<Slice>* trace = nullptr);
 
 }  // namespace karat::hopper

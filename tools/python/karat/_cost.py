@@ -25,6 +25,7 @@ def cost(
     tokens: int | None = None,
     batch: int | None = None,
     heads: int | None = None,
+    kv_heads: int | None = None,
     head_dim: int | None = None,
     causal: bool | None = None,
     kernel: str | None = None,
@@ -33,12 +34,16 @@ def cost(
     dense_steps: int | None = None,
     gpus: int | None = None,
     linear: str | None = None,
+    power: float | None = None,
+    varlen: bool | None = None,
+    split_keys: bool | None = None,
 ) -> dict[str, Any]:
     """Time of one attention launch in the pipeline model, and of a whole run when a model is named.
 
-    gpu: "H100", "H200", "H800", "H20", "H100-PCIe" or a machine's .json. Shape: model and
+    gpu: "H100", "H100-PCIe", "H100-NVL", "H200", "H800", "H800-PCIe", "H20", "H20-3e" or a
+        machine's .json; power: its limit in W. Shape: model and
         resolution, or grid
-    (T, H, W), or tokens, with heads and head_dim.
+    (T, H, W), or tokens, with heads, kv_heads and head_dim; varlen: packed sequences.
 
     Returns the fields of ``karat cost --json`` (docs/time-model.md): time_ms, tflops, speedup,
     bound_by, busy, plan, ... and run (run_s, speedup, ...). Raises UsageError.
@@ -46,7 +51,8 @@ def cost(
     question = _question(
         gpu=gpu, model=model, resolution=resolution, grid=grid, tokens=tokens, batch=batch,
         heads=heads, head_dim=head_dim, causal=causal, kernel=kernel, steps=steps, forwards=forwards,
-        dense_steps=dense_steps, gpus=gpus, linear=linear,
+        dense_steps=dense_steps, gpus=gpus, linear=linear, kv_heads=kv_heads, power=power,
+        varlen=varlen, split_keys=split_keys,
     )  # fmt: skip
     return json.loads(_core.cost(as_recipe(recipe)._core, question))
 
