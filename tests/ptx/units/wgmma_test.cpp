@@ -326,6 +326,25 @@ TEST(PtxWgmma, IntegersWrapOrSaturate) {
   }
 }
 
+// 24 steps of large bytes pass 2^24, where f32 stops being exact.
+TEST(PtxWgmma, IntegersStayExactOverLongChains) {
+  Words words(120);
+  Wgmma unit;
+  const Layout layout = layouts()[3];
+  Setting s({.a = "u8", .b = "u8", .d = "s32", .n = 8, .a_layout = layout, .b_layout = layout}, 24,
+            words);
+  s.memory.clear();
+  for (std::size_t t = 0; t < 24; ++t) {
+    for (auto* codes : {&s.a[t], &s.b[t]}) {
+      for (auto& x : codes->of) x |= 0xE0;
+    }
+    s.steps[t].b_descriptor = s.put(s.b[t], "u8", layout);
+    s.steps[t].a_descriptor = s.put(s.a[t], "u8", layout);
+  }
+  unit.run(s.op, s.operands(), s.steps, {s.memory, kLayoutBase});
+  s.check(words, 500);
+}
+
 /// Sums of E4M3 by E5M2 products that need no cut are exact, so plain arithmetic is the oracle.
 TEST(PtxWgmma, MixedFp8MultipliesEachByItsOwnFormat) {
   Words words(117);
