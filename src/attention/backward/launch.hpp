@@ -19,6 +19,7 @@ struct BackwardLaunch : BackwardKernel {
   BackwardLaunch(const recipe::Recipe& recipe, const layout::Layout& layout,
                  const mask::BlockMap& blocks, const BackwardHead& head,
                  const BackwardOptions& options);
+  BackwardLaunch(const BackwardLaunch&) = delete;  // d_o_in_dp may lend d_o
 
   const layout::Layout& layout;
   const mask::BlockMap& blocks;

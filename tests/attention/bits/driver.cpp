@@ -129,6 +129,6 @@ int main(int argc, char** argv) {
     run(preset, {5, 9, 11}, std::atoi(argv[1]));
   for (const std::string_view preset : recipe::preset_names())
     if (recipe::preset(preset).backward.exists())
-      run_backward(preset, {3, 9, 11}, std::atoi(argv[1]));
+      run_backward(preset, {2, 9, 7}, std::atoi(argv[1]));
   return 0;
 }
