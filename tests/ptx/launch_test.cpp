@@ -139,7 +139,8 @@ TEST_F(LaunchFile, TensorMapsCountTheContiguousDimensionLast) {
   inputs["in"] = files::make_tensor(files::DType::i32, {3, 8}, values);
   files::write_safetensors(folder_ / "inputs.safetensors", inputs);
   write("launch.json", R"({"schema": "karat.launch", "version": 1, "ptx": "add.ptx",
-      "tensors": {"in": {"file": "inputs.safetensors"}, "out": {"dtype": "i32", "shape": [8], "output": true}},
+      "tensors": {"in": {"file": "inputs.safetensors"},
+                  "out": {"dtype": "i32", "shape": [8], "output": true}},
       "parameters": [{"tensor_map": {"tensor": "in", "box": [2, 4]}}, {"pointer": "out"}]})");
   const Outcome outcome = run(read_launch(folder_ / "launch.json"));
   EXPECT_EQ(outcome.fault.value_or(""), "");

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <filesystem>
@@ -239,14 +240,18 @@ Launch make_launch(const Inputs& in, const std::filesystem::path& ptx, bool maps
   return launch;
 }
 
+std::filesystem::path ptx_of(bool maps) {
+  return std::filesystem::path(KARAT_DATA_DIR) / "ptx" /
+         (maps ? "sparse_fp8_tma.ptx" : "sparse_fp8_pointers.ptx");
+}
+
 class SparseFp8 : public testing::TestWithParam<bool> {};
 
 TEST_P(SparseFp8, EveryOutputAndEverySumIsTheSame) {
   const bool maps = GetParam();
-  const std::filesystem::path ptx = std::filesystem::path(KARAT_DATA_DIR) / "ptx" /
-                                    (maps ? "sparse_fp8_tma.ptx" : "sparse_fp8_pointers.ptx");
+  const std::filesystem::path ptx = ptx_of(maps);
   if (!std::filesystem::exists(ptx)) GTEST_SKIP() << ptx << " is not there";
-  const Inputs in = make_inputs(2, 512);
+  const Inputs in = make_inputs(2, 1024);
   const Outcome outcome = run(make_launch(in, ptx, maps));
   ASSERT_EQ(outcome.fault.value_or(""), "");
   const Expected expected = compute(in, maps ? Exponent::fused : Exponent::separate);
@@ -258,6 +263,60 @@ TEST_P(SparseFp8, EveryOutputAndEverySumIsTheSame) {
   EXPECT_EQ(differing, 0u) << "of " << out.size();
   EXPECT_EQ(sums, 0u) << "of " << lse.size() << ", the first " << lse[0] << " and "
                       << expected.lse[0];
+}
+
+TEST_P(SparseFp8, IntactItHasNoHazardAndTheSameBits) {
+  const bool maps = GetParam();
+  const std::filesystem::path ptx = ptx_of(maps);
+  if (!std::filesystem::exists(ptx)) GTEST_SKIP() << ptx << " is not there";
+  Launch launch = make_launch(make_inputs(1, 512), ptx, maps);
+  const Outcome plain = run(launch);
+  launch.hazards = HazardSearch::on;
+  const Outcome watched = run(launch);
+  EXPECT_THAT(watched.hazards, testing::IsEmpty());
+  EXPECT_EQ(watched.outputs, plain.outputs);
+}
+
+/// Removes one synchronisation after the other. What is reported need not change a single bit.
+TEST_P(SparseFp8, RemovedSynchronisationsAreReported) {
+  const bool maps = GetParam();
+  const std::filesystem::path ptx = ptx_of(maps);
+  if (!std::filesystem::exists(ptx)) GTEST_SKIP() << ptx << " is not there";
+  Launch launch = make_launch(make_inputs(1, 512), ptx, maps);
+  launch.hazards = HazardSearch::on;
+  launch.grid = {1, 1, 1};
+  launch.limit = 3'000'000;
+  const std::string whole = launch.ptx;
+  std::size_t removed = 0, found = 0;
+  std::string unnoticed;
+  for (const char* name : {"bar.sync", "fence.proxy.async", "cp.async.wait_group",
+                           "wgmma.wait_group", "mbarrier.try_wait", "cp.async.bulk.wait_group"}) {
+    for (std::size_t at = 0; (at = whole.find(std::string("\t") + name, at)) != std::string::npos;
+         ++at) {
+      const std::size_t end = whole.find(';', at);
+      launch.ptx = whole;
+      for (std::size_t i = at; i <= end; ++i) launch.ptx[i] = ' ';
+      // A loop around the wait ends at once when its predicate is true.
+      if (std::string_view(name) == "mbarrier.try_wait")
+        launch.ptx.replace(at + 1, 24, "setp.eq.u32 complete,0,0;");
+      const Outcome outcome = run(launch);
+      ++removed;
+      const bool noticed = outcome.fault.has_value() || !outcome.hazards.empty();
+      found += noticed;
+      if (!noticed)
+        unnoticed +=
+            " line " +
+            std::to_string(
+                std::count(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(at), '\n') +
+                1) +
+            " " + name;
+    }
+  }
+  RecordProperty("removed", std::to_string(removed));
+  // The others order nothing that is not ordered already: barriers between accesses of warp 0 alone
+  // or behind another barrier, a fence with no generic write before it, a wait for copies of zero
+  // bytes that nobody reads.
+  EXPECT_GE(found, maps ? 14u : 12u) << "of " << removed << ", not" << unnoticed;
 }
 
 INSTANTIATE_TEST_SUITE_P(Forms, SparseFp8, testing::Values(true, false),

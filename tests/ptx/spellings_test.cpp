@@ -364,6 +364,48 @@ TEST(Spelling, Memory) { expect_decoded(kMemory); }
 TEST(Spelling, Synchronisation) { expect_decoded(kSynchronisation); }
 TEST(Spelling, Copies) { expect_decoded(kCopies); }
 
+/// Kernels of random lines, with registers that hold anything: each ends by itself, in a fault or
+/// at the limit, and twice the same.
+TEST(Spelling, RandomKernelsEndTheSameWayTwice) {
+  std::vector<std::string> lines;
+  const std::span<const char* const> all[] = {
+      kArithmetic, kFloats, kConversions, kPredicates, kMoves, kSynchronisation, kMemory, kCopies};
+  for (const auto& each : all)
+    for (const char* line : each)
+      if (std::string_view(line).find("L:") == std::string_view::npos) lines.push_back(line);
+  std::uint64_t state = 5;
+  const auto draw = [&](std::size_t below) {
+    state = state * 6364136223846793005u + 1442695040888963407u;
+    return static_cast<std::size_t>(state >> 33) % below;
+  };
+  std::size_t faults = 0;
+  for (int kernel = 0; kernel < 1500; ++kernel) {
+    std::string body =
+        "mov.u32 %r1, pool; mov.u32 %r5, pool; mov.u64 %rd1, %rd0; mov.u32 %r2, %r0; "
+        "mbarrier.init.shared.b64 [pool+8], 3; setp.lt.u32 %p1, %r0, 7;\n";
+    for (std::size_t i = 0, count = 4 + draw(30); i < count; ++i) {
+      if (draw(5) == 0) body += "@%p" + std::to_string(1 + draw(3)) + " ";
+      if (draw(12) == 0)
+        body += "bra L" + std::to_string(draw(3)) + ";\n";
+      else
+        body += lines[draw(lines.size())] + "\n";
+      if (draw(9) == 0) body += "{ L" + std::to_string(draw(3)) + ": }\n";
+    }
+    for (int i = 0; i < 3; ++i) body += "L" + std::to_string(i) + ":\n";
+    Launch launch = launch_of(body, static_cast<std::uint32_t>(1 + draw(140)), 64, kOutside);
+    launch.limit = 3000;
+    launch.dynamic_shared = 4096;
+    launch.grid = {2, 1, 1};
+    launch.cluster = {static_cast<std::uint32_t>(1 + draw(2)), 1, 1};
+    const Outcome first = run(launch), second = run(launch);
+    EXPECT_EQ(first.fault, second.fault) << body;
+    EXPECT_EQ(words_of(first), words_of(second)) << body;
+    faults += first.fault.has_value();
+  }
+  EXPECT_GT(faults, 100u);
+  EXPECT_LT(faults, 1500u);
+}
+
 TEST(Spelling, TensorOperationsOfEveryType) {
   const auto mma = [](const std::string& opcode, int d, const std::string& tail) {
     return decoded("wgmma.mma_async.sync.aligned." + opcode + " " + list("%r", 1, d) + ", " + tail +

@@ -25,6 +25,9 @@ struct Dimensions {
 /// joined into each.
 enum class Fuse { none, ptxas };
 
+/// Whether a run looks for accesses to shared memory whose order nothing guarantees.
+enum class HazardSearch { off, on };
+
 /// A buffer in global memory.
 struct LaunchTensor {
   files::Tensor value;
@@ -73,6 +76,7 @@ struct Launch {
   std::map<std::string, LaunchTensor> tensors;
   std::vector<Argument> arguments;  ///< one for each parameter of the kernel
   Fuse fuse = Fuse::none;
+  HazardSearch hazards = HazardSearch::off;
   /// Warp instructions in one CTA (or cluster), after which a kernel counts as endless.
   std::uint64_t limit = 4'000'000'000;
   int threads = 0;  ///< as numerics::parallel_for

@@ -15,6 +15,7 @@ struct RunRequest {
   std::string launch;
   std::optional<Fuse> fuse;  ///< empty: as the launch file says
   std::optional<std::int64_t> limit;
+  bool hazards = false;
   int threads = 0;
 };
 std::span<const files::RequestField<RunRequest>> run_fields();

@@ -33,6 +33,9 @@ struct Outcome {
   /// One line on what the kernel did wrong (a wild address, a deadlock ...); the outputs are then
   /// what was written until then.
   std::optional<std::string> fault;
+  /// With Launch::hazards, one line for each pair of instructions of the first CTA that has any:
+  /// the access, its warp and address, and the other access.
+  std::vector<std::string> hazards;
   files::Tensors outputs;
   std::vector<InstructionCount> instructions;  ///< those that ran, most frequent first
   std::uint64_t warp_instructions = 0;

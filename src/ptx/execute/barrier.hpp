@@ -1,7 +1,7 @@
 // Private: rounds of a CTA's named barriers.
 #pragma once
 
-#include "execute/state.hpp"
+#include "execute/witness.hpp"
 
 namespace karat::ptx {
 
@@ -9,19 +9,21 @@ namespace karat::ptx {
 enum class BarrierReduction : std::uint8_t { none, popc, all, any };
 
 /// A round is over: its reductions are kept for those who waited.
-inline void finish_round(Barrier& barrier, std::uint64_t round) {
+inline void finish_round(Cta& cta, std::uint32_t id, std::uint64_t round) {
+  Barrier& barrier = cta.barriers[id];
+  if (cta.witness != nullptr) cta.witness->complete(id);
   barrier.results[round % 2] = barrier.now;
   barrier.now = {};
 }
 
 /// A warp has left the CTA: rounds that wait for all threads wait for fewer.
 inline void leave_barriers(Cta& cta) {
-  for (Barrier& each : cta.barriers) {
-    units::NamedBarrier& state = each.state;
-    if (!each.whole || state.arrived == 0) continue;
+  for (std::uint32_t id = 0; id < cta.barriers.size(); ++id) {
+    units::NamedBarrier& state = cta.barriers[id].state;
+    if (!cta.barriers[id].whole || state.arrived == 0) continue;
     state.expected -= 32;
     if (state.arrived < state.expected) continue;
-    finish_round(each, state.round);
+    finish_round(cta, id, state.round);
     state.arrived = state.expected = 0;
     ++state.round;
   }

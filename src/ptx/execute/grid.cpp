@@ -6,6 +6,7 @@
 #include <mutex>
 
 #include "execute/run.hpp"
+#include "hazards/hazards.hpp"
 #include "karat/numerics/base/parallel.hpp"
 
 namespace karat::ptx {
@@ -102,6 +103,7 @@ GridRun run_grid(const GridLaunch& launch) {
                                             : launch.threads;
   std::vector<std::unique_ptr<Bench>> benches(static_cast<std::size_t>(threads));
   std::atomic<std::uint64_t> first_fault{std::numeric_limits<std::uint64_t>::max()};
+  std::uint64_t first_hazards = std::numeric_limits<std::uint64_t>::max();
   std::mutex guard;
   GridRun run;
   numerics::parallel_for(clusters, threads, [&](std::size_t item, int worker) {
@@ -112,7 +114,16 @@ GridRun run_grid(const GridLaunch& launch) {
       bench->worker.executed.assign(program.code.size(), 0);
     }
     prepare_cluster(bench->cluster, item, launch, bench->worker);
+    std::optional<Hazards> hazards;
+    Cta& first = bench->cluster.ctas[0];
+    if (launch.hazards) first.witness = &hazards.emplace(first);
     auto fault = run_cluster(bench->cluster);
+    first.witness = nullptr;
+    if (hazards && !hazards->found().empty()) {
+      const std::lock_guard lock(guard);
+      if (item < first_hazards) run.hazards = hazards->found();
+      first_hazards = std::min<std::uint64_t>(first_hazards, item);
+    }
     if (!fault) return;
     const std::lock_guard lock(guard);
     if (item >= first_fault.load()) return;

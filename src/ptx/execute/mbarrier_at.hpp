@@ -2,6 +2,7 @@
 #pragma once
 
 #include "execute/locate.hpp"
+#include "execute/witness.hpp"
 #include "units/mbarrier.hpp"
 
 namespace karat::ptx {
@@ -20,6 +21,8 @@ units::Mbarrier change_mbarrier(Warp& warp, std::uint64_t address, int lane, Cha
   if (units::is_error(event))
     throw Fault{lane, "mbarrier at " + hexadecimal(address) + ": " +
                           std::string(units::barrier_event_meaning(event))};
+  if (event == units::BarrierEvent::completed && warp.cta->witness != nullptr)
+    warp.cta->witness->complete(static_cast<std::uint32_t>(address));
   word = barrier->word();
   std::memcpy(at, &word, 8);
   return before;

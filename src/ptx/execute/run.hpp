@@ -17,17 +17,20 @@ struct GridLaunch {
   Extent grid, block, cluster;
   std::uint32_t dynamic_shared = 0;
   std::uint64_t limit = 0;  ///< micro-operations of warps in one cluster
+  bool hazards = false;     ///< look for them; clusters of one CTA only
   int threads = 0;          ///< as numerics::parallel_for
 };
 
 struct GridRun {
   std::optional<std::string> fault;     ///< of the first CTA in order that has one
+  std::vector<std::string> hazards;     ///< of the first CTA in order that has any
   std::vector<std::uint64_t> executed;  ///< per micro-operation, warps
 };
 
 GridRun run_grid(const GridLaunch& launch);
 
-/// Runs the CTAs of one cluster to their end. @return its fault, if any
+/// Runs the CTAs of one cluster to their end; each CTA or none has a witness. @return its fault, if
+/// any
 std::optional<std::string> run_cluster(Cluster& cluster);
 
 /// Values of %tid and its like, into the register file. Called before a warp starts.

@@ -107,6 +107,7 @@ struct Cta {
   std::vector<std::byte> files;
   std::array<Barrier, 16> barriers;
   std::vector<Warpgroup> warpgroups;
+  Witness* witness = nullptr;  ///< null where nobody looks on
 };
 
 struct Cluster {

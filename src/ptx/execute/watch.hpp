@@ -2,7 +2,7 @@
 // of watch; the empty one costs nothing.
 #pragma once
 
-#include "execute/state.hpp"
+#include "execute/witness.hpp"
 
 namespace karat::ptx {
 
@@ -11,6 +11,19 @@ struct Unwatched {
   void before(const Warp&, const MicroOp&, std::uint32_t /*lanes*/) {}
   /// After it ran.
   void after(const Warp&, const MicroOp&, std::uint32_t /*lanes*/, Step) {}
+};
+
+/// Lets operations tell their CTA's witness.
+struct Watched {
+  void before(const Warp& warp, const MicroOp& op, std::uint32_t lanes) {
+    warp.cta->witness->touch(warp, op);
+    if (op.tell != nullptr && warp.now.pending.kind == Pending::Kind::none)
+      op.tell(op, warp, lanes, *warp.cta->witness, Moment::before);
+  }
+  void after(const Warp& warp, const MicroOp& op, std::uint32_t lanes, Step step) {
+    if (op.tell != nullptr && step != Step::wait)
+      op.tell(op, warp, lanes, *warp.cta->witness, Moment::after);
+  }
 };
 
 }  // namespace karat::ptx

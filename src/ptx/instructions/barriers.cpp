@@ -41,7 +41,7 @@ bool arrive(const NamedBarrierOp& detail, Warp& warp, std::uint32_t lanes, std::
     throw Fault{-1, "barrier " + std::to_string(id) + ": " +
                         std::string(units::named_barrier_event_meaning(event))};
   if (event != units::NamedBarrierEvent::completed) return false;
-  finish_round(barrier, round);
+  finish_round(*warp.cta, id, round);
   return true;
 }
 
@@ -81,6 +81,16 @@ Step run_named(const MicroOp& op, Warp& warp, std::uint32_t lanes) {
   give_result(detail, op, warp, lanes, barrier.results[pending.round % 2]);
   pending = {};
   return Step::next;
+}
+
+void tell_named(const MicroOp& op, const Warp& warp, std::uint32_t lanes, Witness& witness,
+                Moment moment) {
+  const auto& detail = *static_cast<const NamedBarrierOp*>(op.detail);
+  const std::uint32_t id = warp.lanes<std::uint32_t>(detail.id)[first_lane(lanes)];
+  if (moment == Moment::before)
+    witness.arrive(warp, id);
+  else if (detail.waiting == Waiting::sync)
+    witness.wait(warp, id);
 }
 
 Step run_warp_sync(const MicroOp& op, Warp& warp, std::uint32_t lanes) {
@@ -169,6 +179,7 @@ void decode_bar(Decoder& in) {
                                                    : in.write_predicate(in.operand(0));
   }
   MicroOp& op = in.emit(run_named);
+  op.tell = tell_named;
   op.d = d;
   op.detail = in.keep(detail);
 }

@@ -47,6 +47,19 @@ Step run_bulk(const MicroOp& op, Warp& warp, std::uint32_t lanes) {
   return Step::next;
 }
 
+void tell_bulk(const MicroOp& op, const Warp& warp, std::uint32_t lanes, Witness& witness,
+               Moment moment) {
+  if (moment == Moment::after) return;
+  const Bulk& bulk = *static_cast<const Bulk*>(op.detail);
+  for_lanes(lanes, [&](int lane) {
+    const auto word = [&](Place place) { return warp.lanes<std::uint32_t>(place)[lane]; };
+    if (bulk.direction == Direction::to_global)
+      witness.async_read(warp, Witness::Reader::store, word(bulk.from), word(bulk.size));
+    else
+      witness.engine_write(warp, word(bulk.to), word(bulk.size), word(bulk.mbarrier));
+  });
+}
+
 }  // namespace
 
 void decode_bulk_copy(Decoder& in, units::Opcode& opcode, bool reduces) {
@@ -74,7 +87,9 @@ void decode_bulk_copy(Decoder& in, units::Opcode& opcode, bool reduces) {
   bulk.size = in.read(in.operand(2), 32);
   if (!global) bulk.mbarrier = in.address32(in.operand(3));
   if (multicast) bulk.ctas = in.read(in.operand(4), 32);
-  in.emit(run_bulk).detail = in.keep(bulk);
+  MicroOp& op = in.emit(run_bulk);
+  op.detail = in.keep(bulk);
+  op.tell = tell_bulk;
 }
 
 }  // namespace karat::ptx

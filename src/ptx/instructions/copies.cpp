@@ -50,6 +50,58 @@ Step run_cp_async_arrive(const MicroOp& op, Warp& warp, std::uint32_t lanes) {
   return Step::next;
 }
 
+void tell_cp_async(const MicroOp& op, const Warp& warp, std::uint32_t lanes, Witness& witness,
+                   Moment moment) {
+  if (moment == Moment::after) return;
+  for_lanes(lanes, [&](int lane) {
+    witness.copy(warp, warp.lanes<std::uint32_t>(op.a)[lane], static_cast<std::uint32_t>(op.value));
+  });
+}
+
+/// The arrival comes when the copies before it have ended.
+void tell_cp_async_arrive(const MicroOp& op, const Warp& warp, std::uint32_t lanes,
+                          Witness& witness, Moment moment) {
+  if (moment == Moment::after) return;
+  witness.commit_copies(warp);
+  witness.wait_copies(warp, 0);
+  for_lanes(lanes, [&](int lane) { witness.arrive(warp, warp.lanes<std::uint32_t>(op.a)[lane]); });
+}
+
+void tell_commit_copies(const MicroOp&, const Warp& warp, std::uint32_t, Witness& witness,
+                        Moment moment) {
+  if (moment == Moment::after) witness.commit_copies(warp);
+}
+/// value: groups that may be left, -1 of wait_all.
+void tell_wait_copies(const MicroOp& op, const Warp& warp, std::uint32_t, Witness& witness,
+                      Moment moment) {
+  if (moment == Moment::before) return;
+  if (op.value < 0) witness.commit_copies(warp);
+  witness.wait_copies(warp, static_cast<std::size_t>(std::max<std::int64_t>(op.value, 0)));
+}
+
+void tell_commit_stores(const MicroOp&, const Warp& warp, std::uint32_t, Witness& witness,
+                        Moment moment) {
+  if (moment == Moment::after) witness.commit_reads(warp, Witness::Reader::store);
+}
+void tell_wait_stores(const MicroOp& op, const Warp& warp, std::uint32_t, Witness& witness,
+                      Moment moment) {
+  if (moment == Moment::after)
+    witness.wait_reads(warp, Witness::Reader::store, static_cast<std::size_t>(op.value));
+}
+
+void emit_group(Decoder& in, Tell tell, std::int64_t left) {
+  MicroOp& op = in.emit(run_nothing);
+  op.tell = tell;
+  op.value = left;
+}
+
+std::int64_t groups_left(Decoder& in) {
+  in.require_operands(1, 1);
+  const std::int64_t left = in.constant(in.operand(0));
+  if (left < 0) in.refuse("a number of groups is not negative");
+  return left;
+}
+
 void decode_cp_async(Decoder& in, units::Opcode& opcode) {
   if (opcode.take("mbarrier")) {
     opcode.take("arrive");
@@ -58,14 +110,14 @@ void decode_cp_async(Decoder& in, units::Opcode& opcode) {
     opcode.take("b64");
     opcode.expect_nothing_left();
     const Place a = in.address32(in.operand(0));
-    in.emit(increments ? run_cp_async_arrive<true> : run_cp_async_arrive<false>).a = a;
+    MicroOp& op = in.emit(increments ? run_cp_async_arrive<true> : run_cp_async_arrive<false>);
+    op.a = a;
+    op.tell = tell_cp_async_arrive;
     return;
   }
-  if (opcode.take("commit_group") || opcode.take("wait_group") || opcode.take("wait_all")) {
-    opcode.expect_nothing_left();
-    in.emit(run_nothing);
-    return;
-  }
+  if (opcode.take("commit_group")) return emit_group(in, tell_commit_copies, 0);
+  if (opcode.take("wait_group")) return emit_group(in, tell_wait_copies, groups_left(in));
+  if (opcode.take("wait_all")) return emit_group(in, tell_wait_copies, -1);
   take_hints(opcode);
   if (take_space(opcode) != Space::shared || take_space(opcode) != Space::global)
     opcode.refuse("it copies from global to shared memory");
@@ -91,6 +143,7 @@ void decode_cp_async(Decoder& in, units::Opcode& opcode) {
   op.c = c;
   op.value = size;
   op.target = ignores;
+  op.tell = tell_cp_async;
 }
 
 }  // namespace
@@ -114,10 +167,9 @@ void decode_cp(Decoder& in) {
   const bool reduces = opcode.take("reduce");
   if (!opcode.take("async")) opcode.refuse("not supported");
   if (!opcode.take("bulk")) return decode_cp_async(in, opcode);
-  if (opcode.take("commit_group") || opcode.take("wait_group") || opcode.take("prefetch")) {
-    in.emit(run_nothing);
-    return;
-  }
+  if (opcode.take("commit_group")) return emit_group(in, tell_commit_stores, 0);
+  if (opcode.take("wait_group")) return emit_group(in, tell_wait_stores, groups_left(in));
+  if (opcode.take("prefetch")) return emit_group(in, nullptr, 0);
   if (opcode.take("tensor"))
     decode_tensor_copy(in, opcode, reduces);
   else

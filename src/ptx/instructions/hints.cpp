@@ -1,11 +1,15 @@
 // Instructions that change no value here: caches, registers to set free, grids that follow, fences.
-#include "execute/state.hpp"
+#include "execute/witness.hpp"
 #include "instructions/families.hpp"
 
 namespace karat::ptx {
 namespace {
 
 Step run_nothing(const MicroOp&, Warp&, std::uint32_t) { return Step::next; }
+
+void tell_fence(const MicroOp&, const Warp& warp, std::uint32_t, Witness& witness, Moment moment) {
+  if (moment == Moment::after) witness.fence(warp);
+}
 
 }  // namespace
 
@@ -20,6 +24,9 @@ void decode_nothing(Decoder& in) {
 }
 
 /// Memory is kept in one order, so a fence has nothing to do; it is named for whoever watches.
-void decode_fence(Decoder& in) { in.emit(run_nothing); }
+void decode_fence(Decoder& in) {
+  const bool proxy = in.instruction().opcode.starts_with("fence.proxy.async");
+  in.emit(run_nothing).tell = proxy ? tell_fence : nullptr;
+}
 
 }  // namespace karat::ptx

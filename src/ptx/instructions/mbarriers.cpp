@@ -104,8 +104,38 @@ Step run_pending_count(const MicroOp& op, Warp& warp, std::uint32_t lanes) {
   return Step::next;
 }
 
+enum class Told { arrival, wait, use, change };
+
+template <Told kTold>
+void tell(const MicroOp& op, const Warp& warp, std::uint32_t lanes, Witness& witness,
+          Moment moment) {
+  for_lanes(lanes, [&](int lane) {
+    const std::uint32_t address = warp.lanes<std::uint32_t>(op.a)[lane];
+    if (moment == Moment::before) {
+      if (kTold == Told::change) return witness.write(warp, address, 8);
+      witness.read(warp, address, 8);
+      if (kTold == Told::arrival) witness.arrive(warp, address);
+    } else if (kTold == Told::wait && (warp.predicate(op.d) >> lane & 1) != 0) {
+      witness.wait(warp, address);
+    }
+  });
+}
+
+/// What the operation is to others.
+Tell tell_of(Run run) {
+  if (run == run_init || run == run_inval) return tell<Told::change>;
+  if (run == run_try_wait<Test::parity> || run == run_try_wait<Test::state> ||
+      run == run_test_wait<Test::parity> || run == run_test_wait<Test::state>)
+    return tell<Told::wait>;
+  if (run == run_pending_count) return nullptr;
+  if (run == run_change<Change::expect> || run == run_change<Change::complete>)
+    return tell<Told::use>;
+  return tell<Told::arrival>;
+}
+
 void emit_on(Decoder& in, Run run, Place a, Place b, Place d) {
   MicroOp& op = in.emit(run);
+  op.tell = tell_of(run);
   op.a = a;
   op.b = b;
   op.d = d;

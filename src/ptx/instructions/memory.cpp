@@ -2,6 +2,7 @@
 #include <cstring>
 
 #include "execute/locate.hpp"
+#include "execute/witness.hpp"
 #include "instructions/families.hpp"
 #include "instructions/qualifiers.hpp"
 
@@ -70,6 +71,26 @@ Step run_store(const MicroOp& op, Warp& warp, std::uint32_t lanes) {
   return Step::next;
 }
 
+template <bool kWrites>
+void tell_transfer(const MicroOp& op, const Warp& warp, std::uint32_t lanes, Witness& witness,
+                   Moment moment) {
+  if (moment == Moment::after) return;
+  const Transfer& transfer = *static_cast<const Transfer*>(op.detail);
+  const auto bytes = static_cast<std::uint32_t>(transfer.bytes) *
+                     static_cast<std::uint32_t>(transfer.places.size());
+  for_lanes(lanes, [&](int lane) {
+    std::uint64_t address = lane_address(op, warp, lane);
+    if (transfer.space == Space::generic) {
+      if (!in_shared_window(address)) return;
+      address -= kSharedWindow;
+    }
+    if (kWrites)
+      witness.write(warp, static_cast<std::uint32_t>(address), bytes);
+    else
+      witness.read(warp, static_cast<std::uint32_t>(address), bytes);
+  });
+}
+
 /// The instruction's qualifiers: space, vector length, type.
 Transfer transfer_of(Decoder& in, const Operand& address, std::size_t& count) {
   units::Opcode opcode(in.instruction().opcode);
@@ -92,7 +113,9 @@ Transfer transfer_of(Decoder& in, const Operand& address, std::size_t& count) {
 
 void emit_transfer(Decoder& in, Run run, const Operand& where, Transfer transfer) {
   const AddressOperand at = in.address(where);
+  const bool shared = transfer.space == Space::shared || transfer.space == Space::generic;
   MicroOp& op = in.emit(run);
+  if (shared) op.tell = run == run_load ? tell_transfer<false> : tell_transfer<true>;
   op.a = at.base;
   op.target = at.wide;
   op.value = at.offset;

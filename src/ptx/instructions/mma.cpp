@@ -1,5 +1,6 @@
 // mma.sync, ldmatrix, stmatrix, movmatrix: matrices in the registers of one warp.
 #include "execute/groups.hpp"
+#include "execute/witness.hpp"
 #include "instructions/families.hpp"
 #include "units/matrix_move.hpp"
 
@@ -54,6 +55,20 @@ Step run_move(const MicroOp& op, Warp& warp, std::uint32_t lanes) {
     units::load_matrices(detail.op, addresses, warp.cta->shared, d);
   }
   return Step::next;
+}
+
+template <bool kStores>
+void tell_move(const MicroOp& op, const Warp& warp, std::uint32_t, Witness& witness,
+               Moment moment) {
+  if (moment == Moment::after) return;
+  const MoveDetail& detail = *static_cast<const MoveDetail*>(op.detail);
+  for (int row = 0; row < 8 * detail.op.count; ++row) {
+    const std::uint32_t address = warp.lanes<std::uint32_t>(detail.addresses)[row];
+    if (kStores)
+      witness.write(warp, address, 16);
+    else
+      witness.read(warp, address, 16);
+  }
 }
 
 Step run_transpose(const MicroOp& op, Warp& warp, std::uint32_t lanes) {
@@ -112,7 +127,9 @@ void decode_matrix_move(Decoder& in) {
   detail.addresses = in.address32(in.operand(stores ? 0 : 1));
   detail.registers = stores ? read_all(in, in.operand(1), detail.op.count)
                             : write_all(in, in.operand(0), detail.op.count);
-  in.emit(stores ? run_move<true> : run_move<false>).detail = in.keep(std::move(detail));
+  MicroOp& op = in.emit(stores ? run_move<true> : run_move<false>);
+  op.detail = in.keep(std::move(detail));
+  op.tell = stores ? tell_move<true> : tell_move<false>;
 }
 
 }  // namespace karat::ptx

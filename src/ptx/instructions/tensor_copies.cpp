@@ -19,11 +19,11 @@ struct TensorCopy {
   Place map = 0, shared = 0, mbarrier = 0, ctas = kNowhere;
 };
 
-units::TensorMap map_at(Warp& warp, std::uint64_t address, int lane) {
+units::TensorMap map_at(const Warp& warp, std::uint64_t address, int lane) {
   if (address % 64 != 0)
     throw Fault{lane, "the tensor map's address " + hexadecimal(address) + " is no multiple of 64"};
-  const std::byte* const image =
-      LaneMemory(warp, lane).at(address, units::kTensorMapBytes, MemoryAccess::read);
+  const std::byte* const image = LaneMemory(const_cast<Warp&>(warp), lane)
+                                     .at(address, units::kTensorMapBytes, MemoryAccess::read);
   return units::decode({image, units::kTensorMapBytes});
 }
 
@@ -53,6 +53,21 @@ Step run_tensor(const MicroOp& op, Warp& warp, std::uint32_t lanes) {
       units::tensor_reduce(map, copy.reduction, coordinates, from, inside_shared(shared), memory);
   });
   return Step::next;
+}
+
+void tell_tensor(const MicroOp& op, const Warp& warp, std::uint32_t lanes, Witness& witness,
+                 Moment moment) {
+  if (moment == Moment::after) return;
+  const TensorCopy& copy = *static_cast<const TensorCopy*>(op.detail);
+  for_lanes(lanes, [&](int lane) {
+    const units::TensorMap map = map_at(warp, warp.lanes<std::uint64_t>(copy.map)[lane], lane);
+    const std::uint32_t shared = warp.lanes<std::uint32_t>(copy.shared)[lane];
+    const auto bytes = static_cast<std::uint32_t>(units::box_bytes(map));
+    if (copy.action == Action::load)
+      witness.engine_write(warp, shared, bytes, warp.lanes<std::uint32_t>(copy.mbarrier)[lane]);
+    else
+      witness.async_read(warp, Witness::Reader::store, shared, bytes);
+  });
 }
 
 /// [map, {c0, c1, ...}]
@@ -96,7 +111,9 @@ void decode_tensor_copy(Decoder& in, units::Opcode& opcode, bool reduces) {
     copy.mbarrier = in.address32(in.operand(2));
     if (multicast) copy.ctas = in.read(in.operand(3), 32);
   }
-  in.emit(run_tensor).detail = in.keep(copy);
+  MicroOp& op = in.emit(run_tensor);
+  op.detail = in.keep(copy);
+  op.tell = tell_tensor;
 }
 
 }  // namespace karat::ptx

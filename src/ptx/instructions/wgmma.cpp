@@ -3,6 +3,7 @@
 // gives the values of a correct program, and products that follow each other on one accumulator are
 // computed together.
 #include "execute/groups.hpp"
+#include "execute/witness.hpp"
 #include "instructions/families.hpp"
 #include "instructions/wgmma_detail.hpp"
 
@@ -86,6 +87,30 @@ Step run_meet(const MicroOp&, Warp& warp, std::uint32_t) {
   return Step::next;
 }
 
+void tell_issue(const MicroOp& op, const Warp& warp, std::uint32_t, Witness& witness,
+                Moment moment) {
+  if (moment == Moment::before) return;
+  const WgmmaDetail& detail = *static_cast<const WgmmaDetail*>(op.detail);
+  witness.hold(warp, detail.d, detail.a);
+  const auto reads = [&](const std::vector<units::ByteRange>& ranges) {
+    for (const units::ByteRange& each : ranges)
+      witness.async_read(warp, Witness::Reader::wgmma, static_cast<std::uint32_t>(each.begin),
+                         static_cast<std::uint32_t>(each.end - each.begin));
+  };
+  if (detail.a.empty())
+    reads(units::a_ranges(detail.op, *warp.lanes<std::uint64_t>(detail.a_descriptor)));
+  reads(units::b_ranges(detail.op, *warp.lanes<std::uint64_t>(detail.b_descriptor)));
+}
+
+void tell_commit(const MicroOp&, const Warp& warp, std::uint32_t, Witness& witness, Moment moment) {
+  if (moment == Moment::after) witness.commit_reads(warp, Witness::Reader::wgmma);
+}
+void tell_wait(const MicroOp& op, const Warp& warp, std::uint32_t, Witness& witness,
+               Moment moment) {
+  if (moment == Moment::after)
+    witness.wait_reads(warp, Witness::Reader::wgmma, static_cast<std::size_t>(op.value));
+}
+
 Step run_issue(const MicroOp& op, Warp& warp, std::uint32_t lanes) {
   if (lanes != ~0u) {
     if (!warp.others.empty()) return Step::wait;
@@ -108,7 +133,16 @@ void decode_wgmma(Decoder& in) {
     if (!opcode.starts_with("wgmma.fence.") && !opcode.starts_with("wgmma.commit_group.") &&
         !opcode.starts_with("wgmma.wait_group."))
       in.refuse("not supported");
-    in.emit(opcode.starts_with("wgmma.fence.") ? run_nothing : run_meet);
+    if (opcode.starts_with("wgmma.fence.")) {
+      in.emit(run_nothing);
+      return;
+    }
+    const bool waits = opcode.starts_with("wgmma.wait_group.");
+    const std::int64_t left = waits ? in.constant(in.operand(0)) : 0;
+    if (left < 0) in.refuse("a number of groups is not negative");
+    MicroOp& op = in.emit(run_meet);
+    op.tell = waits ? tell_wait : tell_commit;
+    op.value = left;
     return;
   }
   in.require_operands(4, 8);
@@ -135,7 +169,9 @@ void decode_wgmma(Decoder& in) {
   detail.b_descriptor = in.read(in.operand(2), 64);
   detail.scale_d = in.read_predicate(in.operand(3));
   in.rests_on(detail.op.fidelity);
-  in.emit(run_issue).detail = in.keep(std::move(detail));
+  MicroOp& op = in.emit(run_issue);
+  op.detail = in.keep(std::move(detail));
+  op.tell = tell_issue;
 }
 
 }  // namespace karat::ptx

@@ -15,6 +15,7 @@ std::string_view ground_name(Ground ground) {
 files::Json to_json(const Outcome& outcome) {
   files::Json json;
   json["fault"] = outcome.fault ? files::Json(*outcome.fault) : files::Json(nullptr);
+  json["hazards"] = outcome.hazards;
   json["ground"] = ground_name(outcome.ground());
   json["warp_instructions"] = outcome.warp_instructions;
   json["fused"] = outcome.fused;

@@ -16,6 +16,8 @@ constexpr files::RequestField<RunRequest> kFields[] = {
     request::whole<&RunRequest::limit>(
         "limit", "warp instructions of a CTA before it counts as endless (4e9)", 1,
         std::numeric_limits<std::int64_t>::max()),
+    request::flag<&RunRequest::hazards>(
+        "hazards", "report races, missing proxy fences and waits in shared memory (exit 1)"),
     request::whole<&RunRequest::threads>("threads", "0: all the machine has", 0, 1024)};
 
 }  // namespace
@@ -27,6 +29,7 @@ Launch launch_of(const RunRequest& asked) {
   if (asked.fuse) launch.fuse = *asked.fuse;
   if (asked.limit) launch.limit = static_cast<std::uint64_t>(*asked.limit);
   launch.threads = asked.threads;
+  if (asked.hazards) launch.hazards = HazardSearch::on;
   return launch;
 }
 

@@ -13,6 +13,7 @@ namespace karat::ptx {
 namespace {
 
 constexpr std::uint64_t kMostThreads = 1024;
+constexpr std::uint64_t kMostLocal = std::uint64_t{256} << 20;
 
 [[noreturn]] void refuse(const std::string& subject, const std::string& problem) {
   throw Error(ErrorKind::usage, subject, problem);
@@ -144,6 +145,11 @@ Outcome run(Launch launch) {
   if (std::uint64_t{program.dynamic_shared} + launch.dynamic_shared > kSharedLimit)
     refuse("dynamic_shared", "shared memory of a CTA exceeds 227 KiB");
 
+  if (launch.hazards == HazardSearch::on && extent_of(launch.cluster).count() > 1)
+    refuse("hazards", "they are looked for in launches without clusters");
+  if (program.local_bytes * extent_of(launch.block).count() > kMostLocal)
+    refuse("block", "local memory of a CTA exceeds 256 MiB");
+
   GridRun done = run_grid({.program = &program,
                            .memory = &memory,
                            .parameters = argument_bytes(launch, program, addresses),
@@ -152,8 +158,10 @@ Outcome run(Launch launch) {
                            .cluster = extent_of(launch.cluster),
                            .dynamic_shared = launch.dynamic_shared,
                            .limit = launch.limit,
+                           .hazards = launch.hazards == HazardSearch::on,
                            .threads = launch.threads});
   outcome.fault = std::move(done.fault);
+  outcome.hazards = std::move(done.hazards);
   count_instructions(program, done.executed, outcome);
   for (auto& [name, tensor] : launch.tensors)
     if (tensor.output) outcome.outputs.emplace(name, std::move(tensor.value));

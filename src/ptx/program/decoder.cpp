@@ -105,6 +105,7 @@ void Decoder::decode_one() {
 Program make_program(const Module& module, const Function& function,
                      const VariableAddresses& addresses) {
   Program program{.module = &module, .function = &function};
+  program.file_bytes = 128;  // place 0 is nobody's: absent operands name it
   lay_out_parameters(program);
   VariableAddresses of_module = addresses, of_function;
   lay_out_variables(program, of_module, of_function);

@@ -24,7 +24,14 @@ enum class Step : std::uint8_t {
   yield,  ///< with the following one, once others have run
 };
 
+class Witness;
+enum class Moment : std::uint8_t;
+
 using Run = Step (*)(const MicroOp& op, Warp& warp, std::uint32_t lanes);
+
+/// Tells a witness what the operation does to shared memory and to the order between warps.
+using Tell = void (*)(const MicroOp& op, const Warp& warp, std::uint32_t lanes, Witness& witness,
+                      Moment moment);
 
 /// A byte offset into a warp's register file: 32 lanes of 4 or 8 bytes, or for a predicate 4 bytes
 /// with a bit per lane.
@@ -33,6 +40,7 @@ inline constexpr Place kNowhere = ~Place{0};
 
 struct MicroOp {
   Run run = nullptr;
+  Tell tell = nullptr;  ///< null where there is nothing to tell
   union {
     units::LaneOp::Run lane = nullptr;
     units::CompareOp::Run compare;

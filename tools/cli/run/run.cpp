@@ -35,7 +35,8 @@ int run_run(int argc, char** argv) {
   }
   if (given->count("json") == 0) std::cout << ptx::to_text(outcome);
   files::write_safetensors(out, outcome.outputs);
-  return match;
+  for (const std::string& each : outcome.hazards) std::cerr << "karat: " << each << "\n";
+  return outcome.hazards.empty() ? match : mismatch;
 }
 
 }  // namespace karat::cli

@@ -1,0 +1,107 @@
+// Private: happens-before over the warps of a CTA and its bulk engine. Each warp has a clock for
+// everybody: what it knows to have happened. A second clock says what of that the async proxy may
+// see: fence.proxy.async brings it up to date.
+#pragma once
+
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "execute/witness.hpp"
+
+namespace karat::ptx {
+
+class Hazards final : public Witness {
+ public:
+  explicit Hazards(const Cta& cta);
+
+  /// One line each, in the order they were found; the same pair of instructions once.
+  const std::vector<std::string>& found() const { return found_; }
+
+  void read(const Warp& warp, std::uint32_t begin, std::uint32_t bytes) override;
+  void write(const Warp& warp, std::uint32_t begin, std::uint32_t bytes) override;
+  void copy(const Warp& warp, std::uint32_t begin, std::uint32_t bytes) override;
+  void commit_copies(const Warp& warp) override;
+  void wait_copies(const Warp& warp, std::size_t left) override;
+  void engine_write(const Warp& warp, std::uint32_t begin, std::uint32_t bytes,
+                    std::uint32_t mbarrier) override;
+  void async_read(const Warp& warp, Reader reader, std::uint32_t begin,
+                  std::uint32_t bytes) override;
+  void commit_reads(const Warp& warp, Reader reader) override;
+  void wait_reads(const Warp& warp, Reader reader, std::size_t left) override;
+  void hold(const Warp& warp, std::span<const Place> accumulator,
+            std::span<const Place> a) override;
+  void touch(const Warp& warp, const MicroOp& op) override;
+  void fence(const Warp& warp) override;
+  void arrive(const Warp& warp, std::uint32_t key) override;
+  void complete(std::uint32_t key) override;
+  void wait(const Warp& warp, std::uint32_t key) override;
+
+ private:
+  using Clock = std::vector<std::uint32_t>;  ///< per warp, then per mbarrier the engine writes for
+  struct Knowledge {
+    Clock all, async;  ///< async: what the async proxy may see of it
+  };
+  struct Sync {
+    Knowledge gathering, released;
+  };
+  struct Range {
+    std::uint32_t begin = 0, bytes = 0;
+    bool over = false;  ///< an async read that has ended, whether the warp knows or not
+  };
+  using Groups = std::vector<std::vector<Range>>;  ///< the last one is not committed yet
+  struct Access {
+    std::uint32_t clock = 0, pc = 0;
+  };
+  /// Four bytes of shared memory.
+  struct Granule {
+    Access write;
+    std::uint16_t writer = 0;
+    std::uint16_t copying = 0;    ///< a warp's number plus one: cp.async under way
+    std::uint16_t reading = 0;    ///< async reads under way
+    std::uint32_t reader_pc = 0;  ///< of the last of them
+  };
+
+  static void join(Clock& into, const Clock& from);
+  void join(Knowledge& into, const Knowledge& from) {
+    join(into.all, from.all);
+    join(into.async, from.async);
+  }
+  template <typename Each>
+  void for_granules(std::uint32_t begin, std::uint32_t bytes, Each each);
+  Access& read_of(std::size_t granule, std::size_t warp) { return reads_[granule * warps_ + warp]; }
+  void require_after_write(const Warp& warp, const Granule& granule, std::uint32_t address);
+  void require_writable(const Warp& warp, std::size_t index, std::uint32_t address);
+  static std::uint32_t at(const Clock& clock, std::size_t who) {
+    return who < clock.size() ? clock[who] : 0;
+  }
+  bool is_engine(std::size_t who) const { return who >= warps_; }
+  void set_write(Granule& granule, std::size_t writer, std::uint32_t clock, std::uint32_t pc);
+  void report(const Warp& warp, const char* what, std::uint32_t address, std::uint32_t other_pc,
+              std::size_t other);
+  void end_reads(Groups& list, std::size_t left);
+  Groups& groups(const Warp& warp, Reader reader) {
+    return pending_[static_cast<std::size_t>(reader)][warp.index];
+  }
+
+  const Cta& cta_;
+  std::size_t warps_;
+  std::vector<Knowledge> known_;  ///< by each warp
+  std::map<std::uint32_t, Sync> syncs_;
+  std::vector<Granule> granules_;
+  std::vector<Access> reads_;
+  std::vector<Groups> copies_, pending_[2];
+  std::map<std::uint32_t, std::size_t> engines_;  ///< of mbarriers
+  std::uint32_t engine_clock_ = 0;
+  /// Registers that wgmma holds, per warp and group; the last group is not committed yet.
+  struct Held {
+    std::vector<Place> accumulator, a;
+    std::uint32_t pc = 0;
+  };
+  std::vector<std::vector<std::vector<Held>>> held_;
+  std::set<std::pair<std::uint32_t, std::uint32_t>> pairs_;
+  std::vector<std::string> found_;
+};
+
+}  // namespace karat::ptx
