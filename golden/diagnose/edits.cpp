@@ -6,7 +6,7 @@
 
 #include "hypothesis.hpp"
 #include "karat/numerics/base/error.hpp"
-#include "karat/numerics/tensor_core/tensor_core.hpp"
+#include "karat/numerics/tensor_core/mixed.hpp"
 #include "karat/recipe/validate.hpp"
 
 namespace karat::golden {
@@ -95,7 +95,8 @@ void add_instructions(std::string_view golden, std::vector<Value>& values) {
       std::string("f32.fma"));  // the plainest; where bits do not tell, the first one stands
   for (const auto& row : numerics::instructions()) {
     const std::string_view name = numerics::name(row);
-    const bool same_input = numerics::input_format(row) == numerics::input_format(own);
+    const bool same_input = numerics::input_format(row) == numerics::input_format(own) &&
+                            numerics::column_format(row) == numerics::column_format(own);
     const bool half = numerics::accumulator_format(row) == numerics::FormatId::f16;
     const bool detour =
         std::find(std::begin(kDetours), std::end(kDetours), name) != std::end(kDetours);

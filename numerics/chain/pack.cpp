@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "karat/numerics/chain/kernels.hpp"
+#include "karat/numerics/tensor_core/mixed.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace karat::numerics::HWY_NAMESPACE {
@@ -145,7 +146,7 @@ HWY_INLINE void SplitLine(std::uint32_t smallest, E none, const float* x, T* plu
 void PackColumns(const Instruction& row, MatrixView<const float> values,
                  ColumnOperand::Packed& p) {
   const std::uint32_t smallest =
-      static_cast<std::uint32_t>(format(row.multiplied).min_exponent() + 127);
+      static_cast<std::uint32_t>(format(multiplied_columns(row)).min_exponent() + 127);
   const Lanes lanes = lanes_of(row);
   std::fill(p.special.data(), p.special.data() + p.panels * kPanel, std::uint8_t{0});
   std::vector<float> tile(p.padded * kPanel);

@@ -5,6 +5,7 @@
 
 #include "karat/numerics/chain/kernels.hpp"
 #include "karat/numerics/formats/convert.hpp"
+#include "karat/numerics/tensor_core/mixed.hpp"
 #include "karat/numerics/tensor_core/step.hpp"
 
 namespace karat::numerics {
@@ -24,9 +25,13 @@ float accumulator_value(const Instruction& row, std::uint32_t bits) {
   return std::isnan(x) ? std::bit_cast<float>(nan_word(FormatId::f32)) : x;
 }
 
-Factor factor_of(const Instruction& row, float x) {
-  const Policy exact{.rounding = Rounding::toward_zero, .overflow = Overflow::infinity};
-  return multiplied_factor(row, encode(x, row.input, exact));
+constexpr Policy kExact{.rounding = Rounding::toward_zero, .overflow = Overflow::infinity};
+
+Factor factor_of(const RowOperand::Packed& p, float x) {
+  return row_factor(*p.instruction, encode(x, p.instruction->input, kExact));
+}
+Factor factor_of(const ColumnOperand::Packed& p, float x) {
+  return column_factor(*p.instruction, encode(x, column_format(*p.instruction), kExact));
 }
 
 /// Factors of one row or column in the order of k.
@@ -36,7 +41,7 @@ void gather(const Packed& p, std::size_t index, std::vector<Factor>& factors) {
   p.unpack(index, values.data());
   factors.resize(p.k);
   for (std::size_t k = 0; k < p.k; ++k) {
-    factors[k] = factor_of(*p.instruction, values[chain_position(*p.instruction, k)]);
+    factors[k] = factor_of(p, values[chain_position(*p.instruction, k)]);
   }
 }
 

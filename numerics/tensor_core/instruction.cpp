@@ -1,9 +1,10 @@
 // The instruction table: every name, its parameters and what they rest on.
 // Sources: captures by Khattak and Mikaitis (MATLAB-tensor-core), the models of MMA-Sim.
-#include "karat/numerics/tensor_core/tensor_core.hpp"
+#include "karat/numerics/tensor_core/mixed.hpp"
 
 #include <algorithm>
 #include <string>
+#include <utility>
 
 #include "karat/numerics/base/error.hpp"
 #include "karat/numerics/base/suggest.hpp"
@@ -23,6 +24,9 @@ constexpr std::string_view kQgmma =
 constexpr std::string_view kQgmmaE5m2 =
     "published captures of the same data path (Khattak and Mikaitis); none of them for E5M2 is "
     "among this project's rows";
+constexpr std::string_view kQgmmaMixed =
+    "the data path of hopper.wgmma.e4m3.f32, each operand with its own format's smallest exponent; "
+    "no capture of mixed operands known";
 constexpr std::string_view kQgmmaF16 = "MMA-Sim's model; no capture of the f16 accumulator known";
 constexpr std::string_view kHmma = "20000 captured rows with c (Khattak and Mikaitis)";
 constexpr std::string_view kHmmaF16 = "10000 captured rows (Khattak and Mikaitis)";
@@ -56,6 +60,10 @@ constexpr Instruction kInstructions[] = {
     // sum: name, input, accumulator, k, L, F, FLOOR, evidence, note
     sum("hopper.wgmma.e4m3.f32", F::e4m3, F::f32, 32, 32, 13, kNoFloor, hardware_rows, kQgmma),
     sum("hopper.wgmma.e5m2.f32", F::e5m2, F::f32, 32, 32, 13, kNoFloor, hardware_rows, kQgmmaE5m2),
+    sum("hopper.wgmma.e4m3.e5m2.f32", F::e4m3, F::f32, 32, 32, 13, kNoFloor, model_only,
+        kQgmmaMixed),
+    sum("hopper.wgmma.e5m2.e4m3.f32", F::e5m2, F::f32, 32, 32, 13, kNoFloor, model_only,
+        kQgmmaMixed),
     sum("hopper.wgmma.e4m3.f16", F::e4m3, F::f16, 32, 32, 13, kNoFloor, model_only, kQgmmaF16),
     sum("hopper.wgmma.e5m2.f16", F::e5m2, F::f16, 32, 32, 13, kNoFloor, model_only, kQgmmaF16),
     sum("hopper.wgmma.bf16.f32", F::bf16, F::f32, 16, 16, 25, -133, hardware_rows, kHmma),
@@ -96,6 +104,12 @@ constexpr Instruction kInstructions[] = {
      "exact products summed in f64, ascending k; one rounding to f32 at the end"},
 };
 
+/// Columns of the rows whose `input` is their rows' alone.
+constexpr std::pair<std::string_view, F> kMixedColumns[] = {
+    {"hopper.wgmma.e4m3.e5m2.f32", F::e5m2},
+    {"hopper.wgmma.e5m2.e4m3.f32", F::e4m3},
+};
+
 }  // namespace
 
 std::span<const Instruction> instructions() { return kInstructions; }
@@ -112,6 +126,15 @@ const Instruction& instruction(std::string_view name) {
 
 std::string_view name(const Instruction& instruction) { return instruction.name; }
 FormatId input_format(const Instruction& instruction) { return instruction.input; }
+FormatId column_format(const Instruction& instruction) {
+  for (const auto& [name, columns] : kMixedColumns)
+    if (instruction.name == name) return columns;
+  return instruction.input;
+}
+FormatId multiplied_columns(const Instruction& instruction) {
+  const FormatId columns = column_format(instruction);
+  return columns == instruction.input ? instruction.multiplied : columns;
+}
 FormatId accumulator_format(const Instruction& instruction) { return instruction.accumulator; }
 int k_group(const Instruction& instruction) { return instruction.k; }
 Evidence evidence(const Instruction& instruction) { return instruction.evidence; }

@@ -9,6 +9,7 @@
 
 #include "karat/numerics/formats/convert.hpp"
 #include "karat/numerics/base/error.hpp"
+#include "karat/numerics/tensor_core/mixed.hpp"
 
 namespace karat::numerics {
 namespace {
@@ -148,11 +149,21 @@ Factor take_apart(std::uint32_t code, FormatId id) {
   return x;
 }
 
-Factor multiplied_factor(const Instruction& row, std::uint32_t input_code) {
-  if (row.multiplied == row.input) return take_apart(input_code, row.input);
-  const float widened = decode(input_code, row.input);
-  return take_apart(encode(widened, row.multiplied, {.overflow = Overflow::infinity}),
-                    row.multiplied);
+namespace {
+
+Factor factor_as(std::uint32_t code, FormatId input, FormatId multiplied) {
+  if (multiplied == input) return take_apart(code, input);
+  return take_apart(encode(decode(code, input), multiplied, {.overflow = Overflow::infinity}),
+                    multiplied);
+}
+
+}  // namespace
+
+Factor row_factor(const Instruction& row, std::uint32_t code) {
+  return factor_as(code, row.input, row.multiplied);
+}
+Factor column_factor(const Instruction& row, std::uint32_t code) {
+  return factor_as(code, column_format(row), multiplied_columns(row));
 }
 
 std::uint32_t aligned_step(const Instruction& row, std::span<const Factor> a,
@@ -251,8 +262,8 @@ std::uint32_t run_codes(const Instruction& row, std::span<const std::uint32_t> a
   }
   std::vector<Factor> x(a.size()), y(b.size());
   for (std::size_t k = 0; k < a.size(); ++k) {
-    x[k] = multiplied_factor(row, a[k]);
-    y[k] = multiplied_factor(row, b[k]);
+    x[k] = row_factor(row, a[k]);
+    y[k] = column_factor(row, b[k]);
   }
   return chain_factors(row, x, y, c, traces);
 }

@@ -64,8 +64,10 @@ std::uint32_t chain_factors(const Instruction&, std::span<const Factor> a,
 std::vector<StepTrace> explain(const Instruction&, std::span<const std::uint32_t> a,
                                std::span<const std::uint32_t> b, std::uint32_t c);
 
-/// The code the multiplier sees: the input's, or f16 after an exact conversion.
-Factor multiplied_factor(const Instruction&, std::uint32_t input_code);
+/// What the multiplier sees of a code of the rows or the columns: the input's own, or f16 after an
+/// exact conversion.
+Factor row_factor(const Instruction&, std::uint32_t code);
+Factor column_factor(const Instruction&, std::uint32_t code);
 
 /// The NaN every instruction writes.
 constexpr std::uint32_t nan_word(FormatId accumulator) {

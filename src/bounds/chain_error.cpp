@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "karat/numerics/tensor_core/mixed.hpp"
+
 namespace karat::bounds {
 namespace {
 
@@ -22,7 +24,9 @@ Steps steps_of(const numerics::Instruction& row) {
 
 ChainBound::ChainBound(const numerics::Instruction& row) : group_(row.k) {
   const int least = numerics::format(row.accumulator).min_exponent();
-  tiny_ = power_of_two(numerics::format(row.multiplied).min_exponent());
+  tiny_ =
+      power_of_two(std::max(numerics::format(row.multiplied).min_exponent(),
+                            numerics::format(numerics::multiplied_columns(row)).min_exponent()));
   switch (row.arithmetic) {
     case numerics::Arithmetic::integer:
       return;

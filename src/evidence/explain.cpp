@@ -65,9 +65,9 @@ std::string listed(const std::vector<std::uint32_t>& codes, int bits) {
 std::string arithmetic_of(const Instruction& instruction, const DifferingRow& row) {
   std::vector<numerics::Factor> a, b;
   for (const std::uint32_t code : row.a)
-    a.push_back(numerics::multiplied_factor(instruction, code));
+    a.push_back(numerics::row_factor(instruction, code));
   for (const std::uint32_t code : row.b)
-    b.push_back(numerics::multiplied_factor(instruction, code));
+    b.push_back(numerics::column_factor(instruction, code));
   std::vector<numerics::StepTrace> traces;
   numerics::instruction_step(instruction, a, b, row.c, &traces);
   if (traces.empty()) return "";

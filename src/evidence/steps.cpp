@@ -84,11 +84,11 @@ std::vector<std::vector<std::uint32_t>> run_tiles(const StepModel& model, const 
     for (std::size_t l = 0; l < lengths.size(); ++l) {
       for (; step < lengths[l]; ++step) {
         for (std::size_t i = 0; i < a.size(); ++i)
-          a[i] = numerics::multiplied_factor(
+          a[i] = numerics::row_factor(
               instruction, model.code(source.a(model.word, tile, step, static_cast<int>(i / k),
                                                static_cast<int>(i % k))));
         for (std::size_t i = 0; i < b.size(); ++i)
-          b[i] = numerics::multiplied_factor(
+          b[i] = numerics::column_factor(
               instruction, model.code(source.b(model.word, tile, step, static_cast<int>(i / k),
                                                static_cast<int>(i % k))));
         for (std::size_t i = 0; i < c.size(); ++i)

@@ -5,7 +5,7 @@
 #include <algorithm>
 
 #include "backward/products.hpp"
-#include "karat/numerics/tensor_core/tensor_core.hpp"
+#include "karat/numerics/tensor_core/mixed.hpp"
 #include "karat/recipe/fields.hpp"
 
 namespace karat::recipe {
@@ -36,13 +36,12 @@ bool holds(FormatId outer, FormatId inner) {
 std::string implied_instruction(FormatId a, FormatId b) {
   const auto table = numerics::instructions();
   const auto first = [&](auto fits) {
-    return std::ranges::find_if(table,
-                                [&](const auto& row) { return fits(numerics::input_format(row)); });
+    return std::ranges::find_if(table, [&](const auto& row) {
+      return fits(numerics::input_format(row), a) && fits(numerics::column_format(row), b);
+    });
   };
-  auto found = first([&](FormatId input) { return input == a && input == b; });
-  if (found == table.end()) {
-    found = first([&](FormatId input) { return holds(input, a) && holds(input, b); });
-  }
+  auto found = first([](FormatId input, FormatId format) { return input == format; });
+  if (found == table.end()) found = first(holds);
   return std::string(numerics::name(*found));  // f32 holds every operand format
 }
 

@@ -6,7 +6,7 @@
 #include "check.hpp"
 #include "implied.hpp"
 #include "karat/numerics/base/error.hpp"
-#include "karat/numerics/tensor_core/tensor_core.hpp"
+#include "karat/numerics/tensor_core/mixed.hpp"
 #include "karat/recipe/fields.hpp"
 
 namespace karat::recipe {
@@ -55,9 +55,8 @@ void operand(const std::string& name, const Operand& operand, Problems& found) {
 }
 
 /// "p.format": P in f32 does not fit an instruction that takes e4m3.
-void operand_fits(const std::string& operand, FormatId format, const std::string& product,
-                  const std::string& instruction, Problems& found) {
-  const FormatId input = numerics::input_format(numerics::instruction(instruction));
+void operand_fits(const std::string& operand, FormatId format, FormatId input,
+                  const std::string& product, const std::string& instruction, Problems& found) {
   if (holds(input, format)) return;
   const std::string taken(numerics::format(input).name);
   found.push_back({operand + ".format",
@@ -101,10 +100,15 @@ void special_functions(const Recipe& recipe, Problems& found) {
 /// Rules that look an instruction up; both names must be known.
 void instructions(const Recipe& recipe, Problems& found) {
   using quant::entering_format;
-  operand_fits("q", entering_format(recipe.q), "qk", recipe.qk.instruction, found);
-  operand_fits("k", entering_format(recipe.k), "qk", recipe.qk.instruction, found);
-  operand_fits("p", recipe.p.format, "pv", recipe.pv.instruction, found);
-  operand_fits("v", entering_format(recipe.v), "pv", recipe.pv.instruction, found);
+  const auto& qk = numerics::instruction(recipe.qk.instruction);
+  const auto& pv = numerics::instruction(recipe.pv.instruction);
+  operand_fits("q", entering_format(recipe.q), input_format(qk), "qk", recipe.qk.instruction,
+               found);
+  operand_fits("k", entering_format(recipe.k), column_format(qk), "qk", recipe.qk.instruction,
+               found);
+  operand_fits("p", recipe.p.format, input_format(pv), "pv", recipe.pv.instruction, found);
+  operand_fits("v", entering_format(recipe.v), column_format(pv), "pv", recipe.pv.instruction,
+               found);
   accumulator(recipe.pv, found);
 }
 

@@ -9,7 +9,7 @@
 
 #include "karat/numerics/formats/convert.hpp"
 #include "karat/numerics/base/error.hpp"
-#include "karat/numerics/tensor_core/tensor_core.hpp"
+#include "karat/numerics/tensor_core/mixed.hpp"
 #include "targets.hpp"
 
 namespace karat::numerics {
@@ -59,9 +59,8 @@ struct Shape {
 };
 
 void compare(const Instruction& i, Shape shape, Draw draw, Start start, testing::Random& random) {
-  const FormatId input = input_format(i);
-  const auto a = draw_values(shape.rows * shape.k, input, draw, random);
-  const auto b = draw_values(shape.columns * shape.k, input, draw, random);
+  const auto a = draw_values(shape.rows * shape.k, input_format(i), draw, random);
+  const auto b = draw_values(shape.columns * shape.k, column_format(i), draw, random);
   const FormatId accumulator = accumulator_format(i);
   auto c = accumulator == FormatId::int32
                ? std::vector<float>(shape.rows * shape.columns, 3.0f)
@@ -138,7 +137,8 @@ TEST_P(EveryInstruction, ShapesThatFillNothing) {
 
 TEST_P(EveryInstruction, ChainEqualsCodesOneByOne) {
   const Instruction& i = instruction(GetParam());
-  const FormatId input = input_format(i), accumulator = accumulator_format(i);
+  const FormatId input = input_format(i), other = column_format(i);
+  const FormatId accumulator = accumulator_format(i);
   testing::Random random(102);
   const std::size_t k = 2 * static_cast<std::size_t>(k_group(i)) + 3;
   for (int n = 0; n < 300; ++n) {
@@ -146,9 +146,9 @@ TEST_P(EveryInstruction, ChainEqualsCodesOneByOne) {
     std::vector<float> x(k), y(k);
     for (std::size_t j = 0; j < k; ++j) {
       x[j] = draw_value(input, Draw::ordinary, random);
-      y[j] = draw_value(input, n % 2 ? Draw::wild : Draw::ordinary, random);
+      y[j] = draw_value(other, n % 2 ? Draw::wild : Draw::ordinary, random);
       a[j] = encode(x[j], input, {.overflow = Overflow::infinity});
-      b[j] = encode(y[j], input, {.overflow = Overflow::infinity});
+      b[j] = encode(y[j], other, {.overflow = Overflow::infinity});
     }
     RowOperand rows;
     ColumnOperand columns;

@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "karat/numerics/formats/convert.hpp"
-#include "karat/numerics/tensor_core/tensor_core.hpp"
+#include "karat/numerics/tensor_core/mixed.hpp"
 #include "targets.hpp"
 
 namespace karat::numerics {
@@ -99,7 +99,7 @@ double aligned_sum(const Instruction& row, const std::vector<double>& a,
   for (std::size_t i = 0; i < a.size(); ++i) {
     if (a[i] == 0 || b[i] == 0) continue;
     largest = std::max(largest, operand_exponent(a[i], row.multiplied) +
-                                    operand_exponent(b[i], row.multiplied));
+                                    operand_exponent(b[i], multiplied_columns(row)));
   }
   if (c != 0) largest = std::max<long>(largest, std::max<long>(Real(c).exponent(), emin_of(row.accumulator)));
   const long grid = largest - row.fraction;
@@ -207,9 +207,9 @@ TEST_P(SecondFormulation, AgreesOnRandomBits) {
       // Special operands are frequent in random bits; keep most sums finite.
       const std::uint32_t f = flavour == 0 && random() % 16 ? 2 : flavour;
       a[k] = draw(row.input, f, random);
-      b[k] = draw(row.input, f, random);
+      b[k] = draw(column_format(row), f, random);
       x[k] = static_cast<double>(decode(a[k], row.input));
-      y[k] = static_cast<double>(decode(b[k], row.input));
+      y[k] = static_cast<double>(decode(b[k], column_format(row)));
     }
     const std::uint32_t c = draw(row.accumulator, c_flavour, random);
     const std::uint32_t expected = oracle(row, x, y, c), got = step_bits(row, a, b, c);

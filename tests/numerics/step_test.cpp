@@ -11,7 +11,7 @@
 
 #include "karat/numerics/formats/convert.hpp"
 #include "karat/numerics/base/error.hpp"
-#include "karat/numerics/tensor_core/tensor_core.hpp"
+#include "karat/numerics/tensor_core/mixed.hpp"
 
 namespace karat::numerics {
 namespace {
@@ -74,7 +74,7 @@ std::uint32_t through_chain(const Instruction& instruction, const Codes& a, cons
                             std::uint32_t c, Path path) {
   std::vector<float> x, y;
   for (std::uint32_t code : a) x.push_back(decode(code, input_format(instruction)));
-  for (std::uint32_t code : b) y.push_back(decode(code, input_format(instruction)));
+  for (std::uint32_t code : b) y.push_back(decode(code, column_format(instruction)));
   RowOperand rows;
   ColumnOperand columns;
   rows.pack(instruction, row_major<const float>(x.data(), 1, x.size()));

@@ -6,7 +6,7 @@
 #include "call.hpp"
 #include "karat/numerics/base/parallel.hpp"
 #include "karat/numerics/formats/convert.hpp"
-#include "karat/numerics/tensor_core/tensor_core.hpp"
+#include "karat/numerics/tensor_core/mixed.hpp"
 #include "karat/recipe/fields.hpp"
 
 namespace karat::c {
@@ -136,7 +136,8 @@ class ScaledMm {
   void run() const {
     if (m_ == 0 || n_ == 0) return;
     const auto& format = numerics::format(input_format(instruction_));
-    const std::vector<float> b = values_of(args_.b, n_ * k_, format);
+    const std::vector<float> b =
+        values_of(args_.b, n_ * k_, numerics::format(column_format(instruction_)));
     const std::size_t piece =
         args_.promote_every > 0 ? static_cast<std::size_t>(args_.promote_every) : k_;
     std::vector<numerics::ColumnOperand> columns;

@@ -1,8 +1,10 @@
 // Each rule is one function that adds what it finds.
 #include "validate.hpp"
 
+#include <tuple>
+
 #include "../implied.hpp"
-#include "karat/numerics/tensor_core/tensor_core.hpp"
+#include "karat/numerics/tensor_core/mixed.hpp"
 #include "karat/recipe/fields.hpp"
 #include "products.hpp"
 
@@ -38,9 +40,10 @@ void forward(const Recipe& recipe, Problems& found) {
 void instructions(const Recipe& recipe, Problems& found) {
   for (const Product& product : products(recipe)) {
     const std::string& name = recipe.backward.*product.instruction;
-    const FormatId input = numerics::input_format(numerics::instruction(name));
-    for (const auto& [operand, format] :
-         {std::pair{product.left_name, product.left}, std::pair{product.right_name, product.right}})
+    const auto& instruction = numerics::instruction(name);
+    for (const auto& [operand, format, input] :
+         {std::tuple{product.left_name, product.left, numerics::input_format(instruction)},
+          std::tuple{product.right_name, product.right, numerics::column_format(instruction)}})
       if (!holds(input, format))
         found.push_back({std::string(product.path),
                          name + " takes " + std::string(numerics::format(input).name) + ", not " +

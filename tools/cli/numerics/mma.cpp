@@ -11,8 +11,8 @@
 #include "command.hpp"
 #include "interrupt.hpp"
 #include "karat/files/paths.hpp"
+#include "karat/numerics/tensor_core/mixed.hpp"
 #include "karat/numerics/tensor_core/step.hpp"
-#include "karat/numerics/tensor_core/tensor_core.hpp"
 
 namespace karat::cli {
 namespace {
@@ -140,7 +140,7 @@ void OperandReader::fail(const std::string& problem, const std::string& action) 
 }
 
 Codes OperandReader::codes(const std::string& text, const std::string& which) const {
-  const auto input = input_format(instruction_);
+  const auto input = which == "a" ? input_format(instruction_) : column_format(instruction_);
   Codes words = OperandReader::words(text, digits_of(input), which);
   // The tensor core looks at the upper 19 bits of a TF32 register.
   if (input == numerics::FormatId::tf32) {
