@@ -178,8 +178,11 @@ class TiledWindowHead(Head):
         self.tiles_seen = window_mask(self.order.tiles_per_axis, window)
         self.query_blocks = self.order.tile_blocks(self.QUERY_BLOCK)
 
+    def blocks_of(self, size):
+        return self.order.tile_blocks(size)
+
     def all_key_blocks(self):
-        return self.order.tile_blocks(self.KEY_BLOCK)
+        return self.blocks_of(self.KEY_BLOCK)
 
     def key_blocks(self, index):
         seen = self.tiles_seen[self.tile_of(self.query_blocks[index][0])]
@@ -201,8 +204,11 @@ class DenseHead(Head):
         self.order = as_given(grid)
         self.query_blocks = self.order.sequence_blocks(self.QUERY_BLOCK)
 
+    def blocks_of(self, size):
+        return self.order.sequence_blocks(size)
+
     def all_key_blocks(self):
-        return self.order.sequence_blocks(self.KEY_BLOCK)
+        return self.blocks_of(self.KEY_BLOCK)
 
     def key_blocks(self, index):
         blocks = self.all_key_blocks()
@@ -224,8 +230,11 @@ class ListedHead(Head):
         self.query_blocks = order.sequence_blocks(self.QUERY_BLOCK)
         self.keep(kept, self.KEY_ORDER, self.LISTED)
 
+    def blocks_of(self, size):
+        return self.order.sequence_blocks(size)
+
     def all_key_blocks(self):
-        return self.order.sequence_blocks(self.KEY_BLOCK)
+        return self.blocks_of(self.KEY_BLOCK)
 
     def pairs(self):
         return self.kept

@@ -54,6 +54,23 @@ def e4m3_value(code):
     return E4M3_VALUES[code]
 
 
+def e5m2_value(x):
+    """RN(x) to E5M2 as a value: nearest, ties to even, subnormals of 2^-16, beyond 57344 that."""
+    x = np.asarray(x, F32).astype(F64)
+    quantum = np.ldexp(1.0, np.maximum(np.frexp(x)[1] - 1, -14) - 2)
+    rounded = np.minimum(np.abs(np.rint(x / quantum) * quantum), 57344)
+    return np.copysign(rounded, x).astype(F32)
+
+
+def e5m2_code(x):
+    """The byte of RN(x): E5M2 is the upper half of FP16."""
+    return (e5m2_value(x).astype(np.float16).view(np.uint16) >> 8).astype(np.uint8)
+
+
+def e5m2_decoded(code):
+    return (np.asarray(code, np.uint16) << 8).view(np.float16).astype(F32)
+
+
 E2M1_VALUES = np.array([0, 0.5, 1, 1.5, 2, 3, 4, 6], F32)
 
 

@@ -1,6 +1,6 @@
 # Recipes of E4M3 operands and multiplied P, written from their pages and docs/recipes/operations.md
 # alone: fpsattention and its phases, fpsattention_flex, naive_fp8_sparse, deepseek_fp8,
-# attn_qat_fp8.
+# attn_qat_fp8, cudnn_fp8_hopper.
 
 import numpy as np
 
@@ -9,7 +9,7 @@ from attention import (LOG2_E, MINUS_INFINITY, DenseHead, ListedHead, TiledWindo
 from formats import E4M3_LARGEST, F32, bf16_bits, e4m3_code, e4m3_value, fl
 from mufu import lg2
 from quantise import (E4M3, guard_floor_1e_4, guard_one, per_channel, per_group, per_tensor,
-                      power_of_two, tile_groups, token_groups)
+                      per_tensor_times, power_of_two, tile_groups, token_groups)
 from steps import chain_wgmma_e4m3
 from video import Order, window_pairs
 
@@ -86,6 +86,19 @@ class DeepseekFp8(MultipliedE4m3, DenseHead):
         self.q = per_group(q, groups, E4M3, guard_floor_1e_4)
         self.k = per_group(k, groups, E4M3, guard_floor_1e_4)
         self.v = per_channel(v, guard_floor_1e_4)
+
+
+class CudnnFp8(MultipliedE4m3, DenseHead):
+    """Scales given; the output in E4M3."""
+    QUERY_BLOCK = 128
+
+    def __init__(self, grid, q, k, v, input_type):
+        super().__init__(grid, q.shape[1])
+        self.q, self.k, self.v = (per_tensor_times(x, 64) for x in (q, k, v))
+
+    def finish(self, o, l):
+        out = fl(self.normalised(o, l) * fl(self.v.scales / self.MULTIPLIER))
+        return e4m3_code(zero_where_empty(out, l))
 
 
 class AttnQatFp8(FpsAttention):

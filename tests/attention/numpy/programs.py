@@ -4,7 +4,7 @@ import numpy as np
 
 from attention import DenseHead, ExactFunctions, softmax_scale
 from flash import Fa2Bf16, Fa3Bf16, Fa3Fp8, Fa3Fp8BlockHadamard, Fa3Fp8LazyRescale
-from fp8 import (AttnQatFp8, DeepseekFp8, FpsAttention, FpsAttentionCoarse, FpsAttentionFlex,
+from fp8 import (AttnQatFp8, CudnnFp8, DeepseekFp8, FpsAttention, FpsAttentionCoarse, FpsAttentionFlex,
                  FpsAttentionIntermediate, FpsPowersOfTwo, NaiveFp8Sparse)
 from formats import fl
 from mufu import ex2_floor
@@ -16,6 +16,7 @@ from stochastic import FpsStochastic, StaStochastic
 
 PROGRAMS = {
     "attn_qat_fp8": AttnQatFp8,
+    "cudnn_fp8_hopper": CudnnFp8,
     "deepseek_fp8": DeepseekFp8,
     "dense_f32": DenseF32,
     "dense_f64": DenseF64,
@@ -43,6 +44,7 @@ PROGRAMS = {
     "svg1_spatial": Svg1Spatial,
     "svg1_temporal": Svg1Temporal,
     "svg2": Svg2,
+    "te_delayed": CudnnFp8,
 }
 
 class Fa2Separate(Fa2Bf16):

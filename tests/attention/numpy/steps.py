@@ -74,6 +74,17 @@ def ampere_f16_step(a, b, c):
     return aligned_f32(a[:, 8:], b[:, 8:], first, smallest=-14, floor=-132, fraction=24)
 
 
+def wgmma_mixed_fp8_step(a, b, c, smallest_a, smallest_b):
+    """hopper.wgmma.e4m3.e5m2.f32 and the reverse, on finite values: F = 13, no FLOOR; `smallest` the exponents of
+    the formats' subnormals."""
+    a, b, c = a.astype(F64), b.astype(F64), c.astype(F64)
+    exponents = exponent_of(a, smallest_a)[:, None, :] + exponent_of(b, smallest_b)[None, :, :]
+    largest = np.maximum(np.where(exponents < -100, NO_EXPONENT, exponents).max(-1), exponent_of_f32(c))
+    grid = np.ldexp(1.0, np.where(largest == NO_EXPONENT, 0, largest) - 13)
+    terms = np.trunc(a[:, None, :] * b[None, :, :] / grid[:, :, None])
+    return (truncate_significand(terms.sum(-1) + np.trunc(c / grid), 13) * grid).astype(F32) + F32(0)
+
+
 def aligned_f32(a, b, c, smallest, floor, fraction):
     """One aligned truncated sum of BF16 or FP16 values, `smallest` the exponent of their subnormals.
 
@@ -156,6 +167,14 @@ def chain_ada_e4m3(a, b, total=None):
 
 def chain_ada_e4m3_f16(a, b, total=None):
     return chain(ada_e4m3_f16_step, 32, a, b, total)
+
+
+def chain_wgmma_e4m3_e5m2(a, b, total=None):
+    return chain(lambda *operands: wgmma_mixed_fp8_step(*operands, -6, -14), 32, a, b, total)
+
+
+def chain_wgmma_e5m2_e4m3(a, b, total=None):
+    return chain(lambda *operands: wgmma_mixed_fp8_step(*operands, -14, -6), 32, a, b, total)
 
 
 def chain_wgmma_bf16(a, b, total=None):

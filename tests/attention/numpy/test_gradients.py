@@ -1,0 +1,162 @@
+# Has the engine write every stage of small gradients and recomputes them from the recipes' pages:
+#   test_gradients.py KARAT STAGES FOLDER [NAME...]      STAGES: the program backward_stages
+
+import json
+import os
+import subprocess
+import sys
+import unittest
+from dataclasses import replace
+from unittest import mock
+
+import numpy as np
+
+import backward
+from casts import given, plain_values
+from check_gradients import compare_gradients, read
+from gradients import GRADIENTS
+from video import Grid, causal_pairs
+
+KARAT, STAGES, FOLDER = sys.argv[1:4]
+NORMAL, TIES, ONE_HOT, ZERO_TILES, SUBNORMAL, WIDE, EQUAL, TAILS = range(8)  # of random_head.hpp
+
+
+def recipe_file(name, base, **edits):
+    path = os.path.join(FOLDER, f"{name}.json")
+    with open(path, "w") as file:
+        json.dump({"base": base, "name": name, **edits}, file)
+    return path
+
+
+def causal(head):
+    kept = head.pairs() if head.kept is None else head.kept
+    head.keep(kept & causal_pairs(len(kept)), head.KEY_ORDER, head.LISTED)
+
+
+class Cases(unittest.TestCase):
+    def check(self, preset, grid, channels=40, text=0, heads=1, flavour=NORMAL, seed=1, recipe=None,
+              choices=None, mask=None, engine="scalar"):
+        """The stages of one case are those of the page; also gives the arrays and the comparison."""
+        with self.subTest(preset=preset, grid=grid, channels=channels, text=text, heads=heads, flavour=flavour,
+                          engine=engine):
+            path = os.path.join(FOLDER, "case.safetensors")
+            subprocess.run([STAGES, recipe or preset, grid, str(channels), str(text), str(heads), str(flavour),
+                            str(seed), engine, path], check=True)
+            program, own = GRADIENTS[preset]
+            arrays = read(path)
+            result = compare_gradients(path, program, choices or own,
+                                       Grid((int(n) for n in grid.split(",")), text=text),
+                                       mask(arrays) if mask else lambda head: None)
+            print(preset, grid, channels, text, heads, flavour, engine, sum(result.values.values()), "values",
+                  result.first or "equal", flush=True)
+            self.assertIsNone(result.first)
+            return arrays
+
+
+class Presets(Cases):
+    def test_every_preset_with_a_backward_has_a_program(self):
+        listed = json.loads(subprocess.run([KARAT, "recipes", "--json"], check=True, capture_output=True).stdout)
+        with_backward = {r["name"] for r in listed["recipes"] if "backward" in json.loads(subprocess.run(
+            [KARAT, "recipes", r["name"], "--json"], check=True, capture_output=True).stdout)}
+        self.assertEqual(with_backward, set(GRADIENTS))
+
+    def test_ragged_grids_text_and_shared_heads(self):
+        for preset in GRADIENTS:
+            self.check(preset, "5,5,9")
+            self.check(preset, "2,3,9", 64, text=19, heads=3)
+
+    def test_windows_and_several_scale_tiles(self):
+        for preset in ("fps_ste_bf16", "flex_bf16"):
+            self.check(preset, "25,9,3", 32)
+        for preset in ("fps_qat_fp8", "attn_qat_fp8"):
+            self.check(preset, "7,9,5", 32)
+
+    def test_hostile_values(self):
+        for preset in GRADIENTS:
+            for flavour in (ONE_HOT, WIDE, ZERO_TILES, SUBNORMAL):
+                self.check(preset, "2,5,7", 40, flavour=flavour)
+
+    def test_fast(self):
+        for preset in GRADIENTS:
+            self.check(preset, "2,9,7", engine="fast", text=5, heads=2)
+
+
+class Masks(Cases):
+    def test_causal(self):
+        for preset in GRADIENTS:
+            self.check(preset, "5,5,9", 32, recipe=recipe_file("causal", preset, mask={"causal": "on"}),
+                       mask=lambda arrays: causal)
+
+    def test_rows_and_columns_without_pairs(self):
+        for preset in GRADIENTS:
+            def given_pairs(arrays):
+                return lambda head: head.keep(arrays["kept"] != 0, head.KEY_ORDER, head.LISTED)
+            arrays = self.check(preset, "5,5,9", 32, mask=given_pairs,
+                                recipe=recipe_file("given", preset, mask={"kind": "given"}))
+            self.assertTrue(np.isneginf(arrays["head/0/lse"]).any())
+            self.assertTrue((arrays["head/0/dq"][np.isneginf(arrays["head/0/lse"].ravel())] == 0).all())
+
+
+class Saturation(Cases):
+    def test_of_p_and_ds(self):
+        """P times 1000 and dS times 60000 pass 448."""
+        edits = {"p_multiplier": 1000, "ds_format": "e4m3", "ds_scale_rule": "given", "ds_multiplier": 60000}
+        arrays = self.check("fps_qat_fp8", "2,9,7", 40, flavour=TAILS,
+                            recipe=recipe_file("saturating", "fps_qat_fp8", backward=edits),
+                            choices=replace(GRADIENTS["fps_qat_fp8"][1], p=given(1000), ds=given(60000)))
+        codes = [arrays[name] for name in arrays if name.endswith("/p_codes")]
+        self.assertTrue(any((c == 0x7E).any() for c in codes))
+        self.assertGreater(arrays["saturated_ds_codes"][0], 0)
+
+
+class Fields(Cases):
+    def test_what_presets_leave_at_rest(self):
+        """Gradients times a number, heads added, blocks in reverse."""
+        edits = {"dq_multiplier": 1024, "dk_multiplier": 300, "dv_multiplier": 7, "head_sum": "add",
+                 "query_order": "descending", "key_order": "descending"}
+        self.check("cudnn_fp8_hopper", "2,9,7", 40, heads=3,
+                   recipe=recipe_file("scaled", "cudnn_fp8_hopper", backward=edits),
+                   choices=replace(GRADIENTS["cudnn_fp8_hopper"][1], head_sum="add", query_order="descending",
+                                   key_order="descending", multipliers={"dq": 1024, "dk": 300, "dv": 7}))
+
+
+# Mistakes of a kernel or of a page, each with a preset in which it must show.
+def instead(name, mistaken):
+    return lambda: mock.patch.object(backward, name, mistaken(getattr(backward, name)))
+
+
+MISTAKES = {
+    "delta added as a tree": (
+        instead("row_products", lambda right: lambda order, o, g: right("pairwise", o, g)), "fps_ste_bf16"),
+    "delta of the coded P's output": (
+        instead("output_of_uncoded_p", lambda right: lambda forward: np.concatenate(
+            [backward.bf16_value(forward.run(i).out) for i in range(len(forward.query_blocks))])), "fps_qat_fp8"),
+    "the softmax scale left out": (instead("root", lambda right: lambda channels: np.float32(1)), "fa3_bf16"),
+    "full blocks first": (
+        instead("in_order", lambda right: lambda *of: right(*of)[::-1]), "flex_bf16"),
+    "lse in log2 units taken for natural ones": (
+        instead("LOG2_E", lambda right: np.float64(1)), "fa3_bf16"),
+    "scale of P left out of dV": (
+        instead("product", lambda right: lambda a, b: None if a is None or b is None else right(a, b)),
+        "fps_qat_fp8"),
+    "v's scales left out": (
+        instead("dequantised", lambda right: lambda operand: right(operand)
+                if operand.group_of_row is not None else backward.bf16(plain_values(operand))), "attn_qat_fp8"),
+}
+
+
+class Mistakes(Cases):
+    def test_each_is_found(self):
+        for what, (wrong, preset) in MISTAKES.items():
+            with self.subTest(what):
+                path = os.path.join(FOLDER, "mistake.safetensors")
+                grid = "25,9,3" if preset == "flex_bf16" else "5,5,9"
+                subprocess.run([STAGES, preset, grid, "40", "0", "1", "0", "1", "scalar", path], check=True)
+                of = path, *GRADIENTS[preset], Grid(int(n) for n in grid.split(","))
+                with wrong():
+                    self.assertIsNotNone(compare_gradients(*of).first)
+
+
+if __name__ == "__main__":
+    os.makedirs(FOLDER, exist_ok=True)
+    unittest.main(argv=sys.argv[:1] + sys.argv[4:])
