@@ -74,9 +74,10 @@ void imply(Recipe& recipe, const std::set<std::string>& given) {
   imply_overflow("backward.ds_", backward.ds);
   const bool read = std::ranges::any_of(
       given, [](const std::string& path) { return path.starts_with("backward."); });
-  if (!read) return;
+  if (!read && !backward.exists()) return;
   for (const Product& product : products(recipe))
-    if (!given.contains(std::string(product.path)))
+    if (!given.contains(std::string(product.path)) &&
+        (read || named(std::string(product.left_name)) || named(std::string(product.right_name))))
       backward.*product.instruction = implied_instruction(product.left, product.right);
 }
 
