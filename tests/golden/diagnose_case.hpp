@@ -76,7 +76,7 @@ class DiagnoseCase {
     return make_golden(cases::make_case(recipe, cases::generated_inputs(spec, 0)));
   }
 
-  /// The golden outputs with those of one head replaced, as f32.
+  /// The golden outputs with those of one head replaced, as f32, or as codes where they are.
   std::unique_ptr<cases::TensorSource> candidate(const GoldenFile& golden,
                                                  const std::vector<float>& o,
                                                  std::size_t replaced = 0) {
@@ -86,9 +86,10 @@ class DiagnoseCase {
       const auto head = h == replaced ? o : golden.values("o", cases::Extents::matrix, 0, h);
       all.insert(all.end(), head.begin(), head.end());
     }
+    const numerics::FormatId output = attention::output_format(golden.recipe());
     files::write_safetensors(
         folder_ / "c.safetensors",
-        {{"o", cases::encoded(all, numerics::FormatId::f32,
+        {{"o", cases::encoded(all, quant::has_scale(output) ? output : numerics::FormatId::f32,
                               {shape.batch, shape.heads, shape.rows, shape.channels})}});
     return cases::TensorSource::open(folder_ / "c.safetensors");
   }

@@ -16,8 +16,9 @@ namespace {
 TEST(Ladder, EndsAtTheRecipeForEveryPreset) {
   for (const auto name : recipe::preset_names()) {
     SCOPED_TRACE(name);
-    const recipe::Recipe recipe = recipe::preset(name);
-    const auto rungs = ladder(recipe);
+    recipe::Recipe recipe = recipe::preset(name);
+    recipe.backward = {};
+    const auto rungs = ladder(recipe::preset(name));
     for (const Rung& rung : rungs) EXPECT_THAT(recipe::problems(rung.recipe), testing::IsEmpty());
     if (rungs.empty())
       EXPECT_THAT(diff(without_errors(recipe), recipe), testing::IsEmpty());
