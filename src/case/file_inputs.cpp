@@ -22,6 +22,11 @@ struct Place {
   std::string subject() const { return source->subject() + ": " + name; }
 };
 
+/// What a backward reads beside q, k and v; without a source what the case has not.
+struct BackwardPlaces {
+  Place d_o{}, o{}, lse{};
+};
+
 constexpr std::array<std::array<std::string_view, 2>, 3> kNames{
     {{"q", "query"}, {"k", "key"}, {"v", "value"}}};
 
@@ -30,12 +35,15 @@ class FileInputs final : public Inputs {
   /// @param group query heads that share one of k and v
   FileInputs(InputShape shape, std::size_t group,
              std::vector<std::unique_ptr<TensorSource>> sources, std::array<Place, 3> tensors,
-             std::array<Place, 3> scales, const FileInputOptions& options)
+             std::array<Place, 3> scales, BackwardPlaces backward, const FileInputOptions& options)
       : Inputs(shape),
         group_(group),
         sources_(std::move(sources)),
         tensors_(std::move(tensors)),
         scales_(std::move(scales)),
+        backward_(std::move(backward)),
+        gradient_(options.output_gradient),
+        seed_(options.seed),
         layout_(options.layout),
         first_head_(options.only_head.value_or(0)) {}
 
@@ -47,6 +55,7 @@ class FileInputs final : public Inputs {
       json["files"].push_back(
           {{"name", path.filename().string()}, {"sha256", files::sha256_file(path)}});
     }
+    if (gradient_ == GradientOrigin::generated) json["do"] = "generated";
     return json;
   }
 
@@ -58,6 +67,36 @@ class FileInputs final : public Inputs {
   }
 
   bool coded() const override { return scales_[0].source != nullptr; }
+
+  GradientOrigin output_gradient_origin() const override { return gradient_; }
+
+  DType output_gradient_dtype() const override {
+    if (gradient_ != GradientOrigin::given) return DType::bf16;
+    const DType type = backward_.d_o.source->info(backward_.d_o.name).dtype;
+    return type == DType::bf16 || type == DType::f16 ? type : DType::f32;
+  }
+
+  std::vector<float> output_gradient(std::size_t batch, std::size_t head) const override {
+    const std::size_t number = number_of(head, 0);
+    if (gradient_ != GradientOrigin::given)
+      return generated_output_gradient(seed_, batch, number, shape().tokens(), shape().channels);
+    const Place& place = backward_.d_o;
+    std::vector<float> values = read(place, Extents::matrix, batch, number);
+    require_finite(values, shape().channels, ErrorKind::input_output, place.subject(),
+                   rows_of(batch, number));
+    return values;
+  }
+
+  bool gives_outputs() const override { return backward_.lse.source != nullptr; }
+
+  GivenOutputs outputs(std::size_t batch, std::size_t head) const override {
+    const std::size_t number = number_of(head, 0);
+    GivenOutputs given{.o = read(backward_.o, Extents::matrix, batch, number),
+                       .lse = read(backward_.lse, Extents::vector, batch, number)};
+    require_outputs(given, shape().channels, ErrorKind::input_output, rows_of(batch, number),
+                    backward_.o.subject(), backward_.lse.subject());
+    return given;
+  }
 
   HeadValues values(std::size_t batch, std::size_t head, int) const override {
     HeadValues values{.q = {}, .k = {}, .v = {}, .format = format_of(dtype())};
@@ -97,6 +136,11 @@ class FileInputs final : public Inputs {
   }
 
  private:
+  std::vector<float> read(const Place& place, Extents extents, std::size_t batch,
+                          std::size_t number) const {
+    return files::widen_to_f32(place.source->head(place.name, extents, layout_, batch, number),
+                               place.subject());
+  }
   /// The file's number of a head's q (operand 0), k or v.
   std::size_t number_of(std::size_t head, int operand) const {
     return operand == 0 ? head + first_head_ : (head + first_head_) / group_;
@@ -106,6 +150,9 @@ class FileInputs final : public Inputs {
   std::vector<std::unique_ptr<TensorSource>> sources_;
   std::array<Place, 3> tensors_;
   std::array<Place, 3> scales_;  ///< without source: tensors_ hold values
+  BackwardPlaces backward_;
+  GradientOrigin gradient_;
+  std::uint64_t seed_;
   TensorLayout layout_;
   std::size_t first_head_;
 };
@@ -154,14 +201,54 @@ std::array<Place, 3> scales_beside(const Sources& sources, const std::array<Plac
   return is_code(tensors[0]) ? *scales : std::array<Place, 3>{};
 }
 
-[[noreturn]] void throw_missing(const Sources& sources) {
+[[noreturn]] void throw_missing(const Sources& sources, const std::string& wanted,
+                                const std::string& action) {
   std::string held;
   for (const auto& source : sources)
     for (const files::TensorInfo& tensor : source->list())
       if (held.size() < 100) held += (held.empty() ? "" : ", ") + tensor.name;
   throw Error(ErrorKind::usage, sources.front()->subject(),
-              "holds " + (held.empty() ? "nothing" : held) + " but not q, k and v",
-              "name them q, k, v (or q_codes, q_scale, ...)");
+              "holds " + (held.empty() ? "nothing" : held) + " but not " + wanted, action);
+}
+
+/// Values with a row per row of q.
+Place require_rows(Place place, const Place& q, HeadShape shape, Extents extents,
+                   TensorLayout layout, const std::string& action) {
+  const std::string type(files::info(place.source->info(place.name).dtype).name);
+  if (is_code(place))
+    throw Error(ErrorKind::usage, place.subject(), "holds " + type + " codes",
+                "give values; the recipe codes them");
+  if (extents == Extents::vector) shape.channels = 1;
+  if (place.source->head_shape(place.name, extents, layout) != shape)
+    throw Error(ErrorKind::usage, place.subject(),
+                "shape " + files::to_string(place.source->info(place.name).shape) +
+                    " does not go with " + q.name + "'s " +
+                    files::to_string(q.source->info(q.name).shape),
+                action);
+  return place;
+}
+
+BackwardPlaces find_backward(const Sources& sources, const Place& q, const HeadShape& shape,
+                             const FileInputOptions& options) {
+  BackwardPlaces places;
+  const auto require = [&](std::optional<Place> place, const std::string& name, Extents extents,
+                           const std::string& action) {
+    if (!place) throw_missing(sources, name, action);
+    return require_rows(*place, q, shape, extents, options.layout, action);
+  };
+  if (options.output_gradient == GradientOrigin::given) {
+    auto place = find(sources, "do");
+    if (!place) place = find(sources, "dout");
+    places.d_o = require(place, "do, the gradient of the output", Extents::matrix,
+                         "give do in the shape of q, or have one made: --do generated");
+  }
+  if (options.forward == ForwardOrigin::given) {
+    places.o = require(find(sources, "o"), "o, the forward's output", Extents::matrix,
+                       "give o in the shape of q, or leave --forward given out");
+    places.lse = require(find(sources, "lse"), "lse, the forward's log-sum-exp", Extents::vector,
+                         "give lse [B,H,S] beside o, or leave --forward given out");
+  }
+  return places;
 }
 
 }  // namespace
@@ -177,7 +264,8 @@ std::unique_ptr<Inputs> file_inputs(const std::vector<std::filesystem::path>& pa
   } else {
     const auto codes = find_all(sources, "_codes");
     const auto scale = find_all(sources, "_scale");
-    if (!codes || !scale) throw_missing(sources);
+    if (!codes || !scale)
+      throw_missing(sources, "q, k and v", "name them q, k, v (or q_codes, q_scale, ...)");
     tensors = *codes;
     scales = *scale;
   }
@@ -212,6 +300,7 @@ std::unique_ptr<Inputs> file_inputs(const std::vector<std::filesystem::path>& pa
     throw Error(ErrorKind::usage, "--head " + std::to_string(*options.only_head),
                 tensors[0].subject() + " has " + std::to_string(heads) + " heads",
                 "choose one from 0 to " + std::to_string(heads - 1));
+  BackwardPlaces backward = find_backward(sources, tensors[0], shapes[0], options);
   const files::Metadata metadata = tensors[0].source->metadata();
   InputShape shape{.batch = batch,
                    .heads = options.only_head ? 1 : heads,
@@ -220,7 +309,8 @@ std::unique_ptr<Inputs> file_inputs(const std::vector<std::filesystem::path>& pa
   set_tokens(shape, options.grid ? options.grid : said_grid(metadata, tensors[0].source->subject()),
              options.text.value_or(text_of(metadata)), rows, tensors[0].subject() + " has");
   const std::size_t group = heads / shapes[1].heads;
-  return std::make_unique<FileInputs>(shape, group, std::move(sources), tensors, scales, options);
+  return std::make_unique<FileInputs>(shape, group, std::move(sources), tensors, scales,
+                                      std::move(backward), options);
 }
 
 }  // namespace karat::cases

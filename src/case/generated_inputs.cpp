@@ -55,6 +55,12 @@ class GeneratedInputs final : public Inputs {
             .format = numerics::FormatId::bf16};
   }
 
+  GradientOrigin output_gradient_origin() const override { return GradientOrigin::generated; }
+  std::vector<float> output_gradient(std::size_t batch, std::size_t head) const override {
+    return generated_output_gradient(spec_.seed, batch, head + first_head_, shape().tokens(),
+                                     shape().channels);
+  }
+
  private:
   video::WorkloadSpec spec_;
   std::size_t first_head_;

@@ -70,6 +70,14 @@ CodedHead Inputs::codes(std::size_t, std::size_t) const {
   throw Error(ErrorKind::internal, "inputs", "hold values, not codes");
 }
 
+std::vector<float> Inputs::output_gradient(std::size_t, std::size_t) const {
+  throw Error(ErrorKind::internal, "inputs", "have no gradient of the output");
+}
+
+GivenOutputs Inputs::outputs(std::size_t, std::size_t) const {
+  throw Error(ErrorKind::internal, "inputs", "have no outputs");
+}
+
 attention::QuantisedHead quantised(const recipe::Recipe& recipe, const layout::Layout& layout,
                                    const CodedHead& head) {
   const std::size_t d = layout.channels;

@@ -98,6 +98,25 @@ void require_finite(std::span<const float> values, std::size_t channels, ErrorKi
               "attention of it has no value; mend the input");
 }
 
+void require_outputs(const GivenOutputs& given, std::size_t channels, ErrorKind kind,
+                     const std::string& row, const std::string& o_subject,
+                     const std::string& lse_subject) {
+  for (std::size_t token = 0; token < given.lse.size(); ++token) {
+    const float lse = given.lse[token];
+    if (std::isnan(lse) || lse == std::numeric_limits<float>::infinity())
+      throw Error(kind, lse_subject,
+                  (std::isnan(lse) ? "NaN at " : "Inf at ") + row + " " + std::to_string(token),
+                  "no forward leaves it; only -Inf has a meaning, a row without keys");
+    if (std::isinf(lse)) continue;
+    for (std::size_t j = 0; j < channels; ++j)
+      if (const float x = given.o[token * channels + j]; !std::isfinite(x))
+        throw Error(kind, o_subject,
+                    (std::isnan(x) ? "NaN at " : "Inf at ") + row + " " + std::to_string(token) +
+                        ", channel " + std::to_string(j),
+                    "its gradient has no value; mend the input");
+  }
+}
+
 std::string rows_of(std::size_t batch, std::size_t head) {
   return "batch " + std::to_string(batch) + ", head " + std::to_string(head) + ", token";
 }

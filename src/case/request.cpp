@@ -3,6 +3,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "karat/case/backward.hpp"
 #include "karat/case/metadata.hpp"
 #include "karat/mask/strategy.hpp"
 #include "karat/numerics/base/error.hpp"
@@ -40,6 +41,11 @@ constexpr files::RequestField<WorkloadRequest> kTokenFields[] = {
     request::whole<&WorkloadRequest::seed>("seed", "of workload, taps and truth rows (0)", 0,
                                            std::numeric_limits<std::int64_t>::max())};
 
+constexpr numerics::Named<GradientOrigin> kGradientOrigins[] = {
+    {"given", GradientOrigin::given}, {"generated", GradientOrigin::generated}};
+constexpr numerics::Named<ForwardOrigin> kForwardOrigins[] = {{"computed", ForwardOrigin::computed},
+                                                              {"given", ForwardOrigin::given}};
+
 constexpr files::RequestField<CaseRequest> kCaseFields[] = {
     request::text<&CaseRequest::recipe>("recipe", "a preset (karat recipes) or a .json file"),
     request::text<&CaseRequest::schedule>("schedule",
@@ -60,6 +66,12 @@ constexpr files::RequestField<CaseRequest> kCaseFields[] = {
         "mask_order",
         "what --mask's rows count: tokens (default) or positions of the recipe's order"),
     request::whole<&CaseRequest::layer>("layer", "of the strategy", 0),
+    request::flag<&CaseRequest::backward>(
+        "backward", "the gradients too: of recipes whose backward.loop is not none"),
+    request::choice<&CaseRequest::output_gradient, kGradientOrigins>(
+        "do", "gradient of o: given (as do in --in) or generated (from --seed); given with --in"),
+    request::choice<&CaseRequest::forward, kForwardOrigins>(
+        "forward", "o and lse that the backward reads: computed, or given in --in", "computed"),
     request::whole<&CaseRequest::threads>("threads", "0: all the machine has", 0, 1024)};
 
 [[noreturn]] void refuse(const std::string& subject, const std::string& problem,
@@ -109,6 +121,18 @@ recipe::Recipe scheduled(const CaseRequest& asked, const std::optional<Step>& st
   if (step->sigma) picked["sigma"] = *step->sigma;
   chosen.schedule = picked.dump();
   return schedule.phases[phase].recipe;
+}
+
+/// What describes a backward has a meaning only there.
+void require_backward_asked(const CaseRequest& asked) {
+  if (asked.output_gradient && !asked.backward)
+    refuse("--do", "says nothing without --backward", "give --backward too");
+  const bool given = asked.forward == ForwardOrigin::given;
+  if (given && !asked.backward)
+    refuse("--forward", "says nothing without --backward", "give --backward too");
+  if (given && !asked.in) refuse("--forward given", "needs --in", "give a file with o and lse");
+  if (!asked.in && asked.output_gradient == GradientOrigin::given)
+    refuse("--do given", "needs --in", "give a file with q, k, v and do");
 }
 
 std::vector<std::filesystem::path> paths_of(const CaseRequest& asked) {
@@ -170,6 +194,7 @@ std::unique_ptr<Inputs> generated_inputs(const WorkloadRequest& asked,
 
 ChosenCase choose_case(const CaseRequest& asked) {
   ChosenCase chosen;
+  require_backward_asked(asked);
   const auto step = step_of(asked);
   std::optional<recipe::Recipe> recipe;
   if (asked.schedule)
@@ -184,6 +209,11 @@ ChosenCase choose_case(const CaseRequest& asked) {
     FileInputOptions options{
         .grid = asked.workload.grid, .text = asked.workload.text, .layout = asked.layout};
     if (asked.head) options.only_head = static_cast<std::size_t>(*asked.head);
+    if (asked.backward) {
+      options.output_gradient = asked.output_gradient.value_or(GradientOrigin::given);
+      options.seed = asked.workload.seed;
+      options.forward = asked.forward;
+    }
     if (recipe) inputs = file_inputs(paths, options);
   } else if (recipe) {
     WorkloadRequest workload = asked.workload;
@@ -193,6 +223,7 @@ ChosenCase choose_case(const CaseRequest& asked) {
     inputs = generated_inputs(workload, asked.head);
   }
   if (!recipe) refuse("--recipe", "missing", "give a preset or a .json file");
+  if (asked.backward) require_backward(*recipe);
   auto mask = mask_of(asked, step, inputs->shape().heads);
   chosen.of = make_case(std::move(*recipe), std::move(inputs), std::move(mask));
   return chosen;

@@ -18,8 +18,7 @@ constexpr std::uint64_t kTapStream = 0x7461700000000000;
 
 }  // namespace
 
-std::vector<int> choose_taps(const layout::Layout& layout, std::uint64_t seed, int count) {
-  const auto& blocks = layout.blocks.query_blocks;
+std::vector<int> choose_taps(std::span<const video::Range> blocks, std::uint64_t seed, int count) {
   const auto total = static_cast<int>(blocks.size());
   const auto wanted = static_cast<std::size_t>(std::min(count, total));
   std::set<int> chosen;
@@ -34,10 +33,12 @@ std::vector<int> choose_taps(const layout::Layout& layout, std::uint64_t seed, i
   return {chosen.begin(), chosen.end()};
 }
 
-std::vector<int> parse_taps(std::string_view text, const layout::Layout& layout,
-                            std::uint64_t seed) {
-  const auto total = static_cast<int>(layout.blocks.query_blocks.size());
-  if (text.empty()) return choose_taps(layout, seed);
+namespace {
+
+std::vector<int> parse(std::string_view text, std::span<const video::Range> blocks,
+                       std::uint64_t seed, int count) {
+  const auto total = static_cast<int>(blocks.size());
+  if (text.empty()) return choose_taps(blocks, seed, count);
   if (text == "none") return {};
   if (text == "all") {
     std::vector<int> all(total);
@@ -55,6 +56,20 @@ std::vector<int> parse_taps(std::string_view text, const layout::Layout& layout,
     chosen.insert(block);
   }
   return {chosen.begin(), chosen.end()};
+}
+
+}  // namespace
+
+std::vector<int> parse_taps(std::string_view text, const layout::Layout& layout,
+                            std::uint64_t seed) {
+  return parse(text, layout.blocks.query_blocks, seed, 8);
+}
+
+BackwardTaps parse_backward_taps(std::string_view text, const mask::BlockMap& blocks,
+                                 std::uint64_t seed) {
+  const bool word = text.empty() || text == "all" || text == "none";
+  return {.queries = parse(text, blocks.query_blocks, seed, kBackwardTaps),
+          .keys = parse(word ? text : "", blocks.key_blocks, seed, kBackwardTaps)};
 }
 
 }  // namespace karat::cases

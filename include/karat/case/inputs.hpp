@@ -42,6 +42,23 @@ struct HeadValues {
   attention::HeadInput view() const { return {.q = q, .k = k, .v = v, .format = format}; }
 };
 
+/// Where dO, the gradient of the output, comes from.
+enum class GradientOrigin {
+  none,       ///< the case has a forward only
+  given,      ///< the tensor `do`
+  generated,  ///< from the seed
+};
+
+/// Where a backward takes o and lse from.
+enum class ForwardOrigin { computed, given };
+
+/// Output and log-sum-exp of a forward that somebody else ran.
+struct GivenOutputs {
+  std::vector<float> o;  ///< tokens x channels
+  std::vector<float>
+      lse;  ///< tokens; natural or log2 as the recipe says, -Inf for a row without keys
+};
+
 /// Codes in original token order, scales per group (karat::quant's numbering).
 struct CodedOperand {
   std::vector<std::uint8_t> codes;
@@ -74,12 +91,29 @@ class Inputs {
                                         HeadValues& room) const;
   virtual CodedHead codes(std::size_t batch, std::size_t head) const;
 
+  virtual GradientOrigin output_gradient_origin() const { return GradientOrigin::none; }
+  /// Type in which dO is stored; every value is exact in it.
+  virtual files::DType output_gradient_dtype() const { return files::DType::bf16; }
+  /// dO of one query head, tokens x channels in original order.
+  /// @throws Error(input_output) for NaN or Inf, naming tensor, batch, head, token and channel
+  virtual std::vector<float> output_gradient(std::size_t batch, std::size_t head) const;
+  /// Whether a backward enters in the middle, with o and lse as they are given.
+  virtual bool gives_outputs() const { return false; }
+  /// @throws Error(input_output) for values that no forward leaves
+  virtual GivenOutputs outputs(std::size_t batch, std::size_t head) const;
+
  protected:
   explicit Inputs(InputShape shape) : shape_(shape) {}
 
  private:
   InputShape shape_;
 };
+
+/// dO made of a seed: normal numbers times 2^-e, e = 0, 1, 2 or 3 token by token, rounded to BF16.
+/// Tokens differ in size; the size of all is arbitrary, since exact gradients are linear in dO.
+std::vector<float> generated_output_gradient(std::uint64_t seed, std::size_t batch,
+                                             std::size_t head, std::size_t tokens,
+                                             std::size_t channels);
 
 /// Generated heads first_head, first_head + 1, ... With kv_heads below their number (0: as many),
 /// the heads of a group have the K and V of its first.
@@ -91,9 +125,14 @@ struct FileInputOptions {
   std::optional<int> text;             ///< empty: the file's own, else 0
   TensorLayout layout = TensorLayout::bhsd;
   std::optional<std::size_t> only_head;  ///< one head of the file instead of all
+  GradientOrigin output_gradient = GradientOrigin::none;
+  std::uint64_t seed = 0;  ///< of a generated dO
+  /// Take o and lse from the files too.
+  ForwardOrigin forward = ForwardOrigin::computed;
 };
-/// Tensors q, k, v (query, key, value), or codes: q_codes and q_scale, or a one-byte q beside it, and
-/// so on. Several files, each with some of the tensors, count as one.
+/// Tensors q, k, v (query, key, value), or codes: q_codes and q_scale, or a one-byte q beside it,
+/// and so on; dO, where it is given, is do or dout. Several files, each with some of the tensors,
+/// count as one.
 /// @throws Error(usage) when shapes disagree with each other or the grid, or a tensor is missing
 std::unique_ptr<Inputs> file_inputs(const std::vector<std::filesystem::path>& files,
                                     const FileInputOptions& options);

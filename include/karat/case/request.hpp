@@ -46,7 +46,10 @@ struct CaseRequest {
   std::optional<int> head;
   std::optional<std::string> mask;  ///< a file: arrays, or FastVideo's strategy
   std::optional<MaskOrder> mask_order;
-  std::optional<int> layer;  ///< of the strategy
+  std::optional<int> layer;                       ///< of the strategy
+  bool backward = false;                          ///< the gradients too
+  std::optional<GradientOrigin> output_gradient;  ///< empty: given with `in`, else generated
+  ForwardOrigin forward = ForwardOrigin::computed;
   int threads = 0;
 };
 /// All but those of the workload.

@@ -1,7 +1,8 @@
-// Which query blocks are recorded.
+// Which blocks are recorded.
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -10,11 +11,26 @@
 namespace karat::cases {
 
 /// The default: first, last, one of each ragged size, then seeded ones up to `count` (ascending).
-std::vector<int> choose_taps(const layout::Layout& layout, std::uint64_t seed, int count = 8);
+std::vector<int> choose_taps(std::span<const video::Range> blocks, std::uint64_t seed,
+                             int count = 8);
+
+inline std::vector<int> choose_taps(const layout::Layout& layout, std::uint64_t seed,
+                                    int count = 8) {
+  return choose_taps(layout.blocks.query_blocks, seed, count);
+}
 
 /// "all", "none", or query blocks "0,5,17"; "" is the default.
 /// @throws Error(usage) for anything else, or a block the layout has not
 std::vector<int> parse_taps(std::string_view text, const layout::Layout& layout,
                             std::uint64_t seed);
+
+/// Blocks of a backward.
+struct BackwardTaps {
+  std::vector<int> queries, keys;
+};
+inline constexpr int kBackwardTaps = 4;  ///< of each side, where nothing is said
+/// Likewise: a list names query blocks of the backward, and four key blocks are chosen beside it.
+BackwardTaps parse_backward_taps(std::string_view text, const mask::BlockMap& blocks,
+                                 std::uint64_t seed);
 
 }  // namespace karat::cases

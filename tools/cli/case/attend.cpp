@@ -7,6 +7,7 @@
 #include "case/case_options.hpp"
 #include "command.hpp"
 #include "interrupt.hpp"
+#include "karat/case/backward.hpp"
 #include "karat/case/formats.hpp"
 #include "karat/case/metadata.hpp"
 #include "karat/case/stages.hpp"
@@ -15,11 +16,36 @@
 #include "terminal.hpp"
 
 namespace karat::cli {
+namespace {
+
+/// Gradients of one group of query heads, under the names of docs/golden.md.
+void append_gradients(files::Tensors& tensors, const cases::Case& of,
+                      const attention::BackwardResult& result) {
+  const cases::InputShape& shape = of.shape();
+  const numerics::FormatId format = of.recipe.backward.output;
+  const auto append = [&](const char* name, std::size_t heads, const std::vector<float>& values,
+                          numerics::FormatId stored, files::Shape of_head) {
+    cases::append_head(tensors, name, shape.batch, heads,
+                       cases::encoded(values, stored, std::move(of_head)));
+  };
+  const files::Shape matrix{shape.tokens(), shape.channels};
+  for (std::size_t h = 0; h < result.dq.size(); ++h) {
+    append("dq", shape.heads, result.dq[h], format, matrix);
+    append("delta", shape.heads, result.delta[h], numerics::FormatId::f32, {shape.tokens()});
+  }
+  append("dk", shape.heads / shape.group(), result.dk, format, matrix);
+  append("dv", shape.heads / shape.group(), result.dv, format, matrix);
+}
+
+}  // namespace
 
 int run_attend(int argc, char** argv) {
-  CommandLine line("attend", "Compute a recipe's outputs o and lse and write them as safetensors.");
+  CommandLine line("attend",
+                   "Compute a recipe's outputs o and lse, or its gradients too, and write them as "
+                   "safetensors.");
   add_case_options(line);
-  line.add({{"o,out", "the safetensors file: o, lse, m, l [B,H,S,...]"},
+  line.add({{"o,out",
+             "the safetensors file: o, lse, m, l [B,H,S,...]; with --backward delta, dq, dk, dv"},
             {"tap", "also tap.B.H.BLOCK.STAGE of these query blocks: all, none or a list",
              Takes::text, "none"}},
            "Output");
@@ -37,18 +63,48 @@ int run_attend(int argc, char** argv) {
   const Stopwatch watch;
   files::Tensors tensors;
   double work = 0;
-  const cases::HeadLoop loop{.threads = asked.threads,
-                             .begin = [](std::size_t) { throw_if_interrupted(); }};
-  cases::for_each_head(of, loop, [&](const cases::HeadAtWork& head) {
+  std::optional<cases::BackwardRun> backward;
+  if (asked.backward) backward.emplace(of, asked.threads);
+  const cases::HeadLoop loop{
+      .threads = asked.threads,
+      .needs = backward ? cases::HeadNeeds::both : cases::HeadNeeds::operands,
+      .begin = [](std::size_t) { throw_if_interrupted(); }};
+  cases::for_each_head(of, loop, [&](cases::HeadAtWork& head) {
+    const std::string number =
+        std::to_string(head.number + 1) + "/" + std::to_string(shape.batch * shape.heads);
+    const auto gradients = [&](std::vector<float> o, std::vector<float> lse) {
+      backward->add(head, std::move(o), std::move(lse));
+      if (!backward->complete()) return;
+      const double products =
+          cases::kBackwardWork * static_cast<double>(shape.group()) * head.layout.multiply_adds();
+      work += products;
+      Progress bar("head " + number + " backward", narration, products, "MAC");
+      const cases::BackwardTaps taps = cases::parse_backward_taps(
+          tapped, attention::backward_blocks(recipe, head.layout), asked.workload.seed);
+      const attention::BackwardResult result =
+          backward->run(head.layout, {.threads = asked.threads,
+                                      .tapped_queries = taps.queries,
+                                      .tapped_keys = taps.keys,
+                                      .progress = bar.callback()});
+      append_gradients(tensors, of, result);
+      cases::add_backward_taps(tensors, recipe, head.layout,
+                               {.batch = head.batch, .kv_head = head.head / shape.group(),
+                                .group = shape.group()}, result);
+    };
+    if (of.inputs->gives_outputs()) {
+      cases::GivenOutputs outputs = of.inputs->outputs(head.batch, head.head);
+      return gradients(std::move(outputs.o), std::move(outputs.lse));
+    }
     work += head.layout.multiply_adds();
-    Progress bar(
-        "head " + std::to_string(head.number + 1) + "/" + std::to_string(shape.batch * shape.heads),
-        narration, head.layout.multiply_adds(), "MAC");
-    const attention::HeadResult result =
-        attention::attend(recipe, head.layout, head.operands,
-                          {.threads = asked.threads,
-                           .tapped = cases::parse_taps(tapped, head.layout, asked.workload.seed),
-                           .progress = bar.callback()});
+    attention::HeadResult result;
+    {
+      Progress bar("head " + number, narration, head.layout.multiply_adds(), "MAC");
+      result =
+          attention::attend(recipe, head.layout, head.operands,
+                            {.threads = asked.threads,
+                             .tapped = cases::parse_taps(tapped, head.layout, asked.workload.seed),
+                             .progress = bar.callback()});
+    }
     const auto append = [&](const char* name, const std::vector<float>& values,
                             numerics::FormatId format, files::Shape of_head) {
       cases::append_head(tensors, name, shape.batch, shape.heads,
@@ -61,6 +117,7 @@ int run_attend(int argc, char** argv) {
     for (const attention::BlockTap& tap : result.taps)
       for (auto& [name, tensor] : cases::tap_tensors(recipe, head.layout, tap))
         tensors[cases::tap_name(head.batch, head.head, tap.query_block, name)] = std::move(tensor);
+    if (backward) gradients(std::move(result.o), std::move(result.lse));
   });
   computing.over();
   files::write_safetensors(out, tensors, cases::describe(recipe, shape.grid, shape.text));
