@@ -5,8 +5,10 @@
 #include <optional>
 
 #include "file/case_writer.hpp"
+#include "file/gradient_truth.hpp"
 #include "file/truth_rows.hpp"
 #include "karat/bounds/head_work.hpp"
+#include "karat/case/backward.hpp"
 #include "karat/case/taps.hpp"
 
 namespace karat::golden {
@@ -30,6 +32,8 @@ MakeSummary make(const cases::Case& of, const MakeOptions& options,
       if (options.progress) options.progress(phase, number, done, total);
     };
   };
+  std::optional<cases::BackwardRun> backward;
+  if (options.passes == Passes::forward_and_backward) backward.emplace(of, options.threads);
   MakeSummary summary{.heads = shape.batch * shape.heads};
   std::vector<int> taps;
   std::optional<CaseWriter> writer;
@@ -48,14 +52,16 @@ MakeSummary make(const cases::Case& of, const MakeOptions& options,
     if (per_head) writer->layout(b, h, layout, taps);
     if (!of.inputs->coded()) writer->inputs(b, h, work.values);
     writer->operands(b, h, work.operands);
-    const bounds::BoundedResult result =
+    bounds::BoundedResult result =
         bounds::attend_with_bounds(of.recipe, layout, work.operands, taps, options.threads,
                                    steps(Phase::attention, work.number));
     writer->result(b, h, result);
     summary.attention_seconds += seconds_since(begin);
     summary.multiply_adds += layout.multiply_adds();
     summary.saturated_p_codes += result.golden.saturated_p_codes;
+    if (backward) backward->add(work, std::move(result.golden.o), std::move(result.golden.lse));
     work.operands = {};
+    result = {};
 
     begin = Clock::now();
     for (const auto mask : {attention::OracleMask::sparse, attention::OracleMask::dense}) {
@@ -69,6 +75,33 @@ MakeSummary make(const cases::Case& of, const MakeOptions& options,
                                   : 1.0;
       summary.truth_multiply_adds += 2.0 * share * static_cast<double>(rows.size()) *
                                      static_cast<double>(shape.tokens() * shape.channels);
+    }
+    summary.truth_seconds += seconds_since(begin);
+    if (!backward) return;
+    writer->output_gradient(b, h, backward->heads().back());
+    if (!backward->complete()) return;
+
+    begin = Clock::now();
+    const cases::BackwardTaps tapped = cases::parse_backward_taps(
+        options.taps, attention::backward_blocks(of.recipe, layout), options.seed);
+    const auto gradients = backward->run(layout, {.threads = options.threads,
+                                                  .tapped_queries = tapped.queries,
+                                                  .tapped_keys = tapped.keys,
+                                                  .progress = steps(Phase::backward, work.number)});
+    const std::size_t kv_head = h / shape.group();
+    writer->gradients(b, kv_head, gradients);
+    summary.backward_seconds += seconds_since(begin);
+    summary.backward_multiply_adds +=
+        cases::kBackwardWork * static_cast<double>(shape.group()) * layout.multiply_adds();
+    summary.saturated_ds_codes += gradients.saturated_ds_codes;
+
+    begin = Clock::now();
+    std::size_t done = 0;
+    for (const auto mask : {attention::OracleMask::sparse, attention::OracleMask::dense}) {
+      steps(Phase::gradient_truth, work.number)(done++, 2);
+      writer->gradient_truth(b, kv_head, mask,
+                             gradient_truth(layout, backward->heads(), writer->gradient_rows(),
+                                            mask, options.threads));
     }
     summary.truth_seconds += seconds_since(begin);
   });

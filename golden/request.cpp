@@ -99,16 +99,21 @@ std::span<const RequestField<DiagnoseOptions>> diagnose_fields() { return kDiagn
 
 files::Json to_json(const MakeSummary& summary, const std::string& file,
                     const recipe::Recipe& recipe) {
-  return {{"file", file},
-          {"sha256", summary.seal.sha256},
-          {"bytes", summary.seal.bytes},
-          {"heads", summary.heads},
-          {"multiply_adds", summary.multiply_adds},
-          {"attention_seconds", summary.attention_seconds},
-          {"truth_multiply_adds", summary.truth_multiply_adds},
-          {"truth_seconds", summary.truth_seconds},
-          {"saturated_p_codes", summary.saturated_p_codes},
-          {"evidence", evidence_json(recipe)}};
+  files::Json json{{"file", file},
+                   {"sha256", summary.seal.sha256},
+                   {"bytes", summary.seal.bytes},
+                   {"heads", summary.heads},
+                   {"multiply_adds", summary.multiply_adds},
+                   {"attention_seconds", summary.attention_seconds},
+                   {"truth_multiply_adds", summary.truth_multiply_adds},
+                   {"truth_seconds", summary.truth_seconds},
+                   {"saturated_p_codes", summary.saturated_p_codes},
+                   {"evidence", evidence_json(recipe)}};
+  if (summary.backward_multiply_adds > 0)
+    json["backward"] = {{"multiply_adds", summary.backward_multiply_adds},
+                        {"seconds", summary.backward_seconds},
+                        {"saturated_ds_codes", summary.saturated_ds_codes}};
+  return json;
 }
 
 }  // namespace karat::golden

@@ -59,6 +59,7 @@ CaseWriter::CaseWriter(const std::filesystem::path& destination, const cases::Ca
     writer_.create(name + "_o", DType::f64, {batch_, heads_, truth_rows.size(), channels_});
     writer_.create(name + "_lse", DType::f64, {batch_, heads_, truth_rows.size()});
   }
+  if (options.passes == Passes::forward_and_backward) create_backward(options);
   writer_.set_attributes(
       "truth", {{"of", std::string(inputs_.coded() ? "scale * code of the given operands"
                                                    : "the inputs, before quantisation")}});
@@ -176,6 +177,28 @@ void CaseWriter::create_datasets(bool coded) {
                          {{"about", std::string(kBoundText)}, {"exp2_ulp", std::int64_t{2}}});
 }
 
+void CaseWriter::create_backward(const MakeOptions& options) {
+  const DType format = cases::dtype_of(recipe_.backward.output);
+  const std::size_t kv_heads = heads_ / group_;
+  gradient_rows_ = golden::gradient_rows(tokens_, options.seed);
+  const std::size_t rows = gradient_rows_.size();
+  writer_.write("truth/gradient_rows", make_tensor(DType::i32, {rows}, gradient_rows_));
+  writer_.create("inputs/do", inputs_.output_gradient_dtype(),
+                 {batch_, heads_, tokens_, channels_});
+  writer_.create("stages/delta", DType::f32, {batch_, heads_, tokens_});
+  if (recipe_.backward.delta == recipe::Delta::unquantised_p)
+    writer_.create("stages/o_unquantised_p",
+                   cases::dtype_of(attention::output_format(attention::unquantised_p(recipe_))),
+                   {batch_, heads_, tokens_, channels_});
+  for (const char* name : {"dq", "dk", "dv"}) {
+    const std::size_t heads = name == std::string_view("dq") ? heads_ : kv_heads;
+    writer_.create(std::string("stages/") + name, format, {batch_, heads, tokens_, channels_});
+    for (const char* kind : {"dense_", "sparse_"})
+      writer_.create(std::string("truth/") + kind + name, DType::f64,
+                     {batch_, heads, rows, channels_});
+  }
+}
+
 void CaseWriter::put(const std::string& name, std::size_t b, std::size_t h, const Tensor& rows) {
   Shape offset{b, h}, count{1, 1};
   offset.resize(2 + rows.shape.size(), 0);
@@ -229,6 +252,47 @@ void CaseWriter::result(std::size_t b, std::size_t h, const bounds::BoundedResul
   put_values("bound/l_high", b, h, bounds.l_high, FormatId::f32, {tokens_});
   put_values("bound/lse_low", b, h, bounds.lse_low, FormatId::f32, {tokens_});
   put_values("bound/lse_high", b, h, bounds.lse_high, FormatId::f32, {tokens_});
+}
+
+void CaseWriter::output_gradient(std::size_t b, std::size_t h,
+                                 const cases::BackwardRun::Head& head) {
+  put_values("inputs/do", b, h, head.d_o, cases::format_of(inputs_.output_gradient_dtype()),
+             {tokens_, channels_});
+  if (!head.o_unquantised_p.empty())
+    put_values("stages/o_unquantised_p", b, h, head.o_unquantised_p,
+               attention::output_format(attention::unquantised_p(recipe_)), {tokens_, channels_});
+}
+
+void CaseWriter::gradients(std::size_t b, std::size_t kv_head,
+                           const attention::BackwardResult& result) {
+  const FormatId format = recipe_.backward.output;
+  for (std::size_t i = 0; i < group_; ++i) {
+    put_values("stages/delta", b, kv_head * group_ + i, result.delta[i], FormatId::f32, {tokens_});
+    put_values("stages/dq", b, kv_head * group_ + i, result.dq[i], format, {tokens_, channels_});
+  }
+  put_values("stages/dk", b, kv_head, result.dk, format, {tokens_, channels_});
+  put_values("stages/dv", b, kv_head, result.dv, format, {tokens_, channels_});
+  const auto write = [&](const std::string& folder, std::size_t head, int block,
+                         const files::Tensors& tensors) {
+    const std::string group = "stages/" + folder + "/" + std::to_string(b) + "/" +
+                              std::to_string(head) + "/" + std::to_string(block) + "/";
+    for (const auto& [name, tensor] : tensors) writer_.write(group + name, tensor);
+  };
+  for (const attention::BackwardTap& tap : result.query_taps)
+    write("dq_tap", kv_head * group_, tap.query_block,
+          cases::dq_tap_tensors(recipe_, *layout_, tap));
+  for (const attention::KeyBlockTap& tap : result.key_taps)
+    write("dkv_tap", kv_head, tap.key_block, cases::dkv_tap_tensors(*layout_, tap));
+}
+
+void CaseWriter::gradient_truth(std::size_t b, std::size_t kv_head, attention::OracleMask mask,
+                                const GradientTruth& truth) {
+  const std::string kind = mask == attention::OracleMask::dense ? "truth/dense_" : "truth/sparse_";
+  const Shape shape{gradient_rows_.size(), channels_};
+  for (std::size_t i = 0; i < group_; ++i)
+    put(kind + "dq", b, kv_head * group_ + i, make_tensor(DType::f64, shape, truth.dq[i]));
+  put(kind + "dk", b, kv_head, make_tensor(DType::f64, shape, truth.dk));
+  put(kind + "dv", b, kv_head, make_tensor(DType::f64, shape, truth.dv));
 }
 
 void CaseWriter::put_tap(const std::string& group, const attention::BlockTap& tap) {

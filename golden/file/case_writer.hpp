@@ -5,6 +5,7 @@
 #include <span>
 #include <vector>
 
+#include "gradient_truth.hpp"
 #include "karat/attention/oracle.hpp"
 #include "karat/bounds/head_work.hpp"
 #include "karat/files/hdf5.hpp"
@@ -28,6 +29,14 @@ class CaseWriter {
   void result(std::size_t b, std::size_t h, const bounds::BoundedResult& result);
   void truth(std::size_t b, std::size_t h, attention::OracleMask mask,
              const attention::OracleResult& result);
+  /// dO and, where delta sums another output, that one.
+  void output_gradient(std::size_t b, std::size_t h, const cases::BackwardRun::Head& head);
+  /// Of the query heads that share a head of k and v.
+  void gradients(std::size_t b, std::size_t kv_head, const attention::BackwardResult& result);
+  void gradient_truth(std::size_t b, std::size_t kv_head, attention::OracleMask mask,
+                      const GradientTruth& truth);
+  /// Tokens whose gradients the file holds in FP64.
+  const std::vector<std::int32_t>& gradient_rows() const { return gradient_rows_; }
   files::Seal commit() { return writer_.commit(); }
 
  private:
@@ -36,6 +45,7 @@ class CaseWriter {
   void write_mask(const std::string& group);
   void write_given(const cases::GivenMask& mask);
   void create_datasets(bool coded);
+  void create_backward(const MakeOptions& options);
   void create_operand(const std::string& name, const quant::Rule& rule,
                       const quant::Grouping& groups);
   void put(const std::string& name, std::size_t b, std::size_t h, const files::Tensor& rows);
@@ -51,6 +61,7 @@ class CaseWriter {
   std::size_t batch_, heads_;
   std::size_t group_;  ///< heads that share k and v, which the file holds once
   std::size_t tokens_, channels_;
+  std::vector<std::int32_t> gradient_rows_;
 };
 
 }  // namespace karat::golden

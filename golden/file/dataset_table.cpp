@@ -31,6 +31,22 @@ const std::vector<Row>& stage_rows() {
       {"truth/dense_lse", Type::f64, {batch, heads, truth_rows}},
       {"truth/sparse_o", Type::f64, {batch, heads, truth_rows, channels}},
       {"truth/sparse_lse", Type::f64, {batch, heads, truth_rows}},
+      {"inputs/do", Type::given_do, {batch, heads, tokens, channels}, There::backward},
+      {"stages/delta", Type::f32, {batch, heads, tokens}, There::backward},
+      {"stages/o_unquantised_p",
+       Type::uncoded_output,
+       {batch, heads, tokens, channels},
+       There::uncoded_output},
+      {"stages/dq", Type::gradient, {batch, heads, tokens, channels}, There::backward},
+      {"stages/dk", Type::gradient, {batch, kv_heads, tokens, channels}, There::backward},
+      {"stages/dv", Type::gradient, {batch, kv_heads, tokens, channels}, There::backward},
+      {"truth/gradient_rows", Type::i32, {gradient_rows}, There::backward},
+      {"truth/dense_dq", Type::f64, {batch, heads, gradient_rows, channels}, There::backward},
+      {"truth/dense_dk", Type::f64, {batch, kv_heads, gradient_rows, channels}, There::backward},
+      {"truth/dense_dv", Type::f64, {batch, kv_heads, gradient_rows, channels}, There::backward},
+      {"truth/sparse_dq", Type::f64, {batch, heads, gradient_rows, channels}, There::backward},
+      {"truth/sparse_dk", Type::f64, {batch, kv_heads, gradient_rows, channels}, There::backward},
+      {"truth/sparse_dv", Type::f64, {batch, kv_heads, gradient_rows, channels}, There::backward},
   };
   return kRows;
 }
@@ -64,6 +80,33 @@ const std::vector<Row>& tap_rows() {
       {"l", Type::f32, {visits, rows}},      {"o", Type::f32, {visits, rows, channels}},
       {"query_token", Type::i32, {rows}},    {"key_token", Type::i32, {columns}},
       {"key_block", Type::i32, {visits}},    {"column_begin", Type::i64, {borders}},
+  };
+  return kRows;
+}
+
+const std::vector<Row>& dq_tap_rows() {
+  static const std::vector<Row> kRows{
+      {"s", Type::f32, {rows, columns}},
+      {"p", Type::f32, {rows, columns}},
+      {"p_codes", Type::backward_p, {rows, columns}},
+      {"dp", Type::f32, {rows, columns}},
+      {"ds", Type::f32, {rows, columns}},
+      {"ds_codes", Type::backward_ds, {rows, columns}},
+      {"dq", Type::f32, {visits, rows, channels}},
+      {"query_token", Type::i32, {rows}},
+      {"key_token", Type::i32, {columns}},
+      {"key_block", Type::i32, {visits}},
+      {"column_begin", Type::i64, {borders}},
+  };
+  return kRows;
+}
+
+const std::vector<Row>& dkv_tap_rows() {
+  static const std::vector<Row> kRows{
+      {"dk", Type::f32, {visits, rows, channels}},
+      {"dv", Type::f32, {visits, rows, channels}},
+      {"key_token", Type::i32, {rows}},
+      {"query_block", Type::i32, {visits}},
   };
   return kRows;
 }

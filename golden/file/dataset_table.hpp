@@ -7,7 +7,23 @@
 namespace karat::golden::schema {
 
 /// Of an element: what the recipe writes there, or always the same.
-enum class Type { given, q, k, v, p, output, f32, f64, i32, i64 };
+enum class Type {
+  given,
+  q,
+  k,
+  v,
+  p,
+  output,
+  f32,
+  f64,
+  i32,
+  i64,
+  given_do,
+  uncoded_output,  ///< of the forward that delta sums
+  gradient,
+  backward_p,
+  backward_ds,
+};
 
 enum class Size {
   batch,
@@ -19,6 +35,7 @@ enum class Size {
   k_groups,
   v_groups,
   truth_rows,
+  gradient_rows,
   positions,      ///< of queries
   key_positions,  ///< of keys
   query_blocks,
@@ -41,6 +58,8 @@ enum class There {
   q_scaled,
   k_scaled,
   v_scaled,
+  backward,        ///< all of this condition, or none
+  uncoded_output,  ///< likewise, where delta sums another output
 };
 
 struct Row {
@@ -58,5 +77,9 @@ const std::vector<Row>& order_rows();
 const std::vector<Row>& mask_rows();
 /// Under "stages/tap/B/H/BLOCK".
 const std::vector<Row>& tap_rows();
+/// Under "stages/dq_tap/B/H/BLOCK".
+const std::vector<Row>& dq_tap_rows();
+/// Under "stages/dkv_tap/B/KVHEAD/BLOCK".
+const std::vector<Row>& dkv_tap_rows();
 
 }  // namespace karat::golden::schema

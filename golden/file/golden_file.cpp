@@ -23,6 +23,11 @@ std::vector<float> decoded(const files::Tensor& tensor, const std::string& subje
   return {codes.begin(), codes.end()};
 }
 
+std::vector<int> blocks_at(const TappedBlocks& tapped, std::size_t batch, std::size_t head) {
+  const auto found = tapped.find({batch, head});
+  return found == tapped.end() ? std::vector<int>() : found->second;
+}
+
 }  // namespace
 
 struct GoldenFile::Layouts {
@@ -46,11 +51,18 @@ GoldenFile::GoldenFile(const std::filesystem::path& path)
     read_setting();
     read_mask();
     if (!layout_per_head()) layout();
-    tapped_ = require_schema(source_->list(),
-                             {.recipe = recipe_,
-                              .tokens = shape_.rows,
-                              .layout = layout_per_head() ? nullptr : &layout()},
-                             subject());
+    Tapped tapped = require_schema(source_->list(),
+                                   {.recipe = recipe_,
+                                    .tokens = shape_.rows,
+                                    .layout = layout_per_head() ? nullptr : &layout()},
+                                   subject());
+    tapped_ = std::move(tapped.forward);
+    dq_tapped_ = std::move(tapped.dq);
+    dkv_tapped_ = std::move(tapped.dkv);
+    group_ = shape_.heads / source_
+                                ->head_shape(*source_->find("k_codes"), cases::Extents::matrix,
+                                             cases::TensorLayout::bhsd)
+                                .heads;
   } catch (const Error& error) {
     // What would be a wrong request of a person is here a file that says what nobody wrote.
     if (error.kind() != ErrorKind::usage) throw;
@@ -93,8 +105,10 @@ void GoldenFile::read_mask() {
 }
 
 cases::Case GoldenFile::opened_case() const {
+  const auto gradient = has_backward() ? cases::GradientOrigin::given : cases::GradientOrigin::none;
   return {.recipe = recipe_,
-          .inputs = cases::file_inputs({subject()}, {.grid = grid_, .text = text_}),
+          .inputs = cases::file_inputs({subject()},
+                                       {.grid = grid_, .text = text_, .output_gradient = gradient}),
           .mask = mask_};
 }
 
@@ -137,8 +151,13 @@ numerics::FormatId GoldenFile::format(std::string_view stage) const {
 }
 
 std::vector<int> GoldenFile::tapped(std::size_t batch, std::size_t head) const {
-  const auto found = tapped_.find({batch, head});
-  return found == tapped_.end() ? std::vector<int>() : found->second;
+  return blocks_at(tapped_, batch, head);
+}
+std::vector<int> GoldenFile::dq_tapped(std::size_t batch, std::size_t head) const {
+  return blocks_at(dq_tapped_, batch, head);
+}
+std::vector<int> GoldenFile::dkv_tapped(std::size_t batch, std::size_t kv_head) const {
+  return blocks_at(dkv_tapped_, batch, kv_head);
 }
 
 attention::BlockTap GoldenFile::tap(std::size_t batch, std::size_t head, int query_block) const {

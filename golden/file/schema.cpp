@@ -11,6 +11,7 @@
 
 #include "dataset_table.hpp"
 #include "karat/attention/attend.hpp"
+#include "karat/attention/backward.hpp"
 #include "karat/case/formats.hpp"
 #include "karat/numerics/base/error.hpp"
 
@@ -25,7 +26,6 @@ using schema::There;
 using schema::Type;
 using enum schema::Size;
 
-constexpr std::string_view kTaps = "stages/tap";
 constexpr std::string_view kGivenMask = "mask/given/";  // read and checked by cases::GivenMask
 constexpr const char* kAgain = "make it again with karat make";
 
@@ -61,7 +61,7 @@ class Check {
     at(sizes_, key_blocks) = facts.layout->blocks.key_blocks.size();
   }
 
-  TappedBlocks run() {
+  Tapped run() {
     folder("", schema::stage_rows(), sizes_);
     for (const Size size : {batch, heads, kv_heads, channels})
       if (at(sizes_, size) == std::size_t{0}) refuse("stages/o", "has no elements");
@@ -75,7 +75,7 @@ class Check {
         for (std::size_t h = 0; h < *at(sizes_, heads); ++h)
           layout_of("/" + std::to_string(b) + "/" + std::to_string(h));
     }
-    TappedBlocks tapped = taps();
+    Tapped tapped = taps();
     for (const auto& [name, dataset] : datasets_)
       if (!known_.contains(name) && !name.starts_with(kGivenMask))
         refuse(std::string(name), "is no dataset of this schema");
@@ -87,8 +87,14 @@ class Check {
     throw Error(ErrorKind::input_output, subject_ + ": " + name, problem, kAgain);
   }
 
+  bool has_backward() const { return datasets_.contains("stages/dq"); }
+
   bool wanted(There there) const {
     switch (there) {
+      case There::backward:
+        return has_backward();
+      case There::uncoded_output:
+        return has_backward() && facts_.recipe.backward.delta == recipe::Delta::unquantised_p;
       case There::q_scaled:
         return quant::leaves_scales(facts_.recipe.q);
       case There::k_scaled:
@@ -115,7 +121,17 @@ class Check {
       case Type::output:
         return cases::dtype_of(attention::output_format(facts_.recipe));
       case Type::given:
-        return given_type();
+        return given_type("inputs/q");
+      case Type::given_do:
+        return given_type("inputs/do");
+      case Type::uncoded_output:
+        return cases::dtype_of(attention::output_format(attention::unquantised_p(facts_.recipe)));
+      case Type::gradient:
+        return cases::dtype_of(facts_.recipe.backward.output);
+      case Type::backward_p:
+        return cases::dtype_of(quant::entering_format(facts_.recipe.backward.p));
+      case Type::backward_ds:
+        return cases::dtype_of(quant::entering_format(facts_.recipe.backward.ds));
       case Type::f64:
         return DType::f64;
       case Type::i32:
@@ -128,10 +144,10 @@ class Check {
     return DType::f32;
   }
 
-  /// Inputs come in one of three types, all three in the same.
-  DType given_type() const {
-    const auto q = datasets_.find("inputs/q");
-    const DType type = q == datasets_.end() ? DType::f32 : q->second->dtype;
+  /// Inputs come in one of three types, q, k and v in the same.
+  DType given_type(std::string_view name) const {
+    const auto found = datasets_.find(name);
+    const DType type = found == datasets_.end() ? DType::f32 : found->second->dtype;
     const bool known = type == DType::f32 || type == DType::bf16 || type == DType::f16;
     return known ? type : DType::f32;
   }
@@ -188,10 +204,10 @@ class Check {
       one_more(sizes, key_borders, key_blocks, "mask" + head + "/key_block_begin");
   }
 
-  /// Batch entry, head and query block of the folders of taps.
-  std::set<std::array<std::size_t, 3>> tap_folders() const {
+  /// Batch entry, head and block of the folders of taps.
+  std::set<std::array<std::size_t, 3>> tap_folders(std::string_view kind) const {
     std::set<std::array<std::size_t, 3>> found;
-    const std::string prefix = std::string(kTaps) + "/";
+    const std::string prefix = std::string(kind) + "/";
     for (auto it = datasets_.lower_bound(prefix);
          it != datasets_.end() && it->first.starts_with(prefix); ++it) {
       std::string_view rest = it->first.substr(prefix.size());
@@ -199,7 +215,7 @@ class Check {
       for (std::size_t& part : place) {
         const std::size_t slash = rest.find('/');
         const auto number = slash == rest.npos ? std::nullopt : number_of(rest.substr(0, slash));
-        if (!number) refuse(std::string(it->first), "names no head and query block");
+        if (!number) refuse(std::string(it->first), "names no head and block");
         part = *number;
         rest.remove_prefix(slash + 1);
       }
@@ -208,24 +224,52 @@ class Check {
     return found;
   }
 
-  TappedBlocks taps() {
-    TappedBlocks tapped;
-    for (const auto& [b, h, block] : tap_folders()) {
-      const std::string name = std::string(kTaps) + "/" + std::to_string(b) + "/" +
-                               std::to_string(h) + "/" + std::to_string(block);
-      if (b >= *at(sizes_, batch) || h >= *at(sizes_, heads)) refuse(name, "is of no head here");
-      Sizes sizes = sizes_;
-      if (facts_.layout != nullptr) visited(block, name, sizes);
-      folder(name + "/", schema::tap_rows(), sizes);
-      one_more(sizes, borders, visits, name + "/column_begin");
-      tapped[{b, h}].push_back(static_cast<int>(block));
-    }
+  Tapped taps() {
+    Tapped tapped;
+    const layout::Layout* layout = facts_.layout;
+    folders("stages/tap", schema::tap_rows(), heads, tapped.forward,
+            layout == nullptr ? nullptr : &layout->blocks);
+    if (!has_backward()) return tapped;
+    std::optional<mask::BlockMap> blocks;
+    if (layout != nullptr) blocks = attention::backward_blocks(facts_.recipe, *layout);
+    const mask::BlockMap* known = blocks ? &*blocks : nullptr;
+    folders("stages/dq_tap", schema::dq_tap_rows(), heads, tapped.dq, known);
+    folders("stages/dkv_tap", schema::dkv_tap_rows(), kv_heads, tapped.dkv, known);
     return tapped;
   }
 
-  /// Sizes of a query block's taps, from the layout.
-  void visited(std::size_t block, const std::string& name, Sizes& sizes) const {
-    const mask::BlockMap& blocks = facts_.layout->blocks;
+  /// @param of  heads that the folders count
+  /// @param blocks  of all heads; null where each has its own
+  void folders(const std::string& kind, const std::vector<Row>& table, Size of,
+               TappedBlocks& tapped, const mask::BlockMap* blocks) {
+    for (const auto& [b, h, block] : tap_folders(kind)) {
+      const std::string name =
+          kind + "/" + std::to_string(b) + "/" + std::to_string(h) + "/" + std::to_string(block);
+      if (b >= *at(sizes_, batch) || h >= *at(sizes_, of)) refuse(name, "is of no head here");
+      Sizes sizes = sizes_;
+      const bool of_keys = of == kv_heads;
+      if (blocks != nullptr && of_keys) visiting(*blocks, block, name, sizes);
+      if (blocks != nullptr && !of_keys) visited(*blocks, block, name, sizes);
+      folder(name + "/", table, sizes);
+      if (!of_keys) one_more(sizes, borders, visits, name + "/column_begin");
+      tapped[{b, h}].push_back(static_cast<int>(block));
+    }
+  }
+
+  /// Sizes of a key block's taps: query blocks that visit it, query head by query head.
+  void visiting(const mask::BlockMap& blocks, std::size_t block, const std::string& name,
+                Sizes& sizes) {
+    if (block >= blocks.key_blocks.size()) refuse(name, "is no key block of the grid");
+    std::size_t count = 0;
+    for (const auto& row : blocks.rows)
+      for (const auto& entry : row) count += entry.key_block == static_cast<std::int32_t>(block);
+    at(sizes, rows) = static_cast<std::size_t>(blocks.key_blocks[block].size());
+    at(sizes, visits) = count * (*at(sizes_, heads) / *at(sizes_, kv_heads));
+  }
+
+  /// Sizes of a query block's taps.
+  void visited(const mask::BlockMap& blocks, std::size_t block, const std::string& name,
+               Sizes& sizes) const {
     if (block >= blocks.query_blocks.size()) refuse(name, "is no query block of the grid");
     std::size_t width = 0;
     for (const auto& entry : blocks.rows[block])
@@ -244,8 +288,8 @@ class Check {
 
 }  // namespace
 
-TappedBlocks require_schema(const std::vector<TensorInfo>& datasets, const SchemaFacts& facts,
-                            const std::string& subject) {
+Tapped require_schema(const std::vector<TensorInfo>& datasets, const SchemaFacts& facts,
+                      const std::string& subject) {
   return Check(datasets, facts, subject).run();
 }
 

@@ -25,11 +25,17 @@ struct SchemaFacts {
 /// Query blocks whose inner stages the file holds, ascending, by batch entry and head.
 using TappedBlocks = std::map<std::pair<std::size_t, std::size_t>, std::vector<int>>;
 
+/// Blocks whose inner stages a file holds: of the forward, and of the backward where there is one.
+struct Tapped {
+  TappedBlocks forward, dq;
+  TappedBlocks dkv;  ///< key blocks, by batch entry and head of k and v
+};
+
 /// Every dataset that the recipe calls for is there, of its type, in a shape that fits the recipe,
 /// the layout and the other datasets, and nothing else is. Values are not looked at.
 /// @param subject the file, for messages
 /// @throws Error(input_output) about the first dataset that does not fit
-TappedBlocks require_schema(const std::vector<files::TensorInfo>& datasets,
-                            const SchemaFacts& facts, const std::string& subject);
+Tapped require_schema(const std::vector<files::TensorInfo>& datasets, const SchemaFacts& facts,
+                      const std::string& subject);
 
 }  // namespace karat::golden

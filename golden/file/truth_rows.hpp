@@ -13,5 +13,8 @@ inline constexpr std::size_t kTruthRows = 512;
 
 /// Rows whose truth is computed: all up to kAllTruthTokens, else seeded ones, ascending.
 std::vector<std::int32_t> truth_rows(std::size_t tokens, std::uint64_t seed);
+/// All up to `most` tokens, else `count` distinct ones of a Philox stream, ascending.
+std::vector<std::int32_t> sampled_tokens(std::size_t tokens, std::size_t most, std::size_t count,
+                                         std::uint64_t seed, std::uint64_t stream);
 
 }  // namespace karat::golden

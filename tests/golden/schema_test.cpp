@@ -17,7 +17,8 @@ class Schema : public CheckCase {
                           {.recipe = golden().recipe(),
                            .tokens = golden().shape().rows,
                            .layout = &golden().layout()},
-                          "g.h5");
+                          "g.h5")
+        .forward;
   }
   static std::string refusal(const std::vector<files::TensorInfo>& list) {
     try {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "karat/attention/attend.hpp"
+#include "karat/attention/backward.hpp"
 #include "karat/case/case.hpp"
 #include "karat/case/tensor_source.hpp"
 
@@ -51,6 +52,15 @@ class GoldenFile {
 
   std::vector<int> tapped(std::size_t batch, std::size_t head) const;
   attention::BlockTap tap(std::size_t batch, std::size_t head, int query_block) const;
+  /// Whether the file holds gradients too (karat make --backward).
+  bool has_backward() const { return has("dq"); }
+  /// Query blocks of the backward whose inner stages the file holds, and key blocks, these by the
+  /// head of k and v.
+  std::vector<int> dq_tapped(std::size_t batch, std::size_t head) const;
+  std::vector<int> dkv_tapped(std::size_t batch, std::size_t kv_head) const;
+  /// Query heads that share one head of k and v.
+  std::size_t group() const { return group_; }
+
   /// The operands once more, from the inputs or the codes.
   attention::QuantisedHead operands(std::size_t batch, std::size_t head) const;
 
@@ -65,8 +75,10 @@ class GoldenFile {
   int text_ = 0;
   std::shared_ptr<const cases::GivenMask> mask_;  ///< null: the recipe says all
   cases::HeadShape shape_;
-  /// Tapped query blocks by batch entry and head.
-  std::map<std::pair<std::size_t, std::size_t>, std::vector<int>> tapped_;
+  /// Tapped blocks by batch entry and head.
+  using TappedBlocks = std::map<std::pair<std::size_t, std::size_t>, std::vector<int>>;
+  TappedBlocks tapped_, dq_tapped_, dkv_tapped_;
+  std::size_t group_ = 1;
   struct Layouts;
   std::shared_ptr<Layouts> layouts_;  ///< computed on demand
 };

@@ -16,12 +16,18 @@ namespace karat::golden {
 
 inline constexpr std::string_view kSchema = "karat-golden/1";
 
-enum class Phase { inputs, attention, truth_sparse, truth_dense };
+enum class Phase { inputs, attention, truth_sparse, truth_dense, backward, gradient_truth };
+
+enum class Passes {
+  forward,
+  forward_and_backward,  ///< of a recipe and inputs that have a backward
+};
 
 struct MakeOptions {
   std::uint64_t seed = 0;  ///< also decides taps and truth rows
   std::string taps;        ///< as cases::parse_taps()
   int threads = 0;
+  Passes passes = Passes::forward;
   std::string schedule;  ///< JSON that goes into the case as "schedule"; decides nothing
   /// When a phase begins (done = 0) and as it goes on; from any worker. An exception stops the
   /// work.
@@ -36,6 +42,9 @@ struct MakeSummary {
   double truth_multiply_adds = 0;
   double truth_seconds = 0;
   std::int64_t saturated_p_codes = 0;
+  double backward_multiply_adds = 0;  ///< 0 without a backward, and so are the others
+  double backward_seconds = 0;
+  std::int64_t saturated_ds_codes = 0;
 };
 
 MakeSummary make(const cases::Case& of, const MakeOptions& options,

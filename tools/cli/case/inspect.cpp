@@ -76,15 +76,18 @@ int summarise(const golden::GoldenFile& golden, bool json) {
   };
   const std::vector<int> tapped = golden.tapped(0, 0);
   if (json) {
-    print_json("inspect", 1,
-               {{"file", golden.subject()},
-                {"golden", text("schema")},
-                {"made_by", text("version")},
-                {"case", files::parse_json(text("case"), golden.subject() + ": case")},
-                {"recipe", files::parse_json(text("recipe"), golden.subject() + ": recipe")},
-                {"tapped_query_blocks", tapped},
-                {"evidence", evidence_json(golden.recipe())},
-                {"tensors", tensors_json(golden.source())}});
+    files::Json body{{"file", golden.subject()},
+                     {"golden", text("schema")},
+                     {"made_by", text("version")},
+                     {"case", files::parse_json(text("case"), golden.subject() + ": case")},
+                     {"recipe", files::parse_json(text("recipe"), golden.subject() + ": recipe")},
+                     {"tapped_query_blocks", tapped},
+                     {"evidence", evidence_json(golden.recipe())},
+                     {"tensors", tensors_json(golden.source())}};
+    if (golden.has_backward())
+      body["backward"] = {{"tapped_query_blocks", golden.dq_tapped(0, 0)},
+                          {"tapped_key_blocks", golden.dkv_tapped(0, 0)}};
+    print_json("inspect", 1, body);
     return match;
   }
   const mask::BlockMap& blocks = golden.layout(0, 0).blocks;
@@ -96,8 +99,19 @@ int summarise(const golden::GoldenFile& golden, bool json) {
             << blocks.key_blocks.size() << " key"
             << (golden.layout_per_head() ? " in head 0; each head has its own mask" : "")
             << "\ntapped   ";
-  for (const int block : tapped) std::cout << block << " ";
-  std::cout << "\n";
+  const auto list = [](const std::vector<int>& numbers) {
+    for (const int block : numbers) std::cout << block << " ";
+    std::cout << "\n";
+  };
+  list(tapped);
+  if (golden.has_backward()) {
+    const mask::BlockMap cut = attention::backward_blocks(golden.recipe(), golden.layout(0, 0));
+    std::cout << "backward delta, dq, dk, dv; " << cut.query_blocks.size() << " query x "
+              << cut.key_blocks.size() << " key blocks\ntapped   dq ";
+    list(golden.dq_tapped(0, 0));
+    std::cout << "tapped   dk, dv ";
+    list(golden.dkv_tapped(0, 0));
+  }
   for (const recipe::InstructionEvidence& each : evidence_of(golden.recipe()))
     std::cout << "evidence " << each.instruction << ": " << each.evidence << "; " << each.note
               << "\n";

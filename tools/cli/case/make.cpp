@@ -14,7 +14,8 @@ namespace karat::cli {
 namespace {
 
 /// In the order of golden::Phase.
-constexpr const char* kPhases[] = {"inputs", "attention", "truth, sparse", "truth, dense"};
+constexpr const char* kPhases[] = {"inputs",       "attention", "truth, sparse",
+                                   "truth, dense", "backward",  "truth of gradients"};
 
 /// One bar after the other, a new one for each phase of each head.
 class Bars {
@@ -46,7 +47,10 @@ class Bars {
 }  // namespace
 
 int run_make(int argc, char** argv) {
-  CommandLine line("make", "Compute a case bit for bit and write it as a golden file (HDF5).");
+  CommandLine line(
+      "make",
+      "Compute a case bit for bit, with --backward its gradients too, and write it as a "
+      "golden file (HDF5).");
   add_case_options(line);
   line.add({{"o,out", "the golden file"},
             {"tap", "query blocks whose inner stages are kept: all, none or a list; 8 by default"}},
@@ -57,6 +61,10 @@ int run_make(int argc, char** argv) {
   const std::string out = required(*given, "out");
   NothingHalfWritten reading;
   const cases::CaseRequest asked = read_case(*given);
+  if (asked.forward == cases::ForwardOrigin::given)
+    throw Error(ErrorKind::usage, "--forward given",
+                "a golden file holds forward and backward of one run",
+                "leave it out, or compute gradients alone: karat attend --backward");
   const auto [of, schedule] = cases::choose_case(asked);
   reading.over();
   const cases::InputShape& shape = of.shape();
@@ -69,6 +77,7 @@ int run_make(int argc, char** argv) {
       {.seed = asked.workload.seed,
        .taps = text_of(*given, "tap").value_or(""),
        .threads = asked.threads,
+       .passes = asked.backward ? golden::Passes::forward_and_backward : golden::Passes::forward,
        .schedule = schedule,
        .progress = [&](golden::Phase phase, std::size_t head, std::size_t done,
                        std::size_t total) { bars.update(phase, head, heads, done, total); }},
@@ -88,6 +97,10 @@ int run_make(int argc, char** argv) {
                      short_number(summary.truth_multiply_adds) + "MAC in " +
                      short_time(summary.truth_seconds) + " (" +
                      rate(summary.truth_multiply_adds, summary.truth_seconds) + ")");
+  if (asked.backward)
+    say(narration, "backward " + short_number(summary.backward_multiply_adds) + "MAC in " +
+                       short_time(summary.backward_seconds) + " (" +
+                       rate(summary.backward_multiply_adds, summary.backward_seconds) + ")");
   say(narration, short_time(seconds) + " in all, peak memory " + short_number(peak_memory()) +
                      "B, sha256 " + summary.seal.sha256.substr(0, 16));
   if (given->count("json") > 0) {
