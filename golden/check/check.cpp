@@ -67,6 +67,14 @@ void require_demand(const GoldenFile& golden, Demand demand) {
               "make it with softmax.exp2 mufu, or leave --strict out");
 }
 
+std::size_t gradients_in_common(const GoldenFile& golden, const cases::TensorSource& candidate) {
+  if (!golden.has_backward()) return 0;
+  return static_cast<std::size_t>(
+      std::ranges::count_if(gradient_stages(), [&](std::string_view stage) {
+        return golden.has(stage) && candidate.find(stage).has_value();
+      }));
+}
+
 /// What only lies within its range differs.
 void demand_golden_bits(StageReport& stage) {
   if (stage.verdict == Verdict::equal) return;
@@ -78,6 +86,14 @@ void demand_golden_bits(StageReport& stage) {
 
 }  // namespace
 
+std::vector<GradientError> Comparison::gradient_errors() const {
+  std::vector<GradientError> errors;
+  for (const char* stage : {"dq", "dk", "dv"})
+    if (const auto found = gradient_errors_.find(stage); found != gradient_errors_.end())
+      errors.push_back(found->second);
+  return errors;
+}
+
 CheckReport check(const GoldenFile& golden, const cases::TensorSource& candidate,
                   const CheckOptions& options) {
   require_selection(golden, options.select);
@@ -88,7 +104,8 @@ CheckReport check(const GoldenFile& golden, const cases::TensorSource& candidate
     return golden.has(row.name) && candidate.find(row.name).has_value();
   };
   comparison.announce(static_cast<std::size_t>(std::ranges::count_if(kOperandStages, both_hold) +
-                                               std::ranges::count_if(kOutputStages, both_hold)));
+                                               std::ranges::count_if(kOutputStages, both_hold)) +
+                      gradients_in_common(golden, candidate));
   const auto add = [&](std::span<const StageRow> rows) {
     for (const StageRow& row : rows)
       if (both_hold(row)) report.stages.push_back(comparison.stage(row));
@@ -96,6 +113,18 @@ CheckReport check(const GoldenFile& golden, const cases::TensorSource& candidate
   add(kOperandStages);
   for (StageReport& stage : comparison.taps()) report.stages.push_back(std::move(stage));
   add(kOutputStages);
+  if (golden.has_backward()) {
+    const auto whole = [&](std::string_view stage) {
+      if (golden.has(stage) && candidate.find(stage))
+        report.stages.push_back(comparison.gradient(stage));
+    };
+    const auto stages = gradient_stages();
+    const auto gradients = std::ranges::find(stages, "dv");
+    std::for_each(stages.begin(), gradients, whole);
+    for (StageReport& stage : comparison.gradient_taps()) report.stages.push_back(std::move(stage));
+    std::for_each(gradients, stages.end(), whole);
+    report.gradients = comparison.gradient_errors();
+  }
   if (report.stages.empty()) throw_nothing_in_common(golden, candidate);
   if (options.demand == Demand::golden) std::ranges::for_each(report.stages, demand_golden_bits);
   report.outputs = comparison.outputs();

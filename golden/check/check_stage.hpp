@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "gradient_spread.hpp"
 #include "karat/bounds/bounds.hpp"
 #include "karat/bounds/head_work.hpp"
 #include "karat/bounds/teacher_forced.hpp"
@@ -17,7 +18,9 @@ namespace karat::golden {
 /// Whether k and v, which clusters may order by themselves, or the queries give the rows.
 enum class Side { query, key };
 constexpr Side side_of(std::string_view stage) {
-  return stage.starts_with('k') || stage.starts_with('v') ? Side::key : Side::query;
+  const bool key =
+      stage.starts_with('k') || stage.starts_with('v') || stage == "dk" || stage == "dv";
+  return key ? Side::key : Side::query;
 }
 
 enum class StageKind {
@@ -46,6 +49,9 @@ inline constexpr StageRow kOutputStages[] = {{"m", StageKind::vector, ""},
                                              {"lse", StageKind::vector, "bound.lse"},
                                              {"o", StageKind::matrix, "bound.o"}};
 
+/// do, o_unquantised_p, delta and the gradients, in the order of computation.
+std::vector<std::string_view> gradient_stages();
+
 class Comparison {
  public:
   Comparison(const GoldenFile& golden, const cases::TensorSource& candidate,
@@ -61,6 +67,11 @@ class Comparison {
   const OutputErrors& outputs() const { return outputs_; }
   /// a, s, p_codes and, after each key block, m, l, o of the query blocks both files hold.
   std::vector<StageReport> taps() const;
+  /// One of gradient_stages().
+  StageReport gradient(std::string_view name);
+  /// Inner stages of the tapped blocks of a backward that both files hold.
+  std::vector<StageReport> gradient_taps();
+  std::vector<GradientError> gradient_errors() const;
 
   bool selected(std::size_t batch, std::size_t head) const;
   /// One head of the candidate's stage, original token order.
@@ -88,6 +99,15 @@ class Comparison {
                                      const std::function<bool(std::size_t)>& skip);
   LegalSpread& spread(std::size_t b, std::size_t h);
 
+  struct GradientStage;
+  using Locate = std::function<Location(std::size_t)>;
+  GradientSpread& gradient_spread(std::size_t b, std::size_t kv_head);
+  void judge_gradient(GradientStage& stage, const GradientRows& rows, std::size_t b,
+                      std::size_t kv_head, const Locate& locate);
+  void note_gradient(GradientStage& stage, const StageRow& row, std::size_t b, std::size_t h,
+                     std::span<const float> golden, std::span<const float> candidate, bool differs,
+                     const std::function<std::span<const float>(const LegalGradients&)>& legal);
+
   std::vector<float> to_tokens(std::vector<float> rows, std::size_t channels,
                                const video::TokenOrder& order) const;
   const video::TokenOrder& order(const StageRow& row, std::size_t batch, std::size_t head) const;
@@ -108,6 +128,8 @@ class Comparison {
       bounds_;
   using Head = std::pair<std::size_t, std::size_t>;
   std::map<Head, LegalSpread> spreads_;
+  std::map<Head, GradientSpread> gradient_spreads_;  ///< by batch entry and head of k and v
+  std::map<std::string, GradientError> gradient_errors_;
   Head operands_of_{};  ///< whose operands are held
   std::optional<attention::QuantisedHead> operands_;
   OutputErrors outputs_;

@@ -109,16 +109,27 @@ files::Json to_json(const CheckReport& report, const GoldenFile& golden,
              {"golden", json_number(std::sqrt(o.golden_squared / o.truth_squared))},
              {"candidate", json_number(std::sqrt(o.candidate_squared / o.truth_squared))}};
   const StageReport* first = report.first_difference();
-  return {{"golden", golden.subject()},
-          {"candidate", candidate.subject()},
-          {"passed", report.passed},
-          {"verdict", outcome_name(report)},
-          {"free", freedom_json(report.freedom)},
-          {"first_difference", first ? files::Json(first->stage) : files::Json()},
-          {"stages", std::move(stages)},
-          {"tiles", std::move(tiles)},
-          {"truth", std::move(truth)},
-          {"evidence", evidence_json(golden.recipe())}};
+  files::Json json{{"golden", golden.subject()},
+                   {"candidate", candidate.subject()},
+                   {"passed", report.passed},
+                   {"verdict", outcome_name(report)},
+                   {"free", freedom_json(report.freedom)},
+                   {"first_difference", first ? files::Json(first->stage) : files::Json()},
+                   {"stages", std::move(stages)},
+                   {"tiles", std::move(tiles)},
+                   {"truth", std::move(truth)},
+                   {"evidence", evidence_json(golden.recipe())}};
+  for (const GradientError& each : report.gradients) {
+    const auto side = [&](const GradientError::Side& of) {
+      return files::Json{{"relative_l2", json_number(std::sqrt(of.error / each.truth))},
+                         {"cosine", json_number(of.cosine(each.truth))}};
+    };
+    json["gradients"].push_back({{"stage", each.stage},
+                                 {"rows", each.rows},
+                                 {"golden", side(each.golden)},
+                                 {"candidate", side(each.candidate)}});
+  }
+  return json;
 }
 
 }  // namespace karat::golden

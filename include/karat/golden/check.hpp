@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -107,10 +108,25 @@ struct OutputErrors {
   double truth_squared = 0, golden_squared = 0, candidate_squared = 0;
 };
 
+/// A gradient against FP64 over the rows whose truth the golden file holds, under the mask.
+struct GradientError {
+  std::string stage;  ///< dq, dk or dv
+  std::int64_t rows = 0;
+  double truth = 0;  ///< squared norm
+  /// Squared norms, squared distances from the truth, and products with it.
+  struct Side {
+    double squared = 0, error = 0, product = 0;
+    double cosine(double truth) const;
+  } golden, candidate;
+  void add(std::span<const double> exact, std::span<const float> of_golden,
+           std::span<const float> of_candidate);
+};
+
 struct CheckReport {
-  std::vector<StageReport> stages;  ///< in the order of computation, those the candidate holds
-  OutputErrors outputs;             ///< where the candidate holds o
-  bounds::Freedom freedom;          ///< what the legal ranges leave open
+  std::vector<StageReport> stages;       ///< in the order of computation, those the candidate holds
+  OutputErrors outputs;                  ///< where the candidate holds o
+  std::vector<GradientError> gradients;  ///< those the candidate holds
+  bounds::Freedom freedom;               ///< what the legal ranges leave open
   /// The worst stage: equal or within is a match, everything else is none.
   Verdict verdict = Verdict::equal;
   bool passed = true;  ///< a match: undecided is none

@@ -1,0 +1,247 @@
+// Gradients judged: golden ones match, legal kernels match, every planted mistake does not.
+#include <gtest/gtest.h>
+
+#include <bit>
+#include <cmath>
+#include <limits>
+
+#include "diagnose_case.hpp"
+#include "karat/attention/backward.hpp"
+#include "karat/case/backward.hpp"
+#include "karat/case/stages.hpp"
+#include "karat/golden/check.hpp"
+#include "karat/golden/export.hpp"
+#include "karat/numerics/base/error.hpp"
+#include "karat/numerics/formats/convert.hpp"
+
+namespace karat::golden {
+namespace {
+
+constexpr std::size_t kChannels = 32, kHeads = 2;
+using Change = std::function<void(files::Tensors&)>;
+
+/// The gradients of the golden case under another recipe, or by a kernel that errs.
+struct Kernel {
+  std::function<void(recipe::Recipe&)> edit = [](recipe::Recipe&) {};
+  attention::BackwardErrors errors = {};
+  bool taps = false;
+};
+
+class CheckGradients : public testing::Test, protected DiagnoseCase {
+ protected:
+  GoldenFile made(const recipe::Recipe& recipe, std::size_t kv_heads = kHeads,
+                  video::Extent3 grid = {3, 4, 8}) {
+    make(cases::make_case(
+             recipe, cases::generated_inputs({.grid = grid, .heads = kHeads, .head_dim = kChannels},
+                                             0, kv_heads)),
+         {.threads = 2, .passes = Passes::forward_and_backward}, folder_ / "g.h5");
+    return GoldenFile(folder_ / "g.h5");
+  }
+
+  static files::Tensors gradients(const GoldenFile& golden, const Kernel& kernel) {
+    cases::Case of = golden.opened_case();
+    kernel.edit(of.recipe);
+    files::Tensors all;
+    cases::BackwardRun run(of, 2);
+    const cases::HeadLoop loop{.threads = 2, .needs = cases::HeadNeeds::both};
+    cases::for_each_head(of, loop, [&](cases::HeadAtWork& work) {
+      auto forward = attention::attend(of.recipe, work.layout, work.operands, {.threads = 2});
+      run.add(work, std::move(forward.o), std::move(forward.lse));
+      if (!run.complete()) return;
+      attention::BackwardOptions options{.threads = 2};
+      if (kernel.errors.exp2 || kernel.errors.dq_roots != 1 || kernel.errors.dk_roots != 1)
+        options.errors = kernel.errors;
+      if (kernel.taps) {
+        options.tapped_queries = golden.dq_tapped(0, 0);
+        options.tapped_keys = golden.dkv_tapped(0, 0);
+      }
+      const auto result = run.run(work.layout, options);
+      const std::size_t group = of.shape().group();
+      const files::Shape matrix{of.shape().tokens(), kChannels};
+      const auto put = [&](const char* name, std::size_t heads, const std::vector<float>& x,
+                           numerics::FormatId format, files::Shape shape) {
+        cases::append_head(all, name, 1, heads, cases::encoded(x, format, std::move(shape)));
+      };
+      for (std::size_t h = 0; h < group; ++h) {
+        put("dq", kHeads, result.dq[h], of.recipe.backward.output, matrix);
+        put("delta", kHeads, result.delta[h], numerics::FormatId::f32, {of.shape().tokens()});
+      }
+      put("dk", kHeads / group, result.dk, of.recipe.backward.output, matrix);
+      put("dv", kHeads / group, result.dv, of.recipe.backward.output, matrix);
+      cases::add_backward_taps(all, of.recipe, work.layout,
+                               {.batch = 0, .kv_head = work.head / group, .group = group}, result);
+    });
+    return all;
+  }
+  CheckReport compared(const GoldenFile& golden, const files::Tensors& candidate,
+                       const CheckOptions& options = {}) {
+    files::write_safetensors(folder_ / "c.safetensors", candidate);
+    return check(golden, *cases::TensorSource::open(folder_ / "c.safetensors"), options);
+  }
+  static const StageReport& stage(const CheckReport& report, std::string_view name) {
+    const auto found = std::ranges::find(report.stages, name, &StageReport::stage);
+    if (found == report.stages.end()) throw Error(ErrorKind::internal, std::string(name), "no row");
+    return *found;
+  }
+};
+
+/// An exp2 within 2 ulp that is none of the checker's.
+float another_exp2(float x, float p) {
+  if (!(p > 0) || x == 0) return p;
+  const std::uint32_t h = std::bit_cast<std::uint32_t>(x) * 2246822519u;
+  return p + static_cast<float>(static_cast<int>(h >> 20) % 3 - 1) *
+                 std::ldexp(1.0f, std::ilogb(p) - 23);
+}
+
+TEST_F(CheckGradients, TheGoldenFileMatchesItself) {
+  const GoldenFile golden = made(small("fps_qat_fp8"));
+  const CheckReport report = check(golden, *cases::TensorSource::open(folder_ / "g.h5"));
+  EXPECT_TRUE(report.passed);
+  EXPECT_EQ(report.verdict, Verdict::equal);
+  for (const char* name :
+       {"do", "o_unquantised_p", "delta", "dv", "dk", "dq", "backward s", "backward p",
+        "backward p_codes", "dp", "ds", "ds_codes", "dq by block", "dk by block", "dv by block"})
+    EXPECT_EQ(stage(report, name).verdict, Verdict::equal) << name;
+  ASSERT_EQ(report.gradients.size(), 3u);
+  for (const GradientError& error : report.gradients) {
+    EXPECT_EQ(error.rows, static_cast<std::int64_t>(kHeads * golden.shape().rows));
+    EXPECT_EQ(error.golden.error, error.candidate.error);
+    EXPECT_GT(error.golden.cosine(error.truth), 0.98) << error.stage;
+  }
+}
+
+TEST_F(CheckGradients, LegalKernelsRaiseNoAlarm) {
+  for (const char* preset : {"fps_qat_fp8", "fps_ste_bf16"}) {
+    const GoldenFile golden = made(small(preset));
+    for (const Kernel& kernel :
+         {Kernel{.errors = {.exp2 = another_exp2}, .taps = true},
+          Kernel{.edit = [](recipe::Recipe& r) { r.softmax.exp2 = recipe::Exp2::rounded; }},
+          Kernel{.edit = [](recipe::Recipe& r) { r.softmax.exp2 = recipe::Exp2::mufu_floor; }}}) {
+      const CheckReport report = compared(golden, gradients(golden, kernel));
+      for (const StageReport& each : report.stages)
+        EXPECT_LE(each.verdict, Verdict::within)
+            << preset << " " << each.stage << " "
+            << (each.doubts.empty() ? 0 : each.doubts[0].found) << " of "
+            << (each.doubts.empty() ? 0 : each.doubts[0].allowed);
+    }
+    EXPECT_EQ(compared(golden, gradients(golden, {})).verdict, Verdict::equal);
+  }
+}
+
+TEST_F(CheckGradients, AnOrderOfDqIsFreeOnlyWhereItIsAllowed) {
+  recipe::Recipe recipe = small("fa3_bf16");
+  ASSERT_EQ(recipe.backward.loop, recipe::BackwardLoop::key_blocks);
+  recipe.softmax.exp2 = recipe::Exp2::exact;  // nothing else is free
+  recipe.backward.output = numerics::FormatId::f32;
+  recipe.backward.block_k = 16;
+  const GoldenFile golden = made(recipe);
+  const auto ordered = [](recipe::BlockOrder order) {
+    return Kernel{.edit = [order](recipe::Recipe& r) { r.backward.key_order = order; }};
+  };
+  const auto other = recipe.backward.key_order == recipe::BlockOrder::descending
+                         ? recipe::BlockOrder::ascending
+                         : recipe::BlockOrder::descending;
+  const files::Tensors candidate = gradients(golden, ordered(other));
+  const CheckReport strict = compared(golden, candidate);
+  EXPECT_EQ(stage(strict, "dq").verdict, Verdict::differs);
+  EXPECT_TRUE(stage(strict, "dq").fixed);
+  EXPECT_EQ(stage(strict, "dk").verdict, Verdict::equal);
+  CheckOptions allowed;
+  allowed.allowed.summation = bounds::Summation::any_order;
+  EXPECT_TRUE(compared(golden, candidate, allowed).passed);
+  // Of dV and dK the order stays the kernel's.
+  const CheckReport dk = compared(golden,
+                                  gradients(golden, Kernel{.edit =
+                                                               [](recipe::Recipe& r) {
+                                                                 r.backward.query_order =
+                                                                     recipe::BlockOrder::descending;
+                                                               }}),
+                                  allowed);
+  EXPECT_EQ(stage(dk, "dk").verdict, Verdict::differs);
+  EXPECT_EQ(stage(dk, "dv").verdict, Verdict::differs);
+}
+
+TEST_F(CheckGradients, PlantedMistakesAreNoMatch) {
+  const GoldenFile golden = made(small("fps_qat_fp8"), 1, {2, 4, 8});
+  const files::Tensors right = gradients(golden, {});
+  const auto refuses = [&](const char* what, const files::Tensors& candidate, Verdict least) {
+    const CheckReport report = compared(golden, candidate);
+    EXPECT_GE(report.verdict, least) << what;
+    EXPECT_FALSE(report.passed) << what;
+  };
+  const auto changed = [&](const char* name, const std::function<float(std::size_t, float)>& f) {
+    files::Tensors candidate = right;
+    files::Tensor& tensor = candidate[name];
+    std::vector<float> values(tensor.bytes.size() / 2);
+    numerics::decode(tensor.as<std::uint16_t>(), values, numerics::FormatId::bf16);
+    for (std::size_t e = 0; e < values.size(); ++e) values[e] = f(e, values[e]);
+    tensor = cases::encoded(values, numerics::FormatId::bf16, tensor.shape);
+    return candidate;
+  };
+  const auto noise = [](double size) {
+    return [size](std::size_t e, float x) {
+      const double u = static_cast<double>((e * 2654435761u >> 16) % 1000) / 500 - 1;
+      return static_cast<float>(x * (1 + size * u));
+    };
+  };
+  for (const char* name : {"dq", "dk", "dv"}) {
+    refuses(name, changed(name, noise(0.02)), Verdict::undecided);
+    refuses(name, changed(name, [](std::size_t, float x) { return x * 1.05f; }),
+            Verdict::undecided);
+  }
+  {
+    const char* name = "dk";
+    refuses(name, changed(name, [](std::size_t, float x) { return -x; }), Verdict::differs);
+    refuses(name, changed(name, [](std::size_t, float) { return 0.0f; }), Verdict::differs);
+    refuses(name,
+            changed(name, [](std::size_t e, float x) { return e / kChannels == 7 ? 0.0f : x; }),
+            Verdict::differs);
+    refuses(name,
+            changed(name,
+                    [](std::size_t e, float x) {
+                      return e == 5 * kChannels ? std::numeric_limits<float>::quiet_NaN() : x;
+                    }),
+            Verdict::differs);
+  }
+  files::Tensors swapped = right;
+  std::swap(swapped["dk"], swapped["dv"]);
+  refuses("dk and dv exchanged", swapped, Verdict::differs);
+  const auto edited = [&](const char* what, const std::function<void(recipe::Recipe&)>& edit,
+                          Verdict least) {
+    refuses(what, gradients(golden, {.edit = edit}), least);
+  };
+  edited(
+      "delta of the stored output",
+      [](recipe::Recipe& r) { r.backward.delta = recipe::Delta::output; }, Verdict::undecided);
+  edited(
+      "P not coded in dV",
+      [](recipe::Recipe& r) { r.backward.p = {.format = numerics::FormatId::bf16}; },
+      Verdict::undecided);
+  edited(
+      "dO without its scale of d^-1/2", [](recipe::Recipe& r) { r.backward.dq_multiplier = 2; },
+      Verdict::differs);
+  for (const auto& [dq, dk] : {std::pair{0, 1}, {2, 1}, {1, 0}, {1, 2}})
+    refuses("softmax scale", gradients(golden, {.errors = {.dq_roots = dq, .dk_roots = dk}}),
+            Verdict::differs);
+}
+
+// A candidate of gradients alone has nothing in common with a forward's file.
+TEST_F(CheckGradients, AForwardFileHasNoGradientsToCompare) {
+  const GoldenFile golden = made(small("fps_ste_bf16"));
+  const files::Tensors candidate = gradients(golden, {});
+  make(golden.opened_case(), {.threads = 2}, folder_ / "f.h5");
+  EXPECT_THROW(compared(GoldenFile(folder_ / "f.h5"), candidate), Error);
+}
+
+TEST_F(CheckGradients, HeadsThatShareKAndVAreComparedOnce) {
+  const GoldenFile golden = made(small("fps_ste_bf16"), 1);
+  const CheckReport report = compared(golden, gradients(golden, {}));
+  EXPECT_TRUE(report.passed);
+  EXPECT_EQ(stage(report, "dk").compared,
+            static_cast<std::int64_t>(golden.shape().rows * kChannels));
+  EXPECT_EQ(stage(report, "dq").compared,
+            static_cast<std::int64_t>(kHeads * golden.shape().rows * kChannels));
+}
+
+}  // namespace
+}  // namespace karat::golden
