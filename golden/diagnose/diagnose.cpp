@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "backward_trial.hpp"
 #include "search.hpp"
 
 namespace karat::golden {
@@ -68,11 +69,31 @@ Overview look_at_whole(const Sample& sample) {
 /// Where every difference is legal, or nothing can be told to be illegal, every differing bit
 /// counts.
 Samples samples_of(const GoldenFile& golden, const cases::TensorSource& candidate,
-                   DiagnoseOptions options) {
-  Samples samples = take_samples(golden, candidate, options);
+                   DiagnoseOptions options, Pass pass) {
+  Samples samples = take_samples(golden, candidate, options, pass);
   if (samples.differing > 0 || options.alarm == Alarm::any_bit) return samples;
   options.alarm = Alarm::any_bit;
-  return take_samples(golden, candidate, options);
+  return take_samples(golden, candidate, options, pass);
+}
+
+/// Gradients are looked at where the stages of the forward are right, or not there.
+Pass pass_to_diagnose(const GoldenFile& golden, const cases::TensorSource& candidate,
+                      const CheckReport& verdict, const DiagnoseOptions& options) {
+  if (!golden.has_backward()) return Pass::forward;
+  bool gradients = false;
+  for (std::size_t i = 0; i < std::size(kTokenStageNames); ++i) {
+    const std::string_view name = kTokenStageNames[i];
+    if (!candidate.find(name) || !golden.has(name)) continue;
+    if (pass_of(static_cast<TokenStage>(i)) == Pass::backward) {
+      gradients = true;
+      continue;
+    }
+    const auto stage = std::ranges::find(verdict.stages, name, &StageReport::stage);
+    if (stage == verdict.stages.end()) continue;
+    const bool any_bit = options.alarm == Alarm::any_bit && stage->differing > 0;
+    if (any_bit || stage->verdict > Verdict::within) return Pass::forward;
+  }
+  return gradients ? Pass::backward : Pass::forward;
 }
 
 }  // namespace
@@ -93,7 +114,8 @@ Diagnosis diagnose(const GoldenFile& golden, const cases::TensorSource& candidat
                                    [](const StageReport& s) { return s.differing > 0; });
   diagnosis.matches = verdict.passed && !any_bit;
   if (diagnosis.matches) return diagnosis;
-  const Samples samples = samples_of(golden, candidate, options);
+  const Pass pass = pass_to_diagnose(golden, candidate, verdict, options);
+  const Samples samples = samples_of(golden, candidate, options, pass);
   diagnosis.batch = samples.batch;
   diagnosis.head = samples.head;
   diagnosis.query_blocks = samples.choosing.query_blocks;
@@ -101,7 +123,9 @@ Diagnosis diagnose(const GoldenFile& golden, const cases::TensorSource& candidat
   if (samples.differing == 0) return diagnosis;  // only stages without rows per token differ
   using Kind = Overview::Kind;
   const Overview whole = look_at_whole(samples.choosing);
-  const Base base = make_base(golden, samples.batch, samples.head);
+  Base base = make_base(golden, samples.batch, samples.head);
+  if (pass == Pass::backward)
+    base.backward = make_backward_base(golden, samples.batch, samples.head);
   const bool pairs = whole.kind == Kind::like || whole.kind == Kind::broken;
   search(base, samples, options, pairs ? Pairs::yes : Pairs::no, diagnosis);
   if (whole.kind == Kind::blank) {  // one value says too little to name what left it

@@ -28,6 +28,11 @@ const std::vector<Numbers>& numbers() {
       {"softmax.masked_score", {kMinusInfinity, 0, -1e4, -5e4, -5e6, -1e9, -1e30}},
       {"softmax.initial_max", {kMinusInfinity, 0, -1e4, -5e4, -5e6, -1e9, -1e30}},
       {"p.multiplier", {1, 127, 224, 240, 256, 448}},
+      {"p_multiplier", {1, 127, 224, 240, 256, 448}},
+      {"ds_multiplier", {1, 127, 224, 240, 256, 448}},
+      {"do_multiplier", {1, 127, 224, 240, 256, 448}},
+      {"backward.block_q", {0, 16, 32, 64, 128}},
+      {"backward.block_k", {0, 16, 32, 64, 128}},
       {"p.offset", {0, 4, 8, 8.807}},
       {"skip.threshold", {5, 10, 20, 50}},
       {"mask.band", {0.125, 0.25, 0.5, 1, 2, 4}},
@@ -148,6 +153,21 @@ const std::vector<std::vector<std::string>>& together() {
   return rows;
 }
 
+/// Likewise of a backward: the operands it reads, the casts of what it makes, its products.
+const std::vector<std::vector<std::string>>& together_in_backward() {
+  static const std::vector<std::vector<std::string>> rows = {
+      {"backward.q", "backward.k"},
+      {"backward.q", "backward.k", "backward.v"},
+      {"backward.p_format", "backward.ds_format"},
+      {"backward.p_multiplier", "backward.ds_multiplier"},
+      {"backward.query_order", "backward.key_order"},
+      {"backward.dq", "backward.dk"},
+      {"backward.dq", "backward.dk", "backward.dv"},
+      {"backward.dq_multiplier", "backward.dk_multiplier"},
+      {"backward.dq_multiplier", "backward.dk_multiplier", "backward.dv_multiplier"}};
+  return rows;
+}
+
 class Edits {
  public:
   explicit Edits(const Recipe& golden) : golden_(golden) {}
@@ -176,6 +196,18 @@ class Edits {
   std::vector<Hypothesis> made_;
 };
 
+/// The first field's alternatives on all of them, where they are alike.
+void add_alike(const Recipe& golden, const std::vector<std::string>& fields, Pass pass,
+               Edits& edits) {
+  const Field& first = recipe::field(fields.front());
+  const Value value = first.read(golden);
+  const bool alike = std::all_of(fields.begin(), fields.end(), [&](const std::string& field) {
+    return recipe::get(golden, field) == value;
+  });
+  if (!alike || !matters(golden, first.path, pass)) return;
+  for (const Value& other : alternatives(first, value)) edits.add(fields, other);
+}
+
 }  // namespace
 
 std::string to_text(const std::vector<FieldEdit>& edits) {
@@ -193,22 +225,18 @@ std::string to_text(const Hypothesis& hypothesis) {
   return text;
 }
 
-std::vector<Hypothesis> recipe_edits(const Recipe& golden) {
+std::vector<Hypothesis> recipe_edits(const Recipe& golden, Pass pass) {
   Edits edits(golden);
   for (const Field& field : recipe::fields()) {
-    if (field.decides == recipe::Decides::nothing || !matters(golden, field.path)) continue;
+    if (field.decides == recipe::Decides::nothing || !matters(golden, field.path, pass)) continue;
     for (const Value& value : alternatives(field, field.read(golden)))
       edits.add({field.path}, value);
   }
-  for (const auto& fields : together()) {
-    const Field& first = recipe::field(fields.front());
-    const Value value = first.read(golden);
-    const bool alike = std::all_of(fields.begin(), fields.end(), [&](const std::string& field) {
-      return recipe::get(golden, field) == value;
-    });
-    if (!alike || !matters(golden, first.path)) continue;
-    for (const Value& other : alternatives(first, value)) edits.add(fields, other);
+  if (pass == Pass::backward) {
+    for (const auto& fields : together_in_backward()) add_alike(golden, fields, pass, edits);
+    return edits.take();
   }
+  for (const auto& fields : together()) add_alike(golden, fields, pass, edits);
   // FP32 accumulation fits every format; the two products may come from different instructions.
   for (const char* instruction : {"f32.fma", "exact"})
     edits.add({"qk.instruction", "pv.instruction"}, std::string(instruction));

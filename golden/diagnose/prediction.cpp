@@ -8,6 +8,7 @@
 #include <map>
 #include <numeric>
 
+#include "backward_trial.hpp"
 #include "recompute.hpp"
 
 namespace karat::golden {
@@ -98,6 +99,8 @@ void fill_from_golden(const Trial& trial, const std::vector<RowSource>& sources,
   }
 }
 
+}  // namespace
+
 std::uint64_t hash_of(const std::vector<StageRows>& stages) {
   std::uint64_t hash = 1469598103934665603u;
   const auto mix = [&](std::uint64_t word) { hash = (hash ^ word) * 1099511628211u; };
@@ -113,10 +116,10 @@ std::uint64_t hash_of(const std::vector<StageRows>& stages) {
   return hash;
 }
 
-}  // namespace
-
 std::optional<Prediction> predict(const Base& base, const Hypothesis& hypothesis,
                                   const Question& question, Ranges ranges, const KernelExp2& exp2) {
+  if (!question.stages.empty() && pass_of(question.stages.front()) == Pass::backward)
+    return predict_gradients(base, hypothesis, question);
   const std::optional<Trial> trial = prepare(base, hypothesis, exp2);
   if (!trial) return std::nullopt;
   std::vector<RowSource> sources;
@@ -152,6 +155,8 @@ std::optional<Prediction> predict(const Base& base, const Hypothesis& hypothesis
       case TokenStage::o:
         made = result_rows(*trial, rows, sources, stage);
         if (only_output) fill_from_golden(*trial, sources, stage, made);
+        break;
+      default:  // gradients: predict_gradients()
         break;
     }
     prediction.stages.push_back(std::move(made));

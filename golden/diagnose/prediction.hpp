@@ -17,10 +17,13 @@ struct StageRows {
   std::vector<bool> covered;     ///< per token: was it computed?
 };
 
-/// Stages with a row per token, in the order of computation.
-enum class TokenStage { q_codes, k_codes, v_codes, m, l, lse, o };
-inline constexpr std::string_view kTokenStageNames[] = {"q_codes", "k_codes", "v_codes", "m",
-                                                        "l",       "lse",     "o"};
+/// Stages with a row per token, in the order of computation; from delta on those of a backward.
+enum class TokenStage { q_codes, k_codes, v_codes, m, l, lse, o, delta, dv, dk, dq };
+inline constexpr std::string_view kTokenStageNames[] = {
+    "q_codes", "k_codes", "v_codes", "m", "l", "lse", "o", "delta", "dv", "dk", "dq"};
+constexpr Pass pass_of(TokenStage stage) {
+  return stage >= TokenStage::delta ? Pass::backward : Pass::forward;
+}
 inline std::string_view to_text(TokenStage stage) {
   return kTokenStageNames[static_cast<int>(stage)];
 }
@@ -38,6 +41,9 @@ struct Question {
 };
 
 enum class Ranges { no, yes };
+
+/// Equal where all values that are covered are.
+std::uint64_t hash_of(const std::vector<StageRows>& stages);
 
 /// Nothing when a mistake cannot be made on this case.
 /// @throws Error(usage) when the hypothesis has no meaning on it

@@ -14,6 +14,12 @@ namespace {
 
 /// The row of this stage in the comparison's tables.
 const StageRow& row_of(TokenStage stage) {
+  static constexpr StageRow kGradients[] = {{"delta", StageKind::vector, ""},
+                                            {"dv", StageKind::matrix, ""},
+                                            {"dk", StageKind::matrix, ""},
+                                            {"dq", StageKind::matrix, ""}};
+  if (pass_of(stage) == Pass::backward)
+    return *std::ranges::find(kGradients, to_text(stage), &StageRow::name);
   const auto* const row = std::ranges::find(kOutputStages, to_text(stage), &StageRow::name);
   return row != std::end(kOutputStages)
              ? *row
@@ -182,7 +188,7 @@ Sample restricted(const Sample& sample, const std::vector<std::int32_t>& tokens)
 }
 
 Samples take_samples(const GoldenFile& golden, const cases::TensorSource& candidate,
-                     const DiagnoseOptions& options) {
+                     const DiagnoseOptions& options, Pass pass) {
   const CheckOptions check_options{.layout = options.layout,
                                    .order = options.order,
                                    .select = options.select,
@@ -191,7 +197,8 @@ Samples take_samples(const GoldenFile& golden, const cases::TensorSource& candid
   const Comparison comparison(golden, candidate, check_options);
   std::vector<TokenStage> present;
   for (std::size_t i = 0; i < std::size(kTokenStageNames); ++i)
-    if (golden.has(kTokenStageNames[i]) && candidate.find(kTokenStageNames[i])) {
+    if (pass_of(static_cast<TokenStage>(i)) == pass && golden.has(kTokenStageNames[i]) &&
+        candidate.find(kTokenStageNames[i])) {
       present.push_back(static_cast<TokenStage>(i));
       comparison.require_shape(row_of(present.back()));
     }

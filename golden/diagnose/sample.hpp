@@ -37,7 +37,7 @@ struct Samples {
 /// Looks at every selected head; the samples are of the one that differs most. differing is 0 when
 /// no value differs. @throws Error(usage) when nothing can be compared
 Samples take_samples(const GoldenFile& golden, const cases::TensorSource& candidate,
-                     const DiagnoseOptions& options);
+                     const DiagnoseOptions& options, Pass pass = Pass::forward);
 
 /// The sample's rows of these tokens alone (ascending, all among the sampled).
 Sample restricted(const Sample& sample, const std::vector<std::int32_t>& tokens);

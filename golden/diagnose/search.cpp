@@ -50,8 +50,9 @@ class Search {
         golden_score_(score(samples.choosing, golden_prediction(samples.choosing))) {}
 
   void run(Diagnosis& diagnosis, Pairs tried) {
-    std::vector<Hypothesis> singles = recipe_edits(base_.recipe);
-    for (const Mistake& mistake : mistakes())
+    const Pass pass = base_.backward ? Pass::backward : Pass::forward;
+    std::vector<Hypothesis> singles = recipe_edits(base_.recipe, pass);
+    for (const Mistake& mistake : pass == Pass::backward ? backward_mistakes() : mistakes())
       singles.push_back({.edits = {}, .mistakes = {&mistake}, .recipe = base_.recipe});
     std::vector<Judged> judged = sifted(singles, diagnosis);
     if (tried == Pairs::yes && (judged.empty() || !judged.front().score.accounts)) {

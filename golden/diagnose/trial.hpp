@@ -13,6 +13,9 @@
 
 namespace karat::golden {
 
+struct BackwardBase;
+struct BackwardTrial;
+
 /// The head under the golden recipe; every trial starts from it.
 struct Base {
   const GoldenFile& golden;
@@ -23,7 +26,8 @@ struct Base {
   std::shared_ptr<const cases::CodedHead> codes;    ///< null where the case holds values
   std::shared_ptr<const layout::Layout> layout;
   std::shared_ptr<const attention::QuantisedHead> operands;
-  std::shared_ptr<std::mutex> file;  ///< HDF5 reads one thing at a time
+  std::shared_ptr<std::mutex> file;                        ///< HDF5 reads one thing at a time
+  std::shared_ptr<const BackwardBase> backward = nullptr;  ///< where gradients are diagnosed
 
   /// Inputs of another query head of the batch item. @pre values is not null
   cases::HeadValues values_of(std::size_t other) const;
@@ -57,6 +61,7 @@ struct Trial {
   /// Output mistakes: the row that stands where row (head, token) should, and its channels.
   std::vector<RowSource (*)(const Trial&, RowSource)> rows;
   std::vector<std::int32_t> channel_from;  ///< empty: as they are
+  BackwardTrial* backward = nullptr;       ///< Moment::backward changes it
 
   /// Copies to change.
   cases::HeadValues& own_values();
