@@ -210,6 +210,40 @@ typedef struct karat_attend_args {
 } karat_attend_args;
 KARAT_API karat_status karat_attend(const karat_attend_args* args, karat_error* error);
 
+/* Gradients of q, k and v under d_o, the gradient of o: recipes whose backward.loop is not none.
+ * docs/recipes/backward.md states every operation. */
+typedef struct karat_backward_args {
+  size_t size; /* sizeof(karat_backward_args) */
+  const karat_recipe* recipe;
+  karat_heads input;
+  const void* d_o;      /* shape and layout of q, every value finite */
+  const char* d_o_type; /* "f32", "f16" or "bf16" */
+  /* The forward's output, shape and layout of q, and its log-sum-exp [B][H][S], as karat_attend
+   * writes them. Both or neither: NULL runs the forward first. */
+  const void* o;
+  const char* o_type;
+  const float* lse;
+  int32_t threads;
+  void* dq; /* the recipe's backward.output type; shape and layout of q, and of k and v: */
+  void* dk;
+  void* dv;                  /* NULL: not wanted */
+  const char* gradient_type; /* the type there is room for: refused unless it is that one */
+  float* delta;              /* [B][H][S]; NULL: not wanted */
+  const karat_block_matrix* block_matrix; /* masks as in karat_attend_args */
+  const karat_block_mask* block_mask;
+  const uint8_t* keep;
+  int64_t keep_positions;
+  karat_mask_order mask_order;
+  /* Inner stages of tapped blocks, dq_tap.B.H.BLOCK.ds and its like (docs/golden.md). NULL: not
+   * wanted. */
+  const char* taps;
+  karat_tensors** stages;
+  karat_progress progress; /* NULL, or called with blocks of the pass at work */
+  void* context;
+} karat_backward_args;
+KARAT_API karat_status karat_backward(const karat_backward_args* args, karat_error* error);
+
+
 /* Attention in f64 on the values as given, [B][H][S][D] and [B][H][S]: over all keys (sparse = 0)
  * or those of the recipe's mask (sparse = 1). Progress in groups of rows of the head at work. */
 KARAT_API karat_status karat_truth(const karat_recipe* recipe, const karat_heads* input, int sparse,
@@ -251,7 +285,8 @@ KARAT_API karat_status karat_save(const char* path, const char* const* names,
 
 /* Q, K, V made from a seed: tensors q, k, v bf16 [B][H][S][D], metadata "grid" and, behind the
  * video, "text". `workload` is a JSON object with any of kind, head_kind, grid [T,H,W], text,
- * batch, heads, kv_heads (of k and v), head_dim, sigma, seed, model, resolution. */
+ * batch, heads, kv_heads (of k and v), head_dim, sigma, seed, model, resolution, and do (true: a
+ * gradient of the output beside them, tensor do). */
 KARAT_API karat_status karat_generate(const char* workload, int32_t threads, karat_tensors** result,
                                       karat_error* error);
 typedef struct karat_make_args {
@@ -270,6 +305,9 @@ typedef struct karat_make_args {
   karat_progress progress; /* NULL, or called with the share of one head's inputs, attention, sparse
                             * truth, dense truth, one after the other */
   void* context;
+  const void* d_o; /* gradient of o, as in karat_backward_args: the file then holds the backward of
+                    * the same run. NULL: forward alone */
+  const char* d_o_type;
 } karat_make_args;
 /* A golden file of these heads; nothing is left at `path` when the call fails. The summary (NULL:
  * not wanted) has the fields of `karat make --json`. */

@@ -282,6 +282,76 @@ static void test_groups(void) {
 }
 
 /* Codes and scales of an earlier call give its bits; args.o holds them. */
+/* Gradients of two groups of heads: with and without the forward's outputs, and those that a golden
+ * file of the same run holds. */
+static void test_backward(void) {
+  enum { kHeads = 4, kShared = 2 };
+  karat_tensors *owner = NULL, *stages = NULL, *loaded = NULL;
+  karat_array q, k, v, d_o, tap;
+  OK(karat_generate("{\"grid\": [4, 8, 8], \"heads\": 4, \"kv_heads\": 2, \"head_dim\": 64, "
+                    "\"seed\": 3, \"do\": true}",
+                    0, &owner, &error));
+  find(owner, "q", &q);
+  find(owner, "k", &k);
+  find(owner, "v", &v);
+  find(owner, "do", &d_o);
+  EXPECT(d_o.shape[1] == kHeads && d_o.shape[2] == S);
+  static unsigned short o[kHeads * S * D], dq[kHeads * S * D], dk[kShared * S * D],
+      dv[kShared * S * D], again[kHeads * S * D];
+  static float lse[kHeads * S], delta[kHeads * S];
+  karat_recipe* recipe = recipe_of(
+      "{\"base\": \"fps_qat_fp8\", \"mask\": {\"tile\": [2, 4, 4], \"window\": [1, 1, 1]}, "
+      "\"q\": {\"tile\": [2, 4, 4]}, \"k\": {\"tile\": [2, 4, 4]}}");
+  const karat_heads input = {.type = "bf16", .layout = "BHSD", .batch = 1, .heads = kHeads,
+                             .kv_heads = kShared, .tokens = S, .channels = D, .grid = {T, H, W},
+                             .q = q.data, .k = k.data, .v = v.data};
+  karat_attend_args forward = {.size = sizeof forward, .recipe = recipe, .input = input, .o = o,
+                               .o_type = "bf16", .lse = lse};
+  OK(karat_attend(&forward, &error));
+  karat_backward_args args = {.size = sizeof args, .recipe = recipe, .input = input,
+                              .d_o = d_o.data, .d_o_type = "bf16", .dq = dq, .dk = dk, .dv = dv,
+                              .gradient_type = "bf16", .delta = delta, .taps = "0",
+                              .stages = &stages};
+  OK(karat_backward(&args, &error));
+  find(stages, "dq_tap.0.2.0.ds", &tap);
+  EXPECT(tap.rank == 2);
+  karat_tensors_free(stages);
+  args.stages = NULL;
+  args.o = o;
+  args.o_type = "bf16";
+  FAILS(karat_backward(&args, &error), KARAT_USAGE, "lse: is missing beside o");
+  args.lse = lse;
+  args.dq = again;
+  OK(karat_backward(&args, &error));
+  EXPECT(memcmp(again, dq, sizeof dq) == 0);
+  args.gradient_type = "f32";
+  FAILS(karat_backward(&args, &error), KARAT_USAGE, "where the recipe writes");
+  args.gradient_type = "bf16";
+  static unsigned short spoiled[kHeads * S * D];
+  memcpy(spoiled, d_o.data, sizeof spoiled);
+  spoiled[D + 5] = 0x7FC0;
+  args.d_o = spoiled;
+  FAILS(karat_backward(&args, &error), KARAT_USAGE, "NaN at batch 0, head 0, token 1, channel 5");
+  args.d_o = NULL;
+  FAILS(karat_backward(&args, &error), KARAT_USAGE, "d_o");
+  char path[256];
+  path_of(path, sizeof path, "backward.h5");
+  karat_make_args made = {.size = sizeof made, .recipe = recipe, .input = input, .path = path,
+                          .d_o = d_o.data, .d_o_type = "bf16"};
+  OK(karat_make(&made, NULL, &error));
+  OK(karat_load(path, "[\"stages/dq\", \"stages/dk\", \"stages/dv\"]", &loaded, &error));
+  EXPECT(memcmp(find(loaded, "stages/dq", &tap)->data, dq, sizeof dq) == 0);
+  EXPECT(memcmp(find(loaded, "stages/dk", &tap)->data, dk, sizeof dk) == 0);
+  EXPECT(memcmp(find(loaded, "stages/dv", &tap)->data, dv, sizeof dv) == 0);
+  karat_tensors_free(loaded);
+  karat_recipe_free(recipe);
+  args.recipe = recipe = recipe_of("fpsattention");
+  args.d_o = d_o.data;
+  FAILS(karat_backward(&args, &error), KARAT_USAGE, "has no backward");
+  karat_recipe_free(recipe);
+  karat_tensors_free(owner);
+}
+
 static void test_codes(const karat_attend_args* values, const karat_tensors* stages) {
   static unsigned short o[S * D];
   karat_array codes[3], scale[3];
@@ -724,7 +794,7 @@ int main(int argc, char** argv) {
   } parts[] = {{"version", test_version},     {"numbers", test_numbers}, {"product", test_product},
                {"recipes", test_recipes},     {"attention", test_attention},
                {"groups", test_groups},       {"masks", test_masks},     {"stages", test_stages},
-               {"files", test_files},
+               {"backward", test_backward},   {"files", test_files},
                {"golden", test_golden},       {"time", test_time},       {"errors", test_errors},
                {"threads", test_threads}};
   if (argc != 3) return 2;

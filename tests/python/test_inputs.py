@@ -235,7 +235,7 @@ class Trained(np.ndarray):
 
 
 def test_inputs_that_want_gradients(heads, golden):
-    """There is no backward: the layer would silently stop training. tests/python/test_torch.py says
+    """karat.attend has no backward: the layer would silently stop training. tests/python/test_torch.py says
     it of PyTorch's own tensors."""
     q, k, v = heads
     for call in (

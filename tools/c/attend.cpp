@@ -68,7 +68,7 @@ void attend(const karat_attend_args& args) {
     if (args.o != nullptr)
       put_rows(cases::encoded(result.o, attention::output_format(of.recipe),
                               {shape.tokens(), shape.channels}),
-               *heads, work.batch, work.head, args.o);
+               *heads, shape.heads, work.batch, work.head, args.o);
     put(args.lse, work.number, result.lse);
     put(args.m, work.number, result.m);
     put(args.l, work.number, result.l);

@@ -16,11 +16,20 @@
 namespace karat::c {
 namespace {
 
+/// What karat_generate is asked for beside a workload.
+struct GenerateRequest {
+  bool d_o = false;
+};
+constexpr files::RequestField<GenerateRequest> kGenerateFields[] = {
+    files::request::flag<&GenerateRequest::d_o>("do", "a gradient of the output too")};
+
 files::TensorFile generate(const char* workload, int threads) {
   Fields fields(workload, "workload");
   cases::WorkloadRequest asked;
   fields.read(cases::workload_fields(), asked);
   fields.read(cases::token_fields(), asked);
+  GenerateRequest more;
+  fields.read(std::span<const files::RequestField<GenerateRequest>>(kGenerateFields), more);
   fields.finish();
   const auto inputs = cases::generated_inputs(asked);
   const cases::InputShape& shape = inputs->shape();
@@ -35,6 +44,7 @@ files::TensorFile generate(const char* workload, int threads) {
             cases::encoded(rows, numerics::FormatId::bf16, {shape.tokens(), shape.channels}));
       };
       append("q", shape.heads, values.q);
+      if (more.d_o) append("do", shape.heads, inputs->output_gradient(b, h));
       if (h % shape.group() != 0) continue;
       append("k", shape.kv_heads, values.k);
       append("v", shape.kv_heads, values.v);
@@ -43,12 +53,15 @@ files::TensorFile generate(const char* workload, int threads) {
 }
 
 files::Json make(const karat_make_args& args) {
-  const cases::Case of =
-      cases::make_case(required(args.recipe, "recipe")->recipe,
-                       std::make_shared<const Heads>(args.input), given_mask(args));
+  const GradientTensors gradient{.d_o = args.d_o, .d_o_type = args.d_o_type};
+  const cases::Case of = cases::make_case(
+      required(args.recipe, "recipe")->recipe,
+      std::make_shared<const Heads>(args.input, Reads::all, gradient), given_mask(args));
   golden::MakeOptions options{.seed = args.seed,
                               .taps = args.taps == nullptr ? "" : args.taps,
                               .threads = args.threads,
+                              .passes = args.d_o != nullptr ? golden::Passes::forward_and_backward
+                                                            : golden::Passes::forward,
                               .schedule = {},
                               .progress = {}};
   if (const auto steps = steps_of(args.progress, args.context))

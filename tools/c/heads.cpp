@@ -15,12 +15,12 @@
 namespace karat::c {
 namespace {
 
-numerics::FormatId format_named(const char* name) {
-  const std::string_view type = required(name, "type");
+numerics::FormatId format_named(const char* name, const char* what = "type") {
+  const std::string_view type = required(name, what);
   if (type == "f32") return numerics::FormatId::f32;
   if (type == "f16") return numerics::FormatId::f16;
   if (type == "bf16") return numerics::FormatId::bf16;
-  throw Error(ErrorKind::usage, "type", "q, k and v in " + std::string(type) + " are not taken",
+  throw Error(ErrorKind::usage, what, "values in " + std::string(type) + " are not taken",
               "give f32, f16 or bf16; f64 values round first, which only you can allow");
 }
 
@@ -55,27 +55,80 @@ Strides::Strides(const cases::InputShape& shape, std::size_t h, cases::TensorLay
   row = bhsd ? d : h * d;
 }
 
-void put_rows(const files::Tensor& rows, const Heads& heads, std::size_t b, std::size_t h,
-              void* all) {
-  const Strides strides(heads.shape(), heads.shape().heads, heads.layout());
+void put_rows(const files::Tensor& rows, const Heads& heads, std::size_t count, std::size_t b,
+              std::size_t h, void* all) {
+  const Strides strides(heads.shape(), count, heads.layout());
   const std::size_t size = files::info(rows.dtype).size, row = rows.shape[1] * size;
   auto* to = static_cast<std::byte*>(all) + strides.offset(b, h) * size;
   for (std::size_t s = 0; s < rows.shape[0]; ++s)
     std::memcpy(to + s * strides.row * size, &rows.bytes[s * row], row);
 }
 
-Heads::Heads(const karat_heads& given, Reads reads)
+Heads::Heads(const karat_heads& given, Reads reads, const GradientTensors& gradient)
     : Inputs(shape_of(given, reads)),
       layout_(cases::parse_layout(required(given.layout, "layout"))),
       format_(given.scales == nullptr ? format_named(given.type) : numerics::FormatId::f32),
       q_(required(given.q, "q")),
       k_(reads == Reads::all ? required(given.k, "k") : q_),
-      v_(reads == Reads::all ? required(given.v, "v") : q_) {
+      v_(reads == Reads::all ? required(given.v, "v") : q_),
+      gradient_(gradient) {
+  require_gradient();
   if (given.scales == nullptr) return;
   if (reads == Reads::q)
     throw Error(ErrorKind::usage, "scales", "make q codes, and codes are not quantised again",
                 "give values");
   set_scales(*given.scales);
+}
+
+void Heads::require_gradient() const {
+  if (gradient_.d_o != nullptr) format_named(gradient_.d_o_type, "d_o_type");
+  if (gradient_.o != nullptr) format_named(gradient_.o_type, "o_type");
+  if ((gradient_.o == nullptr) != (gradient_.lse == nullptr))
+    throw Error(ErrorKind::usage, gradient_.o == nullptr ? "o" : "lse",
+                std::string("is missing beside ") + (gradient_.o == nullptr ? "lse" : "o"),
+                "give both as the forward left them, or neither");
+}
+
+cases::GradientOrigin Heads::output_gradient_origin() const {
+  return gradient_.d_o == nullptr ? cases::GradientOrigin::none : cases::GradientOrigin::given;
+}
+
+files::DType Heads::output_gradient_dtype() const {
+  return cases::dtype_of(format_named(gradient_.d_o_type, "d_o_type"));
+}
+
+std::vector<float> Heads::rows_of(const void* tensor, numerics::FormatId format, std::size_t batch,
+                                  std::size_t head) const {
+  const Strides strides(shape(), shape().heads, layout_);
+  const std::size_t d = shape().channels, rows = shape().tokens();
+  std::vector<float> values(rows * d);
+  for (std::size_t s = 0; s < rows; ++s) {
+    const std::size_t at = strides.offset(batch, head) + s * strides.row;
+    const std::span<float> row(&values[s * d], d);
+    if (format == numerics::FormatId::f32)
+      std::copy_n(static_cast<const float*>(tensor) + at, d, row.data());
+    else
+      numerics::decode({static_cast<const std::uint16_t*>(tensor) + at, d}, row, format);
+  }
+  return values;
+}
+
+std::vector<float> Heads::output_gradient(std::size_t batch, std::size_t head) const {
+  std::vector<float> values =
+      rows_of(gradient_.d_o, format_named(gradient_.d_o_type, "d_o_type"), batch, head);
+  cases::require_finite(values, shape().channels, ErrorKind::usage, "d_o",
+                        cases::rows_of(batch, head));
+  return values;
+}
+
+cases::GivenOutputs Heads::outputs(std::size_t batch, std::size_t head) const {
+  const std::size_t first = (batch * shape().heads + head) * shape().tokens();
+  cases::GivenOutputs given{
+      .o = rows_of(gradient_.o, format_named(gradient_.o_type, "o_type"), batch, head),
+      .lse = {gradient_.lse + first, gradient_.lse + first + shape().tokens()}};
+  cases::require_outputs(given, shape().channels, ErrorKind::usage, cases::rows_of(batch, head),
+                         "o", "lse");
+  return given;
 }
 
 void Heads::set_scales(const karat_scales& given) {
@@ -178,6 +231,10 @@ files::Json Heads::source() const {
     hash.update(std::as_bytes(
         std::span(scales_[i].values,
                   shape().batch * (i == 0 ? shape().heads : kv_heads()) * scales_[i].groups)));
+  if (gradient_.d_o != nullptr)
+    hash.update({static_cast<const std::byte*>(gradient_.d_o),
+                 files::info(output_gradient_dtype()).size * shape().tokens() * shape().channels *
+                     shape().batch * shape().heads});
   return {{"kind", "memory"}, {"sha256", hash.hex()}};
 }
 

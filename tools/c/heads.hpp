@@ -15,12 +15,22 @@ namespace karat::c {
 /// Which of the three tensors a call reads.
 enum class Reads { all, q };
 
+/// What a backward takes beside q, k and v; null: it has none.
+struct GradientTensors {
+  const void* d_o = nullptr;
+  const char* d_o_type = nullptr;
+  const void* o = nullptr;  ///< with lse: the forward's; null: it runs first
+  const char* o_type = nullptr;
+  const float* lse = nullptr;
+};
+
 /// Checked once; then every head as spans: the caller's memory where that is f32 in BHSD, else a
 /// copy of one head.
 class Heads final : public cases::Inputs {
  public:
   /// @throws Error(usage) for null pointers, extents, a grid or a type that does not fit
-  explicit Heads(const karat_heads& given, Reads reads = Reads::all);
+  explicit Heads(const karat_heads& given, Reads reads = Reads::all,
+                 const GradientTensors& gradient = {});
 
   cases::TensorLayout layout() const { return layout_; }
   /// Of the values of q, k and v, for the record of where a golden file came from.
@@ -33,6 +43,11 @@ class Heads final : public cases::Inputs {
   bool coded() const override { return scales_[0].values != nullptr; }
   /// @throws Error(usage) for scales that are NaN or Inf, naming operand, batch, head and group
   cases::CodedHead codes(std::size_t batch, std::size_t head) const override;
+  cases::GradientOrigin output_gradient_origin() const override;
+  files::DType output_gradient_dtype() const override;
+  std::vector<float> output_gradient(std::size_t batch, std::size_t head) const override;
+  bool gives_outputs() const override { return gradient_.o != nullptr; }
+  cases::GivenOutputs outputs(std::size_t batch, std::size_t head) const override;
 
  private:
   struct Scales {
@@ -41,6 +56,10 @@ class Heads final : public cases::Inputs {
     std::optional<numerics::FormatId> format;  ///< of the codes, where they say one
   };
 
+  void require_gradient() const;
+  /// Rows of one head of a tensor shaped as q.
+  std::vector<float> rows_of(const void* tensor, numerics::FormatId format, std::size_t batch,
+                             std::size_t head) const;
   void set_scales(const karat_scales& given);
   cases::CodedOperand coded_operand(int operand, std::size_t batch, std::size_t head) const;
   std::span<const float> operand(const void* tensor, const char* name, std::size_t heads,
@@ -51,6 +70,7 @@ class Heads final : public cases::Inputs {
   cases::TensorLayout layout_;
   numerics::FormatId format_;
   const void *q_, *k_, *v_;
+ GradientTensors gradient_;
   std::array<Scales, 3> scales_;  ///< of q, k, v; without values: q_, k_ and v_ are no codes
 };
 
@@ -61,8 +81,8 @@ struct Strides {
   std::size_t batch, head, row;
 };
 
-/// Rows of one head, [S,D] of any type, to their place in a tensor of all heads of q.
-void put_rows(const files::Tensor& rows, const Heads& heads, std::size_t b, std::size_t h,
-              void* all);
+/// Rows of one head, [S,D] of any type, to their place in a tensor of `count` heads.
+void put_rows(const files::Tensor& rows, const Heads& heads, std::size_t count, std::size_t b,
+              std::size_t h, void* all);
 
 }  // namespace karat::c

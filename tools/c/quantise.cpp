@@ -40,7 +40,7 @@ karat_tensors* quantise(const recipe::Recipe& given, std::string_view operand,
     if (codes.shape.empty())
       codes = files::make_tensor(made.codes.dtype,
                                  {shape.batch, shape.heads, shape.tokens(), shape.channels});
-    put_rows(made.codes, *heads, work.batch, work.head, codes.bytes.data());
+    put_rows(made.codes, *heads, heads->shape().heads, work.batch, work.head, codes.bytes.data());
     if (made.scale)
       cases::append_head(file.tensors, "scale", shape.batch, shape.heads, *made.scale);
   });

@@ -10,6 +10,7 @@ NumPy arrays and PyTorch CPU tensors, read where they lie. Bits do not depend on
 from . import capture, flashinfer, testing
 from ._arrays import Coded, view_as
 from ._attention import attend, scaled_dot_product_attention, stages, truth
+from ._backward import Gradients, attention, backward, backward_stages
 from ._core import version as _version
 from ._cost import cost, cost_picture
 from ._errors import (
@@ -30,8 +31,8 @@ __version__ = _version()
 
 __all__ = [
     "ArrayError", "BlockMask", "BlockMatrix", "CheckReport", "Coded", "Diagnosis", "FileError",
-    "Golden", "InternalError", "KaratError", "MissingPackage", "Recipe", "UsageError", "attend",
-    "block_mask", "capture", "check", "cost", "cost_picture", "decode", "diagnose", "encode",
+    "Golden", "Gradients", "InternalError", "KaratError", "MissingPackage", "Recipe", "UsageError",
+    "attend", "attention", "backward", "backward_stages", "block_mask", "capture", "check", "cost", "cost_picture", "decode", "diagnose", "encode",
     "flashinfer", "generate", "load", "mask_picture", "names", "quantize", "read_tensors", "save",
     "scaled_dot_product_attention", "scaled_mm", "stages", "testing", "truth", "view_as",
     "write_tensors",

@@ -92,8 +92,8 @@ def view(x: Any, name: str) -> View:
     torch = sys.modules.get("torch")
     if getattr(x, "requires_grad", False) and (torch is None or torch.is_grad_enabled()):
         raise UsageError(
-            f"{name}: requires a gradient, and karat has no backward; call it under "
-            f"torch.no_grad(), or pass {name}.detach()"
+            f"{name}: requires a gradient, and this has no backward; call it under "
+            f"torch.no_grad(), or pass {name}.detach(), or train through karat.attention"
         )
     return values(x, name)
 

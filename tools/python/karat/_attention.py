@@ -39,7 +39,7 @@ def attend(
         dimensions of 1 may be missing. Not multiplied by D^-1/2. Contiguous FP32 tensors in BHSD
         are read where they lie; others are widened one head at a time, views copied first. k and v
         may have fewer heads, a divisor of q's: each then serves as many neighbouring heads of q.
-        None may require a gradient: there is no backward.
+        None may require a gradient: karat.attention() is what autograd goes through.
     q_scale, k_scale, v_scale: float32 [B, H, groups] as karat.quantize() makes them; q, k and v are
         then codes in the recipe's formats (float8, int8, or raw uint8), x = scale * code. For
         recipes that give all three a scale and smooth none.

@@ -74,6 +74,24 @@ def attend(
     taps: str | None = None,
     threads: int = 0,
 ) -> _HandedOver: ...
+def backward(
+    recipe: Recipe,
+    heads: Heads,
+    mask: Mask | None,
+    *,
+    d_o: _Array,
+    d_o_type: str,
+    o: _Array | None = None,
+    o_type: str = "",
+    lse: _Array | None = None,
+    dq: _Array | None = None,
+    dk: _Array | None = None,
+    dv: _Array | None = None,
+    gradient_type: str,
+    delta: _Array | None = None,
+    taps: str | None = None,
+    threads: int = 0,
+) -> _HandedOver: ...
 def truth(
     recipe: Recipe, heads: Heads, *, sparse: bool, o: _Array, lse: _Array, threads: int = 0
 ) -> None: ...
@@ -95,6 +113,8 @@ def make(
     seed: int,
     taps: str | None,
     threads: int,
+    d_o: _Array | None = None,
+    d_o_type: str = "",
 ) -> str: ...
 def check(golden: str, path: str | None, named: _Named, options: str | None) -> str: ...
 def diagnose(golden: str, path: str | None, named: _Named, options: str | None) -> str: ...

@@ -10,6 +10,7 @@ import numpy as np
 
 from . import _core
 from ._arrays import named_views, typed_dict, values
+from ._backward import gradient_view, recipe_with_backward
 from ._errors import FileError, UsageError
 from ._heads import heads_of
 from ._masks import given_mask
@@ -93,6 +94,11 @@ class Golden(Mapping[str, np.ndarray]):
         read = read_tensors(self.path, ["inputs/q", "inputs/k", "inputs/v"])
         return read["inputs/q"], read["inputs/k"], read["inputs/v"]
 
+    @property
+    def has_backward(self) -> bool:
+        """Whether it holds dO and the gradients under it too."""
+        return "stages/dq" in self._names
+
     def check(self, candidate: Any, **options: Any) -> CheckReport:
         """karat.check(self, candidate, ...)."""
         return check(self, candidate, **options)
@@ -117,6 +123,7 @@ def save(
     v_scale: Any = None,
     mask: Any = None,
     mask_order: str | None = None,
+    do: Any = None,
     seed: int = 0,
     taps: str | Sequence[int] | None = None,
     threads: int = 0,
@@ -125,14 +132,21 @@ def save(
 
     Tensors, scales and mask as for attend(); the file keeps the mask. seed decides taps and truth rows.
     taps: None for eight query blocks, "all", "none" or a list. Same case, same bytes.
+    do: the gradient of o, as for backward(); the file then holds the backward of the same run too.
     """
     given = heads_of(q, k, v, grid, layout, text, (q_scale, k_scale, v_scale))
     if taps is not None and not isinstance(taps, str):
         taps = ",".join(str(int(block)) for block in taps) or "none"
-    made = as_recipe(recipe)
+    gradient: dict[str, Any] = {}
+    if do is None:
+        made = as_recipe(recipe)
+    else:
+        made, _ = recipe_with_backward(recipe)
+        seen = gradient_view(do, given)
+        gradient = {"d_o": seen.array, "d_o_type": seen.type}
     _core.make(
         made._core, given.request(), given_mask(mask, made, mask_order),
-        path=os.fspath(path), seed=seed, taps=taps, threads=threads,
+        path=os.fspath(path), seed=seed, taps=taps, threads=threads, **gradient,
     )  # fmt: skip
     return Golden(path)
 

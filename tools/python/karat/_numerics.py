@@ -229,12 +229,14 @@ def generate(
     seed: int = 0,
     sigma: float = 0.5,
     head_kind: str | None = None,
+    do: bool = False,
     threads: int = 0,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, ...]:
     """Q, K, V of a workload made from a seed, bfloat16 [B, H, S, D] (docs/workloads.md).
 
     kind: one of ``karat.names("workloads")``. text: tokens behind the video's. kv_heads: heads of K
-    and V, a divisor of heads; 0: as many. Values depend on the arguments alone.
+    and V, a divisor of heads; 0: as many. do: a gradient of the output as a fourth array. Values
+    depend on the arguments alone.
     """
     question: dict[str, Any] = dict(
         kind=kind, grid=[int(n) for n in grid], text=text, heads=heads, kv_heads=kv_heads,
@@ -242,9 +244,12 @@ def generate(
     )  # fmt: skip
     if head_kind is not None:
         question["head_kind"] = head_kind
+    if do:
+        question["do"] = True
     named, _ = _core.generate(json.dumps(question), threads)
     made = {name: like(array, type, False) for name, type, array in named}
-    return made["q"], made["k"], made["v"]
+    names = ("q", "k", "v", "do") if do else ("q", "k", "v")
+    return tuple(made[name] for name in names)
 
 
 __all__ = ["decode", "encode", "generate", "quantize", "scaled_mm"]

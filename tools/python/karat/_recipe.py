@@ -38,6 +38,12 @@ class Recipe:
         return "bf16" if before_scale else self._fields["output"]
 
     @property
+    def gradient(self) -> str | None:
+        """Number format of dq, dk and dv; None where the recipe has no backward."""
+        section = self._fields.get("backward", {"loop": "none"})
+        return section["output"] if section["loop"] != "none" else None
+
+    @property
     def grid_reason(self) -> str | None:
         """Why a grid must be said: "mask.tile 6,8,8 orders the tokens by it"; None where it need not.
         """
@@ -54,6 +60,7 @@ class Recipe:
         """
         fields = self.to_dict()
         implied = {"qk": ("q", "k"), "pv": ("p", "v")}
+        changed_operands = False
         for section, value in sections.items():
             if isinstance(value, Mapping) and isinstance(fields.get(section), dict):
                 fields[section].update(value)
@@ -61,8 +68,14 @@ class Recipe:
                 fields[section] = value
         for section, operands in implied.items():
             changed = any("format" in dict(sections.get(o) or {}) for o in operands)
+            changed_operands = changed_operands or changed
             if changed and "instruction" not in dict(sections.get(section) or {}):
                 fields[section].pop("instruction")
+        if "backward" in sections or changed_operands:
+            given = dict(sections.get("backward") or {})
+            for product in ("s", "dp", "dv", "dq", "dk"):
+                if product not in given:
+                    fields.get("backward", {}).pop(product, None)
         return Recipe(fields)
 
     def __eq__(self, other: object) -> bool:

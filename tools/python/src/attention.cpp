@@ -31,6 +31,39 @@ py::object attend(const Recipe& recipe, const Heads& heads, const Mask* mask, Ro
   return stages == nullptr ? py::object(py::none()) : py::object(handed_over(stages));
 }
 
+py::object backward(const Recipe& recipe, const Heads& heads, const Mask* mask, py::array d_o,
+                    const std::string& d_o_type, const std::optional<py::array>& o,
+                    const std::string& o_type, const std::optional<py::array>& lse, Room dq,
+                    Room dk, Room dv, const std::string& gradient_type, Room delta,
+                    const Text& taps, int threads) {
+  karat_backward_args args{};
+  args.size = sizeof args;
+  args.recipe = recipe.get();
+  args.input = heads.get();
+  args.threads = threads;
+  args.d_o = bytes(d_o, heads.count(), width_of(d_o_type), "do");
+  args.d_o_type = d_o_type.c_str();
+  if (o) args.o = bytes(*o, heads.count(), width_of(o_type), "o");
+  args.o_type = o_type.c_str();
+  args.lse = values<float>(lse, heads.rows(), "lse");
+  const std::size_t width = width_of(gradient_type);
+  if (dq) args.dq = room(*dq, heads.count(), width, "dq");
+  if (dk) args.dk = room(*dk, heads.kv_count(), width, "dk");
+  if (dv) args.dv = room(*dv, heads.kv_count(), width, "dv");
+  args.gradient_type = gradient_type.c_str();
+  args.delta = room<float>(delta, heads.rows(), "delta");
+  if (mask != nullptr) mask->put(args);
+  karat_tensors* stages = nullptr;
+  args.taps = pointer(taps);
+  if (taps) args.stages = &stages;
+  run_watched([&](karat_progress progress, void* context, karat_error* error) {
+    args.progress = progress;
+    args.context = context;
+    karat_backward(&args, error);
+  });
+  return stages == nullptr ? py::object(py::none()) : py::object(handed_over(stages));
+}
+
 void truth(const Recipe& recipe, const Heads& heads, bool sparse, py::array o, py::array lse,
            int threads) {
   const karat_heads given = heads.get();
@@ -79,6 +112,11 @@ void bind_attention(py::module_& module) {
              py::arg("o"), py::arg("o_type"), py::arg("lse") = py::none(),
              py::arg("m") = py::none(), py::arg("l") = py::none(), py::arg("taps") = py::none(),
              py::arg("threads") = 0);
+  module.def("backward", &backward, py::arg("recipe"), py::arg("heads"), py::arg("mask"),
+             py::kw_only(), py::arg("d_o"), py::arg("d_o_type"), py::arg("o") = py::none(),
+             py::arg("o_type") = "", py::arg("lse") = py::none(), py::arg("dq") = py::none(),
+             py::arg("dk") = py::none(), py::arg("dv") = py::none(), py::arg("gradient_type"),
+             py::arg("delta") = py::none(), py::arg("taps") = py::none(), py::arg("threads") = 0);
   module.def("truth", &truth, py::arg("recipe"), py::arg("heads"), py::kw_only(), py::arg("sparse"),
              py::arg("o"), py::arg("lse"), py::arg("threads") = 0);
   module.def("quantise", &quantise, py::arg("recipe"), py::arg("operand"), py::arg("heads"),

@@ -64,6 +64,7 @@ karat_heads Heads::get() const {
 }
 
 std::size_t Heads::count() const { return static_cast<std::size_t>(q_.size()); }
+std::size_t Heads::kv_count() const { return static_cast<std::size_t>(k_.size()); }
 std::size_t Heads::rows() const {
   return given_.channels == 0 ? 0 : count() / static_cast<std::size_t>(given_.channels);
 }

@@ -44,6 +44,8 @@ class Heads {
   karat_heads get() const;
   /// Elements of q.
   std::size_t count() const;
+  /// Elements of k.
+  std::size_t kv_count() const;
   /// Rows of q, all heads.
   std::size_t rows() const;
 
