@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "karat/hopper/calibration.hpp"
 #include "karat/layout/arrangement.hpp"
 #include "karat/numerics/base/error.hpp"
 #include "karat/numerics/formats/format.hpp"
@@ -217,7 +218,8 @@ Question dense_bf16(Question q) {
 
 double attention_ms(const Question& q) {
   const Plan plan = plan_of(q);
-  return launch_time(q.machine, q.timing, plan, q.shape, work_of(q, plan).work).us * 1e-3;
+  const LaunchTime launch = launch_time(q.machine, q.timing, plan, q.shape, work_of(q, plan).work);
+  return calibrated_us(q.machine, plan, shape_of(q), launch) * 1e-3;
 }
 
 AttentionCost attention_cost(const Question& q, Detail detail) {
@@ -225,7 +227,15 @@ AttentionCost attention_cost(const Question& q, Detail detail) {
   cost.plan = plan_of(q);
   const MaskedWork masked = work_of(q, cost.plan);
   cost.launch = launch_time(q.machine, q.timing, cost.plan, q.shape, masked.work);
-  cost.time_ms = cost.launch.us * 1e-3;
+  const auto calibrated_ms = [&](const LaunchTime& launch) {
+    return calibrated_us(q.machine, cost.plan, shape_of(q), launch) * 1e-3;
+  };
+  cost.time_ms = calibrated_ms(cost.launch);
+  if (q.machine.calibration) {
+    constexpr double kNineOfTen = 1.645;  // of a normal distribution, in standard deviations
+    const double share = std::exp(kNineOfTen * q.machine.calibration->spread);
+    cost.low_ms = cost.time_ms / share, cost.high_ms = cost.time_ms * share;
+  }
   const double flop_per_pair = 4.0 * q.shape.head_dim * static_cast<double>(masked.work.copies);
   const double all = static_cast<double>(q.shape.queries) * static_cast<double>(q.shape.keys);
   cost.tflops = flop_per_pair * masked.kept_pairs / cost.time_ms * 1e-9;
@@ -240,7 +250,7 @@ AttentionCost attention_cost(const Question& q, Detail detail) {
   for (int part = 0; part < kParts; ++part) {
     const LaunchTime without = launch_time_without(static_cast<Part>(part), q.machine, q.timing,
                                                    cost.plan, q.shape, masked.work);
-    cost.savings.push_back({static_cast<Part>(part), cost.time_ms - without.us * 1e-3});
+    cost.savings.push_back({static_cast<Part>(part), cost.time_ms - calibrated_ms(without)});
   }
   std::stable_sort(cost.savings.begin(), cost.savings.end(),
                    [](const Saving& a, const Saving& b) { return a.ms > b.ms; });

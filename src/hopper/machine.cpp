@@ -81,6 +81,36 @@ double number(const files::Json& file, const Field& field, const std::string& su
   return x;
 }
 
+/// What `karat cost --calibrate` writes: factors from a hundredth to a hundredfold.
+Calibration parse_calibration(const files::Json& json, const std::string& subject) {
+  const auto bad = [&]() {
+    refuse(subject, "calibration", "is not what karat cost --calibrate writes", "calibrate again");
+  };
+  Calibration out;
+  try {
+    const auto ratio = [&](const files::Json& value) {
+      const double x = value.get<double>();
+      if (!(x >= 0.01 && x <= 100)) bad();
+      return x;
+    };
+    out.clock = ratio(json.at("clock"));
+    out.launch = ratio(json.at("launch"));
+    out.spread = json.at("spread").get<double>();
+    if (!(out.spread >= 0 && out.spread <= 10)) bad();
+    out.rows = json.at("rows").get<int>();
+    for (const files::Json& g : json.at("factors"))
+      out.factors.push_back({.kernel = g.at("kernel").get<std::string>(),
+                             .bytes = g.at("bytes").get<int>(),
+                             .head_dim = g.at("head_dim").get<int>(),
+                             .causal = g.at("causal").get<bool>(),
+                             .factor = ratio(g.at("factor")),
+                             .rows = g.at("rows").get<int>()});
+  } catch (const files::Json::exception&) {
+    bad();
+  }
+  return out;
+}
+
 }  // namespace
 
 Machine parse_machine(std::string_view json, const std::string& subject) {
@@ -91,7 +121,7 @@ Machine parse_machine(std::string_view json, const std::string& subject) {
   if (name == file.end() || !name->is_string()) refuse(subject, "name", "is missing", "name it");
   machine.name = name->get<std::string>();
   for (const auto& [key, value] : file.items()) {
-    bool known = key == "name" || key == "title";
+    bool known = key == "name" || key == "title" || key == "calibration";
     for (const Field& field : kFields) known = known || key == field.name;
     if (!known) {
       refuse(subject, key, "is no field of a machine",
@@ -107,6 +137,8 @@ Machine parse_machine(std::string_view json, const std::string& subject) {
         },
         field.member);
   }
+  if (file.contains("calibration"))
+    machine.calibration = parse_calibration(file["calibration"], subject);
   if (machine.short_launch_clock_mhz < machine.clock_mhz) {
     refuse(subject, "short_launch_clock_mhz", "lies below clock_mhz",
            "give the clock before the power limit acts");
@@ -114,17 +146,29 @@ Machine parse_machine(std::string_view json, const std::string& subject) {
   return machine;
 }
 
-Machine machine(std::string_view name) {
+namespace {
+
+const numerics::EmbeddedFile& preset(std::string_view name) {
   std::vector<std::string> known;
   for (const numerics::EmbeddedFile& file : machine_files()) {
     const std::string stem = plain(file.name);
     const std::string board = stem.ends_with("sxm") ? stem.substr(0, stem.size() - 3) : stem;
-    if (plain(name) == stem || plain(name) == board) {
-      return parse_machine(file.text, std::string(file.name));
-    }
+    if (plain(name) == stem || plain(name) == board) return file;
     known.push_back(parse_machine(file.text, std::string(file.name)).name);
   }
   throw unknown_name("GPU", name, known);
+}
+
+}  // namespace
+
+Machine machine(std::string_view name) {
+  const numerics::EmbeddedFile& file = preset(name);
+  return parse_machine(file.text, std::string(file.name));
+}
+
+std::string machine_text(const std::string& name_or_path) {
+  if (!name_or_path.ends_with(".json")) return std::string(preset(name_or_path).text);
+  return files::read_json(name_or_path).dump();
 }
 
 std::vector<std::string> machine_names() {

@@ -59,10 +59,11 @@ struct AttentionCost {
   Plan plan;
   LaunchTime launch;
   double time_ms = 0;
-  double tflops = 0;         ///< 4 x head_dim x kept pairs x heads x batch / time
-  double padded_tflops = 0;  ///< likewise of padded blocks
-  double peak_share = 0;     ///< tflops / the board's dense peak in the format of QK
-  double density = 0;        ///< kept pairs / all pairs
+  double low_ms = 0, high_ms = 0;  ///< nine of ten launches, on a calibrated board; else 0
+  double tflops = 0;               ///< 4 x head_dim x kept pairs x heads x batch / time
+  double padded_tflops = 0;        ///< likewise of padded blocks
+  double peak_share = 0;           ///< tflops / the board's dense peak in the format of QK
+  double density = 0;              ///< kept pairs / all pairs
   double padded_density = 0;
   double dense_bf16_ms = 0;     ///< FlashAttention-3 in BF16 over all pairs on the same GPU
   double speedup = 0;           ///< dense_bf16_ms / time_ms

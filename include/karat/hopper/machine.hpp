@@ -2,11 +2,30 @@
 // in from src/hopper/machines; a user's own file has the same form, see docs/time-model.md.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 namespace karat::hopper {
+
+/// What calibrate() found for one kernel, element width of Q, head dimension and causality.
+struct GroupFactor {
+  std::string kernel;
+  int bytes = 2;
+  int head_dim = 128;
+  bool causal = false;
+  double factor = 1;  ///< measured / predicted
+  int rows = 0;
+};
+/// A board's own measurements against the model, see calibration.hpp.
+struct Calibration {
+  double clock = 1;   ///< the board's clock / the model's
+  double launch = 1;  ///< likewise of the launch constant
+  double spread = 0;  ///< root mean square of ln(predicted / measured) of rows left out of the fit
+  int rows = 0;
+  std::vector<GroupFactor> factors;
+};
 
 /// Rates are per SM and clock unless said otherwise. Every number of a machine file carries its
 /// unit and its source; the struct keeps the values.
@@ -33,6 +52,7 @@ struct Machine {
   double hbm_gib = 0;
   double hbm_gb_per_s = 0;  ///< whole board
   double tdp_w = 0;
+  std::optional<Calibration> calibration;
 
   /// Dense peak of the board as the vendor quotes it, in TFLOP/s.
   double bf16_peak_tflops() const { return sms * bf16_flop_per_clk * spec_clock_mhz * 1e-6; }
@@ -46,6 +66,9 @@ Machine parse_machine(std::string_view json, const std::string& subject);
 /// Preset by name, case and punctuation ignored: "H100" means the SXM board.
 /// @throws Error(usage) with the nearest name for an unknown one.
 Machine machine(std::string_view name);
+
+/// The file behind a preset's name or a path. @throws Error as load_machine()
+std::string machine_text(const std::string& name_or_path);
 
 /// Names of the presets, in the order of the files.
 std::vector<std::string> machine_names();

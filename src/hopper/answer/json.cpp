@@ -32,6 +32,10 @@ files::Json to_json(const Answer& a) {
     json["mask"] = {{"tile", list(q.recipe.mask.tile)}, {"window", list(q.recipe.mask.window)}};
     if (q.grid) json["mask"]["grid"] = list(*q.grid);
   }
+  if (q.machine.calibration) {
+    json["low_ms"] = c.low_ms;
+    json["high_ms"] = c.high_ms;
+  }
   json["plan"] = {{"kernel", kernel_name(p.kernel)},
                   {"block_q", p.block_q},
                   {"block_k", p.block_k},

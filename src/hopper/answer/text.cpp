@@ -68,6 +68,10 @@ std::string to_text(const Answer& a) {
       a.question.recipe.name.c_str(), a.question.machine.name.c_str(),
       milliseconds(c.time_ms).c_str(), c.tflops, 100 * c.peak_share, c.speedup,
       milliseconds(c.dense_bf16_ms).c_str());
+  if (a.question.machine.calibration)
+    text += print("             %s to %s in nine of ten launches (calibrated on %d rows)\n",
+                  milliseconds(c.low_ms).c_str(), milliseconds(c.high_ms).c_str(),
+                  a.question.machine.calibration->rows);
   text += "plan         " + plan_line(c.plan) + "\n";
   text += print(
       "work         %.1f %% of all pairs kept, %.1f %% computed in padded blocks; %lld tiles, "
