@@ -51,6 +51,23 @@ class Backward(Case):
                       "--in", "given.safetensors", "-o", "m.safetensors")
         self.assertTrue((read(self.path("m.safetensors"))["dv"][1] != stages["dv"][1]).any())
 
+    def test_the_group_of_v_in_training_and_in_use_is_told_apart(self):
+        """docs/diagnose.md, the worked example."""
+        trained = {"base": "sta_bf16", "name": "trained",
+                   "v": {"format": "e2m1", "scale": "e4m3", "enters": "bf16",
+                         "group": "channels_16", "tile": [1, 1, 16]}}
+        for name, group in (("trained", "channels_16"), ("served", "tile_channel")):
+            trained["v"]["group"] = group
+            with open(self.path(name + ".json"), "w") as file:
+                json.dump(trained, file)
+        self.succeeds("make", "--recipe", "trained.json", "--grid", "3,8,16", "--heads", 1, "-o",
+                      "trained.h5")
+        self.succeeds("attend", "--recipe", "served.json", "--in", "trained.h5", "-o",
+                      "served.safetensors")
+        self.assertEqual(self.karat("check", "trained.h5", "served.safetensors").returncode, 1)
+        told = self.karat("diagnose", "trained.h5", "served.safetensors").stdout
+        self.assertIn('1. recipe: v.group "channels_16" -> "tile_channel"', told)
+
     def test_do_is_given_or_made_from_the_seed(self):
         self.make("--seed", 3)
         inputs = read(self.path("e/inputs.safetensors"))
