@@ -73,8 +73,8 @@ void backward(const karat_backward_args& args) {
   require_gradient_type(args);
   const auto progress = steps_of(args.progress, args.context);
   const Buffers buffers(args, of, *heads);
-  files::TensorFile stages{.tensors = {},
-                           .metadata = cases::describe(of.recipe, of.shape().grid, of.shape().text)};
+  files::TensorFile stages{
+      .tensors = {}, .metadata = cases::describe(of.recipe, of.shape().grid, of.shape().text)};
   const cases::HeadLoop loop{.threads = args.threads, .needs = cases::HeadNeeds::both};
   cases::for_each_head(of, loop, [&](cases::HeadAtWork& work) {
     cases::GivenOutputs outputs;
@@ -97,9 +97,12 @@ void backward(const karat_backward_args& args) {
     }
     const attention::BackwardResult result = run.run(work.layout, options);
     buffers.put(work.batch, work.head / of.shape().group(), result);
-    if (args.stages != nullptr) cases::add_backward_taps(stages.tensors, of.recipe, work.layout,
-                               {.batch = work.batch, .kv_head = work.head / of.shape().group(),
-                                .group = of.shape().group()}, result);
+    if (args.stages != nullptr)
+      cases::add_backward_taps(stages.tensors, of.recipe, work.layout,
+                               {.batch = work.batch,
+                                .kv_head = work.head / of.shape().group(),
+                                .group = of.shape().group()},
+                               result);
   });
   if (args.stages != nullptr) *args.stages = handed_out(std::move(stages));
 }

@@ -70,7 +70,7 @@ class Heads final : public cases::Inputs {
   cases::TensorLayout layout_;
   numerics::FormatId format_;
   const void *q_, *k_, *v_;
- GradientTensors gradient_;
+  GradientTensors gradient_;
   std::array<Scales, 3> scales_;  ///< of q, k, v; without values: q_, k_ and v_ are no codes
 };
 

@@ -87,9 +87,10 @@ int run_attend(int argc, char** argv) {
                                       .tapped_keys = taps.keys,
                                       .progress = bar.callback()});
       append_gradients(tensors, of, result);
-      cases::add_backward_taps(tensors, recipe, head.layout,
-                               {.batch = head.batch, .kv_head = head.head / shape.group(),
-                                .group = shape.group()}, result);
+      cases::add_backward_taps(
+          tensors, recipe, head.layout,
+          {.batch = head.batch, .kv_head = head.head / shape.group(), .group = shape.group()},
+          result);
     };
     if (of.inputs->gives_outputs()) {
       cases::GivenOutputs outputs = of.inputs->outputs(head.batch, head.head);
