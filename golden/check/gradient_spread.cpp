@@ -17,10 +17,6 @@ namespace {
 /// A deviation this many times beyond what is within is no legal kernel's.
 constexpr double kFar = 4;
 
-bool frees_order(const GoldenFile& golden, const bounds::Freedom& freedom) {
-  return freedom.summation != bounds::Summation::fixed &&
-         golden.recipe().backward.loop == recipe::BackwardLoop::key_blocks;
-}
 bool frees_exp2(const bounds::Freedom& freedom) {
   bounds::Freedom exp2 = bounds::kNoFreedom;
   exp2.low = freedom.low;
@@ -55,7 +51,7 @@ std::vector<Kernel> legal_kernels(const GoldenFile& golden, const bounds::Freedo
     for (const std::uint64_t seed : {1, 2, 3})
       kernels.push_back({seed, recipe.softmax.exp2, order});
   }
-  if (frees_order(golden, freedom))
+  if (GradientSpread::frees_order(golden, freedom))
     kernels.push_back({0, recipe.softmax.exp2,
                        order == recipe::BlockOrder::descending ? recipe::BlockOrder::ascending
                                                                : recipe::BlockOrder::descending});
@@ -125,6 +121,11 @@ GradientSpread::GradientSpread(const GoldenFile& golden, std::size_t batch, std:
       freedom_(freedom),
       threads_(threads),
       step_(std::move(step)) {}
+
+bool GradientSpread::frees_order(const GoldenFile& golden, const bounds::Freedom& freedom) {
+  return freedom.summation != bounds::Summation::fixed &&
+         golden.recipe().backward.loop == recipe::BackwardLoop::key_blocks;
+}
 
 bool GradientSpread::frees(const GoldenFile& golden, const bounds::Freedom& freedom, bool is_dq) {
   return frees_exp2(freedom) || (is_dq && frees_order(golden, freedom));

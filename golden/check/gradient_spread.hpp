@@ -44,6 +44,8 @@ class GradientSpread {
 
   /// Whether anything that a stage depends on is free.
   static bool frees(const GoldenFile& golden, const bounds::Freedom& freedom, bool is_dq);
+  /// Whether dQ may add its key blocks in another order.
+  static bool frees_order(const GoldenFile& golden, const bounds::Freedom& freedom);
 
   /// Within: no farther than twice what the legal kernels show, over the rows, in every row and in
   /// every value. Undecided: up to eight times. Beyond, and what is not finite where the golden
