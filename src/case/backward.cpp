@@ -24,6 +24,10 @@ BackwardRun::BackwardRun(const Case& of, int threads)
   if (of.inputs->output_gradient_origin() == GradientOrigin::none)
     throw Error(ErrorKind::usage, "do", "is missing: the case has no gradient of its output",
                 "give one in the shape of q, or have one made");
+  if (of.inputs->coded() && attention::backward_needs_values(of.recipe))
+    throw Error(ErrorKind::usage, "backward",
+                "reads q, k and v as they were before coding, the input holds codes",
+                "give q, k and v as values");
   if (group_ > 1 && layouts_of(of) == Layouts::per_head)
     throw Error(ErrorKind::usage, "kv_heads",
                 "heads that share k and v have masks of their own, and no backward sums over those",

@@ -238,7 +238,11 @@ BackwardPlaces find_backward(const Sources& sources, const Place& q, const HeadS
   };
   if (options.output_gradient == GradientOrigin::given) {
     auto place = find(sources, "do");
-    if (!place) place = find(sources, "dout");
+    const auto other = find(sources, "dout");
+    if (place && other)
+      throw Error(ErrorKind::usage, other->subject(), "stands beside do: there are two gradients",
+                  "give one of them");
+    if (!place) place = other;
     places.d_o = require(place, "do, the gradient of the output", Extents::matrix,
                          "give do in the shape of q, or have one made: --do generated");
   }
@@ -300,6 +304,11 @@ std::unique_ptr<Inputs> file_inputs(const std::vector<std::filesystem::path>& pa
     throw Error(ErrorKind::usage, "--head " + std::to_string(*options.only_head),
                 tensors[0].subject() + " has " + std::to_string(heads) + " heads",
                 "choose one from 0 to " + std::to_string(heads - 1));
+  if (options.only_head && options.output_gradient != GradientOrigin::none &&
+      heads != shapes[1].heads)
+    throw Error(ErrorKind::usage, "--head " + std::to_string(*options.only_head),
+                "shares k and v with other heads, whose gradients add up in dk and dv",
+                "leave --head out, or --backward");
   BackwardPlaces backward = find_backward(sources, tensors[0], shapes[0], options);
   const files::Metadata metadata = tensors[0].source->metadata();
   InputShape shape{.batch = batch,

@@ -118,6 +118,22 @@ class Backward(Case):
             "make", "--do", "generated", "--recipe", "fps_qat_fp8", *GRID, "-o", "x.h5"])
         self.assertFalse({"x.h5", "x.safetensors"} & set(self.files()))
 
+    def test_what_would_be_another_gradient(self):
+        self.make("--heads", 4, "--kv-heads", 2)
+        inputs = read(self.path("e/inputs.safetensors"))
+        stages = read(self.path("e/stages.safetensors"))
+        self.fails(2, "--head 1", "add up",
+                   arguments=self.arguments("e/inputs.safetensors", "--head", 1))
+        write(self.path("two.safetensors"), inputs | {"dout": inputs["do"]})
+        self.fails(2, "dout", "two gradients", arguments=self.arguments("two.safetensors"))
+        coded = {name: stages[name] for name in stages if name.endswith(("_codes", "_scale"))}
+        write(self.path("coded.safetensors"), coded | {"do": inputs["do"]})
+        with open(self.path("r.json"), "w") as file:
+            json.dump({"base": "fps_qat_fp8",
+                       "backward": {"straight_through": "zero_where_saturated"}}, file)
+        self.fails(2, "backward", "before coding",
+                   arguments=self.arguments("coded.safetensors", recipe="r.json"))
+
     def test_inspect_and_json_tell_of_the_backward(self):
         self.make()
         told = json.loads(self.succeeds("inspect", "g.h5", "--json").stdout)

@@ -95,6 +95,10 @@ BackwardResult attend_backward(const recipe::Recipe& recipe, const layout::Layou
                                std::span<const BackwardHead> heads,
                                const BackwardOptions& options = {});
 
+/// Whether it reads q, k and v as they were before coding (BackwardHead::input): Source::input, the
+/// smoothing term, or a straight-through rule that asks what saturated.
+bool backward_needs_values(const recipe::Recipe& recipe);
+
 /// The recipe whose output Delta::unquantised_p sums: P rounded to BF16, v dequantised to BF16.
 recipe::Recipe unquantised_p(const recipe::Recipe& recipe);
 /// Its output on the same head, as stored.

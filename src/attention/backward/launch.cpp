@@ -82,7 +82,7 @@ BackwardLaunch::BackwardLaunch(const recipe::Recipe& r, const layout::Layout& la
   const int threads = options.threads;
   require_sizes(*this);
   InputRows input;
-  if (needs_input(r)) input = input_rows(r, layout, head.input);
+  if (backward_needs_values(r)) input = input_rows(r, layout, head.input);
   if (backward.straight_through == recipe::StraightThrough::zero_where_saturated) {
     const auto beyond = [&](const std::vector<float>& rows, const quant::Rule& rule,
                             const quant::Grouping& groups) {

@@ -45,7 +45,7 @@ std::vector<float> decoded(const numerics::Fp32& fp, const quant::Quantised& x) 
 
 }  // namespace
 
-bool needs_input(const recipe::Recipe& recipe) {
+bool backward_needs_values(const recipe::Recipe& recipe) {
   const recipe::Backward& b = recipe.backward;
   const bool term =
       recipe.k.smooth == recipe::Smooth::mean && b.smooth_term == recipe::SmoothTerm::added;

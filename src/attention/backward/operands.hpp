@@ -18,8 +18,6 @@ struct InputRows {
 /// @throws Error(usage) unless the input has tokens x channels values
 InputRows input_rows(const recipe::Recipe& recipe, const layout::Layout& layout,
                      const HeadInput& input);
-/// Whether the recipe's backward needs them.
-bool needs_input(const recipe::Recipe& recipe);
 
 /// Lends an operand that lives elsewhere, or owns one.
 class Operand {
