@@ -19,7 +19,7 @@ jobs="$(nproc)"
 # What reads foreign bytes or computes indices. Numeric sweeps are too slow under sanitizers, and so
 # are those tests of golden that run one engine over and over.
 sanitized_tests=(files video mask quant recipe golden)
-engines='Diagnose(Sweep|Planted|Noise|Gradients)|CheckGradients|Doubts|SpecialFunctions'
+engines='Diagnose(Sweep|Planted|Noise|Gradients|Masks|Nan)|CheckGradients|Doubts|SpecialFunctions'
 skipped=()
 failed=()
 
