@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 import karat
 
@@ -23,7 +24,7 @@ def snippets():
 
 
 def test_snippets(tmp_path, monkeypatch, karat_golden):
-    calls, adoption, h5 = snippets()
+    calls, _, adoption, h5 = snippets()
     q, k, v = karat.generate("gaussian", grid=(6, 16, 16))
     a = karat.encode(np.ones((4, 128), np.float32), "e4m3")
     space = {"q": q, "k": k, "v": v, "a": a, "b": a.view(TransposingArray)}
@@ -43,3 +44,13 @@ def test_snippets(tmp_path, monkeypatch, karat_golden):
     exec(h5, space)
     assert np.array_equal(space["o"].view(np.uint16), golden["o"].view(np.uint16))
     assert np.array_equal(space["truth"], golden["truth/sparse_o"])
+
+
+def test_training_snippet():
+    torch = pytest.importorskip("torch")
+    values = karat.generate("gaussian", grid=(6, 16, 16), heads=1)
+    q, k, v = (
+        torch.from_numpy(np.asarray(x, np.float32)).bfloat16().requires_grad_() for x in values
+    )
+    exec(snippets()[1], {"karat": karat, "q": q, "k": k, "v": v})
+    assert all(x.grad is not None and x.grad.abs().sum() > 0 for x in (q, k, v))
