@@ -182,7 +182,7 @@ class Signals(Case):
         self.assertEqual(self.files(), ["x.raw"])
 
     def test_attend(self):
-        x = np.random.default_rng(0).standard_normal((1, 1, 12000, 64)).astype(np.float32)
+        x = np.random.default_rng(0).standard_normal((1, 1, 40000, 64)).astype(np.float32)
         write(self.path("x.safetensors"), {name: ("F32", x) for name in "qkv"})
         self.ends(["attend", "--recipe", "dense_f64", "--in", "x.safetensors", "--out", "o.safetensors",
                    "--threads", "1", "--quiet"])
