@@ -250,7 +250,8 @@ class SparseFp8 : public testing::TestWithParam<bool> {};
 TEST_P(SparseFp8, EveryOutputAndEverySumIsTheSame) {
   const bool maps = GetParam();
   const std::filesystem::path ptx = ptx_of(maps);
-  if (!std::filesystem::exists(ptx)) GTEST_SKIP() << ptx << " is not there";
+  if (!std::filesystem::exists(ptx))
+    GTEST_SKIP() << "no " << ptx << ": no compiled kernel was run; set KARAT_DATA_DIR";
   const Inputs in = make_inputs(2, 1024);
   const Outcome outcome = run(make_launch(in, ptx, maps));
   ASSERT_EQ(outcome.fault.value_or(""), "");
@@ -268,7 +269,8 @@ TEST_P(SparseFp8, EveryOutputAndEverySumIsTheSame) {
 TEST_P(SparseFp8, IntactItHasNoHazardAndTheSameBits) {
   const bool maps = GetParam();
   const std::filesystem::path ptx = ptx_of(maps);
-  if (!std::filesystem::exists(ptx)) GTEST_SKIP() << ptx << " is not there";
+  if (!std::filesystem::exists(ptx))
+    GTEST_SKIP() << "no " << ptx << ": no compiled kernel was run; set KARAT_DATA_DIR";
   Launch launch = make_launch(make_inputs(1, 512), ptx, maps);
   const Outcome plain = run(launch);
   launch.hazards = HazardSearch::on;
@@ -281,7 +283,8 @@ TEST_P(SparseFp8, IntactItHasNoHazardAndTheSameBits) {
 TEST_P(SparseFp8, RemovedSynchronisationsAreReported) {
   const bool maps = GetParam();
   const std::filesystem::path ptx = ptx_of(maps);
-  if (!std::filesystem::exists(ptx)) GTEST_SKIP() << ptx << " is not there";
+  if (!std::filesystem::exists(ptx))
+    GTEST_SKIP() << "no " << ptx << ": no compiled kernel was run; set KARAT_DATA_DIR";
   Launch launch = make_launch(make_inputs(1, 512), ptx, maps);
   launch.hazards = HazardSearch::on;
   launch.grid = {1, 1, 1};

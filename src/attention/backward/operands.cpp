@@ -33,7 +33,8 @@ quant::Quantised plain(std::vector<float> values, std::size_t channels, FormatId
           .grouping = {}};
 }
 
-/// fl(code*s) of every element.
+}  // namespace
+
 std::vector<float> decoded(const numerics::Fp32& fp, const quant::Quantised& x) {
   std::vector<float> values = x.values;
   if (x.scales.empty()) return values;
@@ -42,8 +43,6 @@ std::vector<float> decoded(const numerics::Fp32& fp, const quant::Quantised& x) 
       values[i * x.channels + j] = fp.multiply(values[i * x.channels + j], x.scale(i, j));
   return values;
 }
-
-}  // namespace
 
 bool backward_needs_values(const recipe::Recipe& recipe) {
   const recipe::Backward& b = recipe.backward;

@@ -19,6 +19,9 @@ struct InputRows {
 InputRows input_rows(const recipe::Recipe& recipe, const layout::Layout& layout,
                      const HeadInput& input);
 
+/// fl(code*s) of every element.
+std::vector<float> decoded(const numerics::Fp32& fp, const quant::Quantised& x);
+
 /// Lends an operand that lives elsewhere, or owns one.
 class Operand {
  public:

@@ -1,4 +1,5 @@
 // The output of the same forward whose P is rounded to BF16 and never coded.
+#include "backward/operands.hpp"
 #include "karat/attention/attend.hpp"
 #include "karat/attention/backward.hpp"
 #include "karat/attention/operations/cast.hpp"
@@ -23,13 +24,9 @@ recipe::Recipe unquantised_p(const recipe::Recipe& recipe) {
 std::vector<float> unquantised_p_output(const recipe::Recipe& recipe, const layout::Layout& layout,
                                         const QuantisedHead& head, numerics::Path path,
                                         int threads) {
-  const numerics::Fp32 fp{recipe.subnormals};
   QuantisedHead plain = head;
   quant::Quantised& v = plain.v;
-  if (!v.scales.empty())
-    for (std::size_t i = 0; i < v.rows; ++i)
-      for (std::size_t j = 0; j < v.channels; ++j)
-        v.values[i * v.channels + j] = fp.multiply(v.values[i * v.channels + j], v.scale(i, j));
+  v.values = decoded(numerics::Fp32{recipe.subnormals}, v);
   cast(v.values, FormatId::bf16, quant::cast_policy(FormatId::bf16), path);
   v.format = FormatId::bf16;
   v.codes.clear();
