@@ -35,6 +35,13 @@ build() {  # PRESET TARGET...: quiet unless it fails
 
 # One instrumented build serves the sanitized tests and the fuzz targets. Without clang++ there are
 # no fuzz targets, and g++ builds the tests.
+# ctest without a line for each test that passed: what failed stays in sight. All lines: LOG.
+run_ctest() {  # LOG ARGUMENT...
+  local log="build/$1"
+  shift
+  ctest "$@" -j "$jobs" 2>&1 | tee "$log" | grep -vE '^ +Start +[0-9]+: | Passed +[0-9.]+ sec'
+}
+
 run_instrumented() {
   local preset=fuzz targets=(fuzzers) pattern seconds=$((long ? 60 : 30))
   stage "address and undefined-behaviour sanitizers"
@@ -48,11 +55,11 @@ run_instrumented() {
     return
   fi
   pattern="^($(IFS='|'; echo "${sanitized_tests[*]}"))\."
-  ctest --test-dir "build/$preset" --output-on-failure -j "$jobs" -R "$pattern" -E "$engines" ||
-    failed+=("tests with sanitizers")
+  run_ctest sanitized-tests.log --test-dir "build/$preset" --output-on-failure -R "$pattern" \
+    -E "$engines" || failed+=("tests with sanitizers")
   [[ $preset == fuzz ]] || return
   stage "fuzzing, $seconds seconds a target"
-  ctest --preset fuzz -j "$jobs" || failed+=("fuzzing")
+  run_ctest fuzzing.log --preset fuzz || failed+=("fuzzing")
 }
 
 run_python() {
@@ -79,5 +86,5 @@ for what in "${skipped[@]}"; do echo "skipped: $what"; done
 for what in "${failed[@]}"; do echo "FAILED: $what"; done
 stage "tests"
 if [[ $long == 1 ]]; then export KARAT_LONG=1; fi
-ctest --preset release -j "$jobs" || failed+=("tests")
+run_ctest tests.log --preset release || failed+=("tests")
 [[ ${#failed[@]} == 0 ]]

@@ -23,6 +23,14 @@ function(karat_compile_quickly target)
   target_precompile_headers(${target} PRIVATE ${ARGN})
 endfunction()
 
+# karat_compile_together(TARGET): sources are compiled eight at a time, since most of a small file's
+# time is its headers' (18 sources of one layer: 24 s instead of 43). Names in unnamed namespaces then
+# meet; vector code, which compiles itself again for each target, stays as it is.
+option(KARAT_UNITY "Compile several sources of a layer at a time" ON)
+function(karat_compile_together target)
+  set_target_properties(${target} PROPERTIES UNITY_BUILD ${KARAT_UNITY} UNITY_BUILD_BATCH_SIZE 8)
+endfunction()
+
 function(karat_layer name)
   cmake_parse_arguments(layer "" "" "SOURCES;LINKS;PRIVATE_LINKS" ${ARGN})
   add_library(karat_${name} STATIC ${layer_SOURCES})

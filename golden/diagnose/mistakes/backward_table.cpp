@@ -116,7 +116,7 @@ constexpr std::string_view kVAxis =
     "which V the backward dequantises: codes and scales must be the forward's";
 constexpr auto along(quant::Group group) { return static_cast<int>(group); }
 
-constexpr Mistake kMistakes[] = {
+constexpr Mistake kBackwardMistakes[] = {
     {"delta left out", "dS = P dP", "the pass that sums o * do before the loop", Moment::backward,
      leave_delta_out},
     {"softmax scale missing in dq", "dQ lacks d^-1/2", kRoot, Moment::backward, scale_often<0>, 0},
@@ -151,6 +151,6 @@ constexpr Mistake kMistakes[] = {
 
 }  // namespace
 
-std::span<const Mistake> backward_mistakes() { return kMistakes; }
+std::span<const Mistake> backward_mistakes() { return kBackwardMistakes; }
 
 }  // namespace karat::golden

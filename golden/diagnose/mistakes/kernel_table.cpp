@@ -17,7 +17,7 @@ constexpr std::string_view kUnfused = "the type scores are stored in between Q K
 constexpr std::string_view kAllMasked =
     "exponents while the running maximum is -inf: FlashAttention takes 0 for it there";
 
-constexpr Mistake kMistakes[] = {
+constexpr Mistake kKernelMistakes[] = {
     // scores
     {"softmax scale missing", "scores lack d^-1/2", kConstant, Moment::operands, constant_wrong,
      kNoRootD},
@@ -88,6 +88,6 @@ constexpr Mistake kMistakes[] = {
 
 }  // namespace
 
-std::span<const Mistake> mistakes_of_kernel() { return kMistakes; }
+std::span<const Mistake> mistakes_of_kernel() { return kKernelMistakes; }
 
 }  // namespace karat::golden

@@ -23,7 +23,7 @@ constexpr std::string_view kTwoCasts =
     "the type between the product and the cast to FP8: two roundings are not one";
 constexpr std::string_view kGuard = "what keeps an all-zero group from dividing by zero";
 
-constexpr Mistake kMistakes[] = {
+constexpr Mistake kOperandMistakes[] = {
     // heads
     {"q of the next head", "Q comes from head h+1", kStrides, Moment::inputs, q_of_next_head},
     {"k and v of the next head", "K and V come from head h+1",
@@ -229,6 +229,6 @@ constexpr Mistake kMistakes[] = {
 
 }  // namespace
 
-std::span<const Mistake> mistakes_of_operands() { return kMistakes; }
+std::span<const Mistake> mistakes_of_operands() { return kOperandMistakes; }
 
 }  // namespace karat::golden

@@ -19,7 +19,7 @@ constexpr std::string_view kWindowEnds =
 constexpr std::string_view kTiling =
     "the permute of (n_t ts_t n_h ts_h n_w ts_w): tiles and their tokens count t, h, w";
 
-constexpr Mistake kMistakes[] = {
+constexpr Mistake kPlaceMistakes[] = {
     // layout
     {"tokens not reordered", "Q, K, V stay row-major while mask and blocks take them for tiled",
      kReorder, Moment::layout, untiled, 3},
@@ -188,6 +188,6 @@ constexpr Mistake kMistakes[] = {
 
 }  // namespace
 
-std::span<const Mistake> mistakes_of_place() { return kMistakes; }
+std::span<const Mistake> mistakes_of_place() { return kPlaceMistakes; }
 
 }  // namespace karat::golden

@@ -111,13 +111,12 @@ bool scales_exchanged(Trial& trial, int) {
 
 /// V's scales per channel move, its codes stay.
 bool scales_permuted(Trial& trial, int which) {
-  const quant::Quantised& v = trial.operands->v;
-  if (v.grouping.channels == 1 || v.scales.empty()) return false;
+  if (trial.operands->v.grouping.channels == 1 || !scaled(trial, kOfV)) return false;
+  quant::Quantised& v = trial.own_operands().v;
   const std::vector<std::int32_t> from = permutation(v.channels, which);
   const std::vector<float> scales = v.scales;
-  std::vector<float>& to = scales_of(trial.own_operands(), kV);
   for (std::size_t g = 0; g < scales.size(); ++g)
-    to[g] = scales[g / v.channels * v.channels + from[g % v.channels]];
+    v.scales[g] = scales[g / v.channels * v.channels + from[g % v.channels]];
   return true;
 }
 
