@@ -103,6 +103,50 @@ def main(folder):
     table("Attention a window keeps", ["window"] + [f"{k}, step {s}" for k in kinds for s in ("0", "24", "49")],
           [[n] + [over_prompts(rows, recipe=n, quantity="kept_mass", head_kind=k, step=s)
                   for k in kinds for s in ("0", "24", "49")] for n in report])
+    gradients(folder)
+
+
+GRADIENTS = ("dq", "dk", "dv")
+
+
+def cosine(entry):
+    return f"{entry['value']:.5f}"
+
+
+def gradients(folder):
+    """Tables of the study of gradients."""
+    whole, _ = load(folder, "gradients")
+    table("Gradients, apart and together",
+          ["recipe", "", "both", "mask", "rounding", "rounding given the mask", "cosine, both",
+           "cosine given the mask"],
+          [[name, g] + [interval(r["quantities"][f"{g}.{q}"], 100, " %")
+                        for q in ("both", "mask", "fp8", "fp8_given_mask")]
+           + [cosine(r["quantities"][f"{g}.cosine.{q}"]) for q in ("both", "fp8_given_mask")]
+           for name, r in whole.items() for g in GRADIENTS])
+    table("Amplification of gradients", ["recipe", "", "sum", "rss", "conditional"],
+          [[name, g] + [interval(r["amplification"][f"{g}.{form}"]) if f"{g}.{form}" in r["amplification"] else "-"
+                        for form in ("sum", "rss", "conditional")]
+           for name, r in whole.items() for g in GRADIENTS])
+    name, first = next(iter(whole.items()))
+    quantities = first["quantities"]
+    parts = [q[8:] for q in quantities if q.startswith("dq.rung.")]
+
+    def each(kind, part, form=lambda entry: percent(entry["value"])):
+        return [form(quantities[f"{g}.{kind}.{part}"]) if f"{g}.{kind}.{part}" in quantities else ""
+                for g in GRADIENTS]
+    table(f"Ladder of {name}, given the mask", ["part"] + [f"{g} alone" for g in GRADIENTS]
+          + [f"{g} so far" for g in GRADIENTS] + [f"{g} alone, no mask" for g in GRADIENTS],
+          [[part] + each("alone", part) + each("given", part) + each("alone_dense", part) for part in parts])
+    table(f"Cosines of the parts of {name} alone", ["part"] + list(GRADIENTS),
+          [[part] + each("cosine.alone", part, cosine) for part in parts])
+    factors = first["amplification"]
+    table("With the mask over without", ["part"] + list(GRADIENTS),
+          [[part] + [interval(factors[f"{g}.conditional.{part}"]) if f"{g}.conditional.{part}" in factors else ""
+                     for g in GRADIENTS] for part in parts])
+    report, _ = load(folder, "gradient_edits")
+    table(f"Edits of {name}: rounding given the mask", ["edit"] + list(GRADIENTS),
+          [[n.split(":")[1]] + [percent(r["quantities"][f"{g}.fp8_given_mask"]["value"]) for g in GRADIENTS]
+           for n, r in report.items() if ":" in n])
 
 
 def ratio_by(rows, recipe, column, place):

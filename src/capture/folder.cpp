@@ -78,6 +78,11 @@ class Capture final : public Source {
     return values;
   }
 
+  std::optional<std::vector<float>> output_gradient(const Cell& cell) const override {
+    if (!has(cell, "do")) return std::nullopt;
+    return floats(cell, "do");
+  }
+
  private:
   using Key = std::pair<Cell, std::string>;
 
@@ -87,9 +92,10 @@ class Capture final : public Source {
       const auto name = parse_name(info.name);
       const std::string subject = file.string() + ": " + info.name;
       if (!name) refuse(subject, "is not named pPROMPT.sSTEP.lLAYER.hHEAD.BRANCH.TENSOR");
-      constexpr std::array<std::string_view, 5> kTensors{"q", "k", "v", "q_tokens", "q_tile_amax"};
+      constexpr std::array<std::string_view, 6> kTensors{"q",        "k",           "v",
+                                                         "q_tokens", "q_tile_amax", "do"};
       if (std::ranges::find(kTensors, name->tensor) == kTensors.end())
-        refuse(subject, "is none of q, k, v, q_tokens, q_tile_amax");
+        refuse(subject, "is none of q, k, v, q_tokens, q_tile_amax, do");
       if (!tensors_.try_emplace({name->cell, name->tensor}, SavedTensor{file, info.name, info})
                .second)
         refuse(subject, "stands in two places", "keep one");
@@ -178,9 +184,10 @@ class Capture final : public Source {
     std::set<Job> jobs;
     std::set<std::int32_t> prompts;
     std::set<std::array<std::int32_t, 3>> cells;
-    std::set<video::Branch> branches;
+    std::set<video::Branch> branches, with_gradient;
     for (const auto& [key, at] : tensors_) {
       const Cell& c = key.first;
+      if (key.second == "do") with_gradient.insert(c.branch);
       prompts.insert(c.prompt);
       cells.insert({c.step, c.layer, c.head});
       branches.insert(c.branch);
@@ -188,6 +195,8 @@ class Capture final : public Source {
         refuse(subject(at), "is of a step past the last of " + std::to_string(facts_.steps));
     }
     facts_.branches.assign(branches.begin(), branches.end());
+    if (with_gradient.contains(facts_.branches.front()))
+      facts_.output_gradient = cases::GradientOrigin::given;
     const auto tokens = static_cast<std::size_t>(facts_.grid.volume());
     facts_.channels = 0;
     for (const std::int32_t prompt : prompts)
@@ -214,6 +223,11 @@ class Capture final : public Source {
                                       std::to_string(rows));
           }
           if (some) require_queries(cell, tokens);
+          if (with_gradient.contains(branch) &&
+              place(cell, "do").info.shape != place(cell, "q").info.shape)
+            refuse(
+                subject(place(cell, "do")),
+                "has shape " + files::to_string(place(cell, "do").info.shape) + ", not that of q");
         }
         if (facts_.branches.size() == 2) {
           const Cell c = cell_of(facts_.jobs.back(), facts_.branches[0]),

@@ -1,6 +1,7 @@
 // Ratios of sums and their standard errors.
 #include "karat/statistics/draws.hpp"
 
+#include <array>
 #include <cmath>
 #include <numeric>
 
@@ -59,6 +60,33 @@ Estimate relative_l2(const Draws& draws, std::span<const double> error_squares,
   const Estimate squared = ratio(draws, error_squares, reference_squares);
   const double value = std::sqrt(squared.value);
   return {value, value > 0 ? squared.standard_error / (2 * value) : 0};
+}
+
+Estimate cosine(const Draws& draws, std::span<const double> products,
+                std::span<const double> a_squares, std::span<const double> b_squares) {
+  const std::array<std::span<const double>, 3> values{products, a_squares, b_squares};
+  std::vector<std::array<double, 3>> means;
+  std::array<double, 3> total{};
+  for (const auto& rows : draws.rows) {
+    auto& draw = means.emplace_back();
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      for (const std::size_t row : rows) draw[i] += values[i][row];
+      if (!draws.complete) draw[i] /= static_cast<double>(rows.size());
+      total[i] += draw[i];
+    }
+  }
+  if (total[1] == 0 && total[2] == 0) return {1, 0};
+  if (total[1] == 0 || total[2] == 0) return {0, 0};
+  const double value = total[0] / std::sqrt(total[1] * total[2]);
+  const auto n = static_cast<double>(means.size());
+  if (draws.complete || n < 2) return {value, 0};
+  const double norm = std::sqrt(total[1] * total[2]);
+  double squares = 0;
+  for (const auto& draw : means) {
+    const double residual = draw[0] / norm - value * (draw[1] / total[1] + draw[2] / total[2]) / 2;
+    squares += residual * residual;
+  }
+  return {value, std::sqrt(n / (n - 1) * squares)};
 }
 
 Estimate mean(const Draws& draws, std::span<const double> values) {

@@ -5,8 +5,11 @@
 #include <cmath>
 #include <map>
 #include <numbers>
+#include <optional>
 #include <set>
 
+#include "figures.hpp"
+#include "gradients/measure.hpp"
 #include "karat/attention/attend.hpp"
 #include "karat/attention/oracle.hpp"
 #include "karat/case/case.hpp"
@@ -19,28 +22,6 @@ namespace karat::study {
 namespace {
 
 constexpr std::size_t kDetailedRows = 2;  // of each draw: their weights are looked at key by key
-
-/// rows x channels in f64.
-using Rows = std::vector<double>;
-
-/// Per row the sum over channels of a^2.
-std::vector<double> squares(const Rows& a, std::size_t channels) {
-  std::vector<double> sums(a.size() / channels, 0.0);
-  for (std::size_t i = 0; i < a.size(); ++i) sums[i / channels] += a[i] * a[i];
-  return sums;
-}
-
-/// x*a + y*b.
-Rows combined(double x, const Rows& a, double y, const Rows& b) {
-  Rows sum(a.size());
-  for (std::size_t i = 0; i < a.size(); ++i) sum[i] = x * a[i] + y * b[i];
-  return sum;
-}
-
-/// Per row the sum over channels of (a - b)^2.
-std::vector<double> squares(const Rows& a, const Rows& b, std::size_t channels) {
-  return squares(combined(1, a, -1, b), channels);
-}
 
 /// Truth and errors of one branch that guidance needs again.
 struct BranchErrors {
@@ -58,7 +39,7 @@ struct Bench {
     return cases::operands_of(kernel.recipe, kernel.layout, head, threads);
   }
   Rows run(const PreparedKernel& kernel, const Sample& sample) const {
-    attention::AttendOptions options{.threads = threads, .query_blocks = sample.query_blocks};
+    attention::AttendOptions options{.threads = threads, .query_blocks = sample.blocks};
     const auto result = attention::attend(kernel.recipe, kernel.layout, operands(kernel), options);
     Rows rows;
     rows.reserve(sample.tokens.size() * channels);
@@ -75,36 +56,9 @@ struct Bench {
   }
 };
 
-/// Collects figures of one recipe and branch.
-class Figures {
- public:
-  Figures(std::vector<Figure>& out, video::Branch branch, std::int32_t recipe,
-          const statistics::Draws& draws)
-      : out_(out), branch_(branch), recipe_(recipe), draws_(draws) {}
-  void ratio(Quantity quantity, const std::vector<double>& errors,
-             const std::vector<double>& references) {
-    add(quantity, statistics::relative_l2(draws_, errors, references));
-  }
-  void average(Quantity quantity, const std::vector<double>& values) {
-    add(quantity, statistics::mean(draws_, values));
-  }
-  void add(Quantity quantity, const statistics::Estimate& estimate) {
-    if (!std::isfinite(estimate.value))
-      throw Error(ErrorKind::input_output, to_string(quantity), "the error is no finite number",
-                  "look for NaN or zeros in the tensors");
-    out_.push_back({branch_, recipe_, quantity, estimate.value, estimate.standard_error});
-  }
-
- private:
-  std::vector<Figure>& out_;
-  video::Branch branch_;
-  std::int32_t recipe_;
-  const statistics::Draws& draws_;
-};
-
 /// The first rows of every draw, as a sample of its own over indices into `tokens`.
 Sample first_rows(const Sample& sample, std::size_t count) {
-  Sample few{.query_blocks = sample.query_blocks, .tokens = {}, .draws = {}};
+  Sample few{.blocks = sample.blocks, .tokens = {}, .draws = {}};
   for (const auto& draw : sample.draws.rows) {
     auto& rows = few.draws.rows.emplace_back();
     for (std::size_t i = 0; i < std::min(count, draw.size()); ++i) {
@@ -121,12 +75,13 @@ struct Workbench::State {
   const capture::Source& source;
   std::vector<recipe::Recipe> recipes;
   MeasureOptions options;
-  std::vector<Prepared> prepared;
+  std::vector<Prepared> prepared;                ///< Pass::forward
+  std::optional<GradientMeasurement> gradients;  ///< Pass::backward
 };
 
 Workbench::Workbench(const capture::Source& source, std::vector<recipe::Recipe> recipes,
                      const MeasureOptions& options)
-    : state_(new State{source, std::move(recipes), options, {}}) {
+    : state_(new State{source, std::move(recipes), options, {}, {}}) {
   State& s = *state_;
   if (s.recipes.empty())
     throw Error(ErrorKind::usage, "recipes", "the list is empty", "name at least one");
@@ -138,18 +93,23 @@ Workbench::Workbench(const capture::Source& source, std::vector<recipe::Recipe> 
     if (!names.insert(s.recipes[r].name).second)
       throw Error(ErrorKind::usage, "recipes", "\"" + s.recipes[r].name + "\" is named twice",
                   "give each recipe a name of its own");
+    if (options.pass == Pass::backward) continue;
     const bool apart = std::ranges::find(options.taken_apart, static_cast<std::int32_t>(r)) !=
                        options.taken_apart.end();
     s.prepared.push_back(
         prepare(s.recipes[r], source.facts().grid, source.facts().channels, apart));
   }
+  if (options.pass == Pass::backward) s.gradients.emplace(source, s.recipes, options);
 }
 
 Workbench::~Workbench() = default;
 
 const std::vector<recipe::Recipe>& Workbench::recipes() const { return state_->recipes; }
 
+Pass Workbench::pass() const { return state_->options.pass; }
+
 std::size_t Workbench::steps_per_job() const {
+  if (state_->gradients) return state_->gradients->steps_per_job();
   std::size_t apart = 0;
   std::set<std::string> rows, masks;
   for (const Prepared& p : state_->prepared) {
@@ -242,13 +202,11 @@ void guide(const BranchErrors& c, const BranchErrors& u, double g, std::size_t d
 JobResult Workbench::measure(const capture::Job& job, int threads,
                              const std::function<void()>& step) const {
   const State& s = *state_;
+  if (s.gradients) return s.gradients->measure(job, threads, step);
   const std::size_t d = s.source.facts().channels;
   JobResult result{.job = job, .figures = {}, .rows = {}};
   const auto available = s.source.query_tokens(job);
-  const std::uint64_t stream =
-      ((std::uint64_t{0x73616D70} ^ static_cast<std::uint64_t>(job.prompt)) << 32) ^
-      (static_cast<std::uint64_t>(job.step) << 22) ^ (static_cast<std::uint64_t>(job.layer) << 11) ^
-      static_cast<std::uint64_t>(job.head);
+  const std::uint64_t stream = sample_stream(job);
   std::map<std::string, Sample> samples;
   for (const Prepared& p : s.prepared)
     if (!samples.contains(p.rows_key))

@@ -73,11 +73,15 @@ constexpr RequestField<StudyRequest> kStudyFields[] = {
     request::texts<&StudyRequest::ladder>(
         "ladder", "recipes to take apart: the first by default, none, or a list"),
     request::texts<&StudyRequest::sweep>(
-        "sweep", "edits of the first recipe too: tile,window,p,promotion,scale"),
+        "sweep",
+        "edits of the first recipe too: tile,window,p,promotion,scale; of gradients "
+        "p_in_dv,do,ds,delta"),
     request::whole<&StudyRequest::rows>("rows", "rows of truth per cell: 256", 1),
     request::whole<&StudyRequest::draws>("draws", "query blocks they lie in: 8", 2),
     request::whole<&StudyRequest::seed>("seed", "of the sampled rows (0)", 0),
     request::flag<&StudyRequest::quick>("quick", "a study of about a minute"),
+    request::flag<&StudyRequest::backward>(
+        "backward", "gradients dq, dk and dv instead of outputs (docs/study.md, Gradients)"),
     request::whole<&StudyRequest::threads>("threads", "0: all the machine has", 0)};
 
 constexpr RequestField<capture::PlanSpec> kPlanFields[] = {
@@ -93,6 +97,12 @@ struct Size {
   int prompts, steps, heads, rows, draws;
 };
 Size size_of(const StudyRequest& asked) {
+  if (asked.backward) {
+    const std::vector<std::string> recipes{"fps_qat_fp8", "fps_ste_bf16", "attn_qat_fp8",
+                                           "cudnn_fp8_hopper"};
+    if (asked.quick) return {recipes, {6, 24, 32}, 2, 1, 3, 64, 4};
+    return {recipes, {6, 24, 32}, 3, 3, 3, 128, 8};
+  }
   if (asked.quick)
     return {
         {"fpsattention", "fpsattention_coarse", "naive_fp8_sparse"}, {12, 24, 32}, 3, 3, 2, 64, 4};
@@ -177,7 +187,8 @@ ChosenStudy choose_study(const StudyRequest& asked) {
   chosen.options = {.sample = {.rows = asked.rows.value_or(size.rows),
                                .draws = asked.draws.value_or(size.draws),
                                .seed = asked.seed},
-                    .taken_apart = taken_apart(asked, chosen.recipes)};
+                    .taken_apart = taken_apart(asked, chosen.recipes),
+                    .pass = asked.backward ? Pass::backward : Pass::forward};
   return chosen;
 }
 

@@ -11,6 +11,7 @@ namespace {
 const std::string kSchema = "karat-study/1";
 
 using capture::Job;
+using cases::GradientOrigin;
 constexpr Column<Job> kJobColumns[] = {column<&Job::prompt>("prompt"), column<&Job::step>("step"),
                                        column<&Job::layer>("layer"), column<&Job::head>("head")};
 
@@ -27,6 +28,19 @@ constexpr Column<NumberedFigure> kFigureColumns[] = {
     column<&NumberedFigure::quantity>("quantity"),
     column<&NumberedFigure::figure, &Figure::value>("value"),
     column<&NumberedFigure::figure, &Figure::standard_error>("standard_error")};
+
+/// The value that an attribute of the root names; the first where there is none, as in files of
+/// before gradients.
+template <class Value>
+Value one_of(const files::Hdf5Reader& file, const std::string& name,
+             std::initializer_list<Value> values) {
+  if (!file.attributes("").contains(name)) return *values.begin();
+  const std::string text = file.text("", name);
+  for (const Value value : values)
+    if (to_string(value) == text) return value;
+  throw Error(ErrorKind::input_output, name, "\"" + text + "\" is none that studies have",
+              "let karat study write it again");
+}
 
 /// Which of the jobs a row is of.
 struct OfJob {
@@ -69,8 +83,10 @@ void write_study(const std::filesystem::path& path, const StudyResult& result) {
                            {"origin", result.origin},
                            {"recipes", files::Json(result.recipes).dump()},
                            {"steps", std::int64_t{result.steps}},
-                           {"guidance", std::vector<double>{result.guidance}}});
-  write_sensitivity(file, sensitivity(result));
+                           {"guidance", std::vector<double>{result.guidance}},
+                           {"pass", std::string(to_string(result.pass))},
+                           {"output_gradient", std::string(to_string(result.output_gradient))}});
+  if (result.pass == Pass::forward) write_sensitivity(file, sensitivity(result));
   file.commit();
 }
 
@@ -87,6 +103,10 @@ StudyResult read_study(const std::filesystem::path& path) {
                      .steps = static_cast<int>(file.integer("", "steps")),
                      .sigma = {sigma.begin(), sigma.end()},
                      .guidance = 1,
+                     .pass = one_of(file, "pass", {Pass::forward, Pass::backward}),
+                     .output_gradient = one_of(
+                         file, "output_gradient",
+                         {GradientOrigin::none, GradientOrigin::given, GradientOrigin::generated}),
                      .recipes = files::parse_json(file.text("", "recipes"), subject),
                      .jobs = {},
                      .head_kinds = files::parse_json(file.text("jobs", "head_kinds"), subject)};

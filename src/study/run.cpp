@@ -20,6 +20,18 @@ constexpr int kMeaning = 1;  // raised when figures of the same study change the
 
 }  // namespace
 
+std::string_view to_string(cases::GradientOrigin origin) {
+  switch (origin) {
+    case cases::GradientOrigin::given:
+      return "given";
+    case cases::GradientOrigin::generated:
+      return "generated";
+    case cases::GradientOrigin::none:
+      break;
+  }
+  return "none";
+}
+
 StudyIdentity identity_of(const capture::Source& source, const std::vector<recipe::Recipe>& recipes,
                           const MeasureOptions& options) {
   files::Json json{{"meaning", kMeaning},
@@ -29,6 +41,7 @@ StudyIdentity identity_of(const capture::Source& source, const std::vector<recip
                    {"draws", options.sample.draws},
                    {"seed", options.sample.seed},
                    {"taken_apart", options.taken_apart}};
+  if (options.pass == Pass::backward) json["pass"] = to_string(options.pass);
   for (const auto& recipe : recipes)
     json["recipes"].push_back(files::Json::parse(recipe::to_json(recipe, recipe::JsonStyle::line)));
   const std::string text = json.dump();
@@ -57,11 +70,17 @@ StudyResult run(const capture::Source& source, const Workbench& bench,
     results[job.job] = std::move(job);
   });
 
+  using cases::GradientOrigin;
+  const bool given = source.facts().output_gradient == GradientOrigin::given;
   StudyResult result{.identity = identity,
                      .origin = source.facts().origin,
                      .steps = source.facts().steps,
                      .sigma = source.facts().sigma,
                      .guidance = source.facts().guidance,
+                     .pass = bench.pass(),
+                     .output_gradient = bench.pass() == Pass::forward ? GradientOrigin::none
+                                        : given                       ? GradientOrigin::given
+                                                                      : GradientOrigin::generated,
                      .recipes = {},
                      .jobs = {},
                      .head_kinds = {}};

@@ -10,15 +10,16 @@
 namespace karat::study {
 namespace {
 
-/// Per query block its tokens, empty where one of them is not available.
-std::vector<std::vector<std::int32_t>> eligible_rows(const layout::Layout& layout,
+/// Per block its tokens, empty where one of them is not available.
+std::vector<std::vector<std::int32_t>> eligible_rows(const video::TokenOrder& order,
+                                                     std::span<const video::Range> blocks,
                                                      std::span<const std::int32_t> available) {
   std::vector<std::vector<std::int32_t>> rows;
-  for (const video::Range block : layout.blocks.query_blocks) {
+  for (const video::Range block : blocks) {
     auto& tokens = rows.emplace_back();
     bool whole = true;
     for (std::int64_t p = block.begin; p < block.end; ++p) {
-      const std::int32_t token = layout.order.token_at[p];
+      const std::int32_t token = order.token_at[p];
       if (token < 0) continue;
       tokens.push_back(token);
       whole = whole &&
@@ -29,16 +30,13 @@ std::vector<std::vector<std::int32_t>> eligible_rows(const layout::Layout& layou
   return rows;
 }
 
-}  // namespace
-
-Sample draw_sample(const layout::Layout& layout, std::span<const std::int32_t> available,
-                   const SampleSpec& spec, std::uint64_t stream) {
+Sample draw(std::vector<std::vector<std::int32_t>> blocks, const SampleSpec& spec,
+            std::uint64_t stream) {
   if (spec.draws < 1 || spec.rows < spec.draws)
     throw Error(ErrorKind::usage, "rows",
                 std::to_string(spec.rows) + " rows in " + std::to_string(spec.draws) +
-                    " query blocks leave blocks without a row",
+                    " blocks leave blocks without a row",
                 "give at least one row a block");
-  auto blocks = eligible_rows(layout, available);
   std::vector<std::int64_t> begin{0};
   for (const auto& block : blocks)
     begin.push_back(begin.back() + static_cast<std::int64_t>(block.size()));
@@ -60,7 +58,7 @@ Sample draw_sample(const layout::Layout& layout, std::span<const std::int32_t> a
   if (sample.draws.complete) {
     for (int b = 0; b < std::ssize(blocks); ++b) {
       if (blocks[b].empty()) continue;
-      sample.query_blocks.push_back(b);
+      sample.blocks.push_back(b);
       add(blocks[b]);
     }
     return sample;
@@ -78,12 +76,29 @@ Sample draw_sample(const layout::Layout& layout, std::span<const std::int32_t> a
       std::swap(tokens[i], tokens[dice.between(static_cast<std::int64_t>(i), std::ssize(tokens))]);
     tokens.resize(count);
     add(tokens);
-    sample.query_blocks.push_back(block);
+    sample.blocks.push_back(block);
   }
-  std::sort(sample.query_blocks.begin(), sample.query_blocks.end());
-  const auto repeated = std::ranges::unique(sample.query_blocks);
-  sample.query_blocks.erase(repeated.begin(), repeated.end());
+  std::sort(sample.blocks.begin(), sample.blocks.end());
+  const auto repeated = std::ranges::unique(sample.blocks);
+  sample.blocks.erase(repeated.begin(), repeated.end());
   return sample;
+}
+
+}  // namespace
+
+std::uint64_t sample_stream(const capture::Job& job) {
+  return ((std::uint64_t{0x73616D70} ^ static_cast<std::uint64_t>(job.prompt)) << 32) ^
+         (static_cast<std::uint64_t>(job.step) << 22) ^
+         (static_cast<std::uint64_t>(job.layer) << 11) ^ static_cast<std::uint64_t>(job.head);
+}
+
+Sample draw_sample(const layout::Layout& layout, std::span<const std::int32_t> available,
+                   const SampleSpec& spec, std::uint64_t stream) {
+  return draw(eligible_rows(layout.order, layout.blocks.query_blocks, available), spec, stream);
+}
+
+Sample draw_key_sample(const layout::Layout& layout, const SampleSpec& spec, std::uint64_t stream) {
+  return draw(eligible_rows(layout.key_order, layout.blocks.key_blocks, {}), spec, stream);
 }
 
 }  // namespace karat::study

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "gradients/edits.hpp"
 #include "karat/numerics/base/error.hpp"
 #include "karat/recipe/validate.hpp"
 
@@ -19,11 +20,11 @@ struct AxisName {
   std::string_view name;
   SweepAxis axis;
 };
-constexpr AxisName kAxes[] = {{"tile", SweepAxis::tile},
-                              {"window", SweepAxis::window},
-                              {"p", SweepAxis::p},
-                              {"promotion", SweepAxis::promotion},
-                              {"scale", SweepAxis::scale}};
+constexpr AxisName kAxes[] = {{"tile", SweepAxis::tile},   {"window", SweepAxis::window},
+                              {"p", SweepAxis::p},         {"promotion", SweepAxis::promotion},
+                              {"scale", SweepAxis::scale}, {"p_in_dv", SweepAxis::p_in_dv},
+                              {"do", SweepAxis::d_o},      {"ds", SweepAxis::ds},
+                              {"delta", SweepAxis::delta}};
 
 std::optional<SweepAxis> find_axis(std::string_view name) {
   const auto row = std::ranges::find(kAxes, name, &AxisName::name);
@@ -40,7 +41,7 @@ std::string_view to_string(SweepAxis axis) {
 SweepAxis parse_sweep_axis(std::string_view name) {
   if (const auto axis = find_axis(name)) return *axis;
   throw Error(ErrorKind::usage, "--sweep", "\"" + std::string(name) + "\" is no axis",
-              "use tile, window, p, promotion or scale");
+              "use tile, window, p, promotion, scale, p_in_dv, do, ds or delta");
 }
 
 std::optional<SweptValue> swept_value(std::string_view recipe_name) {
@@ -105,6 +106,13 @@ std::vector<Recipe> sweep(const Recipe& base, SweepAxis axis) {
       edit.q.scale = edit.k.scale = edit.v.scale = quant::ScaleFormat::f32;
       edit.q.scale_rule = edit.k.scale_rule = edit.v.scale_rule = quant::ScaleRule::exponent;
       add(edit, "exponent");
+      break;
+    case SweepAxis::p_in_dv:
+    case SweepAxis::d_o:
+    case SweepAxis::ds:
+    case SweepAxis::delta:
+      for (NamedEdit& of_backward : backward_edits(base, axis))
+        add(std::move(of_backward.recipe), of_backward.value);
       break;
   }
   return recipes;

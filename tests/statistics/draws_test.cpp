@@ -56,5 +56,38 @@ TEST(Draws, IntervalsCoverTheTruthAtTheStatedRate) {
   EXPECT_LE(covered, kRepeats * 0.979);
 }
 
+TEST(Draws, CosineIsThatOfTheWholeTensors) {
+  const Draws all{.rows = {{0}, {1, 2}}, .complete = true};
+  const std::vector<double> products{3, 1, 2}, a{4, 1, 4}, b{9, 1, 6};
+  EXPECT_DOUBLE_EQ(cosine(all, products, a, b).value, 6 / std::sqrt(9.0 * 16));
+  EXPECT_EQ(cosine(all, products, a, b).standard_error, 0);
+  const std::vector<double> nothing{0, 0, 0};
+  EXPECT_EQ(cosine(all, nothing, nothing, nothing).value, 1);
+  EXPECT_EQ(cosine(all, nothing, a, nothing).value, 0);
+}
+
+TEST(Draws, CosinesCoverTheTruthAtTheStatedRate) {
+  // b = a + e, e independent: cosine = sqrt(E a^2 / (E a^2 + E e^2)).
+  constexpr int kRepeats = 500, kDraws = 40;
+  const double a_square = 83500 + 501 * 501, e_square = 30100;  // (n^2 - 1) / 12, n = 1001, 601
+  const double truth = std::sqrt(a_square / (a_square + e_square));
+  int covered = 0;
+  for (std::uint64_t seed = 0; seed < kRepeats; ++seed) {
+    numerics::Dice dice(seed, 2);
+    Draws draws;
+    std::vector<double> products, a_squares, b_squares;
+    for (std::size_t draw = 0; draw < kDraws; ++draw) {
+      draws.rows.push_back({draw});
+      const auto a = static_cast<double>(dice.between(1, 1002));
+      const double b = a + static_cast<double>(dice.between(-300, 301));
+      products.push_back(a * b), a_squares.push_back(a * a), b_squares.push_back(b * b);
+    }
+    const Estimate estimate = cosine(draws, products, a_squares, b_squares);
+    covered += std::abs(estimate.value - truth) <= half_width(draws, estimate);
+  }
+  EXPECT_GE(covered, kRepeats * 0.91);
+  EXPECT_LE(covered, kRepeats * 0.98);
+}
+
 }  // namespace
 }  // namespace karat::statistics

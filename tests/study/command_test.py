@@ -90,6 +90,32 @@ class Study(Case):
         self.fails(2, "--sweep", "--plan", arguments=["study", "--plan", "p.json", "--sweep", "p"])
         self.fails(2, "--cells", "--plan", arguments=["study", "--cells", "3", "--out", "a.h5"])
 
+    def test_gradients(self):
+        backward = {"loop": "two_kernels", "plain": "bf16", "p_format": "e4m3", "p_scale_rule": "given",
+                    "p_multiplier": 448, "do_format": "bf16", "ds_format": "bf16"}
+        with open(self.path("small.json"), "w") as file:
+            json.dump({**RECIPE, "backward": backward}, file)
+        arguments = ["study", "--backward", "--grid", "4,8,8", "--channels", "16", "--prompts", "2", "--steps", "25",
+                     "--heads", "0", "--rows", "32", "--draws", "4", "--recipes", "small.json", "--threads", "2"]
+        made = self.succeeds(*arguments, "--out", "g.h5", "--figures", "g.csv", "--html", "g.html")
+        self.assertIn("dO generated", made.stdout)
+        again = self.succeeds(*arguments, "--out", "g.h5", "--json")
+        self.assertIn("holds this study already", again.stderr)
+        report = json.loads(again.stdout)
+        self.assertEqual((report["schema"], report["version"], report["pass"], report["output_gradient"]),
+                         ("karat.study", 1, "backward", "generated"))
+        with open(self.path("g.csv")) as file:
+            rows = list(csv.DictReader(file))
+        quantities = report["recipes"][0]["quantities"]
+        for name in ("dq.both", "dk.alone.ds", "dv.cosine.alone_dense.p"):
+            values = [float(row["value"]) for row in rows if row["quantity"] == name]
+            self.assertEqual(len(values), 2)
+            self.assertAlmostEqual(np.mean(values), quantities[name]["value"], places=12)
+        self.fails(2, "--csv", "--backward", arguments=[*arguments, "--out", "a.h5", "--csv", "a.csv"])
+        self.fails(2, "fpsattention", "has no backward",
+                   arguments=["study", "--backward", "--recipes", "fpsattention", "--out", "a.h5"])
+        self.fails(3, "sensitivity", arguments=["tune", "--from", "g.h5"])
+
     def test_one_line_for_what_is_wrong(self):
         self.fails(2, "--steps", arguments=["study", "--steps", ",", "--out", "a.h5"])
         self.fails(2, "steps", "0..49", arguments=["study", "--steps", "50", "--out", "a.h5"])

@@ -17,6 +17,11 @@ TEST(Quantity, NamesAreThoseOfTheFiles) {
   EXPECT_EQ(to_string(Quantity(Measure::theory, Part::qk)), "theory.qk");
   EXPECT_EQ(to_string(Quantity::lost(5)), "theory.lost.448.descending");
   EXPECT_EQ(to_string(Suspect::p_times_1), "suspect.p_times_1");
+  EXPECT_EQ(to_string(Quantity::of_gradient(Output::dq, Metric::relative_l2, Measure::both)),
+            "dq.both");
+  EXPECT_EQ(to_string(Quantity::of_gradient(Output::dv, Metric::cosine, Measure::alone_dense,
+                                            GradientPart::d_o)),
+            "dv.cosine.alone_dense.do");
 }
 
 TEST(Quantity, NamesAreReadBack) {
@@ -33,7 +38,17 @@ TEST(Quantity, NamesAreReadBack) {
     for (const PartRow& row : parts()) check({m, row.part});
   for (std::size_t i = 0; i < std::size(kUnderflows); ++i) check(Quantity::lost(i));
   for (const SuspectRow& row : suspects()) check(row.suspect);
-  for (const char* bad : {"", "bot", "both.", "rung", "rung.", "rung.z", "theory.lost.2.ascending"})
+  for (const Output output : kGradients)
+    for (const Metric metric : {Metric::relative_l2, Metric::cosine}) {
+      for (const Measure m : {Measure::both, Measure::mask, Measure::fp8, Measure::fp8_given_mask})
+        check(Quantity::of_gradient(output, metric, m));
+      for (const Measure m : {Measure::rung, Measure::given, Measure::alone, Measure::alone_dense})
+        for (const GradientPartRow& row : gradient_parts())
+          check(Quantity::of_gradient(output, metric, m, row.part));
+    }
+  for (const char* bad :
+       {"", "bot", "both.", "rung", "rung.", "rung.z", "theory.lost.2.ascending", "alone_dense.qk",
+        "dq.guided", "dq.theory.q", "dq.rung.qk", "cosine.both", "o.both", "dq."})
     EXPECT_THROW(parse_quantity(bad, "t"), Error) << bad;
 }
 

@@ -86,12 +86,12 @@ TEST(Sample, TakesWholeQueryBlocksAndSpreadsThem) {
   const AllRows rows = all_rows();
   const Sample sample = draw_sample(rows.layout, {}, {.rows = 64, .draws = 8, .seed = 1}, 3);
   EXPECT_EQ(sample.draws.rows.size(), 8u);
-  EXPECT_TRUE(std::is_sorted(sample.query_blocks.begin(), sample.query_blocks.end()));
+  EXPECT_TRUE(std::is_sorted(sample.blocks.begin(), sample.blocks.end()));
   const std::set<std::int32_t> distinct(sample.tokens.begin(), sample.tokens.end());
   EXPECT_EQ(distinct.size(), sample.tokens.size());
   for (const std::int32_t token : sample.tokens) {
     const std::int64_t position = rows.layout.order.position_of[token];
-    EXPECT_TRUE(std::ranges::any_of(sample.query_blocks, [&](int b) {
+    EXPECT_TRUE(std::ranges::any_of(sample.blocks, [&](int b) {
       const video::Range range = rows.layout.blocks.query_blocks[b];
       return range.begin <= position && position < range.end;
     }));
@@ -117,7 +117,7 @@ TEST(Sample, KeepsToAvailableQueries) {
     available.push_back(rows.layout.order.token_at[p]);
   std::sort(available.begin(), available.end());
   const Sample sample = draw_sample(rows.layout, available, {.rows = 8, .draws = 4, .seed = 1}, 3);
-  EXPECT_EQ(sample.query_blocks, std::vector<int>{5});
+  EXPECT_EQ(sample.blocks, std::vector<int>{5});
   available.pop_back();
   EXPECT_THROW(draw_sample(rows.layout, available, {.rows = 8, .draws = 4}, 3), Error);
   EXPECT_THROW(draw_sample(rows.layout, {}, {.rows = 2, .draws = 4}, 3), Error);

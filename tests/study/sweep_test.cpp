@@ -4,6 +4,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <tuple>
+
 #include "karat/numerics/base/error.hpp"
 #include "karat/recipe/fields.hpp"
 #include "karat/recipe/json.hpp"
@@ -39,6 +42,30 @@ TEST(Sweep, NamesSayWhatWasVaried) {
     }
   for (const char* other : {"fpsattention", "a:b", "a=b", "a=b:tile", "a:colour=red"})
     EXPECT_FALSE(swept_value(other)) << other;
+}
+
+TEST(Sweep, OfTheBackwardVariesOneOperand) {
+  const recipe::Recipe base = recipe::preset("fps_qat_fp8");
+  for (const auto& [axis, operand, count] :
+       {std::tuple{"p_in_dv", "backward.p_", 5}, std::tuple{"do", "backward.do_", 4},
+        std::tuple{"ds", "backward.ds_", 4}, std::tuple{"delta", "backward.delta", 2}}) {
+    const auto edits = sweep(base, parse_sweep_axis(axis));
+    EXPECT_EQ(std::ssize(edits), count) << axis;
+    for (const recipe::Recipe& edit : edits) {
+      EXPECT_TRUE(swept_value(edit.name)) << edit.name;
+      const std::vector<std::string> follow{"backward.dp", "backward.dv", "backward.dq",
+                                            "backward.dk", "backward.promote"};
+      for (const auto& difference : diff(base, edit)) {
+        const std::string path(difference.field->path);
+        EXPECT_TRUE(path.starts_with(operand) || std::ranges::find(follow, path) != follow.end())
+            << edit.name << ": " << path;
+      }
+    }
+  }
+  const auto ds = sweep(base, SweepAxis::ds);
+  EXPECT_EQ(ds.at(2).backward.ds.format, numerics::FormatId::e5m2);
+  EXPECT_TRUE(diff(base, ds.at(0)).empty()) << "fps_qat_fp8 reads dS in bf16";
+  EXPECT_TRUE(sweep(recipe::preset("fpsattention"), SweepAxis::ds).empty());
 }
 
 TEST(Sweep, LeavesOutWhatHasNoMeaning) {

@@ -1,6 +1,7 @@
 // Where heads come from, cell by cell: the denoising model, or a folder of the user's tensors.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,8 @@ struct SourceFacts {
   double guidance = 1;        ///< g of u + g*(c - u)
   std::vector<Job> jobs;      ///< ascending
   std::vector<video::Branch> branches;
+  /// given: every head of the first branch comes with its dO.
+  cases::GradientOrigin output_gradient = cases::GradientOrigin::none;
 };
 
 class Source {
@@ -35,6 +38,11 @@ class Source {
   virtual std::vector<std::int32_t> query_tokens(const Job& job) const = 0;
   /// @throws Error(input_output) for values that are missing, NaN or infinite
   virtual cases::HeadValues values(const Cell& cell, int threads) const = 0;
+  /// dO, tokens x channels; nothing where the source has none.
+  /// @throws Error(input_output) for NaN and Inf
+  virtual std::optional<std::vector<float>> output_gradient(const Cell&) const {
+    return std::nullopt;
+  }
 
  protected:
   SourceFacts facts_;

@@ -23,6 +23,12 @@ struct Estimate {
 Estimate relative_l2(const Draws& draws, std::span<const double> error_squares,
                      std::span<const double> reference_squares);
 
+/// sum of products / sqrt(sum of a_squares * sum of b_squares) over all rows: the cosine between
+/// two tensors, from a.b, |a|^2 and |b|^2 of every sampled row. Two tensors of zeros have cosine 1,
+/// one of zeros beside another 0.
+Estimate cosine(const Draws& draws, std::span<const double> products,
+                std::span<const double> a_squares, std::span<const double> b_squares);
+
 /// sum of values / number of rows, likewise.
 Estimate mean(const Draws& draws, std::span<const double> values);
 

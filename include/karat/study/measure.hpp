@@ -1,5 +1,5 @@
 // What is measured in one cell: errors of a recipe against FP64 truth, of its mask and its FP8
-// alone, of every source of error, and through guidance.
+// alone, of every source of error, and through guidance; or the same of its gradients.
 #pragma once
 
 #include <cstdint>
@@ -45,8 +45,9 @@ struct JobResult {
 };
 
 struct MeasureOptions {
-  SampleSpec sample;
+  SampleSpec sample;                         ///< of a backward: as many rows of keys besides
   std::vector<std::int32_t> taken_apart{0};  ///< recipes whose ladder is climbed
+  Pass pass = Pass::forward;
 };
 
 /// Recipes with everything about them that does not depend on a head, ready to meet one after
@@ -54,12 +55,13 @@ struct MeasureOptions {
 class Workbench {
  public:
   /// @throws Error(usage) for no recipes, two of one name, or one without meaning on the source's
-  /// grid
+  /// grid, or Pass::backward and one without a backward
   Workbench(const capture::Source& source, std::vector<recipe::Recipe> recipes,
             const MeasureOptions& options);
   ~Workbench();
 
   const std::vector<recipe::Recipe>& recipes() const;
+  Pass pass() const;
   /// Steps a job reports, for progress.
   std::size_t steps_per_job() const;
   /// All figures of one job, on `threads` threads. Bits depend on source, recipes and options

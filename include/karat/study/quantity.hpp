@@ -10,12 +10,27 @@
 #include <string_view>
 
 #include "karat/recipe/recipe.hpp"
+#include "karat/study/gradient_ladder.hpp"
 #include "karat/study/ladder.hpp"
 
 namespace karat::study {
 
-/// All are relative L2 errors unless said otherwise; D = dense FP64 truth, M = FP64 truth under the
-/// recipe's mask, R = the recipe, F = the recipe without its mask.
+/// What a study looks at: the output of the forward, or the gradients.
+enum class Pass : std::uint8_t { forward, backward };
+std::string_view to_string(Pass pass);
+
+/// Which result of attention.
+enum class Output : std::uint8_t { o, dq, dk, dv };
+std::string_view to_string(Output output);
+inline constexpr Output kGradients[] = {Output::dq, Output::dk, Output::dv};
+
+enum class Metric : std::uint8_t {
+  relative_l2,  ///< |a - b| / |b|
+  cosine,       ///< a.b / (|a| |b|), of gradients alone
+};
+
+/// All are relative L2 errors unless said otherwise, of gradients cosines too; D = dense FP64
+/// truth, M = FP64 truth under the recipe's mask, R = the recipe, F = the recipe without its mask.
 enum class Measure : std::uint8_t {
   both,            ///< |R - D| / |D|
   mask,            ///< |M - D| / |D|
@@ -36,6 +51,8 @@ enum class Measure : std::uint8_t {
   theory,   ///< what arithmetic predicts for `alone`, of qk, p and v (theory.hpp)
   lost,     ///< kept attention whose code of P is 0, mean over rows (theory.hpp)
   suspect,  ///< |R' - D| / |D| for an edit R' of the recipe
+  // Of gradients alone.
+  alone_dense,  ///< that part and nothing else, without the mask, against D
 };
 
 /// Edits of a recipe that a literal reading of the published kernel suggests.
@@ -73,6 +90,15 @@ class Quantity {
       : measure_(measure), detail_(static_cast<std::uint8_t>(part)) {}
   constexpr Quantity(Suspect suspect)
       : measure_(Measure::suspect), detail_(static_cast<std::uint8_t>(suspect)) {}
+  /// @pre of_gradients(measure)
+  static constexpr Quantity of_gradient(Output output, Metric metric, Measure measure,
+                                        GradientPart part = {}) {
+    Quantity quantity(measure);
+    quantity.output_ = output;
+    quantity.metric_ = metric;
+    quantity.detail_ = static_cast<std::uint8_t>(part);
+    return quantity;
+  }
   /// Measure::lost of kUnderflows[index].
   static constexpr Quantity lost(std::size_t index) {
     Quantity quantity(Measure::lost);
@@ -81,18 +107,29 @@ class Quantity {
   }
 
   constexpr Measure measure() const { return measure_; }
-  /// @pre rung, given, alone or theory
+  constexpr Output output() const { return output_; }
+  constexpr Metric metric() const { return metric_; }
+  /// @pre rung, given, alone or theory, of o
   constexpr Part part() const { return static_cast<Part>(detail_); }
+  /// Whether gradients have this measure.
+  static constexpr bool of_gradients(Measure measure) {
+    return measure <= Measure::fp8_given_mask ||
+           (measure >= Measure::rung && measure <= Measure::alone) ||
+           measure == Measure::alone_dense;
+  }
   friend constexpr auto operator<=>(const Quantity&, const Quantity&) = default;
 
  private:
   friend std::string to_string(Quantity quantity);
   friend Quantity parse_quantity(std::string_view name, const std::string& subject);
+  Output output_ = Output::o;
+  Metric metric_ = Metric::relative_l2;
   Measure measure_;
-  std::uint8_t detail_ = 0;  ///< index into parts(), suspects() or kUnderflows
+  std::uint8_t detail_ = 0;  ///< index into parts(), gradient_parts(), suspects() or kUnderflows
 };
 
-/// "both", "rung.qk", "theory.lost.448.ascending", "suspect.p_times_1".
+/// "both", "rung.qk", "theory.lost.448.ascending", "suspect.p_times_1"; of gradients
+/// "dq.both", "dk.alone.ds", "dv.cosine.alone.p".
 std::string to_string(Quantity quantity);
 /// @throws Error(input_output) naming `subject` for any other word
 Quantity parse_quantity(std::string_view name, const std::string& subject);

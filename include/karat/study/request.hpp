@@ -31,12 +31,13 @@ std::span<const files::RequestField<CellsRequest>> cells_fields();
 struct StudyRequest {
   std::optional<std::string> capture;  ///< a folder of the user's tensors, instead of `cells`
   CellsRequest cells;
-  std::optional<std::vector<std::string>> recipes;  ///< empty: four presets
+  std::optional<std::vector<std::string>> recipes;  ///< empty: presets of the pass
   std::optional<std::vector<std::string>> ladder;   ///< empty: the first recipe
   std::vector<std::string> sweep;
   std::optional<int> rows, draws;
   std::uint64_t seed = 0;
   bool quick = false;
+  bool backward = false;  ///< gradients instead of outputs
   int threads = 0;
 };
 /// All but those of the cells.

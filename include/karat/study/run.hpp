@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "karat/study/measure.hpp"
@@ -20,12 +21,18 @@ struct StudyIdentity {
 StudyIdentity identity_of(const capture::Source& source, const std::vector<recipe::Recipe>& recipes,
                           const MeasureOptions& options);
 
+/// "none", "given", "generated"
+std::string_view to_string(cases::GradientOrigin origin);
+
 struct StudyResult {
   StudyIdentity identity;
   std::string origin;
   int steps = 0;
   std::vector<double> sigma;
   double guidance = 1;
+  Pass pass = Pass::forward;
+  /// Of a backward: given with the capture, or generated from the seed and the cell.
+  cases::GradientOrigin output_gradient = cases::GradientOrigin::none;
   std::vector<std::string> recipes;     ///< names
   std::vector<JobResult> jobs;          ///< ascending by job
   std::vector<std::string> head_kinds;  ///< per job
@@ -67,9 +74,11 @@ StudyResult run(const capture::Source& source, const Workbench& bench,
                 const StudyIdentity& identity, Journal& journal, const RunOptions& options);
 
 /// The table a tuner reads: quantity "both" of every cell, with "guided" where it was measured.
+/// @throws Error(input_output) for a study of gradients
 SensitivityTable sensitivity(const StudyResult& result);
 
-/// HDF5 "karat-study/1"; docs/study.md names every dataset. Same result, same bytes.
+/// HDF5 "karat-study/1"; docs/study.md names every dataset. One of gradients has no sensitivity.
+/// Same result, same bytes.
 void write_study(const std::filesystem::path& path, const StudyResult& result);
 /// @throws Error(input_output) for files that are no study
 StudyResult read_study(const std::filesystem::path& path);

@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "karat/capture/cell.hpp"
 #include "karat/layout/layout.hpp"
 #include "karat/statistics/draws.hpp"
 
@@ -13,15 +14,18 @@ namespace karat::study {
 
 struct SampleSpec {
   int rows = 256;  ///< rows looked at, together
-  int draws = 8;   ///< query blocks they lie in
+  int draws = 8;   ///< blocks they lie in
   std::uint64_t seed = 0;
 };
 
 struct Sample {
-  std::vector<int> query_blocks;     ///< to compute; ascending, distinct
+  std::vector<int> blocks;           ///< to compute, of queries or keys; ascending, distinct
   std::vector<std::int32_t> tokens;  ///< rows looked at, original numbers, each once
   statistics::Draws draws;           ///< rows are indices into `tokens`
 };
+
+/// Tells samples of different jobs apart.
+std::uint64_t sample_stream(const capture::Job& job);
 
 /// Cuts the eligible positions into `draws` equal stretches, draws one position in each, takes its
 /// query block and rows/draws of its rows. A block that is drawn twice counts twice. With no more
@@ -33,5 +37,7 @@ struct Sample {
 /// @throws Error(usage) when no block is eligible or rows < draws
 Sample draw_sample(const layout::Layout& layout, std::span<const std::int32_t> available,
                    const SampleSpec& spec, std::uint64_t stream);
+/// The same of key blocks, all of whose tokens exist.
+Sample draw_key_sample(const layout::Layout& layout, const SampleSpec& spec, std::uint64_t stream);
 
 }  // namespace karat::study

@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "karat/statistics/bootstrap.hpp"
@@ -38,9 +39,24 @@ inline constexpr Amplification kAmplifications[] = {
     Amplification::sum, Amplification::rss, Amplification::conditional, Amplification::guided_sum,
     Amplification::guided_rss};
 
+/// An amplification, and of what: o or a gradient, of the recipe or (conditional alone: the part
+/// alone under the mask beside the part alone without it) of one part of it.
+struct AmplificationOf {
+  Amplification form;
+  Output output = Output::o;
+  std::optional<GradientPart> part;
+
+  AmplificationOf(Amplification amplification, Output of = Output::o,
+                  std::optional<GradientPart> one = {})
+      : form(amplification), output(of), part(one) {}
+  friend bool operator==(const AmplificationOf&, const AmplificationOf&) = default;
+};
+/// "rss", "dq.rss", "dk.conditional.ds".
+std::string to_string(const AmplificationOf& of);
+
 /// Geometric mean over cells; nothing where a form has no meaning (no guidance, an error of 0).
 std::optional<statistics::Average> amplification(const StudyResult& result, std::int32_t recipe,
-                                                 Amplification form);
+                                                 const AmplificationOf& of);
 
 /// The averages of several quantities or forms.
 template <class Key>
@@ -53,15 +69,16 @@ using Averages = std::vector<Averaged<Key>>;
 struct StepPoint {
   int step = 0;
   double sigma = 0;
-  statistics::Average error;
+  /// Quantity both: of o, or of dq, dk and dv.
+  std::vector<std::pair<Output, statistics::Average>> errors;
 };
 struct RecipeSummary {
   std::int32_t recipe = 0;  ///< index into StudyResult::recipes
   std::string name;
-  std::optional<SweptValue> swept;         ///< of recipes that a sweep made
-  Averages<Quantity> quantities;           ///< in the order they were measured
-  Averages<Amplification> amplifications;  ///< those that have a meaning
-  std::vector<StepPoint> steps;            ///< quantity both over steps
+  std::optional<SweptValue> swept;           ///< of recipes that a sweep made
+  Averages<Quantity> quantities;             ///< in the order they were measured
+  Averages<AmplificationOf> amplifications;  ///< those that have a meaning
+  std::vector<StepPoint> steps;
 };
 struct Summary {
   std::vector<RecipeSummary> recipes;

@@ -16,7 +16,12 @@ namespace karat::study {
 ///   p          P's multiplier: 1, 16, 256, 448
 ///   promotion  keys between promotions of the P V accumulator: 32, 64, 128, never
 ///   scale      the format of the scales of Q, K and V, and the exponents' rule of OCP MX
-enum class SweepAxis { tile, window, p, promotion, scale };
+/// and, of recipes with a backward:
+///   p_in_dv    P as dV reads it: bf16, E4M3 times 1 and 448, E4M3 and INT8 with a scale a block
+///   do         dO: bf16, E4M3, E5M2 and INT8 with a scale a block
+///   ds         dS likewise
+///   delta      the output that delta sums
+enum class SweepAxis { tile, window, p, promotion, scale, p_in_dv, d_o, ds, delta };
 std::string_view to_string(SweepAxis axis);
 /// @throws Error(usage) naming the choices
 SweepAxis parse_sweep_axis(std::string_view name);

@@ -33,11 +33,13 @@ files::Json to_json(const StudyResult& result, const Summary& summary) {
   files::Json recipes = files::Json::array();
   for (const auto& r : summary.recipes) {
     files::Json steps = files::Json::array();
-    for (const auto& point : r.steps)
-      steps.push_back(
-          {{"step", point.step},
-           {"sigma", std::isnan(point.sigma) ? files::Json(nullptr) : files::Json(point.sigma)},
-           {"error", json_of(point.error)}});
+    for (const auto& point : r.steps) {
+      files::Json& step = steps.emplace_back(files::Json{
+          {"step", point.step},
+          {"sigma", std::isnan(point.sigma) ? files::Json(nullptr) : files::Json(point.sigma)}});
+      for (const auto& [output, error] : point.errors)
+        step[output == Output::o ? "error" : std::string(to_string(output))] = json_of(error);
+    }
     recipes.push_back({{"name", r.name},
                        {"quantities", json_of(r.quantities)},
                        {"amplification", json_of(r.amplifications)},
@@ -45,6 +47,8 @@ files::Json to_json(const StudyResult& result, const Summary& summary) {
   }
   return {{"study", result.identity.sha256},
           {"origin", result.origin},
+          {"pass", to_string(result.pass)},
+          {"output_gradient", to_string(result.output_gradient)},
           {"cells", result.jobs.size()},
           {"prompts", summary.prompts},
           {"recipes", recipes}};

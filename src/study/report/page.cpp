@@ -1,7 +1,7 @@
 // The page from the answer down to the command.
 #include "karat/study/page.hpp"
 
-#include "report/sections.hpp"
+#include "report/gradients.hpp"
 
 namespace karat::study {
 namespace {
@@ -117,17 +117,23 @@ std::string html_page(const StudyResult& result, const Summary& all,
   Summary summary{.recipes = {}, .prompts = all.prompts};  // those that no sweep made
   for (const RecipeSummary& recipe : all.recipes)
     if (!recipe.swept) summary.recipes.push_back(recipe);
-  report::HtmlPage page("What FP8 and sparsity cost, apart and together",
+  const bool gradients = result.pass == Pass::backward;
+  report::HtmlPage page(gradients ? "What FP8 and sparsity cost the gradients"
+                                  : "What FP8 and sparsity cost, apart and together",
                         result.origin + "; " + std::to_string(result.jobs.size()) +
                             " cells of (prompt, step, layer, head)");
-  add_answer(page, summary);
-  add_errors(page, summary);
-  add_ladders(page, summary);
-  add_steps(page, result, summary);
-  add_loci(page, result);
-  add_sweeps(page, all);
-  add_guidance(page, result, summary);
-  add_underflow(page, summary);
+  if (gradients) {
+    add_gradients(page, result, summary, all);
+  } else {
+    add_answer(page, summary);
+    add_errors(page, summary);
+    add_ladders(page, summary);
+    add_steps(page, result, summary);
+    add_loci(page, result);
+    add_sweeps(page, all);
+    add_guidance(page, result, summary);
+    add_underflow(page, summary);
+  }
   page.heading("Limits");
   page.bullets(Cells{
       "Generated workloads demonstrate mechanisms; what they say about a network is what its own "

@@ -46,6 +46,8 @@ void declare(CommandLine& line) {
 study::StudyRequest read_request(const cxxopts::ParseResult& given) {
   study::StudyRequest asked;
   if (given.count("capture") > 0) refuse_beside(given, "capture", study::cells_fields());
+  // the sensitivity table is of outputs: it is what a schedule of inference is tuned by
+  if (given.count("backward") > 0) refuse_beside(given, "backward", {"csv", "table"});
   read_options(given, study::cells_fields(), asked.cells);
   read_options(given, study::study_fields(), asked);
   return asked;
@@ -53,9 +55,9 @@ study::StudyRequest read_request(const cxxopts::ParseResult& given) {
 
 int write_plan(const cxxopts::ParseResult& given, const std::string& path, Narration narration) {
   refuse_beside(given, "plan",
-                {"capture", "grid", "channels", "steps", "layers", "heads", "head-kind",
-                 "network-seed", "recipes", "ladder", "sweep", "rows", "draws", "quick", "out",
-                 "csv", "table", "figures", "html"});
+                {"capture",      "grid",    "channels", "steps", "layers",  "heads", "head-kind",
+                 "network-seed", "recipes", "ladder",   "sweep", "rows",    "draws", "quick",
+                 "backward",     "out",     "csv",      "table", "figures", "html"});
   const study::StudyRequest asked = read_request(given);
   capture::PlanSpec spec;
   if (given.count("model") > 0) spec.model = asked.cells.model;
