@@ -8,7 +8,7 @@
 #include "file/gradient_truth.hpp"
 #include "file/truth_rows.hpp"
 #include "karat/bounds/head_work.hpp"
-#include "karat/case/backward.hpp"
+#include "karat/case/groups.hpp"
 #include "karat/case/taps.hpp"
 
 namespace karat::golden {
@@ -32,38 +32,44 @@ MakeSummary make(const cases::Case& of, const MakeOptions& options,
       if (options.progress) options.progress(phase, number, done, total);
     };
   };
-  std::optional<cases::BackwardRun> backward;
-  if (options.passes == Passes::forward_and_backward) backward.emplace(of, options.threads);
+  const bool with_backward = options.passes == Passes::forward_and_backward;
+  const cases::TapWords tap_words{options.taps, options.dq_taps, options.dkv_taps};
   MakeSummary summary{.heads = shape.batch * shape.heads};
   std::vector<int> taps;
+  cases::BackwardTaps backward_taps;
   std::optional<CaseWriter> writer;
-  Clock::time_point begin;
-  const cases::HeadLoop loop{.threads = options.threads,
-                             .needs = cases::HeadNeeds::both,
-                             .begin = [&](std::size_t number) {
-                               steps(Phase::inputs, number)(0, 1);
-                               begin = Clock::now();
-                             }};
-  cases::for_each_head(of, loop, [&](cases::HeadAtWork& work) {
+  Clock::time_point started;
+  const auto begin = [&](std::size_t number) {
+    steps(Phase::inputs, number)(0, 1);
+    started = Clock::now();
+  };
+  const auto forward = [&](cases::HeadAtWork& work) -> cases::GivenOutputs {
     const auto [b, h] = std::pair(work.batch, work.head);
     const layout::Layout& layout = work.layout;
-    if (per_head || !writer) taps = cases::parse_taps(options.taps, layout, options.seed);
+    if (per_head || !writer) {
+      taps = cases::parse_taps(options.taps, layout, options.seed);
+      if (with_backward)
+        backward_taps = cases::parse_backward_taps(
+            tap_words, attention::backward_blocks(of.recipe, layout), options.seed);
+    }
     if (!writer) writer.emplace(destination, of, layout, options, taps, rows);
     if (per_head) writer->layout(b, h, layout, taps);
     if (!of.inputs->coded()) writer->inputs(b, h, work.values);
     writer->operands(b, h, work.operands);
-    bounds::BoundedResult result =
-        bounds::attend_with_bounds(of.recipe, layout, work.operands, taps, options.threads,
-                                   steps(Phase::attention, work.number));
-    writer->result(b, h, result);
-    summary.attention_seconds += seconds_since(begin);
+    cases::GivenOutputs outputs;
+    {
+      bounds::BoundedResult result =
+          bounds::attend_with_bounds(of.recipe, layout, work.operands, taps, options.threads,
+                                     steps(Phase::attention, work.number));
+      writer->result(b, h, result);
+      summary.saturated_p_codes += result.golden.saturated_p_codes;
+      outputs = {.o = std::move(result.golden.o), .lse = std::move(result.golden.lse)};
+    }
+    summary.attention_seconds += seconds_since(started);
     summary.multiply_adds += layout.multiply_adds();
-    summary.saturated_p_codes += result.golden.saturated_p_codes;
-    if (backward) backward->add(work, std::move(result.golden.o), std::move(result.golden.lse));
-    work.operands = {};
-    result = {};
+    if (!with_backward) work.operands = {};
 
-    begin = Clock::now();
+    started = Clock::now();
     for (const auto mask : {attention::OracleMask::sparse, attention::OracleMask::dense}) {
       const bool sparse = mask == attention::OracleMask::sparse;
       const Phase phase = sparse ? Phase::truth_sparse : Phase::truth_dense;
@@ -76,35 +82,43 @@ MakeSummary make(const cases::Case& of, const MakeOptions& options,
       summary.truth_multiply_adds += 2.0 * share * static_cast<double>(rows.size()) *
                                      static_cast<double>(shape.tokens() * shape.channels);
     }
-    summary.truth_seconds += seconds_since(begin);
-    if (!backward) return;
-    writer->output_gradient(b, h, backward->heads().back());
-    if (!backward->complete()) return;
+    summary.truth_seconds += seconds_since(started);
+    return outputs;
+  };
+  const auto backward = [&](cases::GroupAtWork& group) {
+    const std::vector<cases::BackwardRun::Head>& heads = group.backward.heads();
+    for (std::size_t i = 0; i < heads.size(); ++i)
+      writer->output_gradient(group.batch, group.kv_head * heads.size() + i, heads[i]);
 
-    begin = Clock::now();
-    const cases::BackwardTaps tapped = cases::parse_backward_taps(
-        options.taps, attention::backward_blocks(of.recipe, layout), options.seed);
-    const auto gradients = backward->run(layout, {.threads = options.threads,
-                                                  .tapped_queries = tapped.queries,
-                                                  .tapped_keys = tapped.keys,
-                                                  .progress = steps(Phase::backward, work.number)});
-    const std::size_t kv_head = h / shape.group();
-    writer->gradients(b, kv_head, gradients);
-    summary.backward_seconds += seconds_since(begin);
+    started = Clock::now();
+    const auto gradients =
+        group.backward.run(group.layout, {.threads = options.threads,
+                                          .tapped_queries = backward_taps.queries,
+                                          .tapped_keys = backward_taps.keys,
+                                          .progress = steps(Phase::backward, group.number)});
+    writer->gradients(group.batch, group.kv_head, gradients);
+    summary.backward_seconds += seconds_since(started);
     summary.backward_multiply_adds +=
-        cases::kBackwardWork * static_cast<double>(shape.group()) * layout.multiply_adds();
+        cases::kBackwardWork * static_cast<double>(heads.size()) * group.layout.multiply_adds();
     summary.saturated_ds_codes += gradients.saturated_ds_codes;
+    summary.not_finite.count(gradients);
 
-    begin = Clock::now();
+    started = Clock::now();
     std::size_t done = 0;
     for (const auto mask : {attention::OracleMask::sparse, attention::OracleMask::dense}) {
-      steps(Phase::gradient_truth, work.number)(done++, 2);
-      writer->gradient_truth(b, kv_head, mask,
-                             gradient_truth(layout, backward->heads(), writer->gradient_rows(),
-                                            mask, options.threads));
+      steps(Phase::gradient_truth, group.number)(done++, 2);
+      writer->gradient_truth(
+          group.batch, group.kv_head, mask,
+          gradient_truth(group.layout, heads, writer->gradient_rows(), mask, options.threads));
     }
-    summary.truth_seconds += seconds_since(begin);
-  });
+    summary.truth_seconds += seconds_since(started);
+  };
+  if (with_backward)
+    cases::for_each_group(of, {.threads = options.threads, .begin = begin, .forward = forward},
+                          backward);
+  else
+    cases::for_each_head(
+        of, {.threads = options.threads, .needs = cases::HeadNeeds::both, .begin = begin}, forward);
   summary.seal = writer->commit();
   return summary;
 }

@@ -112,7 +112,8 @@ files::Json to_json(const MakeSummary& summary, const std::string& file,
   if (summary.backward_multiply_adds > 0)
     json["backward"] = {{"multiply_adds", summary.backward_multiply_adds},
                         {"seconds", summary.backward_seconds},
-                        {"saturated_ds_codes", summary.saturated_ds_codes}};
+                        {"saturated_ds_codes", summary.saturated_ds_codes},
+                        {"not_finite", to_json(summary.not_finite)}};
   return json;
 }
 

@@ -221,7 +221,8 @@ typedef struct karat_backward_args {
   /* The forward's output, shape and layout of q, and its log-sum-exp [B][H][S], as karat_attend
    * writes them. Both or neither: NULL runs the forward first. */
   const void* o;
-  const char* o_type;
+  const char* o_type; /* "f32", "f16" or "bf16" where that holds every value exactly, else the type
+                       * of the recipe's output */
   const float* lse;
   int32_t threads;
   void* dq; /* the recipe's backward.output type; shape and layout of q, and of k and v: */
@@ -236,7 +237,8 @@ typedef struct karat_backward_args {
   karat_mask_order mask_order;
   /* Inner stages of tapped blocks, dq_tap.B.H.BLOCK.ds and its like (docs/golden.md). NULL: not
    * wanted. */
-  const char* taps;
+  const char* taps;     /* query blocks: "all", "none", "0,5", "" for four of each side */
+  const char* key_taps; /* key blocks likewise; NULL: as `taps` where that is no list, else four */
   karat_tensors** stages;
   karat_progress progress; /* NULL, or called with blocks of the pass at work */
   void* context;
@@ -308,6 +310,8 @@ typedef struct karat_make_args {
   const void* d_o; /* gradient of o, as in karat_backward_args: the file then holds the backward of
                     * the same run. NULL: forward alone */
   const char* d_o_type;
+  const char* dq_taps;  /* taps of the backward: query blocks, NULL: as `taps` says; */
+  const char* dkv_taps; /* key blocks, NULL: as `taps` where that is no list, else four */
 } karat_make_args;
 /* A golden file of these heads; nothing is left at `path` when the call fails. The summary (NULL:
  * not wanted) has the fields of `karat make --json`. */

@@ -89,12 +89,13 @@ class FileInputs final : public Inputs {
 
   bool gives_outputs() const override { return backward_.lse.source != nullptr; }
 
-  GivenOutputs outputs(std::size_t batch, std::size_t head) const override {
+  GivenOutputs outputs(std::size_t batch, std::size_t head,
+                       numerics::FormatId format) const override {
     const std::size_t number = number_of(head, 0);
-    GivenOutputs given{.o = read(backward_.o, Extents::matrix, batch, number),
+    GivenOutputs given{.o = output_rows(batch, number, format),
                        .lse = read(backward_.lse, Extents::vector, batch, number)};
-    require_outputs(given, shape().channels, ErrorKind::input_output, rows_of(batch, number),
-                    backward_.o.subject(), backward_.lse.subject());
+    require_outputs(given, shape().channels, format, ErrorKind::input_output,
+                    rows_of(batch, number), backward_.o.subject(), backward_.lse.subject());
     return given;
   }
 
@@ -140,6 +141,19 @@ class FileInputs final : public Inputs {
                           std::size_t number) const {
     return files::widen_to_f32(place.source->head(place.name, extents, layout_, batch, number),
                                place.subject());
+  }
+  /// o of a head: values, or codes of the output's format.
+  std::vector<float> output_rows(std::size_t batch, std::size_t number,
+                                 numerics::FormatId format) const {
+    const Place& place = backward_.o;
+    files::Tensor o = place.source->head(place.name, Extents::matrix, layout_, batch, number);
+    if (files::info(o.dtype).size == 1) {
+      std::optional<numerics::FormatId> said;
+      if (has_format(o.dtype)) said = format_of(o.dtype);
+      require_output_codes(said, format, place.subject());
+      o.dtype = dtype_of(format);
+    }
+    return files::widen_to_f32(o, place.subject());
   }
   /// The file's number of a head's q (operand 0), k or v.
   std::size_t number_of(std::size_t head, int operand) const {
@@ -211,13 +225,18 @@ std::array<Place, 3> scales_beside(const Sources& sources, const std::array<Plac
               "holds " + (held.empty() ? "nothing" : held) + " but not " + wanted, action);
 }
 
-/// Values with a row per row of q.
-Place require_rows(Place place, const Place& q, HeadShape shape, Extents extents,
-                   TensorLayout layout, const std::string& action) {
+/// Values.
+Place require_values(Place place) {
   const std::string type(files::info(place.source->info(place.name).dtype).name);
   if (is_code(place))
     throw Error(ErrorKind::usage, place.subject(), "holds " + type + " codes",
                 "give values; the recipe codes them");
+  return place;
+}
+
+/// A row per row of q.
+Place require_rows(Place place, const Place& q, HeadShape shape, Extents extents,
+                   TensorLayout layout, const std::string& action) {
   if (extents == Extents::vector) shape.channels = 1;
   if (place.source->head_shape(place.name, extents, layout) != shape)
     throw Error(ErrorKind::usage, place.subject(),
@@ -243,14 +262,16 @@ BackwardPlaces find_backward(const Sources& sources, const Place& q, const HeadS
       throw Error(ErrorKind::usage, other->subject(), "stands beside do: there are two gradients",
                   "give one of them");
     if (!place) place = other;
-    places.d_o = require(place, "do, the gradient of the output", Extents::matrix,
-                         "give do in the shape of q, or have one made: --do generated");
+    places.d_o =
+        require_values(require(place, "do, the gradient of the output", Extents::matrix,
+                               "give do in the shape of q, or have one made: --do generated"));
   }
   if (options.forward == ForwardOrigin::given) {
     places.o = require(find(sources, "o"), "o, the forward's output", Extents::matrix,
                        "give o in the shape of q, or leave --forward given out");
-    places.lse = require(find(sources, "lse"), "lse, the forward's log-sum-exp", Extents::vector,
-                         "give lse [B,H,S] beside o, or leave --forward given out");
+    places.lse = require_values(require(find(sources, "lse"), "lse, the forward's log-sum-exp",
+                                        Extents::vector,
+                                        "give lse [B,H,S] beside o, or leave --forward given out"));
   }
   return places;
 }

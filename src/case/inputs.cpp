@@ -74,7 +74,7 @@ std::vector<float> Inputs::output_gradient(std::size_t, std::size_t) const {
   throw Error(ErrorKind::internal, "inputs", "have no gradient of the output");
 }
 
-GivenOutputs Inputs::outputs(std::size_t, std::size_t) const {
+GivenOutputs Inputs::outputs(std::size_t, std::size_t, numerics::FormatId) const {
   throw Error(ErrorKind::internal, "inputs", "have no outputs");
 }
 

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <limits>
 
+#include "karat/attention/operations/cast.hpp"
 #include "karat/mask/blockmask.hpp"
 
 namespace karat::cases {
@@ -98,9 +99,10 @@ void require_finite(std::span<const float> values, std::size_t channels, ErrorKi
               "attention of it has no value; mend the input");
 }
 
-void require_outputs(const GivenOutputs& given, std::size_t channels, ErrorKind kind,
-                     const std::string& row, const std::string& o_subject,
+void require_outputs(const GivenOutputs& given, std::size_t channels, numerics::FormatId format,
+                     ErrorKind kind, const std::string& row, const std::string& o_subject,
                      const std::string& lse_subject) {
+  std::vector<float> stored(channels);
   for (std::size_t token = 0; token < given.lse.size(); ++token) {
     const float lse = given.lse[token];
     if (std::isnan(lse) || lse == std::numeric_limits<float>::infinity())
@@ -108,13 +110,35 @@ void require_outputs(const GivenOutputs& given, std::size_t channels, ErrorKind 
                   (std::isnan(lse) ? "NaN at " : "Inf at ") + row + " " + std::to_string(token),
                   "no forward leaves it; only -Inf has a meaning, a row without keys");
     if (std::isinf(lse)) continue;
-    for (std::size_t j = 0; j < channels; ++j)
-      if (const float x = given.o[token * channels + j]; !std::isfinite(x))
-        throw Error(kind, o_subject,
-                    (std::isnan(x) ? "NaN at " : "Inf at ") + row + " " + std::to_string(token) +
-                        ", channel " + std::to_string(j),
+    const std::span<const float> o(&given.o[token * channels], channels);
+    std::ranges::copy(o, stored.begin());
+    attention::cast(stored, format, numerics::kAsComputed, numerics::Path::fast);
+    for (std::size_t j = 0; j < channels; ++j) {
+      if (o[j] == stored[j] && std::isfinite(o[j])) continue;
+      const std::string place =
+          " at " + row + " " + std::to_string(token) + ", channel " + std::to_string(j);
+      if (!std::isfinite(o[j]))
+        throw Error(kind, o_subject, (std::isnan(o[j]) ? "NaN" : "Inf") + place,
                     "its gradient has no value; mend the input");
+      throw Error(kind, o_subject,
+                  "the value" + place + " is none of " +
+                      std::string(numerics::format(format).name) + ", the recipe's output",
+                  "give o as the forward stored it, or a recipe with that output");
+    }
   }
+}
+
+void require_output_codes(std::optional<numerics::FormatId> said, numerics::FormatId format,
+                          const std::string& subject) {
+  const std::string name(numerics::format(format).name);
+  if (!quant::has_scale(format))
+    throw Error(ErrorKind::usage, subject, "holds codes where the recipe's output is " + name,
+                "give o as the forward stored it, or a recipe with that output");
+  if (said.value_or(format) != format)
+    throw Error(ErrorKind::usage, subject,
+                "holds " + std::string(numerics::format(*said).name) +
+                    " codes where the recipe's output is " + name,
+                "give o as the forward stored it, or a recipe with that output");
 }
 
 std::string rows_of(std::size_t batch, std::size_t head) {

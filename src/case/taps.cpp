@@ -35,8 +35,14 @@ std::vector<int> choose_taps(std::span<const video::Range> blocks, std::uint64_t
 
 namespace {
 
+/// A list of blocks: where it stands and what it names, in words.
+struct Subject {
+  const char* option;
+  const char* block;
+};
+
 std::vector<int> parse(std::string_view text, std::span<const video::Range> blocks,
-                       std::uint64_t seed, int count) {
+                       std::uint64_t seed, int count, Subject subject) {
   const auto total = static_cast<int>(blocks.size());
   if (text.empty()) return choose_taps(blocks, seed, count);
   if (text == "none") return {};
@@ -50,9 +56,10 @@ std::vector<int> parse(std::string_view text, std::span<const video::Range> bloc
     int block = -1;
     const auto [end, error] = std::from_chars(item.data(), item.data() + item.size(), block);
     if (error != std::errc{} || end != item.data() + item.size() || block < 0 || block >= total)
-      throw Error(ErrorKind::usage, "--tap",
-                  "\"" + item + "\" is no query block; there are " + std::to_string(total),
-                  "give all, none or a list of blocks from 0 to " + std::to_string(total - 1));
+      throw Error(
+          ErrorKind::usage, subject.option,
+          "\"" + item + "\" is no " + subject.block + "; there are " + std::to_string(total),
+          "give all, none or a list of blocks from 0 to " + std::to_string(total - 1));
     chosen.insert(block);
   }
   return {chosen.begin(), chosen.end()};
@@ -62,14 +69,17 @@ std::vector<int> parse(std::string_view text, std::span<const video::Range> bloc
 
 std::vector<int> parse_taps(std::string_view text, const layout::Layout& layout,
                             std::uint64_t seed) {
-  return parse(text, layout.blocks.query_blocks, seed, 8);
+  return parse(text, layout.blocks.query_blocks, seed, 8, {"--tap", "query block"});
 }
 
-BackwardTaps parse_backward_taps(std::string_view text, const mask::BlockMap& blocks,
+BackwardTaps parse_backward_taps(const TapWords& words, const mask::BlockMap& blocks,
                                  std::uint64_t seed) {
-  const bool word = text.empty() || text == "all" || text == "none";
-  return {.queries = parse(text, blocks.query_blocks, seed, kBackwardTaps),
-          .keys = parse(word ? text : "", blocks.key_blocks, seed, kBackwardTaps)};
+  const std::string& tap = words.forward;
+  const bool word = tap.empty() || tap == "all" || tap == "none";
+  return {.queries = parse(words.dq.value_or(tap), blocks.query_blocks, seed, kBackwardTaps,
+                           {words.dq ? "--dq-tap" : "--tap", "query block of the backward"}),
+          .keys = parse(words.dkv.value_or(word ? tap : ""), blocks.key_blocks, seed, kBackwardTaps,
+                        {"--dkv-tap", "key block of the backward"})};
 }
 
 }  // namespace karat::cases

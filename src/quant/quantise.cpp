@@ -76,27 +76,6 @@ float to_scale_format(float s, ScaleFormat format) {
   return std::ldexp(1.0f, std::clamp(exponent, -127, 127));
 }
 
-/// What a code rule multiplies or divides by, once per group.
-struct Step {
-  bool divide;
-  float operand;
-};
-
-Step step_of(float amax, float scale, const Rule& rule) {
-  if (rule.scale_rule == ScaleRule::given) return {false, rule.multiplier};
-  switch (rule.code_rule) {
-    case CodeRule::divide:
-      return {true, scale};
-    case CodeRule::reciprocal:
-      return {false, flush(1.0f / scale)};
-    case CodeRule::inverse_scale:
-      break;
-  }
-  // The factor of a group whose scale became 1 is that of the scale.
-  if (scale_before_rounding(amax, rule) == 0.0f) return {false, 1.0f};
-  return {false, flush(code_limit(rule) / guarded(amax, rule))};
-}
-
 /// Exact maximum of |x| per group.
 std::vector<float> group_maxima(numerics::MatrixView<const float> x, const Grouping& grouping) {
   std::vector<float> maxima(grouping.count(), 0.0f);
@@ -116,17 +95,17 @@ std::vector<float> group_maxima(numerics::MatrixView<const float> x, const Group
 
 /// What is rounded to codes.
 void scale_row(numerics::MatrixView<const float> x, std::size_t row, const Grouping& grouping,
-               std::span<const Step> steps, std::span<float> scaled) {
-  const Step* step = &steps[grouping.group(row, 0)];
+               std::span<const CodeStep> steps, std::span<float> scaled) {
+  const CodeStep* step = &steps[grouping.group(row, 0)];
   const bool several = grouping.channels > 1;
   for (std::size_t j = 0; j < x.columns; ++j) {
-    const Step& s = step[several ? j / grouping.width : 0];
+    const CodeStep& s = step[several ? j / grouping.width : 0];
     scaled[j] = flush(s.divide ? x(row, j) / s.operand : x(row, j) * s.operand);
   }
 }
 
 void quantise_row(numerics::MatrixView<const float> x, std::size_t row, const Rule& rule,
-                  std::span<const Step> steps, numerics::Path path, std::uint64_t stream,
+                  std::span<const CodeStep> steps, numerics::Path path, std::uint64_t stream,
                   std::span<float> scaled, Quantised& out) {
   const std::size_t n = x.columns;
   scale_row(x, row, out.grouping, steps, scaled);
@@ -213,6 +192,21 @@ float scale_of(float amax, const Rule& rule) {
   return s == 0.0f ? 1.0f : s;  // too small for E4M3
 }
 
+CodeStep code_step(float amax, float scale, const Rule& rule) {
+  if (rule.scale_rule == ScaleRule::given) return {false, rule.multiplier};
+  switch (rule.code_rule) {
+    case CodeRule::divide:
+      return {true, scale};
+    case CodeRule::reciprocal:
+      return {false, flush(1.0f / scale)};
+    case CodeRule::inverse_scale:
+      break;
+  }
+  // The factor of a group whose scale became 1 is that of the scale.
+  if (scale_before_rounding(amax, rule) == 0.0f) return {false, 1.0f};
+  return {false, flush(code_limit(rule) / guarded(amax, rule))};
+}
+
 Quantised quantise(numerics::MatrixView<const float> x, const Rule& rule, Grouping grouping,
                    numerics::Path path, int threads, std::uint64_t stream) {
   if (!has_scale(rule.format)) return cast(x, rule, std::move(grouping), stream);
@@ -224,10 +218,10 @@ Quantised quantise(numerics::MatrixView<const float> x, const Rule& rule, Groupi
                 .scales = {},
                 .grouping = std::move(grouping)};
   const std::vector<float> maxima = group_maxima(x, out.grouping);
-  std::vector<Step> steps;
+  std::vector<CodeStep> steps;
   for (const float amax : maxima) {
     out.scales.push_back(scale_of(amax, rule));
-    steps.push_back(step_of(amax, out.scales.back(), rule));
+    steps.push_back(code_step(amax, out.scales.back(), rule));
   }
   constexpr std::size_t kRows = 256;  // rows per work item
   const std::size_t items = (x.rows + kRows - 1) / kRows;
@@ -244,10 +238,10 @@ std::vector<std::uint8_t> saturates(numerics::MatrixView<const float> x, const R
                                     const Grouping& grouping) {
   const float largest = largest_finite(rule.format);
   std::vector<std::uint8_t> beyond(x.rows * x.columns);
-  std::vector<Step> steps;
+  std::vector<CodeStep> steps;
   if (has_scale(rule.format))
     for (const float amax : group_maxima(x, grouping))
-      steps.push_back(step_of(amax, scale_of(amax, rule), rule));
+      steps.push_back(code_step(amax, scale_of(amax, rule), rule));
   std::vector<float> scaled(x.columns);
   for (std::size_t i = 0; i < x.rows; ++i) {
     if (!steps.empty()) scale_row(x, i, grouping, steps, scaled);

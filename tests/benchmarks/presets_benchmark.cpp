@@ -1,5 +1,6 @@
 // Each preset's rate on one head beside the chain rate of its own instructions, on one thread:
-//   benchmark_presets [T H W [PRESET]]  default 21 30 52, the token grid of 480 x 832 x 81 frames
+//   benchmark_presets [T H W [RECIPE]]  default 21 30 52, the token grid of 480 x 832 x 81 frames,
+//                                       and every preset; RECIPE: one of them, or a .json
 // Ratio is the engine's time over what its multiply-adds take at the instructions' own rates, each
 // product at its own; predictors and quantisation are reported apart. A second table holds the
 // backwards: five products of a visit, everything from dO to dq, dk and dv in the engine's time.
@@ -35,8 +36,8 @@ double chain_rate(const std::string& name) {
   static std::map<std::string, double> known;
   if (const auto found = known.find(name); found != known.end()) return found->second;
   const numerics::Instruction& instruction = numerics::instruction(name);
-  const bool integers = numerics::format(numerics::input_format(instruction)).kind ==
-                        numerics::Kind::integer;
+  const bool integers =
+      numerics::format(numerics::input_format(instruction)).kind == numerics::Kind::integer;
   std::vector<float> a(64 * 128), b(128 * 128), d(64 * 128);
   for (std::size_t i = 0; i < b.size(); ++i)
     b[i] = integers ? static_cast<float>(i * 37 % 201) - 100
@@ -52,14 +53,18 @@ double chain_rate(const std::string& name) {
   };
   int count = 1;
   double best = 1e9;
-  while (seconds([&] { for (int i = 0; i < count; ++i) once(); }) < 0.05) count *= 2;
+  while (seconds([&] {
+           for (int i = 0; i < count; ++i) once();
+         }) < 0.05)
+    count *= 2;
   for (int turn = 0; turn < 5; ++turn)
-    best = std::min(best, seconds([&] { for (int i = 0; i < count; ++i) once(); }));
+    best = std::min(best, seconds([&] {
+                      for (int i = 0; i < count; ++i) once();
+                    }));
   return known[name] = 64.0 * 128 * 128 * count / best;
 }
 
-void measure(const std::string& name, video::Extent3 grid, const attention::HeadInput& input) {
-  const recipe::Recipe recipe = recipe::preset(name);
+void measure(const recipe::Recipe& recipe, video::Extent3 grid, const attention::HeadInput& input) {
   const layout::Setting setting{.grid = grid, .channels = 128};
   layout::Layout layout;
   const double planning =
@@ -67,12 +72,13 @@ void measure(const std::string& name, video::Extent3 grid, const attention::Head
   attention::QuantisedHead head;
   const double quantising = seconds(
       [&] { head = attention::quantise_head(recipe, layout, input, numerics::Path::fast, 1); });
-  const double engine =
-      seconds([&] { attention::attend(recipe, layout, head, {.threads = 1}); });
+  const double engine = seconds([&] { attention::attend(recipe, layout, head, {.threads = 1}); });
   const double work = layout.multiply_adds();
-  const double own = 2 / (1 / chain_rate(recipe.qk.instruction) + 1 / chain_rate(recipe.pv.instruction));
-  std::printf("| %s | %.2f | %.1f | %.1f | %.2f | %.2f | %.2f |\n", name.c_str(), work * 1e-9,
-              work / engine * 1e-9, own * 1e-9, own / (work / engine), quantising, planning);
+  const double own =
+      2 / (1 / chain_rate(recipe.qk.instruction) + 1 / chain_rate(recipe.pv.instruction));
+  std::printf("| %s | %.2f | %.1f | %.1f | %.2f | %.2f | %.2f |\n", recipe.name.c_str(),
+              work * 1e-9, work / engine * 1e-9, own * 1e-9, own / (work / engine), quantising,
+              planning);
   std::fflush(stdout);
 }
 
@@ -83,8 +89,7 @@ double peak_memory() {
   return static_cast<double>(usage.ru_maxrss) / 1024;
 }
 
-void measure_backward(const std::string& name, video::Extent3 grid, const video::Head& made) {
-  const recipe::Recipe recipe = recipe::preset(name);
+void measure_backward(const recipe::Recipe& recipe, video::Extent3 grid, const video::Head& made) {
   const recipe::Backward& b = recipe.backward;
   const attention::HeadInput input{made.q, made.k, made.v, numerics::FormatId::bf16};
   const layout::Layout layout =
@@ -100,8 +105,8 @@ void measure_backward(const std::string& name, video::Extent3 grid, const video:
                                               .lse = forward.lse,
                                               .d_o = made.v,
                                               .o_unquantised_p = uncoded}};
-  const double engine = seconds(
-      [&] { attention::attend_backward(recipe, layout, brought, {.threads = 1}); });
+  const double engine =
+      seconds([&] { attention::attend_backward(recipe, layout, brought, {.threads = 1}); });
   const mask::BlockMap blocks = attention::backward_blocks(recipe, layout);
   double pairs = 0;
   for (std::size_t i = 0; i < blocks.rows.size(); ++i)
@@ -115,7 +120,7 @@ void measure_backward(const std::string& name, video::Extent3 grid, const video:
        {forward_scores ? recipe.qk.instruction : b.s, b.dp, b.dv, b.dk, b.dq})
     turns += 1 / chain_rate(product);
   const double own = 5 / turns;
-  std::printf("| %s | %.2f | %.1f | %.1f | %.2f | %.0f |\n", name.c_str(), work * 1e-9,
+  std::printf("| %s | %.2f | %.1f | %.1f | %.2f | %.0f |\n", recipe.name.c_str(), work * 1e-9,
               work / engine * 1e-9, own * 1e-9, own / (work / engine), peak_memory());
   std::fflush(stdout);
 }
@@ -129,14 +134,24 @@ int main(int argc, char** argv) {
   if (argc >= 4) grid = {std::atoi(argv[1]), std::atoi(argv[2]), std::atoi(argv[3])};
   const video::Head made = video::generate_head({.grid = grid}, 0, 0);
   const attention::HeadInput input{made.q, made.k, made.v, numerics::FormatId::bf16};
-  std::printf("| preset | 1e9 multiply-adds | 1e9/s | instructions' own 1e9/s | ratio | quantising s | "
-              "mask, predictor s |\n|---|---|---|---|---|---|---|\n");
-  for (const std::string_view name : recipe::forward_presets())
-    if (argc < 5 || name == argv[4]) measure(std::string(name), grid, input);
-  std::printf("\n| backward of | 1e9 multiply-adds | 1e9/s | instructions' own 1e9/s | ratio | "
-              "peak memory MiB |\n|---|---|---|---|---|---|\n");
-  for (const std::string_view name : recipe::preset_names())
-    if ((argc < 5 || name == argv[4]) && recipe::preset(name).backward.exists())
-      measure_backward(std::string(name), grid, made);
+  std::vector<recipe::Recipe> forwards, backwards;
+  if (argc >= 5) {
+    forwards = {recipe::load_recipe(argv[4])};
+    backwards = forwards;
+  } else {
+    for (const std::string_view name : recipe::forward_presets())
+      forwards.push_back(recipe::preset(name));
+    for (const std::string_view name : recipe::preset_names())
+      backwards.push_back(recipe::preset(name));
+  }
+  std::printf(
+      "| preset | 1e9 multiply-adds | 1e9/s | instructions' own 1e9/s | ratio | quantising s | "
+      "mask, predictor s |\n|---|---|---|---|---|---|---|\n");
+  for (const recipe::Recipe& recipe : forwards) measure(recipe, grid, input);
+  std::printf(
+      "\n| backward of | 1e9 multiply-adds | 1e9/s | instructions' own 1e9/s | ratio | "
+      "peak memory MiB |\n|---|---|---|---|---|---|\n");
+  for (const recipe::Recipe& recipe : backwards)
+    if (recipe.backward.exists()) measure_backward(recipe, grid, made);
   return 0;
 }

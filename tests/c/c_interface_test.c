@@ -281,10 +281,66 @@ static void test_groups(void) {
   karat_tensors_free(owner);
 }
 
+/* The FP8 output of a forward goes back into its backward, as codes or as values. */
+static void test_fp8_output_in_a_backward(void) {
+  karat_tensors* owner = NULL;
+  karat_array q, k, v, d_o;
+  enum { kTokens = 128, kChannels = 128 };
+  OK(karat_generate("{\"grid\": [2, 8, 8], \"head_dim\": 128, \"do\": true}", 0, &owner, &error));
+  find(owner, "q", &q);
+  find(owner, "k", &k);
+  find(owner, "v", &v);
+  find(owner, "do", &d_o);
+  static unsigned char o[kTokens * kChannels], dq[sizeof o], again[sizeof o];
+  static float lse[kTokens], wide[sizeof o];
+  karat_recipe* recipe = recipe_of("\"cudnn_fp8_hopper\"");
+  const karat_heads input = {.type = "bf16", .layout = "BHSD", .batch = 1, .heads = 1,
+                             .tokens = kTokens, .channels = kChannels, .q = q.data, .k = k.data,
+                             .v = v.data};
+  karat_attend_args forward = {.size = sizeof forward, .recipe = recipe, .input = input, .o = o,
+                               .o_type = "e4m3", .lse = lse};
+  OK(karat_attend(&forward, &error));
+  karat_backward_args args = {.size = sizeof args, .recipe = recipe, .input = input,
+                              .d_o = d_o.data, .d_o_type = "bf16", .dq = dq,
+                              .gradient_type = "e5m2"};
+  OK(karat_backward(&args, &error));
+  args.dq = again;
+  args.o = o;
+  args.lse = lse;
+  for (const char* const* type = (const char*[]){"e4m3", "u8", NULL}; *type != NULL; ++type) {
+    args.o_type = *type;
+    memset(again, 0, sizeof again);
+    OK(karat_backward(&args, &error));
+    EXPECT(memcmp(again, dq, sizeof dq) == 0);
+  }
+  args.o_type = "e5m2";
+  FAILS(karat_backward(&args, &error), KARAT_USAGE,
+        "o: holds e5m2 codes where the recipe's output is e4m3");
+  args.o = wide;
+  args.o_type = "f32";
+  OK(karat_backward(&args, &error));
+  wide[kChannels + 5] = 1.03f;
+  FAILS(karat_backward(&args, &error), KARAT_USAGE,
+        "the value at batch 0, head 0, token 1, channel 5 is none of e4m3");
+  args.o_type = "f64";
+  FAILS(karat_backward(&args, &error), KARAT_USAGE, "o_type");
+  karat_recipe_free(recipe);
+  args.recipe = recipe = recipe_of("\"fa3_bf16\"");
+  args.gradient_type = "bf16";
+  args.dq = NULL;
+  args.o = o;
+  args.o_type = "e4m3";
+  FAILS(karat_backward(&args, &error), KARAT_USAGE,
+        "o: holds codes where the recipe's output is bf16");
+  karat_recipe_free(recipe);
+  karat_tensors_free(owner);
+}
+
 /* Codes and scales of an earlier call give its bits; args.o holds them. */
 /* Gradients of two groups of heads: with and without the forward's outputs, and those that a golden
  * file of the same run holds. */
 static void test_backward(void) {
+  test_fp8_output_in_a_backward();
   enum { kHeads = 4, kShared = 2 };
   karat_tensors *owner = NULL, *stages = NULL, *loaded = NULL;
   karat_array q, k, v, d_o, tap;
@@ -316,6 +372,13 @@ static void test_backward(void) {
   find(stages, "dq_tap.0.2.0.ds", &tap);
   EXPECT(tap.rank == 2);
   karat_tensors_free(stages);
+  args.key_taps = "1";
+  OK(karat_backward(&args, &error));
+  EXPECT(find(stages, "dkv_tap.0.1.1.dk", &tap)->rank == 3);
+  karat_tensors_free(stages);
+  args.key_taps = "99";
+  FAILS(karat_backward(&args, &error), KARAT_USAGE, "\"99\" is no key block of the backward");
+  args.key_taps = NULL;
   args.stages = NULL;
   args.o = o;
   args.o_type = "bf16";
@@ -334,10 +397,22 @@ static void test_backward(void) {
   FAILS(karat_backward(&args, &error), KARAT_USAGE, "NaN at batch 0, head 0, token 1, channel 5");
   args.d_o = NULL;
   FAILS(karat_backward(&args, &error), KARAT_USAGE, "d_o");
+  args.d_o = d_o.data;
+  args.d_o_type = "e4m3";
+  FAILS(karat_backward(&args, &error), KARAT_USAGE, "d_o_type");
+  args.d_o_type = "bf16";
+  args.o = NULL;
+  FAILS(karat_backward(&args, &error), KARAT_USAGE, "o: is missing beside lse");
+  args.o = o;
+  lse[3] = NAN;
+  FAILS(karat_backward(&args, &error), KARAT_USAGE, "lse: NaN at batch 0, head 0, token 3");
   char path[256];
   path_of(path, sizeof path, "backward.h5");
   karat_make_args made = {.size = sizeof made, .recipe = recipe, .input = input, .path = path,
-                          .d_o = d_o.data, .d_o_type = "bf16"};
+                          .d_o = spoiled, .d_o_type = "bf16"};
+  FAILS(karat_make(&made, NULL, &error), KARAT_USAGE,
+        "NaN at batch 0, head 0, token 1, channel 5");
+  made.d_o = d_o.data;
   OK(karat_make(&made, NULL, &error));
   OK(karat_load(path, "[\"stages/dq\", \"stages/dk\", \"stages/dv\"]", &loaded, &error));
   EXPECT(memcmp(find(loaded, "stages/dq", &tap)->data, dq, sizeof dq) == 0);

@@ -1,6 +1,4 @@
 // dO made and given, the gradients of grouped heads, and what a backward is refused for.
-#include "karat/case/backward.hpp"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -13,6 +11,7 @@
 
 #include "karat/attention/attend.hpp"
 #include "karat/case/formats.hpp"
+#include "karat/case/groups.hpp"
 #include "karat/case/request.hpp"
 #include "karat/files/safetensors.hpp"
 #include "karat/numerics/base/error.hpp"
@@ -22,6 +21,7 @@ namespace karat::cases {
 namespace {
 
 using testing::HasSubstr;
+using testing::Not;
 constexpr std::size_t kTokens = 2 * 4 * 4, kChannels = 16;
 constexpr float kInf = std::numeric_limits<float>::infinity();
 
@@ -75,13 +75,10 @@ struct Gathered {
 };
 Gathered gradients_of(const Case& of) {
   Gathered all;
-  BackwardRun run(of, 1);
-  for_each_head(of, {.threads = 1, .needs = HeadNeeds::both}, [&](HeadAtWork& work) {
-    auto forward = attention::attend(of.recipe, work.layout, work.operands, {.threads = 1});
-    run.add(work, std::move(forward.o), std::move(forward.lse));
-    EXPECT_EQ(run.complete(), (work.head + 1) % of.shape().group() == 0);
-    if (!run.complete()) return;
-    attention::BackwardResult made = run.run(work.layout, {.threads = 1});
+  for_each_group(of, {.threads = 1}, [&](GroupAtWork& group) {
+    EXPECT_EQ(group.kv_head, all.dk.size());
+    EXPECT_EQ(group.number + 1, all.dq.size() + of.shape().group());
+    attention::BackwardResult made = group.backward.run(group.layout, {.threads = 1});
     for (auto& dq : made.dq) all.dq.push_back(std::move(dq));
     all.dk.push_back(std::move(made.dk));
     all.dv.push_back(std::move(made.dv));
@@ -196,14 +193,111 @@ TEST_F(BackwardFiles, ValuesWithoutAGradientAreNamedByPlace) {
   EXPECT_THAT(problem(ErrorKind::input_output, [&] { chosen().inputs->output_gradient(0, 0); }),
               HasSubstr("NaN at batch 0, head 0, token 1, channel 3"));
   tensors_["lse"].as<float>()[2] = kInf;
-  EXPECT_THAT(problem(ErrorKind::input_output, [&] { chosen(given).inputs->outputs(0, 0); }),
+  EXPECT_THAT(problem(ErrorKind::input_output,
+                      [&] { chosen(given).inputs->outputs(0, 0, numerics::FormatId::bf16); }),
               HasSubstr("Inf at batch 0, head 0, token 2"));
   tensors_["lse"].as<float>()[2] = -kInf;  // no keys: whatever o holds there has no gradient
   tensors_["o"].as<float>()[2 * kChannels] = std::numeric_limits<float>::quiet_NaN();
-  EXPECT_EQ(chosen(given).inputs->outputs(0, 0).lse[2], -kInf);
+  EXPECT_EQ(chosen(given).inputs->outputs(0, 0, numerics::FormatId::bf16).lse[2], -kInf);
   tensors_["lse"].as<float>()[2] = 0;
-  EXPECT_THAT(problem(ErrorKind::input_output, [&] { chosen(given).inputs->outputs(0, 0); }),
+  EXPECT_THAT(problem(ErrorKind::input_output,
+                      [&] { chosen(given).inputs->outputs(0, 0, numerics::FormatId::bf16); }),
               HasSubstr("o: NaN at batch 0, head 0, token 2, channel 0"));
+}
+
+// o in another format than the recipe's output is of another forward.
+TEST_F(BackwardFiles, OutputsAreInTheFormatOfTheRecipe) {
+  using numerics::FormatId;
+  const auto outputs = [&](FormatId format) { return chosen(given).inputs->outputs(0, 0, format); };
+  tensors_["o"].as<float>()[kChannels + 4] = 1 + 0x1p-7f;
+  EXPECT_EQ(outputs(FormatId::bf16).o[kChannels + 4], 1 + 0x1p-7f);
+  EXPECT_THAT(problem(ErrorKind::input_output, [&] { outputs(FormatId::e4m3); }),
+              HasSubstr("o: the value at batch 0, head 0, token 1, channel 4 is none of e4m3"));
+  const std::vector<float> values(kTokens * kChannels, 1.125f);
+  tensors_["o"] = encoded(values, FormatId::e4m3, {1, 1, kTokens, kChannels});
+  EXPECT_EQ(outputs(FormatId::e4m3).o, values);
+  EXPECT_THAT(problem(ErrorKind::usage, [&] { outputs(FormatId::e5m2); }),
+              HasSubstr("o: holds e4m3 codes where the recipe's output is e5m2"));
+  EXPECT_THAT(problem(ErrorKind::usage, [&] { outputs(FormatId::bf16); }),
+              HasSubstr("o: holds codes where the recipe's output is bf16"));
+  tensors_["o"].dtype = files::DType::u8;  // plain bytes
+  EXPECT_EQ(outputs(FormatId::e4m3).o, values);
+  tensors_["lse"].dtype = files::DType::u8;
+  tensors_["lse"].bytes.resize(kTokens);
+  EXPECT_THAT(problem(ErrorKind::usage, [&] { chosen(given); }), HasSubstr("lse: holds u8 codes"));
+}
+
+/// A case whose o and lse are those of its recipe's forward, changed.
+class GivenForward final : public Inputs {
+ public:
+  GivenForward(const Inputs& from, std::vector<GivenOutputs> given)
+      : Inputs(from.shape()), from_(from), given_(std::move(given)) {}
+  files::Json source() const override { return {}; }
+  files::DType dtype() const override { return from_.dtype(); }
+  HeadValues values(std::size_t batch, std::size_t head, int threads) const override {
+    return from_.values(batch, head, threads);
+  }
+  GradientOrigin output_gradient_origin() const override { return GradientOrigin::given; }
+  std::vector<float> output_gradient(std::size_t batch, std::size_t head) const override {
+    return from_.output_gradient(batch, head);
+  }
+  bool gives_outputs() const override { return true; }
+  GivenOutputs outputs(std::size_t, std::size_t head, numerics::FormatId) const override {
+    return given_[head];
+  }
+
+ private:
+  const Inputs& from_;
+  std::vector<GivenOutputs> given_;
+};
+
+TEST(ForEachGroup, GivenOutputsAreHeldAgainstTheRecipesOwn) {
+  const Case own = generated_case("fps_ste_bf16", 2, 0);
+  std::vector<GivenOutputs> right;
+  for_each_group(own,
+                 {.threads = 1,
+                  .forward =
+                      [&](HeadAtWork& work) {
+                        attention::HeadResult made =
+                            attention::attend(own.recipe, work.layout, work.operands);
+                        return right.emplace_back(GivenOutputs{made.o, made.lse});
+                      }},
+                 [](GroupAtWork&) {});
+  const auto found = [&](const std::function<void(GivenOutputs&)>& change) {
+    std::vector<GivenOutputs> given = right;
+    change(given[1]);
+    GivenAgainstOwn against;
+    const Case of = make_case(own.recipe, std::make_shared<GivenForward>(*own.inputs, given));
+    for_each_group(of, {.threads = 1, .against_own = &against}, [](GroupAtWork&) {});
+    return against;
+  };
+  const GivenAgainstOwn same = found([](GivenOutputs&) {});
+  EXPECT_EQ(same.rows, 2 * kTokens);
+  EXPECT_EQ(same.relative_l2(), 0);
+  EXPECT_EQ(same.largest_lse_difference, 0);
+  EXPECT_THAT(same.told(own.recipe), Not(HasSubstr("of this recipe")));
+  const GivenAgainstOwn other = found([](GivenOutputs& given) {
+    for (float& lse : given.lse) lse *= 1.442695f;
+    for (float& x : given.o) x *= 2;
+    given.lse[3] = -kInf;
+  });
+  EXPECT_EQ(other.rows, 2 * kTokens - 1);
+  EXPECT_EQ(other.other_rows, 1u);
+  EXPECT_GT(other.relative_l2(), 0.3);  // one of two heads is off by its size
+  EXPECT_LT(other.relative_l2(), 1.0);
+  EXPECT_GT(other.largest_lse_difference, 0.5);
+  EXPECT_THAT(other.told(own.recipe), HasSubstr("not of this recipe"));
+}
+
+TEST(NotFinite, CountsWhatOverflowed) {
+  NotFinite found;
+  found.count({.delta = {}, .dq = {{1, kInf}, {-kInf, NAN}}, .dk = {0, 1}, .dv = {NAN, 2}});
+  EXPECT_EQ(found.dq, 3);
+  EXPECT_EQ(found.dk, 0);
+  EXPECT_EQ(found.dv, 1);
+  EXPECT_TRUE(found.any());
+  EXPECT_THAT(found.told(), HasSubstr("3 values of dq, 0 of dk, 1 of dv"));
+  EXPECT_FALSE(NotFinite{}.any());
 }
 
 TEST_F(BackwardFiles, FieldsOfABackwardSayNothingWithoutOne) {

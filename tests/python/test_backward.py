@@ -123,7 +123,37 @@ def test_masks_reach_the_backward(case):
     assert (np.asarray(first.dv, np.float32)[:, :, 0] != 0).any()
 
 
-def test_what_is_refused(case):
+@pytest.mark.parametrize("recipe", ["cudnn_fp8_hopper", "te_delayed"])
+def test_an_fp8_output_goes_back_in(recipe):
+    q, k, v, do = karat.generate("video", grid=(2, 8, 8), head_dim=128, seed=4, do=True)
+    o, lse = karat.attend(q, k, v, recipe=recipe, return_lse=True)
+    assert o.dtype.name == "float8_e4m3fn"
+    whole = karat.backward(q, k, v, do, recipe=recipe)
+    for given in (o, o.view(np.uint8), o.astype(np.float32)):
+        made = karat.backward(q, k, v, do, recipe=recipe, o=given, lse=lse)
+        assert all(same(a, b) for a, b in zip(made, whole))
+    spoiled = o.astype(np.float32)
+    spoiled[0, 0, 3, 5] = 1.03
+    with pytest.raises(karat.UsageError, match="token 3, channel 5 is none of e4m3"):
+        karat.backward(q, k, v, do, recipe=recipe, o=spoiled, lse=lse)
+    with pytest.raises(karat.UsageError, match="o: e5m2 of shape .*e4m3 in the shape of q"):
+        karat.backward(q, k, v, do, recipe=recipe, lse=lse, o=karat.view_as(o.view(np.uint8), "e5m2"))
+
+
+def test_key_blocks_have_taps_of_their_own(tmp_path, case):
+    q, k, v, do = (x[:, :1] for x in case)
+    options = {"recipe": SMALL, "grid": GRID}
+    stages = karat.backward_stages(q, k, v, do, taps=[1], key_taps=[0, 2], **options)
+    found = {name.rsplit(".", 1)[0] for name in stages if "tap" in name}
+    assert found == {"dq_tap.0.0.1", "dkv_tap.0.0.0", "dkv_tap.0.0.2"}
+    golden = karat.save(
+        tmp_path / "g.h5", q, k, v, do=do, taps="none", dq_taps=[1], dkv_taps=[0, 2], **options
+    )
+    taps = {name.rsplit("/", 1)[0].removeprefix("stages/") for name in golden if "tap/" in name}
+    assert {name.replace("/", ".") for name in taps} == found
+
+
+def test_what_is_refused(tmp_path, case):
     q, k, v, do = case
     with pytest.raises(karat.UsageError, match="fpsattention has no backward.*fps_qat_fp8"):
         karat.backward(q, k, v, do, recipe="fpsattention", grid=GRID)
@@ -141,8 +171,23 @@ def test_what_is_refused(case):
         spoiled[0, 3, 17, 5] = bad
         with pytest.raises(karat.UsageError, match=f"{word} at batch 0, head 3, token 17, channel 5"):
             karat.backward(q, k, v, spoiled, recipe=SMALL, grid=GRID)
+        with pytest.raises(karat.UsageError, match=f"{word} at batch 0, head 3, token 17, channel 5"):
+            karat.save(tmp_path / "never.h5", q, k, v, recipe=SMALL, grid=GRID, do=spoiled)
+    with pytest.raises(karat.UsageError, match="o: is missing beside lse"):
+        karat.backward(q, k, v, do, recipe=SMALL, grid=GRID, lse=lse)
+    bad = lse.copy()
+    bad[0, 2, 9] = np.nan
+    with pytest.raises(karat.UsageError, match="lse: NaN at batch 0, head 2, token 9"):
+        karat.backward(q, k, v, do, recipe=SMALL, grid=GRID, o=o, lse=bad)
+    with pytest.raises(karat.UsageError, match="o: f32 of shape"):
+        karat.backward(q, k, v, do, recipe=SMALL, grid=GRID, lse=lse, o=np.zeros(3, np.float32))
+    with pytest.raises(karat.UsageError, match="do: shape"):
+        karat.save(tmp_path / "never.h5", q, k, v, recipe=SMALL, grid=GRID, do=do[:, :2])
     with pytest.raises(karat.UsageError, match="no backward"):
-        karat.save("never.h5", q, k, v, recipe="fpsattention", grid=GRID, do=do)
+        karat.save(tmp_path / "never.h5", q, k, v, recipe="fpsattention", grid=GRID, do=do)
+    with pytest.raises(karat.UsageError, match="no backward"):
+        karat.backward_stages(q, k, v, do, recipe="fpsattention", grid=GRID)
+    assert not (tmp_path / "never.h5").exists()
 
 
 def test_the_command_line_writes_the_same_gradients(tmp_path, case, command_line):

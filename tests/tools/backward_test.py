@@ -51,6 +51,100 @@ class Backward(Case):
                       "--in", "given.safetensors", "-o", "m.safetensors")
         self.assertTrue((read(self.path("m.safetensors"))["dv"][1] != stages["dv"][1]).any())
 
+    def given(self, *arguments, recipe="fps_qat_fp8"):
+        """karat attend --backward --forward given on given.safetensors: what it says, what it writes."""
+        done = self.succeeds("attend", "--backward", "--forward", "given", "--recipe", recipe, *GRID,
+                             "--in", "given.safetensors", "-o", "m.safetensors", "--json", *arguments)
+        return done, read(self.path("m.safetensors"))
+
+    def test_an_fp8_output_enters_in_the_middle(self):
+        for recipe in ("cudnn_fp8_hopper", "te_delayed"):
+            self.make("--channels", 128, recipe=recipe)
+            inputs, stages = (read(self.path(f"e/{name}.safetensors"))
+                              for name in ("inputs", "stages"))
+            self.assertEqual(stages["o"][0], "F8_E4M3")
+            write(self.path("given.safetensors"),
+                  inputs | {name: stages[name] for name in ("o", "lse")})
+            made = self.given(recipe=recipe)[1]
+            for name in ("dq", "dk", "dv", "delta"):
+                np.testing.assert_array_equal(made[name][1], stages[name][1], name)
+            write(self.path("bad.safetensors"),
+                  inputs | {"o": ("F8_E5M2", stages["o"][1]), "lse": stages["lse"]})
+            self.fails(2, "o: holds e5m2 codes where the recipe's output is e4m3",
+                       arguments=self.arguments("bad.safetensors", "--forward", "given",
+                                                recipe=recipe))
+
+    def test_given_outputs_are_held_against_the_recipe_s_own(self):
+        self.make()
+        inputs, stages = (read(self.path(f"e/{name}.safetensors")) for name in ("inputs", "stages"))
+        given = inputs | {name: stages[name] for name in ("o", "lse")}
+        write(self.path("given.safetensors"), given)
+        done, _ = self.given()
+        self.assertIn("o and lse are taken as given", done.stderr)
+        self.assertNotIn("not of this recipe", done.stderr)
+        told = json.loads(done.stdout)["given_forward"]
+        self.assertGreater(told["rows_compared"], 20)
+        self.assertEqual((told["o_relative_l2"], told["lse_largest_difference"]), (0, 0))
+        given["lse"] = ("F32", given["lse"][1] * np.float32(1.442695))  # log2 units
+        write(self.path("given.safetensors"), given)
+        done, _ = self.given()
+        self.assertIn("not of this recipe, mask or input? (lse in natural units)", done.stderr)
+        self.assertGreater(json.loads(done.stdout)["given_forward"]["lse_largest_difference"], 0.5)
+        for name, spoil, words in (("lse", np.nan, "lse: NaN at batch 0, head 0, token 3"),
+                                   ("lse", np.inf, "lse: Inf at batch 0, head 0, token 3"),
+                                   ("o", 0x7FC0, "o: NaN at batch 0, head 0, token 3")):
+            dtype, values = stages[name]
+            values = values.copy()
+            values[0, 0, 3] = spoil
+            write(self.path("bad.safetensors"),
+                  inputs | {n: stages[n] for n in ("o", "lse")} | {name: (dtype, values)})
+            self.fails(3, words, arguments=self.arguments("bad.safetensors", "--forward", "given"))
+        wide = (stages["o"][1].astype(np.uint32) << 16).view(np.float32)
+        for off, code in ((0, 0), (2**-12, 3)):
+            wide = wide * np.float32(1 + off)
+            write(self.path("given.safetensors"),
+                  inputs | {"o": ("F32", wide), "lse": stages["lse"]})
+            if code == 0:
+                np.testing.assert_array_equal(self.given()[1]["dq"][1], stages["dq"][1])
+            else:
+                self.fails(code, "is none of bf16, the recipe's output", arguments=self.arguments(
+                    "given.safetensors", "--forward", "given"))
+
+    def test_gradients_that_overflow_are_told(self):
+        self.make()
+        inputs = read(self.path("e/inputs.safetensors"))
+        huge = np.full_like(inputs["do"][1], 0x7F7F)  # the largest BF16
+        write(self.path("huge.safetensors"), inputs | {"do": ("BF16", huge)})
+        for command, out in (("attend", "x.safetensors"), ("make", "x.h5")):
+            done = self.succeeds(command, "--backward", "--recipe", "fps_qat_fp8", *GRID, "--in",
+                                 "huge.safetensors", "-o", out, "--json")
+            self.assertRegex(done.stderr, r"gradients: Inf or NaN in \d+ values of dq, \d+ of dk")
+            told = json.loads(done.stdout)
+            found = (told if command == "attend" else told["backward"])["not_finite"]
+            if command == "attend":
+                made = read(self.path(out))
+            for name in ("dq", "dk", "dv"):
+                count = np.count_nonzero((made[name][1] & 0x7F80) == 0x7F80)
+                self.assertEqual(found[name], count, name)
+            self.assertGreater(found["dq"] + found["dv"], 0)
+
+    def test_taps_of_the_backward_have_lists_of_their_own(self):
+        self.make("--channels", 128, recipe="cudnn_fp8_hopper")
+        inspected = json.loads(self.succeeds("inspect", "g.h5", "--json").stdout)["backward"]
+        self.assertEqual(inspected["tapped_query_blocks"], [0, 1])
+        self.make("--channels", 128, "--tap", "none", "--dq-tap", "1", "--dkv-tap", "0",
+                  recipe="cudnn_fp8_hopper")
+        inspected = json.loads(self.succeeds("inspect", "g.h5", "--json").stdout)["backward"]
+        self.assertEqual(inspected["tapped_query_blocks"], [1])
+        made = self.attend("--tap", "0", "--dq-tap", "1", "--dkv-tap", "none")
+        taps = {name.rsplit(".", 1)[0] for name in made if "tap." in name}
+        self.assertEqual(taps, {"tap.0.0.0", "dq_tap.0.0.1"})
+        run = ["attend", "--in", "e/inputs.safetensors", "-o", "x.safetensors"]
+        self.fails(2, "--dq-tap: \"2\" is no query block of the backward; there are 2",
+                   arguments=[*run, "--backward", "--dq-tap", "2"])
+        self.fails(2, "--dkv-tap: says nothing without --backward",
+                   arguments=[*run, "--dkv-tap", "1"])
+
     def test_the_group_of_v_in_training_and_in_use_is_told_apart(self):
         """docs/diagnose.md, the worked example."""
         trained = {"base": "sta_bf16", "name": "trained",

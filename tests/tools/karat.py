@@ -11,7 +11,7 @@ import numpy as np
 
 KARAT = os.environ["KARAT"]
 TYPES = {"F64": np.float64, "F32": np.float32, "F16": np.float16, "BF16": np.uint16,
-         "F8_E4M3": np.uint8, "U8": np.uint8, "I32": np.int32, "I64": np.int64, "U16": np.uint16}
+         "F8_E4M3": np.uint8, "F8_E5M2": np.uint8, "U8": np.uint8, "I32": np.int32, "I64": np.int64, "U16": np.uint16}
 
 
 def read(path):

@@ -1,6 +1,4 @@
 // Gradients head by head into the caller's buffers, with the inner stages on request.
-#include "karat/case/backward.hpp"
-
 #include <algorithm>
 
 #include "call.hpp"
@@ -8,6 +6,7 @@
 #include "heads.hpp"
 #include "karat/attention/attend.hpp"
 #include "karat/case/formats.hpp"
+#include "karat/case/groups.hpp"
 #include "karat/case/metadata.hpp"
 #include "karat/case/stages.hpp"
 #include "karat/case/taps.hpp"
@@ -69,41 +68,36 @@ void backward(const karat_backward_args& args) {
   const auto heads = std::make_shared<const Heads>(args.input, Reads::all, given);
   const cases::Case of =
       cases::make_case(required(args.recipe, "recipe")->recipe, heads, given_mask(args));
-  cases::BackwardRun run(of, args.threads);
+  cases::require_backward(of.recipe);
   require_gradient_type(args);
   const auto progress = steps_of(args.progress, args.context);
   const Buffers buffers(args, of, *heads);
   files::TensorFile stages{
       .tensors = {}, .metadata = cases::describe(of.recipe, of.shape().grid, of.shape().text)};
-  const cases::HeadLoop loop{.threads = args.threads, .needs = cases::HeadNeeds::both};
-  cases::for_each_head(of, loop, [&](cases::HeadAtWork& work) {
-    cases::GivenOutputs outputs;
-    if (heads->gives_outputs()) {
-      outputs = heads->outputs(work.batch, work.head);
-    } else {
-      attention::HeadResult made = attention::attend(
-          of.recipe, work.layout, work.operands, {.threads = args.threads, .progress = progress});
-      outputs = {.o = std::move(made.o), .lse = std::move(made.lse)};
-    }
-    run.add(work, std::move(outputs.o), std::move(outputs.lse));
-    if (!run.complete()) return;
-    attention::BackwardOptions options{.threads = args.threads, .progress = progress};
-    if (args.stages != nullptr) {
-      const cases::BackwardTaps taps =
-          cases::parse_backward_taps(args.taps == nullptr ? "none" : args.taps,
-                                     attention::backward_blocks(of.recipe, work.layout), 0);
-      options.tapped_queries = taps.queries;
-      options.tapped_keys = taps.keys;
-    }
-    const attention::BackwardResult result = run.run(work.layout, options);
-    buffers.put(work.batch, work.head / of.shape().group(), result);
-    if (args.stages != nullptr)
-      cases::add_backward_taps(stages.tensors, of.recipe, work.layout,
-                               {.batch = work.batch,
-                                .kv_head = work.head / of.shape().group(),
-                                .group = of.shape().group()},
-                               result);
-  });
+  cases::TapWords words{.forward = args.taps == nullptr ? "none" : args.taps, .dq = {}, .dkv = {}};
+  if (args.key_taps != nullptr) words.dkv = args.key_taps;
+  const auto forward = [&](cases::HeadAtWork& work) -> cases::GivenOutputs {
+    attention::HeadResult made = attention::attend(of.recipe, work.layout, work.operands,
+                                                   {.threads = args.threads, .progress = progress});
+    return {.o = std::move(made.o), .lse = std::move(made.lse)};
+  };
+  cases::for_each_group(
+      of, {.threads = args.threads, .forward = forward}, [&](cases::GroupAtWork& group) {
+        attention::BackwardOptions options{.threads = args.threads, .progress = progress};
+        if (args.stages != nullptr) {
+          const cases::BackwardTaps taps = cases::parse_backward_taps(
+              words, attention::backward_blocks(of.recipe, group.layout), 0);
+          options.tapped_queries = taps.queries;
+          options.tapped_keys = taps.keys;
+        }
+        const attention::BackwardResult result = group.backward.run(group.layout, options);
+        buffers.put(group.batch, group.kv_head, result);
+        if (args.stages != nullptr)
+          cases::add_backward_taps(
+              stages.tensors, of.recipe, group.layout,
+              {.batch = group.batch, .kv_head = group.kv_head, .group = of.shape().group()},
+              result);
+      });
   if (args.stages != nullptr) *args.stages = handed_out(std::move(stages));
 }
 

@@ -59,11 +59,15 @@ files::Json make(const karat_make_args& args) {
       std::make_shared<const Heads>(args.input, Reads::all, gradient), given_mask(args));
   golden::MakeOptions options{.seed = args.seed,
                               .taps = args.taps == nullptr ? "" : args.taps,
+                              .dq_taps = {},
+                              .dkv_taps = {},
                               .threads = args.threads,
                               .passes = args.d_o != nullptr ? golden::Passes::forward_and_backward
                                                             : golden::Passes::forward,
                               .schedule = {},
                               .progress = {}};
+  if (args.dq_taps != nullptr) options.dq_taps = args.dq_taps;
+  if (args.dkv_taps != nullptr) options.dkv_taps = args.dkv_taps;
   if (const auto steps = steps_of(args.progress, args.context))
     options.progress = [steps](golden::Phase, std::size_t, std::size_t done, std::size_t total) {
       steps(done, total);

@@ -82,7 +82,6 @@ Heads::Heads(const karat_heads& given, Reads reads, const GradientTensors& gradi
 
 void Heads::require_gradient() const {
   if (gradient_.d_o != nullptr) format_named(gradient_.d_o_type, "d_o_type");
-  if (gradient_.o != nullptr) format_named(gradient_.o_type, "o_type");
   if ((gradient_.o == nullptr) != (gradient_.lse == nullptr))
     throw Error(ErrorKind::usage, gradient_.o == nullptr ? "o" : "lse",
                 std::string("is missing beside ") + (gradient_.o == nullptr ? "lse" : "o"),
@@ -107,10 +106,21 @@ std::vector<float> Heads::rows_of(const void* tensor, numerics::FormatId format,
     const std::span<float> row(&values[s * d], d);
     if (format == numerics::FormatId::f32)
       std::copy_n(static_cast<const float*>(tensor) + at, d, row.data());
+    else if (quant::has_scale(format))
+      numerics::decode({static_cast<const std::uint8_t*>(tensor) + at, d}, row, format);
     else
       numerics::decode({static_cast<const std::uint16_t*>(tensor) + at, d}, row, format);
   }
   return values;
+}
+
+numerics::FormatId Heads::given_output_format(numerics::FormatId format) const {
+  const files::DType stored = dtype_of(required(gradient_.o_type, "o_type"));
+  if (files::info(stored).size > 1) return format_named(gradient_.o_type, "o_type");
+  std::optional<numerics::FormatId> said;
+  if (cases::has_format(stored)) said = cases::format_of(stored);
+  cases::require_output_codes(said, format, "o");
+  return format;
 }
 
 std::vector<float> Heads::output_gradient(std::size_t batch, std::size_t head) const {
@@ -121,13 +131,14 @@ std::vector<float> Heads::output_gradient(std::size_t batch, std::size_t head) c
   return values;
 }
 
-cases::GivenOutputs Heads::outputs(std::size_t batch, std::size_t head) const {
+cases::GivenOutputs Heads::outputs(std::size_t batch, std::size_t head,
+                                   numerics::FormatId format) const {
   const std::size_t first = (batch * shape().heads + head) * shape().tokens();
   cases::GivenOutputs given{
-      .o = rows_of(gradient_.o, format_named(gradient_.o_type, "o_type"), batch, head),
+      .o = rows_of(gradient_.o, given_output_format(format), batch, head),
       .lse = {gradient_.lse + first, gradient_.lse + first + shape().tokens()}};
-  cases::require_outputs(given, shape().channels, ErrorKind::usage, cases::rows_of(batch, head),
-                         "o", "lse");
+  cases::require_outputs(given, shape().channels, format, ErrorKind::usage,
+                         cases::rows_of(batch, head), "o", "lse");
   return given;
 }
 

@@ -47,7 +47,8 @@ class Heads final : public cases::Inputs {
   files::DType output_gradient_dtype() const override;
   std::vector<float> output_gradient(std::size_t batch, std::size_t head) const override;
   bool gives_outputs() const override { return gradient_.o != nullptr; }
-  cases::GivenOutputs outputs(std::size_t batch, std::size_t head) const override;
+  cases::GivenOutputs outputs(std::size_t batch, std::size_t head,
+                              numerics::FormatId format) const override;
 
  private:
   struct Scales {
@@ -57,6 +58,8 @@ class Heads final : public cases::Inputs {
   };
 
   void require_gradient() const;
+  /// The format of the o given, where the recipe's output has `format`.
+  numerics::FormatId given_output_format(numerics::FormatId format) const;
   /// Rows of one head of a tensor shaped as q.
   std::vector<float> rows_of(const void* tensor, numerics::FormatId format, std::size_t batch,
                              std::size_t head) const;

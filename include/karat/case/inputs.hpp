@@ -99,8 +99,11 @@ class Inputs {
   virtual std::vector<float> output_gradient(std::size_t batch, std::size_t head) const;
   /// Whether a backward enters in the middle, with o and lse as they are given.
   virtual bool gives_outputs() const { return false; }
-  /// @throws Error(input_output) for values that no forward leaves
-  virtual GivenOutputs outputs(std::size_t batch, std::size_t head) const;
+  /// @param format  of the forward's output: o holds its codes, or values that are exact in it
+  /// @throws Error(usage) for codes of another format
+  /// @throws Error(input_output) for values that no such forward leaves
+  virtual GivenOutputs outputs(std::size_t batch, std::size_t head,
+                               numerics::FormatId format) const;
 
  protected:
   explicit Inputs(InputShape shape) : shape_(shape) {}

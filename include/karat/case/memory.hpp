@@ -31,11 +31,16 @@ std::size_t kv_heads_of(std::size_t heads, std::int64_t kv_heads);
 /// @throws Error(kind) for NaN or Inf among rows of channels: "NaN at ROW 3, channel 4"
 void require_finite(std::span<const float> values, std::size_t channels, ErrorKind kind,
                     const std::string& subject, const std::string& row);
-/// @throws Error(kind) for an lse that is NaN or +Inf, and for NaN or Inf in a row of o with a
-///   finite lse
-void require_outputs(const GivenOutputs& given, std::size_t channels, ErrorKind kind,
-                     const std::string& row, const std::string& o_subject,
+/// @throws Error(kind) for an lse that is NaN or +Inf, and for what is NaN, Inf or not exact in
+///   `format` in a row of o with a finite lse
+void require_outputs(const GivenOutputs& given, std::size_t channels, numerics::FormatId format,
+                     ErrorKind kind, const std::string& row, const std::string& o_subject,
                      const std::string& lse_subject);
+/// Codes of o are a forward's only in the format of its output.
+/// @param said  what the codes say they are; empty: plain bytes, taken for the output's
+/// @throws Error(usage)
+void require_output_codes(std::optional<numerics::FormatId> said, numerics::FormatId format,
+                          const std::string& subject);
 /// "batch 0, head 1, token": what its rows are called
 std::string rows_of(std::size_t batch, std::size_t head);
 

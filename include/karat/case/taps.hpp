@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -29,8 +31,15 @@ struct BackwardTaps {
   std::vector<int> queries, keys;
 };
 inline constexpr int kBackwardTaps = 4;  ///< of each side, where nothing is said
-/// Likewise: a list names query blocks of the backward, and four key blocks are chosen beside it.
-BackwardTaps parse_backward_taps(std::string_view text, const mask::BlockMap& blocks,
+/// What people say about taps of a run: its forward's and its backward's blocks are cut apart.
+struct TapWords {
+  std::string forward;            ///< as parse_taps() reads it
+  std::optional<std::string> dq;  ///< query blocks of the backward; empty: as `forward` says
+  /// Key blocks of the backward; empty: as `forward` says where it is no list, else four.
+  std::optional<std::string> dkv;
+};
+/// @throws Error(usage) as parse_taps()
+BackwardTaps parse_backward_taps(const TapWords& words, const mask::BlockMap& blocks,
                                  std::uint64_t seed);
 
 }  // namespace karat::cases

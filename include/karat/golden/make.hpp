@@ -6,10 +6,12 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "karat/case/case.hpp"
+#include "karat/case/groups.hpp"
 #include "karat/files/seal.hpp"
 
 namespace karat::golden {
@@ -24,8 +26,9 @@ enum class Passes {
 };
 
 struct MakeOptions {
-  std::uint64_t seed = 0;  ///< also decides taps and truth rows
-  std::string taps;        ///< as cases::parse_taps()
+  std::uint64_t seed = 0;                        ///< also decides taps and truth rows
+  std::string taps;                              ///< as cases::parse_taps()
+  std::optional<std::string> dq_taps, dkv_taps;  ///< of the backward, as cases::TapWords
   int threads = 0;
   Passes passes = Passes::forward;
   std::string schedule;  ///< JSON that goes into the case as "schedule"; decides nothing
@@ -45,6 +48,7 @@ struct MakeSummary {
   double backward_multiply_adds = 0;  ///< 0 without a backward, and so are the others
   double backward_seconds = 0;
   std::int64_t saturated_ds_codes = 0;
+  cases::NotFinite not_finite;
 };
 
 MakeSummary make(const cases::Case& of, const MakeOptions& options,

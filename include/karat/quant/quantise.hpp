@@ -64,6 +64,15 @@ struct Quantised {
 /// Every operation is f32 nearest-even with subnormal results flushed to zero.
 float scale_of(float amax, const Rule& rule);
 
+/// What becomes RN of x: x divided by, or times, the operand; one for all of a group. f32,
+/// subnormal results flushed to zero.
+struct CodeStep {
+  bool divide;
+  float operand;
+};
+/// @param scale  scale_of(amax, rule)
+CodeStep code_step(float amax, float scale, const Rule& rule);
+
 /// Quantises rows x channels values. Path::scalar and Path::fast give the same bits.
 /// Smoothing is not done here: the caller subtracts the mean first.
 /// @param stream  of stochastic rounding: row i, channel j draws word i*channels + j (seed 0)

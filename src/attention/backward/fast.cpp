@@ -67,6 +67,7 @@ void reserve(const BackwardLaunch& launch, BackwardScratch& s) {
   s.ds_codes.reserve(rows * stride);
   s.t.reserve(std::max(rows, columns) * launch.channels);
   s.x.reserve(chunk);
+  for (auto* buffer : {&s.maxima, &s.group_step, &s.group_scale}) buffer->reserve(chunk / 16);
   s.exact.reserve(chunk);
   s.wide_codes.reserve(chunk);
 }

@@ -5,13 +5,12 @@
 #include <limits>
 
 #include "backward/loops.hpp"
+#include "backward/making.hpp"
 #include "fast/dropped.hpp"
-#include "karat/numerics/formats/convert.hpp"
 
 namespace karat::attention {
 namespace {
 
-using numerics::FormatId;
 constexpr float kInf = std::numeric_limits<float>::infinity();
 
 /// Rows [first, first + rows) of a visit.
@@ -111,82 +110,16 @@ void gradients(const Chunk& c, const RowLoops& loops) {
   fill_outside(c, c.ds, 0.0f);
 }
 
-/// How P or dS becomes an operand.
-struct Making {
-  const quant::Rule& rule;
-  Lines<float>& from;
-  Lines<float>& values;
-  Lines<std::uint8_t>& codes;
-
-  bool kept() const { return rule.format == FormatId::f32; }
-  bool coded() const { return quant::has_scale(rule.format); }
-  /// Rows can be coded one after the other.
-  bool by_rows() const { return !coded() || rule.scale_rule == quant::ScaleRule::given; }
-};
-
-void round(std::span<const float> from, std::span<float> to, FormatId format,
-           numerics::Policy policy, Lines<std::uint16_t>& scratch) {
-  const std::span codes = scratch.first(from.size());
-  numerics::encode(from, codes, format, policy);
-  numerics::decode(codes, to, format);
-}
-
-/// Some rows of a whole block, `by_rows()`.
-void make_rows(const BackwardVisit& v, const Making& m, std::size_t first, std::size_t count,
-               MadeOperand& made) {
-  if (m.kept()) return;
-  const std::size_t at = first * v.stride(), size = count * v.stride();
-  const std::span<const float> from(&m.from[at], size);
-  const std::span<float> to(&m.values[at], size);
-  const numerics::Policy policy{.rounding = m.rule.rounding, .overflow = m.rule.overflow};
-  if (!m.coded()) return round(from, to, m.rule.format, policy, v.scratch.wide_codes);
-  const RowLoops& flushing = row_loops(numerics::Subnormals::flush);
-  const std::span<float> scaled = v.scratch.x.first(size);
-  const std::span<std::uint8_t> codes(&m.codes[at], size);
-  flushing.multiply(from, m.rule.multiplier, scaled);
-  made.saturated +=
-      static_cast<std::int64_t>(flushing.count_above(scaled, quant::largest_finite(m.rule.format)));
-  numerics::encode(scaled, codes, m.rule.format, policy);
-  numerics::decode(codes, to, m.rule.format);
-  if (m.rule.enters == quant::Enters::codes) return;
-  flushing.multiply(to, quant::scale_of(1.0f, m.rule), to);
-  round(to, to, FormatId::bf16, quant::cast_policy(FormatId::bf16), v.scratch.wide_codes);
-}
-
-/// A whole block whose scales follow from what is in it.
-void make_block(const BackwardVisit& v, const Making& m, MadeOperand& made) {
-  const numerics::MatrixView<const float> from{m.from.data(), v.rows(), v.columns(), v.stride(), 1};
-  const quant::Quantised x = visit_operand(m.rule, from, numerics::Path::fast);
-  for (std::size_t i = 0; i < v.rows(); ++i) {
-    std::copy_n(&x.values[i * v.columns()], v.columns(), &m.values[i * v.stride()]);
-    if (!x.codes.empty())
-      std::copy_n(&x.codes[i * v.columns()], v.columns(), &m.codes[i * v.stride()]);
-  }
-  made.scale = visit_scale(x);
-  made.saturated = saturated_codes(m.rule, from);
-}
-
-void finish(const BackwardVisit& v, const Making& m, MadeOperand& made) {
-  const Lines<float>& values = m.kept() ? m.from : m.values;
-  made.values = {values.data(), v.rows(), v.columns(), v.stride(), 1};
-  if (!quant::leaves_scales(m.rule)) return;
-  made.codes = m.codes.data();
-  if (m.by_rows()) made.scale = quant::scale_of(1.0f, m.rule);
-}
-
 }  // namespace
 
 MadeOperands make_operands(const BackwardVisit& v) {
   const BackwardLaunch& launch = v.launch;
   const RowLoops& loops = row_loops(launch.recipe.subnormals);
   BackwardScratch& scratch = v.scratch;
-  const Making p{launch.backward.p, scratch.p, scratch.p_values, scratch.p_codes};
-  const Making ds{launch.backward.ds, scratch.ds, scratch.ds_values, scratch.ds_codes};
-  MadeOperands made;
-  // What the loops touch stays in the first-level cache.
-  const std::size_t rows_at_once = std::max<std::size_t>(8, 2048 / v.stride() / 8 * 8);
-  for (std::size_t first = 0; first < v.rows(); first += rows_at_once) {
-    const std::size_t count = std::min(rows_at_once, v.rows() - first);
+  Making p(v, launch.backward.p, scratch.p, scratch.p_values, scratch.p_codes);
+  Making ds(v, launch.backward.ds, scratch.ds, scratch.ds_values, scratch.ds_codes);
+  for (std::size_t first = 0; first < v.rows(); first += v.rows_at_once()) {
+    const std::size_t count = std::min(v.rows_at_once(), v.rows() - first);
     const auto begin = static_cast<std::size_t>(v.queries.begin) + first;
     const Chunk chunk{.v = v,
                       .first = first,
@@ -201,14 +134,10 @@ MadeOperands make_operands(const BackwardVisit& v) {
     fill_outside(chunk, chunk.p, -kInf);
     probabilities(chunk, loops);
     gradients(chunk, loops);
-    if (p.by_rows()) make_rows(v, p, first, count, made.p);
-    if (ds.by_rows()) make_rows(v, ds, first, count, made.ds);
+    p.rows(first, count);
+    ds.rows(first, count);
   }
-  if (!p.by_rows()) make_block(v, p, made.p);
-  if (!ds.by_rows()) make_block(v, ds, made.ds);
-  finish(v, p, made.p);
-  finish(v, ds, made.ds);
-  return made;
+  return {.p = p.finish(), .ds = ds.finish()};
 }
 
 }  // namespace karat::attention

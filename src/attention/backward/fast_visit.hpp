@@ -2,6 +2,7 @@
 // between the products.
 #pragma once
 
+#include <algorithm>
 #include <optional>
 #include <vector>
 
@@ -31,7 +32,8 @@ struct BackwardScratch {
   numerics::RowOperand made;                          ///< P or dS, packed for one product
   Lines<float> s, p, dp, ds, p_values, ds_values, t;  ///< whole blocks
   Lines<std::uint8_t> p_codes, ds_codes;
-  Lines<float> x;  ///< some rows of a block
+  Lines<float> x;                                ///< some rows of a block
+  Lines<float> maxima, group_step, group_scale;  ///< of groups of 16 in those
   Lines<double> exact;
   Lines<std::uint16_t> wide_codes;
 };
@@ -48,6 +50,8 @@ struct BackwardVisit {
   std::size_t rows() const { return static_cast<std::size_t>(queries.size()); }
   std::size_t columns() const { return static_cast<std::size_t>(keys.size()); }
   std::size_t stride() const { return padded(columns()); }
+  /// Rows worked on together: what the loops touch stays in the first-level cache.
+  std::size_t rows_at_once() const { return std::max<std::size_t>(8, 2048 / stride() / 8 * 8); }
   template <typename T>
   BlockOf<T> in(Lines<T>& buffer) const {
     return {buffer.data(), rows(), columns(), stride()};

@@ -46,10 +46,45 @@ struct GradientLoops {
   }
 };
 
+constexpr size_t kGroup = 16;
+
+void GroupMaxima(Block x, std::span<float> maxima) {
+  const D d;
+  const auto elements = x.elements();
+  for (size_t group = 0; group * kGroup < elements.size(); ++group) {
+    V largest = hn::Zero(d);
+    for (size_t j = 0; j < kGroup; j += hn::Lanes(d)) {
+      const V size = hn::Abs(hn::LoadU(d, &elements[group * kGroup + j]));
+      largest = hn::IfThenElse(hn::Lt(largest, size), size, largest);
+    }
+    maxima[group] = hn::GetLane(hn::MaxOfLanes(d, largest));
+  }
+}
+
+template <class Operation>
+void WithGroups(Block x, Given operand, Block y, const Operation& operation) {
+  const D d;
+  const auto from = x.elements(), to = y.elements();
+  for (size_t group = 0; group * kGroup < from.size(); ++group) {
+    const V same = hn::Set(d, operand[group]);
+    for (size_t j = group * kGroup; j < (group + 1) * kGroup; j += hn::Lanes(d))
+      hn::StoreU(Flushed<Subnormals::flush>(operation(hn::LoadU(d, &from[j]), same)), d, &to[j]);
+  }
+}
+void DivideGroups(Block x, Given operand, Block y) {
+  WithGroups(x, operand, y, [](V a, V b) { return hn::Div(a, b); });
+}
+void MultiplyGroups(Block x, Given operand, Block y) {
+  WithGroups(x, operand, y, [](V a, V b) { return hn::Mul(a, b); });
+}
+
 template <Subnormals kSubnormals>
 constexpr BackwardLoops kGradientLoops = {
     .score_gradients = &GradientLoops<kSubnormals>::ScoreGradients,
     .fused_columns = &GradientLoops<kSubnormals>::FusedColumns,
+    .group_maxima = &GroupMaxima,
+    .divide_groups = &DivideGroups,
+    .multiply_groups = &MultiplyGroups,
 };
 
 const BackwardLoops* GradientLoopsFor(Subnormals subnormals) {

@@ -179,6 +179,57 @@ TEST(BackwardFast, EqualsScalarUnderRandomEdits) {
   }
 }
 
+// P and dS coded by the largest value of their visit, or of 16 keys of a row: every format, scale
+// format and code rule.
+TEST(BackwardFast, EqualsScalarWhereBlocksHaveScalesOfTheirOwn) {
+  const auto choices = [](const std::string& path) {
+    std::vector<std::string> names;
+    for (const recipe::Field& field : recipe::fields())
+      if (field.path == path)
+        for (const recipe::Choice& choice : field.choices) names.emplace_back(choice.name);
+    return names;
+  };
+  const auto formats = choices("backward.p_format"), scales = choices("backward.p_scale"),
+             codes = choices("backward.p_code_rule"), guards = choices("backward.p_guard");
+  std::mt19937 random(11);
+  std::map<std::string, int> compared;
+  const auto any = [&](const std::vector<std::string>& names) {
+    return names[random() % names.size()];
+  };
+  for (int round = 0, cases = 0; cases < 60 && round < 1000; ++round) {
+    Recipe recipe = small_preset(round % 2 ? "fps_ste_bf16" : "flex_bf16");
+    recipe = recipe::edited(recipe, "backward.promote", std::string("block"));
+    std::string what;
+    for (const std::string operand : {"backward.p_", "backward.ds_"}) {
+      const std::string group = random() % 2 ? "block" : "channels_16";
+      const std::string rule = random() % 3 ? "divide" : "exponent";
+      const std::string enters = group == "block" && random() % 4 == 0 ? "codes" : "bf16";
+      for (const auto& [name, value] : {std::pair<const char*, std::string>{"group", group},
+                                        {"enters", enters},
+                                        {"scale", any(scales)},
+                                        {"code_rule", any(codes)},
+                                        {"guard", any(guards)},
+                                        {"scale_rule", rule},
+                                        {"format", any(formats)}}) {
+        recipe = recipe::edited(recipe, operand + name, value);
+        what += " " + operand + name + " " + value;
+      }
+    }
+    if (!recipe::problems(recipe).empty()) continue;
+    ++cases;
+    for (const quant::Rule& rule : {recipe.backward.p, recipe.backward.ds})
+      if (quant::has_scale(rule.format))
+        ++compared[rule.group == quant::Group::block ? "block" : "16"];
+    const Flavour flavour = kFlavours[random() % std::size(kFlavours)];
+    const BackwardCase c(recipe, {.grid = {2, 3, 5 + round % 7}, .channels = 24}, flavour,
+                         static_cast<unsigned>(round), 1,
+                         round % 3 ? Rows::all : Rows::some_without_keys);
+    ASSERT_EQ(engines_differ(c), "") << what;
+  }
+  EXPECT_GT(compared["block"], 10);
+  EXPECT_GT(compared["16"], 10);
+}
+
 TEST(BackwardFast, ChosenBlocksEqualTheWholeRun) {
   for (const char* name : {"fps_qat_fp8", "flex_bf16", "fa3_bf16"}) {
     Recipe recipe = small_preset(name);

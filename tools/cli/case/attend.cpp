@@ -7,8 +7,8 @@
 #include "case/case_options.hpp"
 #include "command.hpp"
 #include "interrupt.hpp"
-#include "karat/case/backward.hpp"
 #include "karat/case/formats.hpp"
+#include "karat/case/groups.hpp"
 #include "karat/case/metadata.hpp"
 #include "karat/case/stages.hpp"
 #include "karat/case/taps.hpp"
@@ -49,6 +49,7 @@ int run_attend(int argc, char** argv) {
             {"tap", "also tap.B.H.BLOCK.STAGE of these query blocks: all, none or a list",
              Takes::text, "none"}},
            "Output");
+  add_backward_taps(line);
   const auto given = line.parse(argc, argv);
   if (!given) return match;
   const Narration narration = cli::narration(*given);
@@ -58,53 +59,25 @@ int run_attend(int argc, char** argv) {
   const cases::Case of = cases::choose_case(asked).of;
   const recipe::Recipe& recipe = of.recipe;
   const cases::InputShape& shape = of.shape();
-  const std::string tapped = (*given)["tap"].as<std::string>();
+  const cases::TapWords taps = read_taps(*given, (*given)["tap"].as<std::string>());
 
   const Stopwatch watch;
   files::Tensors tensors;
   double work = 0;
-  std::optional<cases::BackwardRun> backward;
-  if (asked.backward) backward.emplace(of, asked.threads);
-  const cases::HeadLoop loop{
-      .threads = asked.threads,
-      .needs = backward ? cases::HeadNeeds::both : cases::HeadNeeds::operands,
-      .begin = [](std::size_t) { throw_if_interrupted(); }};
-  cases::for_each_head(of, loop, [&](cases::HeadAtWork& head) {
-    const std::string number =
-        std::to_string(head.number + 1) + "/" + std::to_string(shape.batch * shape.heads);
-    const auto gradients = [&](std::vector<float> o, std::vector<float> lse) {
-      backward->add(head, std::move(o), std::move(lse));
-      if (!backward->complete()) return;
-      const double products =
-          cases::kBackwardWork * static_cast<double>(shape.group()) * head.layout.multiply_adds();
-      work += products;
-      Progress bar("head " + number + " backward", narration, products, "MAC");
-      const cases::BackwardTaps taps = cases::parse_backward_taps(
-          tapped, attention::backward_blocks(recipe, head.layout), asked.workload.seed);
-      const attention::BackwardResult result =
-          backward->run(head.layout, {.threads = asked.threads,
-                                      .tapped_queries = taps.queries,
-                                      .tapped_keys = taps.keys,
-                                      .progress = bar.callback()});
-      append_gradients(tensors, of, result);
-      cases::add_backward_taps(
-          tensors, recipe, head.layout,
-          {.batch = head.batch, .kv_head = head.head / shape.group(), .group = shape.group()},
-          result);
-    };
-    if (of.inputs->gives_outputs()) {
-      cases::GivenOutputs outputs = of.inputs->outputs(head.batch, head.head);
-      return gradients(std::move(outputs.o), std::move(outputs.lse));
-    }
+  const auto begin = [](std::size_t) { throw_if_interrupted(); };
+  const auto number_of = [&](std::size_t number) {
+    return std::to_string(number + 1) + "/" + std::to_string(shape.batch * shape.heads);
+  };
+  const auto forward = [&](cases::HeadAtWork& head) -> cases::GivenOutputs {
     work += head.layout.multiply_adds();
     attention::HeadResult result;
     {
-      Progress bar("head " + number, narration, head.layout.multiply_adds(), "MAC");
-      result =
-          attention::attend(recipe, head.layout, head.operands,
-                            {.threads = asked.threads,
-                             .tapped = cases::parse_taps(tapped, head.layout, asked.workload.seed),
-                             .progress = bar.callback()});
+      Progress bar("head " + number_of(head.number), narration, head.layout.multiply_adds(), "MAC");
+      result = attention::attend(
+          recipe, head.layout, head.operands,
+          {.threads = asked.threads,
+           .tapped = cases::parse_taps(taps.forward, head.layout, asked.workload.seed),
+           .progress = bar.callback()});
     }
     const auto append = [&](const char* name, const std::vector<float>& values,
                             numerics::FormatId format, files::Shape of_head) {
@@ -118,8 +91,37 @@ int run_attend(int argc, char** argv) {
     for (const attention::BlockTap& tap : result.taps)
       for (auto& [name, tensor] : cases::tap_tensors(recipe, head.layout, tap))
         tensors[cases::tap_name(head.batch, head.head, tap.query_block, name)] = std::move(tensor);
-    if (backward) gradients(std::move(result.o), std::move(result.lse));
-  });
+    return {.o = std::move(result.o), .lse = std::move(result.lse)};
+  };
+  cases::GivenAgainstOwn given_against_own;
+  cases::NotFinite not_finite;
+  const auto backward = [&](cases::GroupAtWork& group) {
+    const double products =
+        cases::kBackwardWork * static_cast<double>(shape.group()) * group.layout.multiply_adds();
+    work += products;
+    const cases::BackwardTaps tapped = cases::parse_backward_taps(
+        taps, attention::backward_blocks(recipe, group.layout), asked.workload.seed);
+    Progress bar("head " + number_of(group.number) + " backward", narration, products, "MAC");
+    const attention::BackwardResult result =
+        group.backward.run(group.layout, {.threads = asked.threads,
+                                          .tapped_queries = tapped.queries,
+                                          .tapped_keys = tapped.keys,
+                                          .progress = bar.callback()});
+    not_finite.count(result);
+    append_gradients(tensors, of, result);
+    cases::add_backward_taps(
+        tensors, recipe, group.layout,
+        {.batch = group.batch, .kv_head = group.kv_head, .group = shape.group()}, result);
+  };
+  if (asked.backward)
+    cases::for_each_group(of,
+                          {.threads = asked.threads,
+                           .begin = begin,
+                           .forward = forward,
+                           .against_own = &given_against_own},
+                          backward);
+  else
+    cases::for_each_head(of, {.threads = asked.threads, .begin = begin}, forward);
   computing.over();
   files::write_safetensors(out, tensors, cases::describe(recipe, shape.grid, shape.text));
 
@@ -128,13 +130,19 @@ int run_attend(int argc, char** argv) {
                      " (" + short_number(work / seconds) + "MAC/s), peak memory " +
                      short_number(peak_memory()) + "B");
   say_evidence(narration, recipe);
-  if (given->count("json") > 0)
-    print_json("attend", 1,
-               {{"file", out},
-                {"multiply_adds", work},
-                {"seconds", seconds},
-                {"peak_memory_bytes", peak_memory()},
-                {"evidence", evidence_json(recipe)}});
+  const bool outputs_given = of.inputs->gives_outputs();
+  if (outputs_given) say(narration, given_against_own.told(recipe));
+  if (not_finite.any()) say(narration, not_finite.told());
+  if (given->count("json") > 0) {
+    files::Json body{{"file", out},
+                     {"multiply_adds", work},
+                     {"seconds", seconds},
+                     {"peak_memory_bytes", peak_memory()},
+                     {"evidence", evidence_json(recipe)}};
+    if (asked.backward) body["not_finite"] = to_json(not_finite);
+    if (outputs_given) body["given_forward"] = to_json(given_against_own);
+    print_json("attend", 1, body);
+  }
   return match;
 }
 

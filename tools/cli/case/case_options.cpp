@@ -18,6 +18,24 @@ cases::CaseRequest read_case(const cxxopts::ParseResult& given) {
   return asked;
 }
 
+void add_backward_taps(CommandLine& line) {
+  line.add(
+      {{"dq-tap", "query blocks of the backward alone: all, none or a list; what --tap says"},
+       {"dkv-tap",
+        "key blocks of the backward: all, none or a list; what --tap says, four beside a list"}},
+      "Output");
+}
+
+cases::TapWords read_taps(const cxxopts::ParseResult& given, std::string forward) {
+  for (const char* name : {"dq-tap", "dkv-tap"})
+    if (given.count(name) > 0 && given.count("backward") == 0)
+      throw Error(ErrorKind::usage, std::string("--") + name, "says nothing without --backward",
+                  "give --backward too");
+  return {.forward = std::move(forward),
+          .dq = text_of(given, "dq-tap"),
+          .dkv = text_of(given, "dkv-tap")};
+}
+
 void say_evidence(Narration narration, const recipe::Recipe& recipe) {
   for (const recipe::InstructionEvidence& each : evidence_of(recipe))
     say(narration,

@@ -55,10 +55,12 @@ int run_make(int argc, char** argv) {
   line.add({{"o,out", "the golden file"},
             {"tap", "query blocks whose inner stages are kept: all, none or a list; 8 by default"}},
            "Output");
+  add_backward_taps(line);
   const auto given = line.parse(argc, argv);
   if (!given) return match;
   const Narration narration = cli::narration(*given);
   const std::string out = required(*given, "out");
+  const cases::TapWords taps = read_taps(*given, text_of(*given, "tap").value_or(""));
   NothingHalfWritten reading;
   const cases::CaseRequest asked = read_case(*given);
   if (asked.forward == cases::ForwardOrigin::given)
@@ -75,7 +77,9 @@ int run_make(int argc, char** argv) {
   const golden::MakeSummary summary = golden::make(
       of,
       {.seed = asked.workload.seed,
-       .taps = text_of(*given, "tap").value_or(""),
+       .taps = taps.forward,
+       .dq_taps = taps.dq,
+       .dkv_taps = taps.dkv,
        .threads = asked.threads,
        .passes = asked.backward ? golden::Passes::forward_and_backward : golden::Passes::forward,
        .schedule = schedule,
@@ -101,6 +105,7 @@ int run_make(int argc, char** argv) {
     say(narration, "backward " + short_number(summary.backward_multiply_adds) + "MAC in " +
                        short_time(summary.backward_seconds) + " (" +
                        rate(summary.backward_multiply_adds, summary.backward_seconds) + ")");
+  if (summary.not_finite.any()) say(narration, summary.not_finite.told());
   say(narration, short_time(seconds) + " in all, peak memory " + short_number(peak_memory()) +
                      "B, sha256 " + summary.seal.sha256.substr(0, 16));
   if (given->count("json") > 0) {

@@ -9,7 +9,7 @@ integers beside a name: ``karat.view_as(codes, "e4m3")``.
 from __future__ import annotations
 
 import sys
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Sequence
 
 import ml_dtypes
 import numpy as np
@@ -187,6 +187,13 @@ def like(array: np.ndarray, type: str, torch_wanted: bool) -> Any:
         wanted = torch.float8_e4m3fn if type == "e4m3" else torch.float8_e5m2
         return torch.from_numpy(array).view(wanted)
     return torch.from_numpy(array)
+
+
+def blocks(taps: str | Sequence[int] | None) -> str | None:
+    """Tapped blocks as the extension reads them: a word as it is, else their numbers."""
+    if taps is None or isinstance(taps, str):
+        return taps
+    return ",".join(str(int(block)) for block in taps) or "none"
 
 
 def named_views(tensors: dict[str, Any]) -> list[tuple[str, str, np.ndarray]]:

@@ -8,7 +8,7 @@ from typing import Any, Sequence
 import numpy as np
 
 from . import _core
-from ._arrays import empty, like, typed, view
+from ._arrays import blocks, empty, like, typed, view
 from ._errors import ArrayError, UsageError
 from ._heads import heads_of
 from ._masks import causal_by_token, given_mask
@@ -101,11 +101,9 @@ def stages(
     rows = (given.shape[0], given.shape[1], given.shape[3])
     o = empty(given.given_shape, made.output)
     statistics = {name: np.empty(rows, np.float32) for name in ("lse", "m", "l")}
-    if not isinstance(taps, str):
-        taps = ",".join(str(int(block)) for block in taps) or "none"
     handed_over = _core.attend(
         made._core, given.request(), given_mask(mask, made, mask_order),
-        o=o, o_type=made.output, taps=taps, threads=threads, **statistics,
+        o=o, o_type=made.output, taps=blocks(taps), threads=threads, **statistics,
     )  # fmt: skip
     found = {name: typed(array, type) for name, type, array in handed_over[0]}
     return found | statistics | {"o": typed(o, made.output)}

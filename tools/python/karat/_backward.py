@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Sequence
 import numpy as np
 
 from . import _core
-from ._arrays import View, empty, like, typed, view
+from ._arrays import View, blocks, empty, like, typed, view
 from ._errors import ArrayError, MissingPackage, UsageError
 from ._heads import Heads, heads_of
 from ._masks import given_mask
@@ -55,7 +55,7 @@ def _core_names() -> list[str]:
     return names("recipes")
 
 
-def _outputs(given: Heads, o: Any, lse: Any) -> dict[str, Any]:
+def _outputs(made: Recipe, given: Heads, o: Any, lse: Any) -> dict[str, Any]:
     """What a forward left, as karat._core takes it."""
     if o is None and lse is None:
         return {}
@@ -65,10 +65,11 @@ def _outputs(given: Heads, o: Any, lse: Any) -> dict[str, Any]:
             f"{name}: is missing beside {other}; give both as the forward left them, or neither"
         )
     seen, sums = view(o, "o"), view(lse, "lse")
-    if seen.type not in _VALUES or seen.array.shape != given.given_shape:
+    taken = (*_VALUES, made.output, *(["u8"] if made.output in ("e4m3", "e5m2") else []))
+    if seen.type not in taken or seen.array.shape != given.given_shape:
         raise UsageError(
-            f"o: {seen.type} of shape {seen.array.shape}; give the forward's output in the shape "
-            f"of q, {given.given_shape}"
+            f"o: {seen.type} of shape {seen.array.shape}; give the forward's output, "
+            f"{made.output} in the shape of q, {given.given_shape}"
         )
     if sums.type != "f32" or sums.array.shape != given.rows_shape():
         raise UsageError(
@@ -104,7 +105,7 @@ def backward(
         float16 or bfloat16 in the shape of q, finite.
     recipe: one whose backward.loop is not none (docs/recipes/backward.md).
     o, lse: what attend(..., return_lse=True) gave, where the forward need not run again; both or
-        neither.
+        neither. o is in the recipe's output type, or one that holds its values exactly.
 
     Returns Gradients(dq, dk, dv) in the recipe's backward.output and of q's kind; with
     ``return_delta`` also the float32 delta [B, H, S].
@@ -118,7 +119,7 @@ def backward(
     _core.backward(
         made._core, given.request(), given_mask(mask, made, mask_order),
         d_o=seen.array, d_o_type=seen.type, dq=dq, dk=dk, dv=dv, gradient_type=type, delta=delta,
-        threads=threads, **_outputs(given, o, lse),
+        threads=threads, **_outputs(made, given, o, lse),
     )  # fmt: skip
     found = Gradients(*(like(x, type, given.torch) for x in (dq, dk, dv)))
     return (found, like(delta, "f32", given.torch)) if return_delta else found
@@ -140,18 +141,18 @@ def backward_stages(
     mask: Any = None,
     mask_order: str | None = None,
     taps: str | Sequence[int] = "none",
+    key_taps: str | Sequence[int] | None = None,
     threads: int = 0,
 ) -> dict[str, np.ndarray]:
     """Every stage of backward() by name, as NumPy arrays (docs/golden.md): delta, dq, dk, dv and,
     for tapped blocks, dq_tap.B.H.BLOCK.ds, dkv_tap.B.H.BLOCK.dk and their like.
 
-    ``taps``: "all", "none", "" for four blocks of each side, or a list of query blocks.
+    ``taps``: "all", "none", "" for four blocks of each side, or a list of query blocks of the
+    backward; ``key_taps``: likewise its key blocks; None: as ``taps``, or four beside a list.
     """
     given = heads_of(q, k, v, grid, layout, text, (q_scale, k_scale, v_scale))
     made, type = recipe_with_backward(recipe)
     seen = gradient_view(do, given)
-    if not isinstance(taps, str):
-        taps = ",".join(str(int(block)) for block in taps) or "none"
     kv_shape = given.arrays[1].shape
     batch, heads, _, tokens, _ = given.shape
     shapes = {"dq": given.given_shape, "dk": kv_shape, "dv": kv_shape}
@@ -159,8 +160,8 @@ def backward_stages(
     delta = np.empty((batch, heads, tokens), np.float32)
     handed_over = _core.backward(
         made._core, given.request(), given_mask(mask, made, mask_order),
-        d_o=seen.array, d_o_type=seen.type, gradient_type=type, delta=delta, taps=taps,
-        threads=threads, **rooms,
+        d_o=seen.array, d_o_type=seen.type, gradient_type=type, delta=delta, taps=blocks(taps),
+        key_taps=blocks(key_taps), threads=threads, **rooms,
     )  # fmt: skip
     found = {name: typed(array, kind) for name, kind, array in handed_over[0]}
     return found | {name: typed(x, type) for name, x in rooms.items()} | {"delta": delta}
@@ -184,7 +185,8 @@ def _autograd_function() -> Any:
             o, lse = attend(*values, return_lse=True, **options)
             ctx.save_for_backward(q, k, v, o, lse)
             ctx.options = options
-            return o
+            # PyTorch rounds a gradient to the type of what it is a gradient of.
+            return o.to(q.dtype) if o.element_size() == 1 else o
 
         @staticmethod
         @torch.autograd.function.once_differentiable
@@ -215,7 +217,8 @@ def attention(
 
     Arguments as for attend(); q, k and v are PyTorch tensors, any of which may require a gradient.
     Gradients come in the tensors' own types: exact where those hold the recipe's backward.output,
-    else rounded by PyTorch. There is no second derivative.
+    else rounded by PyTorch. An FP8 output comes in q's type, exactly: PyTorch would round its
+    gradient to FP8. There is no second derivative.
     """
     torch = sys.modules.get("torch")
     if torch is None:

@@ -90,6 +90,7 @@ def backward(
     gradient_type: str,
     delta: _Array | None = None,
     taps: str | None = None,
+    key_taps: str | None = None,
     threads: int = 0,
 ) -> _HandedOver: ...
 def truth(
@@ -115,6 +116,8 @@ def make(
     threads: int,
     d_o: _Array | None = None,
     d_o_type: str = "",
+    dq_taps: str | None = None,
+    dkv_taps: str | None = None,
 ) -> str: ...
 def check(golden: str, path: str | None, named: _Named, options: str | None) -> str: ...
 def diagnose(golden: str, path: str | None, named: _Named, options: str | None) -> str: ...

@@ -9,7 +9,7 @@ from typing import Any, Iterator, Mapping, Sequence
 import numpy as np
 
 from . import _core
-from ._arrays import named_views, typed_dict, values
+from ._arrays import blocks, named_views, typed_dict, values
 from ._backward import gradient_view, recipe_with_backward
 from ._errors import FileError, UsageError
 from ._heads import heads_of
@@ -126,6 +126,8 @@ def save(
     do: Any = None,
     seed: int = 0,
     taps: str | Sequence[int] | None = None,
+    dq_taps: str | Sequence[int] | None = None,
+    dkv_taps: str | Sequence[int] | None = None,
     threads: int = 0,
 ) -> Golden:
     """Computes a case and writes its golden file: inputs, every stage, legal ranges, FP64 truth.
@@ -133,10 +135,10 @@ def save(
     Tensors, scales and mask as for attend(); the file keeps the mask. seed decides taps and truth rows.
     taps: None for eight query blocks, "all", "none" or a list. Same case, same bytes.
     do: the gradient of o, as for backward(); the file then holds the backward of the same run too.
+    dq_taps, dkv_taps: likewise query blocks and key blocks of the backward, which may be cut
+        otherwise than the forward's. None: as taps says; four key blocks beside a list.
     """
     given = heads_of(q, k, v, grid, layout, text, (q_scale, k_scale, v_scale))
-    if taps is not None and not isinstance(taps, str):
-        taps = ",".join(str(int(block)) for block in taps) or "none"
     gradient: dict[str, Any] = {}
     if do is None:
         made = as_recipe(recipe)
@@ -146,7 +148,8 @@ def save(
         gradient = {"d_o": seen.array, "d_o_type": seen.type}
     _core.make(
         made._core, given.request(), given_mask(mask, made, mask_order),
-        path=os.fspath(path), seed=seed, taps=taps, threads=threads, **gradient,
+        path=os.fspath(path), seed=seed, taps=blocks(taps), threads=threads,
+        dq_taps=blocks(dq_taps), dkv_taps=blocks(dkv_taps), **gradient,
     )  # fmt: skip
     return Golden(path)
 

@@ -35,7 +35,7 @@ py::object backward(const Recipe& recipe, const Heads& heads, const Mask* mask, 
                     const std::string& d_o_type, const std::optional<py::array>& o,
                     const std::string& o_type, const std::optional<py::array>& lse, Room dq,
                     Room dk, Room dv, const std::string& gradient_type, Room delta,
-                    const Text& taps, int threads) {
+                    const Text& taps, const Text& key_taps, int threads) {
   karat_backward_args args{};
   args.size = sizeof args;
   args.recipe = recipe.get();
@@ -55,7 +55,8 @@ py::object backward(const Recipe& recipe, const Heads& heads, const Mask* mask, 
   if (mask != nullptr) mask->put(args);
   karat_tensors* stages = nullptr;
   args.taps = pointer(taps);
-  if (taps) args.stages = &stages;
+  args.key_taps = pointer(key_taps);
+  if (taps || key_taps) args.stages = &stages;
   run_watched([&](karat_progress progress, void* context, karat_error* error) {
     args.progress = progress;
     args.context = context;
@@ -116,7 +117,8 @@ void bind_attention(py::module_& module) {
              py::kw_only(), py::arg("d_o"), py::arg("d_o_type"), py::arg("o") = py::none(),
              py::arg("o_type") = "", py::arg("lse") = py::none(), py::arg("dq") = py::none(),
              py::arg("dk") = py::none(), py::arg("dv") = py::none(), py::arg("gradient_type"),
-             py::arg("delta") = py::none(), py::arg("taps") = py::none(), py::arg("threads") = 0);
+             py::arg("delta") = py::none(), py::arg("taps") = py::none(),
+             py::arg("key_taps") = py::none(), py::arg("threads") = 0);
   module.def("truth", &truth, py::arg("recipe"), py::arg("heads"), py::kw_only(), py::arg("sparse"),
              py::arg("o"), py::arg("lse"), py::arg("threads") = 0);
   module.def("quantise", &quantise, py::arg("recipe"), py::arg("operand"), py::arg("heads"),

@@ -24,7 +24,8 @@ py::tuple generate(const std::string& workload, int threads) {
 
 std::string make(const Recipe& recipe, const Heads& heads, const Mask* mask,
                  const std::string& path, std::uint64_t seed, const Text& taps, int threads,
-                 const std::optional<py::array>& d_o, const std::string& d_o_type) {
+                 const std::optional<py::array>& d_o, const std::string& d_o_type,
+                 const Text& dq_taps, const Text& dkv_taps) {
   char* summary = nullptr;
   karat_make_args args{};
   args.size = sizeof args;
@@ -36,6 +37,8 @@ std::string make(const Recipe& recipe, const Heads& heads, const Mask* mask,
   args.path = path.c_str();
   if (d_o) args.d_o = bytes(*d_o, heads.count(), width_of(d_o_type), "do");
   args.d_o_type = d_o_type.c_str();
+  args.dq_taps = pointer(dq_taps);
+  args.dkv_taps = pointer(dkv_taps);
   if (mask != nullptr) mask->put(args);
   run_watched([&](karat_progress progress, void* context, karat_error* error) {
     args.progress = progress;
@@ -73,7 +76,8 @@ void bind_files(py::module_& module) {
   module.def("generate", &generate);
   module.def("make", &make, py::arg("recipe"), py::arg("heads"), py::arg("mask"), py::kw_only(),
              py::arg("path"), py::arg("seed"), py::arg("taps"), py::arg("threads"),
-             py::arg("d_o") = py::none(), py::arg("d_o_type") = "");
+             py::arg("d_o") = py::none(), py::arg("d_o_type") = "", py::arg("dq_taps") = py::none(),
+             py::arg("dkv_taps") = py::none());
   module.def("check", &judged<karat_check>);
   module.def("diagnose", &judged<karat_diagnose>);
 }
