@@ -293,7 +293,7 @@ static void test_fp8_output_in_a_backward(void) {
   find(owner, "do", &d_o);
   static unsigned char o[kTokens * kChannels], dq[sizeof o], again[sizeof o];
   static float lse[kTokens], wide[sizeof o];
-  karat_recipe* recipe = recipe_of("\"cudnn_fp8_hopper\"");
+  karat_recipe* recipe = recipe_of("cudnn_fp8_hopper");
   const karat_heads input = {.type = "bf16", .layout = "BHSD", .batch = 1, .heads = 1,
                              .tokens = kTokens, .channels = kChannels, .q = q.data, .k = k.data,
                              .v = v.data};
@@ -325,7 +325,7 @@ static void test_fp8_output_in_a_backward(void) {
   args.o_type = "f64";
   FAILS(karat_backward(&args, &error), KARAT_USAGE, "o_type");
   karat_recipe_free(recipe);
-  args.recipe = recipe = recipe_of("\"fa3_bf16\"");
+  args.recipe = recipe = recipe_of("fa3_bf16");
   args.gradient_type = "bf16";
   args.dq = NULL;
   args.o = o;

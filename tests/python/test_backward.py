@@ -140,6 +140,16 @@ def test_an_fp8_output_goes_back_in(recipe):
         karat.backward(q, k, v, do, recipe=recipe, lse=lse, o=karat.view_as(o.view(np.uint8), "e5m2"))
 
 
+def test_gradients_that_overflow_are_told(case):
+    q, k, v, do = (x[:, :1] for x in case)
+    huge = np.full_like(do, np.finfo(np.float32).max * 0.99)
+    for output in ("bf16", "f32"):
+        recipe = SMALL | {"backward": {"output": output}}
+        with pytest.warns(RuntimeWarning, match=r"Inf or NaN in \d+ values of dq, \d+ values of dk"):
+            made = karat.backward(q, k, v, huge, recipe=recipe, grid=GRID)
+        assert not all(np.isfinite(x.astype(np.float32)).all() for x in made)
+
+
 def test_key_blocks_have_taps_of_their_own(tmp_path, case):
     q, k, v, do = (x[:, :1] for x in case)
     options = {"recipe": SMALL, "grid": GRID}

@@ -78,8 +78,8 @@ def test_the_truth_is_autograd_s_in_f64(tmp_path, case, mask):
 
 @pytest.mark.parametrize("base", ["dense_f32", "dense_f64"])
 def test_f64_autograd_agrees_with_exact_gradients(case, base):
-    """All operands f32, and sums of 256 terms in f32 or exact. Outputs, L, P, dS and gradients are
-    f32 in either, so that 1e-12 is out of reach: a few 2^-24 of relative error are left."""
+    """All operands f32, and sums of 256 terms in f32 or exact. L, s, P and dS are f32 in either, so
+    that 1e-12 is out of reach: L and s below 32 leave P 2^-19 at most."""
     recipe = {"base": base, "backward": {"loop": "two_kernels", "output": "f32"}}
     if base == "dense_f64":
         recipe["backward"] |= dict.fromkeys(("s", "dp", "dv", "dq", "dk"), "exact")
@@ -88,7 +88,7 @@ def test_f64_autograd_agrees_with_exact_gradients(case, base):
     torch.nn.functional.scaled_dot_product_attention(*wide).backward(do)
     narrow = [x.float().requires_grad_() for x in (q, k, v)]
     karat.attention(*narrow, recipe=recipe).backward(do.float())
-    limit = 1e-5 if base == "dense_f32" else 1e-6
+    limit = 1e-5 if base == "dense_f32" else 2.0**-18
     for a, b in zip(wide, narrow):
         assert torch.linalg.norm(a.grad - b.grad) < limit * torch.linalg.norm(a.grad)
 

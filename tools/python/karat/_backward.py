@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from typing import Any, NamedTuple, Sequence
 
 import numpy as np
@@ -15,6 +16,8 @@ from ._masks import given_mask
 from ._recipe import Recipe, RecipeLike, as_recipe
 
 _VALUES = ("f32", "f16", "bf16")
+# Codes at or beyond these, the sign left out, are Inf or NaN.
+_NOT_FINITE = {"f32": 0x7F800000, "f16": 0x7C00, "bf16": 0x7F80, "e4m3": 0x7F, "e5m2": 0x7C}
 
 
 class Gradients(NamedTuple):
@@ -53,6 +56,26 @@ def _core_names() -> list[str]:
     from ._recipe import names
 
     return names("recipes")
+
+
+def _tell_overflow(gradients: dict[str, np.ndarray], type: str) -> None:
+    """A warning where finite inputs have gradients that are not."""
+    first = _NOT_FINITE[type]
+
+    def count(x: np.ndarray) -> int:
+        codes = x.view(f"u{x.itemsize}")
+        magnitude = codes & codes.dtype.type(np.iinfo(codes.dtype).max >> 1)
+        return int(np.count_nonzero(magnitude >= first))
+
+    found = {name: count(x) for name, x in gradients.items()}
+    if any(found.values()):
+        told = ", ".join(f"{n} values of {name}" for name, n in found.items())
+        warnings.warn(
+            f"karat.backward: Inf or NaN in {told}: the recipe's sums or casts overflow; give a "
+            "smaller do",
+            RuntimeWarning,
+            stacklevel=3,
+        )
 
 
 def _outputs(made: Recipe, given: Heads, o: Any, lse: Any) -> dict[str, Any]:
@@ -107,6 +130,7 @@ def backward(
     o, lse: what attend(..., return_lse=True) gave, where the forward need not run again; both or
         neither. o is in the recipe's output type, or one that holds its values exactly.
 
+    Warns (RuntimeWarning) where gradients are Inf or NaN: sums and casts overflow.
     Returns Gradients(dq, dk, dv) in the recipe's backward.output and of q's kind; with
     ``return_delta`` also the float32 delta [B, H, S].
     """
@@ -121,6 +145,7 @@ def backward(
         d_o=seen.array, d_o_type=seen.type, dq=dq, dk=dk, dv=dv, gradient_type=type, delta=delta,
         threads=threads, **_outputs(made, given, o, lse),
     )  # fmt: skip
+    _tell_overflow({"dq": dq, "dk": dk, "dv": dv}, type)
     found = Gradients(*(like(x, type, given.torch) for x in (dq, dk, dv)))
     return (found, like(delta, "f32", given.torch)) if return_delta else found
 
