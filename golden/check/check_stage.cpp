@@ -172,7 +172,9 @@ std::optional<Doubt> Comparison::note_outputs(std::size_t b, std::size_t h,
     const auto found = truth_of.find(token);
     return found == truth_of.end() ? std::span<const double>{} : found->second;
   });
-  return beyond(allowed_ratio(options_.error_ratio, reach), golden_.layout(b, h),
+  const layout::Layout& layout = golden_.layout(b, h);
+  return beyond(allowed_ratio(options_.error_ratio, reach),
+                {.order = layout.order, .blocks = layout.blocks.query_blocks},
                 golden_.format("o"), known);
 }
 

@@ -6,17 +6,18 @@
 #include <utility>
 #include <vector>
 
-#include "gradient_spread.hpp"
+#include "block_spread.hpp"
 #include "karat/bounds/bounds.hpp"
 #include "karat/bounds/head_work.hpp"
 #include "karat/bounds/teacher_forced.hpp"
 #include "karat/golden/check.hpp"
+#include "legal_gradients.hpp"
 #include "spread.hpp"
 
 namespace karat::golden {
 
-/// Whether k and v, which clusters may order by themselves, or the queries give the rows.
-enum class Side { query, key };
+class Tally;
+
 constexpr Side side_of(std::string_view stage) {
   const bool key =
       stage.starts_with('k') || stage.starts_with('v') || stage == "dk" || stage == "dv";
@@ -99,14 +100,23 @@ class Comparison {
                                      const std::function<bool(std::size_t)>& skip);
   LegalSpread& spread(std::size_t b, std::size_t h);
 
-  struct GradientStage;
-  using Locate = std::function<Location(std::size_t)>;
-  GradientSpread& gradient_spread(std::size_t b, std::size_t kv_head);
-  void judge_gradient(GradientStage& stage, const GradientRows& rows, std::size_t b,
-                      std::size_t kv_head, const Locate& locate);
-  void note_gradient(GradientStage& stage, const StageRow& row, std::size_t b, std::size_t h,
-                     std::span<const float> golden, std::span<const float> candidate, bool differs,
-                     const std::function<std::span<const float>(const LegalGradients&)>& legal);
+  LegalGradients& legal_gradients(std::size_t b, std::size_t kv_head);
+  /// The rows whose FP64 truth the file holds, added to gradient_errors(). The error gate, where
+  /// the stage is `judged`.
+  std::optional<Doubt> note_gradient(std::string_view name, std::size_t b, std::size_t h,
+                                     const GradientRows& rows, bool judged);
+  /// One stage of a tapped block of a backward.
+  struct TappedValues {
+    std::string name;  ///< of the dataset
+    numerics::FormatId format = numerics::FormatId::f32;
+    std::size_t width = 0;  ///< channels of a row; 0: rows of columns
+    bool last_turn_alone = false;
+    Location at = {};
+  };
+  void judge_tap(Tally& tally, std::vector<Doubt>& doubts, const TappedValues& tap,
+                 const std::function<const bounds::LegalValues&()>& legal);
+  /// @throws Error(usage) where both hold the label and the candidate's is another
+  void require_same_label(const std::string& name) const;
 
   std::vector<float> to_tokens(std::vector<float> rows, std::size_t channels,
                                const video::TokenOrder& order) const;
@@ -128,7 +138,8 @@ class Comparison {
       bounds_;
   using Head = std::pair<std::size_t, std::size_t>;
   std::map<Head, LegalSpread> spreads_;
-  std::map<Head, GradientSpread> gradient_spreads_;  ///< by batch entry and head of k and v
+  std::vector<Head> opened_;  ///< of legal_gradients_, the latest used last
+  std::map<Head, LegalGradients> legal_gradients_;  ///< by batch entry and head of k and v
   std::map<std::string, GradientError> gradient_errors_;
   Head operands_of_{};  ///< whose operands are held
   std::optional<attention::QuantisedHead> operands_;

@@ -22,10 +22,10 @@ struct Group {
   }
 };
 
-std::vector<std::int32_t> block_at(const layout::Layout& layout) {
-  std::vector<std::int32_t> blocks(layout.order.positions());
+std::vector<std::int32_t> block_at(const GateGroups& groups) {
+  std::vector<std::int32_t> blocks(groups.order.positions());
   std::int32_t number = 0;
-  for (const video::Range range : layout.blocks.query_blocks)
+  for (const video::Range range : groups.blocks)
     std::fill(blocks.begin() + range.begin, blocks.begin() + range.end, number++);
   return blocks;
 }
@@ -46,7 +46,7 @@ std::optional<TruthRow> truth_row(std::int32_t token, std::span<const double> tr
   return row;
 }
 
-std::optional<Doubt> beyond(double ratio, const layout::Layout& layout, numerics::FormatId output,
+std::optional<Doubt> beyond(double ratio, const GateGroups& groups, numerics::FormatId output,
                             std::span<const TruthRow> rows) {
   if (rows.empty()) return std::nullopt;
   Group head;
@@ -67,21 +67,24 @@ std::optional<Doubt> beyond(double ratio, const layout::Layout& layout, numerics
         .reason = Doubt::Reason::error, .scope = scope, .at = at, .found = found, .allowed = ratio};
   };
   judge(head, 0, Doubt::Scope::head, {});
-  const std::vector<std::int32_t> blocks = block_at(layout);
-  std::vector<Group> by_block(layout.blocks.query_blocks.size());
+  const auto block_of = [&](Location& at) -> std::optional<std::int64_t>& {
+    return groups.side == Side::key ? at.key_block : at.query_block;
+  };
+  const std::vector<std::int32_t> blocks = block_at(groups);
+  std::vector<Group> by_block(groups.blocks.size());
   for (const TruthRow& row : rows) {
-    const std::int32_t block = blocks[layout.order.position_of[row.token]];
+    const std::int32_t block = blocks[groups.order.position_of[row.token]];
     by_block[block].add(row);
     Group alone;
     alone.add(row);
     Location at;
-    at.query_block = block;
+    block_of(at) = block;
     at.token = row.token;
     judge(alone, typical, Doubt::Scope::row, at);
   }
   for (std::size_t b = 0; b < by_block.size(); ++b) {
     Location at;
-    at.query_block = static_cast<std::int64_t>(b);
+    block_of(at) = static_cast<std::int64_t>(b);
     judge(by_block[b], typical, Doubt::Scope::block, at);
   }
   return worst;

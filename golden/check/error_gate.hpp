@@ -7,6 +7,7 @@
 #include <optional>
 #include <span>
 
+#include "block_spread.hpp"
 #include "karat/golden/check.hpp"
 #include "karat/layout/layout.hpp"
 
@@ -26,11 +27,18 @@ inline double allowed_ratio(double ratio, double reach) {
   return std::max(ratio, 1 + 1.5 * (reach - 1));
 }
 
+/// Blocks of positions, of queries or keys.
+struct GateGroups {
+  const video::TokenOrder& order;
+  std::span<const video::Range> blocks;
+  Side side = Side::query;
+};
+
 /// The group of rows that lies farthest beyond `ratio`. With g and c the sums of a group's squared
 /// errors: c <= ratio^2 * g for the head; c <= ratio^2 * (g + 4 times the head's mean row) for a
-/// query block and a row, whose own g may be small by chance. g counts as a quarter of the output
+/// block and a row, whose own g may be small by chance. g counts as a quarter of the output
 /// format's rounding error at least.
-std::optional<Doubt> beyond(double ratio, const layout::Layout& layout, numerics::FormatId output,
+std::optional<Doubt> beyond(double ratio, const GateGroups& groups, numerics::FormatId output,
                             std::span<const TruthRow> rows);
 
 }  // namespace karat::golden

@@ -55,6 +55,7 @@ files::Json doubts_json(const std::vector<Doubt>& doubts) {
                      {"allowed", json_number(doubt.allowed)},
                      {"text", doubt_text(doubt)}};
     if (doubt.at.query_block) json["query_block"] = *doubt.at.query_block;
+    if (doubt.at.key_block) json["key_block"] = *doubt.at.key_block;
     if (doubt.at.token) json["token"] = *doubt.at.token;
     if (doubt.at.channel) json["channel"] = *doubt.at.channel;
     list.push_back(std::move(json));
@@ -88,6 +89,7 @@ files::Json to_json(const CheckReport& report, const GoldenFile& golden,
                      {"candidate", specials_json(stage.candidate)}};
     if (stage.forced)
       json["forced"] = {{"compared", stage.forced->compared}, {"outside", stage.forced->outside}};
+    if (stage.bounded) json["bounded"] = *stage.bounded;
     if (stage.unlikely) json["unlikely"] = *stage.unlikely;
     if (!stage.doubts.empty()) json["doubts"] = doubts_json(stage.doubts);
     if (stage.first) json["first"] = difference_json(*stage.first);

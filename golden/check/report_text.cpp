@@ -81,7 +81,9 @@ std::string difference_text(const StageReport& stage, const Difference& differen
   std::string text = stage.stage + ", " + place_text(difference.at) + ": golden " +
                      value_text(difference.golden, stage.format) + ", candidate " +
                      value_text(difference.candidate, stage.format);
-  if (!stage.fixed) text += ", legal " + number(difference.low) + " to " + number(difference.high);
+  const bool ranged = std::isfinite(difference.low) || std::isfinite(difference.high);
+  if (!stage.fixed && ranged)
+    text += ", legal " + number(difference.low) + " to " + number(difference.high);
   return text;
 }
 
@@ -91,11 +93,14 @@ bool only_exp2(const bounds::Freedom& freedom) {
 }
 
 /// "free: exp2 within 2 ulp, fused multiply-adds", where more than exp2 is.
-std::string freedom_text(const bounds::Freedom& freedom) {
+std::string freedom_text(const bounds::Freedom& freedom, const recipe::Backward& backward) {
   if (only_exp2(freedom)) return "";
   std::string text;
-  for (const bounds::Liberty& liberty : liberties(freedom))
+  for (const bounds::Liberty& liberty : liberties(freedom)) {
     text += (text.empty() ? "free: " : ", ") + liberty.words;
+    if (liberty.name == "order" && backward.loop == recipe::BackwardLoop::key_blocks)
+      text += " and of the key blocks that dQ adds";
+  }
   return text + "\n";
 }
 
@@ -104,6 +109,8 @@ std::string remark(const StageReport& stage, const bounds::Freedom& freedom) {
   std::string text = stage.fixed          ? "must be bit-equal"
                      : only_exp2(freedom) ? "exp2 is free within 2 ulp"
                                           : "in the range that is allowed";
+  if (stage.bounded && *stage.bounded < stage.compared)
+    text += "; range of " + std::to_string(*stage.bounded) + " values";
   if (stage.unlikely.value_or(0) > 0)
     text += "; " + std::to_string(*stage.unlikely) + " legal but unlikely (beyond 1 - 1e-6)";
   if (const std::string forced = forced_text(stage); !forced.empty())
@@ -123,12 +130,12 @@ std::string remark(const StageReport& stage, const bounds::Freedom& freedom) {
   return text;
 }
 
-std::string_view scope_name(Doubt::Scope scope) {
-  switch (scope) {
+std::string_view scope_name(const Doubt& doubt) {
+  switch (doubt.scope) {
     case Doubt::Scope::head:
       return "the head";
     case Doubt::Scope::block:
-      return "the query block";
+      return doubt.at.key_block ? "the key block" : "the query block";
     case Doubt::Scope::row:
       return "the row";
     case Doubt::Scope::value:
@@ -210,10 +217,10 @@ std::string tiles_text(const OutputErrors& outputs) {
 std::string doubt_text(const Doubt& doubt) {
   const std::string text = place_text(doubt.at) + ": ";
   if (doubt.reason == Doubt::Reason::error)
-    return text + "the error of " + std::string(scope_name(doubt.scope)) +
+    return text + "the error of " + std::string(scope_name(doubt)) +
            print(" against FP64 is %.3g times the golden one, %.3g allowed", doubt.found,
                  doubt.allowed);
-  return text + std::string(scope_name(doubt.scope)) +
+  return text + std::string(scope_name(doubt)) +
          print(" lies %.2e of its size from the golden one, legal kernels %.2e at most",
                doubt.found, doubt.allowed);
 }
@@ -249,7 +256,7 @@ std::string to_text(const CheckReport& report, const GoldenFile& golden,
       text += "worst:            " + difference_text(*first, *first->worst) + "\n";
   }
   for (const StageReport& stage : report.stages) text += doubts_text(stage);
-  text += freedom_text(report.freedom) + tiles_text(report.outputs) + truth_text(report.outputs) +
+  text += freedom_text(report.freedom, golden.recipe().backward) + tiles_text(report.outputs) + truth_text(report.outputs) +
           gradients_text(report.gradients);
   for (const recipe::InstructionEvidence& each : evidence_of(golden.recipe()))
     text += each.instruction + ": " + std::string(each.evidence) + "\n";

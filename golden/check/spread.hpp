@@ -48,7 +48,7 @@ class LegalSpread {
                      const std::function<std::span<const double>(std::size_t token)>& truth) const;
 
  private:
-  struct Judge;
+  class Stage;
   using Kernels = std::vector<bounds::LegalRows>;  ///< one for each of kLegalKernels
   void run(const std::vector<int>& blocks);
 

@@ -16,21 +16,35 @@ std::optional<TapDoubt> beyond_legal_kernels(const bounds::LegalKernels& kernels
   const std::size_t channels =
       stage == TapStage::l ? 1 : golden.o.size() / std::max<std::size_t>(golden.l.size(), 1);
   if (values.empty()) return std::nullopt;
+  std::vector<bounds::LegalRows> made;
+  for (const bounds::LegalKernel& kernel : bounds::kLegalKernels)
+    made.push_back(kernels.run(kernel, golden, bounds::Detail::stages));
+  std::vector<std::span<const float>> drawn;
+  for (const bounds::LegalRows& rows : made)
+    drawn.emplace_back(stage == TapStage::l ? rows.l_by_visit : rows.o_by_visit);
+  return beyond_legal_rows({.format = numerics::FormatId::f32,
+                            .channels = channels,
+                            .golden = values,
+                            .candidate = candidate,
+                            .kernels = drawn});
+}
+
+std::optional<TapDoubt> beyond_legal_rows(const DrawnRows& of) {
+  const std::span<const float> values = of.golden, candidate = of.candidate;
+  const std::size_t channels = of.channels;
+  if (values.empty()) return std::nullopt;
   const std::size_t count = values.size() / channels;
   const std::vector<double> sizes = sizes_of(values, channels);
   const auto deviation_of = [&](std::span<const float> all, std::size_t row) {
     return deviation(all.subspan(row * channels, channels),
-                     std::span(values).subspan(row * channels, channels), sizes[row]);
+                     values.subspan(row * channels, channels), sizes[row]);
   };
-  const double ulp = squared(0x1p-23);  // both stages are f32
+  const double ulp = squared(std::ldexp(1.0, -numerics::format(of.format).fraction_bits));
   LegalDraws rows(ulp / static_cast<double>(channels)), elements(ulp);
   std::vector<Deviation> own(count);
   for (std::size_t k = 0; k < LegalDraws::kKernels; ++k) {
-    const bounds::LegalRows made =
-        kernels.run(bounds::kLegalKernels[k], golden, bounds::Detail::stages);
     for (std::size_t row = 0; row < count; ++row) {
-      const Deviation drawn =
-          deviation_of(stage == TapStage::l ? made.l_by_visit : made.o_by_visit, row);
+      const Deviation drawn = deviation_of(of.kernels[k], row);
       if (!std::isfinite(drawn.row)) continue;
       rows.add(k, drawn.row);
       elements.add(k, drawn.value);

@@ -18,6 +18,15 @@ struct TapDoubt {
   Doubt doubt;
   std::size_t element;  ///< of the stage
 };
+/// Rows of `channels` values, each with draws of its own from every kernel.
+struct DrawnRows {
+  numerics::FormatId format;
+  std::size_t channels;
+  std::span<const float> golden, candidate;
+  std::span<const std::span<const float>> kernels;
+};
+std::optional<TapDoubt> beyond_legal_rows(const DrawnRows& rows);
+
 std::optional<TapDoubt> beyond_legal_kernels(const bounds::LegalKernels& kernels,
                                              const attention::BlockTap& golden, TapStage stage,
                                              std::span<const float> candidate);

@@ -39,14 +39,14 @@ StageRows rows_of(const std::vector<float>& values, const std::vector<std::int32
 
 }  // namespace
 
-const std::vector<std::vector<float>>& BackwardBase::uncoded(const recipe::Recipe& recipe,
+const std::vector<std::vector<float>>& BackwardBase::uncoded(const recipe::Recipe& golden,
                                                              const layout::Layout& layout) const {
   if (!o_unquantised_p.empty()) return o_unquantised_p;
   const std::lock_guard lock(mutex_);
   if (computed_.empty())
     for (const attention::QuantisedHead& head : operands)
       computed_.push_back(
-          attention::unquantised_p_output(recipe, layout, head, numerics::Path::fast, 1));
+          attention::unquantised_p_output(golden, layout, head, numerics::Path::fast, 1));
   return computed_;
 }
 
@@ -65,6 +65,7 @@ std::shared_ptr<const BackwardBase> make_backward_base(const GoldenFile& golden,
                                        : of.inputs->values(batch, h, 0));
     base->o.push_back(golden.values("o", cases::Extents::matrix, batch, h));
     base->lse.push_back(golden.values("lse", cases::Extents::vector, batch, h));
+    base->m.push_back(golden.values("m", cases::Extents::vector, batch, h));
     base->d_o.push_back(of.inputs->output_gradient(batch, h));
     if (golden.has("o_unquantised_p"))
       base->o_unquantised_p.push_back(
@@ -73,23 +74,20 @@ std::shared_ptr<const BackwardBase> make_backward_base(const GoldenFile& golden,
   return base;
 }
 
-std::optional<Prediction> predict_gradients(const Base& base, const Hypothesis& hypothesis,
-                                            const Question& question) {
+namespace {
+
+/// Gradients of a kernel with these changes; nothing changed is the right one.
+attention::BackwardResult run_changed(const Base& base, const recipe::Recipe& recipe,
+                                      const BackwardTrial& changed, const Question& question) {
   const BackwardBase& golden = *base.backward;
-  BackwardTrial changed(golden);
-  Trial trial(base, hypothesis.recipe);
-  trial.backward = &changed;
-  for (const Mistake* mistake : hypothesis.mistakes)
-    if (!mistake->apply(trial, mistake->which)) return std::nullopt;
   const layout::Layout& layout = changed.layout ? *changed.layout : *base.layout;
   const auto& operands = changed.operands.empty() ? golden.operands : changed.operands;
-  const recipe::Recipe& recipe = hypothesis.recipe;
   const bool uncoded = recipe.backward.delta == recipe::Delta::unquantised_p;
   std::vector<std::vector<float>> zeros;
   if (changed.delta_is_zero)
     for (const auto& rows : changed.o) zeros.emplace_back(rows.size(), 0.0f);
   const auto& summed = changed.delta_is_zero ? zeros
-                       : uncoded             ? golden.uncoded(recipe, *base.layout)
+                       : uncoded             ? golden.uncoded(base.recipe, *base.layout)
                                              : changed.o;
   std::vector<attention::BackwardHead> heads;
   for (std::size_t h = 0; h < operands.size(); ++h)
@@ -107,11 +105,36 @@ std::optional<Prediction> predict_gradients(const Base& base, const Hypothesis& 
     options.query_blocks = blocks_with(blocks.query_blocks, layout.order, question.tokens);
   if (holds(question, {TokenStage::dk, TokenStage::dv}))
     options.key_blocks = blocks_with(blocks.key_blocks, layout.key_order, question.tokens);
-  if (changed.errors.dq_roots != 1 || changed.errors.dk_roots != 1) options.errors = changed.errors;
-  attention::BackwardResult made = attention::attend_backward(recipe, layout, heads, options);
+  const attention::BackwardErrors& errors = changed.errors;
+  if (errors.dq_roots != 1 || errors.dk_roots != 1 || errors.score_factor != 1)
+    options.errors = errors;
+  return attention::attend_backward(recipe, layout, heads, options);
+}
+
+}  // namespace
+
+std::optional<Prediction> predict_gradients(const Base& base, const Hypothesis& hypothesis,
+                                            const Question& question) {
+  const BackwardBase& golden = *base.backward;
+  BackwardTrial changed(golden);
+  Trial trial(base, hypothesis.recipe);
+  trial.backward = &changed;
+  for (const Mistake* mistake : hypothesis.mistakes)
+    if (!mistake->apply(trial, mistake->which)) return std::nullopt;
+  attention::BackwardResult made = run_changed(base, hypothesis.recipe, changed, question);
   if (changed.exchange_dk_and_dv) std::swap(made.dk, made.dv);
+  if (!changed.right.empty()) {
+    attention::BackwardResult right =
+        run_changed(base, hypothesis.recipe, BackwardTrial(golden), question);
+    for (const TokenStage stage : changed.right) {
+      if (stage == TokenStage::dq) made.dq = std::move(right.dq);
+      if (stage == TokenStage::dk) made.dk = std::move(right.dk);
+      if (stage == TokenStage::dv) made.dv = std::move(right.dv);
+      if (stage == TokenStage::delta) made.delta = std::move(right.delta);
+    }
+  }
   Prediction prediction;
-  const std::size_t d = layout.channels;
+  const std::size_t d = base.layout->channels;
   for (const TokenStage stage : question.stages) {
     if (stage == TokenStage::delta)
       prediction.stages.push_back(rows_of(made.delta[golden.looked_at], question.tokens, 1));

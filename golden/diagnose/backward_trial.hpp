@@ -15,10 +15,12 @@ namespace karat::golden {
 struct BackwardBase {
   std::vector<cases::HeadValues> values;
   std::vector<attention::QuantisedHead> operands;
-  std::vector<std::vector<float>> o, lse, d_o;
+  std::vector<std::vector<float>> o, lse, d_o, m;
   std::size_t looked_at = 0;  ///< of these heads
-  /// Where a hypothesis sums the output of an uncoded P: the golden file's, or computed once.
-  const std::vector<std::vector<float>>& uncoded(const recipe::Recipe& recipe,
+  /// Where a hypothesis sums the output of an uncoded P: the golden file's, or that of the golden
+  /// forward, computed once.
+  /// @param golden  the golden recipe: no hypothesis about a backward changes the forward
+  const std::vector<std::vector<float>>& uncoded(const recipe::Recipe& golden,
                                                  const layout::Layout& layout) const;
   std::vector<std::vector<float>> o_unquantised_p;  ///< of the golden file; may be empty
 
@@ -41,6 +43,8 @@ struct BackwardTrial {
   std::shared_ptr<layout::Layout> layout;
   attention::BackwardErrors errors;
   bool exchange_dk_and_dv = false;
+  /// Gradients that the right kernel leaves, whatever else is changed.
+  std::vector<TokenStage> right = {};
 };
 
 /// Gradients of the tokens asked for. @pre the question's stages are those of a backward

@@ -6,6 +6,7 @@
 #include "actions.hpp"
 #include "diagnose/backward_trial.hpp"
 #include "karat/attention/attend.hpp"
+#include "karat/attention/operations/cast.hpp"
 
 namespace karat::golden {
 namespace {
@@ -79,6 +80,95 @@ bool keep_whole_blocks(Trial& trial, int) {
   return true;
 }
 
+/// P of dV is masked, what dS is made of is not.
+bool keep_unmasked_ds(Trial& trial, int which) {
+  trial.backward->right = {TokenStage::dv, TokenStage::delta};
+  return keep_whole_blocks(trial, which);
+}
+
+/// k times d^-1/2 in BF16: scores take it with log2 e alone, dQ without d^-1/2 behind the sum.
+bool fold_scale_into_k(Trial& trial, int) {
+  const recipe::Recipe& recipe = trial.recipe;
+  const bool reads_codes =
+      recipe.backward.scores == recipe::BackwardScores::forward && quant::has_scale(recipe.k.format);
+  if (reads_codes || recipe.backward.k == recipe::Source::input || recipe.backward.softmax_scale ==
+      recipe::SoftmaxScale::ds)
+    return false;
+  BackwardTrial& changed = *trial.backward;
+  changed.operands = changed.base.operands;
+  const double root = 1 / std::sqrt(static_cast<double>(trial.base.layout->channels));
+  for (attention::QuantisedHead& head : changed.operands) {
+    quant::Quantised& k = head.k;
+    for (std::size_t e = 0; e < k.values.size(); ++e)
+      k.values[e] *= k.scale(e / k.channels, e % k.channels);
+    attention::cast(k.values, numerics::FormatId::bf16,
+                    quant::cast_policy(numerics::FormatId::bf16));
+    for (float& value : k.values) value *= static_cast<float>(root);
+    attention::cast(k.values, numerics::FormatId::bf16,
+                    quant::cast_policy(numerics::FormatId::bf16));
+    k.format = numerics::FormatId::bf16;
+    k.codes.clear();
+    k.scales.clear();
+  }
+  changed.errors.score_factor = 1 / root;
+  changed.errors.dq_roots = 0;
+  return true;
+}
+
+/// `which` 0 log2 e, 1 d^-1/2.
+bool leave_constant_out_of_scores(Trial& trial, int which) {
+  const double root = 1 / std::sqrt(static_cast<double>(trial.base.layout->channels));
+  trial.backward->errors.score_factor = which == 0 ? std::numbers::ln2 : 1 / root;
+  return true;
+}
+
+/// `which`: an operand whose codes the backward takes for values.
+bool leave_scale_out(Trial& trial, int which) {
+  BackwardTrial& changed = *trial.backward;
+  changed.operands = changed.base.operands;
+  for (attention::QuantisedHead& head : changed.operands) {
+    quant::Quantised& x = which == kQ ? head.q : which == kK ? head.k : head.v;
+    if (x.scales.empty()) return false;
+    std::ranges::fill(x.scales, 1.0f);
+  }
+  return true;
+}
+
+/// L of an unnormalised P: the row's maximum.
+bool leave_row_sum_out_of_lse(Trial& trial, int) {
+  const bool log2 = trial.recipe.softmax.lse == recipe::Lse::log2;
+  BackwardTrial& changed = *trial.backward;
+  for (std::size_t h = 0; h < changed.lse.size(); ++h)
+    for (std::size_t i = 0; i < changed.lse[h].size(); ++i)
+      if (std::isfinite(changed.lse[h][i]))
+        changed.lse[h][i] =
+            changed.base.m[h][i] * (log2 ? 1.0f : std::numbers::ln2_v<float>);
+  return true;
+}
+
+/// A short query block's last row stands for every row that the block lacks: dO of that row counts
+/// so often in dV, and in dS, which is linear in it. dQ is stored once.
+bool count_rows_of_short_blocks(Trial& trial, int) {
+  const layout::Layout& layout = *trial.base.layout;
+  const int chosen = trial.recipe.backward.block_q;
+  const std::int64_t whole = chosen > 0 ? chosen : trial.recipe.block.q;
+  BackwardTrial& changed = *trial.backward;
+  const std::size_t d = layout.channels;
+  bool any = false;
+  for (const video::Range block :
+       attention::backward_blocks(trial.recipe, layout).query_blocks) {
+    const std::int64_t lacking = whole - block.size();
+    const std::int32_t token = layout.order.token_at[block.end - 1];
+    if (lacking <= 0 || token < 0) continue;
+    any = true;
+    for (auto& rows : changed.d_o)
+      for (std::size_t j = 0; j < d; ++j)
+        rows[token * d + j] *= static_cast<float>(1 + lacking);
+  }
+  changed.right = {TokenStage::dq, TokenStage::delta};
+  return any;
+}
+
 /// V coded once more with its scales along another axis, for the backward alone.
 bool code_v_along(Trial& trial, int which) {
   const auto group = static_cast<quant::Group>(which);
@@ -111,6 +201,7 @@ bool exchange_gradients(Trial& trial, int) {
   return true;
 }
 
+constexpr std::string_view kDescale = "the descale factors of the backward's operands";
 constexpr std::string_view kRoot = "the factor d^-1/2 behind the sums of dQ and dK";
 constexpr std::string_view kVAxis =
     "which V the backward dequantises: codes and scales must be the forward's";
@@ -135,6 +226,29 @@ constexpr Mistake kBackwardMistakes[] = {
     {"backward not masked inside blocks", "every pair of a visited block has a P and a dS",
      "the mask in the backward: its tiles and blocks may be others than the forward's",
      Moment::backward, keep_whole_blocks},
+    {"dS not masked inside blocks", "pairs that the mask drops have no P in dV, but a dS",
+     "the mask in the backward: it has to be on dS too, since dP - delta is not 0 there",
+     Moment::backward, keep_unmasked_ds},
+    {"softmax scale folded into k in bf16", "scores and dQ read RN(k d^-1/2)",
+     "where the softmax scale enters: in FP32 behind the product, not in a BF16 operand",
+     Moment::backward, fold_scale_into_k},
+    {"log2 e missing in the recomputed scores", "P is 2^(s ln 2 - L)",
+     "the constant of the recomputed scores", Moment::backward, leave_constant_out_of_scores, 0},
+    {"softmax scale missing in the recomputed scores", "P is 2^(q k log2 e - L)",
+     "the constant of the recomputed scores", Moment::backward, leave_constant_out_of_scores, 1},
+    {"backward's q without its scale", "codes of q are taken for values", kDescale,
+     Moment::backward, leave_scale_out, kQ},
+    {"backward's k without its scale", "codes of k are taken for values", kDescale,
+     Moment::backward, leave_scale_out, kK},
+    {"backward's v without its scale", "codes of v are taken for values", kDescale,
+     Moment::backward, leave_scale_out, kV},
+    {"row sum left out of lse", "P is not divided by the row sum",
+     "what the forward stores as lse: the maximum and log l", Moment::backward,
+     leave_row_sum_out_of_lse},
+    {"rows of short blocks counted",
+     "dK and dV count a short query block's last row once for every row that it lacks",
+     "the bound of the loop over query rows: rows behind the last one read that one again",
+     Moment::backward, count_rows_of_short_blocks},
     {"backward's v coded by channel", "dP reads V with one scale a channel", kVAxis,
      Moment::backward, code_v_along, along(quant::Group::channel)},
     {"backward's v coded by token", "dP reads V with one scale a token", kVAxis, Moment::backward,

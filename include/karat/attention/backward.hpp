@@ -62,6 +62,7 @@ struct BackwardErrors {
   /// Another legal 2^x in place of the recipe's p = 2^x, flushed as p is; the slow engine runs.
   std::function<float(float x, float p)> exp2;
   int dq_roots = 1, dk_roots = 1;  ///< how often d^-1/2 enters where softmax_scale is `end`
+  double score_factor = 1;         ///< as AttendOptions::score_factor, of the recomputed scores
 };
 
 struct BackwardOptions {
@@ -101,6 +102,9 @@ bool backward_needs_values(const recipe::Recipe& recipe);
 
 /// The recipe whose output Delta::unquantised_p sums: P rounded to BF16, v dequantised to BF16.
 recipe::Recipe unquantised_p(const recipe::Recipe& recipe);
+/// The head it runs on: v dequantised.
+QuantisedHead unquantised_p_head(const recipe::Recipe& recipe, const QuantisedHead& head,
+                                 numerics::Path path);
 /// Its output on the same head, as stored.
 std::vector<float> unquantised_p_output(const recipe::Recipe& recipe, const layout::Layout& layout,
                                         const QuantisedHead& head, numerics::Path path,

@@ -75,6 +75,9 @@ struct StageReport {
   std::int64_t compared = 0;
   std::int64_t differing = 0;
   std::int64_t outside = 0;  ///< differing beyond what is legal
+  /// Gradients that differ: values of those heads whose legal range was computed. Of large heads
+  /// these are a few blocks, the one that differs most among them.
+  std::optional<std::int64_t> bounded;
   std::int64_t max_ulp = 0;  ///< in the stage's format; NaN against a number counts as the largest
   double relative_l2 = 0;    ///< |candidate - golden| / |golden|
   /// [0]: equal values; [i]: ulp distance in [2^(i-1), 2^i).

@@ -72,7 +72,7 @@ void fill_rows(BackwardLaunch& launch) {
 BackwardLaunch::BackwardLaunch(const recipe::Recipe& r, const layout::Layout& lay,
                                const mask::BlockMap& map, const BackwardHead& head,
                                const BackwardOptions& chosen)
-    : BackwardKernel(r, lay.channels),
+    : BackwardKernel(r, lay.channels, chosen.errors ? chosen.errors->score_factor : 1.0),
       layout(lay),
       blocks(map),
       brought(head),

@@ -21,9 +21,8 @@ recipe::Recipe unquantised_p(const recipe::Recipe& recipe) {
   return plain;
 }
 
-std::vector<float> unquantised_p_output(const recipe::Recipe& recipe, const layout::Layout& layout,
-                                        const QuantisedHead& head, numerics::Path path,
-                                        int threads) {
+QuantisedHead unquantised_p_head(const recipe::Recipe& recipe, const QuantisedHead& head,
+                                 numerics::Path path) {
   QuantisedHead plain = head;
   quant::Quantised& v = plain.v;
   v.values = decoded(numerics::Fp32{recipe.subnormals}, v);
@@ -31,7 +30,15 @@ std::vector<float> unquantised_p_output(const recipe::Recipe& recipe, const layo
   v.format = FormatId::bf16;
   v.codes.clear();
   v.scales.clear();
-  return attend(unquantised_p(recipe), layout, plain, {.path = path, .threads = threads}).o;
+  return plain;
+}
+
+std::vector<float> unquantised_p_output(const recipe::Recipe& recipe, const layout::Layout& layout,
+                                        const QuantisedHead& head, numerics::Path path,
+                                        int threads) {
+  return attend(unquantised_p(recipe), layout, unquantised_p_head(recipe, head, path),
+                {.path = path, .threads = threads})
+      .o;
 }
 
 }  // namespace karat::attention

@@ -8,8 +8,8 @@
 
 namespace karat::attention {
 
-BackwardKernel::BackwardKernel(const recipe::Recipe& r, std::size_t d)
-    : Kernel(r, d),
+BackwardKernel::BackwardKernel(const recipe::Recipe& r, std::size_t d, double score_factor)
+    : Kernel(r, d, score_factor),
       backward(r.backward),
       s(numerics::instruction(
           r.backward.scores == recipe::BackwardScores::forward ? r.qk.instruction : r.backward.s)),

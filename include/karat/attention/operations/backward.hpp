@@ -14,7 +14,7 @@ namespace karat::attention {
 
 /// Constants of a recipe's backward, beside its forward's. References the recipe.
 struct BackwardKernel : Kernel {
-  BackwardKernel(const recipe::Recipe& recipe, std::size_t channels);
+  BackwardKernel(const recipe::Recipe& recipe, std::size_t channels, double score_factor = 1.0);
 
   const recipe::Backward& backward;
   const numerics::Instruction& s;  ///< qk.instruction where scores are the forward's
