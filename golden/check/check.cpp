@@ -86,14 +86,6 @@ void demand_golden_bits(StageReport& stage) {
 
 }  // namespace
 
-std::vector<GradientError> Comparison::gradient_errors() const {
-  std::vector<GradientError> errors;
-  for (const char* stage : {"dq", "dk", "dv"})
-    if (const auto found = gradient_errors_.find(stage); found != gradient_errors_.end())
-      errors.push_back(found->second);
-  return errors;
-}
-
 CheckReport check(const GoldenFile& golden, const cases::TensorSource& candidate,
                   const CheckOptions& options) {
   require_selection(golden, options.select);

@@ -16,8 +16,8 @@ using Key = bounds::KeyBlockBounds;
 /// A stage of tapped query blocks.
 struct QueryTapRow {
   std::string_view name, stage;
-  bool per_channel;                     ///< rows of channels; else of columns
-  bounds::LegalValues Query::* values;  ///< null: nothing is free
+  bool per_channel;                    ///< rows of channels; else of columns
+  bounds::LegalValues Query::*values;  ///< null: nothing is free
 };
 constexpr QueryTapRow kQueryTaps[] = {{"s", "backward s", false, nullptr},
                                       {"p", "backward p", false, &Query::p},
@@ -28,7 +28,7 @@ constexpr QueryTapRow kQueryTaps[] = {{"s", "backward s", false, nullptr},
                                       {"dq", "dq by block", true, &Query::dq_by_visit}};
 struct KeyTapRow {
   std::string_view name, stage;
-  bounds::LegalValues Key::* values;
+  bounds::LegalValues Key::*values;
 };
 constexpr KeyTapRow kKeyTaps[] = {{"dv", "dv by block", &Key::dv_by_visit},
                                   {"dk", "dk by block", &Key::dk_by_visit}};
@@ -97,7 +97,9 @@ void Comparison::judge_tap(Tally& tally, std::vector<Doubt>& doubts, const Tappe
     return std::span<const float>(values).subspan(skipped);
   };
   tally.add(judged(golden), judged(candidate),
-            [&] { return legal ? Legal{judged(legal().low), judged(legal().high)} : Legal{}; },
+            [&] {
+              return legal ? Legal{judged(legal().low), judged(legal().high)} : Legal{};
+            },
             locate, {});
   if (!legal || tally.differing() == before || tally.outside() > outside) return;
   auto doubt = beyond_legal_tap(legal(), tap.format, width, skipped, candidate);

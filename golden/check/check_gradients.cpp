@@ -62,21 +62,22 @@ StageReport Comparison::gradient(std::string_view name) {
                               .candidate = candidate};
       GradientFinding finding;
       const std::int64_t before = tally.differing();
-      tally.add(golden, candidate,
-                [&] {
-                  if (fixed) return Legal{};
-                  finding = legal_gradients(b, h / group).judge(rows);
-                  return Legal{finding.low, finding.high};
-                },
-                [&](std::size_t i) {
-                  Location at{.batch = b, .head = h};
-                  if (channels > 1) at.channel = static_cast<std::int64_t>(i % channels);
-                  const auto token = static_cast<std::int64_t>(i / channels);
-                  if (side == Side::query) return at_token(at, token);
-                  at.token = token;
-                  return at;
-                },
-                {});
+      tally.add(
+          golden, candidate,
+          [&] {
+            if (fixed) return Legal{};
+            finding = legal_gradients(b, h / group).judge(rows);
+            return Legal{finding.low, finding.high};
+          },
+          [&](std::size_t i) {
+            Location at{.batch = b, .head = h};
+            if (channels > 1) at.channel = static_cast<std::int64_t>(i % channels);
+            const auto token = static_cast<std::int64_t>(i / channels);
+            if (side == Side::query) return at_token(at, token);
+            at.token = token;
+            return at;
+          },
+          {});
       const bool judged = !fixed && tally.differing() > before;
       const auto doubt = [&](std::optional<Doubt> found) {
         if (!found) return;

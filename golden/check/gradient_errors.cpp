@@ -43,12 +43,12 @@ std::optional<Doubt> Comparison::note_gradient(std::string_view name, std::size_
   });
   const Side side = side_of(rows.stage);
   const layout::Layout& layout = golden_.layout(b, h);
-  auto doubt = beyond(allowed_ratio(options_.error_ratio, reach),
-                      {.order = side == Side::key ? layout.key_order : layout.order,
-                       .blocks = side == Side::key ? legal.blocks().key_blocks
-                                                   : legal.blocks().query_blocks,
-                       .side = side},
-                      rows.format, known);
+  auto doubt =
+      beyond(allowed_ratio(options_.error_ratio, reach),
+             {.order = side == Side::key ? layout.key_order : layout.order,
+              .blocks = side == Side::key ? legal.blocks().key_blocks : legal.blocks().query_blocks,
+              .side = side},
+             rows.format, known);
   if (!doubt) return std::nullopt;
   doubt->at.batch = b;
   doubt->at.head = h;

@@ -63,13 +63,13 @@ bounds::GradientBounds& LegalGradients::bounds() {
   cases::GivenHead given;
   for (std::size_t head = first; head < first + group; ++head) {
     cases::read_head(*state_->of.inputs, batch_, head, threads_, given);
-    cases::HeadAtWork work{.batch = batch_,
-                           .head = head,
-                           .number = batch_ * golden_.shape().heads + head,
-                           .layout = layout_,
-                           .values = given.values,
-                           .operands = cases::operands_of(golden_.recipe(), layout_, given,
-                                                          threads_)};
+    cases::HeadAtWork work{
+        .batch = batch_,
+        .head = head,
+        .number = batch_ * golden_.shape().heads + head,
+        .layout = layout_,
+        .values = given.values,
+        .operands = cases::operands_of(golden_.recipe(), layout_, given, threads_)};
     if (given.codes) {
       given.room = cases::dequantised(layout_, work.operands);
       work.values = given.room.view();
@@ -175,8 +175,8 @@ GradientFinding LegalGradients::judge(const GradientRows& rows) {
       const auto row = [&](std::span<const float> x) {
         return x.subspan(token * rows.width, rows.width);
       };
-      largest = std::max(largest,
-                         deviation(row(rows.candidate), row(rows.golden), sizes[token]).row);
+      largest =
+          std::max(largest, deviation(row(rows.candidate), row(rows.golden), sizes[token]).row);
     }
     if (!(largest > most)) continue;
     most = largest;

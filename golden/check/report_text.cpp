@@ -256,8 +256,8 @@ std::string to_text(const CheckReport& report, const GoldenFile& golden,
       text += "worst:            " + difference_text(*first, *first->worst) + "\n";
   }
   for (const StageReport& stage : report.stages) text += doubts_text(stage);
-  text += freedom_text(report.freedom, golden.recipe().backward) + tiles_text(report.outputs) + truth_text(report.outputs) +
-          gradients_text(report.gradients);
+  text += freedom_text(report.freedom, golden.recipe().backward) + tiles_text(report.outputs) +
+          truth_text(report.outputs) + gradients_text(report.gradients);
   for (const recipe::InstructionEvidence& each : evidence_of(golden.recipe()))
     text += each.instruction + ": " + std::string(each.evidence) + "\n";
   text += verdict_text(report, golden, candidate) + "\n";

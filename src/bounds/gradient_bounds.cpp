@@ -92,8 +92,7 @@ void completed(const BackwardView& view, GradientProduct product, std::span<V> r
         row[j] = kernel.fp32.add(row[j], kernel.fp32.multiply(ds_sum, view.k_mean()[j]));
     }
   const bool rooted = product != GradientProduct::dv && !kernel.scales_ds();
-  complete_row(kernel, row,
-               {.factor = {}, .ds_sum = 0, .mean = {}, .roots = rooted ? 1 : 0});
+  complete_row(kernel, row, {.factor = {}, .ds_sum = 0, .mean = {}, .roots = rooted ? 1 : 0});
 }
 
 /// write_gradient() on both ends.
@@ -110,10 +109,10 @@ void write(const BackwardView& view, GradientProduct product, std::int64_t posit
 void write(const BackwardView& view, GradientProduct product, std::int64_t position,
            std::span<float> row) {
   const auto saturated = view.saturated(product);
-  write_gradient(view.kernel(), view.multiplier(product),
-                 saturated.empty() ? saturated
-                                   : saturated.subspan(position * row.size(), row.size()),
-                 row, numerics::Path::fast);
+  write_gradient(
+      view.kernel(), view.multiplier(product),
+      saturated.empty() ? saturated : saturated.subspan(position * row.size(), row.size()), row,
+      numerics::Path::fast);
 }
 
 /// A block's accumulators on their way out, over one query head or the sum of several.

@@ -47,8 +47,7 @@ void GradientSum::absorb(const attention::BackwardView& view, const MadePairs& p
   const std::vector<float> before = acc_[0];
   for (std::size_t k = 0; k < kRuns; ++k)
     attention::add_product(view.kernel(), instruction_, view.promote(product_),
-                           turned(pairs, left.of[k].values, product_),
-                           view.right(product_, block),
+                           turned(pairs, left.of[k].values, product_), view.right(product_, block),
                            view.factors(product_, attention::visit_scale(left.of[k]), block),
                            acc_[k], numerics::Path::fast);
   enclose(view, pairs, left, block, before);
@@ -101,17 +100,15 @@ void GradientSum::enclose(const attention::BackwardView& view, const MadePairs& 
       }
     }
     Interval* row = &interval_[i * channels_];
-    const bool moved =
-        free || (!promoted_ && !std::all_of(row, row + channels_, is_single));
+    const bool moved = free || (!promoted_ && !std::all_of(row, row + channels_, is_single));
     for (std::size_t j = 0; j < channels_; ++j) {
       const std::size_t e = i * channels_ + j;
       const float* f = factor.empty() ? nullptr : &factor[j];
       Interval range = promoted_ ? Interval(t[e]) : Interval(acc_[0][e]);
       if (moved) {
-        const double start =
-            promoted_ ? 0.0
-                      : std::max(std::abs(static_cast<double>(row[j].low)),
-                                 std::abs(static_cast<double>(row[j].high)));
+        const double start = promoted_ ? 0.0
+                                       : std::max(std::abs(static_cast<double>(row[j].low)),
+                                                  std::abs(static_cast<double>(row[j].high)));
         double around = 2 * chain_.of_size({.k = golden.columns,
                                             .a_max = a_max,
                                             .b_max = largest[j],

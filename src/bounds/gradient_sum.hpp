@@ -32,8 +32,8 @@ class GradientSum {
   bool in_any_order() const { return any_order_; }
 
  private:
-  void enclose(const attention::BackwardView& view, const MadePairs& pairs,
-               const MadeOperand& left, int block, std::span<const float> before);
+  void enclose(const attention::BackwardView& view, const MadePairs& pairs, const MadeOperand& left,
+               int block, std::span<const float> before);
 
   Product product_;
   Freedom freedom_;

@@ -37,8 +37,8 @@ float erring(const LegalKernel& kernel, const Freedom& freedom, const BackwardKe
 /// What coding adds to the range of x at most, in units of x, where the scale lies in `scale`:
 /// half a step of the format, and what saturates. Inf where the rule leaves no bound.
 float coding_error(const quant::Rule& rule, float size, Interval scale) {
-  const bool follows = rule.code_rule != quant::CodeRule::inverse_scale ||
-                       rule.scale == quant::ScaleFormat::f32;
+  const bool follows =
+      rule.code_rule != quant::CodeRule::inverse_scale || rule.scale == quant::ScaleFormat::f32;
   if (!follows || rule.rounding != numerics::Rounding::nearest_even) return kInfinity;
   const numerics::Format& format = numerics::format(rule.format);
   const double step = format.kind == numerics::Kind::integer
@@ -61,9 +61,8 @@ void enclose_scaled(const quant::Rule& rule, const MadeValues& x, std::size_t ro
   std::vector<Interval> largest(groups.count());
   for (std::size_t e = 0; e < x.low.size(); ++e) {
     Interval& amax = largest[groups.group(e / columns, e % columns)];
-    const float least = x.low[e] <= 0 && x.high[e] >= 0
-                            ? 0.0f
-                            : std::min(std::abs(x.low[e]), std::abs(x.high[e]));
+    const float least =
+        x.low[e] <= 0 && x.high[e] >= 0 ? 0.0f : std::min(std::abs(x.low[e]), std::abs(x.high[e]));
     amax.low = std::max(amax.low, least);
     amax.high = std::max(amax.high, std::max(std::abs(x.low[e]), std::abs(x.high[e])));
   }
@@ -135,7 +134,11 @@ MadePairs make_pairs(const BackwardView& view, const ForwardRows& forward, const
   const BackwardView::Pairs fixed = view.pairs(query_block, key_block);
   const std::int64_t first_query = view.blocks().query_blocks[query_block].begin;
   const std::int64_t first_key = view.blocks().key_blocks[key_block].begin;
-  MadePairs made{.rows = fixed.rows, .columns = fixed.columns, .p = {}, .ds = {}, .p_operand = {},
+  MadePairs made{.rows = fixed.rows,
+                 .columns = fixed.columns,
+                 .p = {},
+                 .ds = {},
+                 .p_operand = {},
                  .ds_operand = {}};
   const std::size_t size = fixed.a.size();
   for (MadeValues* values : {&made.p, &made.ds}) {
@@ -177,17 +180,16 @@ MadePairs make_pairs(const BackwardView& view, const ForwardRows& forward, const
       const float* at_own = &own[kArguments * c];
       const float dp = fixed.dp[e];
       for (std::size_t k = 0; k < kRuns; ++k) {
-        const float p = k == 0 ? at_own[0]
-                               : erring(kLegalKernels[k - 1], freedom, kernel, at[k],
-                                        at_rounded[k], at_own[k]);
+        const float p =
+            k == 0 ? at_own[0]
+                   : erring(kLegalKernels[k - 1], freedom, kernel, at[k], at_rounded[k], at_own[k]);
         made.p.of[k][e] = p;
         made.ds.of[k][e] = attention::score_gradient(kernel, p, dp, delta.of[k]);
       }
       const auto ends = [](const float* of) { return Interval{of[kRuns], of[kRuns + 1]}; };
-      const Interval p = legal_power(
-          {.x = ends(at), .rounded = ends(at_rounded), .own = ends(at_own)}, freedom);
-      const Interval ds =
-          attention::score_gradient<Interval>(kernel, p, Interval(dp), delta.all);
+      const Interval p =
+          legal_power({.x = ends(at), .rounded = ends(at_rounded), .own = ends(at_own)}, freedom);
+      const Interval ds = attention::score_gradient<Interval>(kernel, p, Interval(dp), delta.all);
       made.p.low[e] = p.low;
       made.p.high[e] = p.high;
       made.ds.low[e] = ds.low;

@@ -81,10 +81,11 @@ TEST(GradientBounds, WithoutFreedomTheyAreTheGoldenValues) {
           expect_all(queries[b].ds_operand, tap.ds_operand, "ds operand");
         }
         expect_all(queries[b].dq_by_visit, tap.dq, "dq by visit");
-        expect_all(queries[b].dq, rows_at(result.dq[0], queries[b].dq, of.layout->order,
-                                          tap.queries, d), "dq");
-        expect_all(queries[b].delta, rows_at(result.delta[0], queries[b].delta, of.layout->order,
-                                             tap.queries, 1), "delta");
+        expect_all(queries[b].dq,
+                   rows_at(result.dq[0], queries[b].dq, of.layout->order, tap.queries, d), "dq");
+        expect_all(queries[b].delta,
+                   rows_at(result.delta[0], queries[b].delta, of.layout->order, tap.queries, 1),
+                   "delta");
       }
       const auto keys = bounds.of_keys(blocks.keys, Detail::stages);
       for (std::size_t b = 0; b < keys.size(); ++b) {
@@ -102,8 +103,8 @@ TEST(GradientBounds, WithoutFreedomTheyAreTheGoldenValues) {
 float another_exp2(std::uint64_t seed, float x, float p) {
   if (!(p > 0) || x == 0) return p;
   const auto word = numerics::random_bits(seed, 1, std::bit_cast<std::uint32_t>(x));
-  return p + static_cast<float>(static_cast<int>(word % 3) - 1) *
-                 std::ldexp(1.0f, std::ilogb(p) - 23);
+  return p +
+         static_cast<float>(static_cast<int>(word % 3) - 1) * std::ldexp(1.0f, std::ilogb(p) - 23);
 }
 
 std::int64_t outside(const LegalValues& values, const std::vector<float>& found) {
@@ -152,8 +153,8 @@ TEST(GradientBounds, LegalKernelsStayInside) {
         EXPECT_EQ(outside(b.dq_by_visit, tap.dq), 0);
         EXPECT_EQ(outside(b.dq, rows_at(result.dq[0], b.dq, order, b.queries, d)), 0);
         EXPECT_EQ(outside(b.delta, rows_at(result.delta[0], b.delta, order, b.queries, 1)), 0);
-        for (const auto* values : {&b.p, &b.p_operand, &b.ds, &b.ds_operand, &b.dq_by_visit,
-                                   &b.dq, &b.delta, &b.o_unquantised_p})
+        for (const auto* values : {&b.p, &b.p_operand, &b.ds, &b.ds_operand, &b.dq_by_visit, &b.dq,
+                                   &b.delta, &b.o_unquantised_p})
           EXPECT_EQ(outside(*values), 0);
         differing += moved(b.p, tap.p);
       }
@@ -182,8 +183,8 @@ TEST(GradientBounds, AnyOrderOfDqStaysInside) {
     GradientBounds bounds(of.recipe, *of.layout, heads, freedom, 1);
     std::int64_t beyond = 0;
     for (const auto& b : bounds.of_queries(0, blocks.queries, Detail::outputs))
-      beyond += outside(b.dq, rows_at(result.dq[0], b.dq, of.layout->order, b.queries,
-                                      of.layout->channels));
+      beyond += outside(
+          b.dq, rows_at(result.dq[0], b.dq, of.layout->order, b.queries, of.layout->channels));
     return beyond;
   };
   Freedom order = kNoFreedom;

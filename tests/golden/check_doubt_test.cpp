@@ -265,7 +265,8 @@ struct Gate {
       rows.push_back({.token = token, .truth = 1, .golden = 0.0025, .candidate = 0.0025});
   }
   std::optional<Doubt> operator()(double ratio) const {
-    return beyond(ratio, layout, numerics::FormatId::bf16, rows);
+    return beyond(ratio, {.order = layout.order, .blocks = layout.blocks.query_blocks},
+                  numerics::FormatId::bf16, rows);
   }
 };
 

@@ -152,10 +152,9 @@ TEST_F(CheckGradients, AnOrderOfDqIsFreeOnlyWhereItIsAllowed) {
   EXPECT_TRUE(compared(golden, candidate, allowed).passed);
   // Of dV and dK the order stays the kernel's; where it is allowed in the forward, what another one
   // does to them hides in what a free lse does.
-  const files::Tensors turned =
-      gradients(golden, Kernel{.edit = [](recipe::Recipe& r) {
-                  r.backward.query_order = recipe::BlockOrder::descending;
-                }});
+  const files::Tensors turned = gradients(golden, Kernel{.edit = [](recipe::Recipe& r) {
+                                            r.backward.query_order = recipe::BlockOrder::descending;
+                                          }});
   const CheckReport dk = compared(golden, turned);
   EXPECT_EQ(stage(dk, "dk").verdict, Verdict::differs);
   EXPECT_EQ(stage(dk, "dv").verdict, Verdict::differs);

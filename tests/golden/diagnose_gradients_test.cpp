@@ -19,15 +19,16 @@ using Where = PlantedGradient::Where;
 class DiagnoseGradients : public testing::Test, protected DiagnoseCase {
  protected:
   GoldenFile made(recipe::Recipe recipe, video::Extent3 grid = {2, 8, 8}) {
-    make(cases::make_case(std::move(recipe), cases::generated_inputs(
-                                                 {.grid = grid, .heads = 1, .head_dim = 32}, 0)),
+    make(cases::make_case(std::move(recipe),
+                          cases::generated_inputs({.grid = grid, .heads = 1, .head_dim = 32}, 0)),
          {.taps = "none", .threads = 2, .passes = Passes::forward_and_backward}, folder_ / "g.h5");
     return GoldenFile(folder_ / "g.h5");
   }
   GoldenFile made(const PlantedGradient& planted) {
     recipe::Recipe recipe = small_backward(planted.preset);
     if (planted.golden) planted.golden(recipe);
-    return made(std::move(recipe), planted.ragged ? video::Extent3{3, 5, 7} : video::Extent3{2, 8, 8});
+    return made(std::move(recipe),
+                planted.ragged ? video::Extent3{3, 5, 7} : video::Extent3{2, 8, 8});
   }
   std::unique_ptr<cases::TensorSource> candidate(const GoldenFile& golden,
                                                  const PlantedGradient& planted) {
@@ -45,8 +46,7 @@ class DiagnoseGradients : public testing::Test, protected DiagnoseCase {
 };
 
 std::string_view where_name(Where where) {
-  constexpr std::string_view kNames[] = {"seen in the field", "S", "dV", "dP", "dQ", "dK",
-                                         "other"};
+  constexpr std::string_view kNames[] = {"seen in the field", "S", "dV", "dP", "dQ", "dK", "other"};
   return kNames[static_cast<int>(where)];
 }
 
@@ -74,8 +74,7 @@ TEST_F(DiagnoseGradients, PlantedMistakesAreNamedFirst) {
       continue;
     }
     ++visible;
-    const bool named =
-        diagnosis.explained && names(diagnosis.hypotheses.front(), mistake.name);
+    const bool named = diagnosis.explained && names(diagnosis.hypotheses.front(), mistake.name);
     first += named;
     const std::string told =
         diagnosis.hypotheses.empty() ? "nothing" : to_text(diagnosis.hypotheses.front());

@@ -80,6 +80,9 @@ void maximum_alone(Head& head, const Recipe& recipe, const Layout& layout) {
     head.lse[i] = forward.m[i] * std::numbers::ln2_v<float>;
 }
 
+/// A window that cuts the backward's blocks even on small grids.
+void own_tile_alone(Recipe& recipe) { recipe.mask.window = {1, 1, 1}; }
+
 /// Keeps a pair where the blocks of its query and key hold a kept one.
 class WholeBlocks final : public mask::Mask {
  public:
@@ -146,7 +149,8 @@ const std::vector<PlantedGradient>& planted_gradients() {
       {.where = Where::field,
        .name = "backward not masked inside blocks",
        .preset = "flex_bf16",
-       .mask = Mask::whole_blocks},
+       .mask = Mask::whole_blocks,
+       .golden = own_tile_alone},
       {.where = Where::field,
        .name = "softmax scale missing in dq",
        .preset = "fps_qat_fp8",
@@ -163,7 +167,8 @@ const std::vector<PlantedGradient>& planted_gradients() {
       {.where = Where::field,
        .name = "dS not masked inside blocks",
        .preset = "flex_bf16",
-       .mask = Mask::whole_blocks_in_ds},
+       .mask = Mask::whole_blocks_in_ds,
+       .golden = own_tile_alone},
       {.where = Where::field,
        .name = "rows of short blocks counted",
        .preset = "fps_qat_fp8",
@@ -171,8 +176,7 @@ const std::vector<PlantedGradient>& planted_gradients() {
        .keeps_dq = true,
        .ragged = true},
       {Where::field, "backward.q dequantised -> input, backward.k dequantised -> input",
-       "fps_ste_bf16",
-       [](Recipe& r) { r.backward.q = r.backward.k = recipe::Source::input; }},
+       "fps_ste_bf16", [](Recipe& r) { r.backward.q = r.backward.k = recipe::Source::input; }},
       {.where = Where::field,
        .name = "backward.smooth_term added -> omitted",
        .preset = "fps_qat_fp8",
@@ -204,7 +208,8 @@ const std::vector<PlantedGradient>& planted_gradients() {
        set("backward.dq_multiplier", 2.0)},
       {Where::dq, "backward.key_order ascending -> descending", "fps_qat_fp8",
        set("backward.key_order", "descending")},
-      {Where::dk, "backward.ds_format bf16 -> f16", "fps_qat_fp8", set("backward.ds_format", "f16")},
+      {Where::dk, "backward.ds_format bf16 -> f16", "fps_qat_fp8",
+       set("backward.ds_format", "f16")},
       {.where = Where::dk,
        .name = "softmax scale missing in dk",
        .preset = "fps_ste_bf16",
@@ -221,9 +226,7 @@ const std::vector<PlantedGradient>& planted_gradients() {
       {.name = "softmax scale missing in the recomputed scores",
        .preset = "fps_ste_bf16",
        .errors = {.score_factor = std::sqrt(32.0)}},
-      {.name = "backward's k without its scale",
-       .preset = "fps_ste_bf16",
-       .head = k_without_scale},
+      {.name = "backward's k without its scale", .preset = "fps_ste_bf16", .head = k_without_scale},
       {.name = "dk and dv exchanged", .preset = "fa3_bf16", .exchanged = true},
       {.name = "backward.softmax_scale end -> ds",
        .preset = "fps_ste_bf16",
@@ -265,6 +268,11 @@ recipe::Recipe small_backward(std::string_view preset) {
   return recipe;
 }
 
+FormatId stored_format(const GoldenFile& golden, const std::string& stage) {
+  const FormatId format = golden.format(stage);
+  return quant::has_scale(format) ? format : FormatId::f32;
+}
+
 files::Tensors gradients_with(const GoldenFile& golden, const PlantedGradient& planted) {
   const cases::Case of = golden.opened_case();
   Recipe edited = of.recipe;
@@ -294,9 +302,8 @@ files::Tensors gradients_with(const GoldenFile& golden, const PlantedGradient& p
         };
         Head wrong = head;
         if (planted.head) planted.head(wrong, of.recipe, work.layout);
-        const auto whole = planted.mask == Mask::right
-                               ? nullptr
-                               : with_whole_blocks(edited, work.layout);
+        const auto whole =
+            planted.mask == Mask::right ? nullptr : with_whole_blocks(edited, work.layout);
         attention::BackwardResult made = run(wrong, whole ? *whole : work.layout, true);
         if (planted.mask == Mask::whole_blocks_in_ds || planted.keeps_dq) {
           attention::BackwardResult right = run(head, work.layout, false);
@@ -307,7 +314,7 @@ files::Tensors gradients_with(const GoldenFile& golden, const PlantedGradient& p
         if (planted.exchanged) std::swap(made.dk, made.dv);
         const auto put = [&](const char* name, const std::vector<float>& x, files::Shape shape) {
           cases::append_head(all, name, 1, golden.shape().heads,
-                             cases::encoded(x, FormatId::f32, std::move(shape)));
+                             cases::encoded(x, stored_format(golden, name), std::move(shape)));
         };
         const files::Shape matrix{of.shape().tokens(), golden.shape().channels};
         put("delta", made.delta[0], {of.shape().tokens()});

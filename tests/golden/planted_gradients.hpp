@@ -26,16 +26,18 @@ struct PlantedGradient {
   std::function<void(cases::BackwardRun::Head&, const recipe::Recipe&, const layout::Layout&)>
       head = {};
   Mask mask = Mask::right;
-  bool keeps_dq = false;  ///< dq is the right kernel's
-  bool exchanged = false; ///< dk and dv
+  bool keeps_dq = false;   ///< dq is the right kernel's
+  bool exchanged = false;  ///< dk and dv
   /// What the golden recipe needs, beside the preset, for the mistake to mean anything.
   std::function<void(recipe::Recipe&)> golden = {};
   bool ragged = false;  ///< needs short blocks
 };
 const std::vector<PlantedGradient>& planted_gradients();
 
+/// What a candidate's stage is stored in: f32, which holds all, but for codes.
+numerics::FormatId stored_format(const GoldenFile& golden, const std::string& stage);
 /// delta, dq, dk and dv of a kernel with this mistake on a golden file of one batch entry whose
-/// heads have k and v of their own; exact, as f32.
+/// heads have k and v of their own.
 files::Tensors gradients_with(const GoldenFile& golden, const PlantedGradient& planted);
 
 /// The preset cut down to small tiles and blocks, forward and backward.

@@ -89,10 +89,10 @@ bool keep_unmasked_ds(Trial& trial, int which) {
 /// k times d^-1/2 in BF16: scores take it with log2 e alone, dQ without d^-1/2 behind the sum.
 bool fold_scale_into_k(Trial& trial, int) {
   const recipe::Recipe& recipe = trial.recipe;
-  const bool reads_codes =
-      recipe.backward.scores == recipe::BackwardScores::forward && quant::has_scale(recipe.k.format);
-  if (reads_codes || recipe.backward.k == recipe::Source::input || recipe.backward.softmax_scale ==
-      recipe::SoftmaxScale::ds)
+  const bool reads_codes = recipe.backward.scores == recipe::BackwardScores::forward &&
+                           quant::has_scale(recipe.k.format);
+  if (reads_codes || recipe.backward.k == recipe::Source::input ||
+      recipe.backward.softmax_scale == recipe::SoftmaxScale::ds)
     return false;
   BackwardTrial& changed = *trial.backward;
   changed.operands = changed.base.operands;
@@ -141,8 +141,7 @@ bool leave_row_sum_out_of_lse(Trial& trial, int) {
   for (std::size_t h = 0; h < changed.lse.size(); ++h)
     for (std::size_t i = 0; i < changed.lse[h].size(); ++i)
       if (std::isfinite(changed.lse[h][i]))
-        changed.lse[h][i] =
-            changed.base.m[h][i] * (log2 ? 1.0f : std::numbers::ln2_v<float>);
+        changed.lse[h][i] = changed.base.m[h][i] * (log2 ? 1.0f : std::numbers::ln2_v<float>);
   return true;
 }
 
@@ -155,15 +154,13 @@ bool count_rows_of_short_blocks(Trial& trial, int) {
   BackwardTrial& changed = *trial.backward;
   const std::size_t d = layout.channels;
   bool any = false;
-  for (const video::Range block :
-       attention::backward_blocks(trial.recipe, layout).query_blocks) {
+  for (const video::Range block : attention::backward_blocks(trial.recipe, layout).query_blocks) {
     const std::int64_t lacking = whole - block.size();
     const std::int32_t token = layout.order.token_at[block.end - 1];
     if (lacking <= 0 || token < 0) continue;
     any = true;
     for (auto& rows : changed.d_o)
-      for (std::size_t j = 0; j < d; ++j)
-        rows[token * d + j] *= static_cast<float>(1 + lacking);
+      for (std::size_t j = 0; j < d; ++j) rows[token * d + j] *= static_cast<float>(1 + lacking);
   }
   changed.right = {TokenStage::dq, TokenStage::delta};
   return any;

@@ -46,9 +46,10 @@ class GradientBounds {
   /// @param layout  the forward's
   /// @param heads   as in attend_backward()
   /// @param step    called as blocks are done, from any worker; may throw what stops the work
-  GradientBounds(const recipe::Recipe& recipe, const layout::Layout& layout,
-                 std::span<const attention::BackwardHead> heads, Freedom freedom, int threads = 0,
-                 std::function<void()> step = [] {});
+  GradientBounds(
+      const recipe::Recipe& recipe, const layout::Layout& layout,
+      std::span<const attention::BackwardHead> heads, Freedom freedom, int threads = 0,
+      std::function<void()> step = [] {});
   ~GradientBounds();
 
   /// Blocks of the backward. With any order allowed and backward.loop key_blocks, dq after the

@@ -1,7 +1,6 @@
 // The engines' launch, seen from outside.
-#include "karat/attention/backward_view.hpp"
-
 #include "backward/launch.hpp"
+#include "karat/attention/backward_view.hpp"
 
 namespace karat::attention {
 
@@ -38,8 +37,7 @@ std::vector<int> BackwardView::keys_of(int query_block) const {
 
 std::vector<int> BackwardView::queries_of(int key_block) const {
   std::vector<int> blocks;
-  for (const auto& visit : state_->order.queries_of[key_block])
-    blocks.push_back(visit.query_block);
+  for (const auto& visit : state_->order.queries_of[key_block]) blocks.push_back(visit.query_block);
   return blocks;
 }
 
@@ -61,8 +59,7 @@ template <typename V>
 V BackwardView::delta_of(std::int64_t position, std::span<const V> o) const {
   const quant::Quantised& d_o = *state_->launch.d_o_in_dp;
   const std::size_t d = kernel().channels;
-  const V sum =
-      sum_of_products(kernel(), o, std::span<const float>(&d_o.values[position * d], d));
+  const V sum = sum_of_products(kernel(), o, std::span<const float>(&d_o.values[position * d], d));
   return d_o.scales.empty() ? sum : kernel().fp32.multiply(sum, V(d_o.scale(position, 0)));
 }
 template float BackwardView::delta_of(std::int64_t, std::span<const float>) const;
@@ -132,8 +129,7 @@ const video::TokenOrder& BackwardView::order(GradientProduct product) const {
 }
 
 video::Range BackwardView::range(GradientProduct product, int block) const {
-  return product == GradientProduct::dq ? blocks().key_blocks[block]
-                                        : blocks().query_blocks[block];
+  return product == GradientProduct::dq ? blocks().key_blocks[block] : blocks().query_blocks[block];
 }
 
 MatrixView<const float> BackwardView::right(GradientProduct product, int block) const {

@@ -9,6 +9,7 @@
 #include <fstream>
 #include <random>
 
+#include "check/candidate_values.hpp"
 #include "karat/attention/attend.hpp"
 #include "karat/case/formats.hpp"
 #include "karat/files/safetensors.hpp"
@@ -33,9 +34,8 @@ class GradientHead {
       : folder_(std::filesystem::path(testing::TempDir()) /
                 ("karat_gradient_power_" + std::to_string(getpid()) + preset)) {
     std::filesystem::create_directories(folder_);
-    make(cases::make_case(
-             small_backward(preset),
-             cases::generated_inputs({.grid = grid, .heads = 1, .head_dim = 32}, 0)),
+    make(cases::make_case(small_backward(preset),
+                          cases::generated_inputs({.grid = grid, .heads = 1, .head_dim = 32}, 0)),
          {.taps = "none", .threads = 2, .passes = Passes::forward_and_backward}, folder_ / "g.h5");
     golden.emplace(folder_ / "g.h5");
     right = gradients_with(*golden, {});
@@ -53,7 +53,7 @@ class GradientHead {
                       const std::function<float(std::size_t, float)>& change) const {
     files::Tensors candidate = right;
     files::Tensor& tensor = candidate[name];
-    std::vector<float> values(tensor.as<float>().begin(), tensor.as<float>().end());
+    std::vector<float> values = values_of(name);
     const numerics::FormatId format = golden->format(name);
     for (std::size_t e = 0; e < values.size(); ++e) {
       const float x = change(e, values[e]);
@@ -61,8 +61,12 @@ class GradientHead {
                       ? x
                       : numerics::decode(numerics::encode(x, format, numerics::Policy{}), format);
     }
-    tensor = cases::encoded(values, numerics::FormatId::f32, tensor.shape);
+    tensor = cases::encoded(values, stored_format(*golden, name), tensor.shape);
     return candidate;
+  }
+
+  std::vector<float> values_of(const std::string& name) const {
+    return candidate_values(right.at(name), golden->format(name), name);
   }
 
   std::optional<GoldenFile> golden;
@@ -75,7 +79,7 @@ class GradientHead {
 /// The smallest power of two from which all noise in the tensor is caught: normal, times the rms of
 /// the row; 1 where none is.
 double least_noise(const GradientHead& head, const std::string& name) {
-  const auto values = head.right.at(name).as<float>();
+  const std::vector<float> values = head.values_of(name);
   const std::size_t d = head.golden->shape().channels;
   double least = 1;
   for (int exponent = 2; exponent <= 20; ++exponent) {
@@ -99,8 +103,8 @@ double proven_units(const GradientHead& head, const std::string& name) {
   const numerics::FormatId format = head.golden->format(name);
   const double unit = std::ldexp(1.0, -numerics::format(format).fraction_bits);
   const CheckReport report = head.judged(head.with(name, [&](std::size_t, float x) {
-    return x == 0 ? x : x + static_cast<float>(std::copysign(unit, x) *
-                                               std::ldexp(1.0, std::ilogb(x)));
+    return x == 0 ? x
+                  : x + static_cast<float>(std::copysign(unit, x) * std::ldexp(1.0, std::ilogb(x)));
   }));
   for (const StageReport& stage : report.stages)
     if (stage.stage == name)
@@ -110,7 +114,7 @@ double proven_units(const GradientHead& head, const std::string& name) {
 
 /// Whether one value of opposite sign is caught, of 16 values of at least the rms tried.
 int wrong_signs_caught(const GradientHead& head, const std::string& name) {
-  const auto values = head.right.at(name).as<float>();
+  const std::vector<float> values = head.values_of(name);
   double square = 0;
   for (const float x : values) square += x * x / static_cast<double>(values.size());
   int caught = 0;
@@ -118,8 +122,8 @@ int wrong_signs_caught(const GradientHead& head, const std::string& name) {
   for (int n = 0; n < 16; ++n) {
     std::size_t at = random() % values.size();
     while (values[at] * values[at] < square) at = random() % values.size();
-    caught += head.caught(
-        head.with(name, [at](std::size_t e, float x) { return e == at ? -x : x; }));
+    caught +=
+        head.caught(head.with(name, [at](std::size_t e, float x) { return e == at ? -x : x; }));
   }
   return caught;
 }

@@ -66,9 +66,12 @@ Verdict SampledJudge::verdict(const std::vector<float>& o) {
       return std::span<const double>{};
     return std::span(head_.truth).subspan((found - head_.rows.begin()) * channels, channels);
   });
-  const auto doubt = beyond_spread
-                         ? beyond_spread
-                         : beyond(allowed_ratio(kErrorRatio, reach), *head_.layout, format, known);
+  const auto doubt =
+      beyond_spread
+          ? beyond_spread
+          : beyond(allowed_ratio(kErrorRatio, reach),
+                   {.order = head_.layout->order, .blocks = head_.layout->blocks.query_blocks},
+                   format, known);
   if (!doubt) return Verdict::within;
   doubt_ = *doubt;
   return Verdict::undecided;
