@@ -95,23 +95,141 @@ TEST(Hazards, BulkStoresNeedAProxyFenceBehindTheWrite) {
               ElementsAre(HasSubstr("writes what wgmma or a bulk store may still read")));
 }
 
-TEST(Hazards, RegistersBelongToWgmmaUntilItsWait) {
-  const auto multiply = [](const std::string& behind) {
-    return "mov.b64 %rd1, 4611686293305294848; or.b64 %rd1, %rd1, 64;\n"
-           "wgmma.mma_async.sync.aligned.m64n8k32.f32.e4m3.e4m3 {%r1,%r2,%r3,%r4}, %rd1, %rd1, 0, "
-           "1, 1;"
-           "wgmma.commit_group.sync.aligned;\n" +
-           behind;
-  };
-  Launch launch = launch_of(multiply("wgmma.wait_group.sync.aligned 0; add.u32 %r5, %r1, 1;"), 128,
-                            1, ".extern .shared .align 1024 .b8 pool[];\n");
+/// Hazards of one wgmma m64n8k32 with `before` and `behind` it; %r1 to %r4 are its accumulator.
+std::vector<std::string> wgmma_hazards(const std::string& before, const std::string& behind) {
+  const std::string body =
+      "mov.b64 %rd1, 4611686293305294848; or.b64 %rd1, %rd1, 64;\n" + before +
+      "wgmma.mma_async.sync.aligned.m64n8k32.f32.e4m3.e4m3 {%r1,%r2,%r3,%r4}, %rd1, %rd1, 0, "
+      "1, 1; wgmma.commit_group.sync.aligned;\n" +
+      behind;
+  Launch launch = launch_of(body, 128, 128, ".extern .shared .align 1024 .b8 pool[];\n");
   launch.dynamic_shared = 16384;
   launch.hazards = HazardSearch::on;
-  EXPECT_THAT(run(launch).hazards, IsEmpty());
-  launch.ptx = kernel_text(multiply("add.u32 %r5, %r1, 1; wgmma.wait_group.sync.aligned 0;"),
-                           ".extern .shared .align 1024 .b8 pool[];\n");
-  EXPECT_THAT(run(launch).hazards,
-              ElementsAre(HasSubstr("touches a register of a wgmma under way")));
+  const Outcome outcome = run(launch);
+  EXPECT_EQ(outcome.fault.value_or(""), "");
+  return outcome.hazards;
+}
+
+TEST(Hazards, RegistersBelongToWgmmaUntilItsWait) {
+  const std::string fence = "wgmma.fence.sync.aligned;", wait = "wgmma.wait_group.sync.aligned 0;";
+  EXPECT_THAT(wgmma_hazards(fence, wait + "add.u32 %r5, %r1, 1;"), IsEmpty());
+  for (const char* touch : {"add.u32 %r5, %r1, 1;", "st.shared.v2.u32 [pool+8192], {%r5, %r4};",
+                            "mov.u32 %r5, %r2;", "mov.b64 %rd2, {%r5, %r3};",
+                            "shfl.sync.idx.b32 %r5, %r2, 0, 31, -1;", "ld.global.u32 %r3, [%rd0];"})
+    EXPECT_THAT(wgmma_hazards(fence, touch + wait),
+                testing::Contains(HasSubstr("touches a register of a wgmma under way")))
+        << touch;
+}
+
+TEST(Hazards, WgmmasOnOneAccumulatorFollowEachOther) {
+  const std::string fence = "wgmma.fence.sync.aligned;", wait = "wgmma.wait_group.sync.aligned 0;";
+  const auto another = [](const std::string& d, const std::string& a) {
+    return "wgmma.mma_async.sync.aligned.m64n8k32.f32.e4m3.e4m3 {" + d + "}, " + a +
+           ", %rd1, 1, 1, 1; wgmma.commit_group.sync.aligned;\n";
+  };
+  EXPECT_THAT(wgmma_hazards(fence, another("%r1,%r2,%r3,%r4", "%rd1") + wait), IsEmpty());
+  EXPECT_THAT(wgmma_hazards(fence, another("%r4,%r5,%r6,%r7", "%rd1") + wait),
+              ElementsAre(HasSubstr("wgmma writes a register of a wgmma under way")));
+  EXPECT_THAT(wgmma_hazards(fence, another("%r5,%r6,%r7,%r8", "{%r1,%r9,%r9,%r9}") + wait),
+              ElementsAre(HasSubstr("wgmma reads a register of a wgmma under way")));
+}
+
+TEST(Hazards, AWgmmaNeedsItsFence) {
+  const std::string fence = "wgmma.fence.sync.aligned;", wait = "wgmma.wait_group.sync.aligned 0;";
+  EXPECT_THAT(wgmma_hazards("", wait), ElementsAre(HasSubstr("wgmma with no wgmma.fence")));
+  EXPECT_THAT(wgmma_hazards(fence + "add.u32 %r2, %r0, 1;", wait),
+              ElementsAre(HasSubstr("touched with no wgmma.fence behind it")));
+  EXPECT_THAT(wgmma_hazards("add.u32 %r2, %r0, 1;" + fence + "mov.u32 %r3, 0;", wait), IsEmpty());
+}
+
+TEST(Hazards, AddressesOfTheCtaItselfAreItsOwn) {
+  // warp 1 arrives by mapa; its write is ordered before what warp 0 reads
+  const std::string body =
+      "mov.u32 %r1, tile; setp.eq.u32 %p1, %r0, 0; @%p1 mbarrier.init.shared.b64 [tile+128], 32; "
+      "bar.sync 0; mapa.shared::cluster.u32 %r2, %r1, 0; setp.ge.u32 %p2, %r0, 32; @%p2 bra W;\n"
+      "L: mbarrier.try_wait.parity.shared.b64 %p3, [tile+128], 0; @!%p3 bra L; ld.shared.u32 %r3, "
+      "[tile]; exit;\n"
+      "W: setp.eq.u32 %p4, %r0, 32; @%p4 st.shared::cluster.u32 [%r2], 5; "
+      "mbarrier.arrive.release.cluster.shared::cluster.b64 _, [%r2+128];";
+  EXPECT_THAT(hazards_of(body, 64), IsEmpty());
+}
+
+TEST(Hazards, TheClustersBarrierOrders) {
+  const auto with = [](const std::string& how) {
+    return hazards_of(mirror("barrier.cluster.arrive" + how + "; barrier.cluster.wait;"), 64);
+  };
+  EXPECT_THAT(with(".release.aligned"), IsEmpty());
+  EXPECT_THAT(with(".relaxed"), testing::Contains(HasSubstr("race with a write")));
+}
+
+TEST(Hazards, AFenceOfGlobalMemoryShowsNoSharedOne) {
+  const auto store = [](const std::string& fence) {
+    return hazards_of("st.shared.v4.u32 [tile], {1, 2, 3, 4};" + fence +
+                          "cp.async.bulk.global.shared::cta.bulk_group [%rd0], [tile], 16; "
+                          "cp.async.bulk.commit_group; cp.async.bulk.wait_group.read 0;",
+                      1);
+  };
+  EXPECT_THAT(store("fence.proxy.async;"), IsEmpty());
+  EXPECT_THAT(store("fence.proxy.async.global;"),
+              ElementsAre(HasSubstr("no fence.proxy.async behind it")));
+}
+
+TEST(Hazards, AtomicsAreOrderedWithPlainAccessesOnly) {
+  EXPECT_THAT(hazards_of("red.shared.add.u32 [tile], 1;", 64), IsEmpty());
+  EXPECT_THAT(
+      hazards_of("red.shared.add.u32 [tile], 1; bar.sync 0; ld.shared.u32 %r1, [tile];", 64),
+      IsEmpty());
+  EXPECT_THAT(hazards_of("setp.ge.u32 %p1, %r0, 32; @%p1 red.shared.add.u32 [tile], 1; @!%p1 "
+                         "st.shared.u32 [tile], 0;",
+                         64),
+              testing::Contains(HasSubstr("race with a write")));
+  EXPECT_THAT(hazards_of("red.shared.add.u32 [tile], 1; ld.shared.u32 %r1, [tile];", 64),
+              testing::Contains(HasSubstr("race with a")));
+}
+
+TEST(Hazards, CopiesHandedToAnMbarrierAreThereAfterIt) {
+  const auto copy = [](const std::string& wait) {
+    return hazards_of(
+        "mbarrier.init.shared.b64 [tile+128], 1; cp.async.ca.shared.global [tile], [%rd0], 16; "
+        "cp.async.mbarrier.arrive.noinc.shared.b64 [tile+128];\n" +
+            wait + "ld.shared.u32 %r1, [tile];",
+        1);
+  };
+  EXPECT_THAT(copy("L: mbarrier.try_wait.parity.shared.b64 %p1, [tile+128], 0; @!%p1 bra L;"),
+              IsEmpty());
+  EXPECT_THAT(copy(""), ElementsAre(HasSubstr("race with a write")));
+}
+
+TEST(Hazards, BytesOfAnMbarrierAreItsOwnUntilItEnds) {
+  const auto reuse = [](const std::string& end) {
+    return hazards_of("mbarrier.init.shared.b64 [tile], 1; " + end + "st.shared.u32 [tile+4], 1;",
+                      1);
+  };
+  EXPECT_THAT(reuse("mbarrier.inval.shared.b64 [tile];"), IsEmpty());
+  EXPECT_THAT(reuse(""), ElementsAre(HasSubstr("writes over an mbarrier")));
+}
+
+TEST(Hazards, BulkLoadsOverAGenericWriteNeedAProxyFence) {
+  const auto load = [](const std::string& fence) {
+    return hazards_of(
+        "st.shared.u32 [tile], 5; mbarrier.init.shared.b64 [tile+128], 1; "
+        "mbarrier.arrive.expect_tx.shared.b64 _, [tile+128], 16;" +
+            fence +
+            "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [tile], [%rd0], "
+            "16, [tile+128];",
+        1);
+  };
+  EXPECT_THAT(load("fence.proxy.async.shared::cta;"), IsEmpty());
+  EXPECT_THAT(load(""), ElementsAre(HasSubstr("writes over a generic write with no fence")));
+}
+
+TEST(Hazards, ABarrierCountsOnceHoweverLanesCome) {
+  // Lane 0 comes late to warp 0's barrier: what it wrote in between is ordered all the same.
+  const std::string body =
+      "mov.u32 %r1, tile; mad.lo.u32 %r2, %r0, 4, %r1; setp.ne.u32 %p1, %r0, 0; @%p1 bra B;\n"
+      "st.shared.u32 [%r2], 1; bra J;\nB: st.shared.u32 [%r2], 2;\nJ: bar.sync 0; "
+      "sub.u32 %r3, 63, %r0; mad.lo.u32 %r3, %r3, 4, %r1; ld.shared.u32 %r4, [%r3];";
+  EXPECT_THAT(hazards_of(body, 64), IsEmpty());
 }
 
 TEST(Hazards, ClustersAreRefused) {

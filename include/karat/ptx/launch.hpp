@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <map>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -27,6 +28,17 @@ enum class Fuse { none, ptxas };
 
 /// Whether a run looks for accesses to shared memory whose order nothing guarantees.
 enum class HazardSearch { off, on };
+
+/// When asynchronous work takes effect, and which warp runs next. A correct kernel gives the same
+/// bits under all of them.
+enum class Schedule {
+  eager,   ///< at its issue; warps in order
+  late,    ///< when somebody has waited for it, or no warp can go on; warps in reverse order
+  random,  ///< either, warps in any order and for any time, by Launch::seed
+};
+
+/// "eager", "late", "random"; @throws Error(usage)
+Schedule schedule_named(std::string_view name, const std::string& subject);
 
 /// A buffer in global memory.
 struct LaunchTensor {
@@ -77,6 +89,8 @@ struct Launch {
   std::vector<Argument> arguments;  ///< one for each parameter of the kernel
   Fuse fuse = Fuse::none;
   HazardSearch hazards = HazardSearch::off;
+  Schedule schedule = Schedule::eager;
+  std::uint64_t seed = 0;  ///< of Schedule::random
   /// Warp instructions in one CTA (or cluster), after which a kernel counts as endless.
   std::uint64_t limit = 4'000'000'000;
   int threads = 0;  ///< as numerics::parallel_for
@@ -87,5 +101,10 @@ struct Launch {
 Launch read_launch(const std::filesystem::path& path);
 Launch read_launch(const files::Json& json, const std::filesystem::path& folder,
                    const std::string& subject);
+/// A launch whose module and tensors are at hand. The object has the fields kernel, grid, block,
+/// cluster, dynamic_shared, parameters and fuse of a launch file, and outputs (names of tensors),
+/// hazards, schedule, seed, limit and threads as the command line has them; all may be missing.
+/// @throws Error(usage) "launch: field: what is wrong"
+Launch read_launch(const files::Json& json, std::string ptx, files::Tensors tensors);
 
 }  // namespace karat::ptx

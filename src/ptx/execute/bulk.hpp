@@ -13,6 +13,7 @@ void copy_to_shared(Warp& warp, int lane, std::uint32_t shared, std::uint32_t mb
                     std::uint32_t ctas, Copy copy) {
   const auto into = [&](std::uint32_t to, std::uint32_t barrier) {
     const std::uint64_t bytes = copy(shared_of(warp, to, lane), inside_shared(to));
+    if (warp.cta->witness != nullptr) warp.cta->witness->engine_done(barrier);
     change_mbarrier(warp, barrier, lane, [&](units::Mbarrier& each) {
       return each.complete_tx(static_cast<std::uint32_t>(bytes));
     });

@@ -1,5 +1,8 @@
 // Warps take turns: each runs until it waits. When none can go on, that is a deadlock.
+#include <algorithm>
+
 #include "execute/groups.hpp"
+#include "execute/later.hpp"
 #include "execute/run.hpp"
 #include "execute/watch.hpp"
 #include "karat/numerics/base/error.hpp"
@@ -8,8 +11,10 @@ namespace karat::ptx {
 namespace {
 
 /// Operations a warp may run before the others get their turn, so that a loop that reads memory
-/// until another warp has written it comes to an end.
-constexpr std::uint64_t kTurn = 100'000;
+/// until another warp has written it comes to an end. The same goes for lanes of one warp.
+constexpr std::uint64_t kTurn = 20'000;
+/// Rounds in which somebody polled, after which work that was put off is done.
+constexpr int kPatience = 64;
 
 std::string named(const Extent& at) {
   return "(" + std::to_string(at.x) + ", " + std::to_string(at.y) + ", " + std::to_string(at.z) +
@@ -23,26 +28,39 @@ std::string place_of(const Warp& warp, std::uint32_t pc) {
          ", warp " + std::to_string(warp.index);
 }
 
-/// Runs a warp until it waits, yields, exits or has had its turn. @return whether it did anything
+struct Turn {
+  bool moved = false;   ///< it did anything
+  bool polled = false;  ///< it did not wait, but looked or used its time up
+};
+
+/// Runs a warp until it waits, exits or has had its turn: each of its groups of lanes.
 template <typename Watch>
-bool run_turn(Warp& warp, Watch& watch) {
+Turn run_turn(Warp& warp, Watch& watch, std::uint64_t time) {
   Cluster& cluster = *warp.cta->cluster;
   const MicroOp* const code = cluster.program->code.data();
   std::uint64_t* const executed = cluster.worker->executed.data();
-  std::uint64_t left = std::min(kTurn, cluster.limit - cluster.steps);
-  const std::uint64_t given = left;
-  bool moved = false;
+  Turn turn;
+  std::uint64_t given = std::min(time, cluster.limit - cluster.steps), left = given;
   const auto over = [&] {
     cluster.steps += given - left;
-    return moved;
+    return turn;
   };
-  for (; left > 0; --left) {
+  /// The running group has had its time: another one gets as much.
+  const auto next_group = [&] {
+    turn.polled = true;
+    warp.now.blocked = true;
+    cluster.steps += given - left;
+    given = left = std::min(time, cluster.limit - cluster.steps);
+    return left > 0 && change_group(warp);
+  };
+  for (;; --left) {
+    if (left == 0 && !next_group()) return over();
     const MicroOp& op = code[warp.now.pc];
     std::uint32_t lanes = warp.now.lanes;
     if (op.guard != kNowhere) {
       lanes &= warp.predicate(op.guard) ^ op.guard_flip;
       if (lanes == 0) {
-        moved = true;
+        turn.moved = true;
         if (++warp.now.pc >= warp.rejoin) rejoin(warp);
         continue;
       }
@@ -55,7 +73,7 @@ bool run_turn(Warp& warp, Watch& watch) {
       if (!change_group(warp)) return over();
       continue;
     }
-    moved = true;
+    turn.moved = true;
     ++executed[&op - code];
     if (step != Step::jump) ++warp.now.pc;
     if (warp.now.lanes == 0) {  // they have left
@@ -68,10 +86,10 @@ bool run_turn(Warp& warp, Watch& watch) {
     if (warp.now.pc >= warp.rejoin) rejoin(warp);
     if (step == Step::yield) {
       --left;
-      break;
+      if (!next_group()) return over();
+      ++left;
     }
   }
-  return over();
 }
 
 std::string deadlock(const Cluster& cluster) {
@@ -89,37 +107,63 @@ std::string deadlock(const Cluster& cluster) {
   return text;
 }
 
+/// Warps in the order of their turns.
+std::vector<Warp*> warps_of(Cluster& cluster) {
+  std::vector<Warp*> list;
+  for (Cta& cta : cluster.ctas)
+    for (Warp& warp : cta.warps) list.push_back(&warp);
+  if (cluster.schedule == Schedule::late) std::ranges::reverse(list);
+  return list;
+}
+
 template <typename Watch>
 std::optional<std::string> run_warps(Cluster& cluster, Watch& watch) {
-  Warp* running = nullptr;
-  const auto fault_at = [&](int lane, const std::string& problem) {
-    return place_of(*running, running->now.pc) +
-           (lane >= 0 ? ", lane " + std::to_string(lane) : "") + ": " + problem;
+  const Warp* running = nullptr;
+  const auto fault_at = [&](const Warp& warp, std::uint32_t pc, int lane,
+                            const std::string& problem) {
+    return place_of(warp, pc) + (lane >= 0 ? ", lane " + std::to_string(lane) : "") + ": " +
+           problem;
   };
+  const bool random = cluster.schedule == Schedule::random;
+  std::vector<Warp*> warps = warps_of(cluster);
+  int patience = kPatience;
   try {
     for (;;) {
-      bool moved = false, alive = false;
-      for (Cta& cta : cluster.ctas) {
-        for (Warp& warp : cta.warps) {
-          if (warp.done()) continue;
-          alive = true;
-          running = &warp;
-          unblock(warp);
-          moved |= run_turn(warp, watch);
-          if (cluster.steps >= cluster.limit)
-            return fault_at(-1, "the limit of " + std::to_string(cluster.limit) +
-                                    " warp instructions is reached; an endless loop, or raise it "
-                                    "with --limit");
-        }
+      bool alive = false;
+      Turn round;
+      if (random)
+        for (std::size_t i = warps.size(); i > 1; --i)
+          std::swap(warps[i - 1], warps[draw(cluster, i)]);
+      for (Warp* const warp : warps) {
+        if (warp->done()) continue;
+        alive = true;
+        running = warp;
+        if (cluster.steps >= cluster.limit)
+          return fault_at(*warp, warp->now.pc, -1,
+                          "the limit of " + std::to_string(cluster.limit) +
+                              " warp instructions is reached; an endless loop, or raise it with "
+                              "--limit");
+        unblock(*warp);
+        const Turn turn = run_turn(*warp, watch, random ? 1 + draw(cluster, 400) : kTurn);
+        round.moved |= turn.moved;
+        round.polled |= turn.polled;
+        if (random && !cluster.under_way.empty() && draw(cluster, 4) == 0) do_oldest(cluster);
       }
       if (!alive) return std::nullopt;
-      if (!moved) return deadlock(cluster);
+      if (round.moved && (!round.polled || --patience > 0)) continue;
+      patience = kPatience;
+      if (!cluster.under_way.empty())
+        do_oldest(cluster);
+      else if (!round.moved)
+        return deadlock(cluster);
     }
   } catch (const Fault& fault) {
-    return fault_at(fault.lane, fault.problem);
+    const Warp& warp = fault.warp != nullptr ? *fault.warp : *running;
+    return fault_at(warp, fault.warp != nullptr ? fault.pc : warp.now.pc, fault.lane,
+                    fault.problem);
   } catch (const Error& error) {
     if (error.kind() == ErrorKind::internal) throw;
-    return fault_at(-1, error.what());
+    return fault_at(*running, running->now.pc, -1, error.what());
   }
 }
 

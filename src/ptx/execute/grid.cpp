@@ -5,6 +5,7 @@
 #include <memory>
 #include <mutex>
 
+#include "execute/later.hpp"
 #include "execute/run.hpp"
 #include "hazards/hazards.hpp"
 #include "karat/numerics/base/parallel.hpp"
@@ -79,6 +80,10 @@ void prepare_cluster(Cluster& cluster, std::uint64_t index, const GridLaunch& la
   cluster.limit = launch.limit;
   cluster.arrived = 0;
   cluster.round = 0;
+  cluster.schedule = launch.schedule;
+  cluster.random = launch.seed * 0x2545F4914F6CDD1D + index;
+  cluster.under_way.clear();
+  cluster.late_wgmma = puts_off(cluster);
   const Extent corner = position(index, {grid.x / extent.x, grid.y / extent.y, grid.z / extent.z});
   cluster.ctas.resize(extent.count());
   for (std::uint32_t rank = 0; rank < cluster.ctas.size(); ++rank) {

@@ -33,6 +33,35 @@ void run_lowest(Warp& warp) {
 
 }  // namespace
 
+Parties meet(const MicroOp& op, Warp& warp, std::uint32_t lanes, std::uint32_t wanted) {
+  Parties parties{.list = {{{&op, lanes}}}, .count = 1};
+  if (converged(warp, wanted)) return parties;
+  const Program& program = *warp.cta->cluster->program;
+  const auto opcode = [&](const MicroOp& each) -> const std::string& {
+    return program.function->body[each.instruction].opcode;
+  };
+  const auto takes_part = [&](const Group& each) {
+    const MicroOp& other = program.code[each.pc];
+    return (each.lanes & wanted) != 0 && free(each) && other.run == op.run &&
+           opcode(other) == opcode(op);
+  };
+  std::uint32_t there = warp.now.lanes;
+  for (const Group& each : warp.others)
+    if (takes_part(each)) there |= each.lanes;
+  if ((wanted & warp.alive & ~there) != 0) return {};
+  for (Group& each : warp.others) {
+    if (!takes_part(each)) continue;
+    const MicroOp& other = program.code[each.pc];
+    std::uint32_t running = each.lanes;
+    if (other.guard != kNowhere) running &= warp.predicate(other.guard) ^ other.guard_flip;
+    parties.list[parties.count++] = {&other, running};
+    ++each.pc;
+    each.blocked = false;
+  }
+  find_rejoin(warp);
+  return parties;
+}
+
 void split(Warp& warp, std::uint32_t taken, std::uint32_t target) {
   warp.others.push_back({.pc = target, .lanes = taken});
   warp.now.lanes &= ~taken;

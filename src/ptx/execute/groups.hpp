@@ -2,6 +2,8 @@
 // groups that meet at one go on together.
 #pragma once
 
+#include <span>
+
 #include "execute/state.hpp"
 
 namespace karat::ptx {
@@ -11,6 +13,22 @@ namespace karat::ptx {
 inline bool converged(const Warp& warp, std::uint32_t wanted) {
   return (wanted & warp.alive & ~warp.now.lanes) == 0;
 }
+
+/// Lanes that take part in an instruction with a member mask, and the one they stand at.
+struct Party {
+  const MicroOp* op = nullptr;
+  std::uint32_t lanes = 0;  ///< those its guard lets run it
+};
+struct Parties {
+  std::array<Party, 32> list;
+  std::size_t count = 0;
+  std::span<const Party> all() const { return {list.data(), count}; }
+};
+/// Brings together the lanes of `wanted`: the running group at `op` and those that wait at another
+/// instruction of the same opcode, which have it behind them afterwards. Lanes at different program
+/// counters so meet (PTX ISA, "shfl.sync": all threads of the mask execute it with the same
+/// qualifiers). @return nobody while lanes are missing
+Parties meet(const MicroOp& op, Warp& warp, std::uint32_t lanes, std::uint32_t wanted);
 
 /// A branch that only `taken` of the running lanes follow.
 void split(Warp& warp, std::uint32_t taken, std::uint32_t target);

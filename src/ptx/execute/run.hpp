@@ -17,8 +17,10 @@ struct GridLaunch {
   Extent grid, block, cluster;
   std::uint32_t dynamic_shared = 0;
   std::uint64_t limit = 0;  ///< micro-operations of warps in one cluster
-  bool hazards = false;     ///< look for them; clusters of one CTA only
-  int threads = 0;          ///< as numerics::parallel_for
+  Schedule schedule = Schedule::eager;
+  std::uint64_t seed = 0;
+  bool hazards = false;  ///< look for them; clusters of one CTA only
+  int threads = 0;       ///< as numerics::parallel_for
 };
 
 struct GridRun {

@@ -4,11 +4,14 @@
 #include <array>
 #include <cstdint>
 #include <cstring>
+#include <deque>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "execute/memory.hpp"
+#include "karat/ptx/launch.hpp"
 #include "program/addresses.hpp"
 #include "program/program.hpp"
 #include "units/lanes.hpp"
@@ -44,8 +47,17 @@ struct Group {
 
 struct WgmmaDetail;
 
+/// Work that has been issued and not been done, and the instruction that issued it.
+struct Later {
+  Warp* warp = nullptr;
+  std::uint32_t pc = 0;
+  std::function<void()> work;
+};
+using LaterGroups = std::vector<std::vector<Later>>;  ///< the last one is not committed yet
+
 /// A wgmma that a warp has issued and that is not computed yet.
 struct IssuedWgmma {
+  std::uint64_t group = 0;  ///< how many its warp had committed before
   const WgmmaDetail* detail = nullptr;
   std::uint64_t a_descriptor = 0, b_descriptor = 0;
   bool adds = true;  ///< scale-d
@@ -62,7 +74,11 @@ struct Warp {
   Cta* cta = nullptr;
   std::uint32_t index = 0;  ///< in the CTA
   std::vector<IssuedWgmma> issued;
+  std::uint64_t committed = 0;  ///< groups of wgmma
+  LaterGroups copies{1}, stores{1};
   std::uint64_t cluster_round = 0;  ///< barrier.cluster rounds this warp arrived at
+  /// Lanes that stand at a named barrier whose other lanes have not come yet.
+  std::array<std::uint32_t, 16> at_barrier{};
 
   template <typename T>
   T* lanes(Place place) const {
@@ -121,12 +137,18 @@ struct Cluster {
   std::uint64_t limit = 0;
   std::uint32_t arrived = 0;  ///< warps at barrier.cluster
   std::uint64_t round = 0;
+  Schedule schedule = Schedule::eager;
+  bool late_wgmma = false;  ///< computed when its group is waited for, not when it is committed
+  std::uint64_t random = 0;
+  std::deque<Later> under_way;  ///< of no warp's groups
 };
 
 /// A kernel's own fault, for one lane. The scheduler adds the line, the CTA and the warp.
 struct Fault {
   int lane = -1;  ///< -1: the whole warp
   std::string problem;
+  const Warp* warp = nullptr;  ///< whose instruction it was; null: the one that runs
+  std::uint32_t pc = 0;
 };
 
 /// The lowest lane of a mask that is not 0.

@@ -3,12 +3,14 @@
 // see: fence.proxy.async brings it up to date.
 #pragma once
 
+#include <deque>
 #include <map>
 #include <set>
 #include <string>
 #include <vector>
 
 #include "execute/witness.hpp"
+#include "hazards/registers.hpp"
 
 namespace karat::ptx {
 
@@ -21,9 +23,13 @@ class Hazards final : public Witness {
 
   void read(const Warp& warp, std::uint32_t begin, std::uint32_t bytes) override;
   void write(const Warp& warp, std::uint32_t begin, std::uint32_t bytes) override;
+  void atomic(const Warp& warp, std::uint32_t begin, std::uint32_t bytes) override;
   void copy(const Warp& warp, std::uint32_t begin, std::uint32_t bytes) override;
   void commit_copies(const Warp& warp) override;
   void wait_copies(const Warp& warp, std::size_t left) override;
+  void hand_copies(const Warp& warp, std::uint32_t mbarrier) override;
+  void engine_done(std::uint32_t mbarrier) override { done(mbarrier, mbarrier); }
+  void copies_done(std::uint32_t mbarrier) override { done(mbarrier, mbarrier + 1); }
   void engine_write(const Warp& warp, std::uint32_t begin, std::uint32_t bytes,
                     std::uint32_t mbarrier) override;
   void async_read(const Warp& warp, Reader reader, std::uint32_t begin,
@@ -34,6 +40,8 @@ class Hazards final : public Witness {
             std::span<const Place> a) override;
   void touch(const Warp& warp, const MicroOp& op) override;
   void fence(const Warp& warp) override;
+  void fence_registers(const Warp& warp) override { registers_.fence(warp); }
+  void mbarrier(const Warp& warp, std::uint32_t address, bool live) override;
   void arrive(const Warp& warp, std::uint32_t key) override;
   void complete(std::uint32_t key) override;
   void wait(const Warp& warp, std::uint32_t key) override;
@@ -48,7 +56,9 @@ class Hazards final : public Witness {
   };
   struct Range {
     std::uint32_t begin = 0, bytes = 0;
-    bool over = false;  ///< an async read that has ended, whether the warp knows or not
+    bool over = false;        ///< an async read that has ended, whether the warp knows or not
+    std::size_t engine = 0;   ///< of copies handed to an mbarrier; 0: none
+    std::uint32_t clock = 0;  ///< theirs
   };
   using Groups = std::vector<std::vector<Range>>;  ///< the last one is not committed yet
   struct Access {
@@ -59,6 +69,7 @@ class Hazards final : public Witness {
     Access write;
     std::uint16_t writer = 0;
     std::uint16_t copying = 0;    ///< a warp's number plus one: cp.async under way
+    bool atomic = false;          ///< the last write was an atomic's
     std::uint16_t reading = 0;    ///< async reads under way
     std::uint32_t reader_pc = 0;  ///< of the last of them
   };
@@ -72,14 +83,20 @@ class Hazards final : public Witness {
   void for_granules(std::uint32_t begin, std::uint32_t bytes, Each each);
   Access& read_of(std::size_t granule, std::size_t warp) { return reads_[granule * warps_ + warp]; }
   void require_after_write(const Warp& warp, const Granule& granule, std::uint32_t address);
+  void require_proxy_fence(const Warp& warp, const Granule& granule, std::uint32_t address,
+                           const char* what);
+  void require_no_reader(const Warp& warp, std::size_t index, std::uint32_t address);
   void require_writable(const Warp& warp, std::size_t index, std::uint32_t address);
   static std::uint32_t at(const Clock& clock, std::size_t who) {
     return who < clock.size() ? clock[who] : 0;
   }
   bool is_engine(std::size_t who) const { return who >= warps_; }
+  /// The bulk engine's writes are the async proxy's own; those of cp.async are not.
+  bool is_bulk(std::size_t who) const { return is_engine(who) && bulk_[who - warps_]; }
   void set_write(Granule& granule, std::size_t writer, std::uint32_t clock, std::uint32_t pc);
   void report(const Warp& warp, const char* what, std::uint32_t address, std::uint32_t other_pc,
               std::size_t other);
+  void report(const Warp& warp, const HeldRegisters::Finding& finding);
   void end_reads(Groups& list, std::size_t left);
   Groups& groups(const Warp& warp, Reader reader) {
     return pending_[static_cast<std::size_t>(reader)][warp.index];
@@ -92,14 +109,19 @@ class Hazards final : public Witness {
   std::vector<Granule> granules_;
   std::vector<Access> reads_;
   std::vector<Groups> copies_, pending_[2];
-  std::map<std::uint32_t, std::size_t> engines_;  ///< of mbarriers
-  std::uint32_t engine_clock_ = 0;
-  /// Registers that wgmma holds, per warp and group; the last group is not committed yet.
-  struct Held {
-    std::vector<Place> accumulator, a;
-    std::uint32_t pc = 0;
+  /// Who writes for an mbarrier without waiting: bulk copies, or cp.async.
+  struct Engine {
+    std::size_t who = 0;
+    std::deque<std::uint32_t> under_way;  ///< clocks of what has not taken effect yet
   };
-  std::vector<std::vector<std::vector<Held>>> held_;
+  Engine& engine_of(std::uint32_t key, bool bulk);
+  void done(std::uint32_t mbarrier, std::uint32_t key);
+  std::map<std::uint32_t, Engine> engines_;  ///< by mbarrier; for cp.async its address plus one
+  std::vector<bool> bulk_;
+  std::map<std::uint32_t, std::uint32_t> live_;  ///< mbarriers, and the instruction of their init
+  void require_no_mbarrier(const Warp& warp, std::uint32_t begin, std::uint32_t bytes);
+  std::uint32_t engine_clock_ = 0;
+  HeldRegisters registers_;
   std::set<std::pair<std::uint32_t, std::uint32_t>> pairs_;
   std::vector<std::string> found_;
 };

@@ -12,6 +12,7 @@ enum class Waiting : std::uint8_t { sync, arrive };
 struct NamedBarrierOp {
   Waiting waiting = Waiting::sync;
   BarrierReduction reduction = BarrierReduction::none;
+  bool aligned = true;  ///< all lanes of a warp at one instruction
   Place id = kNowhere, threads = kNowhere, predicate = kNowhere;
 };
 
@@ -21,20 +22,17 @@ std::uint32_t live_threads(const Cta& cta) {
   return 32 * warps;
 }
 
-/// Arrives at the barrier. @return whether the round is over
+/// The warp arrives at the barrier once all its lanes have come.
+/// @return whether the round is over
 bool arrive(const NamedBarrierOp& detail, Warp& warp, std::uint32_t lanes, std::uint32_t id) {
   Barrier& barrier = warp.cta->barriers[id];
+  warp.at_barrier[id] = 0;
+  if (warp.cta->witness != nullptr) warp.cta->witness->arrive(warp, id);
   const int lane = first_lane(lanes);
   const bool whole = detail.threads == kNowhere;
   const std::uint32_t expected =
       whole ? live_threads(*warp.cta) : warp.lanes<std::uint32_t>(detail.threads)[lane];
   barrier.whole = whole;
-  if (detail.reduction != BarrierReduction::none) {
-    const std::uint32_t bits = warp.predicate(detail.predicate) & lanes;
-    barrier.now.count += static_cast<std::uint32_t>(__builtin_popcount(bits));
-    barrier.now.all &= bits == lanes;
-    barrier.now.any |= bits != 0;
-  }
   const std::uint64_t round = barrier.state.round;
   const units::NamedBarrierEvent event = barrier.state.arrive(expected);
   if (units::is_error(event))
@@ -43,6 +41,16 @@ bool arrive(const NamedBarrierOp& detail, Warp& warp, std::uint32_t lanes, std::
   if (event != units::NamedBarrierEvent::completed) return false;
   finish_round(*warp.cta, id, round);
   return true;
+}
+
+/// Adds the predicates of some lanes to the round's reductions.
+void contribute(const NamedBarrierOp& detail, const Warp& warp, std::uint32_t lanes,
+                Barrier& barrier) {
+  if (detail.reduction == BarrierReduction::none) return;
+  const std::uint32_t bits = warp.predicate(detail.predicate) & lanes;
+  barrier.now.count += static_cast<std::uint32_t>(__builtin_popcount(bits));
+  barrier.now.all &= bits == lanes;
+  barrier.now.any |= bits != 0;
 }
 
 void give_result(const NamedBarrierOp& detail, const MicroOp& op, Warp& warp, std::uint32_t lanes,
@@ -63,19 +71,26 @@ void give_result(const NamedBarrierOp& detail, const MicroOp& op, Warp& warp, st
 Step run_named(const MicroOp& op, Warp& warp, std::uint32_t lanes) {
   const auto& detail = *static_cast<const NamedBarrierOp*>(op.detail);
   Pending& pending = warp.now.pending;
+  const auto whole_warp = [&](std::uint32_t id) {
+    return warp.at_barrier[id] != 0 && (warp.alive & ~warp.at_barrier[id]) == 0;
+  };
   if (pending.kind == Pending::Kind::none) {
-    if (!converged(warp, ~0u)) return Step::wait;
+    if (detail.aligned && !converged(warp, ~0u)) return Step::wait;
     const std::uint32_t id = warp.lanes<std::uint32_t>(detail.id)[first_lane(lanes)];
     if (id >= warp.cta->barriers.size())
       throw Fault{first_lane(lanes), "barrier " + std::to_string(id) + " is none of 0 to 15"};
     const std::uint64_t round = warp.cta->barriers[id].state.round;
-    if (!arrive(detail, warp, lanes, id) && detail.waiting == Waiting::sync) {
+    contribute(detail, warp, lanes, warp.cta->barriers[id]);
+    warp.at_barrier[id] |= warp.now.lanes;
+    const bool over = whole_warp(id) && arrive(detail, warp, lanes, id);
+    if (!over && detail.waiting == Waiting::sync) {
       pending = {Pending::Kind::barrier, id, round};
       return Step::wait;
     }
     give_result(detail, op, warp, lanes, warp.cta->barriers[id].results[round % 2]);
     return Step::next;
   }
+  if (whole_warp(pending.id)) arrive(detail, warp, lanes, pending.id);  // others have left
   const Barrier& barrier = warp.cta->barriers[pending.id];
   if (barrier.state.round == pending.round) return Step::wait;
   give_result(detail, op, warp, lanes, barrier.results[pending.round % 2]);
@@ -86,16 +101,13 @@ Step run_named(const MicroOp& op, Warp& warp, std::uint32_t lanes) {
 void tell_named(const MicroOp& op, const Warp& warp, std::uint32_t lanes, Witness& witness,
                 Moment moment) {
   const auto& detail = *static_cast<const NamedBarrierOp*>(op.detail);
-  const std::uint32_t id = warp.lanes<std::uint32_t>(detail.id)[first_lane(lanes)];
-  if (moment == Moment::before)
-    witness.arrive(warp, id);
-  else if (detail.waiting == Waiting::sync)
-    witness.wait(warp, id);
+  if (moment == Moment::after && detail.waiting == Waiting::sync)
+    witness.wait(warp, warp.lanes<std::uint32_t>(detail.id)[first_lane(lanes)]);
 }
 
 Step run_warp_sync(const MicroOp& op, Warp& warp, std::uint32_t lanes) {
   const std::uint32_t members = warp.lanes<std::uint32_t>(op.a)[first_lane(lanes)];
-  return converged(warp, members) ? Step::next : Step::wait;
+  return meet(op, warp, lanes, members).count > 0 ? Step::next : Step::wait;
 }
 
 std::uint32_t live_warps(const Cluster& cluster) {
@@ -109,15 +121,20 @@ void finish_cluster_round(Cluster& cluster) {
   if (cluster.arrived == 0 || cluster.arrived < live_warps(cluster)) return;
   cluster.arrived = 0;
   ++cluster.round;
+  for (const Cta& cta : cluster.ctas)
+    if (cta.witness != nullptr) cta.witness->complete(Witness::kClusterKey);
 }
 
-Step run_cluster_arrive(const MicroOp&, Warp& warp, std::uint32_t) {
+/// value: 1 if it releases what the warp did before.
+Step run_cluster_arrive(const MicroOp& op, Warp& warp, std::uint32_t) {
   if (!converged(warp, ~0u)) return Step::wait;
   Cluster& cluster = *warp.cta->cluster;
   if (warp.cluster_round > cluster.round)
     throw Fault{-1, "it arrives twice at the cluster's barrier without waiting"};
   warp.cluster_round = cluster.round + 1;
   ++cluster.arrived;
+  if (warp.cta->witness != nullptr && op.value != 0)
+    warp.cta->witness->arrive(warp, Witness::kClusterKey);
   finish_cluster_round(cluster);
   return Step::next;
 }
@@ -128,13 +145,22 @@ Step run_cluster_wait(const MicroOp&, Warp& warp, std::uint32_t) {
   return cluster.round >= warp.cluster_round ? Step::next : Step::wait;
 }
 
+void tell_cluster_wait(const MicroOp&, const Warp& warp, std::uint32_t, Witness& witness,
+                       Moment moment) {
+  if (moment == Moment::after) witness.wait(warp, Witness::kClusterKey);
+}
+
 void decode_cluster_barrier(Decoder& in, units::Opcode& opcode) {
   const bool arrives = opcode.take("arrive");
   if (!arrives && !opcode.take("wait")) opcode.refuse("neither arrive nor wait");
-  for (const char* each : {"aligned", "release", "relaxed", "acquire"}) opcode.take(each);
+  const bool relaxed = arrives && opcode.take("relaxed");
+  opcode.take("aligned");
+  opcode.take(arrives ? "release" : "acquire");
   opcode.expect_nothing_left();
   in.require_operands(0, 0);
-  in.emit(arrives ? run_cluster_arrive : run_cluster_wait);
+  MicroOp& op = in.emit(arrives ? run_cluster_arrive : run_cluster_wait);
+  op.value = relaxed ? 0 : 1;
+  if (!arrives) op.tell = tell_cluster_wait;
 }
 
 BarrierReduction take_reduction(units::Opcode& opcode) {
@@ -160,8 +186,8 @@ void decode_bar(Decoder& in) {
     return;
   }
   opcode.take("cta");
-  opcode.take("aligned");
-  NamedBarrierOp detail{.reduction = take_reduction(opcode)};
+  const bool aligned = opcode.take("aligned") || opcode.base() == "bar";
+  NamedBarrierOp detail{.reduction = take_reduction(opcode), .aligned = aligned};
   const bool reduces = detail.reduction != BarrierReduction::none;
   if (opcode.take("arrive"))
     detail.waiting = Waiting::arrive;

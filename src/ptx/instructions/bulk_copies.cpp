@@ -1,5 +1,6 @@
 // cp.async.bulk and cp.reduce.async.bulk of plain bytes.
 #include "execute/bulk.hpp"
+#include "execute/later.hpp"
 #include "instructions/copies.hpp"
 #include "instructions/qualifiers.hpp"
 #include "units/tensor_copy.hpp"
@@ -17,32 +18,52 @@ struct Bulk {
   Place to = 0, from = 0, size = 0, mbarrier = 0, ctas = kNowhere;
 };
 
+/// One lane's copy, with the values its registers had.
+struct BulkJob {
+  std::uint64_t global = 0;
+  std::uint32_t to = 0, from = 0, size = 0, mbarrier = 0, ctas = 0;
+};
+
+void do_store(const Bulk& bulk, Warp& warp, int lane, const BulkJob& job) {
+  LaneMemory memory(warp, lane);
+  const units::SharedMemory shared = shared_of(warp, job.from, lane);
+  const std::uint32_t from = inside_shared(job.from);
+  if (bulk.reduces)
+    units::bulk_reduce(bulk.type, bulk.reduction, shared, from, memory, job.global, job.size);
+  else
+    units::bulk_store(shared, from, memory, job.global, job.size);
+}
+
+void do_load(const Bulk& bulk, Warp& warp, int lane, const BulkJob& job) {
+  LaneMemory memory(warp, lane);
+  copy_to_shared(warp, lane, job.to, job.mbarrier, job.ctas,
+                 [&](units::SharedMemory& to, std::uint32_t inside) -> std::uint64_t {
+                   if (bulk.direction == Direction::to_shared)
+                     units::bulk_load(to, inside, memory, job.global, job.size);
+                   else
+                     units::bulk_shared(shared_of(warp, job.from, lane), inside_shared(job.from),
+                                        to, inside, job.size);
+                   return job.size;
+                 });
+}
+
 Step run_bulk(const MicroOp& op, Warp& warp, std::uint32_t lanes) {
   const Bulk& bulk = *static_cast<const Bulk*>(op.detail);
   for_lanes(lanes, [&](int lane) {
     const auto word = [&](Place place) { return warp.lanes<std::uint32_t>(place)[lane]; };
     const auto address = [&](Place place) { return warp.lanes<std::uint64_t>(place)[lane]; };
-    LaneMemory memory(warp, lane);
-    const std::uint32_t size = word(bulk.size);
-    if (bulk.direction == Direction::to_global) {
-      const units::SharedMemory shared = shared_of(warp, word(bulk.from), lane);
-      const std::uint32_t from = inside_shared(word(bulk.from));
-      if (bulk.reduces)
-        units::bulk_reduce(bulk.type, bulk.reduction, shared, from, memory, address(bulk.to), size);
-      else
-        units::bulk_store(shared, from, memory, address(bulk.to), size);
-      return;
-    }
-    copy_to_shared(warp, lane, word(bulk.to), word(bulk.mbarrier),
-                   bulk.ctas == kNowhere ? 0 : word(bulk.ctas) & 0xFFFF,
-                   [&](units::SharedMemory& to, std::uint32_t inside) -> std::uint64_t {
-                     if (bulk.direction == Direction::to_shared)
-                       units::bulk_load(to, inside, memory, address(bulk.from), size);
-                     else
-                       units::bulk_shared(shared_of(warp, word(bulk.from), lane),
-                                          inside_shared(word(bulk.from)), to, inside, size);
-                     return size;
-                   });
+    const bool stores = bulk.direction == Direction::to_global;
+    BulkJob job{.size = word(bulk.size)};
+    if (stores || bulk.direction == Direction::to_shared)
+      job.global = address(stores ? bulk.to : bulk.from);
+    if (bulk.direction != Direction::to_shared) job.from = word(bulk.from);
+    if (!stores) job.to = word(bulk.to), job.mbarrier = word(bulk.mbarrier);
+    if (bulk.ctas != kNowhere) job.ctas = word(bulk.ctas) & 0xFFFF;
+    const auto work = [&bulk, &warp, lane, job, stores] {
+      stores ? do_store(bulk, warp, lane, job) : do_load(bulk, warp, lane, job);
+    };
+    if (!puts_off(*warp.cta->cluster)) return work();
+    stores ? put_off(warp, warp.stores, work) : put_off(warp, work);
   });
   return Step::next;
 }

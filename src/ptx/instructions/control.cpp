@@ -1,6 +1,7 @@
 // Branches and ends.
 #include "execute/barrier.hpp"
 #include "execute/groups.hpp"
+#include "execute/later.hpp"
 #include "instructions/families.hpp"
 
 namespace karat::ptx {
@@ -23,7 +24,10 @@ Step branch(const MicroOp& op, Warp& warp, std::uint32_t lanes) {
 
 Step leave_kernel(const MicroOp&, Warp& warp, std::uint32_t lanes) {
   leave(warp, lanes);
-  if (warp.done()) leave_barriers(*warp.cta);
+  if (!warp.done()) return Step::next;
+  do_all(warp.copies);
+  do_all(warp.stores);
+  leave_barriers(*warp.cta);
   return Step::next;
 }
 

@@ -3,6 +3,7 @@
 
 #include <cstring>
 
+#include "execute/later.hpp"
 #include "execute/mbarrier_at.hpp"
 #include "instructions/families.hpp"
 #include "instructions/qualifiers.hpp"
@@ -12,10 +13,23 @@ namespace {
 
 Step run_nothing(const MicroOp&, Warp&, std::uint32_t) { return Step::next; }
 
+/// Four, eight or sixteen bytes of one lane; what is not taken becomes zero.
+struct Copy {
+  std::byte* to = nullptr;
+  const std::byte* from = nullptr;
+  std::uint64_t taken = 0, size = 0;
+};
+void do_copy(const Copy& copy) {
+  if (copy.taken > 0) std::memcpy(copy.to, copy.from, copy.taken);
+  std::memset(copy.to + copy.taken, 0, copy.size - copy.taken);
+}
+
 /// a: shared, b: global, c: bytes taken from the source (or nowhere); value: bytes in all.
 /// detail: not null if c is a predicate that says to ignore the source.
 Step run_cp_async(const MicroOp& op, Warp& warp, std::uint32_t lanes) {
   const auto size = static_cast<std::uint64_t>(op.value);
+  std::vector<Copy> copies;
+  const bool later = puts_off(*warp.cta->cluster);
   for_lanes(lanes, [&](int lane) {
     std::uint64_t taken = size;
     if (op.c != kNowhere)
@@ -24,29 +38,65 @@ Step run_cp_async(const MicroOp& op, Warp& warp, std::uint32_t lanes) {
     std::byte* const to = locate(warp, Space::shared, warp.lanes<std::uint32_t>(op.a)[lane], size,
                                  lane, MemoryAccess::write);
     const std::uint64_t from = warp.lanes<std::uint64_t>(op.b)[lane];
+    Copy copy{.to = to, .taken = taken, .size = size};
     if (taken > 0) {
       if (from % size != 0)
         throw Fault{lane,
                     "address " + hexadecimal(from) + " is no multiple of " + std::to_string(size)};
-      std::memcpy(to, LaneMemory(warp, lane).at(from, taken, MemoryAccess::read), taken);
+      copy.from = LaneMemory(warp, lane).at(from, taken, MemoryAccess::read);
     }
-    std::memset(to + taken, 0, size - taken);
+    if (later)
+      copies.push_back(copy);
+    else
+      do_copy(copy);
+  });
+  if (later)
+    put_off(warp, warp.copies, [copies] {
+      for (const Copy& each : copies) do_copy(each);
+    });
+  return Step::next;
+}
+
+/// The arrival comes when the copies before it have ended.
+template <bool kIncrements>
+Step run_cp_async_arrive(const MicroOp& op, Warp& warp, std::uint32_t lanes) {
+  for_lanes(lanes, [&](int lane) {
+    const std::uint32_t address = warp.lanes<std::uint32_t>(op.a)[lane];
+    if (kIncrements)
+      change_mbarrier(warp, address, lane,
+                      [](units::Mbarrier& barrier) { return barrier.increment_pending(); });
+    const auto arrive = [&warp, address, lane] {
+      do_all(warp.copies);
+      if (warp.cta->witness != nullptr) warp.cta->witness->copies_done(address);
+      change_mbarrier(warp, address, lane,
+                      [](units::Mbarrier& barrier) { return barrier.arrive(); });
+    };
+    if (puts_off(*warp.cta->cluster))
+      put_off(warp, arrive);
+    else
+      arrive();
   });
   return Step::next;
 }
 
-template <bool kIncrements>
-Step run_cp_async_arrive(const MicroOp& op, Warp& warp, std::uint32_t lanes) {
-  for_lanes(lanes, [&](int lane) {
-    change_mbarrier(warp, warp.lanes<std::uint32_t>(op.a)[lane], lane,
-                    [](units::Mbarrier& barrier) {
-                      if (kIncrements) {
-                        const units::BarrierEvent event = barrier.increment_pending();
-                        if (units::is_error(event)) return event;
-                      }
-                      return barrier.arrive();
-                    });
-  });
+Step run_commit_copies(const MicroOp&, Warp& warp, std::uint32_t) {
+  if (warp.cta->cluster->schedule != Schedule::eager) warp.copies.emplace_back();
+  return Step::next;
+}
+/// value: groups that may be left, -1 of wait_all.
+Step run_wait_copies(const MicroOp& op, Warp& warp, std::uint32_t) {
+  if (op.value < 0)
+    do_all(warp.copies);
+  else
+    do_groups(warp.copies, static_cast<std::size_t>(op.value));
+  return Step::next;
+}
+Step run_commit_stores(const MicroOp&, Warp& warp, std::uint32_t) {
+  if (warp.cta->cluster->schedule != Schedule::eager) warp.stores.emplace_back();
+  return Step::next;
+}
+Step run_wait_stores(const MicroOp& op, Warp& warp, std::uint32_t) {
+  do_groups(warp.stores, static_cast<std::size_t>(op.value));
   return Step::next;
 }
 
@@ -58,13 +108,11 @@ void tell_cp_async(const MicroOp& op, const Warp& warp, std::uint32_t lanes, Wit
   });
 }
 
-/// The arrival comes when the copies before it have ended.
 void tell_cp_async_arrive(const MicroOp& op, const Warp& warp, std::uint32_t lanes,
                           Witness& witness, Moment moment) {
   if (moment == Moment::after) return;
-  witness.commit_copies(warp);
-  witness.wait_copies(warp, 0);
-  for_lanes(lanes, [&](int lane) { witness.arrive(warp, warp.lanes<std::uint32_t>(op.a)[lane]); });
+  for_lanes(lanes,
+            [&](int lane) { witness.hand_copies(warp, warp.lanes<std::uint32_t>(op.a)[lane]); });
 }
 
 void tell_commit_copies(const MicroOp&, const Warp& warp, std::uint32_t, Witness& witness,
@@ -89,8 +137,8 @@ void tell_wait_stores(const MicroOp& op, const Warp& warp, std::uint32_t, Witnes
     witness.wait_reads(warp, Witness::Reader::store, static_cast<std::size_t>(op.value));
 }
 
-void emit_group(Decoder& in, Tell tell, std::int64_t left) {
-  MicroOp& op = in.emit(run_nothing);
+void emit_group(Decoder& in, Run run, Tell tell, std::int64_t left) {
+  MicroOp& op = in.emit(run);
   op.tell = tell;
   op.value = left;
 }
@@ -115,9 +163,10 @@ void decode_cp_async(Decoder& in, units::Opcode& opcode) {
     op.tell = tell_cp_async_arrive;
     return;
   }
-  if (opcode.take("commit_group")) return emit_group(in, tell_commit_copies, 0);
-  if (opcode.take("wait_group")) return emit_group(in, tell_wait_copies, groups_left(in));
-  if (opcode.take("wait_all")) return emit_group(in, tell_wait_copies, -1);
+  if (opcode.take("commit_group")) return emit_group(in, run_commit_copies, tell_commit_copies, 0);
+  if (opcode.take("wait_group"))
+    return emit_group(in, run_wait_copies, tell_wait_copies, groups_left(in));
+  if (opcode.take("wait_all")) return emit_group(in, run_wait_copies, tell_wait_copies, -1);
   take_hints(opcode);
   if (take_space(opcode) != Space::shared || take_space(opcode) != Space::global)
     opcode.refuse("it copies from global to shared memory");
@@ -167,9 +216,10 @@ void decode_cp(Decoder& in) {
   const bool reduces = opcode.take("reduce");
   if (!opcode.take("async")) opcode.refuse("not supported");
   if (!opcode.take("bulk")) return decode_cp_async(in, opcode);
-  if (opcode.take("commit_group")) return emit_group(in, tell_commit_stores, 0);
-  if (opcode.take("wait_group")) return emit_group(in, tell_wait_stores, groups_left(in));
-  if (opcode.take("prefetch")) return emit_group(in, nullptr, 0);
+  if (opcode.take("commit_group")) return emit_group(in, run_commit_stores, tell_commit_stores, 0);
+  if (opcode.take("wait_group"))
+    return emit_group(in, run_wait_stores, tell_wait_stores, groups_left(in));
+  if (opcode.take("prefetch")) return emit_group(in, run_nothing, nullptr, 0);
   if (opcode.take("tensor"))
     decode_tensor_copy(in, opcode, reduces);
   else

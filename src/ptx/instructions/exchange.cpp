@@ -24,24 +24,67 @@ std::uint32_t members_of(const Warp& warp, Place place, std::uint32_t lanes) {
   return warp.lanes<std::uint32_t>(place)[first_lane(lanes)];
 }
 
+template <typename Detail>
+const Detail& detail_of(const Party& party) {
+  return *static_cast<const Detail*>(party.op->detail);
+}
+
+/// Values of all lanes that meet, each from the place its own instruction names.
+template <typename Lane, typename PlaceOf>
+const Lane* values_of(const Warp& warp, const Parties& parties, Lane* buffer, PlaceOf place_of) {
+  if (parties.count == 1) return warp.lanes<Lane>(place_of(parties.list[0]));
+  for (const Party& each : parties.all())
+    merge(buffer, warp.lanes<Lane>(place_of(each)), each.lanes);
+  return buffer;
+}
+template <typename PlaceOf>
+std::uint32_t bits_of(const Warp& warp, const Parties& parties, PlaceOf place_of) {
+  std::uint32_t bits = 0;
+  for (const Party& each : parties.all())
+    merge_bits(bits, warp.predicate(place_of(each)), each.lanes);
+  return bits;
+}
+std::uint32_t lanes_of(const Parties& parties) {
+  std::uint32_t lanes = 0;
+  for (const Party& each : parties.all()) lanes |= each.lanes;
+  return lanes;
+}
+/// One value for every lane.
+void give(Warp& warp, Place d, std::uint32_t value, std::uint32_t lanes) {
+  for_lanes(lanes, [&](int lane) { warp.lanes<std::uint32_t>(d)[lane] = value; });
+}
+
 Step run_shuffle(const MicroOp& op, Warp& warp, std::uint32_t lanes) {
   const ShuffleDetail& detail = *static_cast<const ShuffleDetail*>(op.detail);
-  if (!converged(warp, members_of(warp, detail.members, lanes))) return Step::wait;
+  const Parties parties = meet(op, warp, lanes, members_of(warp, detail.members, lanes));
+  if (parties.count == 0) return Step::wait;
+  alignas(64) std::uint32_t a[units::kLanes], b[units::kLanes], c[units::kLanes];
   alignas(64) std::uint32_t result[units::kLanes];
-  const std::uint32_t in_range = units::shuffle(detail.mode, warp.lanes<std::uint32_t>(detail.a),
-                                                warp.lanes<std::uint32_t>(detail.b),
-                                                warp.lanes<std::uint32_t>(detail.c), result);
-  merge(warp.lanes<std::uint32_t>(detail.d), result, lanes);
-  if (detail.predicate != kNowhere) merge_bits(warp.predicate(detail.predicate), in_range, lanes);
+  using Detail = ShuffleDetail;
+  const std::uint32_t in_range = units::shuffle(
+      detail.mode,
+      values_of(warp, parties, a, [](const Party& p) { return detail_of<Detail>(p).a; }),
+      values_of(warp, parties, b, [](const Party& p) { return detail_of<Detail>(p).b; }),
+      values_of(warp, parties, c, [](const Party& p) { return detail_of<Detail>(p).c; }), result);
+  for (const Party& each : parties.all()) {
+    const Detail& own = detail_of<Detail>(each);
+    merge(warp.lanes<std::uint32_t>(own.d), result, each.lanes);
+    if (own.predicate != kNowhere) merge_bits(warp.predicate(own.predicate), in_range, each.lanes);
+  }
   return Step::next;
 }
 
 /// a: predicate, b: members, d: predicate or register.
 Step run_vote(const MicroOp& op, Warp& warp, std::uint32_t lanes) {
   const std::uint32_t named = members_of(warp, op.b, lanes);
-  if (!converged(warp, named)) return Step::wait;
-  const std::uint32_t members = named & lanes, bits = warp.predicate(op.a);
-  const auto answer = [&](bool yes) { merge_bits(warp.predicate(op.d), yes ? ~0u : 0, lanes); };
+  const Parties parties = meet(op, warp, lanes, named);
+  if (parties.count == 0) return Step::wait;
+  const std::uint32_t members = named & lanes_of(parties);
+  const std::uint32_t bits = bits_of(warp, parties, [](const Party& p) { return p.op->a; });
+  const auto answer = [&](bool yes) {
+    for (const Party& each : parties.all())
+      merge_bits(warp.predicate(each.op->d), yes ? ~0u : 0, each.lanes);
+  };
   switch (static_cast<Vote>(op.value)) {
     case Vote::all:
       answer(units::vote_all(members, bits));
@@ -52,50 +95,59 @@ Step run_vote(const MicroOp& op, Warp& warp, std::uint32_t lanes) {
     case Vote::uni:
       answer(units::vote_uni(members, bits));
       break;
-    case Vote::ballot: {
-      const std::uint32_t ballot = units::vote_ballot(members, bits);
-      for_lanes(lanes, [&](int lane) { warp.lanes<std::uint32_t>(op.d)[lane] = ballot; });
-    }
+    case Vote::ballot:
+      for (const Party& each : parties.all())
+        give(warp, each.op->d, units::vote_ballot(members, bits), each.lanes);
   }
   return Step::next;
 }
 
 template <typename Lane>
-void match(const MatchDetail& detail, Warp& warp, std::uint32_t members, std::uint32_t lanes) {
+void match(const MatchDetail& detail, Warp& warp, std::uint32_t members, const Parties& parties) {
   alignas(64) std::uint32_t result[units::kLanes] = {};
-  const Lane* const a = warp.lanes<Lane>(detail.a);
+  alignas(64) Lane buffer[units::kLanes] = {};
+  const Lane* const a =
+      values_of(warp, parties, buffer, [](const Party& p) { return detail_of<MatchDetail>(p).a; });
+  std::uint32_t equal = 0;
   if (detail.all) {
-    const std::uint32_t equal = units::match_all(members, a);
+    equal = units::match_all(members, a);
     for (std::uint32_t& each : result) each = equal;
-    if (detail.predicate != kNowhere)
-      merge_bits(warp.predicate(detail.predicate), equal != 0 ? ~0u : 0, lanes);
   } else {
     units::match_any(members, a, result);
   }
-  merge(warp.lanes<std::uint32_t>(detail.d), result, lanes);
+  for (const Party& each : parties.all()) {
+    const MatchDetail& own = detail_of<MatchDetail>(each);
+    if (own.predicate != kNowhere)
+      merge_bits(warp.predicate(own.predicate), equal != 0 ? ~0u : 0, each.lanes);
+    merge(warp.lanes<std::uint32_t>(own.d), result, each.lanes);
+  }
 }
 
 Step run_match(const MicroOp& op, Warp& warp, std::uint32_t lanes) {
   const MatchDetail& detail = *static_cast<const MatchDetail*>(op.detail);
   const std::uint32_t named = members_of(warp, detail.members, lanes);
-  if (!converged(warp, named)) return Step::wait;
+  const Parties parties = meet(op, warp, lanes, named);
+  if (parties.count == 0) return Step::wait;
+  const std::uint32_t members = named & lanes_of(parties);
   if (detail.wide)
-    match<std::uint64_t>(detail, warp, named & lanes, lanes);
+    match<std::uint64_t>(detail, warp, members, parties);
   else
-    match<std::uint32_t>(detail, warp, named & lanes, lanes);
+    match<std::uint32_t>(detail, warp, members, parties);
   return Step::next;
 }
 
 /// a: members, d: the lane, b: the predicate.
 Step run_elect(const MicroOp& op, Warp& warp, std::uint32_t lanes) {
   const std::uint32_t named = members_of(warp, op.a, lanes);
-  if (!converged(warp, named)) return Step::wait;
-  if ((named & lanes) == 0) throw Fault{first_lane(lanes), "none of its lanes is there"};
-  const int chosen = units::elect(named & lanes);
-  merge_bits(warp.predicate(op.b), 1u << chosen, lanes);
-  for_lanes(lanes, [&](int lane) {
-    warp.lanes<std::uint32_t>(op.d)[lane] = static_cast<std::uint32_t>(chosen);
-  });
+  const Parties parties = meet(op, warp, lanes, named);
+  if (parties.count == 0) return Step::wait;
+  const std::uint32_t members = named & lanes_of(parties);
+  if (members == 0) throw Fault{first_lane(lanes), "none of its lanes is there"};
+  const int chosen = units::elect(members);
+  for (const Party& each : parties.all()) {
+    merge_bits(warp.predicate(each.op->b), 1u << chosen, each.lanes);
+    give(warp, each.op->d, static_cast<std::uint32_t>(chosen), each.lanes);
+  }
   return Step::next;
 }
 
@@ -106,10 +158,13 @@ struct ReduxDetail {
 /// a: values, b: members.
 Step run_redux(const MicroOp& op, Warp& warp, std::uint32_t lanes) {
   const std::uint32_t named = members_of(warp, op.b, lanes);
-  if (!converged(warp, named)) return Step::wait;
+  const Parties parties = meet(op, warp, lanes, named);
+  if (parties.count == 0) return Step::wait;
+  alignas(64) std::uint32_t buffer[units::kLanes] = {};
   const std::uint32_t result = static_cast<const ReduxDetail*>(op.detail)->run(
-      named & lanes, warp.lanes<std::uint32_t>(op.a));
-  for_lanes(lanes, [&](int lane) { warp.lanes<std::uint32_t>(op.d)[lane] = result; });
+      named & lanes_of(parties),
+      values_of(warp, parties, buffer, [](const Party& p) { return p.op->a; }));
+  for (const Party& each : parties.all()) give(warp, each.op->d, result, each.lanes);
   return Step::next;
 }
 

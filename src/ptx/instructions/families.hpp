@@ -24,11 +24,13 @@ Step read_clock(const MicroOp& op, Warp& warp, std::uint32_t lanes);
 Step invert_predicate(const MicroOp& op, Warp& warp, std::uint32_t lanes);
 
 void decode_lane_op(Decoder& in);  // lanes.cpp: arithmetic, conversions
+void decode_carry(Decoder& in);    // carries.cpp
 void decode_bfi(Decoder& in);
 void decode_lop3(Decoder& in);
 void decode_mov(Decoder& in);  // moves.cpp
 void decode_selp(Decoder& in);
 void decode_setp(Decoder& in);  // predicates.cpp
+void decode_set(Decoder& in);
 void decode_logic(Decoder& in);
 void decode_bra(Decoder& in);  // control.cpp
 void decode_exit(Decoder& in);

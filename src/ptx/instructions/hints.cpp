@@ -25,7 +25,8 @@ void decode_nothing(Decoder& in) {
 
 /// Memory is kept in one order, so a fence has nothing to do; it is named for whoever watches.
 void decode_fence(Decoder& in) {
-  const bool proxy = in.instruction().opcode.starts_with("fence.proxy.async");
+  const std::string& opcode = in.instruction().opcode;
+  const bool proxy = opcode.starts_with("fence.proxy.async") && !opcode.ends_with(".global");
   in.emit(run_nothing).tell = proxy ? tell_fence : nullptr;
 }
 

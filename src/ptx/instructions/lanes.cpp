@@ -1,5 +1,6 @@
 // Arithmetic, logic and conversions: one result per lane from up to three operands of that lane.
 #include <cstring>
+#include <optional>
 
 #include "execute/state.hpp"
 #include "instructions/families.hpp"
@@ -32,6 +33,29 @@ void emit_op(Decoder& in, const units::LaneOp& lane, Place d, const Place* place
   op.c = places[2];
 }
 
+/// cvt may write a register wider than its type: the result is extended by its sign or by zeros.
+/// 8 bits fill 16 by themselves.
+void extend(Decoder& in, Type type, Place narrow) {
+  const Operand& to = in.operand(0);
+  const std::string wide = in.type_of(to).bytes == 8 ? "64" : "32";
+  const Place d = in.write(to, wide == "64" ? 64 : 32);
+  const std::string kind = type.kind == TypeClass::signed_integer ? "s" : "u";
+  in.emit_lane("cvt." + kind + wide + "." + kind + std::to_string(type.bytes * 8), d, narrow);
+}
+
+/// The type a cvt writes into a register that is wider than it, if so.
+std::optional<Type> narrower_result(const Decoder& in) {
+  if (!in.instruction().opcode.starts_with("cvt.") || !in.is_register(in.operand(0)))
+    return std::nullopt;
+  const units::Opcode opcode(in.instruction().opcode);
+  if (opcode.parts().size() < 2) return std::nullopt;
+  const auto type = type_named(opcode.parts()[opcode.parts().size() - 2]);
+  const bool integer = type && (type->kind == TypeClass::signed_integer ||
+                                type->kind == TypeClass::unsigned_integer);
+  const int bytes = in.type_of(in.operand(0)).bytes;
+  return integer && type->bytes < bytes && bytes > 2 ? type : std::nullopt;
+}
+
 /// Opcodes as the units know them, with the instruction's operands.
 void decode_as(Decoder& in, std::string_view opcode, std::size_t count) {
   const units::LaneOp lane = units::lane_op(opcode);
@@ -39,14 +63,20 @@ void decode_as(Decoder& in, std::string_view opcode, std::size_t count) {
   Place places[3] = {0, 0, 0};
   for (std::size_t i = 0; i < lane.operands; ++i)
     places[i] = in.read(in.operand(i + 1), lane.operand_bits[i]);
-  emit_op(in, lane, in.write(in.operand(0), lane.result_bits), places);
   in.rests_on(lane.fidelity);
+  const auto narrow = narrower_result(in);
+  const Place d =
+      narrow ? in.new_place(lane.result_bits) : in.write(in.operand(0), lane.result_bits);
+  emit_op(in, lane, d, places);
+  if (narrow) extend(in, *narrow, d);
 }
 
 /// lop3 and bfi: four operands, which no lane operation has.
 struct FourOperands {
   Place a, b, c, length;
   std::uint32_t table;
+  Place predicate = kNowhere, with = kNowhere;  ///< lop3's p and q
+  bool both = false;                            ///< p = (d != 0) and q, not or
 };
 
 template <typename Lane>
@@ -70,6 +100,12 @@ Step run_lop3(const MicroOp& op, Warp& warp, std::uint32_t lanes) {
   alignas(64) std::uint32_t result[units::kLanes];
   units::lop3_run(result, warp.lanes<std::uint32_t>(detail.a), warp.lanes<std::uint32_t>(detail.b),
                   warp.lanes<std::uint32_t>(detail.c), detail.table);
+  if (detail.predicate != kNowhere) {
+    std::uint32_t bits = 0;
+    for (int l = 0; l < units::kLanes; ++l) bits |= std::uint32_t{result[l] != 0} << l;
+    const std::uint32_t with = warp.predicate(detail.with);
+    merge_bits(warp.predicate(detail.predicate), detail.both ? bits & with : bits | with, lanes);
+  }
   merge(warp.lanes<std::uint32_t>(op.d), result, lanes);
   return Step::next;
 }
@@ -82,6 +118,7 @@ void Decoder::emit_lane(std::string_view opcode, Place d, Place a, Place b, Plac
 }
 
 void decode_lane_op(Decoder& in) {
+  if (in.instruction().opcode.find(".cc.") != std::string::npos) return decode_carry(in);
   decode_as(in, in.instruction().opcode, in.operands().size() - (in.operands().empty() ? 0 : 1));
 }
 
@@ -101,13 +138,24 @@ void decode_bfi(Decoder& in) {
 }
 
 void decode_lop3(Decoder& in) {
-  in.require_operands(5, 5);
-  if (in.instruction().opcode != "lop3.b32") in.refuse("not supported");
+  const std::string& opcode = in.instruction().opcode;
+  const bool both = opcode == "lop3.and.b32", combines = both || opcode == "lop3.or.b32";
+  if (!combines && opcode != "lop3.b32") in.refuse("not supported");
+  in.require_operands(combines ? 6 : 5, combines ? 6 : 5);
+  const Operand& to = in.operand(0);
+  if (combines != (to.kind == OperandKind::pair))
+    in.refuse("d|p stands with .and and .or, and only there");
   FourOperands detail{.a = in.read(in.operand(1), 32),
                       .b = in.read(in.operand(2), 32),
                       .c = in.read(in.operand(3), 32),
-                      .table = static_cast<std::uint32_t>(in.constant(in.operand(4))) & 0xFF};
-  const Place d = in.write(in.operand(0), 32);
+                      .length = 0,
+                      .table = static_cast<std::uint32_t>(in.constant(in.operand(4))) & 0xFF,
+                      .both = both};
+  if (combines) {
+    detail.with = in.read_predicate(in.operand(5));
+    detail.predicate = in.write_predicate(to.parts[1]);
+  }
+  const Place d = in.write(combines ? to.parts[0] : to, 32);
   MicroOp& op = in.emit(run_lop3);
   op.d = d;
   op.detail = in.keep(detail);

@@ -1,4 +1,5 @@
 // mbarrier.*: init, inval, arrivals, transaction counts, waits.
+#include "execute/later.hpp"
 #include "execute/mbarrier_at.hpp"
 #include "instructions/families.hpp"
 #include "instructions/merge.hpp"
@@ -80,12 +81,15 @@ std::uint32_t tested(const MicroOp& op, Warp& warp, std::uint32_t lanes) {
   return over;
 }
 
-/// try_wait may wait as long as it likes: here until the phase is over.
+/// try_wait may wait as long as it likes: here until the phase is over for one of the lanes, so
+/// that the others do not hold it up. Under another schedule than the eager one it may answer no.
 template <Test kTest>
 Step run_try_wait(const MicroOp& op, Warp& warp, std::uint32_t lanes) {
-  if (tested<kTest>(op, warp, lanes) != lanes) return Step::wait;
-  merge_bits(warp.predicate(op.d), ~0u, lanes);
-  return Step::next;
+  const std::uint32_t over = tested<kTest>(op, warp, lanes);
+  const bool answers = over == 0 && puts_off(*warp.cta->cluster);
+  if (over == 0 && !answers) return Step::wait;
+  merge_bits(warp.predicate(op.d), over, lanes);
+  return answers ? Step::yield : Step::next;
 }
 
 /// test_wait answers at once; where the answer is no, others get their turn.
@@ -104,7 +108,7 @@ Step run_pending_count(const MicroOp& op, Warp& warp, std::uint32_t lanes) {
   return Step::next;
 }
 
-enum class Told { arrival, wait, use, change };
+enum class Told { arrival, wait, use, begin, end };
 
 template <Told kTold>
 void tell(const MicroOp& op, const Warp& warp, std::uint32_t lanes, Witness& witness,
@@ -112,7 +116,8 @@ void tell(const MicroOp& op, const Warp& warp, std::uint32_t lanes, Witness& wit
   for_lanes(lanes, [&](int lane) {
     const std::uint32_t address = warp.lanes<std::uint32_t>(op.a)[lane];
     if (moment == Moment::before) {
-      if (kTold == Told::change) return witness.write(warp, address, 8);
+      if (kTold == Told::begin || kTold == Told::end)
+        return witness.mbarrier(warp, address, kTold == Told::begin);
       witness.read(warp, address, 8);
       if (kTold == Told::arrival) witness.arrive(warp, address);
     } else if (kTold == Told::wait && (warp.predicate(op.d) >> lane & 1) != 0) {
@@ -123,7 +128,8 @@ void tell(const MicroOp& op, const Warp& warp, std::uint32_t lanes, Witness& wit
 
 /// What the operation is to others.
 Tell tell_of(Run run) {
-  if (run == run_init || run == run_inval) return tell<Told::change>;
+  if (run == run_init) return tell<Told::begin>;
+  if (run == run_inval) return tell<Told::end>;
   if (run == run_try_wait<Test::parity> || run == run_try_wait<Test::state> ||
       run == run_test_wait<Test::parity> || run == run_test_wait<Test::state>)
     return tell<Told::wait>;

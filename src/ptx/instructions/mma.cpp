@@ -58,9 +58,9 @@ Step run_move(const MicroOp& op, Warp& warp, std::uint32_t lanes) {
 }
 
 template <bool kStores>
-void tell_move(const MicroOp& op, const Warp& warp, std::uint32_t, Witness& witness,
+void tell_move(const MicroOp& op, const Warp& warp, std::uint32_t lanes, Witness& witness,
                Moment moment) {
-  if (moment == Moment::after) return;
+  if (moment == Moment::after || lanes != ~0u) return;  // it waits until all lanes are there
   const MoveDetail& detail = *static_cast<const MoveDetail*>(op.detail);
   for (int row = 0; row < 8 * detail.op.count; ++row) {
     const std::uint32_t address = warp.lanes<std::uint32_t>(detail.addresses)[row];

@@ -88,8 +88,26 @@ int bits_of(Decoder& in) {
 
 }  // namespace
 
+/// mov.v4.u32 {x, y, z, w}, %tid: the parts of a special register, the fourth is 0.
+static void decode_parts(Decoder& in) {
+  const Operand &to = in.operand(0), &from = in.operand(1);
+  if (from.kind != OperandKind::special || to.kind != OperandKind::vector || to.parts.size() != 4)
+    in.refuse("only a special register goes into a vector of four");
+  static constexpr const char* kParts[] = {".x", ".y", ".z"};
+  for (std::size_t i = 0; i < 4; ++i) {
+    Operand part = from;
+    if (i < 3) part.name += kParts[i];
+    const Place a = i < 3 ? in.read(part, 32) : in.constant_place(0, 32);
+    const Place d = in.write(to.parts[i], 32);
+    MicroOp& op = in.emit(run_copy<std::uint32_t>);
+    op.a = a;
+    op.d = d;
+  }
+}
+
 void decode_mov(Decoder& in) {
   in.require_operands(2, 2);
+  if (in.instruction().opcode.starts_with("mov.v4.")) return decode_parts(in);
   const Operand &to = in.operand(0), &from = in.operand(1);
   const int bits = bits_of(in), width = bits == 64 ? 64 : 32;
   if (bits == 0) {

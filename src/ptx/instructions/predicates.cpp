@@ -49,6 +49,23 @@ Step run_compare(const MicroOp& op, Warp& warp, std::uint32_t lanes) {
   return Step::next;
 }
 
+struct Set {
+  Logic logic = Logic::first;
+  std::uint32_t yes = ~0u;
+  Place with = kNowhere;
+};
+
+Step run_set(const MicroOp& op, Warp& warp, std::uint32_t lanes) {
+  const Set& detail = *static_cast<const Set*>(op.detail);
+  const std::uint32_t with = detail.with == kNowhere ? 0 : warp.predicate(detail.with);
+  const std::uint32_t bits =
+      combine(detail.logic, op.compare(warp.file + op.a, warp.file + op.b), with);
+  for_lanes(lanes, [&](int lane) {
+    warp.lanes<std::uint32_t>(op.d)[lane] = (bits >> lane & 1) != 0 ? detail.yes : 0;
+  });
+  return Step::next;
+}
+
 Step run_logic(const MicroOp& op, Warp& warp, std::uint32_t lanes) {
   merge_bits(warp.predicate(op.d),
              combine(static_cast<Logic>(op.value), warp.predicate(op.a), warp.predicate(op.b)),
@@ -90,6 +107,42 @@ void decode_setp(Decoder& in) {
   op.d = d;
   op.value = static_cast<std::int64_t>(logic);
   if (two || detail.with != kNowhere) op.detail = in.keep(detail);
+}
+
+/// set.CmpOp[.BoolOp].d-type.type: all ones, or 1.0, where the comparison holds; else 0.
+void decode_set(Decoder& in) {
+  units::Opcode opcode(in.instruction().opcode);
+  const std::string from(opcode.take_last()), to(opcode.take_last());
+  std::string compared = "setp";
+  Logic logic = Logic::first;
+  for (const std::string_view part : opcode.parts()) {
+    compared += "." + std::string(part);
+    if (logic_named(part) != Logic::first) logic = logic_named(part);
+  }
+  const units::CompareOp compare = units::compare_op(compared + "." + from);
+  const auto type = type_named(to);
+  const bool half = to == "f16", brain = to == "bf16", single = to == "f32";
+  if (!type ||
+      (to != "u32" && to != "s32" && to != "u16" && to != "s16" && !half && !brain && !single))
+    in.refuse("this result is not supported");
+  const std::size_t count = logic == Logic::first ? 3 : 4;
+  in.require_operands(count, count);
+  Set detail{.logic = logic,
+             .yes = half               ? 0x3C00u
+                    : brain            ? 0x3F80u
+                    : single           ? 0x3F800000u
+                    : type->bytes == 2 ? 0xFFFFu
+                                       : ~0u};
+  const Place a = in.read(in.operand(1), compare.operand_bits);
+  const Place b = in.read(in.operand(2), compare.operand_bits);
+  if (count == 4) detail.with = in.read_predicate(in.operand(3));
+  const Place d = in.write(in.operand(0), 32);
+  MicroOp& op = in.emit(run_set);
+  op.compare = compare.run;
+  op.a = a;
+  op.b = b;
+  op.d = d;
+  op.detail = in.keep(detail);
 }
 
 void decode_logic(Decoder& in) {

@@ -2,6 +2,7 @@
 #include <array>
 
 #include "execute/bulk.hpp"
+#include "execute/later.hpp"
 #include "instructions/copies.hpp"
 #include "instructions/qualifiers.hpp"
 #include "units/tensor_copy.hpp"
@@ -27,30 +28,44 @@ units::TensorMap map_at(const Warp& warp, std::uint64_t address, int lane) {
   return units::decode({image, units::kTensorMapBytes});
 }
 
+/// One lane's box, with the values its registers had.
+struct TensorJob {
+  units::TensorMap map;
+  std::array<std::int32_t, 5> at{};
+  std::uint32_t shared = 0, mbarrier = 0, ctas = 0;
+};
+
+void do_tensor(const TensorCopy& copy, Warp& warp, int lane, const TensorJob& job) {
+  const std::span<const std::int32_t> coordinates(job.at.data(), copy.rank);
+  LaneMemory memory(warp, lane);
+  if (copy.action == Action::load) {
+    copy_to_shared(warp, lane, job.shared, job.mbarrier, job.ctas,
+                   [&](units::SharedMemory& to, std::uint32_t inside) {
+                     return units::tensor_load(job.map, coordinates, to, inside, memory);
+                   });
+    return;
+  }
+  const units::SharedMemory from = shared_of(warp, job.shared, lane);
+  const std::uint32_t inside = inside_shared(job.shared);
+  if (copy.action == Action::store)
+    units::tensor_store(job.map, coordinates, from, inside, memory);
+  else
+    units::tensor_reduce(job.map, copy.reduction, coordinates, from, inside, memory);
+}
+
 Step run_tensor(const MicroOp& op, Warp& warp, std::uint32_t lanes) {
   const TensorCopy& copy = *static_cast<const TensorCopy*>(op.detail);
   for_lanes(lanes, [&](int lane) {
     const auto word = [&](Place place) { return warp.lanes<std::uint32_t>(place)[lane]; };
-    const units::TensorMap map = map_at(warp, warp.lanes<std::uint64_t>(copy.map)[lane], lane);
-    std::array<std::int32_t, 5> at{};
+    TensorJob job{.map = map_at(warp, warp.lanes<std::uint64_t>(copy.map)[lane], lane),
+                  .shared = word(copy.shared)};
     for (std::size_t i = 0; i < copy.rank; ++i)
-      at[i] = static_cast<std::int32_t>(word(copy.coordinates[i]));
-    const std::span<const std::int32_t> coordinates(at.data(), copy.rank);
-    LaneMemory memory(warp, lane);
-    const std::uint32_t shared = word(copy.shared);
-    if (copy.action == Action::load) {
-      copy_to_shared(warp, lane, shared, word(copy.mbarrier),
-                     copy.ctas == kNowhere ? 0 : word(copy.ctas) & 0xFFFF,
-                     [&](units::SharedMemory& to, std::uint32_t inside) {
-                       return units::tensor_load(map, coordinates, to, inside, memory);
-                     });
-      return;
-    }
-    const units::SharedMemory from = shared_of(warp, shared, lane);
-    if (copy.action == Action::store)
-      units::tensor_store(map, coordinates, from, inside_shared(shared), memory);
-    else
-      units::tensor_reduce(map, copy.reduction, coordinates, from, inside_shared(shared), memory);
+      job.at[i] = static_cast<std::int32_t>(word(copy.coordinates[i]));
+    if (copy.action == Action::load) job.mbarrier = word(copy.mbarrier);
+    if (copy.ctas != kNowhere) job.ctas = word(copy.ctas) & 0xFFFF;
+    if (!puts_off(*warp.cta->cluster)) return do_tensor(copy, warp, lane, job);
+    const auto work = [&copy, &warp, lane, job] { do_tensor(copy, warp, lane, job); };
+    copy.action == Action::load ? put_off(warp, work) : put_off(warp, warp.stores, work);
   });
   return Step::next;
 }

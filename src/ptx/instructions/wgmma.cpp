@@ -1,7 +1,9 @@
-// wgmma: warps note what they issue; at commit_group or wait_group the four warps of a warpgroup
-// meet and the last one computes. Nobody may look at the registers before wait_group, so that this
-// gives the values of a correct program, and products that follow each other on one accumulator are
-// computed together.
+// wgmma: warps note what they issue; at commit_group (or, under a late schedule, at wait_group) the
+// four warps of a warpgroup meet and the last one computes. Nobody may look at the registers before
+// wait_group, so that this gives the values of a correct program, and products that follow each
+// other on one accumulator are computed together.
+#include <algorithm>
+
 #include "execute/groups.hpp"
 #include "execute/witness.hpp"
 #include "instructions/families.hpp"
@@ -50,22 +52,38 @@ void compute(Cta& cta, std::uint32_t first, std::span<const IssuedWgmma> issued)
       steps, cta.shared);
 }
 
-void compute_all(Cta& cta, std::uint32_t first) {
-  const std::vector<IssuedWgmma>& issued = cta.warps[first].issued;
+/// How many of a warp's wgmmas are of groups before `end`.
+std::size_t count_before(const Warp& warp, std::uint64_t end) {
+  std::size_t count = 0;
+  while (count < warp.issued.size() && warp.issued[count].group < end) ++count;
+  return count;
+}
+
+/// Computes what was issued in groups before `end`.
+void compute_all(Cta& cta, std::uint32_t first, std::uint64_t end_group) {
+  const std::span<const IssuedWgmma> issued =
+      std::span(cta.warps[first].issued).first(count_before(cta.warps[first], end_group));
   for (std::uint32_t w = 1; w < 4; ++w)
-    if (cta.warps[first + w].issued != issued)
+    if (!std::ranges::equal(std::span(cta.warps[first + w].issued)
+                                .first(count_before(cta.warps[first + w], end_group)),
+                            issued))
       throw Fault{-1, "the warps of its warpgroup issued different wgmma instructions"};
   for (std::size_t i = 0; i < issued.size();) {
     std::size_t end = i + 1;
     while (end < issued.size() && goes_on(issued[end - 1], issued[end])) ++end;
-    compute(cta, first, std::span(issued).subspan(i, end - i));
+    compute(cta, first, issued.subspan(i, end - i));
     i = end;
   }
-  for (std::uint32_t w = 0; w < 4; ++w) cta.warps[first + w].issued.clear();
+  const auto done = static_cast<std::ptrdiff_t>(issued.size());
+  for (std::uint32_t w = 0; w < 4; ++w) {
+    auto& list = cta.warps[first + w].issued;
+    list.erase(list.begin(), list.begin() + done);
+  }
 }
 
-/// commit_group, wait_group.
-Step run_meet(const MicroOp&, Warp& warp, std::uint32_t) {
+/// wait_group, and commit_group if groups are computed there.
+/// @param end  groups before it are computed
+Step meet_group(Warp& warp, std::uint64_t end) {
   Cta& cta = *warp.cta;
   Warpgroup& group = cta.warpgroups[warp.index / 4];
   Pending& pending = warp.now.pending;
@@ -74,7 +92,7 @@ Step run_meet(const MicroOp&, Warp& warp, std::uint32_t) {
     pending = {};
     return Step::next;
   }
-  if (warp.issued.empty() && group.arrived == 0) return Step::next;
+  if (count_before(warp, end) == 0 && group.arrived == 0) return Step::next;
   const std::uint32_t first = warp.index / 4 * 4;
   if (first + 4 > cta.warps.size()) throw Fault{-1, "its warpgroup has not four warps"};
   if (++group.arrived < 4) {
@@ -83,8 +101,23 @@ Step run_meet(const MicroOp&, Warp& warp, std::uint32_t) {
   }
   group.arrived = 0;
   ++group.round;
-  compute_all(cta, first);
+  compute_all(cta, first, end);
   return Step::next;
+}
+
+Step run_commit(const MicroOp&, Warp& warp, std::uint32_t) {
+  if (!warp.cta->cluster->late_wgmma) {
+    const Step step = meet_group(warp, warp.committed + 1);
+    if (step == Step::wait) return step;
+  }
+  ++warp.committed;
+  return Step::next;
+}
+/// value: groups that may be left.
+Step run_wait(const MicroOp& op, Warp& warp, std::uint32_t) {
+  if (!warp.cta->cluster->late_wgmma) return meet_group(warp, warp.committed + 1);
+  const auto left = static_cast<std::uint64_t>(op.value);
+  return meet_group(warp, warp.committed - std::min(left, warp.committed));
 }
 
 void tell_issue(const MicroOp& op, const Warp& warp, std::uint32_t, Witness& witness,
@@ -102,6 +135,9 @@ void tell_issue(const MicroOp& op, const Warp& warp, std::uint32_t, Witness& wit
   reads(units::b_ranges(detail.op, *warp.lanes<std::uint64_t>(detail.b_descriptor)));
 }
 
+void tell_fence(const MicroOp&, const Warp& warp, std::uint32_t, Witness& witness, Moment moment) {
+  if (moment == Moment::after) witness.fence_registers(warp);
+}
 void tell_commit(const MicroOp&, const Warp& warp, std::uint32_t, Witness& witness, Moment moment) {
   if (moment == Moment::after) witness.commit_reads(warp, Witness::Reader::wgmma);
 }
@@ -117,7 +153,8 @@ Step run_issue(const MicroOp& op, Warp& warp, std::uint32_t lanes) {
     throw Fault{-1, "not all lanes of the warp are there"};
   }
   const WgmmaDetail& detail = *static_cast<const WgmmaDetail*>(op.detail);
-  IssuedWgmma issued{.detail = &detail,
+  IssuedWgmma issued{.group = warp.committed,
+                     .detail = &detail,
                      .b_descriptor = *warp.lanes<std::uint64_t>(detail.b_descriptor),
                      .adds = (warp.predicate(detail.scale_d) & 1) != 0};
   if (detail.a.empty()) issued.a_descriptor = *warp.lanes<std::uint64_t>(detail.a_descriptor);
@@ -134,13 +171,13 @@ void decode_wgmma(Decoder& in) {
         !opcode.starts_with("wgmma.wait_group."))
       in.refuse("not supported");
     if (opcode.starts_with("wgmma.fence.")) {
-      in.emit(run_nothing);
+      in.emit(run_nothing).tell = tell_fence;
       return;
     }
     const bool waits = opcode.starts_with("wgmma.wait_group.");
     const std::int64_t left = waits ? in.constant(in.operand(0)) : 0;
     if (left < 0) in.refuse("a number of groups is not negative");
-    MicroOp& op = in.emit(run_meet);
+    MicroOp& op = in.emit(waits ? run_wait : run_commit);
     op.tell = waits ? tell_wait : tell_commit;
     op.value = left;
     return;

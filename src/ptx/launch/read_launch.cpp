@@ -1,4 +1,6 @@
-// Launch files.
+// Launch files, and launches of what is in memory.
+#include <limits>
+
 #include "karat/files/load.hpp"
 #include "karat/files/paths.hpp"
 #include "karat/ptx/launch.hpp"
@@ -44,6 +46,26 @@ LaunchTensor read_tensor(const files::Json& json, const std::string& name, const
   return tensor;
 }
 
+void read_shape(Fields& in, Launch& launch) {
+  launch.kernel = in.text("kernel", "");
+  launch.grid = read_dimensions(in, "grid");
+  launch.block = read_dimensions(in, "block");
+  launch.cluster = read_dimensions(in, "cluster");
+  launch.dynamic_shared = static_cast<std::uint32_t>(in.whole("dynamic_shared", 0, kMost32));
+}
+
+void read_parameters(Fields& in, Launch& launch, const std::string& subject) {
+  if (in.has("parameters")) {
+    if (!in.at("parameters").is_array()) in.fail("parameters: a list is expected");
+    for (const files::Json& each : in.at("parameters"))
+      launch.arguments.push_back(read_argument(
+          each, subject + ": parameters[" + std::to_string(launch.arguments.size()) + "]"));
+  }
+  const std::string fuse = in.text("fuse", "none");
+  if (fuse != "none" && fuse != "ptxas") in.fail("fuse: \"none\" or \"ptxas\" is expected");
+  launch.fuse = fuse == "ptxas" ? Fuse::ptxas : Fuse::none;
+}
+
 }  // namespace
 
 Launch read_launch(const files::Json& json, const std::filesystem::path& folder,
@@ -55,31 +77,50 @@ Launch read_launch(const files::Json& json, const std::filesystem::path& folder,
   const std::filesystem::path file = folder / in.text("ptx");
   launch.file = file.string();
   launch.ptx = files::read_text(file);
-  launch.kernel = in.text("kernel", "");
-  launch.grid = read_dimensions(in, "grid");
-  launch.block = read_dimensions(in, "block");
-  launch.cluster = read_dimensions(in, "cluster");
-  launch.dynamic_shared = static_cast<std::uint32_t>(in.whole("dynamic_shared", 0, kMost32));
+  read_shape(in, launch);
   if (in.has("tensors")) {
     if (!in.at("tensors").is_object()) in.fail("tensors: an object is expected");
     for (const auto& [name, value] : in.at("tensors").items())
       launch.tensors.emplace(name, read_tensor(value, name, subject + ": tensors." + name, folder));
   }
-  if (in.has("parameters")) {
-    if (!in.at("parameters").is_array()) in.fail("parameters: a list is expected");
-    for (const files::Json& each : in.at("parameters"))
-      launch.arguments.push_back(read_argument(
-          each, subject + ": parameters[" + std::to_string(launch.arguments.size()) + "]"));
-  }
-  const std::string fuse = in.text("fuse", "none");
-  if (fuse != "none" && fuse != "ptxas") in.fail("fuse: \"none\" or \"ptxas\" is expected");
-  launch.fuse = fuse == "ptxas" ? Fuse::ptxas : Fuse::none;
+  read_parameters(in, launch, subject);
   in.finish();
   return launch;
 }
 
 Launch read_launch(const std::filesystem::path& path) {
   return read_launch(files::read_json(path), path.parent_path(), path.string());
+}
+
+Launch read_launch(const files::Json& json, std::string ptx, files::Tensors tensors) try {
+  Fields in(json, "launch");
+  Launch launch;
+  launch.ptx = std::move(ptx);
+  launch.file = "ptx";
+  read_shape(in, launch);
+  read_parameters(in, launch, "launch");
+  for (auto& [name, tensor] : tensors)
+    launch.tensors.emplace(name, LaunchTensor{.value = std::move(tensor)});
+  if (in.has("outputs")) {
+    if (!in.at("outputs").is_array()) in.fail("outputs: a list of names is expected");
+    for (const files::Json& each : in.at("outputs")) {
+      const auto found =
+          each.is_string() ? launch.tensors.find(each.get<std::string>()) : launch.tensors.end();
+      if (found == launch.tensors.end()) in.fail("outputs: " + each.dump() + " is no tensor");
+      found->second.output = true;
+    }
+  }
+  constexpr std::uint64_t kMost = std::numeric_limits<std::int64_t>::max();
+  launch.hazards = in.flag("hazards") ? HazardSearch::on : HazardSearch::off;
+  launch.schedule = schedule_named(in.text("schedule", "eager"), "launch: schedule");
+  launch.seed = in.whole("seed", 0, kMost);
+  launch.limit = in.whole("limit", launch.limit, kMost);
+  launch.threads = static_cast<int>(in.whole("threads", 0, 1024));
+  in.finish();
+  return launch;
+} catch (const Error& error) {
+  const std::string text = error.what();  // "launch: ..."
+  throw Error(ErrorKind::usage, text.substr(0, text.find(": ")), text.substr(text.find(": ") + 2));
 }
 
 }  // namespace karat::ptx

@@ -14,6 +14,7 @@ namespace {
 
 constexpr std::uint64_t kMostThreads = 1024;
 constexpr std::uint64_t kMostLocal = std::uint64_t{256} << 20;
+constexpr std::uint64_t kMostGlobal = std::uint64_t{256} << 20;  // all variables of a module
 
 [[noreturn]] void refuse(const std::string& subject, const std::string& problem) {
   throw Error(ErrorKind::usage, subject, problem);
@@ -53,6 +54,12 @@ void require_shape(const Launch& launch, const Function& kernel) {
   if (wanted[0] != 0 && (wanted[0] != block.x || wanted[1] != block.y || wanted[2] != block.z))
     refuse("block", kernel.name + " requires " + std::to_string(wanted[0]) + " x " +
                         std::to_string(wanted[1]) + " x " + std::to_string(wanted[2]) + " threads");
+  if (kernel.most_threads != 0 && extent_of(block).count() > kernel.most_threads)
+    refuse("block", kernel.name + " takes at most " + std::to_string(kernel.most_threads) +
+                        " threads a CTA");
+  if (kernel.most_cluster_ctas != 0 && extent_of(cluster).count() > kernel.most_cluster_ctas)
+    refuse("cluster", kernel.name + " takes at most " + std::to_string(kernel.most_cluster_ctas) +
+                          " CTAs a cluster");
   const auto& together = kernel.required_cluster;
   if (together[0] != 0 &&
       (together[0] != cluster.x || together[1] != cluster.y || together[2] != cluster.z))
@@ -64,6 +71,7 @@ void require_shape(const Launch& launch, const Function& kernel) {
 class ModuleMemory {
  public:
   ModuleMemory(const Module& module, Memory& memory) : buffers_(module.variables.size()) {
+    require_small(module);
     for (std::size_t i = 0; i < module.variables.size(); ++i) {
       const Variable& each = module.variables[i];
       addresses.push_back(0);
@@ -80,6 +88,16 @@ class ModuleMemory {
   VariableAddresses addresses;
 
  private:
+  static void require_small(const Module& module) {
+    std::uint64_t bytes = 0;
+    for (const Variable& each : module.variables) {
+      bytes += each.space == Space::shared ? 0 : each.bytes;
+      if (bytes > kMostGlobal)
+        throw Error(ErrorKind::input_output, module.file + ":" + std::to_string(each.line),
+                    "the module's variables exceed 256 MiB");
+    }
+  }
+
   void relocate(const Module& module, std::size_t i, const Relocation& relocation) {
     for (std::size_t other = 0; other < module.variables.size(); ++other) {
       if (module.variables[other].name != relocation.symbol) continue;
@@ -158,6 +176,8 @@ Outcome run(Launch launch) {
                            .cluster = extent_of(launch.cluster),
                            .dynamic_shared = launch.dynamic_shared,
                            .limit = launch.limit,
+                           .schedule = launch.schedule,
+                           .seed = launch.seed,
                            .hazards = launch.hazards == HazardSearch::on,
                            .threads = launch.threads});
   outcome.fault = std::move(done.fault);

@@ -13,6 +13,7 @@ class Body {
       : in_(in), function_(function), module_(module) {}
 
   void read() {
+    for (const Register& each : function_.handed) scopes_.declare_register(0, each.name, each.type);
     block(0, 0);
     for (std::size_t i = 0; i < function_.body.size(); ++i) {
       Instruction& each = function_.body[i];

@@ -84,7 +84,6 @@ class ModuleReader {
     each.entry = in_.take().text == ".entry";
     if (in_.at("(")) parameters(each);  // what a .func returns
     each.name = in_.require_word("a function's name");
-    each.parameters.clear();
     if (in_.at("(")) parameters(each);
     attributes(each);
     if (in_.take_if(";") || external) return remember(std::move(each));
@@ -108,8 +107,9 @@ class ModuleReader {
     in_.require("(");
     while (!in_.at(")")) {
       if (in_.take_if(".reg")) {
-        if (!take_type(in_)) in_.fail("a type is missing before " + in_.shown());
-        in_.require_word("a register's name");
+        const auto type = take_type(in_);
+        if (!type) in_.fail("a type is missing before " + in_.shown());
+        each.handed.push_back({in_.require_word("a register's name"), *type});
       } else {
         in_.require(".param");
         each.parameters.push_back(take_variable(in_, Space::param));
@@ -129,6 +129,9 @@ class ModuleReader {
       }
       if (name == ".reqntid") each.required_block = numbers;
       if (name == ".reqnctapercluster") each.required_cluster = numbers;
+      if (name == ".maxntid")
+        each.most_threads = std::uint64_t{numbers[0]} * numbers[1] * numbers[2];
+      if (name == ".maxclusterrank") each.most_cluster_ctas = numbers[0];
       if (name == ".pragma") in_.take(), in_.require(";");
     }
   }

@@ -86,9 +86,12 @@ struct Function {
   std::vector<Variable> parameters;
   std::vector<Variable> variables;  ///< shared, local and so on, declared inside
   std::vector<Register> registers;  ///< those that instructions name
+  std::vector<Register> handed;     ///< registers among the parameters and results of a .func
   std::vector<Instruction> body;
   std::array<std::uint32_t, 3> required_block{};  ///< .reqntid; zeros: any
   std::array<std::uint32_t, 3> required_cluster{};
+  std::uint64_t most_threads = 0;       ///< .maxntid, all dimensions together; 0: any
+  std::uint32_t most_cluster_ctas = 0;  ///< .maxclusterrank; 0: any
   std::uint32_t line = 0;
 };
 

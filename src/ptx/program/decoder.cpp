@@ -81,11 +81,38 @@ void Decoder::decode_all() {
     first.push_back(static_cast<std::uint32_t>(program_.code.size()));
     decode_one();
   }
+  name_registers();
   instruction_ = nullptr;
   first.push_back(static_cast<std::uint32_t>(program_.code.size()));
   emit(leave_kernel);  // a body may end without ret
   for (MicroOp& op : program_.code)
     if (op.run == branch) op.target = first[op.target];
+}
+
+/// wgmma is left out: what it holds it tells itself.
+void Decoder::name_registers() {
+  const Function& function = *program_.function;
+  program_.named.resize(function.body.size() + 1);
+  for (std::size_t i = 0; i < function.body.size(); ++i) {
+    const Instruction& each = function.body[i];
+    const std::string_view name = std::string_view(each.opcode).substr(0, each.opcode.find('.'));
+    if (name == "wgmma") continue;
+    Named& named = program_.named[i];
+    named.counts = name != "mov";
+    const bool writes = name != "bar" && name != "barrier" && name != "nanosleep";
+    for (std::size_t o = 0; o < each.operands.size(); ++o) {
+      const bool to = o == 0 && writes && each.operands[0].kind != OperandKind::address;
+      add_places(each.operands[o], to ? named.writes : named.reads);
+    }
+  }
+}
+
+void Decoder::add_places(const Operand& operand, std::vector<Place>& places) const {
+  for (const Operand& part : operand.parts) add_places(part, places);
+  if (operand.kind != OperandKind::reg || places_[operand.index] == kNowhere ||
+      type_of(operand).kind == TypeClass::predicate)
+    return;
+  places.push_back(places_[operand.index]);
 }
 
 void Decoder::decode_one() {

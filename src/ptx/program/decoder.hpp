@@ -55,6 +55,9 @@ class Decoder {
   /// 64 for registers of 64 bits and everything without a width of its own that needs it, else 32.
   int width_of(const Operand& operand) const;
 
+  /// The carry of add.cc and its like, a predicate.
+  Place carry_place();
+
   Place new_place(int bits);
   Place new_predicate();
   Place constant_place(std::uint64_t bits, int width);
@@ -76,6 +79,8 @@ class Decoder {
 
  private:
   void decode_one();
+  void name_registers();
+  void add_places(const Operand& operand, std::vector<Place>& places) const;
   std::uint64_t address_of(const Operand& operand) const;
   std::uint64_t immediate_bits(const Operand& operand, int bits) const;
   Place register_place(std::uint32_t number);
@@ -87,6 +92,7 @@ class Decoder {
   std::vector<Place> places_;  ///< of registers
   std::unordered_map<std::uint64_t, Place> constants_[2];
   std::unordered_map<std::string, Place> specials_;
+  Place carry_ = kNowhere;
   Place predicates_ = kNowhere;  ///< where the next predicate goes
 };
 

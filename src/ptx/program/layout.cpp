@@ -57,12 +57,12 @@ void lay_out_variables(Program& program, VariableAddresses& of_module,
     const Variable& each = inner[i];
     if (each.space == Space::shared) {
       if (each.bytes > 0) of_function[i] = shared.place(each);
-    } else if (each.space == Space::local) {
+    } else if (each.space == Space::local || each.space == Space::param) {  // of a call
       of_function[i] = up_to(program.local_bytes, each.align);
       program.local_bytes = up_to(of_function[i] + each.bytes, 16);
       if (program.local_bytes > kMostLocal) refuse(program, each, "local memory exceeds 512 KiB");
     } else {
-      refuse(program, each, "inside a function variables are .shared or .local");
+      refuse(program, each, "inside a function variables are .shared, .local or .param");
     }
   }
   program.dynamic_shared = static_cast<std::uint32_t>(up_to(program.shared_end, 1024));

@@ -25,6 +25,11 @@ Place Decoder::new_predicate() {
   return place;
 }
 
+Place Decoder::carry_place() {
+  if (carry_ == kNowhere) carry_ = new_predicate();
+  return carry_;
+}
+
 Place Decoder::constant_place(std::uint64_t bits, int width) {
   if (width == 32) bits &= 0xFFFFFFFF;
   const auto [found, fresh] = constants_[width == 64].emplace(bits, kNowhere);

@@ -73,11 +73,18 @@ struct ParameterPlace {
   std::uint64_t offset = 0, bytes = 0;
 };
 
+/// Registers an instruction names, predicates left out.
+struct Named {
+  std::vector<Place> reads, writes;
+  bool counts = true;  ///< no mov, which the assembler may take out
+};
+
 struct Program {
   const Module* module = nullptr;
   const Function* function = nullptr;
   std::vector<MicroOp> code;              ///< ends with an exit
   std::vector<units::Fidelity> fidelity;  ///< per instruction of the body
+  std::vector<Named> named;               ///< likewise; one more for the exit at the end
   std::vector<Constant> constants;
   std::vector<SpecialPlace> specials;
   std::size_t file_bytes = 0;  ///< registers of a warp

@@ -91,7 +91,7 @@ TEST(PtxCompare, TestpSeesKinds) {
   EXPECT_EQ(mask("infinite"), 0b01100000u);
   EXPECT_EQ(mask("number"), 0b01111111u);
   EXPECT_EQ(mask("notanumber"), 0b10000000u);
-  EXPECT_EQ(mask("normal"), 0b00011000u);
+  EXPECT_EQ(mask("normal"), 0b00011011u);  // zeros are
   EXPECT_EQ(mask("subnormal"), 0b00000100u);
 }
 

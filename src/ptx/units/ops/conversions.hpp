@@ -16,6 +16,14 @@
 
 namespace karat::ptx::units {
 
+template <Rounded kRounded>
+constexpr numerics::Rounding kRounding =
+    kRounded == Rounded::zero   ? numerics::Rounding::toward_zero
+    : kRounded == Rounded::down ? numerics::Rounding::down
+    : kRounded == Rounded::up   ? numerics::Rounding::up
+    : kRounded == Rounded::away ? numerics::Rounding::nearest_away
+                                : numerics::Rounding::nearest_even;
+
 /// Truncates, or clamps to the range of To; then fills a register's word.
 template <typename To, typename From, Clamp kClamp>
 struct IntegerToInteger {
@@ -80,15 +88,25 @@ struct ToF32 {
     }
   }
 };
-template <typename From>
+/// An integer to f64; the nearest number moves by one where it lies on the wrong side.
+template <typename From, Rounded kRounded>
 struct ToF64 {
   static std::uint64_t of(WordOf<From> word) {
-    return std::bit_cast<std::uint64_t>(static_cast<double>(static_cast<From>(word)));
+    const From x = static_cast<From>(word);
+    double nearest = static_cast<double>(x);
+    if constexpr (sizeof(From) == 8 && kRounded != Rounded::nearest) {
+      __extension__ using Wide = __int128;
+      const Wide exact = x, place = static_cast<Wide>(nearest);
+      const bool down = kRounded == Rounded::down || (kRounded == Rounded::zero && exact > 0);
+      const double end = std::copysign(std::numeric_limits<double>::infinity(), down ? -1.0 : 1.0);
+      if (down ? place > exact : place < exact) nearest = std::nextafter(nearest, end);
+    }
+    return std::bit_cast<std::uint64_t>(nearest);
   }
 };
-/// An integer to f16 or bf16, nearest even. What f64 does not hold is rounded to odd first, far
-/// below the last bit that counts.
-template <typename From, numerics::FormatId kFormat>
+/// An integer to f16 or bf16. What f64 does not hold is rounded to odd first, far below the last
+/// bit that counts.
+template <typename From, numerics::FormatId kFormat, Rounded kRounded>
 struct ToHalf {
   static std::uint32_t of(WordOf<From> word) {
     From x = static_cast<From>(word);
@@ -97,7 +115,16 @@ struct ToHalf {
       const bool exact = x < kExact && (!std::is_signed_v<From> || x > -kExact);
       if (!exact && (x & kLow) != 0) x = static_cast<From>((x & ~kLow) | (kLow + 1));
     }
-    return numerics::encode_f64(static_cast<double>(x), kFormat, numerics::kAsComputed);
+    return numerics::encode_f64(
+        static_cast<double>(x), kFormat,
+        {.rounding = kRounding<kRounded>, .overflow = numerics::Overflow::infinity});
+  }
+};
+/// .sat of an integer: 0 or 1 before anything is rounded.
+template <typename Op, typename From>
+struct Saturated {
+  static auto of(WordOf<From> word) {
+    return Op::of(static_cast<From>(word) > From{0} ? WordOf<From>{1} : WordOf<From>{0});
   }
 };
 
@@ -134,13 +161,14 @@ struct WholeDouble {
   }
 };
 
-template <Rounded kRounded>
-constexpr numerics::Rounding kRounding =
-    kRounded == Rounded::zero   ? numerics::Rounding::toward_zero
-    : kRounded == Rounded::down ? numerics::Rounding::down
-    : kRounded == Rounded::up   ? numerics::Rounding::up
-    : kRounded == Rounded::away ? numerics::Rounding::nearest_away
-                                : numerics::Rounding::nearest_even;
+/// f16 or bf16 rounded to an integer that stays in its format.
+template <numerics::FormatId kFormat, Rounded kRounded>
+struct WholeSmall {
+  static std::uint32_t of(std::uint32_t word) {
+    const double x = rounded_to_integer<kRounded>(SmallNumber<kFormat>::value(word));
+    return std::isnan(x) ? kNan16 : numerics::encode_f64(x, kFormat, numerics::kAsComputed);
+  }
+};
 
 enum class Relu { no, yes };
 

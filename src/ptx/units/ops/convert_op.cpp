@@ -116,21 +116,36 @@ LaneOp integer_from_float(const Request& r) {
   });
 }
 
+template <typename Op, typename To, typename From>
+LaneOp from_integer(const Request& r) {
+  return r.clamp == Clamp::yes ? each<Saturated<Op, From>, To, WordOf<From>>()
+                               : each<Op, To, WordOf<From>>();
+}
+
 LaneOp float_from_integer(const Request& r) {
   return with_integer(r.from, [&](auto from) {
     using From = typename decltype(from)::type;
-    if (r.to == "f64") return each<ToF64<From>, std::uint64_t, WordOf<From>>();
-    if (r.to == "f16") return each<ToHalf<From, FormatId::f16>, std::uint32_t, WordOf<From>>();
-    if (r.to == "bf16") return each<ToHalf<From, FormatId::bf16>, std::uint32_t, WordOf<From>>();
-    if (r.to != "f32") return LaneOp{};
     return with_rounding(r.rounding, [&](auto mode) {
-      return each<ToF32<From, decltype(mode)::value>, std::uint32_t, WordOf<From>>();
+      constexpr Rounded kMode = decltype(mode)::value;
+      using Half = ToHalf<From, FormatId::f16, kMode>;
+      using Brain = ToHalf<From, FormatId::bf16, kMode>;
+      if (r.to == "f64") return from_integer<ToF64<From, kMode>, std::uint64_t, From>(r);
+      if (r.to == "f16") return from_integer<Half, std::uint32_t, From>(r);
+      if (r.to == "bf16") return from_integer<Brain, std::uint32_t, From>(r);
+      if (r.to != "f32") return LaneOp{};
+      return from_integer<ToF32<From, kMode>, std::uint32_t, From>(r);
     });
   });
 }
 
 template <FormatId kFormat>
 LaneOp small_from_float(const Request& r) {
+  if (r.from == r.to && r.rounding.ends_with('i') && kFormat != FormatId::tf32) {
+    if (r.clamp == Clamp::yes || r.relu == Relu::yes || r.satfinite) return {};
+    return with_rounding(r.rounding, [&](auto mode) {
+      return each<WholeSmall<kFormat, decltype(mode)::value>, std::uint32_t, std::uint32_t>();
+    });
+  }
   if (r.from == "f32" && r.clamp == Clamp::no && r.relu == Relu::no && !r.satfinite &&
       r.rounding == "rn" && kFormat != FormatId::tf32) {
     return unary(r.flush == Flush::yes ? &narrow_all<kFormat, Flush::yes>
@@ -247,6 +262,7 @@ LaneOp convert_op(Opcode opcode) {
     op = small_from_float<FormatId::bf16>(r);
   else if (r.to == "tf32")
     op = small_from_float<FormatId::tf32>(r);
+  if (r.rounding == "rna" && r.to != "tf32") opcode.refuse(".rna goes to tf32 only");
   if (!op.run) opcode.refuse("this pair of types");
   return op;
 }

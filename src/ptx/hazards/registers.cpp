@@ -1,0 +1,91 @@
+#include "hazards/registers.hpp"
+
+#include <algorithm>
+
+namespace karat::ptx {
+namespace {
+
+bool is_wgmma(const Instruction& each) { return each.opcode.starts_with("wgmma.mma_async"); }
+
+}  // namespace
+
+HeldRegisters::HeldRegisters(const Cta& cta)
+    : any_(std::ranges::any_of(cta.cluster->program->function->body, is_wgmma)) {
+  if (!any_) return;
+  warps_.resize(cta.warps.size());
+  for (OfWarp& each : warps_) each.registers.resize(cta.cluster->program->file_bytes / 128 + 1);
+}
+
+/// A mov between fence and wgmma does not count as a touch: compilers leave copies of tied operands
+/// there, which the assembler takes out.
+std::optional<HeldRegisters::Finding> HeldRegisters::touch(const Warp& warp, const MicroOp& op) {
+  if (!any_) return std::nullopt;
+  const Program& program = *warp.cta->cluster->program;
+  const Named& named = program.named[op.instruction];
+  OfWarp& own = of(warp);
+  std::optional<Finding> found;
+  const auto visit = [&](Place place, bool writes) {
+    Register& each = at(own, place);
+    if (named.counts) {
+      each.touched = own.fences + 1;
+      each.touched_pc = warp.now.pc;
+    }
+    if (each.accumulates > 0 || (writes && each.feeds > 0))
+      found = {"touches a register of a wgmma under way", each.pc};
+  };
+  for (const Place place : named.reads) visit(place, false);
+  for (const Place place : named.writes) visit(place, true);
+  return found;
+}
+
+std::optional<HeldRegisters::Finding> HeldRegisters::hold(const Warp& warp,
+                                                          std::span<const Place> accumulator,
+                                                          std::span<const Place> a) {
+  OfWarp& own = of(warp);
+  std::optional<Finding> found;
+  const auto require_fence = [&](const Register& each) {
+    if (each.touched > own.fences)
+      found = {"wgmma takes a register that was touched with no wgmma.fence behind it",
+               each.touched_pc};
+  };
+  if (own.fences == 0) found = {"wgmma with no wgmma.fence before it", warp.now.pc};
+  for (const Place place : a) {
+    Register& each = at(own, place);
+    require_fence(each);
+    if (each.accumulates > 0) found = {"wgmma reads a register of a wgmma under way", each.pc};
+    ++each.feeds;
+    each.pc = warp.now.pc;
+  }
+  std::uint32_t index = 0;
+  for (const Place place : accumulator) {
+    Register& each = at(own, place);
+    const std::uint32_t position = static_cast<std::uint32_t>(accumulator.size()) << 16 | index++;
+    require_fence(each);
+    // One after the other on the same accumulator is in order by itself.
+    if (each.feeds > 0 || (each.accumulates > 0 && each.position != position))
+      found = {"wgmma writes a register of a wgmma under way", each.pc};
+    ++each.accumulates;
+    each.position = position;
+    each.pc = warp.now.pc;
+  }
+  own.groups.back().push_back({accumulator, a});
+  return found;
+}
+
+void HeldRegisters::fence(const Warp& warp) {
+  if (any_) ++of(warp).fences;
+}
+
+void HeldRegisters::wait(const Warp& warp, std::size_t left) {
+  if (!any_) return;
+  OfWarp& own = of(warp);
+  while (own.groups.size() - 1 > left) {
+    for (const Held& each : own.groups.front()) {
+      for (const Place place : each.accumulator) --at(own, place).accumulates;
+      for (const Place place : each.a) --at(own, place).feeds;
+    }
+    own.groups.erase(own.groups.begin());
+  }
+}
+
+}  // namespace karat::ptx
