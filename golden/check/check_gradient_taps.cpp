@@ -38,8 +38,8 @@ constexpr std::string_view kQueryLabels[] = {"query_token", "key_token", "key_bl
 constexpr std::string_view kKeyLabels[] = {"key_token", "query_block"};
 
 /// One stage on its way.
-struct TapStage {
-  TapStage(std::string_view name, numerics::FormatId format, bool fixed)
+struct GradientTapStage {
+  GradientTapStage(std::string_view name, numerics::FormatId format, bool fixed)
       : tally(std::string(name), format, fixed) {}
   Tally tally;
   std::vector<Doubt> doubts;
@@ -116,7 +116,7 @@ std::vector<StageReport> Comparison::gradient_taps() {
                          golden_.recipe().backward.loop == recipe::BackwardLoop::key_blocks;
   const std::size_t group = golden_.group();
   constexpr std::size_t kQueries = std::size(kQueryTaps);
-  std::vector<std::optional<TapStage>> stages(kQueries + std::size(kKeyTaps));
+  std::vector<std::optional<GradientTapStage>> stages(kQueries + std::size(kKeyTaps));
   const auto judge = [&](std::size_t number, std::string_view stage, TappedValues tap, bool fixed,
                          const std::function<const bounds::LegalValues&()>& legal) {
     if (!candidate_.find(tap.name)) return;
@@ -162,7 +162,7 @@ std::vector<StageReport> Comparison::gradient_taps() {
       }
     }
   std::vector<StageReport> reports;
-  for (std::optional<TapStage>& stage : stages) {
+  for (std::optional<GradientTapStage>& stage : stages) {
     if (!stage) continue;
     reports.push_back(stage->tally.report());
     reports.back().doubt(std::move(stage->doubts));

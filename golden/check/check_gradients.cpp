@@ -12,7 +12,7 @@ struct GradientRow {
   StageRow stage;
   GradientStageId id;
 };
-constexpr GradientRow kGradientRows[] = {
+constexpr GradientRow kGradientStages[] = {
     {{"do", StageKind::matrix, ""}, GradientStageId::d_o},
     {{"o_unquantised_p", StageKind::matrix, ""}, GradientStageId::o_unquantised_p},
     {{"delta", StageKind::vector, ""}, GradientStageId::delta},
@@ -37,7 +37,7 @@ LegalGradients& Comparison::legal_gradients(std::size_t b, std::size_t kv_head) 
 
 StageReport Comparison::gradient(std::string_view name) {
   const GradientRow& row = *std::ranges::find_if(
-      kGradientRows, [&](const GradientRow& each) { return each.stage.name == name; });
+      kGradientStages, [&](const GradientRow& each) { return each.stage.name == name; });
   require_shape(row.stage);
   const bool fixed = row.id == GradientStageId::d_o || !bounds::leaves_freedom(freedom_);
   const Side side = side_of(row.id);
@@ -100,7 +100,7 @@ StageReport Comparison::gradient(std::string_view name) {
 
 std::vector<std::string_view> gradient_stages() {
   std::vector<std::string_view> names;
-  for (const GradientRow& row : kGradientRows) names.push_back(row.stage.name);
+  for (const GradientRow& row : kGradientStages) names.push_back(row.stage.name);
   return names;
 }
 

@@ -34,7 +34,7 @@ enum class Size {
   q_groups,
   k_groups,
   v_groups,
-  truth_rows,
+  rows_of_truth,
   gradient_rows,
   positions,      ///< of queries
   key_positions,  ///< of keys

@@ -11,6 +11,12 @@ std::span<const Mistake> mistakes_of_place();
 std::span<const Mistake> mistakes_of_operands();
 std::span<const Mistake> mistakes_of_kernel();
 
+// Where to look, said by more than one table.
+inline constexpr std::string_view kEpilogue =
+    "the epilogue: 1/l, v's scale, P's multiplier, the cast";
+inline constexpr std::string_view kTwoCasts =
+    "the type between the product and the cast to FP8: two roundings are not one";
+
 enum Which { kQ = 0, kK = 1, kV = 2 };
 /// Sets of operands, a bit each.
 enum Operands { kOfQ = 1, kOfK = 2, kOfV = 4, kOfQK = 3, kOfAll = 7 };

@@ -198,7 +198,7 @@ bool exchange_gradients(Trial& trial, int) {
   return true;
 }
 
-constexpr std::string_view kDescale = "the descale factors of the backward's operands";
+constexpr std::string_view kBackwardDescale = "the descale factors of the backward's operands";
 constexpr std::string_view kRoot = "the factor d^-1/2 behind the sums of dQ and dK";
 constexpr std::string_view kVAxis =
     "which V the backward dequantises: codes and scales must be the forward's";
@@ -233,11 +233,11 @@ constexpr Mistake kBackwardMistakes[] = {
      "the constant of the recomputed scores", Moment::backward, leave_constant_out_of_scores, 0},
     {"softmax scale missing in the recomputed scores", "P is 2^(q k log2 e - L)",
      "the constant of the recomputed scores", Moment::backward, leave_constant_out_of_scores, 1},
-    {"backward's q without its scale", "codes of q are taken for values", kDescale,
+    {"backward's q without its scale", "codes of q are taken for values", kBackwardDescale,
      Moment::backward, leave_scale_out, kQ},
-    {"backward's k without its scale", "codes of k are taken for values", kDescale,
+    {"backward's k without its scale", "codes of k are taken for values", kBackwardDescale,
      Moment::backward, leave_scale_out, kK},
-    {"backward's v without its scale", "codes of v are taken for values", kDescale,
+    {"backward's v without its scale", "codes of v are taken for values", kBackwardDescale,
      Moment::backward, leave_scale_out, kV},
     {"row sum left out of lse", "P is not divided by the row sum",
      "what the forward stores as lse: the maximum and log l", Moment::backward,

@@ -10,9 +10,6 @@ constexpr std::string_view kConstant =
 constexpr std::string_view kRescale =
     "where the accumulators are multiplied by alpha when the "
     "maximum moves";
-constexpr std::string_view kEpilogue = "the epilogue: 1/l, v's scale, P's multiplier, the cast";
-constexpr std::string_view kTwoCasts =
-    "the type between the product and the cast to FP8: two roundings are not one";
 constexpr std::string_view kUnfused = "the type scores are stored in between Q K^T and the softmax";
 constexpr std::string_view kAllMasked =
     "exponents while the running maximum is -inf: FlashAttention takes 0 for it there";

@@ -9,7 +9,6 @@ constexpr std::string_view kScaleIndex =
     "and which operand it belongs to";
 constexpr std::string_view kStrides =
     "strides of head and token, a missing transpose or contiguous()";
-constexpr std::string_view kEpilogue = "the epilogue: 1/l, v's scale, P's multiplier, the cast";
 constexpr std::string_view kTranspose =
     "the transpose of V: the layout of its tile in shared memory "
     "against the fragment's";
@@ -19,8 +18,6 @@ constexpr std::string_view kPower =
     "the format scales are stored in (UE8M0), and whether codes are made before or after";
 constexpr std::string_view kVScales =
     "the order of V's scales per channel against the fragment's columns";
-constexpr std::string_view kTwoCasts =
-    "the type between the product and the cast to FP8: two roundings are not one";
 constexpr std::string_view kGuard = "what keeps an all-zero group from dividing by zero";
 
 constexpr Mistake kOperandMistakes[] = {
