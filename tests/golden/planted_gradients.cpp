@@ -83,6 +83,13 @@ void maximum_alone(Head& head, const Recipe& recipe, const Layout& layout) {
 /// A window that cuts the backward's blocks even on small grids.
 void own_tile_alone(Recipe& recipe) { recipe.mask.window = {1, 1, 1}; }
 
+/// Nothing is rounded to 16 bits, where another order of a sum hides.
+void in_f32(Recipe& recipe) {
+  recipe::Backward& b = recipe.backward;
+  b.output = b.p.format = b.ds.format = FormatId::f32;
+  b.dv = b.dk = b.dq = "f32.fma";
+}
+
 /// Keeps a pair where the blocks of its query and key hold a kept one.
 class WholeBlocks final : public mask::Mask {
  public:
@@ -190,19 +197,30 @@ const std::vector<PlantedGradient>& planted_gradients() {
        .name = "log2 e missing in the recomputed scores",
        .preset = "fps_qat_fp8",
        .errors = {.score_factor = std::numbers::ln2}},
-      {Where::s, "backward.s", "fps_ste_bf16", set("backward.s", "f32.fma")},
+      {.where = Where::s,
+       .name = "backward.s",
+       .preset = "fps_ste_bf16",
+       .edit = set("backward.s", "f32.fma"),
+       .golden = in_f32},
       {Where::dv, "backward.p_format e4m3 -> bf16", "fps_qat_fp8",
        set("backward.p_format", "bf16")},
       {Where::dv, "backward.p_multiplier 448 -> 256", "fps_qat_fp8",
        set("backward.p_multiplier", 256.0)},
-      {Where::dv, "backward.query_order ascending -> descending", "fps_qat_fp8",
-       set("backward.query_order", "descending")},
+      {.where = Where::dv,
+       .name = "backward.query_order ascending -> descending",
+       .preset = "fps_ste_bf16",
+       .edit = set("backward.query_order", "descending"),
+       .golden = in_f32},
       {Where::dp, "backward.v dequantised -> input", "fps_ste_bf16", set("backward.v", "input")},
       {.where = Where::dp,
        .name = "backward's v without its scale",
        .preset = "fps_qat_fp8",
        .head = v_without_scale},
-      {Where::dp, "backward.dp", "fps_ste_bf16", set("backward.dp", "f32.fma")},
+      {.where = Where::dp,
+       .name = "backward.dp",
+       .preset = "fps_ste_bf16",
+       .edit = set("backward.dp", "f32.fma"),
+       .golden = in_f32},
       {Where::dq, "backward.k dequantised -> input", "fps_qat_fp8", set("backward.k", "input")},
       {Where::dq, "backward.dq_multiplier 1 -> 2", "fps_ste_bf16",
        set("backward.dq_multiplier", 2.0)},
