@@ -40,7 +40,7 @@ class GradientHead {
     if (edit) edit(recipe);
     make(cases::make_case(recipe,
                           cases::generated_inputs({.grid = grid, .heads = 1, .head_dim = 32}, 0)),
-         {.taps = "none", .threads = 2, .passes = Passes::forward_and_backward}, folder_ / "g.h5");
+         {.taps = "none", .threads = 1, .passes = Passes::forward_and_backward}, folder_ / "g.h5");
     golden.emplace(folder_ / "g.h5");
     right = gradients_with(*golden, {});
   }
@@ -48,7 +48,7 @@ class GradientHead {
 
   CheckReport judged(const files::Tensors& candidate) const {
     files::write_safetensors(folder_ / "c.safetensors", candidate);
-    return check(*golden, *cases::TensorSource::open(folder_ / "c.safetensors"), {.threads = 2});
+    return check(*golden, *cases::TensorSource::open(folder_ / "c.safetensors"), {.threads = 1});
   }
   bool caught(const files::Tensors& candidate) const { return !judged(candidate).passed; }
 
@@ -162,7 +162,7 @@ void another_forward(cases::BackwardRun::Head& head, const recipe::Recipe& golde
                      const layout::Layout& layout) {
   recipe::Recipe recipe = golden;
   recipe.softmax.exp2 = recipe::Exp2::rounded;
-  attention::HeadResult forward = attention::attend(recipe, layout, head.operands, {.threads = 2});
+  attention::HeadResult forward = attention::attend(recipe, layout, head.operands, {.threads = 1});
   head.o = std::move(forward.o);
   head.lse = std::move(forward.lse);
   if (!head.o_unquantised_p.empty())
