@@ -34,5 +34,8 @@ gradients() {  # NAME OPTIONS...
 }
 gradients gradients --recipes \
   "$out/fp8_gradients_coarse.json,$out/fp8_gradients.json,fps_qat_fp8,fps_ste_bf16,attn_qat_fp8,cudnn_fp8_hopper"
-gradients gradient_edits --ladder none --recipes "$out/fp8_gradients_coarse.json" --sweep p_in_dv,do,ds,delta
+printf '%s\n' '{"base": "cudnn_fp8_hopper", "name": "cudnn_times_4", "q": {"multiplier": 4},' \
+  ' "k": {"multiplier": 4}, "v": {"multiplier": 4}}' >"$out/cudnn_times_4.json"
+gradients gradient_edits --ladder none --recipes "$out/fp8_gradients_coarse.json,$out/cudnn_times_4.json" \
+  --sweep p_in_dv,do,ds,delta
 python3 -B "$here/findings_tables.py" "$out"

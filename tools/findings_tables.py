@@ -145,8 +145,8 @@ def gradients(folder):
                      for g in GRADIENTS] for part in parts])
     report, _ = load(folder, "gradient_edits")
     table(f"Edits of {name}: rounding given the mask", ["edit"] + list(GRADIENTS),
-          [[n.split(":")[1]] + [percent(r["quantities"][f"{g}.fp8_given_mask"]["value"]) for g in GRADIENTS]
-           for n, r in report.items() if ":" in n])
+          [[n.split(":")[-1]] + [percent(r["quantities"][f"{g}.fp8_given_mask"]["value"]) for g in GRADIENTS]
+           for n, r in report.items()])
 
 
 def ratio_by(rows, recipe, column, place):

@@ -166,6 +166,19 @@ std::vector<std::int32_t> taken_apart(const StudyRequest& asked,
   return chosen;
 }
 
+void add_sweep(const StudyRequest& asked, SweepAxis axis, std::vector<recipe::Recipe>& recipes) {
+  const std::string name = "\"" + std::string(to_string(axis)) + "\"";
+  if (edits_backward(axis) && !asked.backward)
+    throw Error(ErrorKind::usage, "--sweep", name + " edits a backward, which outputs do not see",
+                "add --backward");
+  auto edits = sweep(recipes.front(), axis);
+  if (edits.empty())
+    throw Error(ErrorKind::usage, "--sweep",
+                name + " has no edit with a meaning for " + recipes.front().name,
+                "put another recipe first");
+  std::ranges::move(edits, std::back_inserter(recipes));
+}
+
 }  // namespace
 
 std::span<const RequestField<CellsRequest>> cells_fields() { return kCellsFields; }
@@ -181,9 +194,7 @@ ChosenStudy choose_study(const StudyRequest& asked) {
   if (chosen.recipes.empty())
     throw Error(ErrorKind::usage, "--recipes", "the list is empty", "name at least one");
   for (const std::string& axis : asked.sweep)
-    if (!axis.empty())
-      std::ranges::copy(sweep(chosen.recipes.at(0), parse_sweep_axis(axis)),
-                        std::back_inserter(chosen.recipes));
+    if (!axis.empty()) add_sweep(asked, parse_sweep_axis(axis), chosen.recipes);
   chosen.options = {.sample = {.rows = asked.rows.value_or(size.rows),
                                .draws = asked.draws.value_or(size.draws),
                                .seed = asked.seed},

@@ -98,7 +98,8 @@ Sample draw_sample(const layout::Layout& layout, std::span<const std::int32_t> a
 }
 
 Sample draw_key_sample(const layout::Layout& layout, const SampleSpec& spec, std::uint64_t stream) {
-  return draw(eligible_rows(layout.key_order, layout.blocks.key_blocks, {}), spec, stream);
+  constexpr std::uint64_t kKeys = 0x6b65790000000000;  // "key"
+  return draw(eligible_rows(layout.key_order, layout.blocks.key_blocks, {}), spec, stream ^ kKeys);
 }
 
 }  // namespace karat::study

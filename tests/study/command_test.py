@@ -114,6 +114,10 @@ class Study(Case):
         self.fails(2, "--csv", "--backward", arguments=[*arguments, "--out", "a.h5", "--csv", "a.csv"])
         self.fails(2, "fpsattention", "has no backward",
                    arguments=["study", "--backward", "--recipes", "fpsattention", "--out", "a.h5"])
+        self.fails(2, "--sweep", "edits a backward", "--backward",
+                   arguments=["study", "--sweep", "ds", "--recipes", "small.json", "--out", "a.h5"])
+        self.fails(2, "--sweep", "no edit", arguments=["study", "--backward", "--sweep", "ds", "--recipes",
+                                                       "fpsattention", "--out", "a.h5"])
         self.fails(3, "sensitivity", arguments=["tune", "--from", "g.h5"])
 
     def test_one_line_for_what_is_wrong(self):

@@ -160,6 +160,32 @@ TEST_F(OfGradients, EveryFigureIsWhatOneGetsByHand) {
   EXPECT_NEAR(cosine(job_result, Output::dq, Measure::both), both, 1e-6);
 }
 
+TEST_F(OfGradients, SampledRowsAreThoseOfTheWholeGradients) {
+  const recipe::Recipe recipe = trained();
+  MeasureOptions options = gradient_options({});
+  options.sample = {.rows = 64, .draws = 8};
+  const JobResult sampled = Workbench(source, {recipe}, options).measure(job, 1, [] {});
+  const auto result = by_hand(recipe);
+  const auto dense = truth(recipe, attention::OracleMask::dense);
+  const auto layout = layout::make_layout(recipe, source.facts().grid, 32);
+  const std::uint64_t stream = sample_stream(job);
+  const Sample queries = draw_sample(layout, {}, options.sample, stream),
+               keys = draw_key_sample(layout, options.sample, stream);
+  EXPECT_NE(queries.tokens, keys.tokens);
+  for (std::size_t g = 0; g < 3; ++g) {
+    const Sample& sample = g == 0 ? queries : keys;
+    double error = 0, size = 0;
+    for (const auto& draw : sample.draws.rows)
+      for (const std::size_t row : draw)
+        for (std::size_t j = 0; j < 32; ++j) {
+          const auto at = static_cast<std::size_t>(sample.tokens[row]) * 32 + j;
+          error += (result[g][at] - dense[g][at]) * (result[g][at] - dense[g][at]);
+          size += dense[g][at] * dense[g][at];
+        }
+    EXPECT_NEAR(of(sampled, kGradients[g], Measure::both), std::sqrt(error / size), 1e-9);
+  }
+}
+
 TEST_F(OfGradients, NothingIsLeftWithoutErrors) {
   const recipe::Recipe exact = without_gradient_errors(trained());
   const JobResult result = measured(exact, {});

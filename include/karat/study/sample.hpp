@@ -37,7 +37,7 @@ std::uint64_t sample_stream(const capture::Job& job);
 /// @throws Error(usage) when no block is eligible or rows < draws
 Sample draw_sample(const layout::Layout& layout, std::span<const std::int32_t> available,
                    const SampleSpec& spec, std::uint64_t stream);
-/// The same of key blocks, all of whose tokens exist.
+/// The same of key blocks, all of whose tokens exist, independent of the queries' sample.
 Sample draw_key_sample(const layout::Layout& layout, const SampleSpec& spec, std::uint64_t stream);
 
 }  // namespace karat::study

@@ -23,6 +23,8 @@ namespace karat::study {
 ///   delta      the output that delta sums
 enum class SweepAxis { tile, window, p, promotion, scale, p_in_dv, d_o, ds, delta };
 std::string_view to_string(SweepAxis axis);
+/// Whether it edits what gradients alone depend on.
+constexpr bool edits_backward(SweepAxis axis) { return axis >= SweepAxis::p_in_dv; }
 /// @throws Error(usage) naming the choices
 SweepAxis parse_sweep_axis(std::string_view name);
 

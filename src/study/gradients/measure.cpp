@@ -9,7 +9,6 @@
 namespace karat::study {
 namespace {
 
-constexpr std::uint64_t kKeys = 0x6b65790000000000;      // "key": the stream of their sample
 constexpr std::uint64_t kGradient = 0x646f000000000000;  // "do": the seed of a generated dO
 
 /// Figures of one recipe: error and cosine of dq, dk and dv.
@@ -82,7 +81,7 @@ JobResult GradientMeasurement::measure(const capture::Job& job, int threads,
     const auto [at, is_new] = samples.try_emplace(p.rows_key);
     if (is_new)
       at->second = {draw_sample(p.full.kernel.layout, {}, options_.sample, stream),
-                    draw_key_sample(p.full.kernel.layout, options_.sample, stream ^ kKeys)};
+                    draw_key_sample(p.full.kernel.layout, options_.sample, stream)};
     sample_of.push_back(&at->second);
   }
 

@@ -49,69 +49,80 @@ struct Form {
   Amplification form;
   const char* words;
 };
-constexpr Form kForms[] = {{Amplification::sum, "both over the sum"},
-                           {Amplification::rss, "both over root-sum-square"},
-                           {Amplification::conditional, "rounding given the mask over dense"}};
+constexpr Form kForms[] = {
+    {Amplification::sum, "both over the sum"},
+    {Amplification::rss, "both over root-sum-square"},
+    {Amplification::conditional, "rounding given the mask over rounding without it"}};
 
-void add_amplification(report::HtmlPage& page, const Summary& summary) {
-  report::Chart chart{.title = "Amplification, geometric mean and 95 % interval",
+/// One form of every recipe whose mask drops something, a series a gradient.
+std::string amplification_chart(const std::vector<const RecipeSummary*>& recipes,
+                                const Form& form) {
+  report::Chart chart{.title = form.words,
                       .x = {.title = ""},
                       .y = {.title = "times"},
-                      .width = 1000,
-                      .height = 400};
-  std::vector<Cells> rows;
-  std::vector<report::Series> series;
-  for (std::size_t f = 0; f < std::size(kForms); ++f)
-    series.push_back(report::make_series(kForms[f].words, f, report::Mark::dots));
-  for (const RecipeSummary& r : summary.recipes)
-    for (const Output output : kGradients) {
-      if (find(r.amplifications, {Amplification::rss, output}) == nullptr) continue;
-      const auto place = static_cast<double>(chart.x.names.size());
-      chart.x.names.push_back(output == Output::dk ? "dk " + r.name : name_of(output));
-      rows.push_back({r.name, name_of(output)});
-      for (std::size_t f = 0; f < std::size(kForms); ++f) {
-        const statistics::Average* i = find(r.amplifications, {kForms[f].form, output});
-        rows.back().push_back(factor(i));
-        if (i == nullptr) continue;
-        const double x = place + 0.12 * (static_cast<double>(f) - 1);
-        series[f].points.push_back({x, i->value});
-        series[f].intervals.push_back(bar(x, *i));
-      }
+                      .width = 900,
+                      .height = 320};
+  for (const RecipeSummary* recipe : recipes) chart.x.names.push_back(recipe->name);
+  for (std::size_t g = 0; g < std::size(kGradients); ++g) {
+    report::Series series = report::make_series(name_of(kGradients[g]), g, report::Mark::dots);
+    for (std::size_t r = 0; r < recipes.size(); ++r) {
+      const statistics::Average* i = find(recipes[r]->amplifications, {form.form, kGradients[g]});
+      if (i == nullptr) continue;
+      const double x = static_cast<double>(r) + 0.12 * (static_cast<double>(g) - 1);
+      series.points.push_back({x, i->value});
+      series.intervals.push_back(bar(x, *i));
     }
+    chart.series.push_back(series);
+  }
+  chart.series.push_back({.name = "no interaction",
+                          .colour = "#8c959f",
+                          .points = {{-0.3, 1}, {double(recipes.size()) - 0.7, 1}}});
+  return draw(chart);
+}
+
+void add_amplification(report::HtmlPage& page, const Summary& summary) {
+  std::vector<const RecipeSummary*> sparse;
+  std::vector<Cells> rows;
+  for (const RecipeSummary& r : summary.recipes) {
+    if (find(r.amplifications, {Amplification::rss, Output::dq}) == nullptr) continue;
+    sparse.push_back(&r);
+    for (const Output output : kGradients) {
+      Cells& row = rows.emplace_back(Cells{r.name, name_of(output)});
+      for (const Form& form : kForms)
+        row.push_back(factor(find(r.amplifications, {form.form, output})));
+    }
+  }
   if (rows.empty()) return;
   page.heading("Does sparsity amplify rounding?");
-  chart.series = series;
-  chart.series.push_back({.name = "no interaction of independent errors",
-                          .colour = "#8c959f",
-                          .points = {{-0.3, 1}, {double(chart.x.names.size()) - 0.7, 1}}});
-  page.figure(draw(chart),
-              "1 over root-sum-square: rounding and the mask err independently of each other. "
-              "Conditional: what rounding costs a kernel under the mask beside one without it.");
+  page.figure(amplification_chart(sparse, kForms[2]),
+              "What rounding costs a kernel under the mask beside one without it; geometric means "
+              "and 95 % intervals.");
+  page.figure(amplification_chart(sparse, kForms[1]),
+              "At 1 rounding and the mask err independently of each other; above, they amplify.");
   page.table(Cells{"recipe", "", "over the sum", "over root-sum-square", "conditional"}, rows);
 }
 
 /// One chart of a recipe's parts, a series a gradient.
 report::Chart chart_of_parts(const RecipeSummary& recipe, const std::string& title,
                              Measure measure) {
+  const bool so_far = measure == Measure::given;
   report::Chart chart = error_chart(title, "", 380);
   chart.width = 900;
   for (const GradientPartRow& part : gradient_parts())
     if (find(recipe.quantities, error_of(Output::dq, Measure::rung, part.part)) != nullptr)
       chart.x.names.push_back("+ " + std::string(part.name));
   for (std::size_t g = 0; g < std::size(kGradients); ++g) {
-    report::Series series =
-        report::make_series(name_of(kGradients[g]), g,
-                            measure == Measure::given ? report::Mark::line : report::Mark::dots);
+    report::Series series = report::make_series(name_of(kGradients[g]), g,
+                                                so_far ? report::Mark::line : report::Mark::dots);
     double place = 0;
     for (const GradientPartRow& part : gradient_parts()) {
       const auto* i = find(recipe.quantities, error_of(kGradients[g], measure, part.part));
       if (find(recipe.quantities, error_of(Output::dq, Measure::rung, part.part)) == nullptr)
         continue;
-      const double x =
-          place++ + (measure == Measure::given ? 0 : 0.12 * (static_cast<double>(g) - 1));
+      const double x = place++ + (so_far ? 0 : 0.12 * (static_cast<double>(g) - 1));
       if (i == nullptr || !(i->value > kTooSmallToDraw)) continue;
       series.points.push_back({x, i->value});
-      series.intervals.push_back(bar(x, *i));
+      if (!so_far) series.intervals.push_back(bar(x, *i));  // three bands would hide each other
     }
     chart.series.push_back(series);
   }

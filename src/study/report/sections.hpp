@@ -44,7 +44,8 @@ inline std::string factor(const statistics::Average* i) {
 }
 
 inline report::Bar bar(double x, const statistics::Average& i) {
-  return {x, std::isfinite(i.low) ? i.low : i.value, std::isfinite(i.high) ? i.high : i.value};
+  const bool known = std::isfinite(i.low) && std::isfinite(i.high);  // not of a single cell
+  return {x, known ? i.low : i.value, known ? i.high : i.value};
 }
 
 /// Relative L2 errors on a logarithmic axis.
