@@ -1,6 +1,7 @@
 #!/bin/sh
 # Measures every figure of docs/findings.md again: tools/findings.sh [KARAT] [FOLDER]
-# Some five minutes on two free cores. Stopped, it continues where it was.
+# Some five minutes on two free cores, of which the gradients take two. Stopped, it continues where
+# it was.
 set -eu
 karat=${1:-build/release/karat}
 out=${2:-out/findings}
