@@ -151,7 +151,10 @@ std::optional<Doubt> Comparison::note_outputs(std::size_t b, std::size_t h,
       source.head(*truth_name, cases::Extents::matrix, cases::TensorLayout::bhsd, b, h);
   if (rows.dtype != files::DType::i32 || truth.dtype != files::DType::f64) return std::nullopt;
   const std::size_t channels = golden_.shape().channels;
-  const auto values = truth.as<double>();
+  const auto stored = truth.as<double>();
+  std::vector<double> times_multiplier(stored.begin(), stored.end());
+  for (double& x : times_multiplier) x *= golden_.recipe().finish.multiplier;
+  const std::span<const double> values(times_multiplier);
   std::vector<TruthRow> known;
   std::map<std::size_t, std::span<const double>> truth_of;
   std::size_t r = 0;

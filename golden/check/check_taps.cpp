@@ -37,6 +37,11 @@ constexpr TapRow kTapRows[] = {
     {"l", "l by block", Rows::steps, Free::l, &Tap::l, &Given::l, &Teacher::l},
     {"o", "o by block", Rows::step_channels, Free::o, &Tap::o, &Given::o, &Teacher::o}};
 
+/// As the PV instruction reads P.
+numerics::FormatId p_format(const recipe::Recipe& recipe) {
+  return quant::entering_format(rule_of(recipe.p));
+}
+
 /// Bounds of one tapped query block, computed when first asked for.
 class LazyBounds {
  public:
@@ -144,7 +149,7 @@ bounds::CandidateTap Comparison::candidate_tap(std::size_t b, std::size_t h,
     std::vector<float>& values = given.*row.candidate;
     values = candidate_values(
         candidate_.read(*name),
-        row.free == Free::p ? golden_.recipe().p.format : numerics::FormatId::f32, subject);
+        row.free == Free::p ? p_format(golden_.recipe()) : numerics::FormatId::f32, subject);
     const std::size_t expected = (tap.*row.golden).size();
     if (values.size() != expected)
       throw Error(ErrorKind::usage, subject,
@@ -193,7 +198,7 @@ std::vector<StageReport> Comparison::taps() const {
   std::vector<std::vector<Doubt>> doubts(std::size(kTapRows));
   for (const TapRow& row : kTapRows)
     tallies.emplace_back(std::string(row.stage),
-                         row.free == Free::p ? golden_.recipe().p.format : numerics::FormatId::f32,
+                         row.free == Free::p ? p_format(golden_.recipe()) : numerics::FormatId::f32,
                          row.free == Free::nothing || !free);
   const auto compare_block = [&](std::size_t b, std::size_t h, int block, LazyBounds& bounds) {
     const bool any = std::any_of(std::begin(kTapRows), std::end(kTapRows), [&](const TapRow& row) {

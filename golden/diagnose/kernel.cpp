@@ -66,7 +66,7 @@ class FaultyKernel {
   void absorb(std::size_t visit) {
     const video::Range keys = launch_.layout.blocks.key_blocks[tap_.key_block[visit]];
     const auto columns = static_cast<std::size_t>(keys.size());
-    std::vector<float> values(rows_ * columns), alphas(rows_);
+    std::vector<float> values(rows_ * columns), alphas(rows_), p_scale(rows_, 1.0f);
     for (std::size_t i = 0; i < rows_; ++i) {
       const float m = stored(tap_.m[visit * rows_ + i]);
       const float before =
@@ -76,7 +76,7 @@ class FaultyKernel {
           undefined ? kNaN : power(attention::alpha_exponent(launch_, before, m, f_));
       const bool stale = has(KernelFault::stale_maximum) && before != -kInf;
       std::vector<float> terms =
-          probabilities(visit, i, stale ? before : m, {&values[i * columns], columns});
+          probabilities(visit, i, stale ? before : m, {&values[i * columns], columns}, p_scale[i]);
       if (undefined) {
         std::ranges::fill(terms, kNaN);
         std::fill_n(&values[i * columns], columns, kNaN);
@@ -86,15 +86,16 @@ class FaultyKernel {
                                 sums_[i]);
       alphas[i] = has(KernelFault::o_not_rescaled) ? 1.0f : alpha;
     }
-    multiply_by_v(numerics::row_major<const float>(values.data(), rows_, columns), keys, alphas);
+    multiply_by_v(numerics::row_major<const float>(values.data(), rows_, columns), p_scale, keys,
+                  alphas);
     if (has(KernelFault::o_kept_in_output_format))
       attention::cast(o_, launch_.recipe.output, quant::cast_policy(launch_.recipe.output));
   }
 
-  /// P of one row as the PV instruction reads it.
+  /// P of one row as the PV instruction reads it, and the row's scale where it has one.
   /// @return the terms of the row sum
   std::vector<float> probabilities(std::size_t visit, std::size_t row, float m,
-                                   std::span<float> values) const {
+                                   std::span<float> values, float& scale) const {
     const auto first = static_cast<std::size_t>(tap_.column_begin[visit]);
     std::vector<float> terms(values.size());
     std::vector<float> s(terms.size());
@@ -109,11 +110,10 @@ class FaultyKernel {
     for (const auto& [fault, format] :
          {std::pair{KernelFault::p_through_f16, numerics::FormatId::f16},
           std::pair{KernelFault::p_through_bf16, numerics::FormatId::bf16}})
-      if (has(fault))
-        attention::cast(values, format, quant::cast_policy(format));
-    attention::cast_p(launch_, values, Path::fast);
+      if (has(fault)) attention::cast(values, format, quant::cast_policy(format));
+    scale = attention::cast_p(launch_, values, Path::fast).scale;
     for (std::size_t n = 0; n < terms.size(); ++n)
-      terms[n] = attention::row_sum_term(launch_, terms[n], values[n]);
+      terms[n] = attention::row_sum_term(launch_, terms[n], values[n], scale);
     return terms;
   }
 
@@ -126,14 +126,14 @@ class FaultyKernel {
     terms.resize(std::max<std::size_t>(terms.size(), launch_.recipe.block.k), power(x));
   }
 
-  void multiply_by_v(numerics::MatrixView<const float> p, video::Range keys,
-                     const std::vector<float>& alphas) {
+  void multiply_by_v(numerics::MatrixView<const float> p, const std::vector<float>& p_scale,
+                     video::Range keys, const std::vector<float>& alphas) {
     if (has(KernelFault::last_group_left_out))
       keys.end = std::max(keys.begin, keys.end - numerics::k_group(launch_.pv));
     const bool after = has(KernelFault::alpha_after_product);
     const std::vector<float> ones(rows_, 1.0f);
-    attention::add_pv<float>(launch_, p, attention::values_of(launch_), keys, after ? ones : alphas,
-                             o_, Path::fast);
+    attention::add_pv<float>(launch_, p, p_scale, attention::values_of(launch_), keys,
+                             after ? ones : alphas, o_, Path::fast);
     if (after) attention::rescale<float, float>(launch_, alphas, o_);
   }
 
@@ -176,8 +176,7 @@ class FaultyKernel {
 }  // namespace
 
 bool kernel_runs(const recipe::Recipe& recipe) {
-  return recipe.softmax.exp2 != recipe::Exp2::exact &&
-         recipe.skip.rule == recipe::SkipRule::never;
+  return recipe.softmax.exp2 != recipe::Exp2::exact && recipe.skip.rule == recipe::SkipRule::never;
 }
 
 KernelRows run_kernel(const recipe::Recipe& recipe, const layout::Layout& layout,

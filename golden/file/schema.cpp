@@ -117,7 +117,7 @@ class Check {
       case Type::v:
         return cases::dtype_of(quant::entering_format(facts_.recipe.v));
       case Type::p:
-        return cases::dtype_of(facts_.recipe.p.format);
+        return cases::dtype_of(quant::entering_format(rule_of(facts_.recipe.p)));
       case Type::output:
         return cases::dtype_of(attention::output_format(facts_.recipe));
       case Type::given:

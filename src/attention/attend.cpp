@@ -35,7 +35,7 @@ void prepare_tap(const Launch& launch, int query_block, BlockTap& tap) {
   tap.a.resize(rows * columns);
   tap.s.resize(rows * columns);
   tap.p.resize(rows * columns);
-  if (quant::has_scale(launch.recipe.p.format)) tap.p_codes.resize(rows * columns);
+  if (quant::leaves_scales(launch.p_rule)) tap.p_codes.resize(rows * columns);
   tap.m.resize(tap.key_block.size() * rows);
   tap.l.resize(tap.key_block.size() * rows);
   tap.o.resize(tap.key_block.size() * rows * launch.channels);

@@ -23,6 +23,7 @@ void finish_by_arrays(const Launch& launch, float r, const OutputTerms& terms,
   if (scales_last) cast_to(recipe.output);
   loops.multiply_columns({row.data(), 1, row.size(), row.size()}, terms.factor);
   if (!scales_last && !terms.mean.empty()) loops.add(row, terms.mean);
+  if (recipe.finish.multiplier != 1.0f) loops.multiply(row, recipe.finish.multiplier, row);
   cast_to(output_format(recipe));
 }
 

@@ -51,6 +51,7 @@ struct Visit {
   std::vector<float> maxima;  ///< of the rows of s
   std::vector<float> p;       ///< as the PV instruction reads it; zero where the visit is skipped
   std::vector<std::uint8_t> codes;
+  std::vector<float> p_scale;  ///< of each row, where Kernel::p_scaled_by_rows
 };
 
 Visit scored(const Launch& launch, int query_block, video::Range keys) {
@@ -64,6 +65,7 @@ Visit scored(const Launch& launch, int query_block, video::Range keys) {
   v.s.resize(v.a.size());
   v.p.resize(v.a.size());
   v.codes.resize(v.a.size());
+  v.p_scale.assign(v.rows, 1.0f);
   v.maxima.assign(v.rows, -kInf);
   const std::vector<float> deltas = smoothing_deltas(launch, query_block, keys);
   for (std::size_t i = 0; i < v.rows; ++i)
@@ -92,9 +94,12 @@ std::vector<P> fill_probabilities(const Launch& launch, Visit& v, std::size_t ro
     terms[n] = power<P>(launch, values[n]);
     values[n] = cast_operand(launch, terms[n]);
   }
-  const bool has_codes = quant::has_scale(launch.recipe.p.format);
-  saturated += cast_p(launch, values, Path::scalar, has_codes ? codes : codes.first(0));
-  for (std::size_t n = 0; n < v.columns; ++n) terms[n] = row_sum_term(launch, terms[n], values[n]);
+  const bool has_codes = quant::leaves_scales(launch.p_rule);
+  const CastRow cast = cast_p(launch, values, Path::scalar, has_codes ? codes : codes.first(0));
+  saturated += cast.saturated;
+  v.p_scale[row] = cast.scale;
+  for (std::size_t n = 0; n < v.columns; ++n)
+    terms[n] = row_sum_term(launch, terms[n], values[n], cast.scale);
   return terms;
 }
 
@@ -145,7 +150,7 @@ void run_block(const Launch& launch, int query_block, HeadResult& result, BlockT
     if (test.skips())
       rescale<float, P>(launch, alpha, state.o);
     else
-      add_pv<P>(launch, numerics::row_major<const float>(v.p.data(), rows, v.columns),
+      add_pv<P>(launch, numerics::row_major<const float>(v.p.data(), rows, v.columns), v.p_scale,
                 values_of(launch), keys, alpha, state.o, Path::scalar);
     if (tap != nullptr) record(launch, state, visit, v, *tap);
   }

@@ -80,7 +80,8 @@ void ReorderedPv::absorb(const attention::BlockTap& tap, std::size_t visit,
   for (std::size_t i = 0; i < alpha.size(); ++i) {
     rescale(i, alpha[i]);
     for (std::size_t n = 0; n < p[i].cast_high.size(); ++n) {
-      const double low = p[i].cast_low[n], high = p[i].cast_high[n];
+      const double low = double{p[i].cast_low[n]} * p[i].scale.low;
+      const double high = double{p[i].cast_high[n]} * p[i].scale.high;
       if (high == 0) continue;
       ++terms_[i];
       add(i, (low + high) / 2, (high - low) / 2, high, &v[n * channels], &v_size[n * channels]);
@@ -102,8 +103,10 @@ void ReorderedPv::add(std::size_t row, double middle, double half, double high, 
 
 void ReorderedPv::store(std::span<Interval> o) const {
   for (std::size_t i = 0; i < terms_.size(); ++i) {
-    // terms - 1 additions, a product and a scale of their own, the rescalings; one for FP64 here
-    const double steps = static_cast<double>(terms_[i] + rescalings_[i] + 2);
+    // terms - 1 additions, a product and a scale of their own, the rescalings; one for FP64 here,
+    // one for the factor where P's row has a scale too
+    const double steps =
+        static_cast<double>(terms_[i] + rescalings_[i] + 2 + launch_.p_scaled_by_rows);
     const double share = rounding_share(summation_, steps);
     const double lost = scale_ * static_cast<double>(terms_[i]) * steps * 0x1p-125;
     for (std::size_t e = i * launch_.channels; e < (i + 1) * launch_.channels; ++e) {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "grouped_p.hpp"
 #include "karat/attention/operations/probability.hpp"
 #include "karat/attention/operations/score.hpp"
 #include "karat/numerics/functions/exp2.hpp"
@@ -24,14 +25,17 @@ Interval legal_exp2(float x, float rounded, float golden, const Freedom& freedom
   return around;
 }
 
-/// P's cast and the row sum's terms, at one end.
-void cast_end(const Kernel& kernel, std::vector<float>& terms, std::vector<float>& values) {
-  values.resize(terms.size());
+std::vector<float> operands_of(const Kernel& kernel, const std::vector<float>& p) {
+  std::vector<float> operands;
+  for (const float x : p) operands.push_back(attention::cast_operand(kernel, x));
+  return operands;
+}
+
+/// The row sum's terms at one end.
+void terms_end(const Kernel& kernel, std::vector<float>& terms, const std::vector<float>& values,
+               float scale) {
   for (std::size_t n = 0; n < terms.size(); ++n)
-    values[n] = attention::cast_operand(kernel, terms[n]);
-  attention::cast_p(kernel, values, numerics::Path::fast);
-  for (std::size_t n = 0; n < terms.size(); ++n)
-    terms[n] = attention::row_sum_term(kernel, terms[n], values[n]);
+    terms[n] = attention::row_sum_term(kernel, terms[n], values[n], scale);
 }
 
 }  // namespace
@@ -58,8 +62,16 @@ void FreeLaunch::p(std::span<const float> s, float m, RowP& p) const {
     p.low[n] = legal.low;
     p.high[n] = legal.high;
   }
-  cast_end(launch, p.low, p.cast_low);
-  cast_end(launch, p.high, p.cast_high);
+  p.cast_low = operands_of(launch, p.low);
+  p.cast_high = operands_of(launch, p.high);
+  if (launch.p_grouped) {
+    p.scale = cast_groups(launch, p.cast_low, p.cast_high);
+  } else {
+    attention::cast_p(launch, p.cast_low, numerics::Path::fast);
+    attention::cast_p(launch, p.cast_high, numerics::Path::fast);
+  }
+  terms_end(launch, p.low, p.cast_low, p.scale.low);
+  terms_end(launch, p.high, p.cast_high, p.scale.high);
 }
 
 }  // namespace karat::bounds

@@ -27,10 +27,11 @@ struct MultiplyAdd {
 struct RowP {
   static RowP zero(std::size_t columns) {
     const std::vector<float> none(columns, 0.0f);
-    return {none, none, none, none};
+    return {none, none, none, none, 1.0f};
   }
   std::vector<float> low, high;            ///< terms of the row sum
   std::vector<float> cast_low, cast_high;  ///< as the PV instruction reads them
+  Interval scale = 1.0f;                   ///< of the row, where Kernel::p_scaled_by_rows
 };
 
 /// References recipe, layout and head; what references it must not outlive it.

@@ -88,6 +88,7 @@ class Run {
     const auto columns = static_cast<std::size_t>(keys.size());
     const bool skipped = skips(free_, tap_, visit);
     std::vector<float> values(skipped ? 0 : rows_ * columns), alphas(rows_), terms(columns);
+    p_scale_.assign(rows_, 1.0f);
     for (std::size_t i = 0; i < rows_; ++i) {
       const float m = tap_.m[visit * rows_ + i];
       const float x = attention::alpha_exponent(
@@ -118,9 +119,9 @@ class Run {
       terms[n] = is_fixed(x[n]) ? own[n] : erring(terms[n]);
       values[n] = attention::cast_operand(launch_, terms[n]);
     }
-    attention::cast_p(launch_, values, Path::fast);
+    const float scale = p_scale_[row] = attention::cast_p(launch_, values, Path::fast).scale;
     for (std::size_t n = 0; n < x.size(); ++n)
-      terms[n] = attention::row_sum_term(launch_, terms[n], values[n]);
+      terms[n] = attention::row_sum_term(launch_, terms[n], values[n], scale);
   }
 
   void add_to_row_sum(std::vector<float>& terms, float alpha, attention::PartialSums<float>& sums) {
@@ -155,9 +156,9 @@ class Run {
     }
     const auto rows = numerics::row_major<const float>(p.data(), rows_, columns);
     if (!fuses() || launch_.recipe.pv.promote_every == 0 || launch_.segments(keys).size() != 1)
-      return attention::add_pv<float>(launch_, rows, v, keys, alphas, o_, Path::fast);
+      return attention::add_pv<float>(launch_, rows, p_scale_, v, keys, alphas, o_, Path::fast);
     std::vector<float> t(o_.size(), 0.0f);
-    attention::add_pv<float>(launch_, rows, v, keys, std::vector<float>(rows_, 1.0f), t,
+    attention::add_pv<float>(launch_, rows, p_scale_, v, keys, std::vector<float>(rows_, 1.0f), t,
                              Path::fast);
     for (std::size_t e = 0; e < o_.size(); ++e)
       o_[e] = launch_.fp32.fused(o_[e], alphas[e / launch_.channels], t[e]);
@@ -209,6 +210,7 @@ class Run {
   std::size_t rows_;
   std::vector<float> o_;
   std::vector<attention::PartialSums<float>> sums_;
+  std::vector<float> p_scale_;  ///< of the rows of a visit
 };
 
 }  // namespace

@@ -16,7 +16,8 @@ using numerics::Start;
 namespace {
 
 /// Up to 2^4 combinations of flipped codes are tried one by one: in a format of at most 16 bits a
-/// legal P has at most two codes. (In f32 it has many, and the hull of two would prove nothing.)
+/// legal P has at most two codes. (In f32, and under group scales that are free themselves, it has
+/// many, and the hull of two would prove nothing.)
 constexpr std::size_t kEnumerated = 4;
 /// More flips than this share the largest |v| of their segment instead of their own.
 constexpr std::size_t kCounted = 16;
@@ -97,20 +98,24 @@ void PvBounds::promote(const Part& part, std::span<const Interval> alpha,
   for (std::size_t i = 0; i < alpha.size(); ++i) {
     row_of_t(part, i, {&golden[i * channels], channels}, t);
     Interval* row = &o[i * channels];
-    for (std::size_t j = 0; j < channels; ++j)
-      row[j] = updated(row[j], alpha[i], t[j], s_v.empty() ? nullptr : &s_v[j]);
+    for (std::size_t j = 0; j < channels; ++j) {
+      Interval f = s_v.empty() ? 1.0f : s_v[j];
+      if (launch_.p_scaled_by_rows) f = launch_.fp32.multiply(part.p[i].scale, f);
+      const bool scaled = launch_.p_scaled_by_rows || !s_v.empty();
+      row[j] = updated(row[j], alpha[i], t[j], scaled ? &f : nullptr);
+    }
   }
 }
 
-Interval PvBounds::updated(Interval o, Interval alpha, Interval t, const float* s_v) const {
+Interval PvBounds::updated(Interval o, Interval alpha, Interval t, const Interval* f) const {
   const numerics::Fp32& fp = launch_.fp32;
   const Interval rescaled = times(fp, o, alpha);
   if (!is_finite(rescaled) || !is_finite(t))
-    return plus(fp, rescaled, s_v == nullptr ? t : fp.multiply(t, *s_v));
-  const Interval sum = attention::promoted(fp, rescaled, t, s_v);
+    return plus(fp, rescaled, f == nullptr ? t : fp.multiply(t, *f));
+  const Interval sum = attention::promoted(fp, rescaled, t, f);
   if (contraction_ == Contraction::none) return sum;
-  if (s_v == nullptr) return hull(sum, fp.fused(o, alpha, t));
-  return hull(hull(sum, fp.fused(o, alpha, fp.multiply(t, *s_v))), fp.fused(t, *s_v, rescaled));
+  if (f == nullptr) return hull(sum, fp.fused(o, alpha, t));
+  return hull(hull(sum, fp.fused(o, alpha, fp.multiply(t, *f))), fp.fused(t, *f, rescaled));
 }
 
 void PvBounds::row_of_t(const Part& part, std::size_t row, std::span<const float> golden,
@@ -119,7 +124,8 @@ void PvBounds::row_of_t(const Part& part, std::size_t row, std::span<const float
   const RowP& p = part.p[row];
   const std::vector<std::size_t> free = flips(p, part.first, part.last);
   if (free.empty()) return;
-  if (free.size() > kEnumerated || launch_.recipe.p.format == numerics::FormatId::f32) {
+  if (free.size() > kEnumerated || launch_.p_grouped ||
+      launch_.recipe.p.format == numerics::FormatId::f32) {
     const std::vector<double> around = deviation(part, row, 0.0);
     for (std::size_t j = 0; j < t.size(); ++j)
       t[j] = std::isfinite(golden[j]) ? sums_.around(golden[j] - around[j], golden[j] + around[j])

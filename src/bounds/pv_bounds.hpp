@@ -35,8 +35,9 @@ class PvBounds {
   void promote(const Part& part, std::span<const Interval> alpha, std::span<Interval> o) const;
   void accumulate(const Part& part, const attention::BlockTap& tap, std::size_t visit,
                   std::span<const Interval> alpha, std::span<Interval> o) const;
-  /// promoted() of the rescaled o, with the other ways to fuse it where they are allowed.
-  Interval updated(Interval o, Interval alpha, Interval t, const float* s_v) const;
+  /// promoted() of the rescaled o, with the other ways to fuse it where they are allowed; f null
+  /// where T is not scaled.
+  Interval updated(Interval o, Interval alpha, Interval t, const Interval* f) const;
   void row_of_t(const Part& part, std::size_t row, std::span<const float> golden,
                 std::span<Interval> t) const;
   std::vector<double> deviation(const Part& part, std::size_t row, double start) const;

@@ -131,7 +131,7 @@ std::optional<ForcedRange> TeacherForced::o(const attention::BlockTap& golden,
                                             const CandidateTap& given) const {
   const Launch& launch = state_->free.launch;
   if (given.p.empty() || given.m.empty() || launch.recipe.pv.promote_every == 0 ||
-      !visits_all(launch.recipe))
+      !visits_all(launch.recipe) || (launch.p_scaled_by_rows && given.s.empty()))
     return std::nullopt;
   const auto rows = static_cast<std::size_t>(golden.queries.size());
   const std::size_t width = golden.key_position.size();
@@ -144,6 +144,8 @@ std::optional<ForcedRange> TeacherForced::o(const attention::BlockTap& golden,
   ForcedRange range;
   for (std::size_t visit = 0; visit < golden.key_block.size(); ++visit) {
     const std::int64_t first = golden.column_begin[visit], last = golden.column_begin[visit + 1];
+    // The scales of P's rows are not written; they follow from scores and maxima.
+    if (launch.p_scaled_by_rows) p = state_->p_of(golden, given, visit);
     for (std::size_t i = 0; i < rows; ++i) {
       alpha[i] = state_->alpha(given, rows, visit, i);
       p[i].cast_low.assign(&given.p[i * width] + first, &given.p[i * width] + last);

@@ -38,7 +38,7 @@ files::Tensors tap_tensors(const recipe::Recipe& recipe, const layout::Layout& l
     keys.push_back(layout.key_order.token_at[position]);
   return {{"a", encoded(tap.a, numerics::FormatId::f32, {rows, columns})},
           {"s", encoded(tap.s, numerics::FormatId::f32, {rows, columns})},
-          {"p_codes", encoded(tap.p, recipe.p.format, {rows, columns})},
+          {"p_codes", encoded(tap.p, quant::entering_format(rule_of(recipe.p)), {rows, columns})},
           {"m", encoded(tap.m, numerics::FormatId::f32, {visits, rows})},
           {"l", encoded(tap.l, numerics::FormatId::f32, {visits, rows})},
           {"o", encoded(tap.o, numerics::FormatId::f32, {visits, rows, layout.channels})},

@@ -149,8 +149,8 @@ Floats outputs(const Codes& p, const Codes& v, const Floats& alpha) {
   const kernel::Values columns{numerics::row_major<const float>(values.data(), kKeys, kChannels)};
   for (std::size_t block = 0; block < kBlocks; ++block) {
     const auto first = static_cast<std::int64_t>(block * kBlock);
-    kernel::add_pv<float>(captured(), {&weights[block * kBlock], kRows, kBlock, kKeys, 1}, columns,
-                          {first, first + static_cast<std::int64_t>(kBlock)},
+    kernel::add_pv<float>(captured(), {&weights[block * kBlock], kRows, kBlock, kKeys, 1}, {},
+                          columns, {first, first + static_cast<std::int64_t>(kBlock)},
                           {&alpha[block * kRows], kRows}, o, numerics::Path::scalar);
   }
   return o;

@@ -80,6 +80,7 @@ inline constexpr Choice kPFormat[] = {
     choice("e4m3", numerics::FormatId::e4m3, "FP8 codes"),
     choice("e5m2", numerics::FormatId::e5m2, "FP8 codes"),
     choice("int8", numerics::FormatId::int8, "integer codes"),
+    choice("e2m1", numerics::FormatId::e2m1, "FP4 codes"),
     choice("f16", numerics::FormatId::f16, "rounded"),
     choice("bf16", numerics::FormatId::bf16, "rounded"),
     choice("f32", numerics::FormatId::f32, "as computed"),
@@ -97,6 +98,11 @@ inline constexpr Choice kGroup[] = {
     choice("block", Group::block, "the positions of one block, all channels"),
     choice("channels_16", Group::channels_16, "16 consecutive channels of one token (NVFP4)"),
 };
+inline constexpr Choice kPGroup[] = {
+    choice("tensor", Group::tensor, "all of P, by multiplier or offset"),
+    choice("token", Group::token, "the keys of one row and key block (SageBwd)"),
+    choice("channels_16", Group::channels_16, "16 keys of a row, from the block's first (NVFP4)"),
+};
 inline constexpr Choice kScaleFormat[] = {
     choice("f32", ScaleFormat::f32, "as computed"),
     choice("bf16", ScaleFormat::bf16, "rounded to nearest even"),
@@ -111,6 +117,11 @@ inline constexpr Choice kScaleRule[] = {
     choice("multiply", ScaleRule::multiply, "fl(amax*fl(1/M))"),
     choice("exponent", ScaleRule::exponent, "2^(floor(log2 amax) - floor(log2 M)) (OCP MX)"),
     choice("given", ScaleRule::given, "fl(1/multiplier); codes are RN(fl(x*multiplier))"),
+};
+inline constexpr Choice kPScaleRule[] = {
+    choice("divide", ScaleRule::divide, "fl(amax/M)"),
+    choice("multiply", ScaleRule::multiply, "fl(amax*fl(1/M))"),
+    choice("exponent", ScaleRule::exponent, "2^(floor(log2 amax) - floor(log2 M)) (OCP MX)"),
 };
 inline constexpr Choice kEnters[] = {
     choice("codes", Enters::codes, "the codes; scales stay outside the product"),
@@ -182,7 +193,9 @@ inline constexpr Choice kExp2[] = {
 };
 inline constexpr Choice kRowSum[] = {
     choice("unquantized", RowSum::unquantized, "adds P before it is coded"),
-    choice("quantized", RowSum::quantized, "adds decoded codes, each times fl(1/multiplier)"),
+    choice("quantized", RowSum::quantized,
+           "adds decoded codes, each times fl(1/multiplier) or its group's scale"),
+    choice("bf16", RowSum::bf16, "adds P rounded to BF16"),
 };
 inline constexpr Choice kRowSumOrder[] = {
     choice("wgmma_quad", RowSumOrder::wgmma_quad, "four partial sums, column n to (n>>1)&3"),

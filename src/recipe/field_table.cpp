@@ -211,6 +211,16 @@ std::vector<Field> make_fields() {
       choice_row<kPApply, &Recipe::p, &P::apply>(
           {"p.apply", softmax, "how P fills the range of its format",
            "SageAttention2, FlashAttention-3: exponent_offset"}),
+      choice_row<kPGroup, &Recipe::p, &P::group>({"p.group", softmax,
+                                                  "elements of P that share one scale",
+                                                  "Attn-QAT: channels_16; SageBwd: token"}),
+      choice_row<kScaleFormat, &Recipe::p, &P::scale>(
+          {"p.scale", softmax, "groups: format the scale s is stored in", "Attn-QAT: e4m3"}),
+      choice_row<kPScaleRule, &Recipe::p, &P::scale_rule>(
+          {"p.scale_rule", softmax, "groups: how s comes from amax; codes are RN(fl(P/s))",
+           "open in SageBwd"}),
+      choice_row<kEnters, &Recipe::p, &P::enters>(
+          {"p.enters", softmax, "groups: what the tensor core reads of P", "Attn-QAT: bf16"}),
       choice_row<kRounding, &Recipe::p, &P::rounding>(
           {"p.rounding", softmax, "rounding of P to its format", "cvt.rn"}),
       choice_row<kOverflow, &Recipe::p, &P::overflow>(
@@ -258,6 +268,9 @@ std::vector<Field> make_fields() {
       choice_row<kFullyMasked, &Recipe::finish, &Finish::fully_masked>(
           {"finish.fully_masked", finish, "output of a row whose sum l is 0",
            "FlexAttention: zero"}),
+      number_row<&Recipe::finish, &Finish::multiplier>(
+          {"finish.multiplier", finish, "o times this is cast", "cuDNN scale_O"},
+          kSmallestMultiplier, kLargestMultiplier),
       choice_row<kOutput, &Recipe::output>(
           {"output", finish, "number format of the output", "Wan2.1: bf16"}),
       choice_row<kSubnormals, &Recipe::subnormals>(

@@ -65,7 +65,13 @@ void operand_fits(const std::string& operand, FormatId format, FormatId input,
                    "give " + taken + ", or leave " + product + ".instruction out"});
 }
 
-void accumulator(const Pv& pv, Problems& found) {
+/// Scales of P's rows meet each key block's sum when it is added to O.
+bool scaled_by_rows(const P& p) {
+  return p.group == Group::token && quant::leaves_scales(rule_of(p));
+}
+
+void accumulator(const Recipe& recipe, Problems& found) {
+  const Pv& pv = recipe.pv;
   const auto& instruction = numerics::instruction(pv.instruction);
   const int group = numerics::k_group(instruction);
   if (pv.promote_every % group != 0) {
@@ -75,6 +81,7 @@ void accumulator(const Pv& pv, Problems& found) {
                      "give 0 or a multiple of " + std::to_string(group)});
   }
   if (numerics::accumulator_format(instruction) != FormatId::int32) return;
+  if (pv.promote_every > 0 && scaled_by_rows(recipe.p)) return;
   const std::string action = "give a pv.instruction that accumulates in floating point";
   if (pv.promote_every > 0) {
     found.push_back({"pv.promote_every",
@@ -106,10 +113,11 @@ void instructions(const Recipe& recipe, Problems& found) {
                found);
   operand_fits("k", entering_format(recipe.k), column_format(qk), "qk", recipe.qk.instruction,
                found);
-  operand_fits("p", recipe.p.format, input_format(pv), "pv", recipe.pv.instruction, found);
+  operand_fits("p", entering_format(rule_of(recipe.p)), input_format(pv), "pv",
+               recipe.pv.instruction, found);
   operand_fits("v", entering_format(recipe.v), column_format(pv), "pv", recipe.pv.instruction,
                found);
-  accumulator(recipe.pv, found);
+  accumulator(recipe, found);
 }
 
 bool groups_rows(Group group) {
@@ -246,6 +254,53 @@ void multiplier_or_offset(const P& p, Problems& found) {
   }
 }
 
+/// Groups of P have scales of their own, from what is in them.
+void groups_of_p(const Recipe& recipe, Problems& found) {
+  const P& p = recipe.p;
+  const P usual;
+  if (p.group == Group::tensor) {
+    if (p.format == FormatId::e2m1)
+      found.push_back({"p.group", "no tensor core reads E2M1 codes without their scales",
+                       "give token or channels_16, and p.enters bf16"});
+    const auto refuse = [&](bool given, const char* path) {
+      if (given)
+        found.push_back({path, "has no meaning with p.group tensor",
+                         "give p.group token or channels_16, or leave it out"});
+    };
+    refuse(p.scale != usual.scale, "p.scale");
+    refuse(p.scale_rule != usual.scale_rule, "p.scale_rule");
+    refuse(p.enters != usual.enters, "p.enters");
+    return;
+  }
+  if (!quant::has_scale(p.format)) {
+    found.push_back({"p.group", "plain values of P have no scales",
+                     "give tensor, or p.format e2m1, e4m3, e5m2 or int8"});
+    return;
+  }
+  if (p.multiplier != 1)
+    found.push_back({"p.multiplier", "has no meaning where groups of P have their own scales",
+                     "give 1, or p.group tensor"});
+  if (p.apply != PApply::multiply)
+    found.push_back({"p.apply", "has no meaning where groups of P have their own scales",
+                     "give multiply, or p.group tensor"});
+  if (p.format == FormatId::e2m1 && p.enters == Enters::codes)
+    found.push_back(
+        {"p.enters", "no tensor core reads E2M1 codes without their scales", "give bf16"});
+  else if (p.group == Group::channels_16 && p.enters == Enters::codes)
+    found.push_back(
+        {"p.enters", "P V sums over keys, so scales of 16 cannot leave the sum", "give bf16"});
+  if (scaled_by_rows(p) && recipe.pv.promote_every == 0)
+    found.push_back({"pv.promote_every",
+                     "0 leaves no place for the scales of P's rows in each key block",
+                     "give block.k, or p.enters bf16"});
+}
+
+void scaled_output(const Recipe& recipe, Problems& found) {
+  if (recipe.finish.multiplier != 1 && recipe.finish.cast == Cast::before_scale)
+    found.push_back({"finish.multiplier", "there is no place for it behind the cast",
+                     "give 1, or finish.cast after_scale"});
+}
+
 }  // namespace
 
 std::vector<Problem> problems(const Recipe& recipe) {
@@ -266,6 +321,8 @@ std::vector<Problem> problems(const Recipe& recipe) {
   smoothing(recipe, found);
   fused_factor(recipe, found);
   multiplier_or_offset(recipe.p, found);
+  groups_of_p(recipe, found);
+  scaled_output(recipe, found);
   special_functions(recipe, found);
   add_backward_problems(recipe, found);
   return found;

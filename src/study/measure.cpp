@@ -45,6 +45,8 @@ struct Bench {
     rows.reserve(sample.tokens.size() * channels);
     for (const std::int32_t token : sample.tokens)
       rows.insert(rows.end(), &result.o[token * channels], &result.o[token * channels] + channels);
+    if (const float multiplier = kernel.recipe.finish.multiplier; multiplier != 1)
+      for (double& x : rows) x /= multiplier;
     step();
     return rows;
   }

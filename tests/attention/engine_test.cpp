@@ -195,6 +195,44 @@ const std::vector<Edit>& edits() {
          r.pv = {.instruction = "hopper.wgmma.f16.f16", .promote_every = 0};
          r.block.k = 16;
        }},
+      {"P in FP4, groups of 16 keys",
+       [](Recipe& r) {
+         r.p = {.format = numerics::FormatId::e2m1,
+                .group = Group::channels_16,
+                .scale = ScaleFormat::e4m3,
+                .enters = Enters::bf16};
+         r.v = {.format = numerics::FormatId::bf16};
+         r.pv = {.instruction = "hopper.wgmma.bf16.f32", .promote_every = 0};
+       }},
+      {"P in INT8 by rows, v by blocks",
+       [](Recipe& r) {
+         r.p = {.format = numerics::FormatId::int8,
+                .group = Group::token,
+                .rounding = numerics::Rounding::nearest_away};
+         r.v = {.format = numerics::FormatId::int8, .group = Group::block};
+         r.pv = {.instruction = "ampere.mma.s8.s32", .promote_every = 64};
+       }},
+      {"exact P by rows, summed as coded",
+       [](Recipe& r) {
+         r.softmax.exp2 = Exp2::exact;
+         r.softmax.row_sum = RowSum::quantized;
+         r.p = {.format = numerics::FormatId::e4m3,
+                .group = Group::token,
+                .rounding = numerics::Rounding::stochastic};
+         r.v = {.format = numerics::FormatId::e4m3, .group = Group::channel};
+         r.pv = {.instruction = "hopper.wgmma.e4m3.f32", .promote_every = 64};
+       }},
+      {"row sum in BF16", [](Recipe& r) { r.softmax.row_sum = RowSum::bf16; }},
+      {"exact, row sum in BF16",
+       [](Recipe& r) {
+         r.softmax.exp2 = Exp2::exact;
+         r.softmax.row_sum = RowSum::bf16;
+       }},
+      {"output e4m3, multiplied",
+       [](Recipe& r) {
+         r.output = numerics::FormatId::e4m3;
+         r.finish.multiplier = 300;
+       }},
       {"subnormals kept", [](Recipe& r) { r.subnormals = numerics::Subnormals::keep; }},
   };
   return list;

@@ -87,13 +87,19 @@ TEST(LegalKernelRuns, StayInsideTheWorstCase) {
   all.summation = Summation::any_order;
   all.contraction = Contraction::allowed;
   all.reciprocal_ulp = 1;
-  for (const char* name : {"fpsattention", "fa3_fp8", "sta_bf16", "sage2pp", "dense_f32"}) {
+  for (const char* name : {"fpsattention", "fa3_fp8", "sta_bf16", "sage2pp", "dense_f32",
+                           "attn_qat_nvfp4", "sage_bwd_int8"}) {
     expect_inside(recipe::preset(name), {});
     expect_inside(recipe::preset(name), all);
   }
   recipe::Recipe by_table = recipe::preset("fa3_fp8");
   by_table.softmax.exp2 = recipe::Exp2::mufu;
   expect_inside(by_table, {});
+  recipe::Recipe by_rows = recipe::preset("dense_f32");
+  by_rows.p = {.format = numerics::FormatId::e4m3, .group = recipe::Group::token};
+  by_rows.pv.promote_every = 32;
+  expect_inside(by_rows, {});
+  expect_inside(by_rows, all);
 }
 
 TEST(LegalKernelRuns, AreAFunctionOfTheSeed) {

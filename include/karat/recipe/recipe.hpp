@@ -100,7 +100,11 @@ enum class Exp2 {
   exact,       ///< f64, not rounded until the next cast
 };
 constexpr bool is_mufu(Exp2 exp2) { return exp2 == Exp2::mufu || exp2 == Exp2::mufu_floor; }
-enum class RowSum { unquantized, quantized };
+enum class RowSum {
+  unquantized,
+  quantized,
+  bf16,  ///< P rounded to BF16, whatever it is coded to
+};
 enum class RowSumOrder { wgmma_quad, sequential, pairwise };
 /// How a visit begins a partial sum: fl(fl(l*alpha) + P) | fma(l, alpha, P).
 enum class RowSumStart { separate, fused_first };
@@ -123,9 +127,30 @@ struct P {
       1;             ///< PApply::multiply: code = RN(fl(multiplier * P)), divided out at the end
   float offset = 0;  ///< PApply::exponent_offset: P = exp2(fl(s - fl(m' - offset))), log2 units
   PApply apply = PApply::multiply;
+  /// Elements of one scale. tensor: all of P, by multiplier or offset; token: the keys of one row
+  /// and key block; channels_16: 16 keys of a row, counted from the block's first.
+  Group group = Group::tensor;
+  ScaleFormat scale = ScaleFormat::f32;      ///< of groups
+  ScaleRule scale_rule = ScaleRule::divide;  ///< of groups
+  Enters enters = Enters::codes;             ///< of groups
   numerics::Rounding rounding = numerics::Rounding::nearest_even;
   numerics::Overflow overflow = numerics::Overflow::saturate;
 };
+
+/// Whether groups of P have scales from their own largest values.
+inline bool is_grouped(const P& p) {
+  return p.group != Group::tensor && quant::has_scale(p.format);
+}
+/// How a row of P becomes codes and scales where it is grouped; otherwise its format and rounding.
+inline quant::Rule rule_of(const P& p) {
+  return {.format = p.format,
+          .group = p.group,
+          .scale = p.scale,
+          .scale_rule = p.scale_rule,
+          .enters = p.enters,
+          .rounding = p.rounding,
+          .overflow = p.overflow};
+}
 
 struct Pv {
   std::string instruction = "f32.fma";
@@ -165,6 +190,7 @@ struct Finish {
   Logarithm logarithm = Logarithm::exact;
   Cast cast = Cast::after_scale;
   FullyMasked fully_masked = FullyMasked::zero;
+  float multiplier = 1;  ///< o times this is cast
 };
 
 struct Recipe {

@@ -63,7 +63,8 @@ void fill_rows(BackwardLaunch& launch) {
     if (!smoothed.empty()) launch.l[i] = of_smoothed(launch, launch.l[i], smoothed[i]);
     const float sum =
         sum_of_products(launch, o.subspan(token * d, d), std::span(&d_o.values[i * d], d));
-    launch.delta[i] = d_o.scales.empty() ? sum : launch.fp32.multiply(sum, d_o.scale(i, 0));
+    const auto s_d_o = d_o.scales.empty() ? std::nullopt : std::optional(d_o.scale(i, 0));
+    launch.delta[i] = delta_of(launch, sum, s_d_o);
   }
 }
 

@@ -60,7 +60,8 @@ V BackwardView::delta_of(std::int64_t position, std::span<const V> o) const {
   const quant::Quantised& d_o = *state_->launch.d_o_in_dp;
   const std::size_t d = kernel().channels;
   const V sum = sum_of_products(kernel(), o, std::span<const float>(&d_o.values[position * d], d));
-  return d_o.scales.empty() ? sum : kernel().fp32.multiply(sum, V(d_o.scale(position, 0)));
+  return attention::delta_of(
+      kernel(), sum, d_o.scales.empty() ? std::nullopt : std::optional(d_o.scale(position, 0)));
 }
 template float BackwardView::delta_of(std::int64_t, std::span<const float>) const;
 template numerics::Interval BackwardView::delta_of(std::int64_t,

@@ -20,7 +20,9 @@ void reserve(FastScratch& s, std::size_t rows, std::size_t columns, std::size_t 
   s.exact.reserve(chunk);
   s.wide_codes.reserve(chunk);
   s.delta.reserve(columns);
-  for (auto* buffer : {&s.maxima, &s.reference, &s.alpha}) buffer->reserve(padded(rows));
+  for (auto* buffer : {&s.maxima, &s.reference, &s.alpha, &s.p_scale})
+    buffer->reserve(padded(rows));
+  s.factor.reserve(padded(channels));
   s.alpha_exact.reserve(padded(rows));
   s.t.reserve(rows * channels);
 }
@@ -37,6 +39,21 @@ void rescale_outputs(const Visit& v) {
     multiply_rows(outputs(v), v.scratch.alpha_exact.first(v.rows), v.launch.recipe.subnormals);
   else
     v.loops.multiply_rows(outputs(v), v.scratch.alpha.first(v.rows));
+}
+
+/// T times the scales of P's rows, of v's channels, or of both.
+void scale_product(const Visit& v, const PackedSegment& segment, Block t) {
+  if (!v.launch.p_scaled_by_rows) {
+    if (!segment.v_scale.empty()) v.loops.multiply_columns(t, segment.v_scale);
+    return;
+  }
+  const std::span p_scale = v.scratch.p_scale.first(v.rows);
+  if (segment.v_scale.empty()) return v.loops.multiply_rows(t, p_scale);
+  const std::span factor = v.scratch.factor.first(t.columns);
+  for (std::size_t i = 0; i < t.rows; ++i) {
+    v.loops.multiply(std::span(segment.v_scale).first(t.columns), p_scale[i], factor);
+    v.loops.multiply_columns(t.rows_from(i, 1), factor);
+  }
 }
 
 /// P times one segment of V, onto the rescaled outputs.
@@ -60,7 +77,7 @@ void multiply_by_v(const Visit& v) {
     }
     chain(launch.pv, scratch.p, segment.v, Start::absent,
           numerics::row_major(t.data, v.rows, channels));
-    if (!segment.v_scale.empty()) v.loops.multiply_columns(t, segment.v_scale);
+    scale_product(v, segment, t);
     if (rescaled)
       v.loops.add({v.block.state.o.data(), v.rows * channels}, t.elements());
     else

@@ -77,6 +77,8 @@ struct FastScratch {
   Lines<double> exact;
   Lines<std::uint16_t> wide_codes;
   Lines<float> maxima, reference, alpha, delta;  ///< per row; delta per key
+  Lines<float> p_scale;                          ///< per row, where Kernel::p_scaled_by_rows
+  Lines<float> factor;                           ///< per channel
   Lines<double> alpha_exact;
 };
 

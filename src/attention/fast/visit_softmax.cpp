@@ -43,9 +43,25 @@ void encode_rows(const Chunk& c, std::span<const float> values, std::span<Code> 
     numerics::encode(values.subspan(at, size), codes.subspan(at, size), rule.format, policy);
 }
 
+/// cast() of rows whose groups have scales of their own.
+std::int64_t cast_groups(const Chunk& c, std::span<const float> values) {
+  std::int64_t saturated = 0;
+  const bool has_codes = quant::leaves_scales(c.v.launch.p_rule);
+  std::copy(values.begin(), values.end(), c.p.data);
+  for (std::size_t i = 0; i < c.p.rows; ++i) {
+    const std::span row(c.p.row(i), c.p.columns);
+    const std::span codes = c.codes.subspan(i * c.p.stride, has_codes ? c.p.columns : 0);
+    const CastRow made = cast_p(c.v.launch, row, numerics::Path::fast, codes);
+    saturated += made.saturated;
+    c.v.scratch.p_scale[c.first + i] = made.scale;
+  }
+  return saturated;
+}
+
 /// p = what `values` become in P's format, which is not f32; its codes beside it.
 /// @return how many saturate.
 std::int64_t cast(const Chunk& c, std::span<const float> values) {
+  if (c.v.launch.p_grouped) return cast_groups(c, values);
   const recipe::P& rule = c.v.launch.recipe.p;
   const std::span<float> p(c.p.data, c.elements());
   if (quant::has_scale(rule.format)) {
@@ -71,6 +87,21 @@ void add_row_sums(const Chunk& c, BlockOf<T> terms, const Lines<T>& alpha) {
     add_to_row_sum(launch, std::span(terms.row(i), terms.columns), alpha[c.first + i], partial[i]);
 }
 
+/// The row sum's terms of what the product reads, into `to`.
+void read_terms(const Chunk& c, Block to) {
+  if (!c.v.launch.p_scaled_by_rows)
+    return c.v.loops.multiply(c.p.elements(), c.v.launch.inverse_multiplier, to.elements());
+  std::copy_n(c.p.data, c.elements(), to.data);
+  c.v.loops.multiply_rows(to, {&c.v.scratch.p_scale[c.first], to.rows});
+}
+
+/// BF16 of every value, in place.
+void round_to_bf16(const Chunk& c, std::span<float> x) {
+  const std::span codes = c.v.scratch.wide_codes.first(x.size());
+  numerics::encode(x, codes, FormatId::bf16, quant::cast_policy(FormatId::bf16));
+  numerics::decode(codes, x, FormatId::bf16);
+}
+
 /// P in f32.
 std::int64_t softmax_rounded(const Chunk& c) {
   const recipe::Recipe& recipe = c.v.launch.recipe;
@@ -84,12 +115,17 @@ std::int64_t softmax_rounded(const Chunk& c) {
   if (scaled) c.v.loops.multiply(p, c.v.launch.multiplier, c.p.elements());
   const std::span<const float> values = scaled ? c.p.elements() : p;
   const std::int64_t saturated = cast_needed ? cast(c, values) : 0;
-  if (recipe.softmax.row_sum == recipe::RowSum::unquantized) {
-    add_row_sums(c, x, c.v.scratch.alpha);
-  } else {
-    c.v.loops.multiply(c.p.elements(), c.v.launch.inverse_multiplier, c.x().elements());
-    add_row_sums(c, c.x(), c.v.scratch.alpha);
+  Block terms = x;
+  if (recipe.softmax.row_sum != recipe::RowSum::unquantized) {
+    terms = c.x();
+    if (recipe.softmax.row_sum == recipe::RowSum::quantized) {
+      read_terms(c, terms);
+    } else {
+      if (terms.data != x.data) std::copy_n(x.data, c.elements(), terms.data);
+      round_to_bf16(c, terms.elements());
+    }
   }
+  add_row_sums(c, terms, c.v.scratch.alpha);
   return saturated;
 }
 
@@ -105,12 +141,19 @@ std::int64_t softmax_exact(const Chunk& c) {
   std::int64_t saturated = 0;
   if (recipe.p.format == FormatId::f32) {
     narrow_nearest(p.elements(), factor, c.p.elements());
+  } else if (c.v.launch.p_grouped) {
+    narrow_nearest(p.elements(), factor, x.elements());
+    saturated = cast(c, x.elements());
   } else {
     narrow_to_odd(p.elements(), factor, x.elements());
     saturated = cast(c, x.elements());
   }
   if (recipe.softmax.row_sum == recipe::RowSum::quantized) {
-    c.v.loops.multiply(c.p.elements(), c.v.launch.inverse_multiplier, x.elements());
+    read_terms(c, x);
+    widen(x.elements(), p.elements());
+  } else if (recipe.softmax.row_sum == recipe::RowSum::bf16) {
+    narrow_to_odd(p.elements(), 1.0, x.elements());
+    round_to_bf16(c, x.elements());
     widen(x.elements(), p.elements());
   }
   add_row_sums(c, p, c.v.scratch.alpha_exact);

@@ -17,7 +17,9 @@ BackwardKernel::BackwardKernel(const recipe::Recipe& r, std::size_t d, double sc
       dv(numerics::instruction(r.backward.dv)),
       dq(numerics::instruction(r.backward.dq)),
       dk(numerics::instruction(r.backward.dk)),
-      root(static_cast<float>(1.0 / std::sqrt(static_cast<double>(d)))) {}
+      root(static_cast<float>(1.0 / std::sqrt(static_cast<double>(d)))) {
+  if (r.finish.multiplier != 1) o_scale = fp32.divide(1.0f, r.finish.multiplier);
+}
 
 float log2_of(const BackwardKernel& kernel, float lse) {
   if (kernel.recipe.softmax.lse == recipe::Lse::log2) return lse;

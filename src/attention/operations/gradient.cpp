@@ -7,12 +7,10 @@
 namespace karat::attention {
 
 quant::Grouping visit_groups(const quant::Rule& rule, std::size_t rows, std::size_t columns) {
-  if (rule.group != quant::Group::channels_16) return {};
-  quant::Grouping groups{.row_part = std::vector<std::int32_t>(rows),
-                         .row_parts = static_cast<std::int32_t>(rows),
-                         .channels = static_cast<std::int32_t>((columns + 15) / 16),
-                         .width = 16};
-  for (std::size_t i = 0; i < rows; ++i) groups.row_part[i] = static_cast<std::int32_t>(i);
+  quant::Grouping groups = groups_of_keys(rule, columns);
+  if (groups.width == 1) return groups;
+  groups.row_parts = static_cast<std::int32_t>(rows);
+  for (std::int32_t i = 0; i < groups.row_parts; ++i) groups.row_part.push_back(i);
   return groups;
 }
 

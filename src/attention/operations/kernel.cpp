@@ -18,6 +18,10 @@ float score_constant(const recipe::Qk& qk, std::size_t channels, double factor) 
   return static_cast<float>(score_scale(channels) * factor);
 }
 
+bool varies_along_keys(quant::Group group) {
+  return group != quant::Group::tensor && group != quant::Group::channel;
+}
+
 }  // namespace
 
 double score_scale(std::size_t channels) {
@@ -38,7 +42,10 @@ Kernel::Kernel(const recipe::Recipe& r, std::size_t d, double score_factor)
       offset(r.p.apply == recipe::PApply::exponent_offset ? r.p.offset : 0.0f),
       multiplier(r.p.apply == recipe::PApply::multiply ? r.p.multiplier : 1.0f),
       inverse_multiplier(fp32.divide(1.0f, multiplier)),
-      largest_p(quant::largest_finite(r.p.format)) {}
+      largest_p(quant::largest_finite(r.p.format)),
+      p_rule(recipe::rule_of(r.p)),
+      p_grouped(recipe::is_grouped(r.p)),
+      p_scaled_by_rows(p_grouped && quant::leaves_scales(p_rule)) {}
 
 std::vector<video::Range> Kernel::segments(video::Range keys) const {
   const std::int64_t step = recipe.pv.promote_every > 0 ? recipe.pv.promote_every : keys.size();
@@ -53,7 +60,9 @@ Launch::Launch(const recipe::Recipe& r, const layout::Layout& l, const Quantised
     : Kernel(r, l.channels, score_factor),
       layout(l),
       head(h),
-      v_scaled_per_block(!h.v.scales.empty() && h.v.grouping.row_parts > 1) {}
+      v_scaled_per_block(
+          !h.v.scales.empty() &&
+          (h.v.grouping.row_parts > 1 || (p_scaled_by_rows && varies_along_keys(r.v.group)))) {}
 
 std::vector<float> Launch::block_scales(std::int64_t position) const {
   std::vector<float> scales;

@@ -44,19 +44,54 @@ float cast_operand(const Kernel& kernel, float p) {
 }
 float cast_operand(const Kernel& kernel, double p) {
   const double product = p * kernel.multiplier;
-  return kernel.recipe.p.format == numerics::FormatId::f32 ? static_cast<float>(product)
-                                                           : numerics::round_to_odd(product);
+  return kernel.recipe.p.format == numerics::FormatId::f32 || kernel.p_grouped
+             ? static_cast<float>(product)
+             : numerics::round_to_odd(product);
 }
 
-std::int64_t cast_p(const Kernel& kernel, std::span<float> operands, numerics::Path path,
+namespace {
+
+/// The row's keys in groups with scales of their own.
+CastRow cast_groups(const Kernel& kernel, std::span<float> operands, numerics::Path path,
                     std::span<std::uint8_t> codes) {
+  const auto row = numerics::row_major<const float>(operands.data(), 1, operands.size());
+  const quant::Grouping groups = groups_of_keys(kernel.p_rule, operands.size());
+  const auto beyond = quant::saturates(row, kernel.p_rule, groups);
+  const quant::Quantised x = quant::quantise(row, kernel.p_rule, groups, path);
+  std::copy(x.values.begin(), x.values.end(), operands.begin());
+  if (!codes.empty()) std::copy(x.codes.begin(), x.codes.end(), codes.begin());
+  return {.saturated = std::count(beyond.begin(), beyond.end(), 1),
+          .scale = x.scales.empty() ? 1.0f : x.scales.front()};
+}
+
+float to_bf16(float p) {
+  const auto format = numerics::FormatId::bf16;
+  return numerics::decode(numerics::encode(p, format, quant::cast_policy(format)), format);
+}
+
+}  // namespace
+
+quant::Grouping groups_of_keys(const quant::Rule& rule, std::size_t keys) {
+  if (rule.group != quant::Group::channels_16) return {};
+  return {.row_part = {},
+          .row_parts = 1,
+          .channels = static_cast<std::int32_t>((keys + 15) / 16),
+          .width = 16};
+}
+
+float bf16_term(float p) { return to_bf16(p); }
+float bf16_term(double p) { return to_bf16(numerics::round_to_odd(p)); }
+
+CastRow cast_p(const Kernel& kernel, std::span<float> operands, numerics::Path path,
+               std::span<std::uint8_t> codes) {
+  if (kernel.p_grouped) return cast_groups(kernel, operands, path, codes);
   const recipe::P& p = kernel.recipe.p;
   std::int64_t saturated = 0;
   if (quant::has_scale(p.format))
     saturated = std::count_if(operands.begin(), operands.end(),
                               [&](float x) { return x > kernel.largest_p; });
   cast(operands, p.format, {.rounding = p.rounding, .overflow = p.overflow}, path, codes);
-  return saturated;
+  return {.saturated = saturated};
 }
 
 }  // namespace karat::attention

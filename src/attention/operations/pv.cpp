@@ -11,9 +11,9 @@ Values values_of(const Launch& launch) {
 }
 
 template <std::floating_point Alpha>
-void add_pv(const Kernel& kernel, numerics::MatrixView<const float> p, const Values& v,
-            video::Range keys, std::span<const Alpha> alpha, std::span<float> o,
-            numerics::Path path) {
+void add_pv(const Kernel& kernel, numerics::MatrixView<const float> p,
+            std::span<const float> p_scale, const Values& v, video::Range keys,
+            std::span<const Alpha> alpha, std::span<float> o, numerics::Path path) {
   const std::size_t channels = kernel.channels, rows = p.rows;
   rescale(kernel, alpha, o);
   std::vector<float> t(o.size());
@@ -31,14 +31,20 @@ void add_pv(const Kernel& kernel, numerics::MatrixView<const float> p, const Val
     numerics::chain(kernel.pv, a, b, numerics::Start::absent,
                     numerics::row_major(t.data(), rows, channels), path);
     const std::vector<float> s_v = v.scales_at ? v.scales_at(segment.begin) : std::vector<float>{};
-    for (std::size_t e = 0; e < o.size(); ++e)
-      o[e] = promoted(kernel.fp32, o[e], t[e], s_v.empty() ? nullptr : &s_v[e % channels]);
+    const bool scaled = kernel.p_scaled_by_rows || !s_v.empty();
+    for (std::size_t e = 0; e < o.size(); ++e) {
+      float f = s_v.empty() ? 1.0f : s_v[e % channels];
+      if (kernel.p_scaled_by_rows) f = kernel.fp32.multiply(p_scale[e / channels], f);
+      o[e] = promoted(kernel.fp32, o[e], t[e], scaled ? &f : nullptr);
+    }
   }
 }
 
-template void add_pv(const Kernel&, numerics::MatrixView<const float>, const Values&, video::Range,
-                     std::span<const float>, std::span<float>, numerics::Path);
-template void add_pv(const Kernel&, numerics::MatrixView<const float>, const Values&, video::Range,
-                     std::span<const double>, std::span<float>, numerics::Path);
+template void add_pv(const Kernel&, numerics::MatrixView<const float>, std::span<const float>,
+                     const Values&, video::Range, std::span<const float>, std::span<float>,
+                     numerics::Path);
+template void add_pv(const Kernel&, numerics::MatrixView<const float>, std::span<const float>,
+                     const Values&, video::Range, std::span<const double>, std::span<float>,
+                     numerics::Path);
 
 }  // namespace karat::attention

@@ -26,10 +26,12 @@ class Choices:
     scores: str = "forward"  # 5
     exponent: str = "separate"  # 6
     operand: Callable = dequantised  # 1: what the products read of a coded q, k or v
+    v: Callable = None  # of the forward's program, where v is not read as q and k are
     d_o: Callable = bf16  # 2
     do_in_dp: Callable = None  # where it is not as coded
     delta: str = "output"  # 3
     delta_sum: str = "sequential"
+    o_multiplier: float = 1  # the stored output is o times this
     p: Callable = bf16  # 8
     ds: Callable = bf16  # 10
     softmax_scale: str = "end"
@@ -98,7 +100,9 @@ class Gradients:
         self.query_blocks = first.blocks_of(choices.block_q) if choices.block_q else first.query_blocks
         self.key_blocks = first.blocks_of(choices.block_k) if choices.block_k else first.all_key_blocks()
         self.channels = first.channels
-        self.k, self.v = choices.operand(first.k), choices.operand(first.v)
+        self.k = choices.operand(first.k)
+        self.v = choices.v(first) if choices.v else choices.operand(first.v)
+        self.k_mean = getattr(first, "k_mean", None)  # what smoothing took
         self.kept = first.pairs() if first.kept is None else first.kept
         self.visits, self.delta, self.dq = {}, [], []
         self.dq_after, self.dk_after, self.dv_after = {}, {}, {}
@@ -124,17 +128,22 @@ class Gradients:
         by_blocks = c.loop == "key_blocks" or c.promote == "block"
         for index, queries in enumerate(self.query_blocks):
             sum_ = Accumulator(c.chain("dq"), by_blocks, (queries[1] - queries[0], self.channels))
-            after = []
+            after, r = [], np.zeros(queries[1] - queries[0], F32)
             for keys in in_order(c.key_order, self.kept, queries, self.key_blocks):
                 visit = of.visit(queries, keys)
                 k = self.k.rows(keys)
                 sum_.add(visit.ds_operand.values, k.values.T, product(visit.ds_operand.scale, k.scale))
                 after.append((self.key_blocks.index(keys), sum_.total))
+                if self.k_mean is not None:
+                    r = row_sum(r, times(visit.ds_operand.values, visit.ds_operand.scale))
                 if first:
                     self.visits[index, self.key_blocks.index(keys)] = visit
             if first:
                 self.dq_after[index] = after
-            dq[slice(*queries)] = self.scaled_at_end(sum_.value())
+            x = sum_.value()
+            if self.k_mean is not None:
+                x = fl(x + fl(r[:, None] * self.k_mean))
+            dq[slice(*queries)] = self.scaled_at_end(x)
         return dq
 
     def of_keys(self):
@@ -183,9 +192,13 @@ class OneHead:
         self.d_o = c.d_o(head.d_o)
         self.do_in_dp = c.do_in_dp(head.d_o) if c.do_in_dp else self.d_o
         self.o = output_of_uncoded_p(head.forward) if c.delta == "unquantised_p" else head.o
-        delta = times(row_products(c.delta_sum, self.o, self.do_in_dp.values), self.do_in_dp.scale)
+        o_scale = None if c.o_multiplier == 1 else fl(F32(1) / F32(c.o_multiplier))
+        delta = times(row_products(c.delta_sum, self.o, self.do_in_dp.values),
+                      product(o_scale, self.do_in_dp.scale))
         self.delta = np.where(np.isneginf(head.lse), F32(0), delta)
         self.l = head.lse if c.lse == "log2" else fl(head.lse * F32(LOG2_E))
+        if head.forward.lost is not None:
+            self.l = fl(self.l - head.forward.lost.astype(F32))
 
     def visit(self, queries, keys):
         c, forward, channels = self.choices, self.head.forward, self.gradients.channels
@@ -216,6 +229,13 @@ def in_order(order, kept, one, others):
     if order == "partial_then_full":
         return partial_then_full(kept, one, others, 0)
     return visited(kept, one, others if order == "ascending" else others[::-1])
+
+
+def row_sum(r, x):
+    """r plus the values of each row, ascending."""
+    for column in range(x.shape[1]):
+        r = fl(r + x[:, column])
+    return r
 
 
 def row_products(order, o, g):

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from formats import F32, bf16_bits, bf16_value, e4m3_code, e4m3_value, fl
+from formats import F32, bf16_bits, bf16_value, e4m3_code, e4m3_value, f16_bits, f16_value, fl
+from quantise import INT8, fp4_values, guard_one, one_group, per_group
 
 
 @dataclass
@@ -17,6 +18,18 @@ class Cast:
 
     def rows(self, block):
         return Cast(self.values[slice(*block)], self.scale)
+
+
+@dataclass
+class Blocks:
+    """Values whose scale changes from block to block."""
+    values: np.ndarray
+    scales: np.ndarray
+    group_of_row: np.ndarray
+    scale = None
+
+    def rows(self, block):
+        return Cast(self.values[slice(*block)], self.scales[self.group_of_row[block[0]]])
 
 
 def rounded_bf16(x):
@@ -47,6 +60,28 @@ def entering_bf16(coded):
     return cast
 
 
+def per_block(x):
+    """INT8, one scale fl(amax/127) for all that is given, 1 in place of 0."""
+    coded = per_group(x, one_group(len(x)), INT8, guard_one)
+    return Cast(coded.codes.astype(F32), coded.scales[0], coded.codes)
+
+
+def per_rows(count):
+    """The same for each `count` rows."""
+    def cast(x):
+        return as_coded(per_group(x, (np.arange(len(x)) // count, -(-len(x) // count)), INT8, guard_one))
+    return cast
+
+
+def fp4(x):
+    """E2M1 per 16 columns, scale in E4M3, entering as BF16."""
+    return Cast(rounded_bf16(fp4_values(x)))
+
+
+def f16(x):
+    return Cast(f16_value(f16_bits(x)))
+
+
 def plain_values(operand):
     """What the codes of a forward's operand stand for, before their scale."""
     decode = {np.uint8: e4m3_value, np.uint16: bf16_value}.get(operand.codes.dtype.type, lambda x: x.astype(F32))
@@ -54,8 +89,10 @@ def plain_values(operand):
 
 
 def as_coded(operand):
-    """The codes' values, their one scale outside the product."""
-    return Cast(plain_values(operand), operand.scales[0])
+    """The codes' values, their scale, one for all or one a block, outside the product."""
+    if len(operand.scales) == 1:
+        return Cast(plain_values(operand), operand.scales[0])
+    return Blocks(plain_values(operand), operand.scales, operand.group_of_row)
 
 
 def dequantised(operand):

@@ -2,20 +2,22 @@
 
 import numpy as np
 
-from attention import DenseHead, ExactFunctions, softmax_scale
+from attention import DenseHead, ExactFunctions, softmax_scale, zero_where_empty
 from flash import Fa2Bf16, Fa3Bf16, Fa3Fp8, Fa3Fp8BlockHadamard, Fa3Fp8LazyRescale
 from fp8 import (AttnQatFp8, CudnnFp8, DeepseekFp8, FpsAttention, FpsAttentionCoarse, FpsAttentionFlex,
                  FpsAttentionIntermediate, FpsPowersOfTwo, NaiveFp8Sparse)
-from formats import fl
+from formats import F32, e4m3_code, fl
 from mufu import ex2_floor
+from nvfp4 import AttnQatNvfp4
 from plain import DenseF32, DenseF64, FlexBf16, StaBf16, Svg1Spatial, Svg1Temporal
 from predicted import SpargePruned, SpargeSm90, Svg2, Svg2FewClusters, svg1, svg1_causal
 from quantise import fp4_as_bf16, per_tensor_times
-from sage import Sage1, Sage2pp, Sage2Sm89, Sage2Sm90
+from sage import Sage1, Sage2pp, Sage2Sm89, Sage2Sm90, SageBwd
 from stochastic import FpsStochastic, StaStochastic
 
 PROGRAMS = {
     "attn_qat_fp8": AttnQatFp8,
+    "attn_qat_nvfp4": AttnQatNvfp4,
     "cudnn_fp8_hopper": CudnnFp8,
     "deepseek_fp8": DeepseekFp8,
     "dense_f32": DenseF32,
@@ -38,6 +40,7 @@ PROGRAMS = {
     "sage2_sm89": Sage2Sm89,
     "sage2_sm90": Sage2Sm90,
     "sage2pp": Sage2pp,
+    "sage_bwd_int8": SageBwd,
     "sparge_sm90": SpargeSm90,
     "sta_bf16": StaBf16,
     "svg1": svg1,
@@ -72,6 +75,14 @@ class Fa3Given(Fa3Fp8):
         self.unit = fl(fl(self.q.scales[0] * self.k.scales[0]) * softmax_scale(self.channels))
 
 
+class CudnnScaled(CudnnFp8):
+    """The stored output is o times scale_O."""
+
+    def finish(self, o, l):
+        out = fl(fl(self.normalised(o, l) * fl(self.v.scales / self.MULTIPLIER)) * F32(90))
+        return e4m3_code(zero_where_empty(out, l))
+
+
 class StaFp4(StaBf16):
     """BF16 that FP4 can hold."""
 
@@ -90,6 +101,7 @@ EDITED = {
                                                    for name, multiplier in (("q", 100), ("k", 90), ("v", 30))}}),
     "fa3_per_block": (Fa3Fp8BlockHadamard, {"base": "fa3_fp8_block_hadamard",
                                             **dict.fromkeys("qk", {"group": "block"})}),
+    "cudnn_scaled_o": (CudnnScaled, {"base": "cudnn_fp8_hopper", "finish": {"multiplier": 90}}),
     "sta_fp4": (StaFp4, {"base": "sta_bf16", **dict.fromkeys("qkv", {
         "format": "e2m1", "group": "channels_16", "scale": "e4m3", "enters": "bf16"})}),
     "fps_powers_of_two": (FpsPowersOfTwo, {"base": "fpsattention",

@@ -5,7 +5,7 @@ from attention import (DenseHead, FusedExponent, lost_to_smoothing, rescaled, sc
                        softmax_scale, zero_where_empty)
 from formats import E4M3_LARGEST, F32, bf16_bits, e4m3_code, f16_bits, f16_value, fl
 from quantise import (INT8, guard_add, guard_one, per_channel_inverse, per_group, plain_f16,
-                      row_pairs_stride_8, rows, rows_stride_8, without_token_mean)
+                      row_pairs_stride_8, rows, rows_stride_8, token_groups, without_token_mean)
 from steps import (chain_ada_e4m3, chain_ada_e4m3_f16, chain_ampere_f16, chain_s8,
                    chain_wgmma_e4m3)
 
@@ -33,6 +33,37 @@ class Sage1(DenseHead):
     def accumulate(self, o, alpha, p_codes, keys):
         v = f16_value(self.v.codes[keys])
         return chain_ampere_f16(f16_value(p_codes), v.T, rescaled(o, alpha))
+
+    def finish(self, o, l):
+        return bf16_bits(zero_where_empty(self.normalised(o, l), l))
+
+
+class SageBwd(DenseHead):
+    QUERY_BLOCK, KEY_BLOCK = 128, 64
+
+    def __init__(self, grid, q, k, v, input_type):
+        super().__init__(grid, q.shape[1])
+        self.given_v = v
+        k, self.k_mean = without_token_mean(k, input_type)
+        self.lost = lost_to_smoothing(q, self.k_mean)
+        key_blocks = self.order.sequence_blocks(self.KEY_BLOCK)
+        self.q = per_group(q, rows(self.query_blocks, self.QUERY_BLOCK), INT8, guard_one)
+        self.k, self.v = (per_group(x, rows(key_blocks, self.KEY_BLOCK), INT8, guard_one) for x in (k, v))
+
+    def scores(self, queries, keys):
+        a = chain_s8(self.q.codes[queries], self.k.codes[keys])
+        f = fl(scale_pairs(self.q, self.k, queries, keys) * softmax_scale(self.channels))
+        return a, fl(a * f)
+
+    def codes_of(self, p):
+        coded = per_group(p, token_groups(len(p)), INT8, guard_one)
+        self.p_scale = coded.scales  # of the rows in this block
+        return coded.codes
+
+    def accumulate(self, o, alpha, p_codes, keys):
+        t = chain_s8(p_codes, self.v.codes[keys].T)
+        s_v = self.v.scales[self.v.group_of_row[keys.start]]
+        return fl(rescaled(o, alpha) + fl(t * fl(self.p_scale * s_v)[:, None]))
 
     def finish(self, o, l):
         return bf16_bits(zero_where_empty(self.normalised(o, l), l))

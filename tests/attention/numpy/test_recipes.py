@@ -43,8 +43,8 @@ ADVERSARIAL = [
     ("5,5,9", 40, "tiny_tails", 16),
     ("5,5,9", 40, "equal_keys", 17),
 ]
-ADVERSARIES = ["dense_f32", "fa3_fp8_lazy_rescale", "fpsattention", "sage1", "sage2_sm90", "sage2pp",
-               "sta_bf16"]
+ADVERSARIES = ["attn_qat_nvfp4", "dense_f32", "fa3_fp8_lazy_rescale", "fpsattention", "sage1", "sage2_sm90",
+               "sage2pp", "sage_bwd_int8", "sta_bf16"]
 # For edited recipes: several blocks or clusters of which some are left out.
 EDITED_CASES = [("9,9,7", 64, "video", 31), ("5,9,7", 40, "outliers", 32)]
 # More tiles than a window on every axis, several scale tiles; more positions than a band.

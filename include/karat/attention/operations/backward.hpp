@@ -4,6 +4,7 @@
 #include <bit>
 #include <cmath>
 #include <cstddef>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -22,7 +23,8 @@ struct BackwardKernel : Kernel {
   const numerics::Instruction& dv;
   const numerics::Instruction& dq;
   const numerics::Instruction& dk;
-  float root;  ///< a = f32(d^-1/2)
+  float root;                    ///< a = f32(d^-1/2)
+  std::optional<float> o_scale;  ///< fl(1/finish.multiplier); nothing where that is 1
 
   bool forward_scores() const { return backward.scores == recipe::BackwardScores::forward; }
   bool scales_ds() const { return backward.softmax_scale == recipe::SoftmaxScale::ds; }
@@ -75,6 +77,16 @@ V sum_of_products(const BackwardKernel& kernel, std::span<const V> o, std::span<
   for (std::size_t j = 0; j < o.size(); ++j)
     sum = fused ? fp.fused(left(j), right(j), sum) : fp.add(sum, fp.multiply(left(j), right(j)));
   return sum;
+}
+
+/// delta = fl(sum*fl(s_o*s_dO)), s_o the scale of a stored output that was multiplied; where only
+/// one has a scale, fl(sum*s); the sum itself where none has.
+template <typename V>
+V delta_of(const BackwardKernel& kernel, V sum, std::optional<float> s_d_o) {
+  const auto& s_o = kernel.o_scale;
+  if (!s_o && !s_d_o) return sum;
+  const float s = s_o && s_d_o ? kernel.fp32.multiply(*s_o, *s_d_o) : (s_o ? *s_o : *s_d_o);
+  return kernel.fp32.multiply(sum, V(s));
 }
 
 /// dS = fl(P*fl(dP - delta)), then times d^-1/2 where backward.softmax_scale is ds.

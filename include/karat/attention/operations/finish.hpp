@@ -32,7 +32,8 @@ struct LastCast {
   numerics::Rounding rounding = numerics::Rounding::nearest_even;
 };
 
-/// out = cast(fl(fl(fl(o*r)*factor) + mean)), or as finish.cast has it, in place.
+/// out = cast(fl(fl(fl(o*r)*factor) + mean)), or as finish.cast has it, in place. Where
+/// finish.multiplier is not 1, what is cast is multiplied by it first.
 /// @param r    the reciprocal of l for channel j: float or numerics::Interval
 /// @param add  fl(fl(x*factor) + mean)
 template <typename V, typename Reciprocal, typename Add = numerics::SeparateRoundings>
@@ -50,14 +51,16 @@ void finish_row(const Kernel& kernel, std::span<V> row, const Reciprocal& r,
   for (std::size_t j = 0; j < row.size(); ++j)
     row[j] = centred ? add(fp, row[j], V(terms.factor[j]), V(terms.mean[j]))
                      : fp.multiply(row[j], V(terms.factor[j]));
+  if (kernel.recipe.finish.multiplier != 1.0f)
+    for (V& x : row) x = fp.multiply(x, V(kernel.recipe.finish.multiplier));
   if (last.through) cast_to(*last.through, numerics::Rounding::nearest_even);
   cast_to(output_format(kernel.recipe), last.rounding);
 }
 
 /// (m + log2 l) * ln 2 in f64, what P's offset and k's smoothing changed put back, one rounding;
-/// not times ln 2 where softmax.lse is log2. Where finish.logarithm is mufu, with u = fl(ln 2) or 1:
-/// fl(fl(fl(m - offset) * u) + fl(lg2.approx.ftz(l) * u)), then fl(.. + fl(what k's smoothing took)).
-/// The order of these operations is open.
+/// not times ln 2 where softmax.lse is log2. Where finish.logarithm is mufu, with u = fl(ln 2) or
+/// 1: fl(fl(fl(m - offset) * u) + fl(lg2.approx.ftz(l) * u)), then fl(.. + fl(what k's smoothing
+/// took)). The order of these operations is open.
 float log_sum_exp(const Launch& launch, std::int64_t position, float m, float l);
 
 }  // namespace karat::attention

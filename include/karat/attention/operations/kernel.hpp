@@ -34,6 +34,9 @@ struct Kernel {
   float multiplier;          ///< of P; 1 where p.apply is exponent_offset
   float inverse_multiplier;  ///< fl(1/multiplier), which a row sum of decoded codes multiplies by
   float largest_p;           ///< largest finite value of P's format
+  quant::Rule p_rule;        ///< how a row of P is coded where it is grouped
+  bool p_grouped;            ///< groups of P have scales from their own largest values
+  bool p_scaled_by_rows;     ///< a row's scale stays outside the product of its key block
 
   /// What the fused multiply-add multiplies scores by, given the scales of q and k.
   float factor(float s_q, float s_k) const {

@@ -10,29 +10,43 @@
 
 namespace karat::attention {
 
-/// 2^x as softmax.exp2 has it, by the scalar functions: in f32 (float), or as exact as f64 (double).
+/// 2^x as softmax.exp2 has it, by the scalar functions: in f32 (float), or as exact as f64
+/// (double).
 template <std::floating_point P>
 P power(const Kernel& kernel, float x);
 /// Arrays of equal sizes, in place allowed: the bits of power<float>.
 void powers(const Kernel& kernel, std::span<const float> x, std::span<float> p);
 
 /// What the cast reads of P: fl(multiplier*P). The product of an exact P is not rounded to f32 but
-/// to odd where the format is shorter, so that the cast is its only rounding.
+/// to odd where a cast to a shorter format is its only rounding; groups of P are coded from f32.
 float cast_operand(const Kernel& kernel, float p);
 float cast_operand(const Kernel& kernel, double p);
 
-/// `operands` of one row become what the PV instruction reads: their codes' values in P's format.
-/// Column n of stochastic rounding draws word n. `codes` receives the codes of an 8-bit format,
-/// unless it is empty.
-/// @return how many codes are the largest finite one and stand for something larger.
-std::int64_t cast_p(const Kernel& kernel, std::span<float> operands, numerics::Path path,
-                    std::span<std::uint8_t> codes = {});
+/// Groups of a row's keys within their block, for Kernel::p_rule: 16 each, or all of them.
+quant::Grouping groups_of_keys(const quant::Rule& rule, std::size_t keys);
 
-/// The row sum's term: P itself, or the value of its code times fl(1/multiplier).
+/// What casting a row of P leaves beside its values.
+struct CastRow {
+  std::int64_t saturated = 0;  ///< codes at the largest finite value that stand for more
+  float scale = 1;             ///< Kernel::p_scaled_by_rows: of the row's codes
+};
+/// `operands` of one row and key block become what the PV instruction reads: their codes' values in
+/// P's format, or fl(code*scale) in BF16 where groups enter so. Column n of stochastic rounding
+/// draws word n. `codes` receives the codes of an 8-bit format that enters, unless it is empty.
+CastRow cast_p(const Kernel& kernel, std::span<float> operands, numerics::Path path,
+               std::span<std::uint8_t> codes = {});
+
+/// P rounded to BF16 once, an exact P as well.
+float bf16_term(float p);
+float bf16_term(double p);
+
+/// The row sum's term: P itself, P in BF16, or the value that the product reads times
+/// fl(1/multiplier), or times the row's scale.
 template <std::floating_point P>
-P row_sum_term(const Kernel& kernel, P p, float value) {
+P row_sum_term(const Kernel& kernel, P p, float value, float scale) {
   if (kernel.recipe.softmax.row_sum == recipe::RowSum::unquantized) return p;
-  return kernel.fp32.multiply(value, kernel.inverse_multiplier);
+  if (kernel.recipe.softmax.row_sum == recipe::RowSum::bf16) return bf16_term(p);
+  return kernel.fp32.multiply(value, kernel.p_scaled_by_rows ? scale : kernel.inverse_multiplier);
 }
 
 }  // namespace karat::attention

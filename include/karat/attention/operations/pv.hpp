@@ -25,19 +25,21 @@ void rescale(const Kernel& kernel, std::span<const Alpha> alpha, std::span<V> o)
     o[e] = kernel.fp32.multiply(o[e], alpha[e / kernel.channels]);
 }
 
-/// fl(o + fl(t*s_v)); without scales along the keys (s_v null) fl(o + t).
-template <typename V>
-V promoted(const numerics::Fp32& fp, V o, V t, const float* s_v) {
-  return fp.add(o, s_v == nullptr ? t : fp.multiply(t, V(*s_v)));
+/// fl(o + fl(t*f)), f what P and v are scaled by in this block: s_v, s_P or fl(s_P*s_v). Without
+/// scales that change along the keys (f null) fl(o + t).
+template <typename V, typename Factor>
+V promoted(const numerics::Fp32& fp, V o, V t, const Factor* f) {
+  return fp.add(o, f == nullptr ? t : fp.multiply(t, V(*f)));
 }
 
 /// rescale(), then for each of the block's segments T = P V in the recipe's instruction and o =
 /// promoted(o, T), or one chain of instructions that starts from o where nothing is promoted.
-/// @param p  rows x keys
-/// @param o  rows x channels
+/// @param p        rows x keys
+/// @param p_scale  one a row where Kernel::p_scaled_by_rows; else not read
+/// @param o        rows x channels
 template <std::floating_point Alpha>
-void add_pv(const Kernel& kernel, numerics::MatrixView<const float> p, const Values& v,
-            video::Range keys, std::span<const Alpha> alpha, std::span<float> o,
-            numerics::Path path);
+void add_pv(const Kernel& kernel, numerics::MatrixView<const float> p,
+            std::span<const float> p_scale, const Values& v, video::Range keys,
+            std::span<const Alpha> alpha, std::span<float> o, numerics::Path path);
 
 }  // namespace karat::attention
