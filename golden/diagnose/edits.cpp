@@ -7,6 +7,7 @@
 #include "hypothesis.hpp"
 #include "karat/numerics/base/error.hpp"
 #include "karat/numerics/tensor_core/mixed.hpp"
+#include "karat/recipe/effect.hpp"
 #include "karat/recipe/validate.hpp"
 
 namespace karat::golden {
@@ -184,7 +185,8 @@ class Edits {
     if (rule != golden_.predict.rule && rule != recipe::PredictRule::never) return;
     Hypothesis hypothesis{.edits = {}, .mistakes = {}, .recipe = edited};
     for (const recipe::Difference& d : recipe::diff(golden_, edited))
-      hypothesis.edits.push_back({d.field->path, d.left, d.right});
+      if (recipe::has_effect(edited, d.field->path))
+        hypothesis.edits.push_back({d.field->path, d.left, d.right});
     if (hypothesis.edits.empty() || !seen_.insert(to_text(hypothesis.edits)).second) return;
     made_.push_back(std::move(hypothesis));
   }
@@ -250,10 +252,12 @@ std::optional<Hypothesis> both(const Recipe& golden, const Hypothesis& a, const 
       if (other.field == edit.field) return std::nullopt;
     recipe::set(pair.recipe, edit.field, edit.candidate);
   }
+  recipe::reset_without_effect(pair.recipe);
   if (!recipe::problems(pair.recipe).empty()) return std::nullopt;
   pair.edits.clear();
   for (const recipe::Difference& d : recipe::diff(golden, pair.recipe))
-    pair.edits.push_back({d.field->path, d.left, d.right});
+    if (recipe::has_effect(pair.recipe, d.field->path))
+      pair.edits.push_back({d.field->path, d.left, d.right});
   for (const Mistake* mistake : b.mistakes) {
     for (const Mistake* other : a.mistakes)
       if (other == mistake || other->apply == mistake->apply) return std::nullopt;

@@ -1,8 +1,8 @@
 // When a field can change anything: a window's extents where there is a window, and so on.
 #include <algorithm>
-#include <optional>
 
 #include "hypothesis.hpp"
+#include "karat/recipe/effect.hpp"
 
 namespace karat::golden {
 namespace {
@@ -33,6 +33,9 @@ bool draws(const Recipe& r) {
   return predicted(r) && !predicted_by<recipe::PredictRule::similarity>(r);
 }
 
+bool codes_p(const Recipe& r) { return quant::has_scale(r.p.format); }
+bool groups_p(const Recipe& r) { return recipe::is_grouped(r.p); }
+
 constexpr auto kByMass = selects_by<recipe::Select::mass>;
 constexpr auto kByClusters = predicted_by<recipe::PredictRule::clusters>;
 constexpr auto kBySimilarity = predicted_by<recipe::PredictRule::similarity>;
@@ -58,6 +61,10 @@ constexpr RecipeCondition kRecipeConditions[] = {
     {"predict.iterations", kByClusters},
     {"predict.rows", predicted_by<recipe::PredictRule::profile>},
     {"predict.seed", draws},
+    {"p.group", codes_p},
+    {"p.scale", groups_p},
+    {"p.scale_rule", groups_p},
+    {"p.enters", groups_p},
 };
 
 struct OperandCondition {
@@ -98,46 +105,10 @@ const quant::Rule* operand_of(const Recipe& recipe, std::string_view path) {
 constexpr std::string_view kReadAgain[] = {"qk.instruction", "qk.scale_order", "softmax.exp2",
                                            "softmax.lse", "subnormals"};
 
-bool recomputes_from_operands(const Recipe& r) {
-  return r.backward.scores == recipe::BackwardScores::operands;
-}
-bool reads_plain(const Recipe& r) {
-  const recipe::Backward& b = r.backward;
-  const auto plain = [](recipe::Source source) { return source != recipe::Source::codes; };
-  return plain(b.q) || plain(b.k) || plain(b.v) || plain(b.do_in_dp);
-}
-bool smooths_k(const Recipe& r) { return smoothed(r.k); }
-
-constexpr RecipeCondition kBackwardConditions[] = {
-    {"backward.s", recomputes_from_operands},
-    {"backward.plain", reads_plain},
-    {"backward.smooth_term", smooths_k},
-};
-
-/// "group" of "backward.ds_group" with the rule of dS; nothing for other fields.
-struct CastField {
-  const quant::Rule* rule;
-  std::string_view name;
-};
-std::optional<CastField> cast_field(const Recipe& r, std::string_view path) {
-  for (const auto& [prefix, rule] : {std::pair{std::string_view("backward.p_"), &r.backward.p},
-                                     std::pair{std::string_view("backward.ds_"), &r.backward.ds},
-                                     std::pair{std::string_view("backward.do_"), &r.backward.d_o}})
-    if (path.starts_with(prefix) && path != "backward.do_in_dp")
-      return CastField{rule, path.substr(prefix.size())};
-  return std::nullopt;
-}
-
 bool matters_in_backward(const Recipe& golden, std::string_view path) {
   if (!path.starts_with("backward."))
     return std::ranges::find(kReadAgain, path) != std::end(kReadAgain);
-  if (const auto cast = cast_field(golden, path)) {
-    const auto* const row =
-        std::ranges::find(kOperandConditions, cast->name, &OperandCondition::name);
-    return row == std::end(kOperandConditions) || row->holds(*cast->rule);
-  }
-  const auto* const row = std::ranges::find(kBackwardConditions, path, &RecipeCondition::field);
-  return row == std::end(kBackwardConditions) || row->holds(golden);
+  return recipe::has_effect(golden, path);
 }
 
 }  // namespace

@@ -132,8 +132,9 @@ void set(Recipe& recipe, std::string_view path, const Value& value,
 }
 
 Recipe edited(Recipe recipe, std::string_view path, const Value& value) {
+  const Recipe before = recipe;
   set(recipe, path, value);
-  imply(recipe, {std::string(path)});
+  imply(recipe, {std::string(path)}, before);
   return recipe;
 }
 

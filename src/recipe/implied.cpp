@@ -6,6 +6,7 @@
 
 #include "backward/products.hpp"
 #include "karat/numerics/tensor_core/mixed.hpp"
+#include "karat/recipe/effect.hpp"
 #include "karat/recipe/fields.hpp"
 
 namespace karat::recipe {
@@ -23,6 +24,14 @@ int top(const Format& f) {
   return is_integer(f) ? f.bits - 1 : static_cast<int>(f.max_finite() >> f.fraction_bits) - f.bias;
 }
 int bottom(const Format& f) { return is_integer(f) ? 0 : f.min_exponent() - f.fraction_bits; }
+
+/// Instructions of a backward that an edit took away.
+void reset_instructions(Backward& backward, const std::set<std::string>& given) {
+  const Backward none;
+  for (const Product& product : products({}))
+    if (!given.contains(std::string(product.path)))
+      backward.*product.instruction = none.*product.instruction;
+}
 
 }  // namespace
 
@@ -45,7 +54,7 @@ std::string implied_instruction(FormatId a, FormatId b) {
   return std::string(numerics::name(*found));  // f32 holds every operand format
 }
 
-void imply(Recipe& recipe, const std::set<std::string>& given) {
+void imply(Recipe& recipe, const std::set<std::string>& given, const Recipe& before) {
   // "q." or "backward.do_": what stands before the names of an operand's fields.
   const auto imply_overflow = [&](const std::string& prefix, auto& cast) {
     if (given.contains(prefix + "format") && !given.contains(prefix + "overflow"))
@@ -66,19 +75,22 @@ void imply(Recipe& recipe, const std::set<std::string>& given) {
         implied_instruction(quant::entering_format(recipe.q), quant::entering_format(recipe.k));
   }
   if (implied("pv.instruction", "p", "v")) {
-    recipe.pv.instruction = implied_instruction(recipe.p.format, quant::entering_format(recipe.v));
+    recipe.pv.instruction = implied_instruction(quant::entering_format(rule_of(recipe.p)),
+                                                quant::entering_format(recipe.v));
   }
   Backward& backward = recipe.backward;
   imply_overflow("backward.p_", backward.p);
   imply_overflow("backward.do_", backward.d_o);
   imply_overflow("backward.ds_", backward.ds);
-  const bool read = std::ranges::any_of(
-      given, [](const std::string& path) { return path.starts_with("backward."); });
-  if (!read && !backward.exists()) return;
-  for (const Product& product : products(recipe))
-    if (!given.contains(std::string(product.path)) &&
-        (read || named(std::string(product.left_name)) || named(std::string(product.right_name))))
-      backward.*product.instruction = implied_instruction(product.left, product.right);
+  if (!backward.exists() && !before.backward.exists()) return;
+  reset_without_effect(recipe, given);
+  if (!backward.exists()) return reset_instructions(backward, given);
+  const auto old = products(before), now = products(recipe);
+  for (std::size_t i = 0; i < now.size(); ++i) {
+    const bool changed = old[i].left != now[i].left || old[i].right != now[i].right;
+    if ((changed || !before.backward.exists()) && !given.contains(std::string(now[i].path)))
+      backward.*now[i].instruction = implied_instruction(now[i].left, now[i].right);
+  }
 }
 
 }  // namespace karat::recipe

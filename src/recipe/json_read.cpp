@@ -66,7 +66,9 @@ Value to_value(const Json& node, const Field& field, const std::string& subject)
 class Reader {
  public:
   Reader(Recipe start, std::string_view subject)
-      : recipe_(std::move(start)), prefix_(subject.empty() ? "" : std::string(subject) + ": ") {}
+      : start_(std::move(start)),
+        recipe_(start_),
+        prefix_(subject.empty() ? "" : std::string(subject) + ": ") {}
 
   void read(const Json& document) {
     for (const auto& [key, node] : document.items()) {
@@ -80,7 +82,7 @@ class Reader {
         read_field(key + "." + inner, value, paths_of(key));
       }
     }
-    imply(recipe_, given_);
+    imply(recipe_, given_, start_);
   }
 
   Recipe take() { return std::move(recipe_); }
@@ -114,6 +116,7 @@ class Reader {
     given_.insert(path);
   }
 
+  const Recipe start_;
   Recipe recipe_;
   std::string prefix_;
   std::set<std::string> given_;  // paths that the text names

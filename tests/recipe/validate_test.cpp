@@ -151,6 +151,128 @@ TEST(Validate, MultiplierAndOffsetExcludeEachOther) {
   EXPECT_TRUE(problems(recipe).empty());
 }
 
+TEST(Validate, GroupsOfPWithoutAPlace) {
+  const auto grouped = [](Recipe& r) { r.p = {.format = FormatId::e4m3, .group = Group::token}; };
+  Recipe recipe = preset("fpsattention");
+  grouped(recipe);
+  EXPECT_TRUE(problems(recipe).empty());
+  refused("p.scale", "no meaning with p.group tensor",
+          [](Recipe& r) { r.p.scale = ScaleFormat::e4m3; });
+  refused("p.enters", "no meaning with p.group tensor", [](Recipe& r) {
+    r.p.enters = Enters::bf16;
+    r.pv.instruction = "hopper.wgmma.bf16.f32";
+  });
+  refused("p.multiplier", "their own scales", [&](Recipe& r) {
+    grouped(r);
+    r.p.multiplier = 448;
+  });
+  refused("p.apply", "their own scales", [&](Recipe& r) {
+    grouped(r);
+    r.p.apply = PApply::exponent_offset;
+  });
+  refused("p.enters", "scales of 16 cannot leave the sum", [&](Recipe& r) {
+    grouped(r);
+    r.p.group = Group::channels_16;
+  });
+  refused("pv.promote_every", "no place for the scales of P's rows", [&](Recipe& r) {
+    grouped(r);
+    r.pv.promote_every = 0;
+  });
+  refused("p.group", "plain values of P have no scales", [&](Recipe& r) {
+    grouped(r);
+    r.p.format = FormatId::bf16;
+    r.pv.instruction = "hopper.wgmma.bf16.f32";
+  });
+  refused("p.enters", "no tensor core reads E2M1", [&](Recipe& r) {
+    grouped(r);
+    r.p.format = FormatId::e2m1;
+  });
+  refused("finish.multiplier", "no place for it behind the cast", [](Recipe& r) {
+    r.finish.multiplier = 2;
+    r.finish.cast = Cast::before_scale;
+  });
+  Recipe int8 = preset("sage_bwd_int8");
+  EXPECT_TRUE(problems(int8).empty()) << "rows of P give INT32 sums a scale to be added with";
+}
+
+std::string first_problem(std::string_view preset_name,
+                          const std::vector<std::pair<std::string, Value>>& values) {
+  Recipe recipe = preset(preset_name);
+  for (const auto& [path, value] : values) recipe = edited(recipe, path, value);
+  const std::vector<Problem> found = problems(recipe);
+  return found.empty() ? "" : found.front().path + " " + found.front().why;
+}
+
+TEST(Validate, FieldsOfTheBackwardThatDecideNothing) {
+  const auto name = [](const char* choice) { return Value(std::string(choice)); };
+  EXPECT_EQ(first_problem("fps_ste_bf16", {{"backward.ds_multiplier", 3.0}}),
+            "backward.ds_multiplier decides nothing here: its format has no scales");
+  EXPECT_EQ(first_problem("fps_qat_fp8", {{"backward.p_guard", name("add_1e-7")}}),
+            "backward.p_guard decides nothing here: its scale is given");
+  EXPECT_EQ(first_problem("sage_bwd_int8", {{"backward.ds_multiplier", 3.0}}),
+            "backward.ds_multiplier decides nothing here: its scale is not given");
+  EXPECT_EQ(first_problem("fps_qat_fp8", {{"backward.smooth_term", name("omitted")}}),
+            "backward.smooth_term decides nothing here: k is not smoothed");
+  EXPECT_EQ(first_problem("fps_qat_fp8", {{"backward.s", name("f32.fma")}}), "") << "the default";
+  EXPECT_EQ(first_problem("fps_qat_fp8", {{"backward.s", name("exact")}}),
+            "backward.s decides nothing here: scores are the forward's");
+  EXPECT_EQ(first_problem("fps_qat_fp8", {{"backward.p_rounding", name("toward_zero")}}), "");
+  EXPECT_EQ(first_problem("cudnn_fp8_hopper", {{"backward.plain", name("bf16")}}),
+            "backward.plain decides nothing here: every operand is read as coded");
+}
+
+// What an edit leaves without effect goes back to its default, so that the rest stays valid.
+TEST(Validate, EditsTakeAlongWhatLosesItsEffect) {
+  const Recipe recipe = edited(preset("fps_qat_fp8"), "backward.p_format", std::string("bf16"));
+  EXPECT_TRUE(problems(recipe).empty());
+  EXPECT_EQ(recipe.backward.p.multiplier, 1);
+  EXPECT_EQ(recipe.backward.p.scale_rule, ScaleRule::divide);
+  const Recipe forward = edited(preset("fps_qat_fp8"), "backward.loop", std::string("none"));
+  EXPECT_TRUE(problems(forward).empty());
+  EXPECT_TRUE(diff(forward, preset("fpsattention")).empty());
+}
+
+TEST(Validate, InstructionsOfTheBackwardFollowTheFormatsThatAnEditChanges) {
+  const Recipe sage = preset("sage_bwd_int8");
+  EXPECT_EQ(edited(sage, "backward.ds_multiplier", 1.0).backward.dp, "ampere.mma.f16.f32");
+  EXPECT_EQ(edited(sage, "p.format", std::string("e4m3")).backward.dv, "ampere.mma.s8.s32");
+  const Recipe changed = edited(sage, "backward.ds_format", std::string("bf16"));
+  EXPECT_EQ(changed.backward.dq, "hopper.wgmma.bf16.f32") << "BF16 holds INT8";
+  EXPECT_EQ(changed.backward.dv, "ampere.mma.s8.s32");
+}
+
+// Each piece of advice, followed, helps.
+TEST(Validate, AdviceOnScalesOfTheBackwardHelps) {
+  const auto name = [](const char* choice) { return Value(std::string(choice)); };
+  const std::vector<std::pair<std::string, Value>> coded{{"backward.do_format", name("e4m3")}};
+  const auto with = [&](std::vector<std::pair<std::string, Value>> more) {
+    more.insert(more.begin(), coded.begin(), coded.end());
+    return more;
+  };
+  Recipe recipe = preset("fps_qat_fp8");
+  for (const auto& [path, value] : with({{"backward.do_group", name("token")}}))
+    recipe = edited(recipe, path, value);
+  ASSERT_FALSE(problems(recipe).empty());
+  EXPECT_EQ(problems(recipe).front().path, "backward.do_group");
+  EXPECT_EQ(problems(recipe).front().action, "give tensor or block, or backward.do_enters bf16");
+  EXPECT_EQ(first_problem("fps_qat_fp8", with({{"backward.do_group", name("tensor")}})), "");
+  EXPECT_EQ(first_problem("fps_qat_fp8", with({{"backward.do_group", name("token")},
+                                               {"backward.do_enters", name("bf16")}})),
+            "");
+  recipe = preset("fps_qat_fp8");
+  set(recipe, "backward.p_group", name("token"));
+  EXPECT_EQ(problems(recipe).front().path, "backward.p_group");
+  EXPECT_EQ(problems(recipe).front().action, "give tensor, block or channels_16");
+  recipe = edited(recipe, "backward.p_group", std::string("tensor"));
+  EXPECT_TRUE(problems(recipe).empty());
+  EXPECT_EQ(first_problem("fps_qat_fp8", {{"backward.p_overflow", name("infinity")}}),
+            "backward.p_overflow its format has no infinity");
+  EXPECT_EQ(
+      first_problem("sage_bwd_int8", {{"backward.ds_code_rule", name("inverse_scale")},
+                                      {"backward.ds_scale", name("ue8m0_up")}}),
+      "backward.ds_code_rule inverse_scale codes x*(M/amax) and never sees the rounded scale");
+}
+
 TEST(Validate, PredictorsWithoutAMaskToPredict) {
   refused("predict.rule", "does not go with this mask.kind",
           [](Recipe& r) { r.predict.rule = PredictRule::similarity; });

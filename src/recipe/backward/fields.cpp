@@ -20,7 +20,8 @@ void add_cast(std::vector<Field>& rows, const std::string& name, std::string_vie
            {prefix + "format", gradients, what, "open in FPSAttention; Attn-QAT: bf16"}),
        choice_row<kGroup, kBackward, kOperand, &Operand::group>(
            {prefix + "group", gradients,
-            "elements that share one scale; of P and dS channels are keys", "SageBwd: block"}),
+            "elements that share one scale; P, dS: tensor, block or channels_16 (16 keys)",
+            "SageBwd: block"}),
        choice_row<kScaleFormat, kBackward, kOperand, &Operand::scale>(
            {prefix + "scale", gradients, "format the scale is stored in", ""}),
        choice_row<kScaleRule, kBackward, kOperand, &Operand::scale_rule>(

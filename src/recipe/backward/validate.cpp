@@ -5,6 +5,7 @@
 
 #include "../implied.hpp"
 #include "karat/numerics/tensor_core/mixed.hpp"
+#include "karat/recipe/effect.hpp"
 #include "karat/recipe/fields.hpp"
 #include "products.hpp"
 
@@ -20,6 +21,25 @@ void nothing_without_a_loop(const Recipe& recipe, Problems& found) {
     if (field.decides == Decides::gradients && field.read(recipe) != field.read(plain))
       found.push_back({field.path, "has no meaning while backward.loop is none",
                        "give backward.loop key_blocks or two_kernels"});
+}
+
+/// The instruction that formats imply may stand where nothing reads it.
+bool is_implied(const Recipe& recipe, std::string_view path) {
+  for (const Product& product : products(recipe))
+    if (product.path == path)
+      return recipe.backward.*product.instruction ==
+             implied_instruction(product.left, product.right);
+  return false;
+}
+
+void without_effect(const Recipe& recipe, Problems& found) {
+  const Recipe plain;
+  for (const Field& field : fields()) {
+    if (field.decides != Decides::gradients || field.read(recipe) == field.read(plain)) continue;
+    const std::string_view why = why_without_effect(recipe, field.path);
+    if (!why.empty() && !is_implied(recipe, field.path))
+      found.push_back({field.path, "decides nothing here: " + std::string(why), "leave it out"});
+  }
 }
 
 /// Forwards whose gradient no page describes.
@@ -94,25 +114,31 @@ void scales_leave_the_sums(const Recipe& recipe, Problems& found) {
   }
   over_channels(side("backward.v", recipe.v, b.v), "dP");
   over_channels(side("backward.do_in_dp", b.d_o, b.do_in_dp), "dP");
-  const auto over_positions = [&](const Side& s, const char* product, bool by_blocks) {
+  const auto over_positions = [&](const Side& s, const char* product, bool by_blocks,
+                                  const std::string& instead) {
     if (!s.coded) return;
     if (per_position(*s.rule))
       found.push_back({s.path,
                        std::string(product) + " sums over positions, so scales of single ones " +
                            "cannot leave the sum",
-                       "give larger groups, or dequantised"});
+                       "give " + instead});
     else if (varies_along_rows(*s.rule) && !by_blocks)
       found.push_back({"backward.promote",
                        "one chain leaves no place for scales of " + s.path + " that vary by blocks",
                        "give block"});
   };
   const bool blocks = b.promote == Promote::block;
-  over_positions({"backward.p_group", &b.p, true}, "dV", blocks);
-  over_positions({"backward.do_group", &b.d_o, true}, "dV", blocks);
+  // Scales of P and dS belong to visits: casts() says which groups they have.
+  const auto of_visits = [&](const char* path, const quant::Rule& rule, const char* product) {
+    if (rule.group == Group::block) over_positions({path, &rule, true}, product, blocks, "");
+  };
+  of_visits("backward.p_group", b.p, "dV");
+  of_visits("backward.ds_group", b.ds, "dQ");
+  over_positions({"backward.do_group", &b.d_o, true}, "dV", blocks,
+                 "tensor or block, or backward.do_enters bf16");
   const bool dq_by_blocks = blocks || b.loop == BackwardLoop::key_blocks;
-  over_positions({"backward.ds_group", &b.ds, true}, "dQ", blocks);
-  over_positions(side("backward.k", recipe.k, b.k), "dQ", dq_by_blocks);
-  over_positions(side("backward.q", recipe.q, b.q), "dK", blocks);
+  over_positions(side("backward.k", recipe.k, b.k), "dQ", dq_by_blocks, "dequantised");
+  over_positions(side("backward.q", recipe.q, b.q), "dK", blocks, "dequantised");
 }
 
 void int32_sums(const Recipe& recipe, Problems& found) {
@@ -128,6 +154,20 @@ void int32_sums(const Recipe& recipe, Problems& found) {
   }
 }
 
+/// Codes of x*(M/amax) that do not fit their scale.
+void never_sees(const std::string& prefix, const quant::Rule& rule, Problems& found) {
+  if (rule.code_rule != CodeRule::inverse_scale) return;
+  const auto refuse = [&](bool found_it, const char* what) {
+    if (found_it)
+      found.push_back({prefix + "code_rule",
+                       std::string("inverse_scale codes x*(M/amax) and never sees ") + what,
+                       "give divide or reciprocal"});
+  };
+  refuse(rule.scale != ScaleFormat::f32, "the rounded scale");
+  refuse(rule.scale_rule == ScaleRule::exponent, "the power of two");
+  refuse(rule.guard == Guard::add_1e_7, "what add_1e-7 adds");
+}
+
 /// Casts of what the kernel makes itself.
 void casts(const Recipe& recipe, Problems& found) {
   const Backward& b = recipe.backward;
@@ -137,7 +177,12 @@ void casts(const Recipe& recipe, Problems& found) {
     if (rule->rounding == numerics::Rounding::stochastic)
       found.push_back({prefix + "rounding", "no page says which random words the backward draws",
                        "give another rounding"});
+    const numerics::Format& format = numerics::format(rule->format);
+    if (rule->overflow == numerics::Overflow::infinity && rule->format != FormatId::f32 &&
+        format.specials != numerics::Specials::infinity_and_nan)
+      found.push_back({prefix + "overflow", "its format has no infinity", "give saturate"});
     if (!quant::has_scale(rule->format)) continue;
+    never_sees(prefix, *rule, found);
     const bool whole = rule->group == Group::tensor;
     if (rule != &b.d_o) {
       if (whole && rule->scale_rule != ScaleRule::given)
@@ -156,6 +201,7 @@ void casts(const Recipe& recipe, Problems& found) {
 
 void add_backward_problems(const Recipe& recipe, Problems& found) {
   if (!recipe.backward.exists()) return nothing_without_a_loop(recipe, found);
+  without_effect(recipe, found);
   forward(recipe, found);
   instructions(recipe, found);
   scales_leave_the_sums(recipe, found);

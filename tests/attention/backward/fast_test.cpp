@@ -65,8 +65,9 @@ const std::vector<Situation>& situations() {
        Rows::some_without_keys},
       {"saturating",
        [](Recipe& r) {
-         r.backward.p.multiplier *= 8;
-         r.backward.ds.multiplier *= 4096;
+         for (const auto& [rule, times] :
+              {std::pair{&r.backward.p, 8.0f}, {&r.backward.ds, 4096.0f}})
+           if (rule->scale_rule == quant::ScaleRule::given) rule->multiplier *= times;
        },
        {.grid = {2, 5, 6}, .channels = 40},
        Flavour::one_hot},
