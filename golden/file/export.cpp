@@ -1,45 +1,36 @@
 // Datasets under their stable names.
 #include "karat/golden/export.hpp"
 
+#include "dataset_table.hpp"
 #include "karat/case/stages.hpp"
 
 namespace karat::golden {
 namespace {
 
-constexpr std::string_view kInputs[] = {"q", "k", "v", "do"};
-constexpr std::string_view kStages[] = {
-    "q_codes", "q_scale", "k_codes",         "k_scale", "v_codes", "v_scale", "m", "l",
-    "lse",     "o",       "o_unquantised_p", "delta",   "dq",      "dk",      "dv"};
-constexpr std::string_view kTapStages[] = {
-    "a", "s", "p_codes", "m", "l", "o", "query_token", "key_token", "key_block", "column_begin"};
-
-constexpr std::string_view kDqTapStages[] = {"s",         "p",         "p_codes",     "dp",
-                                             "ds",        "ds_codes",  "dq",          "query_token",
-                                             "key_token", "key_block", "column_begin"};
-constexpr std::string_view kDkvTapStages[] = {"dk", "dv", "key_token", "query_block"};
-
-template <typename Names>
-files::Tensors read(const GoldenFile& golden, const Names& names) {
+/// The rows of a folder, without its name.
+files::Tensors read(const GoldenFile& golden, std::string_view folder) {
   files::Tensors tensors;
-  for (const std::string_view stage : names)
-    if (const auto name = golden.source().find(stage))
-      tensors[std::string(stage)] = golden.source().read(*name);
+  for (const schema::Row& row : schema::stage_rows())
+    if (row.name.starts_with(folder)) {
+      const std::string_view stage = row.name.substr(folder.size());
+      if (const auto name = golden.source().find(stage))
+        tensors[std::string(stage)] = golden.source().read(*name);
+    }
   return tensors;
 }
 
 }  // namespace
 
 files::Tensors exported_inputs(const GoldenFile& golden) {
-  files::Tensors inputs = read(golden, kInputs);
+  files::Tensors inputs = read(golden, "inputs/");
   if (inputs.contains("q")) return inputs;
-  for (auto& [name, tensor] : exported_stages(golden))
-    if (name.ends_with("_codes") || name.ends_with("_scale"))
-      if (!name.starts_with("tap.")) inputs[name] = std::move(tensor);
+  for (auto& [name, tensor] : read(golden, "stages/"))
+    if (name.ends_with("_codes") || name.ends_with("_scale")) inputs[name] = std::move(tensor);
   return inputs;
 }
 
 files::Tensors exported_stages(const GoldenFile& golden) {
-  files::Tensors stages = read(golden, kStages);
+  files::Tensors stages = read(golden, "stages/");
   const auto add = [&](const std::string& name) {
     if (const auto stored = golden.source().find(name))
       stages[name] = golden.source().read(*stored);
@@ -47,15 +38,16 @@ files::Tensors exported_stages(const GoldenFile& golden) {
   for (std::size_t b = 0; b < golden.shape().batch; ++b)
     for (std::size_t h = 0; h < golden.shape().heads; ++h)
       for (const int block : golden.tapped(b, h))
-        for (const std::string_view stage : kTapStages) add(cases::tap_name(b, h, block, stage));
+        for (const schema::Row& row : schema::tap_rows())
+          add(cases::tap_name(b, h, block, row.name));
   for (std::size_t b = 0; b < golden.shape().batch; ++b)
     for (std::size_t h = 0; h < golden.shape().heads; ++h) {
       for (const int block : golden.dq_tapped(b, h))
-        for (const std::string_view stage : kDqTapStages)
-          add(cases::dq_tap_name(b, h, block, stage));
+        for (const schema::Row& row : schema::dq_tap_rows())
+          add(cases::dq_tap_name(b, h, block, row.name));
       for (const int block : golden.dkv_tapped(b, h))
-        for (const std::string_view stage : kDkvTapStages)
-          add(cases::dkv_tap_name(b, h, block, stage));
+        for (const schema::Row& row : schema::dkv_tap_rows())
+          add(cases::dkv_tap_name(b, h, block, row.name));
     }
   return stages;
 }
