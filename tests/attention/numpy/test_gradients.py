@@ -13,9 +13,10 @@ import numpy as np
 
 import backward
 from casts import given, plain_values
+from formats import F32, e5m2_code, e5m2_decoded, int8_code
 from check_gradients import compare_gradients, read
 from gradients import GRADIENTS
-from video import Grid, causal_pairs
+from video import Grid, causal_pairs, window_pairs
 
 KARAT, STAGES, FOLDER = sys.argv[1:4]
 NORMAL, TIES, ONE_HOT, ZERO_TILES, SUBNORMAL, WIDE, EQUAL, TAILS = range(8)  # of random_head.hpp
@@ -53,11 +54,15 @@ class Cases(unittest.TestCase):
             return arrays
 
 
+    @staticmethod
+    def described(preset):
+        return json.loads(subprocess.run([KARAT, "recipes", preset, "--json"], check=True, capture_output=True).stdout)
+
+
 class Presets(Cases):
     def test_every_preset_with_a_backward_has_a_program(self):
         listed = json.loads(subprocess.run([KARAT, "recipes", "--json"], check=True, capture_output=True).stdout)
-        with_backward = {r["name"] for r in listed["recipes"] if "backward" in json.loads(subprocess.run(
-            [KARAT, "recipes", r["name"], "--json"], check=True, capture_output=True).stdout)}
+        with_backward = {r["name"] for r in listed["recipes"] if "backward" in self.described(r["name"])}
         self.assertEqual(with_backward, set(GRADIENTS))
 
     def test_ragged_grids_text_and_shared_heads(self):
@@ -65,7 +70,7 @@ class Presets(Cases):
             self.check(preset, "5,5,9")
             self.check(preset, "2,3,9", 64, text=19, heads=3)
 
-    def test_windows_and_several_scale_tiles(self):
+    def test_several_scale_tiles(self):
         for preset in ("fps_ste_bf16", "flex_bf16"):
             self.check(preset, "25,9,3", 32)
         for preset in ("fps_qat_fp8", "attn_qat_fp8"):
@@ -97,27 +102,66 @@ class Masks(Cases):
             self.assertTrue((arrays["head/0/dq"][np.isneginf(arrays["head/0/lse"].ravel())] == 0).all())
 
 
+    def test_windows(self):
+        """A window of 3 x 3 x 3 tokens, or of tiles where the order follows tiles."""
+        for preset in GRADIENTS:
+            tile = self.described(preset)["mask"]["tile"]
+            edit = {"kind": "window", "window": [3, 3, 3], "unit": "tiles", "border": "clamp", "centre": "query"}
+            def windowed(head):
+                head.keep(window_pairs(head.order, (3, 3, 3)), head.KEY_ORDER, head.LISTED)
+            self.check(preset, "5,7,9" if tile == [1, 1, 1] else "2,3,33", 16, mask=lambda arrays: windowed,
+                       recipe=recipe_file("window", preset, mask=edit))
+
+
+def e4m3_given(p, ds):
+    """Edits and choices: P and dS in E4M3 by given multipliers."""
+    edits = {f"{name}_{field}": value for name, multiplier in (("p", p), ("ds", ds))
+             for field, value in (("format", "e4m3"), ("group", "tensor"), ("scale_rule", "given"),
+                                  ("multiplier", multiplier), ("enters", "codes"))}
+    return edits, {"p": given(p), "ds": given(ds)}
+
+
+def int8_given(p, ds):
+    edits = {f"{name}_{field}": value for name, multiplier in (("p", p), ("ds", ds))
+             for field, value in (("group", "tensor"), ("scale_rule", "given"), ("multiplier", multiplier))}
+    def plain(codes):
+        return codes.astype(F32)
+    return edits, {"p": given(p, int8_code, plain), "ds": given(ds, int8_code, plain)}
+
+
+def e5m2_given(p, ds):
+    return ({"p_multiplier": p, "ds_multiplier": ds},
+            {"p": given(p), "ds": given(ds, e5m2_code, e5m2_decoded)})
+
+
+# P passes the largest code, dS too; every other preset as e4m3_given(1000, 60000).
+SATURATING = {"cudnn_fp8_hopper": (e5m2_given(1000, 1e9), 0x7E), "sage_bwd_int8": (int8_given(200, 2e5), 127)}
+
+
 class Saturation(Cases):
     def test_of_p_and_ds(self):
-        """P times 1000 and dS times 60000 pass 448."""
-        edits = {"p_multiplier": 1000, "ds_format": "e4m3", "ds_scale_rule": "given", "ds_multiplier": 60000}
-        arrays = self.check("fps_qat_fp8", "2,9,7", 40, flavour=TAILS,
-                            recipe=recipe_file("saturating", "fps_qat_fp8", backward=edits),
-                            choices=replace(GRADIENTS["fps_qat_fp8"][1], p=given(1000), ds=given(60000)))
-        codes = [arrays[name] for name in arrays if name.endswith("/p_codes")]
-        self.assertTrue(any((c == 0x7E).any() for c in codes))
-        self.assertGreater(arrays["saturated_ds_codes"][0], 0)
+        for preset in GRADIENTS:
+            (edits, choices), largest = SATURATING.get(preset, (e4m3_given(1000, 60000), 0x7E))
+            arrays = self.check(preset, "2,9,7", 40, flavour=TAILS, heads=2,
+                                recipe=recipe_file("saturating", preset, backward=edits),
+                                choices=replace(GRADIENTS[preset][1], **choices))
+            codes = [arrays[name] for name in arrays if name.endswith("/p_codes")]
+            with self.subTest(preset=preset):
+                self.assertTrue(any((c == largest).any() for c in codes))
+                self.assertGreater(arrays["saturated_ds_codes"][0], 0)
 
 
 class Fields(Cases):
     def test_what_presets_leave_at_rest(self):
-        """Gradients times a number, heads added, blocks in reverse."""
+        """Output and gradients times a number, heads added, blocks in reverse."""
         edits = {"dq_multiplier": 1024, "dk_multiplier": 300, "dv_multiplier": 7, "head_sum": "add",
                  "query_order": "descending", "key_order": "descending"}
         self.check("cudnn_fp8_hopper", "2,9,7", 40, heads=3,
-                   recipe=recipe_file("scaled", "cudnn_fp8_hopper", backward=edits),
+                   recipe=recipe_file("scaled", "cudnn_fp8_hopper", backward=edits, finish={"multiplier": 90}),
                    choices=replace(GRADIENTS["cudnn_fp8_hopper"][1], head_sum="add", query_order="descending",
-                                   key_order="descending", multipliers={"dq": 1024, "dk": 300, "dv": 7}))
+                                   key_order="descending", o_multiplier=90, multipliers={"dq": 1024, "dk": 300, "dv": 7}))
+        self.check("te_delayed", "2,9,7", 40, recipe=recipe_file("scaled_o", "te_delayed", finish={"multiplier": 90}),
+                   choices=replace(GRADIENTS["te_delayed"][1], o_multiplier=90))
 
 
 # Mistakes of a kernel or of a page, each with a preset in which it must show.
