@@ -55,6 +55,19 @@ TEST(GradientLadder, AddsEveryPartOnceInOrder) {
                                           "functions", "straight_through", "output"));
 }
 
+TEST(GradientLadder, SaysNothingThatDecidesNothing) {
+  const recipe::Recipe recipe = recipe::preset("fps_qat_fp8");
+  ASSERT_EQ(recipe.backward.plain, numerics::FormatId::bf16);
+  const recipe::Recipe exact = without_gradient_errors(recipe);
+  EXPECT_EQ(exact.backward.plain, recipe::Backward{}.plain) << "every operand is read as coded";
+  EXPECT_EQ(exact.backward.s, recipe::Backward{}.s) << "scores are the forward's";
+  EXPECT_EQ(with_gradient_part(exact, recipe, GradientPart::k).backward.plain,
+            numerics::FormatId::bf16);
+  EXPECT_EQ(with_gradient_part(exact, recipe, GradientPart::p).backward.plain,
+            recipe::Backward{}.plain);
+  EXPECT_EQ(without_gradient_errors(recipe::preset("fps_ste_bf16")).backward.s, "exact");
+}
+
 TEST(GradientLadder, KeepsLoopsBlocksAndOrders) {
   for (const recipe::Recipe& recipe : with_backward()) {
     const recipe::Backward &from = recipe.backward,

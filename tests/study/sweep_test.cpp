@@ -62,6 +62,9 @@ TEST(Sweep, OfTheBackwardVariesOneOperand) {
       }
     }
   }
+  recipe::Recipe uncoded = base;
+  uncoded.backward.do_in_dp = recipe::Source::input;
+  EXPECT_EQ(sweep(uncoded, SweepAxis::d_o).at(1).backward.do_in_dp, recipe::Source::input);
   const auto ds = sweep(base, SweepAxis::ds);
   EXPECT_EQ(ds.at(2).backward.ds.format, numerics::FormatId::e5m2);
   EXPECT_TRUE(diff(base, ds.at(0)).empty()) << "fps_qat_fp8 reads dS in bf16";

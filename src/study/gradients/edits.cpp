@@ -42,7 +42,7 @@ constexpr Edit kEdits[] = {
     {SweepAxis::delta, "unquantised_p", R"({"delta": "unquantised_p"})"},
 };
 
-/// What an edit of this operand says anew; the rest of its fields are the defaults.
+/// How the fields begin that an edit says anew; those it leaves out are the defaults.
 std::string_view operand_of(SweepAxis axis) {
   if (axis == SweepAxis::p_in_dv) return "p_";
   if (axis == SweepAxis::d_o) return "do_";
@@ -64,7 +64,8 @@ std::vector<NamedEdit> backward_edits(const recipe::Recipe& base, SweepAxis axis
       files::Json kept = files::Json::object();
       for (const auto& [name, value] : backward.items()) {
         const bool instruction = name == "dp" || name == "dv" || name == "dq" || name == "dk";
-        if (!instruction && !name.starts_with(operand)) kept[name] = value;
+        const bool of_operand = name.starts_with(operand) && name != "do_in_dp";
+        if (!instruction && !of_operand) kept[name] = value;
       }
       backward = std::move(kept);
     }

@@ -44,10 +44,14 @@ Recipe without_gradient_errors(const Recipe& recipe) {
   exact.finish.reciprocal = recipe::Reciprocal::rounded;
   exact.finish.logarithm = recipe::Logarithm::exact;
   recipe::Backward& b = exact.backward = recipe.backward;
+  const recipe::Backward plain;
   b.q = b.k = b.v = b.do_in_dp = Source::codes;  // whose format is f32: the values themselves
+  b.plain = plain.plain;
   b.p = b.d_o = b.ds = {};
   b.delta = recipe::Delta::output;
+  b.smooth_term = plain.smooth_term;
   for (const auto instruction : kInstructions) b.*instruction = "exact";
+  if (b.scores == recipe::BackwardScores::forward) b.s = plain.s;  // nothing reads it
   b.straight_through = recipe::StraightThrough::identity;
   b.output = FormatId::f32;
   b.dq_multiplier = b.dk_multiplier = b.dv_multiplier = 1;
@@ -57,22 +61,28 @@ Recipe without_gradient_errors(const Recipe& recipe) {
 Recipe with_gradient_part(Recipe base, const Recipe& recipe, GradientPart part) {
   recipe::Backward& to = base.backward;
   const recipe::Backward& from = recipe.backward;
+  /// Which values of an operand the products read. Other operands are read as codes so far.
+  const auto read_as = [&](Source& source, Source wanted) {
+    source = wanted;
+    if (wanted != Source::codes) to.plain = from.plain;
+  };
   /// Of a part that the forward's ladder has too.
   const auto forward = [&](Part same) { base = with_part(std::move(base), recipe, same); };
   switch (part) {
     case GradientPart::q:
       base.q = recipe.q;
       base.qk.scale_order = recipe.qk.scale_order;
-      to.q = from.q;
+      read_as(to.q, from.q);
       break;
     case GradientPart::k:
       base.k = recipe.k;
       base.qk.scale_order = recipe.qk.scale_order;
-      to.k = from.k;
+      read_as(to.k, from.k);
+      to.smooth_term = from.smooth_term;
       break;
     case GradientPart::v:
       forward(Part::v);
-      to.v = from.v;
+      read_as(to.v, from.v);
       break;
     case GradientPart::delta:
       forward(Part::p);
@@ -84,7 +94,7 @@ Recipe with_gradient_part(Recipe base, const Recipe& recipe, GradientPart part) 
       break;
     case GradientPart::d_o:
       to.d_o = from.d_o;
-      to.do_in_dp = from.do_in_dp;
+      read_as(to.do_in_dp, from.do_in_dp);
       break;
     case GradientPart::ds:
       to.ds = from.ds;
