@@ -165,7 +165,7 @@ struct NoTerm {
 /// add_ds_sums() of every kernel, and its range from exact sums: any order of roundings.
 class TermSums {
  public:
-  TermSums(const BackwardView& view, std::size_t rows) : view_(view) {
+  TermSums(const BackwardView& view, std::size_t rows) : view_(view), free_(rows) {
     for (auto& r : of_) r.assign(rows, 0.0f);
     for (auto* sums : {&low_, &high_, &magnitude_}) sums->assign(rows, 0.0);
   }
@@ -179,11 +179,13 @@ class TermSums {
       low_[i] += scale * ds.low[e];
       high_[i] += scale * ds.high[e];
       magnitude_[i] += scale * std::max(std::abs(ds.low[e]), std::abs(ds.high[e]));
+      free_[i] |= ds.low[e] != ds.high[e] || ds.scale_varies;
     }
     terms_ += pairs.columns;
   }
   float number(std::size_t k, std::size_t i) const { return of_[k][i]; }
   Interval range(std::size_t i) const {
+    if (!free_[i]) return of_[0][i];
     const double room = static_cast<double>(terms_ + 2) * 0x1p-23 * magnitude_[i];
     return {numerics::rounded_down(low_[i] - room), numerics::rounded_up(high_[i] + room)};
   }
@@ -192,6 +194,7 @@ class TermSums {
   const BackwardView& view_;
   std::array<std::vector<float>, kRuns> of_;
   std::vector<double> low_, high_, magnitude_;
+  std::vector<char> free_;
   std::size_t terms_ = 0;
 };
 

@@ -55,8 +55,11 @@ float coding_error(const quant::Rule& rule, float size, Interval scale) {
 }
 
 /// Scales that follow from values of a visit: by group the range of the largest magnitude.
-void enclose_scaled(const quant::Rule& rule, const MadeValues& x, std::size_t rows,
-                    std::size_t columns, MadeOperand& made) {
+/// A group whose largest magnitude has no freedom has one scale, and coding is monotone: `low` and
+/// `high` are the coded ends.
+void enclose_scaled(const quant::Rule& rule, const MadeValues& x, const quant::Quantised& low_ends,
+                    const quant::Quantised& high_ends, MadeOperand& made) {
+  const std::size_t rows = low_ends.rows, columns = low_ends.channels;
   const quant::Grouping groups = attention::visit_groups(rule, rows, columns);
   std::vector<Interval> largest(groups.count());
   for (std::size_t e = 0; e < x.low.size(); ++e) {
@@ -83,7 +86,17 @@ void enclose_scaled(const quant::Rule& rule, const MadeValues& x, std::size_t ro
   }
   for (std::size_t e = 0; e < x.low.size(); ++e) {
     const std::size_t row = e / columns, column = e % columns;
-    const Interval s = scales[groups.group(row, column)];
+    const std::int32_t group = groups.group(row, column);
+    const Interval s = scales[group];
+    if (largest[group].is_point()) {
+      made.low[e] = low_ends.values[e];
+      made.high[e] = high_ends.values[e];
+      if (leaves) {
+        made.code_low[e] = made.low[e];
+        made.code_high[e] = made.high[e];
+      }
+      continue;
+    }
     if (x.low[e] == 0 && x.high[e] == 0) continue;  // a zero stays one
     const float size = std::max(std::abs(x.low[e]), std::abs(x.high[e]));
     const float error = coding_error(rule, size, s);
@@ -98,7 +111,7 @@ void enclose_scaled(const quant::Rule& rule, const MadeValues& x, std::size_t ro
     made.code_high[e] = std::min(most, numerics::rounded_up(high / (high < 0 ? s.high : s.low)));
   }
   made.scale_varies =
-      leaves && std::ranges::any_of(scales, [](Interval s) { return !s.is_point(); });
+      leaves && std::ranges::any_of(largest, [](Interval amax) { return !amax.is_point(); });
 }
 
 MadeOperand operand_of(const quant::Rule& rule, const MadeValues& x, std::size_t rows,
@@ -110,7 +123,7 @@ MadeOperand operand_of(const quant::Rule& rule, const MadeValues& x, std::size_t
   MadeOperand made;
   for (std::size_t k = 0; k < kRuns; ++k) made.of[k] = coded(x.of[k]);
   if (quant::has_scale(rule.format) && rule.scale_rule != quant::ScaleRule::given) {
-    enclose_scaled(rule, x, rows, columns, made);
+    enclose_scaled(rule, x, coded(x.low), coded(x.high), made);
     return made;
   }
   made.low = coded(x.low).values;

@@ -47,8 +47,26 @@ std::vector<float> rows_at(const std::vector<float>& tokens, const LegalValues& 
   return rows;
 }
 
-BackwardCase small_case(std::string_view preset, Flavour flavour, int heads = 1) {
-  return {attention::small_preset(preset), {.grid = {3, 5, 4}, .channels = 16}, flavour, 7, heads};
+/// Presets, and what none of them has: smoothed k, and scales that follow from a visit's values.
+std::vector<recipe::Recipe> recipes() {
+  std::vector<recipe::Recipe> list;
+  for (const std::string& preset : attention::backward_presets())
+    list.push_back(attention::small_preset(preset));
+  recipe::Recipe& smoothed = list.emplace_back(attention::small_preset("fps_ste_bf16"));
+  smoothed.name = "smoothed";
+  smoothed.k.smooth = quant::Smooth::mean;
+  recipe::Recipe& grouped = list.emplace_back(attention::small_preset("cudnn_fp8_hopper"));
+  grouped.name = "grouped";
+  for (quant::Rule* rule : {&grouped.backward.p, &grouped.backward.ds}) {
+    rule->group = quant::Group::block;
+    rule->scale_rule = quant::ScaleRule::divide;
+    rule->multiplier = 1;
+  }
+  return list;
+}
+
+BackwardCase case_of(const recipe::Recipe& recipe, Flavour flavour, int heads = 1) {
+  return {recipe, {.grid = {3, 5, 4}, .channels = 16}, flavour, 7, heads};
 }
 
 struct Blocks {
@@ -62,10 +80,10 @@ struct Blocks {
 
 // The propagation repeats the engine's arithmetic.
 TEST(GradientBounds, WithoutFreedomTheyAreTheGoldenValues) {
-  for (const std::string& preset : attention::backward_presets())
+  for (const recipe::Recipe& recipe : recipes())
     for (const Flavour flavour : {Flavour::one_hot}) {
-      SCOPED_TRACE(std::string(preset) + " " + std::to_string(static_cast<int>(flavour)));
-      const BackwardCase of = small_case(preset, flavour, 2);
+      SCOPED_TRACE(recipe.name + " " + std::to_string(static_cast<int>(flavour)));
+      const BackwardCase of = case_of(recipe, flavour, 2);
       const Blocks blocks(of);
       const BackwardResult result = of.run(numerics::Path::fast);
       const auto heads = of.backward_heads();
@@ -126,12 +144,12 @@ std::int64_t moved(const LegalValues& values, const std::vector<float>& found) {
 
 // A forward with another exp2 of the table, then a backward whose exp2 errs by itself.
 TEST(GradientBounds, LegalKernelsStayInside) {
-  for (const std::string& preset : attention::backward_presets()) {
+  for (const recipe::Recipe& recipe : recipes()) {
     std::int64_t differing = 0;
     for (const Flavour flavour : {Flavour::normal, Flavour::tails}) {
-      SCOPED_TRACE(std::string(preset) + " " + std::to_string(static_cast<int>(flavour)));
-      const BackwardCase of = small_case(preset, flavour, 2);
-      recipe::Recipe other = attention::small_preset(preset);
+      SCOPED_TRACE(recipe.name + " " + std::to_string(static_cast<int>(flavour)));
+      const BackwardCase of = case_of(recipe, flavour, 2);
+      recipe::Recipe other = recipe;
       other.softmax.exp2 = recipe::Exp2::rounded;
       const BackwardCase legal(other, {.grid = {3, 5, 4}, .channels = 16}, flavour, 7, 2);
       const Blocks blocks(of);
@@ -166,13 +184,13 @@ TEST(GradientBounds, LegalKernelsStayInside) {
           EXPECT_EQ(outside(*values), 0);
       }
     }
-    EXPECT_GT(differing, 0) << preset;  // the freedom was used
+    EXPECT_GT(differing, 0) << recipe.name;  // the freedom was used
   }
 }
 
 // dQ in another order of its key blocks lies outside the golden order's range and inside any's.
 TEST(GradientBounds, AnyOrderOfDqStaysInside) {
-  BackwardCase of = small_case("fa3_bf16", Flavour::normal);
+  BackwardCase of = case_of(attention::small_preset("fa3_bf16"), Flavour::normal);
   of.recipe.backward.output = numerics::FormatId::f32;
   const Blocks blocks(of);
   BackwardCase turned = of;

@@ -171,6 +171,23 @@ TEST_F(CheckGradients, AnOrderOfDqIsFreeOnlyWhereItIsAllowed) {
   EXPECT_EQ(stage(compared(golden, tapped, allowed), "dq by block").verdict, Verdict::differs);
 }
 
+TEST_F(CheckGradients, AnotherOrderOfDqIsNoAlarmWhereItIsAllowed) {
+  CheckOptions allowed;
+  allowed.allowed.summation = bounds::Summation::any_order;
+  for (const std::string_view preset : recipe::preset_names()) {
+    recipe::Recipe recipe = small(preset);
+    if (recipe.backward.loop != recipe::BackwardLoop::key_blocks) continue;
+    recipe.backward.block_k = 16;
+    const GoldenFile golden = made(recipe, 1, {2, 4, 5});
+    const auto other = recipe.backward.key_order == recipe::BlockOrder::descending
+                           ? recipe::BlockOrder::ascending
+                           : recipe::BlockOrder::descending;
+    const files::Tensors candidate = gradients(
+        golden, Kernel{.edit = [other](recipe::Recipe& r) { r.backward.key_order = other; }});
+    EXPECT_TRUE(compared(golden, candidate, allowed).passed) << preset;
+  }
+}
+
 // Another order of the forward's row sums moves lse, and so P, dS and the gradients: a match where
 // it is allowed, different bits where not.
 TEST_F(CheckGradients, TheForwardsFreedomReachesTheGradients) {
