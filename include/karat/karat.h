@@ -349,8 +349,9 @@ KARAT_API karat_status karat_diagnose(const char* golden, const karat_candidate*
 
 /* How long a Hopper GPU takes. The question is a JSON object with any of gpu ("H100"), kernel,
  * model, resolution, grid [T,H,W], tokens, batch, heads, kv_heads, head_dim, causal, power (W),
- * varlen, split_keys, steps, forwards, dense_steps, gpus, linear ("bf16", "fp8", "fp8_block"); the
- * answer has the fields of `karat cost --json`. */
+ * varlen, split_keys, backward, steps, forwards, dense_steps, gpus, linear ("bf16", "fp8",
+ * "fp8_block"), launch_gap_us, exchange_us, outside_share; the answer has the fields of
+ * `karat cost --json`. */
 KARAT_API karat_status karat_cost(const karat_recipe* recipe, const char* question, char** answer,
                                   karat_error* error);
 /* The same question as pictures: "svg" (Gantt, roofline, occupancy) or "trace" (Perfetto JSON). */

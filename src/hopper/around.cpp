@@ -5,6 +5,7 @@
 #include <array>
 #include <cmath>
 
+#include "karat/hopper/backward.hpp"
 #include "karat/numerics/base/error.hpp"
 
 namespace karat::hopper {
@@ -23,13 +24,16 @@ struct LinearFit {
 };
 constexpr std::array<LinearFit, 3> kLinear = {{{0.1, 4540, 1.0}, {18.9, 0, 0.6}, {64, 0, 0.8}}};
 constexpr double kLinearMhz = 1700;  // what short GEMMs run at; scaled by the board's clock
-constexpr double kLinearFitMhz = 1611;
+constexpr double kLinearFitMhz = 1469;
 constexpr double kSmallTilePenalty = 1.1;
 
 /// (stated) Bytes per token and channel that norms, modulation, residuals, activations (24 BF16
 /// passes) and RoPE in FP64 (Q and K, six passes of 8 bytes) move in one layer.
 constexpr double kRestBytes = 24 * 2 + 2 * 6 * 8;
 constexpr double kLinkGbPerS = 450;  // NVLink 4, one direction
+/// (stated) Kernels of a layer beside attention and what is around it: ten linear layers and some
+/// twenty of norms, modulation, RoPE, activations and residuals.
+constexpr double kLaunchesPerLayer = 30;
 
 struct Gemm {
   double m, n, k;
@@ -188,9 +192,12 @@ RunTime run_time(const Question& question, const RunRequest& request) {
   const double share = 1.0 / request.gpus;
   const double all = static_cast<double>(q.shape.queries) * model.width;
   // Q, K, V to heads and O back to tokens, each GPU sending all but its own part.
-  t.exchange_ms = layers * 4 * 2 * all * share * (1 - share) / kLinkGbPerS * 1e-6;
+  const double exchanges = request.gpus > 1 ? 4 * layers : 0;
+  t.exchange_ms = layers * 4 * 2 * all * share * (1 - share) / kLinkGbPerS * 1e-6 +
+                  exchanges * request.exchange_us * 1e-3;
   t.rest_ms = layers * stream_ms(q.machine, kRestBytes * all * share);
-  const double others = t.cross_ms + t.linear_ms + t.exchange_ms + t.rest_ms;
+  t.gap_ms = layers * kLaunchesPerLayer * request.launch_gap_us * 1e-3;
+  const double others = t.cross_ms + t.linear_ms + t.exchange_ms + t.rest_ms + t.gap_ms;
   const double dense_attention = layers * attention_ms(dense);
   t.forward_ms = t.attention_ms + t.around_ms + others;
   t.dense_forward_ms = dense_attention + others;
@@ -199,8 +206,39 @@ RunTime run_time(const Question& question, const RunRequest& request) {
   t.dense_run_s = t.dense_forward_ms * request.forwards_per_step * request.steps * 1e-3;
   t.run_s = (t.forward_ms * sparse_steps + t.dense_forward_ms * request.dense_steps) *
             request.forwards_per_step * 1e-3;
+  t.outside_s = request.outside_share * t.dense_run_s;
+  t.total_s = t.run_s + t.outside_s;
   t.speedup = t.dense_run_s / t.run_s;
   t.ceiling = t.dense_forward_ms / (t.dense_forward_ms - dense_attention);
+  return t;
+}
+
+IterationTime iteration_time(const Question& question, const RunRequest& request) {
+  if (request.gpus != 1)
+    throw Error(ErrorKind::usage, "gpus", "is not 1, and the backward's exchange is not modelled",
+                "leave it out");
+  const video::Model& model = *request.model;
+  const RunTime forward = run_time(question, request);
+  const Question q = ask_model(question, model, request.grid);
+  const double layers = model.layers;
+  IterationTime t{.forward_ms = forward.forward_ms};
+  t.attention_ms = layers * backward_cost(q, Detail::time).time_ms;
+  if (model.text == video::TextAttention::cross) {
+    Question cross = dense_bf16(q);
+    cross.recipe.backward.loop = recipe::BackwardLoop::key_blocks;
+    cross.grid.reset();
+    cross.shape.keys = model.text_tokens;
+    t.cross_ms = layers * backward_cost(cross, Detail::time).time_ms;
+  }
+  for (const Gemm& gemm : gemms(model, static_cast<double>(request.grid.volume()), 1)) {
+    const double products = linear_ms(q.machine, request.linear, gemm.m, gemm.k, gemm.n) +
+                            linear_ms(q.machine, request.linear, gemm.n, gemm.k, gemm.m);
+    t.linear_ms += layers * gemm.count * products;
+  }
+  t.rest_ms = 2 * forward.rest_ms;
+  t.gap_ms = 2 * forward.gap_ms;
+  t.backward_ms = t.attention_ms + t.cross_ms + t.linear_ms + t.rest_ms + t.gap_ms;
+  t.iteration_ms = t.forward_ms + t.backward_ms;
   return t;
 }
 

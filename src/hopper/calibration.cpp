@@ -10,8 +10,8 @@
 namespace karat::hopper {
 namespace {
 
-constexpr double kNoise = 0.05, kClockSpread = 0.15, kLaunchSpread = 0.5, kFactorSpread = 0.15;
-constexpr int kRounds = 12;
+constexpr double kNoise = 0.05, kClockSpread = 0.15, kLaunchSpread = 0.5, kFactorScale = 0.05;
+constexpr int kRounds = 40;
 
 /// The model's answer to a row, in its two parts.
 struct Prediction {
@@ -50,9 +50,12 @@ Values solve(std::vector<Values> a, Values b) {
 
 /// @param without a row that is not fitted
 Values fit(const std::vector<Prediction>& rows, int groups, std::size_t without) {
-  Values v(2 + groups, 0.0), weight(2 + groups, 1 / (kFactorSpread * kFactorSpread));
+  Values v(2 + groups, 0.0), weight(2 + groups, 0.0);
   weight[0] = 1 / (kClockSpread * kClockSpread), weight[1] = 1 / (kLaunchSpread * kLaunchSpread);
   for (int round = 0; round < kRounds; ++round) {
+    // Cauchy's prior as a normal one that widens with the factor found so far.
+    for (int g = 2; g < 2 + groups; ++g)
+      weight[g] = 2 / (kFactorScale * kFactorScale + v[g] * v[g]);
     std::vector<Values> a(v.size(), Values(v.size(), 0.0));
     Values b(v.size(), 0.0);
     for (std::size_t i = 0; i < v.size(); ++i) a[i][i] = weight[i], b[i] = -weight[i] * v[i];

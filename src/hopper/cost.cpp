@@ -108,6 +108,23 @@ int blocks_for(std::int64_t tokens, int block) {
   return static_cast<int>((tokens + block - 1) / block);
 }
 
+/// Blocks that a tile visits, and those of them that hold masked pairs.
+struct Visits {
+  int blocks = 0, partial = 0;
+};
+/// Per query block, or per key block where keys are outside.
+std::vector<Visits> visits(const mask::BlockMap& map, bool keys) {
+  std::vector<Visits> out(keys ? map.key_blocks.size() : map.rows.size());
+  for (std::size_t row = 0; row < map.rows.size(); ++row) {
+    for (const auto& entry : map.rows[row]) {
+      Visits& tile = out[keys ? static_cast<std::size_t>(entry.key_block) : row];
+      ++tile.blocks;
+      tile.partial += entry.cover == mask::Cover::partial;
+    }
+  }
+  return out;
+}
+
 MaskedWork listed_work(const Question& q, const Plan& plan) {
   if (!q.grid) {
     throw Error(ErrorKind::usage, "grid", "is missing, and the recipe's mask lies over one",
@@ -134,21 +151,20 @@ MaskedWork listed_work(const Question& q, const Plan& plan) {
                       static_cast<double>(key_blocks.size()), *q.grid);
   const mask::BlockMap map =
       mask::block_map(*among_video.mask, std::move(query_blocks), std::move(key_blocks));
-  const int text_keys = blocks_for(q.text_tokens, plan.block_k);
+  const bool keys = plan.keys_outside();
+  const int text_inside = blocks_for(q.text_tokens, plan.inner());
   MaskedWork out;
-  for (const auto& row : map.rows) {
-    const auto partial = std::count_if(row.begin(), row.end(), [](const auto& entry) {
-      return entry.cover == mask::Cover::partial;
-    });
-    const int blocks = static_cast<int>(row.size()) + text_keys;
+  for (const auto& [visited, partial] : visits(map, keys)) {
+    const int blocks = visited + text_inside;
     // Shares are kept in sixteenths so that equal tiles stay one run.
     const double share = blocks > 0 ? std::round(16.0 * double(partial) / blocks) / 16 : 0;
     append(out.work.head, {1, blocks, share});
   }
-  const int all_keys = static_cast<int>(map.key_blocks.size()) + text_keys;
-  const int text_tiles = blocks_for(q.text_tokens, plan.block_q);
-  if (text_tiles > 0) append(out.work.head, {text_tiles, all_keys, 0});
-  out.work.unique_key_blocks = all_keys;
+  const std::size_t inside = keys ? map.rows.size() : map.key_blocks.size();
+  const int all = static_cast<int>(inside) + text_inside;
+  const int text_tiles = blocks_for(q.text_tokens, plan.outer());
+  if (text_tiles > 0) append(out.work.head, {text_tiles, all, 0});
+  out.work.unique_key_blocks = all;
   out.work.listed = true;
   const double tokens = static_cast<double>(order.tokens()), text = q.text_tokens;
   out.kept_pairs =

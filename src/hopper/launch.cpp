@@ -94,7 +94,9 @@ LaunchTime simulate(const Machine& machine, const Timing& timing, const Plan& pl
   out.tiles = total_tiles(runs) * work.copies;
   out.blocks = total_blocks(runs) * double(work.copies);
   out.waves = double(out.tiles) / (double(machine.sms) * plan.ctas_per_sm);
-  out.launch_us = timing.launch_us + (plan.lengths == Lengths::varying ? timing.prepare_us : 0);
+  // A kernel in front sorts sequences, or zeroes the counter that tiles are drawn from.
+  const bool prepared = plan.lengths == Lengths::varying || draws_tiles(plan);
+  out.launch_us = timing.launch_us + (prepared ? timing.prepare_us : 0);
   out.combine_us = combine_us(machine, timing, plan, shape, out.splits);
   out.clock_mhz = machine.clock_mhz;
   TileCosts costs(machine, timing, plan,

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "karat/numerics/base/error.hpp"
+#include "plan_fit.hpp"
 #include "words.hpp"
 
 namespace karat::hopper {
@@ -105,8 +106,6 @@ const Structure& structure(Kernel kernel) {
                        [&](const Structure& s) { return s.kernel == kernel; });
 }
 
-constexpr int kOtherRegisters = 24;  // addresses, counters, row maxima and sums
-constexpr double kBarrierBytes = 1024;
 constexpr std::int64_t kMostCausalRuns = 4096;
 
 /// Registers a consumer thread may hold, by FA3's setmaxnreg budgets; without a producer the
@@ -144,9 +143,12 @@ double smem_needed(const Plan& plan) {
 }
 
 std::string plan_title(const Plan& plan) {
-  return "plan " + std::string(kernel_name(plan.kernel)) + " " + std::to_string(plan.block_q) +
-         " x " + std::to_string(plan.block_k) + ", head dimension " + std::to_string(plan.head_dim);
+  return std::string(plan.pass == Pass::forward ? "plan " : "backward plan ") +
+         std::string(kernel_name(plan.kernel)) + " " + std::to_string(plan.block_q) + " x " +
+         std::to_string(plan.block_k) + ", head dimension " + std::to_string(plan.head_dim);
 }
+
+}  // namespace
 
 void check_fits(const Plan& plan, const Machine& machine) {
   const int budget = register_budget(plan);
@@ -178,8 +180,6 @@ int residents(const Plan& plan, const Machine& machine) {
       1, static_cast<int>(std::min({by_smem, by_registers, by_warps, double(machine.max_ctas)})));
 }
 
-}  // namespace
-
 void validate(const Shape& shape) {
   const auto positive = [](const char* field, double value) {
     if (value > 0) return;
@@ -200,19 +200,27 @@ void validate(const Shape& shape) {
 }
 
 std::vector<TileRun> dense_work(const Plan& plan, const Shape& shape) {
-  const std::int64_t tiles = (shape.queries + plan.block_q - 1) / plan.block_q;
-  const int blocks = static_cast<int>((shape.keys + plan.block_k - 1) / plan.block_k);
-  const bool ragged = shape.keys % plan.block_k != 0;
+  const bool keys = plan.keys_outside();
+  const std::int64_t outside = keys ? shape.keys : shape.queries;
+  const std::int64_t inside = keys ? shape.queries : shape.keys;
+  const std::int64_t outer = plan.outer(), inner = plan.inner();
+  const std::int64_t tiles = (outside + outer - 1) / outer;
+  const int blocks = static_cast<int>((inside + inner - 1) / inner);
+  const bool ragged = inside % inner != 0;
   if (shape.causality == Causality::none) return {{tiles, blocks, ragged ? 1.0 / blocks : 0.0}};
   const std::int64_t offset = shape.keys - shape.queries;  // the last query sees the last key
   const auto seen = [&](std::int64_t tile) {
-    const std::int64_t last = std::min((tile + 1) * plan.block_q, shape.queries) + offset;
-    return std::clamp<std::int64_t>((last + plan.block_k - 1) / plan.block_k, 1, blocks);
+    if (keys) {  // the queries from the first one that sees the tile's first key
+      const std::int64_t first = std::max<std::int64_t>(0, tile * outer - offset);
+      return std::clamp<std::int64_t>(blocks - first / inner, 1, blocks);
+    }
+    const std::int64_t last = std::min((tile + 1) * outer, outside) + offset;
+    return std::clamp<std::int64_t>((last + inner - 1) / inner, 1, blocks);
   };
   std::vector<TileRun> runs;
   const auto append = [&](std::int64_t count, std::int64_t visited) {
     if (count <= 0) return;
-    const double on_diagonal = std::ceil(double(plan.block_q) / plan.block_k);
+    const double on_diagonal = std::ceil(double(outer) / static_cast<double>(inner));
     runs.push_back({count, static_cast<int>(visited),
                     std::min(1.0, on_diagonal / static_cast<double>(visited))});
   };

@@ -30,7 +30,9 @@ constexpr files::RequestField<KernelRequest> kKernelFields[] = {
         "power", "power limit in W of a board that power limits; default: its own", 50, 2000),
     request::flag<&KernelRequest::varlen>("varlen", "sequences packed, as by cu_seqlens"),
     request::flag<&KernelRequest::split_keys>("split_keys",
-                                              "few query tiles may share their keys out")};
+                                              "few query tiles may share their keys out"),
+    request::flag<&KernelRequest::backward>(
+        "backward", "the gradients' kernels too (predicted, not validated)")};
 
 constexpr files::RequestField<ModelRequest> kModelFields[] = {
     request::text<&ModelRequest::model>("model",
@@ -45,7 +47,14 @@ constexpr files::RequestField<ModelRequest> kModelFields[] = {
                                                "first steps with dense BF16 attention", 0),
     request::whole<&ModelRequest::gpus>("gpus", "sequence-parallel degree", 1),
     request::choice<&ModelRequest::linear, kLinear>("linear",
-                                                    "bf16, fp8 or fp8_block linear layers")};
+                                                    "bf16, fp8 or fp8_block linear layers"),
+    request::number<&ModelRequest::launch_gap_us>("launch_gap_us",
+                                                  "between two kernels (open; default 1)", 0, 1000),
+    request::number<&ModelRequest::exchange_us>(
+        "exchange_us", "latency of an exchange between GPUs (open; default 20)", 0, 1e5),
+    request::number<&ModelRequest::outside_share>(
+        "outside_share",
+        "VAE, text encoder and sampler, of the dense run's time (open; default 0.05)", 0, 10)};
 
 constexpr files::RequestField<ShapeRequest> kShapeFields[] = {
     request::called("seqlen", request::whole<&ShapeRequest::tokens>("tokens", "tokens", 1)),
@@ -73,6 +82,7 @@ void ask(Question& question, const KernelRequest& request) {
   question.shape.batch = request.batch;
   question.lengths = request.varlen ? Lengths::varying : Lengths::fixed;
   question.splits = request.split_keys ? Splits::heuristic : Splits::never;
+  question.gradients = request.backward ? Gradients::computed : Gradients::none;
 }
 
 RunRequest run_of(const ModelRequest& request) {
@@ -81,13 +91,17 @@ RunRequest run_of(const ModelRequest& request) {
                                      ? video::find_resolution(model, *request.resolution)
                                      : model.resolutions.front();
   resolution.frames = request.frames.value_or(resolution.frames);
-  return {.model = &model,
-          .grid = video::token_grid(model, resolution),
-          .steps = request.steps.value_or(model.sampler.steps),
-          .forwards_per_step = request.forwards.value_or(model.sampler.forwards_per_step),
-          .dense_steps = request.dense_steps,
-          .gpus = request.gpus,
-          .linear = request.linear};
+  RunRequest run{.model = &model,
+                 .grid = video::token_grid(model, resolution),
+                 .steps = request.steps.value_or(model.sampler.steps),
+                 .forwards_per_step = request.forwards.value_or(model.sampler.forwards_per_step),
+                 .dense_steps = request.dense_steps,
+                 .gpus = request.gpus,
+                 .linear = request.linear};
+  run.launch_gap_us = request.launch_gap_us.value_or(run.launch_gap_us);
+  run.exchange_us = request.exchange_us.value_or(run.exchange_us);
+  run.outside_share = request.outside_share.value_or(run.outside_share);
+  return run;
 }
 
 RunRequest ask(Question& question, const ModelRequest& request) {

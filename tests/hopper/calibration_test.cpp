@@ -78,7 +78,7 @@ TEST_F(GivenRows, TwoRowsAGroupBringFalsifiedTimesBack) {
     std::printf("clock x %.2f, launch %+.1f us, d80 x %.2f: %.1f %% -> %.1f %% (honest %.1f %%)\n",
                 f.clock, f.launch_us, f.d80, 100 * wrong, 100 * back, 100 * right);
     EXPECT_GT(wrong, right + 0.02);
-    EXPECT_LE(back, right + 0.025);  // 0.016 to 0.022; the goal was 0.02
+    EXPECT_LE(back, right + 0.02);
   }
 }
 
@@ -117,7 +117,7 @@ TEST(Calibration, ShrinksTowardsTheModel) {
   const double moved = far.calibration.factors[0].factor / far.calibration.clock;
   EXPECT_GT(moved, 1.15);
   EXPECT_LT(moved, 1.3);
-  EXPECT_GT(far.calibration.factors[0].factor, 1.02);  // shared with the clock
+  EXPECT_GT(far.calibration.factors[0].factor, 1.01);  // shared with the clock, which takes most
 }
 
 std::string written(const std::string& text) {

@@ -123,10 +123,11 @@ TEST(Run, PartsAddUpAndAmdahlHolds) {
   const RunTime all = run_time(q, request);
   EXPECT_NEAR(all.forward_ms,
               all.attention_ms + all.around_ms + all.cross_ms + all.linear_ms + all.exchange_ms +
-                  all.rest_ms,
+                  all.rest_ms + all.gap_ms,
               1e-6 * all.forward_ms);
   EXPECT_LT(all.speedup, all.ceiling);
   EXPECT_EQ(all.exchange_ms, 0);
+  EXPECT_NEAR(all.total_s, all.run_s + request.outside_share * all.dense_run_s, 1e-9 * all.run_s);
   EXPECT_NEAR(all.run_s, all.forward_ms * 100 * 1e-3, 1e-6 * all.run_s);
   request.dense_steps = 50;
   EXPECT_NEAR(run_time(q, request).speedup, 1, 1e-12);

@@ -48,6 +48,9 @@ TEST(CostRequest, EveryModelFieldLandsInTheRun) {
   set("dense_steps", std::int64_t{3});
   set("gpus", std::int64_t{4});
   set("linear", "fp8_block");
+  set("launch_gap_us", 2.5);
+  set("exchange_us", 7.0);
+  set("outside_share", 0.1);
   Question question{.recipe = recipe::preset("fa3_bf16")};
   const RunRequest run = ask(question, asked);
   EXPECT_EQ(run.model->name, "wan2.1-1.3b");
@@ -57,6 +60,9 @@ TEST(CostRequest, EveryModelFieldLandsInTheRun) {
   EXPECT_EQ(run.dense_steps, 3);
   EXPECT_EQ(run.gpus, 4);
   EXPECT_EQ(run.linear, LinearFormat::fp8_block);
+  EXPECT_EQ(run.launch_gap_us, 2.5);
+  EXPECT_EQ(run.exchange_us, 7);
+  EXPECT_EQ(run.outside_share, 0.1);
   EXPECT_EQ(question.shape.queries, 5 * 30 * 52);
   EXPECT_EQ(question.shape.heads, run.model->heads);
 }
@@ -71,12 +77,14 @@ TEST(CostRequest, EveryShapeAndKernelFieldLandsInTheQuestion) {
   write(kernel_fields(), kernel, "gpu", "H20");
   write(kernel_fields(), kernel, "kernel", "fa2");
   write(kernel_fields(), kernel, "batch", std::int64_t{6});
+  write(kernel_fields(), kernel, "backward", true);
   Question question;
   ask(question, kernel);
   ask(question, shape);
   EXPECT_EQ(question.machine.name, "H20");
   EXPECT_EQ(question.kernel, Kernel::fa2);
   EXPECT_EQ(question.shape.batch, 6);
+  EXPECT_EQ(question.gradients, Gradients::computed);
   EXPECT_EQ(question.shape.keys, 24);
   EXPECT_EQ(question.shape.heads, 5);
   EXPECT_EQ(question.shape.head_dim, 64);

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "accuracy.hpp"
+#include "fit.hpp"
 #include "karat/files/atomic_file.hpp"
 #include "karat/report/chart.hpp"
 
@@ -21,70 +22,13 @@ namespace {
 using namespace karat;
 using namespace karat::hopper;
 
-/// Sum over the groups of their mean error, with weight on what lies beyond a target.
-double objective(const std::vector<MeasuredRow>& rows, const Model& model) {
-  double sum = 0;
-  for (const Group& group : groups(rows, model)) {
-    const double mean = group.errors.mean();
-    if (group.name.ends_with("split keys")) {
-      sum += 0.1 * mean;
-      continue;
-    }
-    const bool many = group.errors.rows > 100;
-    sum += (many ? 4 : 0.5) * mean + 8 * std::max(0.0, mean - 0.92 * group.target) +
-           (many ? 0 : 0.05 * group.errors.worst);
-  }
-  return sum;
-}
-
-/// Coordinate descent over the clocks of the boards that power limits and every constant marked
-/// "(fit)". The H200 takes the H100's clock.
 /// @param without a source whose rows are left out of the fit and judged after it
 void fit(const std::vector<MeasuredRow>& all, const std::string& without) {
-  std::vector<MeasuredRow> rows;
-  int count = 0;
-  for (const MeasuredRow& row : all) {
-    // Of the one large source, every fourth row.
-    if (row.source == without || !row.has_plan) continue;
-    if (row.source != "aiconfigurator" || count++ % 4 == 0) rows.push_back(row);
-  }
-  Model model = model_of(all);
-  struct Free {
-    std::string name;
-    double* value;
-    double step = 0.08;
-  };
-  std::vector<Free> free;
-  for (const char* board : {"H100-SXM5", "H800-SXM"})
-    free.push_back({std::string("clock_mhz of ") + board, &model.boards.at(board).clock_mhz});
-  for (const TimingConstant& c : timing_constants()) {
-    if (c.source.starts_with("(fit)"))
-      free.push_back({std::string(c.name), &(model.timing.*c.member)});
-  }
-  const auto error = [&] {
-    model.boards.at("H200").clock_mhz = model.boards.at("H100-SXM5").clock_mhz;
-    return objective(rows, model);
-  };
-  double best = error();
-  for (int round = 0; round < 20; ++round) {
-    for (Free& f : free) {
-      const double before = *f.value;
-      bool better = false;
-      for (const double sign : {1.0, -1.0}) {
-        *f.value = before * (1 + sign * f.step);
-        const double now = error();
-        if (now < best) {
-          best = now, better = true;
-          break;
-        }
-      }
-      if (!better) *f.value = before, f.step *= 0.6;
-    }
-  }
-  error();
-  for (const Free& f : free) std::printf("%-24s %.4g\n", f.name.c_str(), *f.value);
-  std::printf("objective %.5f over %zu rows\n", best, rows.size());
-  print_groups(groups(all, model));
+  Fit fit(all, without);
+  fit.run(6, 400);
+  for (const Fit::Free& f : fit.values()) std::printf("%-24s %.4g\n", f.name.c_str(), *f.value);
+  std::printf("%zu rows\n", fit.rows());
+  print_groups(groups(all, fit.model));
 }
 
 void draw(const std::vector<MeasuredRow>& rows, const std::vector<double>& errors,

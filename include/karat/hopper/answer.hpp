@@ -9,6 +9,7 @@
 
 #include "karat/files/json_file.hpp"
 #include "karat/hopper/around.hpp"
+#include "karat/hopper/backward.hpp"
 #include "karat/hopper/cost.hpp"
 
 namespace karat::hopper {
@@ -18,7 +19,9 @@ struct Answer {
   Question question;
   AttentionCost cost;
   std::vector<SideKernel> around;
-  std::optional<RunTime> run;  ///< where a model's run was asked for
+  std::optional<RunTime> run;              ///< where a model's run was asked for
+  std::optional<BackwardCost> backward;    ///< where the gradients were asked for
+  std::optional<IterationTime> iteration;  ///< where both were
 };
 /// @throws Error(usage) for a recipe that predicts its mask from Q and K: there are no tensors here
 Answer answer(const Question& question, const std::optional<RunRequest>& run, Detail detail,

@@ -50,6 +50,9 @@ struct RunRequest {
   int dense_steps = 0;  ///< first steps that run dense BF16 attention instead of the recipe
   int gpus = 1;         ///< sequence-parallel degree: heads and tokens are divided among them
   LinearFormat linear = LinearFormat::bf16;
+  double launch_gap_us = 1;     ///< (open) between two kernels of one stream
+  double exchange_us = 20;      ///< (open) latency of one all-to-all, beside its bytes
+  double outside_share = 0.05;  ///< (open) VAE, text encoder and sampler, of the dense run
 };
 struct RunTime {
   double attention_ms = 0;  ///< per forward, all layers, with the recipe
@@ -58,16 +61,33 @@ struct RunTime {
   double linear_ms = 0;
   double exchange_ms = 0;  ///< all-to-all among GPUs
   double rest_ms = 0;      ///< norms, modulation, residuals, RoPE in FP64: a stated residual
+  double gap_ms = 0;       ///< between launches
   double forward_ms = 0;
   double dense_forward_ms = 0;  ///< the same with dense BF16 attention
   double step_ms = 0;           ///< with the recipe
-  double run_s = 0;             ///< with dense_steps; VAE and text encoder not included
+  double run_s = 0;             ///< all steps, with dense_steps
   double dense_run_s = 0;
-  double speedup = 0;  ///< dense_run_s / run_s
-  double ceiling = 0;  ///< Amdahl: dense forward / (dense forward - dense attention)
+  double outside_s = 0;  ///< VAE, text encoder and sampler: outside_share of dense_run_s
+  double total_s = 0;    ///< run_s + outside_s
+  double speedup = 0;    ///< dense_run_s / run_s
+  double ceiling = 0;    ///< Amdahl: dense forward / (dense forward - dense attention)
 };
 /// @param question its recipe, machine and timing; the shape is the model's
 RunTime run_time(const Question& question, const RunRequest& request);
+
+/// One training iteration on one GPU at batch 1: a forward, and a backward in which every linear
+/// layer has two products of the forward's size (towards its input and its weights), attention its
+/// gradient kernels and the rest twice the forward's traffic (stated). Activations are kept, no
+/// forward is run again; optimiser and exchange of gradients are not included.
+struct IterationTime {
+  double forward_ms = 0;
+  double attention_ms = 0;  ///< of the backward, as the others
+  double cross_ms = 0, linear_ms = 0, rest_ms = 0, gap_ms = 0;
+  double backward_ms = 0;
+  double iteration_ms = 0;
+};
+/// @throws Error(usage) as backward_cost(), or for more than one GPU
+IterationTime iteration_time(const Question& question, const RunRequest& request);
 
 /// The attention shape of a model on a grid: heads, head_dim, tokens and joint text.
 Question ask_model(Question question, const video::Model& model, video::Extent3 grid);

@@ -35,8 +35,9 @@ struct CalibrationReport {
 
 /// Finds a clock and a launch constant for the board and a factor per kernel, format, head
 /// dimension and causality: measured = factor x (launch + body / clock). The most likely values
-/// where a row's noise has a spread of 5 %, the clock's logarithm one of 15 %, the launch's of 50 %
-/// and a factor's of 15 % around the model's own: what few rows say little about stays near 1.
+/// where a row's noise has a spread of 5 %, the clock's logarithm one of 15 %, the launch's of 50
+/// %, and a factor's lies around the model's own as Cauchy's distribution of scale 5 %: what few
+/// rows say little about stays near 1, and what is far off is followed.
 /// @throws Error(usage) without rows, or for a kernel without a plan
 CalibrationReport calibrate(std::span<const Measurement> rows, const Machine& machine,
                             const Timing& timing);

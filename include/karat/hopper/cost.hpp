@@ -14,6 +14,8 @@
 
 namespace karat::hopper {
 
+enum class Gradients { none, computed };  ///< is the backward asked for too?
+
 struct Question {
   recipe::Recipe recipe;
   Machine machine;
@@ -24,6 +26,7 @@ struct Question {
   int text_tokens = 0;                 ///< behind the grid's tokens, seen by and seeing everything
   Lengths lengths = Lengths::fixed;    ///< varying: FlashAttention-3 alone
   Splits splits = Splits::never;       ///< the public calls do not split
+  Gradients gradients = Gradients::none;
 };
 
 /// The kernel that runs a recipe: SageAttention2 for INT8 Q, FlexAttention for its key order,

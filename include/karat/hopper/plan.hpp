@@ -28,7 +28,11 @@ constexpr int bytes_of(Element element) { return element == Element::bf16 ? 2 : 
 
 /// Do warpgroups take turns to issue, or does a barrier per key block keep them in step?
 enum class Turns { free_running, ping_pong, lockstep };
-enum class Overlap { none, previous_pv };       ///< PV of the previous block beside QK
+enum class Overlap {
+  none,
+  previous_pv,        ///< PV of the previous block beside QK
+  dp_beside_exponent  ///< of a backward: dP while P is taken
+};
 enum class PPath { registers, shared_memory };  ///< how P reaches the tensor core
 enum class MatrixPath { wgmma, mma_sync };
 enum class Residency { persistent, one_per_tile };  ///< CTAs per launch
@@ -40,8 +44,18 @@ enum class Splits { never, heuristic };    ///< may a kernel share one tile's ke
 enum class BlockLists { computed, read };  ///< where a sparse kernel's next block comes from
 enum class Multicast { none, pairs };      ///< do two CTAs of a cluster load K and V once?
 
+/// What a kernel computes. With P = exp(S - lse) a backward has five products: S = Q K^T,
+/// dP = dO V^T, dV = P^T dO, dQ = dS K, dK = dS^T Q.
+enum class Pass {
+  forward,
+  gradients,       ///< all five over one block of keys at a time; dQ is added to FP32 memory
+  key_gradients,   ///< S, dP, dV and dK over one block of keys at a time
+  query_gradients  ///< S, dP and dQ over one block of queries at a time
+};
+
 struct Plan {
   Kernel kernel = Kernel::fa3;
+  Pass pass = Pass::forward;
   int head_dim = 128;    ///< of the tensors
   int tile_dim = 128;    ///< head dimension the instructions run, padded with zeros
   int block_q = 128;     ///< query rows per CTA
@@ -72,8 +86,17 @@ struct Plan {
   double smem_bytes = 0;         ///< per CTA
 
   int rows_per_warpgroup() const { return block_q / warpgroups; }
+  /// Rows that a CTA keeps, and those it visits block by block.
+  int outer() const { return keys_outside() ? block_k : block_q; }
+  int inner() const { return keys_outside() ? block_q : block_k; }
+  bool keys_outside() const { return pass == Pass::gradients || pass == Pass::key_gradients; }
   int threads() const { return 128 * (warpgroups + (producer ? 1 : 0)); }
 };
+
+/// A persistent CTA that draws its next tile from a counter in memory.
+inline bool draws_tiles(const Plan& plan) {
+  return plan.dispatch == Dispatch::dynamic && plan.residency == Residency::persistent;
+}
 
 /// Keys seen by the queries: every one, or none after the query itself.
 enum class Causality { none, causal };
@@ -94,14 +117,15 @@ struct Shape {
 /// @throws Error(usage) naming the field that is not positive.
 void validate(const Shape& shape);
 
-/// Consecutive query tiles of one head with the same work.
+/// Consecutive tiles of one head (query tiles; key tiles where they are outside) with the same
+/// work.
 struct TileRun {
   std::int64_t tiles = 0;
-  int blocks = 0;           ///< padded key blocks each computes
+  int blocks = 0;           ///< padded inner blocks each computes
   double masked_share = 0;  ///< of them, the share that holds masked pairs
 };
 
-/// Work of one head when nothing but causality removes blocks, in order of query tiles.
+/// Work of one head when nothing but causality removes blocks, in order of tiles.
 std::vector<TileRun> dense_work(const Plan& plan, const Shape& shape);
 
 /// What the caller may say about a kernel; the rest follows.
@@ -123,6 +147,12 @@ struct PlanRequest {
 /// @throws Error(usage) for a head dimension without a tile, an element format the kernel does not
 /// have, or a tile that exceeds registers or shared memory, saying what does not fit.
 Plan make_plan(const PlanRequest& request, const Machine& machine);
+
+/// The kernels that compute the gradients, in the order they run: one with `gradients`, or
+/// `key_gradients` and `query_gradients`. Operands are 16 bits wide.
+/// @throws Error(usage) for a kernel without a backward, or as make_plan()
+std::vector<Plan> make_backward_plans(Kernel kernel, int head_dim, Causality causality,
+                                      BlockLists lists, const Machine& machine);
 
 /// Splits of the keys that FlashAttention-3 chooses when query tiles are few: the smallest number
 /// whose last wave is within 85 % of the best, 1 from 0.8 tiles per SM or at most 4 key blocks.

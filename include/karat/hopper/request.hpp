@@ -18,6 +18,7 @@ struct KernelRequest {
   std::optional<double> power_w;  ///< empty: the board's own limit
   bool varlen = false;            ///< sequences packed behind each other
   bool split_keys = false;        ///< few query tiles share their keys out
+  bool backward = false;          ///< the gradients' kernels too
 };
 std::span<const files::RequestField<KernelRequest>> kernel_fields();
 
@@ -30,6 +31,7 @@ struct ModelRequest {
   int dense_steps = 0;
   int gpus = 1;
   LinearFormat linear = LinearFormat::bf16;
+  std::optional<double> launch_gap_us, exchange_us, outside_share;  ///< empty: RunRequest's
 };
 std::span<const files::RequestField<ModelRequest>> model_fields();
 

@@ -25,25 +25,27 @@ struct Timing {
   double zero_gain = 0.134;
   double hbm_share = 0.91;
   // Fitted on the measured rows.
-  double port_accumulate = 0.408;
-  double port_per_instruction = 1.986;
-  double misaligned_passes = 1.705;
-  double unevenness = 0.5;
-  double mask_ops = 2.03;
-  double mma_sync_ports = 1.48;
-  double cta_start = 1270;
-  double dynamic_tile = 700;
-  double varlen_tile = 2890;
-  double varlen_store = 71.8;
-  double list_read = 700;
+  double port_accumulate = 0.245;
+  double port_per_instruction = 2.226;
+  double misaligned_passes = 1.763;
+  double unevenness = 0.06268;
+  double mask_ops = 2.289;
+  double mma_sync_ports = 1.119;
+  double cta_start = 2896;
+  double dynamic_tile = 2734;
+  double varlen_tile = 708;
+  double varlen_store = 140.1;
+  double list_read = 554.2;
+  double cluster_wait = 317.3;
   double launch_us = 5;
-  double prepare_us = 2.43;
-  double combine_us = 4.23;
-  double idle_exponent = 0.242;
+  double reduce_passes = 2;
+  double prepare_us = 1.41;
+  double combine_us = 4.287;
+  double idle_exponent = 0.3701;
   double power_reference = 0.62;
   double tensor_exponent = 0.285;
-  double warm_slope = 0.0237;
-  double warm_ms = 24;
+  double warm_slope = 0.0897;
+  double warm_ms = 57.66;
 };
 
 struct TimingConstant {

@@ -16,6 +16,10 @@ Answer answer(const Question& question, const std::optional<RunRequest>& run, De
                 .cost = attention_cost(question, detail),
                 .around = around_attention(question)};
   if (run) answer.run = run_time(question, *run);
+  if (question.gradients == Gradients::computed) {
+    answer.backward = backward_cost(question, detail);
+    if (run) answer.iteration = iteration_time(question, *run);
+  }
   return answer;
 }
 

@@ -7,6 +7,34 @@ namespace karat::hopper {
 
 using files::Json;
 
+namespace {
+
+Json backward_json(const BackwardCost& c) {
+  Json json{{"kernel", kernel_name(c.kernel)},
+            {"time_ms", c.time_ms},
+            {"tflops", c.tflops},
+            {"validated", false}};
+  for (const BackwardKernel& k : c.kernels) {
+    Json kernel{{"name", k.name}, {"time_ms", k.ms}};
+    if (k.plan) {
+      kernel["block_q"] = k.plan->block_q, kernel["block_k"] = k.plan->block_k;
+      kernel["ctas_per_sm"] = k.plan->ctas_per_sm;
+      kernel["registers_per_thread"] = k.plan->registers_per_thread;
+      kernel["smem_bytes"] = k.plan->smem_bytes;
+      kernel["tiles"] = k.launch.tiles, kernel["waves"] = k.launch.waves;
+      kernel["clock_mhz"] = k.launch.clock_mhz;
+      for (int u = 0; u < kUnits; ++u) kernel["busy"][kUnitNames[u]] = k.launch.busy_share[u];
+    }
+    json["kernels"].push_back(std::move(kernel));
+  }
+  for (const Saving& s : c.savings)
+    json["bound_by"].push_back(
+        {{"part", part_name(s.part)}, {"saves_ms", s.ms}, {"share", s.ms / c.time_ms}});
+  return json;
+}
+
+}  // namespace
+
 files::Json to_json(const Answer& a) {
   const auto& q = a.question;
   const auto& c = a.cost;
@@ -71,13 +99,29 @@ files::Json to_json(const Answer& a) {
                    {"linear_ms", r.linear_ms},
                    {"exchange_ms", r.exchange_ms},
                    {"rest_ms", r.rest_ms},
+                   {"gap_ms", r.gap_ms},
                    {"forward_ms", r.forward_ms},
                    {"dense_forward_ms", r.dense_forward_ms},
                    {"step_ms", r.step_ms},
                    {"run_s", r.run_s},
                    {"dense_run_s", r.dense_run_s},
+                   {"outside_s", r.outside_s},
+                   {"total_s", r.total_s},
                    {"speedup", r.speedup},
                    {"amdahl_ceiling", r.ceiling}};
+  }
+  if (a.backward) json["backward"] = backward_json(*a.backward);
+  if (a.iteration) {
+    const auto& t = *a.iteration;
+    json["iteration"] = {{"forward_ms", t.forward_ms},
+                         {"backward_ms", t.backward_ms},
+                         {"attention_ms", t.attention_ms},
+                         {"prompt_attention_ms", t.cross_ms},
+                         {"linear_ms", t.linear_ms},
+                         {"rest_ms", t.rest_ms},
+                         {"gap_ms", t.gap_ms},
+                         {"iteration_ms", t.iteration_ms},
+                         {"validated", false}};
   }
   return json;
 }

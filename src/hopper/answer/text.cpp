@@ -45,7 +45,8 @@ std::string run_text(const RunTime& run) {
   for (const Share& part :
        {Share{"attention", run.attention_ms}, Share{"around it", run.around_ms},
         Share{"prompt attention", run.cross_ms}, Share{"linear layers", run.linear_ms},
-        Share{"exchange between GPUs", run.exchange_ms}, Share{"rest (stated)", run.rest_ms}}) {
+        Share{"exchange between GPUs", run.exchange_ms}, Share{"rest (stated)", run.rest_ms},
+        Share{"launch gaps (open)", run.gap_ms}}) {
     if (part.ms > 0) {
       text += print("  %-22s %10s  %4.1f %%\n", part.name, milliseconds(part.ms).c_str(),
                     100 * part.ms / run.forward_ms);
@@ -54,7 +55,45 @@ std::string run_text(const RunTime& run) {
   text += print("whole run    %s (dense BF16 %s): %.2fx; Amdahl's ceiling %.2fx\n",
                 short_time(run.run_s).c_str(), short_time(run.dense_run_s).c_str(), run.speedup,
                 run.ceiling);
+  text += print("with VAE, text encoder and sampler (open) %s: %s\n",
+                short_time(run.outside_s).c_str(), short_time(run.total_s).c_str());
   return text;
+}
+
+std::string bound_line(std::span<const Saving> savings, double time_ms) {
+  std::string text = "bound by    ";
+  for (const Saving& saving : savings) {
+    if (saving.ms < 0.005 * time_ms) continue;
+    text += print(" %s %.0f %% (%s)", part_name(saving.part).c_str(), 100 * saving.ms / time_ms,
+                  milliseconds(saving.ms).c_str());
+  }
+  return text + "\n";
+}
+
+std::string backward_text(const BackwardCost& c) {
+  std::string text =
+      print("backward     %s, %.0f TFLOP/s (10 per pair and channel); predicted, not validated\n",
+            milliseconds(c.time_ms).c_str(), c.tflops);
+  for (const BackwardKernel& k : c.kernels) {
+    text += print("  %-22s %10s", k.name.c_str(), milliseconds(k.ms).c_str());
+    if (k.plan)
+      text +=
+          print("  %s, %d x %d, %d CTA%s an SM, %.2f waves",
+                std::string(kernel_name(k.plan->kernel)).c_str(), k.plan->block_q, k.plan->block_k,
+                k.plan->ctas_per_sm, k.plan->ctas_per_sm == 1 ? "" : "s", k.launch.waves);
+    text += "\n";
+  }
+  return text + bound_line(c.savings, c.time_ms);
+}
+
+std::string iteration_text(const IterationTime& t) {
+  return print(
+      "iteration    %s: forward %s, backward %s (attention %s, prompt attention %s, linear layers "
+      "%s, rest %s); predicted, not validated\n",
+      milliseconds(t.iteration_ms).c_str(), milliseconds(t.forward_ms).c_str(),
+      milliseconds(t.backward_ms).c_str(), milliseconds(t.attention_ms).c_str(),
+      milliseconds(t.cross_ms).c_str(), milliseconds(t.linear_ms).c_str(),
+      milliseconds(t.rest_ms + t.gap_ms).c_str());
 }
 
 }  // namespace
@@ -78,13 +117,8 @@ std::string to_text(const Answer& a) {
       "%.2f waves%s; clock %.0f MHz\n",
       100 * c.density, 100 * c.padded_density, static_cast<long long>(l.tiles), l.waves,
       l.splits > 1 ? print(", keys split %d ways", l.splits).c_str() : "", l.clock_mhz);
-  text += "bound by    ";
-  for (const Saving& saving : c.savings) {
-    if (saving.ms < 0.005 * c.time_ms) continue;
-    text += print(" %s %.0f %% (%s)", part_name(saving.part).c_str(), 100 * saving.ms / c.time_ms,
-                  milliseconds(saving.ms).c_str());
-  }
-  text += "\n             (time saved if that part were free of charge)\nbusy        ";
+  text += bound_line(c.savings, c.time_ms);
+  text += "             (time saved if that part were free of charge)\nbusy        ";
   for (int u = 0; u < kUnits; ++u) {
     text += print(" %s %.0f %%", kUnitNames[u], 100 * l.busy_share[u]);
   }
@@ -95,7 +129,9 @@ std::string to_text(const Answer& a) {
   }
   text += print("memory       Q, K, V and O hold %s bytes, %.2f of BF16's\n",
                 short_number(held_bytes(a.question)).c_str(), memory_ratio(a.question));
+  if (a.backward) text += backward_text(*a.backward);
   if (a.run) text += run_text(*a.run);
+  if (a.iteration) text += iteration_text(*a.iteration);
   return text;
 }
 

@@ -6,14 +6,11 @@
 #include <deque>
 
 #include "durations.hpp"
+#include "gradients.hpp"
+#include "units.hpp"
 
 namespace karat::hopper {
 namespace {
-
-/// For whom a unit works.
-struct Who {
-  int cta, group, block;
-};
 
 /// A consumer warpgroup, or all of a CTA in lockstep.
 struct Actor {
@@ -32,16 +29,12 @@ struct Cta {
   std::vector<double> tile_end, block_begin;
 };
 
-class Sm {
+class Sm : Units {
  public:
   Sm(const Machine& machine, const Timing& timing, const Plan& plan, const Supply& supply,
      int residents, double masked_share, std::vector<Slice>* trace)
-      : m_(machine),
-        t_(timing),
-        p_(plan),
-        s_(supply),
-        d_(durations(machine, timing, plan, supply, residents, masked_share)),
-        trace_(trace) {
+      : Units(machine, timing, plan, supply, trace),
+        d_(durations(machine, timing, plan, supply, residents, masked_share)) {
     for (int i = 0; i < residents; ++i) {
       Cta cta{.index = i, .actors = std::vector<Actor>(d_.actors)};
       cta.k_free.assign(p_.stages, 0.0);
@@ -68,43 +61,11 @@ class Sm {
   }
 
  private:
-  /// Counts work of a unit. A timeline shows what was asked of a unit one after another.
-  void use(UnitId which, double begin, double clocks, Who w, const char* label) {
-    const int u = static_cast<int>(which);
-    busy_[u] += clocks;
-    ++events_;
-    if (!trace_ || clocks <= 0) return;
-    begin = std::max(begin, shown_[u]);
-    shown_[u] = begin + clocks;
-    trace_->push_back({u, w.cta, w.group, begin, begin + clocks, label, w.block});
-  }
-  void show(Who w, double begin, double end, const char* label) {
-    if (trace_) trace_->push_back({-1, w.cta, w.group, begin, end, label, w.block});
-  }
-
-  /// A load or store of `bytes`: latency, then the SM's port, and its shares of L2 and HBM, of
-  /// which it may use what it has not used since the launch began.
-  double transfer(double ready, double bytes, double l2_bytes, double miss, Who w,
-                  const char* label) {
-    const double begin = std::max(ready, port_free_);
-    const double clocks = bytes / s_.port_bytes_per_clk;
-    port_free_ = begin + clocks;
-    l2_used_ += l2_bytes / s_.l2_bytes_per_clk;
-    hbm_used_ += l2_bytes * miss / s_.hbm_bytes_per_clk;
-    use(UnitId::l2, begin, l2_bytes / s_.l2_bytes_per_clk, w, label);
-    use(UnitId::hbm, begin, l2_bytes * miss / s_.hbm_bytes_per_clk, w, label);
-    return std::max({port_free_, l2_used_, hbm_used_});
-  }
-
   /// A load that the producer may ask for from `ready` on.
   double load(Cta& cta, double ready, double bytes, double shared, double miss, double written,
               int block, const char* label) {
-    const Who w{cta.index, p_.warpgroups, block};
-    cta.sent = std::max({cta.sent, ready, cta.loads_from}) + t_.tma_issue;
-    const double latency = t_.tma_latency + t_.l2_latency + miss * (t_.hbm_latency - t_.l2_latency);
-    const double end = transfer(cta.sent + latency, bytes, bytes * shared, miss, w, label);
-    use(UnitId::smem, end - written, written, w, label);
-    return end;
+    return Units::load(cta.sent, std::max(ready, cta.loads_from), bytes, shared, miss, written,
+                       {cta.index, p_.warpgroups, block}, label);
   }
 
   double kv_shared() const { return p_.multicast == Multicast::pairs ? 0.5 : 1; }
@@ -130,8 +91,7 @@ class Sm {
   /// Fetching the next tile's number, and with varying lengths searching for its sequence.
   double tile_fetch() const {
     if (p_.lengths == Lengths::varying) return t_.varlen_tile;
-    const bool dynamic = p_.dispatch == Dispatch::dynamic && p_.residency == Residency::persistent;
-    return dynamic ? t_.dynamic_tile : 0;
+    return draws_tiles(p_) ? t_.dynamic_tile : 0;
   }
 
   void begin_tile(Cta& cta, bool first) {
@@ -145,14 +105,6 @@ class Sm {
 
   void load_q(Cta& cta) {
     cta.q_full = load(cta, cta.q_free, d_.q_bytes, 1, s_.q_miss, d_.q_written, 0, "load Q");
-  }
-
-  /// Matrix instructions in their turn; returns when the results can be read.
-  double matrix(double ready, double clocks, double busy, Who w, const char* label) {
-    const double begin = std::max(ready, tensor_free_);
-    tensor_free_ = begin + clocks;
-    use(UnitId::tensor, begin, busy, w, label);
-    return tensor_free_ + t_.mma_tail;
   }
 
   void issue_pv(Cta& cta, int group, int j) {
@@ -265,6 +217,7 @@ class Sm {
     double ready = std::max({actor.ready, cta.k_full, cta.q_full}) + t_.barrier_wait;
     // Whoever reads the list keeps its CTA from issuing.
     if (group == 0) ready = std::max(ready, tensor_free_) + s_.listed * t_.list_read;
+    if (group == 0 && p_.multicast == Multicast::pairs && j > 0) ready += t_.cluster_wait;
     if (p_.turns == Turns::ping_pong && j > 0) ready += t_.barrier_wait;
     show(w, actor.ready, ready, "wait");
     if (group == 0) cta.block_begin.push_back(std::max(ready, tensor_free_));
@@ -315,18 +268,9 @@ class Sm {
     cta.tile_end.push_back(cta.stored);
   }
 
-  const Machine& m_;
-  const Timing& t_;
-  const Plan& p_;
-  const Supply& s_;
   const Durations d_;
-  std::vector<Slice>* trace_;
   std::vector<Cta> ctas_;
-  double tensor_free_ = 0, alu_free_ = 0, mufu_free_ = 0, convert_free_ = 0;
-  double port_free_ = 0, l2_used_ = 0, hbm_used_ = 0;
   double k_freed_ = 0, v_freed_ = 0;
-  std::array<double, kUnits> busy_{}, shown_{};
-  std::uint64_t events_ = 0;
 };
 
 }  // namespace
@@ -334,6 +278,8 @@ class Sm {
 SmRun run_sm(const Machine& machine, const Timing& timing, const Plan& plan, const Supply& supply,
              int residents, std::span<const TileWork> tiles, std::vector<Slice>* trace) {
   const double masked = tiles.empty() ? 0 : tiles.front().masked_share;
+  if (plan.pass != Pass::forward)
+    return run_gradients(machine, timing, plan, supply, residents, tiles, trace);
   return Sm(machine, timing, plan, supply, residents, masked, trace).run(tiles);
 }
 

@@ -196,7 +196,7 @@ std::vector<Answer> answers_to(const cxxopts::ParseResult& given) {
   }
   if (const auto path = text_of(given, "schedule")) {
     refuse_beside(given, "schedule",
-                  {"recipe", "sweep", "tile", "window", "dense-steps", "trace", "svg"});
+                  {"recipe", "sweep", "tile", "window", "dense-steps", "trace", "svg", "backward"});
     return phases(*path, q, run);
   }
   if (given.count("sweep") > 0) return sweep(given, q, run);

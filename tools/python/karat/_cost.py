@@ -37,13 +37,19 @@ def cost(
     power: float | None = None,
     varlen: bool | None = None,
     split_keys: bool | None = None,
+    backward: bool | None = None,
+    launch_gap_us: float | None = None,
+    exchange_us: float | None = None,
+    outside_share: float | None = None,
 ) -> dict[str, Any]:
     """Time of one attention launch in the pipeline model, and of a whole run when a model is named.
 
     gpu: "H100", "H100-PCIe", "H100-NVL", "H200", "H800", "H800-PCIe", "H20", "H20-3e" or a
         machine's .json; power: its limit in W. Shape: model and
         resolution, or grid
-    (T, H, W), or tokens, with heads, kv_heads and head_dim; varlen: packed sequences.
+    (T, H, W), or tokens, with heads, kv_heads and head_dim; varlen: packed sequences;
+    backward: the gradients' kernels too, predicted and not validated. launch_gap_us, exchange_us
+    and outside_share: open terms of a model's run.
 
     Returns the fields of ``karat cost --json`` (docs/time-model.md): time_ms, tflops, speedup,
     bound_by, busy, plan, ... and run (run_s, speedup, ...). Raises UsageError.
@@ -52,7 +58,8 @@ def cost(
         gpu=gpu, model=model, resolution=resolution, grid=grid, tokens=tokens, batch=batch,
         heads=heads, head_dim=head_dim, causal=causal, kernel=kernel, steps=steps, forwards=forwards,
         dense_steps=dense_steps, gpus=gpus, linear=linear, kv_heads=kv_heads, power=power,
-        varlen=varlen, split_keys=split_keys,
+        varlen=varlen, split_keys=split_keys, backward=backward, launch_gap_us=launch_gap_us,
+        exchange_us=exchange_us, outside_share=outside_share,
     )  # fmt: skip
     return json.loads(_core.cost(as_recipe(recipe)._core, question))
 
