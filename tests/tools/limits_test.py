@@ -102,8 +102,14 @@ class Sizes(Case):
                           ["--seqlen", "1048576", "--heads", "100000"],
                           ["--causal", "--seqlen", "4096", "--batch", "100000", "--heads", "40"],
                           ["--recipe", "fa2_bf16", "--causal", "--seqlen", "4096", "--batch",
-                           "100000"]):
+                           "100000"],
+                          ["--backward", "--causal", "--seqlen", "2147483647"],
+                          ["--backward", "--seqlen", "4096", "--batch", "100000", "--heads", "40"]):
             self.succeeds("cost", *arguments)
+        self.fails(2, "has no backward",
+                   arguments=["cost", "--recipe", "fa2_bf16", "--backward", "--seqlen", "4096"])
+        self.fails(2, "multiplies codes", arguments=["cost", "--recipe", "cudnn_fp8_hopper",
+                                                     "--backward", "--seqlen", "4096"])
         self.fails(2, "query tiles", "1000000000000000",
                    arguments=["cost", "--seqlen", "2147483647", "--heads", "2147483647"])
         windowed = ["cost", "--recipe", "fpsattention"]

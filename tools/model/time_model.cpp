@@ -1,9 +1,11 @@
-// time_model table FOLDER                 prints the errors of every group of rows
-// time_model fit FOLDER [SOURCE]          fits the "(fit)" constants, on all rows or without a
-// source time_model residuals FOLDER OUT.svg     errors of the H100 varlen rows by shape, and a
-// drawing time_model constants                    prints the table of constants of
-// docs/time-model.md FOLDER holds h100_fa3_bf16_noncausal.csv and hopper_published.csv. Nothing
-// else is fitted on.
+// What the time model's constants are fitted on and how well they do:
+//
+//   time_model table FOLDER              errors of every group of rows
+//   time_model fit FOLDER [SOURCE]       fits the "(fit)" constants, on all rows or without a source
+//   time_model residuals FOLDER OUT.svg  errors of the H100's varlen rows by shape, and a drawing
+//   time_model constants                 the table of constants of docs/time-model.md
+//
+// FOLDER holds h100_fa3_bf16_noncausal.csv and hopper_published.csv; nothing else is fitted on.
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -25,7 +27,7 @@ using namespace karat::hopper;
 /// @param without a source whose rows are left out of the fit and judged after it
 void fit(const std::vector<MeasuredRow>& all, const std::string& without) {
   Fit fit(all, without);
-  fit.run(6, 400);
+  fit.run(4, 600);
   for (const Fit::Free& f : fit.values()) std::printf("%-24s %.4g\n", f.name.c_str(), *f.value);
   std::printf("%zu rows\n", fit.rows());
   print_groups(groups(all, fit.model));
