@@ -63,6 +63,21 @@ TEST(Fuse, OfTwoProductsTheOneWithASingleUseIsJoined) {
   EXPECT_EQ(both.fused, 1u);
 }
 
+TEST(Fuse, ProductsThatAllHaveOtherUsesStay) {
+  for (const char* body :
+       {"mul.f32 %f4, %f1, %f2; add.f32 %f9, %f4, %f4;",
+        "mul.f32 %f4, %f1, %f2; mul.f32 %f5, %f1, %f3; add.f32 %f9, %f4, %f5; mov.f32 %f6, %f4; "
+        "mov.f32 %f7, %f5;",
+        "mul.f32 %f4, %f1, %f2; setp.ne.u32 %p1, 0, 0; @%p1 exit; add.f32 %f9, %f4, %f3;"})
+    EXPECT_EQ(run_both(body).fused, 0u) << body;
+}
+
+TEST(Fuse, SaturatedSumsTakeProductsIn) {
+  const Both both = run_both("mul.f32 %f4, %f1, %f2; add.sat.f32 %f9, %f4, %f3;");
+  EXPECT_EQ(both.joined, std::fma(kA, kA, kC));
+  EXPECT_EQ(both.fused, 1u);
+}
+
 TEST(Fuse, AProductWithSeveralUsesIsJoinedIntoEach) {
   EXPECT_EQ(run_both("mul.f32 %f4, %f1, %f2; add.f32 %f9, %f4, %f3; add.f32 %f8, %f4, %f1;").fused,
             2u);

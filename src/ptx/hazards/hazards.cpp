@@ -234,11 +234,21 @@ void Hazards::require_proxy_fence(const Warp& warp, const Granule& granule, std:
 
 void Hazards::async_read(const Warp& warp, Reader reader, std::uint32_t begin,
                          std::uint32_t bytes) {
+  // Most of a range was written at once: one look is enough.
+  const Access nothing;
+  Access seen = nothing;
+  std::size_t seen_writer = 0;
   for_granules(begin, bytes, [&](std::size_t, Granule& granule, std::uint32_t address) {
-    require_after_write(warp, granule, address);
-    require_proxy_fence(warp, granule, address,
-                        "the async proxy reads a generic write with no fence.proxy.async behind "
-                        "it");
+    const bool as_before = granule.copying == 0 && granule.writer == seen_writer &&
+                           granule.write.clock == seen.clock && granule.write.pc == seen.pc;
+    if (!as_before) {
+      require_after_write(warp, granule, address);
+      require_proxy_fence(warp, granule, address,
+                          "the async proxy reads a generic write with no fence.proxy.async behind "
+                          "it");
+      seen = granule.write;
+      seen_writer = granule.writer;
+    }
     ++granule.reading;
     granule.reader_pc = warp.now.pc;
   });

@@ -81,7 +81,9 @@ class Hazards final : public Witness {
   }
   template <typename Each>
   void for_granules(std::uint32_t begin, std::uint32_t bytes, Each each);
-  Access& read_of(std::size_t granule, std::size_t warp) { return reads_[granule * warps_ + warp]; }
+  Access& read_of(std::size_t granule, std::size_t warp) {
+    return reads_[warp * granules_.size() + granule];
+  }
   void require_after_write(const Warp& warp, const Granule& granule, std::uint32_t address);
   void require_proxy_fence(const Warp& warp, const Granule& granule, std::uint32_t address,
                            const char* what);
@@ -107,7 +109,7 @@ class Hazards final : public Witness {
   std::vector<Knowledge> known_;  ///< by each warp
   std::map<std::uint32_t, Sync> syncs_;
   std::vector<Granule> granules_;
-  std::vector<Access> reads_;
+  std::vector<Access> reads_;  ///< of each warp, by granule
   std::vector<Groups> copies_, pending_[2];
   /// Who writes for an mbarrier without waiting: bulk copies, or cp.async.
   struct Engine {

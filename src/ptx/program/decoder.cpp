@@ -89,10 +89,19 @@ void Decoder::decode_all() {
     if (op.run == branch) op.target = first[op.target];
 }
 
-/// wgmma is left out: what it holds it tells itself.
+/// wgmma is left out: what it holds it tells itself. Of the others only registers count that some
+/// wgmma takes.
 void Decoder::name_registers() {
   const Function& function = *program_.function;
   program_.named.resize(function.body.size() + 1);
+  std::vector<Place> taken;
+  for (const Instruction& each : function.body)
+    if (each.opcode.starts_with("wgmma.mma_async"))
+      for (std::size_t o = 0; o < 2; ++o) add_places(each.operands[o], taken);
+  std::ranges::sort(taken);
+  const auto keep_taken = [&](std::vector<Place>& places) {
+    std::erase_if(places, [&](Place each) { return !std::ranges::binary_search(taken, each); });
+  };
   for (std::size_t i = 0; i < function.body.size(); ++i) {
     const Instruction& each = function.body[i];
     const std::string_view name = std::string_view(each.opcode).substr(0, each.opcode.find('.'));
@@ -104,6 +113,8 @@ void Decoder::name_registers() {
       const bool to = o == 0 && writes && each.operands[0].kind != OperandKind::address;
       add_places(each.operands[o], to ? named.writes : named.reads);
     }
+    keep_taken(named.reads);
+    keep_taken(named.writes);
   }
 }
 

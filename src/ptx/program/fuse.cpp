@@ -15,15 +15,20 @@ struct Product {
 };
 
 struct Form {
-  bool sum = false, difference = false, product = false, flushes = false;
+  bool sum = false, difference = false, product = false, flushes = false, saturates = false;
 };
 
 Form form_of(const Instruction& each) {
   const std::string& opcode = each.opcode;
   Form form{.flushes = opcode.find(".ftz") != std::string::npos};
   form.product = opcode == "mul.f32" || opcode == "mul.ftz.f32";
-  form.sum = opcode == "add.f32" || opcode == "add.ftz.f32";
-  form.difference = opcode == "sub.f32" || opcode == "sub.ftz.f32";
+  const auto is = [&](const std::string& name) {
+    return opcode == name + ".f32" || opcode == name + ".ftz.f32" || opcode == name + ".sat.f32" ||
+           opcode == name + ".ftz.sat.f32";
+  };
+  form.sum = is("add");
+  form.difference = is("sub");
+  form.saturates = opcode.find(".sat") != std::string::npos;
   return form;
 }
 
@@ -59,7 +64,8 @@ class Fusion {
   void find_blocks() {
     for (std::size_t i = 0; i < function_.body.size(); ++i) {
       const Instruction& each = function_.body[i];
-      if (!each.opcode.starts_with("bra")) continue;
+      const bool leaves = each.guarded && (each.opcode == "ret" || each.opcode == "exit");
+      if (!each.opcode.starts_with("bra") && !leaves) continue;
       starts_.insert(static_cast<std::uint32_t>(i + 1));
       for (const Operand& operand : each.operands)
         if (operand.kind == OperandKind::label) starts_.insert(operand.index);
@@ -92,15 +98,19 @@ class Fusion {
     const Product* const first = product_of(left, form.flushes);
     const Product* const second = product_of(right, form.flushes);
     if (first == nullptr && second == nullptr) return;
-    // Of two products the one with no other use is joined; the first if that does not decide.
+    // Of two products the one with no other use is joined, the first if both have none; neither if
+    // both have others.
     bool take_first = first != nullptr;
-    if (first != nullptr && second != nullptr)
-      take_first = uses_[left.index] == 1 || uses_[right.index] != 1;
+    if (first != nullptr && second != nullptr) {
+      take_first = uses_[left.index] == 1;
+      if (left.index == right.index || (!take_first && uses_[right.index] != 1)) return;
+    }
     const Product product = take_first ? *first : *second;
     Operand a = product.a, c = take_first ? right : left;
     // a*b - c and c - a*b: the sign goes to c or to a.
     if (form.difference) (take_first ? c : a) = negative(take_first ? c : a);
-    each.opcode = form.flushes ? "fma.rn.ftz.f32" : "fma.rn.f32";
+    each.opcode = std::string("fma.rn") + (form.flushes ? ".ftz" : "") +
+                  (form.saturates ? ".sat" : "") + ".f32";
     each.operands = {each.operands[0], a, product.b, c};
     ++joined_;
   }

@@ -103,6 +103,8 @@ std::uint32_t element_address(const MatrixDescriptor& at, Major major, int eleme
 std::vector<ByteRange> matrix_ranges(const MatrixDescriptor& at, Major major, int element_bytes,
                                      int rows, int depth) {
   std::vector<std::uint32_t> chunks;
+  chunks.reserve(static_cast<std::size_t>(rows) * static_cast<std::size_t>(depth * element_bytes) /
+                 kChunk);
   for_chunks(at, major, element_bytes, rows, depth,
              [&](std::uint32_t address, int, int) { chunks.push_back(address); });
   std::sort(chunks.begin(), chunks.end());
