@@ -345,6 +345,18 @@ KARAT_API karat_status karat_diagnose(const char* golden, const karat_candidate*
                                       const char* options, char** report, karat_progress progress,
                                       void* context, karat_error* error);
 
+/* ---- A kernel's own code ------------------------------------------------------------------- */
+
+/* Runs a kernel's PTX on the CPU. `launch` is a JSON object with the fields kernel, grid, block,
+ * cluster, dynamic_shared, parameters and fuse of a launch file (docs/run.md), and outputs (names of
+ * tensors), hazards (true: look for them), schedule, seed, limit, threads. The arrays are the
+ * launch's tensors by name, copied; `outputs` gets those named. The report has the fields of
+ * `karat run --json`: where its "fault" is no null, the kernel went wrong and the outputs are what
+ * was written until then. */
+KARAT_API karat_status karat_run_ptx(const char* ptx, const char* launch, const char* const* names,
+                                     const karat_array* arrays, size_t count,
+                                     karat_tensors** outputs, char** report, karat_error* error);
+
 /* ---- Time ---------------------------------------------------------------------------------- */
 
 /* How long a Hopper GPU takes. The question is a JSON object with any of gpu ("H100"), kernel,

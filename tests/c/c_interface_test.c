@@ -800,6 +800,33 @@ static void test_time(void) {
 }
 
 /* A NULL error is fine, NULL arguments are errors, and freeing nothing is nothing. */
+/* A kernel that adds its parameter to each of 32 words. */
+static void test_kernel(void) {
+  static const char* const ptx =
+      ".version 8.0 .target sm_90a .visible .entry add(.param .u64 out, .param .u32 n) {"
+      ".reg .b32 %r<4>; .reg .b64 %d<4>; ld.param.u64 %d1, [out]; ld.param.u32 %r1, [n];"
+      "mov.u32 %r2, %tid.x; mad.wide.u32 %d1, %r2, 4, %d1; ld.global.u32 %r3, [%d1];"
+      "add.u32 %r3, %r3, %r1; st.global.u32 [%d1], %r3; }";
+  static const char* const launch =
+      "{\"block\": [32], \"outputs\": [\"out\"],"
+      " \"parameters\": [{\"pointer\": \"out\"}, {\"i32\": 7}]}";
+  int words[32];
+  for (int i = 0; i < 32; ++i) words[i] = i;
+  const char* names[] = {"out"};
+  const karat_array array = {.data = words, .type = "i32", .rank = 1, .shape = {32}};
+  karat_tensors* outputs = NULL;
+  char* report = NULL;
+  OK(karat_run_ptx(ptx, launch, names, &array, 1, &outputs, &report, &error));
+  karat_array out;
+  if (outputs != NULL && find(outputs, "out", &out) != NULL)
+    for (int i = 0; i < 32; ++i) EXPECT(((const int*)out.data)[i] == i + 7 && words[i] == i);
+  EXPECT(report != NULL && strstr(report, "\"fault\":null") != NULL);
+  karat_free_text(report);
+  karat_tensors_free(outputs);
+  FAILS(karat_run_ptx(ptx, "{\"blok\": [32]}", names, &array, 1, &outputs, &report, &error),
+        KARAT_USAGE, "did you mean block?");
+}
+
 static void test_errors(void) {
   EXPECT(karat_recipe_new("nobody", NULL, NULL) == KARAT_USAGE);
   EXPECT(karat_scaled_mm(NULL, &error) == KARAT_USAGE);
@@ -870,7 +897,8 @@ int main(int argc, char** argv) {
                {"recipes", test_recipes},     {"attention", test_attention},
                {"groups", test_groups},       {"masks", test_masks},     {"stages", test_stages},
                {"backward", test_backward},   {"files", test_files},
-               {"golden", test_golden},       {"time", test_time},       {"errors", test_errors},
+               {"golden", test_golden},       {"kernel", test_kernel},   {"time", test_time},
+               {"errors", test_errors},
                {"threads", test_threads}};
   if (argc != 3) return 2;
   scratch = argv[2];

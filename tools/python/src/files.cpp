@@ -48,6 +48,20 @@ std::string make(const Recipe& recipe, const Heads& heads, const Mask* mask,
   return owned(summary);
 }
 
+/// (outputs as handed_over() gives them, report)
+py::tuple run_ptx(const std::string& ptx, const std::string& launch,
+                  const std::vector<Named>& named) {
+  const Arrays arrays(named);
+  karat_tensors* outputs = nullptr;
+  char* report = nullptr;
+  run([&](karat_error* error) {
+    karat_run_ptx(ptx.c_str(), launch.c_str(), arrays.names(), arrays.arrays(), arrays.count(),
+                  &outputs, &report, error);
+  });
+  const std::string told = owned(report);
+  return py::make_tuple(handed_over(outputs), told);
+}
+
 using Judge = karat_status (*)(const char*, const karat_candidate*, const char*, char**,
                                karat_progress, void*, karat_error*);
 
@@ -78,6 +92,7 @@ void bind_files(py::module_& module) {
              py::arg("path"), py::arg("seed"), py::arg("taps"), py::arg("threads"),
              py::arg("d_o") = py::none(), py::arg("d_o_type") = "", py::arg("dq_taps") = py::none(),
              py::arg("dkv_taps") = py::none());
+  module.def("run_ptx", &run_ptx);
   module.def("check", &judged<karat_check>);
   module.def("diagnose", &judged<karat_diagnose>);
 }
