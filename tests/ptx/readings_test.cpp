@@ -78,6 +78,15 @@ TEST(Readings, NarrowResultsFillTheirRegister) {
               ElementsAre(0xFFFFFFFB, 0xFFFB, 0xFFFFFFFB, 0xFFFFFFFF));
 }
 
+TEST(Readings, PackedResultsKeepBothHalves) {
+  EXPECT_THAT(
+      run_kernel("mov.u32 %r5, -3; mov.u32 %r6, 70000; cvt.pack.sat.s16.s32 %r1, %r5, %r6; "
+                 "cvt.pack.sat.u8.s32.b32 %r2, %r6, 9, %r1; mov.u32 %r3, 0; mov.u32 %r4, 0;" +
+                     store_four(),
+                 1, 4),
+      ElementsAre(0xFFFD7FFF, 0x7FFFFF09, 0, 0));
+}
+
 TEST(Readings, ComparisonsFlushAndCountZeroAsNormal) {
   EXPECT_THAT(run_kernel("mov.b16 %rs1, 1; mov.b16 %rs2, 0; setp.eq.ftz.f16 %p1, %rs1, %rs2; "
                          "setp.eq.f16 %p2, %rs1, %rs2; testp.normal.f32 %p3, 0f80000000; "

@@ -45,9 +45,10 @@ void extend(Decoder& in, Type type, Place narrow) {
 
 /// The type a cvt writes into a register that is wider than it, if so.
 std::optional<Type> narrower_result(const Decoder& in) {
-  if (!in.instruction().opcode.starts_with("cvt.") || !in.is_register(in.operand(0)))
+  const std::string& text = in.instruction().opcode;
+  if (!text.starts_with("cvt.") || text.starts_with("cvt.pack.") || !in.is_register(in.operand(0)))
     return std::nullopt;
-  const units::Opcode opcode(in.instruction().opcode);
+  const units::Opcode opcode(text);
   if (opcode.parts().size() < 2) return std::nullopt;
   const auto type = type_named(opcode.parts()[opcode.parts().size() - 2]);
   const bool integer = type && (type->kind == TypeClass::signed_integer ||
