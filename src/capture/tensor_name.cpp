@@ -4,6 +4,8 @@
 #include <array>
 #include <charconv>
 
+#include "karat/numerics/base/error.hpp"
+
 namespace karat::capture {
 
 std::optional<TensorName> parse_name(std::string_view text) {
@@ -30,10 +32,22 @@ std::string_view word_of(video::Branch branch) {
   return branch == video::Branch::conditional ? "cond" : "uncond";
 }
 
+std::string name_of(const Job& job) {
+  return "p" + std::to_string(job.prompt) + ".s" + std::to_string(job.step) + ".l" +
+         std::to_string(job.layer) + ".h" + std::to_string(job.head);
+}
+
 std::string name_of(const Cell& cell) {
-  return "p" + std::to_string(cell.prompt) + ".s" + std::to_string(cell.step) + ".l" +
-         std::to_string(cell.layer) + ".h" + std::to_string(cell.head) + '.' +
+  return name_of(Job{cell.prompt, cell.step, cell.layer, cell.head}) + '.' +
          std::string(word_of(cell.branch));
+}
+
+Cell parse_cell(std::string_view text, const std::string& subject) {
+  const auto name = parse_name(std::string(text) + ".");
+  if (!name || !name->tensor.empty())
+    throw Error(ErrorKind::usage, subject, "\"" + std::string(text) + "\" is no cell",
+                "give pPROMPT.sSTEP.lLAYER.hHEAD.BRANCH, for example p0.s12.l3.h4.cond");
+  return name->cell;
 }
 
 }  // namespace karat::capture

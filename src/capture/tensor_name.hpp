@@ -17,7 +17,5 @@ struct TensorName {
 std::optional<TensorName> parse_name(std::string_view text);
 /// "cond", "uncond".
 std::string_view word_of(video::Branch branch);
-/// "p0.s12.l3.h4.cond", whose numbers have no zeros in front.
-std::string name_of(const Cell& cell);
 
 }  // namespace karat::capture

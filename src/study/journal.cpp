@@ -63,6 +63,16 @@ JobResult job_result(const files::Json& json) {
 
 }  // namespace
 
+std::string job_line(const JobResult& job) { return to_json(job).dump(); }
+
+JobResult parse_job_line(std::string_view line, const std::string& subject) {
+  try {
+    return job_result(files::parse_json(line, subject));
+  } catch (const nlohmann::json::exception&) {
+    throw Error(ErrorKind::input_output, subject, "is no measured cell", "measure it again");
+  }
+}
+
 Journal::Journal(const std::filesystem::path& path, const StudyIdentity& identity) : path_(path) {
   descriptor_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
   if (descriptor_ < 0) fail(path, "cannot be opened", errno);
@@ -93,7 +103,7 @@ Journal::~Journal() {
 }
 
 void Journal::append(const JobResult& job) {
-  write_all(path_, descriptor_, to_json(job).dump() + "\n");
+  write_all(path_, descriptor_, job_line(job) + "\n");
 }
 
 void Journal::remove() {

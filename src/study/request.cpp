@@ -185,6 +185,10 @@ std::span<const RequestField<CellsRequest>> cells_fields() { return kCellsFields
 std::span<const RequestField<StudyRequest>> study_fields() { return kStudyFields; }
 std::span<const RequestField<capture::PlanSpec>> plan_fields() { return kPlanFields; }
 
+std::unique_ptr<capture::Source> choose_cells(const CellsRequest& asked) {
+  return generated(asked, size_of({}));
+}
+
 ChosenStudy choose_study(const StudyRequest& asked) {
   const Size size = size_of(asked);
   ChosenStudy chosen{.source = asked.capture ? capture::folder_source(*asked.capture)

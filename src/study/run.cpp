@@ -70,6 +70,13 @@ StudyResult run(const capture::Source& source, const Workbench& bench,
     results[job.job] = std::move(job);
   });
 
+  std::vector<JobResult> jobs;
+  for (auto& [job, measured] : results) jobs.push_back(std::move(measured));
+  return assemble(source, bench.recipes(), bench.pass(), identity, std::move(jobs));
+}
+
+StudyResult assemble(const capture::Source& source, const std::vector<recipe::Recipe>& recipes,
+                     Pass pass, const StudyIdentity& identity, std::vector<JobResult> jobs) {
   using cases::GradientOrigin;
   const bool given = source.facts().output_gradient == GradientOrigin::given;
   StudyResult result{.identity = identity,
@@ -77,18 +84,15 @@ StudyResult run(const capture::Source& source, const Workbench& bench,
                      .steps = source.facts().steps,
                      .sigma = source.facts().sigma,
                      .guidance = source.facts().guidance,
-                     .pass = bench.pass(),
-                     .output_gradient = bench.pass() == Pass::forward ? GradientOrigin::none
-                                        : given                       ? GradientOrigin::given
-                                                                      : GradientOrigin::generated,
+                     .pass = pass,
+                     .output_gradient = pass == Pass::forward ? GradientOrigin::none
+                                        : given               ? GradientOrigin::given
+                                                              : GradientOrigin::generated,
                      .recipes = {},
-                     .jobs = {},
+                     .jobs = std::move(jobs),
                      .head_kinds = {}};
-  for (const auto& recipe : bench.recipes()) result.recipes.push_back(recipe.name);
-  for (const capture::Job& job : source.facts().jobs) {
-    result.jobs.push_back(std::move(results.at(job)));
-    result.head_kinds.push_back(source.head_kind(job));
-  }
+  for (const auto& recipe : recipes) result.recipes.push_back(recipe.name);
+  for (const JobResult& job : result.jobs) result.head_kinds.push_back(source.head_kind(job.job));
   return result;
 }
 

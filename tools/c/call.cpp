@@ -2,12 +2,9 @@
 #include "call.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <cstdlib>
 #include <cstring>
 #include <vector>
-
-#include "karat/numerics/base/suggest.hpp"
 
 namespace karat::c {
 namespace {
@@ -33,15 +30,6 @@ karat_status status_of(ErrorKind kind) {
       break;
   }
   return KARAT_INTERNAL;
-}
-
-bool whole_between(const files::Json& x, std::int64_t low, std::int64_t high) {
-  if (!x.is_number_integer()) return false;
-  if (x.is_number_unsigned()) {
-    const auto number = x.get<std::uint64_t>();
-    return number <= static_cast<std::uint64_t>(high) && static_cast<std::int64_t>(number) >= low;
-  }
-  return x.get<std::int64_t>() >= low && x.get<std::int64_t>() <= high;
 }
 
 }  // namespace
@@ -91,62 +79,6 @@ files::Json object_of(const char* text, const char* what) {
   files::Json json = files::parse_json(std::string_view(text), what);
   if (!json.is_object()) throw Error(ErrorKind::usage, what, "is no JSON object", "give {...}");
   return json;
-}
-
-bool Fields::has(std::string_view name) {
-  known_.emplace_back(name);
-  const auto found = object_.find(name);
-  return found != object_.end() && !found->is_null();
-}
-
-files::FieldValue Fields::value(std::string_view name, files::FieldKind kind, std::int64_t low,
-                                std::int64_t high) const {
-  using files::FieldKind;
-  const files::Json& given = object_[std::string(name)];
-  std::string wanted = "text";
-  switch (kind) {
-    case FieldKind::text:
-      if (given.is_string()) return given.get<std::string>();
-      break;
-    case FieldKind::number:
-      if (given.is_number() && given.get<double>() >= static_cast<double>(low) &&
-          given.get<double>() <= static_cast<double>(high))
-        return given.get<double>();
-      wanted = "number from " + std::to_string(low) + " to " + std::to_string(high);
-      break;
-    case FieldKind::flag:
-      if (given.is_boolean()) return given.get<bool>();
-      wanted = "true or false";
-      break;
-    case FieldKind::whole:
-      if (whole_between(given, low, high)) return given.get<std::int64_t>();
-      wanted = "whole number from " + std::to_string(low) + " to " + std::to_string(high);
-      break;
-    case FieldKind::texts:
-      if (given.is_array() &&
-          std::all_of(given.begin(), given.end(), [](const auto& x) { return x.is_string(); }))
-        return given.get<std::vector<std::string>>();
-      wanted = "list of texts";
-      break;
-    case FieldKind::extent:
-      if (given.is_array() && given.size() == 3 &&
-          std::all_of(given.begin(), given.end(),
-                      [](const auto& x) { return whole_between(x, 1, 1'000'000); }))
-        return given.get<std::array<int, 3>>();
-      wanted = "list of three whole numbers from 1";
-      break;
-  }
-  throw Error(ErrorKind::usage, named(name), given.dump() + " is no " + wanted, "give a " + wanted);
-}
-
-void Fields::finish() const {
-  for (const auto& [name, value] : object_.items()) {
-    if (std::ranges::find(known_, name) != known_.end()) continue;
-    throw Error(ErrorKind::usage, named(name), "is not known",
-                "did you mean " + numerics::nearest_name(name, known_, [](const std::string& k) {
-                  return k;
-                }) + "?");
-  }
 }
 
 }  // namespace karat::c

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "karat/files/json_file.hpp"
-#include "karat/files/request.hpp"
+#include "karat/files/object_fields.hpp"
 #include "karat/karat.h"
 #include "karat/numerics/base/error.hpp"
 #include "karat/recipe/recipe.hpp"
@@ -46,37 +46,11 @@ void require_size(std::size_t given, std::size_t known, const char* what);
 /// A JSON object from a caller: NULL is an empty one.
 files::Json object_of(const char* text, const char* what);
 
-/// Reads an object's fields by the rows of requests; finish() refuses the rest, naming the nearest.
-class Fields {
+/// The fields of a JSON object from a caller.
+class Fields : public files::ObjectFields {
  public:
   Fields(const char* text, const char* subject)
-      : object_(object_of(text, subject)), subject_(subject) {}
-
-  /// Whether the field is there and not null.
-  bool has(std::string_view name);
-  /// Writes the request's fields that were given; the rest keeps its defaults.
-  template <typename Request>
-  void read(std::span<const files::RequestField<Request>> rows, Request& request) {
-    for (const auto& row : rows)
-      if (has(row.name))
-        row.write(request, value(row.name, row.kind, row.low, row.high), named(row.name));
-  }
-  /// @throws Error(usage) where one of the request's fields was given
-  template <typename Request>
-  void refuse(std::span<const files::RequestField<Request>> rows, const std::string& why) {
-    for (const auto& row : rows)
-      if (has(row.name)) throw Error(ErrorKind::usage, named(row.name), why, "leave it out");
-  }
-  void finish() const;
-
- private:
-  files::FieldValue value(std::string_view name, files::FieldKind kind, std::int64_t low,
-                          std::int64_t high) const;
-  std::string named(std::string_view name) const { return subject_ + "." + std::string(name); }
-
-  files::Json object_;
-  std::string subject_;
-  std::vector<std::string> known_;
+      : files::ObjectFields(object_of(text, subject), subject) {}
 };
 
 }  // namespace karat::c

@@ -38,6 +38,7 @@ int run_mma(int argc, char** argv);
 int run_recipes(int argc, char** argv);
 int run_run(int argc, char** argv);
 int run_study(int argc, char** argv);
+int run_sweep(int argc, char** argv);
 int run_tune(int argc, char** argv);
 
 /// What stands behind an option.

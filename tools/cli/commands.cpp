@@ -18,6 +18,7 @@ std::span<const Command> commands() {
       {"recipes", "list the presets; print one in full or the difference of two", run_recipes},
       {"run", "run a kernel's PTX on the CPU, bit for bit", run_run},
       {"study", "what FP8 and sparsity cost, apart and together, cell by cell", run_study},
+      {"sweep", "many heads on many machines: plan, run, status, retry, merge", run_sweep},
       {"tune", "which recipe in which denoising step: error against time", run_tune},
   };
   return table;

@@ -3,6 +3,8 @@
 
 #include <compare>
 #include <cstdint>
+#include <string>
+#include <string_view>
 
 #include "karat/video/denoising.hpp"
 
@@ -25,5 +27,13 @@ struct Cell {
 inline Cell cell_of(const Job& job, video::Branch branch) {
   return {job.prompt, job.step, job.layer, job.head, branch};
 }
+
+/// "p0.s12.l3.h4.cond", whose numbers have no zeros in front.
+std::string name_of(const Cell& cell);
+/// "p0.s12.l3.h4"
+std::string name_of(const Job& job);
+/// Reads what name_of(Cell) writes; zeros in front are welcome.
+/// @throws Error(usage) about `subject` for anything else
+Cell parse_cell(std::string_view text, const std::string& subject);
 
 }  // namespace karat::capture

@@ -28,6 +28,10 @@ struct CellsRequest {
 };
 std::span<const files::RequestField<CellsRequest>> cells_fields();
 
+/// The cells of a full study where nothing else is said.
+/// @throws Error(usage) for names and numbers that the model does not have
+std::unique_ptr<capture::Source> choose_cells(const CellsRequest& asked);
+
 struct StudyRequest {
   std::optional<std::string> capture;  ///< a folder of the user's tensors, instead of `cells`
   CellsRequest cells;

@@ -38,6 +38,16 @@ struct StudyResult {
   std::vector<std::string> head_kinds;  ///< per job
 };
 
+/// The result of measured jobs, with all that the source says about them.
+/// @param jobs of the source, ascending; each once
+StudyResult assemble(const capture::Source& source, const std::vector<recipe::Recipe>& recipes,
+                     Pass pass, const StudyIdentity& identity, std::vector<JobResult> jobs);
+
+/// One finished job as a line of JSON, without a newline: what a journal holds.
+std::string job_line(const JobResult& job);
+/// Reads it. @throws Error(input_output) about `subject` for anything else
+JobResult parse_job_line(std::string_view line, const std::string& subject);
+
 /// Finished jobs, one line of JSON each, appended and made durable as they come. A line that a
 /// killed run left half written is dropped.
 class Journal {

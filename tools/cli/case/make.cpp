@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "case/case_options.hpp"
+#include "case/cell_case.hpp"
 #include "command.hpp"
 #include "interrupt.hpp"
 #include "karat/golden/request.hpp"
@@ -52,6 +53,7 @@ int run_make(int argc, char** argv) {
       "Compute a case bit for bit, with --backward its gradients too, and write it as a "
       "golden file (HDF5).");
   add_case_options(line);
+  add_cell_options(line);
   line.add({{"o,out", "the golden file"},
             {"tap", "query blocks whose inner stages are kept: all, none or a list; 8 by default"}},
            "Output");
@@ -67,7 +69,7 @@ int run_make(int argc, char** argv) {
     throw Error(ErrorKind::usage, "--forward given",
                 "a golden file holds forward and backward of one run",
                 "leave it out, or compute gradients alone: karat attend --backward");
-  const auto [of, schedule] = cases::choose_case(asked);
+  const auto [of, schedule] = choose_case(*given, asked);
   reading.over();
   const cases::InputShape& shape = of.shape();
   const std::size_t heads = shape.batch * shape.heads;
