@@ -57,15 +57,20 @@ void put_back(Recipe& to, const Recipe& from, Part part) {
     case Part::output:
       to.output = from.output;
       to.finish.cast = from.finish.cast;
+      to.finish.multiplier = from.finish.multiplier;
       return;
   }
 }
 
-/// Scales of v that vary along the keys can only enter where the sum over keys is restarted.
-void restart_sums_for_scales_of_v(Recipe& recipe) {
-  const bool varies =
-      recipe.v.group == quant::Group::tile || recipe.v.group == quant::Group::tile_channel;
-  if (varies && recipe.pv.promote_every == 0) recipe.pv.promote_every = recipe.block.k;
+/// Scales of v that vary along the keys, and those of a row of P in one key block, can only enter
+/// where the sum over keys is restarted.
+void restart_sums_for_scales(Recipe& recipe) {
+  const bool of_v = recipe.v.group == quant::Group::tile ||
+                    recipe.v.group == quant::Group::tile_channel ||
+                    recipe.v.group == quant::Group::block;
+  const bool of_p =
+      recipe.p.group == quant::Group::token && quant::leaves_scales(rule_of(recipe.p));
+  if ((of_v || of_p) && recipe.pv.promote_every == 0) recipe.pv.promote_every = recipe.block.k;
 }
 
 }  // namespace
@@ -94,6 +99,7 @@ Recipe without_errors(const Recipe& recipe) {
   exact.softmax.row_sum = recipe::RowSum::unquantized;
   exact.softmax.exp2 = recipe::Exp2::exact;
   exact.finish.cast = recipe::Cast::after_scale;
+  exact.finish.multiplier = 1;
   exact.output = FormatId::f32;
   exact.backward = {};  // reads operands that are changed here; the forward does not see it
   return exact;
@@ -101,7 +107,7 @@ Recipe without_errors(const Recipe& recipe) {
 
 Recipe with_part(Recipe base, const Recipe& recipe, Part part) {
   put_back(base, recipe, part);
-  if (part != Part::accumulator) restart_sums_for_scales_of_v(base);
+  if (part != Part::accumulator) restart_sums_for_scales(base);
   return base;
 }
 
