@@ -156,8 +156,28 @@ void EncodeAny(const Format& f, Policy policy, const float* x, std::size_t count
   }
 }
 
+/// Integers to nearest even. They saturate under every policy, so that a value may be cut to the
+/// range before it is rounded; NaN becomes 0.
+void EncodeInteger(const Format& f, Policy policy, const float* x, std::size_t count,
+                   std::uint8_t* codes) {
+  const DF df;
+  const DU du;
+  const auto high = hn::Set(df, static_cast<float>(f.max_finite()));
+  const auto low = hn::Set(df, -static_cast<float>(f.max_finite()) - 1);
+  const std::size_t lanes = hn::Lanes(df);
+  std::size_t i = 0;
+  for (; i + lanes <= count; i += lanes) {
+    const auto any = hn::LoadU(df, x + i);
+    const auto value = hn::IfThenElseZero(hn::Eq(any, any), any);
+    const auto rounded = hn::NearestInt(hn::Min(hn::Max(value, low), high));
+    StoreCodes(du, hn::And(hn::BitCast(du, rounded), hn::Set(du, f.mask())), codes + i);
+  }
+  for (; i < count; ++i) codes[i] = static_cast<std::uint8_t>(numerics::encode(x[i], f.id, policy));
+}
+
 void Encode8(const Format& f, Policy policy, const float* x, std::size_t count,
              const std::uint32_t* random, std::uint8_t* codes) {
+  if (f.kind == Kind::integer) return EncodeInteger(f, policy, x, count, codes);
   EncodeAny(f, policy, x, count, random, codes);
 }
 
@@ -227,7 +247,9 @@ void encode_array(std::span<const float> x, std::span<Code> codes, FormatId id, 
   }
   for_chunks(x.size(), policy, random,
              [&](std::size_t first, std::size_t size, const std::uint32_t* words) {
-               if (f.kind == Kind::floating) {
+               const bool integers = f.kind == Kind::integer && sizeof(Code) == 1 &&
+                                     policy.rounding == Rounding::nearest_even;
+               if (f.kind == Kind::floating || integers) {
                  kernel(f, policy, x.data() + first, size, words, codes.data() + first);
                  return;
                }

@@ -81,6 +81,22 @@ void DecodeE5m2(const std::uint8_t* codes, std::size_t count, float* x) {
   DecodeCodes<FormatId::e5m2>(codes, count, x);
 }
 
+void DecodeE2m1(const std::uint8_t* codes, std::size_t count, float* x) {
+  DecodeCodes<FormatId::e2m1>(codes, count, x);
+}
+void DecodeInt8(const std::uint8_t* codes, std::size_t count, float* x) {
+  const DF df;
+  const hn::RebindToSigned<DF> wide;
+  const hn::Rebind<std::int8_t, DF> narrow;
+  const std::size_t lanes = hn::Lanes(df);
+  std::size_t i = 0;
+  for (; i + lanes <= count; i += lanes) {
+    const auto values = hn::LoadU(narrow, reinterpret_cast<const std::int8_t*>(codes + i));
+    hn::StoreU(hn::ConvertTo(df, hn::PromoteTo(wide, values)), df, x + i);
+  }
+  for (; i < count; ++i) x[i] = static_cast<float>(static_cast<std::int8_t>(codes[i]));
+}
+
 }  // namespace karat::numerics::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -92,6 +108,8 @@ HWY_EXPORT(WidenBf16);
 HWY_EXPORT(DecodeF16);
 HWY_EXPORT(DecodeE4m3);
 HWY_EXPORT(DecodeE5m2);
+HWY_EXPORT(DecodeE2m1);
+HWY_EXPORT(DecodeInt8);
 
 template <typename Code>
 void decode_array(std::span<const Code> codes, std::span<float> x, FormatId id) {
@@ -103,9 +121,17 @@ void decode_array(std::span<const Code> codes, std::span<float> x, FormatId id) 
 
 void decode(std::span<const std::uint8_t> codes, std::span<float> x, FormatId id) {
   if (id == FormatId::e4m3) return decode_e4m3(codes, x);
-  if (id != FormatId::e5m2) return decode_array(codes, x, id);
   check_sizes("array conversion", codes.size(), x.size());
-  HWY_DYNAMIC_DISPATCH(DecodeE5m2)(codes.data(), x.size(), x.data());
+  switch (id) {
+    case FormatId::e5m2:
+      return HWY_DYNAMIC_DISPATCH(DecodeE5m2)(codes.data(), x.size(), x.data());
+    case FormatId::e2m1:
+      return HWY_DYNAMIC_DISPATCH(DecodeE2m1)(codes.data(), x.size(), x.data());
+    case FormatId::int8:
+      return HWY_DYNAMIC_DISPATCH(DecodeInt8)(codes.data(), x.size(), x.data());
+    default:
+      decode_array(codes, x, id);
+  }
 }
 
 void decode(std::span<const std::uint16_t> codes, std::span<float> x, FormatId id) {

@@ -4,8 +4,10 @@
 
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <random>
 #include <vector>
 
@@ -151,6 +153,39 @@ TEST(Convert, Integers) {
   EXPECT_EQ(encode(1e30f, FormatId::int8), 0x7Fu);
   EXPECT_EQ(encode(-kInf, FormatId::int4), 0x8u);
   EXPECT_EQ(encode(kNan, FormatId::int8), 0u);
+}
+
+// Halves, the ends of the range, specials, and any bits at all, in vectors and behind them.
+TEST(Convert, ArraysOfIntegersAndE2m1EqualSingleValues) {
+  std::vector<float> x{kNan, -kNan, kInf, -kInf, 0.0f, -0.0f, 1e30f, -1e30f, 0x1p-149f};
+  for (float half = -140; half <= 140; half += 0.5f)
+    for (const float near : {half, std::nextafter(half, -kInf), std::nextafter(half, kInf)})
+      x.push_back(near);
+  std::mt19937 random(9);
+  for (int i = 0; i < 4000; ++i)
+    x.push_back(std::bit_cast<float>(static_cast<std::uint32_t>(random())));
+  testing::for_each_target([&](const std::string& target) {
+    SCOPED_TRACE(target);
+    std::vector<std::uint8_t> codes(x.size());
+    for (const FormatId id : {FormatId::int8, FormatId::int4, FormatId::e2m1})
+      for (const Rounding rounding :
+           {Rounding::nearest_even, Rounding::toward_zero, Rounding::up}) {
+        const Policy policy{.rounding = rounding};
+        encode(x, codes, id, policy);
+        for (std::size_t i = 0; i < x.size(); ++i)
+          ASSERT_EQ(codes[i], encode(x[i], id, policy)) << x[i];
+      }
+    for (const FormatId id : {FormatId::int8, FormatId::int4, FormatId::e2m1}) {
+      std::vector<std::uint8_t> all(format(id).mask() + 1);
+      std::iota(all.begin(), all.end(), std::uint8_t{0});
+      all.insert(all.end(), {3, 1, 2});
+      std::vector<float> values(all.size());
+      decode(all, values, id);
+      for (std::size_t i = 0; i < all.size(); ++i)
+        ASSERT_EQ(std::bit_cast<std::uint32_t>(values[i]),
+                  std::bit_cast<std::uint32_t>(decode(all[i], id)));
+    }
+  });
 }
 
 TEST(Convert, EveryCodeSurvivesTheRoundTrip) {
