@@ -19,6 +19,10 @@ namespace {
 
 namespace request = files::request;
 
+// What tapped query blocks add to a file, for the estimate: eight of them unless a list is given,
+// bytes of a pair of query and key in all inner stages, and bytes a second.
+constexpr double kTappedBlocks = 8, kTapBytes = 14, kTapRate = 100e6;
+
 struct GoldenRequest {
   std::vector<std::string> recipes;
   std::string tap;
@@ -204,8 +208,17 @@ class GoldenShards final : public Work {
   Cost cost(std::size_t shard) const override {
     const Item item = items_->item(shard % items_->size());
     if (item.setting.grid.volume() == 0) return {.multiply_adds = 0, .seconds = 1, .bytes = 1e6};
-    return golden_cost(heads_.of(recipes_[shard / items_->size()], item.setting), item.setting,
-                       item.heads, asked_.backward);
+    const recipe::Recipe& recipe = recipes_[shard / items_->size()];
+    const HeadWork::Answer head = heads_.of(recipe, item.setting);
+    Cost cost = golden_cost(head, item.setting, item.heads, asked_.backward);
+    if (asked_.tap != "none") {
+      const double bytes = item.heads * kTappedBlocks * recipe.block.q *
+                           static_cast<double>(item.setting.tokens()) * head.sparse / head.dense *
+                           kTapBytes;
+      cost.bytes += bytes;
+      cost.seconds += bytes / kTapRate;
+    }
+    return cost;
   }
   std::string command(std::size_t shard) const override {
     return "karat make --recipe " +
