@@ -82,7 +82,7 @@ TEST(Arithmetic, AnUnknownInstructionIsRefusedWithItsLine) {
             "k.ptx:8: tex.1d.v4.f32.f32: not supported");
   EXPECT_THAT(refusal_of(launch_of("\nadd.f7 %r1, %r2, %r3;", 1, 1)),
               testing::StartsWith("k.ptx:8: "));
-  EXPECT_THAT(refusal_of(launch_of("add.s32 %r1, %rd2, %p3;", 1, 1)),
+  EXPECT_THAT(refusal_of(launch_of("add.s32 %r1, %r2, %p3;", 1, 1)),
               testing::HasSubstr("%p3 is a predicate"));
 }
 

@@ -156,6 +156,16 @@ TEST(Readings, LaunchesKeepToWhatTheKernelAllows) {
   EXPECT_EQ(refusal_of(large), "k.ptx:4: the module's variables exceed 256 MiB");
 }
 
+TEST(Readings, OnlyConversionsMixWidths) {
+  for (const char* body : {"add.u64 %rd1, %rd0, %r1;", "add.u32 %r1, %r2, %rd1;",
+                           "mov.b32 %r1, %rd1;", "add.u32 %r1, %r2, %rs1;", "mov.u64 %rd1, %r1;"})
+    EXPECT_THAT(refusal_of(launch_of(body, 1, 1)), testing::HasSubstr(" bits, ")) << body;
+  for (const char* body :
+       {"cvt.u32.u16 %r1, %rd1;", "cvt.u64.u32 %rd1, %r1;", "mul.wide.u16 %r1, %rs1, %rs2;",
+        "shl.b16 %rs1, %rs2, %r1;", "st.global.u32 [%rd0], %rd1;", "ld.global.u8 %rd1, [%rd0];"})
+    EXPECT_EQ(refusal_of(launch_of(body, 1, 1)), "accepted") << body;
+}
+
 TEST(Readings, TheLimitIsTheLastOperationThatMayRun) {
   Launch launch = launch_of("ret;", 1, 1);
   launch.limit = 3;

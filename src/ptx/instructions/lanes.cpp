@@ -57,9 +57,21 @@ std::optional<Type> narrower_result(const Decoder& in) {
   return integer && type->bytes < bytes && bytes > 2 ? type : std::nullopt;
 }
 
+/// Registers of 16 bits hold no operands of 32: only cvt, ld and st mix widths.
+void require_wide_registers(const Decoder& in) {
+  const std::string& text = in.instruction().opcode;
+  const auto type = type_named(text.substr(text.rfind('.') + 1));
+  if (!type || type->bytes != 4 || text.starts_with("cvt.")) return;
+  for (const Operand& each : in.operands())
+    if (in.is_register(each) && in.type_of(each).kind != TypeClass::predicate &&
+        in.type_of(each).bytes < 4)
+      in.refuse("an operand has 32 bits, a register of it has not");
+}
+
 /// Opcodes as the units know them, with the instruction's operands.
 void decode_as(Decoder& in, std::string_view opcode, std::size_t count) {
   const units::LaneOp lane = units::lane_op(opcode);
+  require_wide_registers(in);
   if (lane.operands != count) in.refuse("it takes " + std::to_string(lane.operands) + " operands");
   Place places[3] = {0, 0, 0};
   for (std::size_t i = 0; i < lane.operands; ++i)

@@ -120,6 +120,9 @@ Place Decoder::read(const Operand& operand, int bits) {
     refuse(program_.function->registers[operand.index].name + " is a predicate");
   const int width = type.bytes == 8 ? 64 : 32;
   Place place = register_place(operand.index);
+  if (width < bits || (width > bits && !instruction_->opcode.starts_with("cvt.")))
+    refuse("an operand has " + std::to_string(bits) + " bits, " +
+           program_.function->registers[operand.index].name + " has not");
   if (width != bits) {
     const Place same = new_place(bits);
     emit_lane(bits == 64 ? "cvt.u64.u32" : "cvt.u32.u64", same, place);
