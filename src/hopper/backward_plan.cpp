@@ -82,7 +82,7 @@ std::vector<Plan> make_backward_plans(Kernel kernel, int head_dim, Causality cau
     plan.kernel = kernel;
     plan.pass = pass;
     plan.head_dim = head_dim;
-    plan.tile_dim = std::ranges::find_if(kInstructionDims, [&](int d) { return d >= head_dim; })[0];
+    plan.tile_dim = *std::ranges::lower_bound(kInstructionDims, head_dim);
     plan.block_q = causality == Causality::causal ? row->block_q_causal : row->block_q;
     plan.block_k = row->block_k;
     plan.warpgroups = row->warpgroups;
