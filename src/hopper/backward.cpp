@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "karat/hopper/around.hpp"
+#include "karat/hopper/calibration.hpp"
 #include "karat/numerics/base/error.hpp"
 #include "karat/numerics/formats/format.hpp"
 
@@ -81,12 +82,15 @@ class Backward {
     const MaskedWork masked = work_of(q_, plan);
     BackwardKernel kernel{.name = name_of(plan.pass), .plan = plan};
     kernel.launch = launch_time(q_.machine, q_.timing, plan, q_.shape, masked.work);
-    kernel.ms = kernel.launch.us * 1e-3;
+    const auto calibrated_ms = [&](const LaunchTime& launch) {
+      return calibrated_us(q_.machine, plan, q_.shape, launch) * 1e-3;
+    };
+    kernel.ms = calibrated_ms(kernel.launch);
     pairs_ = masked.kept_pairs * static_cast<double>(masked.work.copies);
     for (int part = 0; detail_ == Detail::bounds && part < kParts; ++part) {
       const LaunchTime without = launch_time_without(static_cast<Part>(part), q_.machine, q_.timing,
                                                      plan, q_.shape, masked.work);
-      const double ms = kernel.ms - without.us * 1e-3;
+      const double ms = kernel.ms - calibrated_ms(without);
       const auto known = std::ranges::find(out_.savings, static_cast<Part>(part), &Saving::part);
       if (known == out_.savings.end()) {
         out_.savings.push_back({static_cast<Part>(part), ms});

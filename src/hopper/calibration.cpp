@@ -136,7 +136,7 @@ double calibrated_us(const Machine& machine, const Plan& plan, const Shape& shap
   const Calibration& c = *machine.calibration;
   double factor = 1;
   for (const GroupFactor& g : c.factors)
-    if (same(g, plan, shape)) factor = g.factor;
+    if (plan.pass == Pass::forward && same(g, plan, shape)) factor = g.factor;
   return factor * (launch.launch_us * c.launch + (launch.us - launch.launch_us) / c.clock);
 }
 

@@ -195,7 +195,9 @@ Kernel implied_kernel(const recipe::Recipe& recipe) {
   if (recipe.qk.instruction.starts_with("ampere.")) return Kernel::fa2;
   if (q == Element::int8) return Kernel::sage2;
   if (recipe.block.order == recipe::KeyOrder::partial_then_full) return Kernel::flex;
-  if (!listed(recipe)) return Kernel::fa3;
+  // FlashAttention-3 promotes nothing, and its FP8 tiles leave no registers for it.
+  const bool promoted = v != Element::bf16 && recipe.pv.promote_every > 0;
+  if (!listed(recipe)) return promoted ? Kernel::fpsattention : Kernel::fa3;
   return v == Element::bf16 ? Kernel::sta : Kernel::fpsattention;
 }
 

@@ -130,6 +130,11 @@ TEST(BackwardCost, AddsUpAndFollowsTheForward) {
     EXPECT_GT(ratio, 2.4) << gpu;
     EXPECT_LT(ratio, 4) << gpu;
   }
+  // A calibrated board's clock counts, the forward's factors do not.
+  Question slow = long_head("fa3_bf16");
+  const double before = backward_cost(slow, Detail::time).kernels[1].ms;
+  slow.machine.calibration = Calibration{.clock = 0.8, .factors = {{.kernel = "fa3", .factor = 3}}};
+  EXPECT_NEAR(backward_cost(slow, Detail::time).kernels[1].ms / before, 1.25, 0.001);
   // The second kernel computes S and dP again.
   EXPECT_GT(backward_cost(long_head("fps_ste_bf16"), Detail::time).kernels.size(), 5u);
   const double dense = backward_cost(long_head("fa3_bf16", "H20"), Detail::time).time_ms;

@@ -29,7 +29,8 @@ TEST(Cost, RecipesImplyTheirKernels) {
   for (const Row& row :
        {Row{"fa3_bf16", Kernel::fa3}, Row{"fa3_fp8", Kernel::fa3}, Row{"fa2_bf16", Kernel::fa2},
         Row{"sta_bf16", Kernel::sta}, Row{"flex_bf16", Kernel::flex},
-        Row{"sage2_sm90", Kernel::sage2}, Row{"fpsattention", Kernel::fpsattention}}) {
+        Row{"attn_qat_fp8", Kernel::fpsattention}, Row{"sage2_sm90", Kernel::sage2},
+        Row{"fpsattention", Kernel::fpsattention}}) {
     EXPECT_EQ(implied_kernel(recipe::load_recipe(row.recipe)), row.kernel) << row.recipe;
   }
   EXPECT_THROW(implied_kernel(recipe::load_recipe("dense_f32")), Error);

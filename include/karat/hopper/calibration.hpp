@@ -42,7 +42,8 @@ struct CalibrationReport {
 CalibrationReport calibrate(std::span<const Measurement> rows, const Machine& machine,
                             const Timing& timing);
 
-/// Time of a launch on a board with a calibration; the launch's own without one.
+/// Time of a launch on a board with a calibration; the launch's own without one. Factors are the
+/// forward's: a backward has none.
 double calibrated_us(const Machine& machine, const Plan& plan, const Shape& shape,
                      const LaunchTime& launch);
 

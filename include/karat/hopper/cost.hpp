@@ -31,7 +31,7 @@ struct Question {
 
 /// The kernel that runs a recipe: SageAttention2 for INT8 Q, FlexAttention for its key order,
 /// FlashAttention-2 for Ampere instructions; otherwise with a window STA (16-bit) or FPSAttention
-/// (8-bit), without one FlashAttention-3.
+/// (8-bit), without one FlashAttention-3, or FPSAttention's plan where 8-bit products are promoted.
 /// @throws Error(usage) for operands no Hopper kernel takes (FP32).
 Kernel implied_kernel(const recipe::Recipe& recipe);
 
