@@ -1,7 +1,7 @@
 // What the time model's constants are fitted on and how well they do:
 //
 //   time_model table FOLDER              errors of every group of rows
-//   time_model fit FOLDER [SOURCE]       fits the "(fit)" constants, on all rows or without a source
+//   time_model fit FOLDER [SOURCE]       fits the "(fit)" constants; SOURCE: a source left out
 //   time_model residuals FOLDER OUT.svg  errors of the H100's varlen rows by shape, and a drawing
 //   time_model constants                 the table of constants of docs/time-model.md
 //
