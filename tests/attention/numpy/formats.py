@@ -105,6 +105,6 @@ def f16_value(bits):
 
 
 def int8_code(x):
-    """The nearest integer, ties away from zero, within [-127, 127]."""
+    """The nearest integer, ties away from zero, within [-128, 127]."""
     x = np.asarray(x, F32).astype(F64)
-    return np.clip(np.copysign(np.floor(np.abs(x) + 0.5), x), -127, 127).astype(np.int8)
+    return np.clip(np.copysign(np.floor(np.abs(x) + 0.5), x), -128, 127).astype(np.int8)

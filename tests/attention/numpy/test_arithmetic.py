@@ -241,7 +241,7 @@ class Formats(unittest.TestCase):
 
     def test_int8_ties_go_away_from_zero(self):
         x = np.array([0.5, -0.5, 1.5, 2.5, -2.5, 0.49999997, 126.5, 127.4, 1e9, -1e9], F32)
-        self.assertEqual(int8_code(x).tolist(), [1, -1, 2, 3, -3, 0, 127, 127, 127, -127])
+        self.assertEqual(int8_code(x).tolist(), [1, -1, 2, 3, -3, 0, 127, 127, 127, -128])
 
     def test_f16_overflows_to_infinity(self):
         x = np.array([65504, 65519, 65520, -1e9, 2.0**-25, 1.5 * 2.0**-24], F32)
