@@ -69,7 +69,7 @@ class Sweep(Case):
         return json.loads(self.succeeds("sweep", "run", plan, "--json", *options, **more).stdout)
 
     def merged(self, plan, ending):
-        self.succeeds("sweep", "merge", plan, "-o", plan + ending)
+        self.succeeds("sweep", "merge", plan, "-o", plan + ending, timeout=3600)
         return self.bytes_of(plan + ending)
 
     def logged(self, plan):
