@@ -17,8 +17,7 @@ class CellInputs final : public cases::Inputs {
         source_{{"kind", "cell"}, {"cell", name_of(cell)}, {"of", source.facts().origin}},
         seed_(seed),
         values_(source.values(cell, threads)) {
-    if (const std::string kind =
-            source.head_kind({cell.prompt, cell.step, cell.layer, cell.head});
+    if (const std::string kind = source.head_kind({cell.prompt, cell.step, cell.layer, cell.head});
         !kind.empty())
       source_["head_kind"] = kind;
   }
@@ -26,16 +25,14 @@ class CellInputs final : public cases::Inputs {
   files::Json source() const override { return source_; }
   files::DType dtype() const override { return cases::dtype_of(values_.format); }
   cases::HeadValues values(std::size_t, std::size_t, int) const override { return values_; }
-  attention::HeadInput borrowed(std::size_t, std::size_t, int,
-                                cases::HeadValues&) const override {
+  attention::HeadInput borrowed(std::size_t, std::size_t, int, cases::HeadValues&) const override {
     return values_.view();
   }
   cases::GradientOrigin output_gradient_origin() const override {
     return cases::GradientOrigin::generated;
   }
   std::vector<float> output_gradient(std::size_t batch, std::size_t head) const override {
-    return cases::generated_output_gradient(seed_, batch, head, shape().tokens(),
-                                            shape().channels);
+    return cases::generated_output_gradient(seed_, batch, head, shape().tokens(), shape().channels);
   }
 
  private:

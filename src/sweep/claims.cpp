@@ -63,8 +63,7 @@ RunnerClock system_clock() {
                 return std::chrono::duration<double>(
                     std::chrono::steady_clock::now().time_since_epoch());
               },
-          .touch =
-              [](const fs::path& path) { ::utimensat(AT_FDCWD, path.c_str(), nullptr, 0); }};
+          .touch = [](const fs::path& path) { ::utimensat(AT_FDCWD, path.c_str(), nullptr, 0); }};
 }
 
 Claims::Claims(const fs::path& plan, Runner runner, std::chrono::duration<double> lease,
@@ -153,8 +152,8 @@ bool Claims::take_over(std::size_t shard) {
   if (watch == watched_.end()) return false;
   const Watch seen = watch->second;
   watched_.erase(watch);
-  const fs::path away = taken_ / (std::to_string(shard) + "." + runner_.id + "." +
-                                  std::to_string(taken(shard)));
+  const fs::path away =
+      taken_ / (std::to_string(shard) + "." + runner_.id + "." + std::to_string(taken(shard)));
   if (::rename(path_of(shard).c_str(), away.c_str()) != 0) {
     if (errno == ENOENT) return false;
     fail(path_of(shard), "cannot be taken over", errno);
@@ -179,8 +178,8 @@ void Claims::tidy(const fs::path& folder) const {
     if (!number_of(name) && !name.starts_with(kRunnerPrefix) && !name.ends_with(".part")) continue;
     const auto there = read(entry->path());
     std::error_code ignored;
-    const bool old = there && static_cast<double>(now->changed - there->changed) / 1e9 >
-                                  2 * lease_.count();
+    const bool old =
+        there && static_cast<double>(now->changed - there->changed) / 1e9 > 2 * lease_.count();
     if (old && entry->is_regular_file(ignored)) fs::remove(entry->path(), ignored);
   }
 }

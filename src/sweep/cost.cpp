@@ -13,8 +13,8 @@ constexpr double kSomeTruthRows = 512;
 }  // namespace
 
 HeadWork::Answer HeadWork::of(const recipe::Recipe& recipe, const layout::Setting& setting) {
-  const std::string key = recipe.name + " " + video::to_string(setting.grid) + "+" + std::to_string(setting.text) + "x" +
-                          std::to_string(setting.channels);
+  const std::string key = recipe.name + " " + video::to_string(setting.grid) + "+" +
+                          std::to_string(setting.text) + "x" + std::to_string(setting.channels);
   if (const auto found = known_.find(key); found != known_.end()) return found->second;
   const auto tokens = static_cast<double>(setting.tokens());
   Answer answer;

@@ -182,8 +182,12 @@ void write_manifest(const Plan& plan, const std::vector<Row>& rows, const std::s
     if (row.state == State::done) line["sha256"] = row.sha256;
     if (!row.runs.empty()) {
       const LogEntry& run = row.runs.front();
-      line.update({{"bytes", run.bytes}, {"seconds", run.seconds}, {"host", run.host},
-                   {"runner", run.runner}, {"karat", run.karat}, {"runs", row.runs.size()}});
+      line.update({{"bytes", run.bytes},
+                   {"seconds", run.seconds},
+                   {"host", run.host},
+                   {"runner", run.runner},
+                   {"karat", run.karat},
+                   {"runs", row.runs.size()}});
       hosts.insert(run.host);
       versions.insert(run.karat);
     }
@@ -243,8 +247,12 @@ MergeSummary merge(const Plan& plan, const fs::path& destination, const MergeOpt
 }
 
 Json to_json(const MergeSummary& summary, const std::string& file) {
-  return {{"file", file},           {"sha256", summary.sha256},   {"manifest", summary.manifest},
-          {"merged", summary.merged}, {"failed", summary.failed}, {"open", summary.open}};
+  return {{"file", file},
+          {"sha256", summary.sha256},
+          {"manifest", summary.manifest},
+          {"merged", summary.merged},
+          {"failed", summary.failed},
+          {"open", summary.open}};
 }
 
 }  // namespace karat::sweep

@@ -93,8 +93,8 @@ Plan::Plan(const fs::path& folder) : folder_(folder) {
       part = line.substr(0, line.find('\t'));
       line.remove_prefix(std::min(line.size(), part.size() + 1));
     }
-    shards_.push_back({parts[0], line,
-                       {number_of(parts[1]), number_of(parts[2]), number_of(parts[3])}});
+    shards_.push_back(
+        {parts[0], line, {number_of(parts[1]), number_of(parts[2]), number_of(parts[3])}});
   }
   if (shards_.size() != totals_.shards)
     refuse(folder / "shards.tsv", "has another number of shards than plan.json",
@@ -105,9 +105,9 @@ std::size_t Plan::shard_named(std::string_view name) const {
   const auto found = std::ranges::find(shards_, name, &Line::name);
   if (found != shards_.end()) return static_cast<std::size_t>(found - shards_.begin());
   throw Error(ErrorKind::usage, std::string(name), "is no shard of " + folder_.string(),
-              "did you mean " +
-                  numerics::nearest_name(name, shards_, [](const Line& line) { return line.name; }) +
-                  "?");
+              "did you mean " + numerics::nearest_name(name, shards_, [](const Line& line) {
+                return line.name;
+              }) + "?");
 }
 
 std::vector<std::size_t> Plan::by_cost() const {
@@ -132,7 +132,8 @@ std::vector<char> Plan::done() const {
   std::vector<std::string> there;
   for (std::size_t begin = 0; begin < size(); begin += kShardsPerFolder) {
     there.clear();
-    for (const fs::path& path : files::files_in(folder_ / "results" / result_folder(begin), ending_))
+    for (const fs::path& path :
+         files::files_in(folder_ / "results" / result_folder(begin), ending_))
       there.push_back(path.filename().string());
     for (std::size_t i = begin; i < std::min(size(), begin + kShardsPerFolder); ++i)
       found[i] = std::ranges::binary_search(there, std::string(name(i)) + ending_);

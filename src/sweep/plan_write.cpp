@@ -57,8 +57,7 @@ void copy_recipes(const Spec& spec, const fs::path& base, const fs::path& folder
     if (!copied.insert(file).second)
       throw Error(ErrorKind::usage, name, "has the name of another recipe file",
                   "give recipe files names of their own");
-    files::write_file(folder / file,
-                      recipe::to_json(recipe::load_recipe((base / name).string())));
+    files::write_file(folder / file, recipe::to_json(recipe::load_recipe((base / name).string())));
   }
 }
 
@@ -124,8 +123,7 @@ Planned make_plan(const fs::path& spec_file, const fs::path& given, const PlanOp
     files::make_folder(draft.path() / "results" / result_folder(shard));
   files::write_file(draft.path() / "spec.json", bytes);
   files::write_file(draft.path() / "inputs.json", std::string_view(work->identity()));
-  files::write_file(draft.path() / "sbatch.sh",
-                    sbatch_script(spec, totals, folder, options.karat));
+  files::write_file(draft.path() / "sbatch.sh", sbatch_script(spec, totals, folder, options.karat));
   files::write_json(draft.path() / "plan.json",
                     {{"schema", kPlanSchema},
                      {"version", kPlanVersion},

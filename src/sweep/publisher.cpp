@@ -59,8 +59,7 @@ void make_durable(const fs::path& path, bool all) {
 }
 
 double now() {
-  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch())
-      .count();
+  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
 }  // namespace
@@ -113,12 +112,12 @@ void Publisher::flush() {
       ::unlink(each.temporary.c_str());
       ++repeated_;
       if (there != each.entry.sha256)
-        write_failure(plan_, {.shard = each.shard,
-                              .reason = "two runs gave different bytes: " + there.substr(0, 16) +
-                                        " and " + each.entry.sha256.substr(0, 16) + " on " +
-                                        claims_.runner().host,
-                              .runner = claims_.runner().id,
-                              .host = claims_.runner().host});
+        write_failure(plan_,
+                      {.shard = each.shard,
+                       .reason = "two runs gave different bytes: " + there.substr(0, 16) + " and " +
+                                 each.entry.sha256.substr(0, 16) + " on " + claims_.runner().host,
+                       .runner = claims_.runner().id,
+                       .host = claims_.runner().host});
     } else {
       if (::rename(each.temporary.c_str(), final.c_str()) != 0)
         fail(final, "cannot be given its name", errno);

@@ -32,10 +32,9 @@ std::string listed(const List& list, Line line) {
 std::string to_text(const Plan& plan) {
   const PlanTotals& totals = plan.totals();
   return plan.spec().name + ": " + std::to_string(totals.shards) + " shards of kind " +
-         std::string(to_string(plan.spec().kind)) + ", " +
-         short_number(totals.cost.multiply_adds) + "MAC, about " +
-         short_time(totals.cost.seconds) + " of one core, " + short_number(totals.cost.bytes) +
-         "B\n";
+         std::string(to_string(plan.spec().kind)) + ", " + short_number(totals.cost.multiply_adds) +
+         "MAC, about " + short_time(totals.cost.seconds) + " of one core, " +
+         short_number(totals.cost.bytes) + "B\n";
 }
 
 files::Json to_json(const Plan& plan) {
@@ -65,16 +64,20 @@ files::Json to_json(const RunReport& report, const Plan& plan) {
   files::Json failed = files::Json::array();
   for (const FailedShard& each : report.failed)
     failed.push_back({{"shard", plan.name(each.shard)}, {"reason", each.reason}});
-  return {{"plan", plan.folder().string()}, {"made", report.made},
-          {"found", report.found},          {"repeated", report.repeated},
-          {"taken_over", report.taken},     {"held", report.held},
-          {"failed", failed},               {"seconds", report.seconds}};
+  return {{"plan", plan.folder().string()},
+          {"made", report.made},
+          {"found", report.found},
+          {"repeated", report.repeated},
+          {"taken_over", report.taken},
+          {"held", report.held},
+          {"failed", failed},
+          {"seconds", report.seconds}};
 }
 
 std::string to_text(const Status& status, const Plan& plan, report::Painter painted) {
-  const double share = status.shards == 0 ? 1
-                                          : static_cast<double>(status.done) /
-                                                static_cast<double>(status.shards);
+  const double share = status.shards == 0
+                           ? 1
+                           : static_cast<double>(status.done) / static_cast<double>(status.shards);
   std::string text = status.name + " " + bar(share) + print(" %.0f %%\n", 100 * share);
   text += print("%zu of %zu shards done, %zu running, %zu failed, %zu open\n", status.done,
                 status.shards, status.running.size(), status.failed.size(), status.open());
@@ -87,8 +90,9 @@ std::string to_text(const Status& status, const Plan& plan, report::Painter pain
     const std::string line =
         "  running: " + std::string(plan.name(claim.shard)) + " on " + claim.host;
     return status.is_silent(claim)
-               ? line + painted(" silent for " + short_time(claim.age) + ", will be taken over",
-                                report::Tone::unsure) +
+               ? line +
+                     painted(" silent for " + short_time(claim.age) + ", will be taken over",
+                             report::Tone::unsure) +
                      "\n"
                : line + "\n";
   });

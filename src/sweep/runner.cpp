@@ -247,8 +247,9 @@ class Running {
     if (!claims_.take_over(shard)) return false;
     ++report_.taken;
     if (const int died = claims_.taken(shard); died >= plan_.spec().attempts) {
-      fail(shard, std::to_string(died) + " runners fell silent at it; look for a crash, a lack of "
-                                         "memory or a lease that is too short");
+      fail(shard, std::to_string(died) +
+                      " runners fell silent at it; look for a crash, a lack of "
+                      "memory or a lease that is too short");
       advance();
       return true;
     }

@@ -9,8 +9,8 @@
 namespace karat::sweep {
 
 std::size_t Status::open() const {
-  const auto alive = std::ranges::count_if(
-      running, [&](const ClaimEntry& claim) { return !is_silent(claim); });
+  const auto alive =
+      std::ranges::count_if(running, [&](const ClaimEntry& claim) { return !is_silent(claim); });
   return shards - std::min(shards, done + failed.size() + static_cast<std::size_t>(alive));
 }
 

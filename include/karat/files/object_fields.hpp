@@ -13,8 +13,8 @@
 
 namespace karat::files {
 
-/// One JSON value as a field's. @throws Error(usage) about `subject` unless it is of the kind and in
-/// the range
+/// One JSON value as a field's. @throws Error(usage) about `subject` unless it is of the kind and
+/// in the range
 FieldValue field_value(const Json& given, const std::string& subject, FieldKind kind,
                        std::int64_t low, std::int64_t high);
 

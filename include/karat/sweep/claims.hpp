@@ -74,8 +74,8 @@ class Claims {
 
  private:
   struct Watch {
-    std::uint64_t file = 0;      ///< its number in the file system
-    std::int64_t changed = 0;    ///< its time of change, nanoseconds
+    std::uint64_t file = 0;    ///< its number in the file system
+    std::int64_t changed = 0;  ///< its time of change, nanoseconds
     std::chrono::duration<double> since{};
     bool moved = false;
   };

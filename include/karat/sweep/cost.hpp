@@ -11,12 +11,12 @@ namespace karat::sweep {
 
 /// Rates of one core, measured as docs/scale.md says; estimates of times alone rest on them.
 struct Rates {
-  double golden = 4.4e9;   ///< multiply-adds a second of `karat make`: attention with its bounds
-  double truth = 14e9;     ///< of the FP64 truth of a golden file
-  double study = 11e9;     ///< of a study: kernels and truth of sampled rows
-  double values = 30e6;    ///< values a second generated, coded and written
-  double check = 150e6;    ///< bytes a second of golden file that are compared
-  double diagnose = 2e6;   ///< bytes a second of golden file under the hypotheses
+  double golden = 4.4e9;  ///< multiply-adds a second of `karat make`: attention with its bounds
+  double truth = 14e9;    ///< of the FP64 truth of a golden file
+  double study = 11e9;    ///< of a study: kernels and truth of sampled rows
+  double values = 30e6;   ///< values a second generated, coded and written
+  double check = 150e6;   ///< bytes a second of golden file that are compared
+  double diagnose = 2e6;  ///< bytes a second of golden file under the hypotheses
 };
 inline constexpr Rates kRates;
 

@@ -32,7 +32,8 @@ struct PlanTotals {
 ///   log/                a file a runner
 class Plan {
  public:
-  /// @throws Error(input_output) for folders that hold no plan, one of another version of the format
+  /// @throws Error(input_output) for folders that hold no plan, one of another version of the
+  /// format
   ///   or of karat, and for a list or a spec that was changed
   explicit Plan(const std::filesystem::path& folder);
 

@@ -21,10 +21,10 @@ enum class Kind {
 std::string_view to_string(Kind kind);
 
 struct Spec {
-  std::string name;    ///< of the sweep, in reports and job scripts
-  double lease = 60;   ///< seconds without a sign of life after which a shard is taken over
-  int attempts = 10;   ///< runners that may die at a shard before it counts as failed
-  int threads = 0;     ///< of a shard; 0: all the machine has
+  std::string name;   ///< of the sweep, in reports and job scripts
+  double lease = 60;  ///< seconds without a sign of life after which a shard is taken over
+  int attempts = 10;  ///< runners that may die at a shard before it counts as failed
+  int threads = 0;    ///< of a shard; 0: all the machine has
   Kind kind = Kind::trial;
   std::string text;    ///< the JSON of what stands under the kind's name
   std::string sha256;  ///< of the spec's bytes

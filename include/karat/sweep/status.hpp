@@ -19,9 +19,9 @@ struct Status {
   std::vector<Failure> failed;
   double lease = 0;
   double core_seconds_done = 0, core_seconds_left = 0;  ///< estimates of the plan
-  double worked = 0;   ///< seconds that runners took for what is done
-  double rate = 0;     ///< shards a second between the first and the last that was finished
-  double left = 0;     ///< seconds, with the runners that give signs of life now; 0: nobody knows
+  double worked = 0;  ///< seconds that runners took for what is done
+  double rate = 0;    ///< shards a second between the first and the last that was finished
+  double left = 0;    ///< seconds, with the runners that give signs of life now; 0: nobody knows
   std::vector<std::string> hosts;  ///< that finished something
 
   std::size_t open() const;  ///< neither done, failed nor held by a runner that lives

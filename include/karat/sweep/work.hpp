@@ -14,7 +14,8 @@
 
 namespace karat::sweep {
 
-/// What a shard is expected to take. Estimates order the work and size a job; nothing rests on them.
+/// What a shard is expected to take. Estimates order the work and size a job; nothing rests on
+/// them.
 struct Cost {
   double multiply_adds = 0;  ///< of matrix products, truth included
   double seconds = 0;        ///< of one core (cost.hpp: the rates)

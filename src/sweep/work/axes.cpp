@@ -39,7 +39,8 @@ std::vector<Json> spread_out(const Json& value, FieldKind kind) {
   if (read.ec == std::errc{} && read.ptr != end && *read.ptr == '-')
     read = std::from_chars(read.ptr + 1, end, last);
   constexpr std::int64_t kMost = 10'000'000;
-  if (read.ec != std::errc{} || read.ptr != end || first < 0 || last < first || last - first > kMost)
+  if (read.ec != std::errc{} || read.ptr != end || first < 0 || last < first ||
+      last - first > kMost)
     return {value};  // the field refuses the text
   std::vector<Json> numbers;
   for (std::int64_t i = first; i <= last; ++i) numbers.emplace_back(i);
@@ -53,8 +54,8 @@ void add_axes(files::ObjectFields& fields, std::span<const files::RequestField<R
     if (std::ranges::find(kElsewhere, row.name) != std::end(kElsewhere) || !fields.has(row.name))
       continue;
     const Json& given = fields.at(row.name);
-    const bool listed = given.is_array() &&
-                        (row.kind != FieldKind::extent || given.empty() || given[0].is_array());
+    const bool listed =
+        given.is_array() && (row.kind != FieldKind::extent || given.empty() || given[0].is_array());
     const std::string subject = fields.named(row.name);
     CaseAxes::Axis axis{.field = std::string(row.name),
                         .option = std::string(row.option.empty() ? row.name : row.option),
@@ -69,8 +70,7 @@ void add_axes(files::ObjectFields& fields, std::span<const files::RequestField<R
             paths += (paths.empty() ? "" : ",") + places.file(name);
           value = paths;
         }
-        axis.values.push_back(
-            files::field_value(value, subject, row.kind, row.low, row.high));
+        axis.values.push_back(files::field_value(value, subject, row.kind, row.low, row.high));
         axis.words.push_back(word_of(value, ','));
       }
     if (axis.values.empty())
@@ -89,8 +89,8 @@ void add_axes(files::ObjectFields& fields, std::span<const files::RequestField<R
 CaseAxes case_axes(const Json& given, const Places& places) {
   files::ObjectFields fields(given, "golden.cases");
   std::vector<CaseAxes::Axis> axes;
-  const auto whole = [](cases::CaseRequest& asked) -> auto& { return asked; };
-  const auto workload = [](cases::CaseRequest& asked) -> auto& { return asked.workload; };
+  const auto whole = [](cases::CaseRequest & asked) -> auto& { return asked; };
+  const auto workload = [](cases::CaseRequest & asked) -> auto& { return asked.workload; };
   add_axes(fields, cases::case_fields(), places, whole, axes);
   add_axes(fields, cases::workload_fields(), places, workload, axes);
   add_axes(fields, cases::token_fields(), places, workload, axes);

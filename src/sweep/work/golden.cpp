@@ -68,7 +68,8 @@ class CellItems final : public Items {
     for (std::size_t i = 0; i < list.size(); ++i)
       entries_.push_back(entry_of(list[i], places, "golden.cells[" + std::to_string(i) + "]"));
     if (entries_.empty())
-      throw Error(ErrorKind::usage, "golden.cells", "is empty", "name at least one model or folder");
+      throw Error(ErrorKind::usage, "golden.cells", "is empty",
+                  "name at least one model or folder");
     for (const CellEntry& entry : entries_) {
       begins_.push_back(size_);
       size_ += entry.source->facts().jobs.size() * entry.source->facts().branches.size();
@@ -129,7 +130,8 @@ class CellItems final : public Items {
     study::CellsRequest asked;
     fields.read(study::cells_fields(), asked);
     fields.finish();
-    CellEntry entry{.source = study::choose_cells(asked), .prefix = as_name(asked.model) + ".",
+    CellEntry entry{.source = study::choose_cells(asked),
+                    .prefix = as_name(asked.model) + ".",
                     .options = " --model " + asked.model};
     const video::Extent3 grid = entry.source->facts().grid;
     entry.options += " --grid " + std::to_string(grid.t) + "," + std::to_string(grid.h) + "," +
@@ -223,8 +225,7 @@ class GoldenShards final : public Work {
   std::string command(std::size_t shard) const override {
     return "karat make --recipe " +
            places_.recipe_in_command(asked_.recipes[shard / items_->size()]) +
-           items_->item(shard % items_->size()).options +
-           (asked_.backward ? " --backward" : "") +
+           items_->item(shard % items_->size()).options + (asked_.backward ? " --backward" : "") +
            (asked_.tap.empty() ? "" : " --tap " + asked_.tap) + " -o " + name(shard) + ".h5";
   }
   std::string identity() const override {

@@ -63,8 +63,8 @@ std::vector<Pair> pairs_of(const PairsRequest& asked, const Places& places,
       std::vector<fs::path> found{path};
       if (files::standing(path) == files::Standing::folder) found = candidates_in(path);
       for (const fs::path& candidate : found)
-        pairs.push_back({as_name(candidate.filename().string()), golden.string(),
-                         candidate.string()});
+        pairs.push_back(
+            {as_name(candidate.filename().string()), golden.string(), candidate.string()});
     }
   } else {
     for (const std::string& given : asked.candidates) {
@@ -78,8 +78,8 @@ std::vector<Pair> pairs_of(const PairsRequest& asked, const Places& places,
         // A candidate that is missing is a shard that fails: the table says so.
         const fs::path candidate =
             found == by_stem.end() ? folder / (stem + ".safetensors") : found->second;
-        pairs.push_back({as_name(folder.filename().string() + "." + stem), file.string(),
-                         candidate.string()});
+        pairs.push_back(
+            {as_name(folder.filename().string() + "." + stem), file.string(), candidate.string()});
       }
     }
   }
@@ -111,13 +111,16 @@ std::string options_text(const std::string& text) {
         for (const auto& each : *found) list += (list.empty() ? "" : ",") + each.get<std::string>();
         words += " --" + name + " " + list;
       } else {
-        words += " --" + name + " " + (found->is_string() ? found->get<std::string>() : found->dump());
+        words +=
+            " --" + name + " " + (found->is_string() ? found->get<std::string>() : found->dump());
       }
     }
   };
   add(golden::candidate_fields<Options>());
-  if constexpr (std::is_same_v<Options, golden::CheckOptions>) add(golden::check_fields());
-  else add(golden::diagnose_fields());
+  if constexpr (std::is_same_v<Options, golden::CheckOptions>)
+    add(golden::check_fields());
+  else
+    add(golden::diagnose_fields());
   return words;
 }
 
@@ -187,9 +190,8 @@ class Judging final : public Work {
 
 std::unique_ptr<Work> judge_work(const Spec& spec, const Places& places) {
   if (spec.kind == Kind::check)
-    return std::make_unique<Judging<golden::CheckOptions>>(spec, places, "check",
-                                                           golden::check_fields(),
-                                                           golden::CheckOptions{});
+    return std::make_unique<Judging<golden::CheckOptions>>(
+        spec, places, "check", golden::check_fields(), golden::CheckOptions{});
   return std::make_unique<Judging<golden::DiagnoseOptions>>(
       spec, places, "diagnose", golden::diagnose_fields(),
       golden::DiagnoseOptions{.reported = kReported});

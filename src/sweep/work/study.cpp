@@ -67,17 +67,15 @@ class StudyShards final : public Work {
       const double rows = std::min(tokens, static_cast<double>(chosen_.options.sample.draws) *
                                                static_cast<double>(recipe.block.q));
       const double truth = std::min(tokens, static_cast<double>(chosen_.options.sample.rows));
-      const bool apart = std::ranges::find(chosen_.options.taken_apart,
-                                           static_cast<std::int32_t>(r)) !=
-                         chosen_.options.taken_apart.end();
-      const double kernels =
-          apart ? 2.0 * static_cast<double>(study::parts().size()) +
-                      static_cast<double>(study::suspects().size())
-                : 0.0;
+      const bool apart =
+          std::ranges::find(chosen_.options.taken_apart, static_cast<std::int32_t>(r)) !=
+          chosen_.options.taken_apart.end();
+      const double kernels = apart ? 2.0 * static_cast<double>(study::parts().size()) +
+                                         static_cast<double>(study::suspects().size())
+                                   : 0.0;
       const auto branches = static_cast<double>(facts.branches.size());
-      cost.multiply_adds +=
-          branches * (rows + truth) / tokens * (head.sparse + head.dense) +
-          kernels * rows / tokens * head.sparse;
+      cost.multiply_adds += branches * (rows + truth) / tokens * (head.sparse + head.dense) +
+                            kernels * rows / tokens * head.sparse;
       coded += values * (2 * branches + kernels);
     }
     cost.seconds = cost.multiply_adds / kRates.study + coded / (10 * kRates.values);

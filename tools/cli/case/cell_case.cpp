@@ -23,8 +23,7 @@ study::CellsRequest cells_of(const cxxopts::ParseResult& given, const cases::Cas
                             .heads = {cell.head},
                             .head_kind = asked.workload.head_kind};
   if (asked.workload.model) cells.model = *asked.workload.model;
-  cells.network_seed =
-      static_cast<std::uint64_t>(whole(given, "network-seed", 0, 0));
+  cells.network_seed = static_cast<std::uint64_t>(whole(given, "network-seed", 0, 0));
   return cells;
 }
 
@@ -46,9 +45,9 @@ cases::ChosenCase choose_case(const cxxopts::ParseResult& given, const cases::Ca
                     "leave it out");
     return cases::choose_case(asked);
   }
-  refuse_beside(given, "cell", {"in", "layout", "heads", "head", "kv-heads", "batch", "workload",
-                                "text", "sigma", "mask", "mask-order", "step", "steps", "layer",
-                                "schedule", "do"});
+  refuse_beside(given, "cell",
+                {"in", "layout", "heads", "head", "kv-heads", "batch", "workload", "text", "sigma",
+                 "mask", "mask-order", "step", "steps", "layer", "schedule", "do"});
   if (!asked.recipe)
     throw Error(ErrorKind::usage, "--recipe", "missing", "give a preset or a .json file");
   const capture::Cell cell = capture::parse_cell(*name, "--cell");

@@ -1,8 +1,9 @@
 // karat sweep merge: one file of all results.
+#include "karat/sweep/merge.hpp"
+
 #include <iostream>
 #include <nlohmann/json.hpp>
 
-#include "karat/sweep/merge.hpp"
 #include "sweep/sweep.hpp"
 
 namespace karat::cli {
@@ -20,10 +21,10 @@ int run_sweep_merge(int argc, char** argv) {
   sweep::MergeSummary summary;
   {
     Progress bar("merge", narration(*given));
-    summary = sweep::merge(plan, out,
-                           {.gaps = given->count("partial") > 0 ? sweep::Gaps::allowed
-                                                                : sweep::Gaps::refused,
-                            .progress = bar.callback()});
+    summary = sweep::merge(
+        plan, out,
+        {.gaps = given->count("partial") > 0 ? sweep::Gaps::allowed : sweep::Gaps::refused,
+         .progress = bar.callback()});
   }
   say(narration(*given), "wrote " + out + " and " + summary.manifest);
   if (given->count("json") > 0)

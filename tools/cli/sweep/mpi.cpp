@@ -60,7 +60,8 @@ void deal_out(const Session& session, std::atomic<std::int64_t>& next, std::int6
   }
 }
 
-/// The sums of all ranks, on rank 0. Failures are in the plan's folder: rank 0 knows those it dealt.
+/// The sums of all ranks, on rank 0. Failures are in the plan's folder: rank 0 knows those it
+/// dealt.
 std::optional<sweep::RunReport> sum(const Session& session, const sweep::Plan& plan,
                                     sweep::RunReport report) {
   std::uint64_t mine[] = {report.made, report.found, report.repeated, report.taken, report.held};
@@ -80,7 +81,8 @@ std::optional<sweep::RunReport> sum(const Session& session, const sweep::Plan& p
 
 }  // namespace
 
-std::optional<sweep::RunReport> run_under_mpi(const sweep::Plan& plan, const sweep::RunOptions& given) {
+std::optional<sweep::RunReport> run_under_mpi(const sweep::Plan& plan,
+                                              const sweep::RunOptions& given) {
   const Session session;
   sweep::RunOptions options = given;
   const auto count =

@@ -34,12 +34,15 @@ sweep::Share slurm_share() {
   if (!id)
     throw Error(ErrorKind::usage, "--slurm", "SLURM_ARRAY_TASK_ID is not set",
                 "submit the plan's sbatch.sh, or leave --slurm out");
-  const std::int64_t count = std::max<std::int64_t>(
-      1, number_in("SLURM_ARRAY_TASK_COUNT").value_or(number_in("SLURM_ARRAY_TASK_MAX").value_or(*id) + 1));
+  const std::int64_t count =
+      std::max<std::int64_t>(1, number_in("SLURM_ARRAY_TASK_COUNT")
+                                    .value_or(number_in("SLURM_ARRAY_TASK_MAX").value_or(*id) + 1));
   const std::int64_t first = number_in("SLURM_ARRAY_TASK_MIN").value_or(0);
-  const std::int64_t step = std::max<std::int64_t>(1, number_in("SLURM_ARRAY_TASK_STEP").value_or(1));
-  return {.index = static_cast<std::size_t>(std::max<std::int64_t>(0, (*id - first) / step) % count),
-          .count = static_cast<std::size_t>(count)};
+  const std::int64_t step =
+      std::max<std::int64_t>(1, number_in("SLURM_ARRAY_TASK_STEP").value_or(1));
+  return {
+      .index = static_cast<std::size_t>(std::max<std::int64_t>(0, (*id - first) / step) % count),
+      .count = static_cast<std::size_t>(count)};
 }
 
 void declare(CommandLine& line) {

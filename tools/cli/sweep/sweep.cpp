@@ -18,8 +18,9 @@ constexpr Command kCommands[] = {
 };
 
 std::string help() {
-  std::string text = "Many heads on many machines: a list of shards that survives anything.\n\n"
-                     "usage: karat sweep COMMAND [OPTIONS]     karat sweep COMMAND --help\n\n";
+  std::string text =
+      "Many heads on many machines: a list of shards that survives anything.\n\n"
+      "usage: karat sweep COMMAND [OPTIONS]     karat sweep COMMAND --help\n\n";
   for (const Command& command : kCommands)
     text += "  " + std::string(command.name) + std::string(12 - command.name.size(), ' ') +
             std::string(command.summary) + "\n";
@@ -39,11 +40,10 @@ int run_sweep(int argc, char** argv) {
                 "give plan, run, status, retry or merge");
   const auto found = std::ranges::find(kCommands, name, &Command::name);
   if (found == std::end(kCommands))
-    throw Error(ErrorKind::usage, std::string(name), "karat sweep has no such command",
-                "did you mean karat sweep " +
-                    numerics::nearest_name(name, kCommands,
-                                           [](const Command& c) { return c.name; }) +
-                    "?");
+    throw Error(
+        ErrorKind::usage, std::string(name), "karat sweep has no such command",
+        "did you mean karat sweep " +
+            numerics::nearest_name(name, kCommands, [](const Command& c) { return c.name; }) + "?");
   return found->run(argc - 1, argv + 1);
 }
 
@@ -58,7 +58,8 @@ sweep::Plan opened_plan(const cxxopts::ParseResult& given) {
 std::vector<std::size_t> only_of(const cxxopts::ParseResult& given, const sweep::Plan& plan) {
   std::vector<std::size_t> shards;
   if (const auto names = text_of(given, "only"))
-    for (const std::string& name : numerics::words(*names)) shards.push_back(plan.shard_named(name));
+    for (const std::string& name : numerics::words(*names))
+      shards.push_back(plan.shard_named(name));
   return shards;
 }
 
