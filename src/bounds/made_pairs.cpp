@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 
+#include "coded_group.hpp"
 #include "karat/numerics/functions/exp2.hpp"
 #include "karat/numerics/random/philox.hpp"
 #include "non_finite.hpp"
@@ -34,12 +35,14 @@ float erring(const LegalKernel& kernel, const Freedom& freedom, const BackwardKe
   return of.fp32.flushed(rounded * (high ? freedom.high : freedom.low));
 }
 
-/// What coding adds to the range of x at most, in units of x, where the scale lies in `scale`:
-/// half a step of the format, and what saturates. Inf where the rule leaves no bound.
+/// How far a coded x, times its scale, may lie from x: half a step of the format, and what
+/// saturates. Inf where the rule leaves no bound.
 float coding_error(const quant::Rule& rule, float size, Interval scale) {
   const bool follows =
       rule.code_rule != quant::CodeRule::inverse_scale || rule.scale == quant::ScaleFormat::f32;
-  if (!follows || rule.rounding != numerics::Rounding::nearest_even) return kInfinity;
+  const bool nearest = rule.rounding == numerics::Rounding::nearest_even ||
+                       rule.rounding == numerics::Rounding::nearest_away;
+  if (!follows || !nearest) return kInfinity;
   const numerics::Format& format = numerics::format(rule.format);
   const double step = format.kind == numerics::Kind::integer
                           ? 1.0
@@ -54,13 +57,9 @@ float coding_error(const quant::Rule& rule, float size, Interval scale) {
   return numerics::rounded_up(error);
 }
 
-/// Scales that follow from values of a visit: by group the range of the largest magnitude.
-/// A group whose largest magnitude has no freedom has one scale, and coding is monotone: `low` and
-/// `high` are the coded ends.
-void enclose_scaled(const quant::Rule& rule, const MadeValues& x, const quant::Quantised& low_ends,
-                    const quant::Quantised& high_ends, MadeOperand& made) {
-  const std::size_t rows = low_ends.rows, columns = low_ends.channels;
-  const quant::Grouping groups = attention::visit_groups(rule, rows, columns);
+/// By group the range of the largest magnitude.
+std::vector<Interval> largest_magnitudes(const MadeValues& x, const quant::Grouping& groups,
+                                         std::size_t columns) {
   std::vector<Interval> largest(groups.count());
   for (std::size_t e = 0; e < x.low.size(); ++e) {
     Interval& amax = largest[groups.group(e / columns, e % columns)];
@@ -69,46 +68,57 @@ void enclose_scaled(const quant::Rule& rule, const MadeValues& x, const quant::Q
     amax.low = std::max(amax.low, least);
     amax.high = std::max(amax.high, std::max(std::abs(x.low[e]), std::abs(x.high[e])));
   }
-  std::vector<Interval> scales;
-  for (const Interval amax : largest) {
-    Interval s{quant::scale_of(amax.low, rule), quant::scale_of(amax.high, rule)};
-    if (s.low > s.high) std::swap(s.low, s.high);
-    if (amax.low == 0) s.low = std::min(s.low, quant::scale_of(1e-30f, rule));  // no guard of 1
-    scales.push_back(s);
-  }
-  const bool leaves = quant::leaves_scales(rule);
+  return largest;
+}
+
+/// Of a group whose scale is free: the legal codes times the legal scales, and no further from x
+/// than coding may err.
+Interval coded_value(const quant::Rule& rule, const CodedGroup& group, Interval x, float unit,
+                     std::uint32_t random) {
+  const Interval coded =
+      quant::leaves_scales(rule) ? group.value(x, unit, random) : group.dequantised(x, random);
+  const float size = std::max(std::abs(x.low), std::abs(x.high));
+  const double error = coding_error(rule, size, group.scale());
+  return {std::max(coded.low, numerics::rounded_down((x.low - error) / unit)),
+          std::min(coded.high, numerics::rounded_up((x.high + error) / unit))};
+}
+
+/// Scales that follow from values of a visit.
+void enclose_scaled(const quant::Rule& rule, const MadeValues& x, MadeOperand& made) {
   const quant::Quantised& golden = made.of[0];
-  made.low.resize(x.low.size());
-  made.high.resize(x.low.size());
-  if (leaves) {
-    made.code_low.resize(x.low.size());
-    made.code_high.resize(x.low.size());
-  }
+  const std::size_t columns = golden.channels;
+  const quant::Grouping groups = attention::visit_groups(rule, golden.rows, columns);
+  const std::vector<Interval> largest = largest_magnitudes(x, groups, columns);
+  std::vector<CodedGroup> coded;
+  for (const Interval amax : largest)
+    coded.emplace_back(rule, is_finite(amax) ? amax : Interval(0.0f));
+  const bool leaves = quant::leaves_scales(rule);
+  const bool stochastic = rule.rounding == numerics::Rounding::stochastic;
+  made.low = made.high = golden.values;
+  if (leaves) made.code_low = made.code_high = golden.values;
   for (std::size_t e = 0; e < x.low.size(); ++e) {
     const std::size_t row = e / columns, column = e % columns;
-    const std::int32_t group = groups.group(row, column);
-    const Interval s = scales[group];
-    if (largest[group].is_point()) {
-      made.low[e] = low_ends.values[e];
-      made.high[e] = high_ends.values[e];
-      if (leaves) {
-        made.code_low[e] = made.low[e];
-        made.code_high[e] = made.high[e];
-      }
+    const std::int32_t number = groups.group(row, column);
+    const Interval of{x.low[e], x.high[e]}, amax = largest[number];
+    if (is_single(of) && (amax.is_point() || of.low == 0)) continue;
+    const auto set = [e](std::vector<float>& low, std::vector<float>& high, Interval range) {
+      low[e] = range.low;
+      high[e] = range.high;
+    };
+    if (!is_finite(of) || !is_finite(amax)) {
+      set(made.low, made.high, kAnything);
+      if (leaves) set(made.code_low, made.code_high, kAnything);
       continue;
     }
-    if (x.low[e] == 0 && x.high[e] == 0) continue;  // a zero stays one
-    const float size = std::max(std::abs(x.low[e]), std::abs(x.high[e]));
-    const float error = coding_error(rule, size, s);
-    const double low = static_cast<double>(x.low[e]) - error;
-    const double high = static_cast<double>(x.high[e]) + error;
-    const double unit = leaves ? golden.scale(row, column) : 1.0;
-    made.low[e] = numerics::rounded_down(low / unit);
-    made.high[e] = numerics::rounded_up(high / unit);
-    if (!leaves) continue;
-    const float most = quant::largest_finite(rule.format);
-    made.code_low[e] = std::max(-most, numerics::rounded_down(low / (low < 0 ? s.low : s.high)));
-    made.code_high[e] = std::min(most, numerics::rounded_up(high / (high < 0 ? s.high : s.low)));
+    const std::uint32_t random = stochastic ? numerics::random_bits(0, 0, e) : 0;
+    const CodedGroup& group = coded[number];
+    const Interval code = group.code(of, random);
+    if (leaves) set(made.code_low, made.code_high, code);
+    if (amax.is_point())
+      set(made.low, made.high, leaves ? code : group.dequantised(of, random));
+    else
+      set(made.low, made.high,
+          coded_value(rule, group, of, leaves ? golden.scale(row, column) : 1.0f, random));
   }
   made.scale_varies =
       leaves && std::ranges::any_of(largest, [](Interval amax) { return !amax.is_point(); });
@@ -123,7 +133,7 @@ MadeOperand operand_of(const quant::Rule& rule, const MadeValues& x, std::size_t
   MadeOperand made;
   for (std::size_t k = 0; k < kRuns; ++k) made.of[k] = coded(x.of[k]);
   if (quant::has_scale(rule.format) && rule.scale_rule != quant::ScaleRule::given) {
-    enclose_scaled(rule, x, coded(x.low), coded(x.high), made);
+    enclose_scaled(rule, x, made);
     return made;
   }
   made.low = coded(x.low).values;

@@ -188,6 +188,62 @@ TEST(GradientBounds, LegalKernelsStayInside) {
   }
 }
 
+// What a visit's own scale codes has a finite range, whatever the rule's rounding and formats.
+TEST(GradientBounds, MeasuredScalesLeaveFiniteRanges) {
+  for (const recipe::Recipe& recipe : recipes()) {
+    SCOPED_TRACE(recipe.name);
+    const BackwardCase of = case_of(recipe, Flavour::normal, 2);
+    const Blocks blocks(of);
+    const auto heads = of.backward_heads();
+    GradientBounds bounds(of.recipe, *of.layout, heads, {}, 1);
+    const auto infinite = [](const LegalValues& values) {
+      std::int64_t count = 0;
+      for (std::size_t e = 0; e < values.golden.size(); ++e)
+        count += !std::isfinite(values.low[e]) || !std::isfinite(values.high[e]);
+      return count;
+    };
+    for (const auto& b : bounds.of_queries(0, blocks.queries, Detail::stages)) {
+      EXPECT_EQ(infinite(b.p_operand), 0);
+      EXPECT_EQ(infinite(b.ds_operand), 0);
+      EXPECT_EQ(infinite(b.dq), 0);
+    }
+    for (const auto& b : bounds.of_keys(blocks.keys, Detail::outputs)) {
+      EXPECT_EQ(infinite(b.dk), 0);
+      EXPECT_EQ(infinite(b.dv), 0);
+    }
+  }
+}
+
+/// dV of a kernel that codes its P another way, element by element.
+struct OtherP {
+  const char* preset;
+  void (*plant)(quant::Rule& p);
+};
+constexpr OtherP kOtherP[] = {
+    {"sage_bwd_int8", [](quant::Rule& p) { p.limit = 120; }},
+    {"sage_bwd_int8", [](quant::Rule& p) { p.rounding = numerics::Rounding::toward_zero; }},
+    {"attn_qat_nvfp4", [](quant::Rule& p) { p = {.format = numerics::FormatId::bf16}; }}};
+
+// Half a step of the format hides each of them; the codes that are legal do not.
+TEST(GradientBounds, AnotherCodingOfPLiesOutside) {
+  for (const OtherP& other : kOtherP) {
+    SCOPED_TRACE(other.preset);
+    const BackwardCase of = case_of(attention::small_preset(other.preset), Flavour::normal);
+    BackwardCase planted = of;
+    other.plant(planted.recipe.backward.p);
+    const Blocks blocks(of);
+    const BackwardResult result = planted.run(numerics::Path::fast);
+    const auto heads = of.backward_heads();
+    GradientBounds bounds(of.recipe, *of.layout, heads, {}, 1);
+    std::int64_t beyond = 0, values = 0;
+    for (const auto& b : bounds.of_keys(blocks.keys, Detail::outputs)) {
+      beyond += outside(b.dv, rows_at(result.dv, b.dv, of.layout->key_order, b.keys, 16));
+      values += static_cast<std::int64_t>(b.dv.golden.size());
+    }
+    EXPECT_GT(beyond, values / 2) << values;
+  }
+}
+
 // dQ in another order of its key blocks lies outside the golden order's range and inside any's.
 TEST(GradientBounds, AnyOrderOfDqStaysInside) {
   BackwardCase of = case_of(attention::small_preset("fa3_bf16"), Flavour::normal);
