@@ -193,7 +193,8 @@ TEST_F(CheckGradients, AnotherOrderOfDqIsNoAlarmWhereItIsAllowed) {
 TEST_F(CheckGradients, TheForwardsFreedomReachesTheGradients) {
   recipe::Recipe recipe = small("fps_ste_bf16");
   recipe.softmax.exp2 = recipe::Exp2::exact;
-  recipe.backward.output = recipe.backward.p.format = numerics::FormatId::f32;
+  recipe.backward.output = numerics::FormatId::f32;
+  recipe.backward.p = {.format = numerics::FormatId::f32};
   recipe.backward.dv = "f32.fma";
   const GoldenFile golden = made(recipe, 1, {2, 4, 5});
   const files::Tensors candidate =
