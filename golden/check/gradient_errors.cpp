@@ -6,7 +6,29 @@
 
 namespace karat::golden {
 
-/// Squared distances from the truth of the rows whose FP64 gradients the file holds.
+namespace {
+
+/// What the stored gradient was multiplied by before its cast.
+double multiplier_of(const recipe::Backward& backward, GradientStageId stage) {
+  switch (stage) {
+    case GradientStageId::dq:
+      return backward.dq_multiplier;
+    case GradientStageId::dk:
+      return backward.dk_multiplier;
+    case GradientStageId::dv:
+      return backward.dv_multiplier;
+    case GradientStageId::d_o:
+    case GradientStageId::o_unquantised_p:
+    case GradientStageId::delta:
+      break;
+  }
+  return 1;
+}
+
+}  // namespace
+
+/// Squared distances from the truth of the rows whose FP64 gradients the file holds, in the units
+/// of what is stored.
 std::optional<Doubt> Comparison::note_gradient(std::string_view name, std::size_t b, std::size_t h,
                                                const GradientRows& rows, bool judged) {
   const auto truth_name = golden_.source().find("truth.sparse_" + std::string(name));
@@ -20,6 +42,10 @@ std::optional<Doubt> Comparison::note_gradient(std::string_view name, std::size_
   const files::Tensor truth =
       golden_.source().head(*truth_name, cases::Extents::matrix, cases::TensorLayout::bhsd, b,
                             h * heads / golden_.shape().heads);
+  const auto stored = truth.as<double>();
+  std::vector<double> times_multiplier(stored.begin(), stored.end());
+  for (double& x : times_multiplier) x *= multiplier_of(golden_.recipe().backward, rows.stage);
+  const std::span<const double> all(times_multiplier);
   const std::size_t d = golden_.shape().channels;
   GradientError& errors = gradient_errors_[std::string(name)];
   errors.stage = name;
@@ -27,7 +53,7 @@ std::optional<Doubt> Comparison::note_gradient(std::string_view name, std::size_
   std::map<std::size_t, std::span<const double>> truth_of;
   std::size_t r = 0;
   for (const std::int32_t token : tokens.as<std::int32_t>()) {
-    const std::span<const double> exact = truth.as<double>().subspan(r++ * d, d);
+    const std::span<const double> exact = all.subspan(r++ * d, d);
     const auto of = [&](std::span<const float> values) { return values.subspan(token * d, d); };
     const auto found = truth_row(token, exact, of(rows.golden), of(rows.candidate));
     if (!found) continue;

@@ -288,6 +288,29 @@ TEST_F(CheckGradients, PlantedMistakesAreNoMatch) {
             Verdict::differs);
 }
 
+// What is stored is the gradient times its multiplier: the truth is multiplied too, or golden
+// errors of a thousand times the gradient would let everything pass the gate.
+TEST_F(CheckGradients, ErrorsCountWhatIsStored) {
+  recipe::Recipe recipe = small("cudnn_fp8_hopper");
+  const auto relative = [](const GradientError& of) {
+    return std::sqrt(of.golden.error / of.truth);
+  };
+  std::vector<GradientError> plain;
+  for (const float more : {1.0f, 1024.0f}) {
+    // A format without saturation, which multipliers would move.
+    recipe.backward.output = numerics::FormatId::f32;
+    recipe.backward.dq_multiplier = recipe.backward.dk_multiplier = more;
+    recipe.backward.dv_multiplier = 4 * more;
+    const GoldenFile golden = made(recipe, 1, {2, 4, 5});
+    const CheckReport report = compared(golden, gradients(golden, {}));
+    ASSERT_EQ(report.gradients.size(), 3u);
+    if (plain.empty()) plain = report.gradients;
+    for (std::size_t g = 0; g < plain.size(); ++g) {
+      EXPECT_NEAR(relative(report.gradients[g]), relative(plain[g]), 1e-6) << plain[g].stage;
+    }
+  }
+}
+
 // A candidate of gradients alone has nothing in common with a forward's file.
 TEST_F(CheckGradients, AForwardFileHasNoGradientsToCompare) {
   const GoldenFile golden = made(small("fps_ste_bf16"));
