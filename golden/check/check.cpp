@@ -34,6 +34,18 @@ void require_selection(const GoldenFile& golden, const Selection& select) {
       "query block");
 }
 
+/// Where nothing was compared: the selected query block may have left out all there is.
+void require_selected_rows(const GoldenFile& golden, const cases::TensorSource& candidate,
+                           const Selection& select) {
+  if (!select.block || !golden.has_backward()) return;
+  for (const char* stage : {"dv", "dk"})
+    if (candidate.find(stage))
+      throw Error(
+          ErrorKind::usage, "--select",
+          "a query block selects no rows of " + std::string(stage) + ", which sum over all of them",
+          "leave the query block out");
+}
+
 }  // namespace
 
 namespace {
@@ -67,14 +79,6 @@ void require_demand(const GoldenFile& golden, Demand demand) {
               "make it with softmax.exp2 mufu, or leave --strict out");
 }
 
-std::size_t gradients_in_common(const GoldenFile& golden, const cases::TensorSource& candidate) {
-  if (!golden.has_backward()) return 0;
-  return static_cast<std::size_t>(
-      std::ranges::count_if(gradient_stages(), [&](std::string_view stage) {
-        return golden.has(stage) && candidate.find(stage).has_value();
-      }));
-}
-
 /// What only lies within its range differs.
 void demand_golden_bits(StageReport& stage) {
   if (stage.verdict == Verdict::equal) return;
@@ -95,9 +99,15 @@ CheckReport check(const GoldenFile& golden, const cases::TensorSource& candidate
   const auto both_hold = [&](const StageRow& row) {
     return golden.has(row.name) && candidate.find(row.name).has_value();
   };
+  const std::size_t gradients =
+      golden.has_backward()
+          ? static_cast<std::size_t>(std::ranges::count_if(
+                gradient_stages(),
+                [&](std::string_view stage) { return comparison.judges_gradient(stage); }))
+          : 0;
   comparison.announce(static_cast<std::size_t>(std::ranges::count_if(kOperandStages, both_hold) +
                                                std::ranges::count_if(kOutputStages, both_hold)) +
-                      gradients_in_common(golden, candidate));
+                      gradients);
   const auto add = [&](std::span<const StageRow> rows) {
     for (const StageRow& row : rows)
       if (both_hold(row)) report.stages.push_back(comparison.stage(row));
@@ -107,17 +117,19 @@ CheckReport check(const GoldenFile& golden, const cases::TensorSource& candidate
   add(kOutputStages);
   if (golden.has_backward()) {
     const auto whole = [&](std::string_view stage) {
-      if (golden.has(stage) && candidate.find(stage))
-        report.stages.push_back(comparison.gradient(stage));
+      if (comparison.judges_gradient(stage)) report.stages.push_back(comparison.gradient(stage));
     };
     const auto stages = gradient_stages();
-    const auto gradients = std::ranges::find(stages, "dv");
-    std::for_each(stages.begin(), gradients, whole);
+    const auto first = std::ranges::find(stages, "dv");
+    std::for_each(stages.begin(), first, whole);
     for (StageReport& stage : comparison.gradient_taps()) report.stages.push_back(std::move(stage));
-    std::for_each(gradients, stages.end(), whole);
+    std::for_each(first, stages.end(), whole);
     report.gradients = comparison.gradient_errors();
   }
-  if (report.stages.empty()) throw_nothing_in_common(golden, candidate);
+  if (report.stages.empty()) {
+    require_selected_rows(golden, candidate, options.select);
+    throw_nothing_in_common(golden, candidate);
+  }
   if (options.demand == Demand::golden) std::ranges::for_each(report.stages, demand_golden_bits);
   report.outputs = comparison.outputs();
   report.freedom = bounds::freedom_of(golden.recipe(), options.allowed);

@@ -3,6 +3,7 @@
 
 #include "candidate_values.hpp"
 #include "check_stage.hpp"
+#include "karat/attention/backward.hpp"
 #include "karat/case/stages.hpp"
 #include "karat/numerics/base/error.hpp"
 #include "tally.hpp"
@@ -110,6 +111,16 @@ void Comparison::judge_tap(Tally& tally, std::vector<Doubt>& doubts, const Tappe
   doubts.push_back(doubt->doubt);
 }
 
+/// A tapped block of the backward, which need not be one of the forward, lies in what is selected.
+bool Comparison::selected_rows(std::size_t b, std::size_t head, int block) const {
+  if (!options_.select.block) return true;
+  const layout::Layout& layout = golden_.layout(b, head);
+  const video::Range selected = layout.blocks.query_blocks[*options_.select.block];
+  const video::Range rows =
+      attention::backward_blocks(golden_.recipe(), layout).query_blocks[block];
+  return selected.begin <= rows.begin && rows.end <= selected.end;
+}
+
 std::vector<StageReport> Comparison::gradient_taps() {
   const bool free = bounds::leaves_freedom(freedom_);
   const bool any_order = freedom_.summation != bounds::Summation::fixed &&
@@ -128,8 +139,8 @@ std::vector<StageReport> Comparison::gradient_taps() {
   for (std::size_t b = 0; b < golden_.shape().batch; ++b)
     for (std::size_t g = 0; g < golden_.shape().heads / group; ++g) {
       const std::size_t head = g * group;
-      if (!selected(b, head)) continue;
       for (const int block : golden_.dq_tapped(b, head)) {
+        if (!selected(b, head) || !selected_rows(b, head, block)) continue;
         for (const std::string_view label : kQueryLabels)
           require_same_label(cases::dq_tap_name(b, head, block, label));
         for (std::size_t n = 0; n < kQueries; ++n) {
@@ -145,6 +156,9 @@ std::vector<StageReport> Comparison::gradient_taps() {
                 });
         }
       }
+      // Sums over all query blocks of all heads of the group.
+      const bool of_group = options_.select.head.value_or(head) / group == g;
+      if (options_.select.batch.value_or(b) != b || !of_group || options_.select.block) continue;
       for (const int block : golden_.dkv_tapped(b, g)) {
         for (const std::string_view label : kKeyLabels)
           require_same_label(cases::dkv_tap_name(b, g, block, label));

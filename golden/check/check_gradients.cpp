@@ -20,6 +20,11 @@ constexpr GradientRow kGradientStages[] = {
     {{"dk", StageKind::matrix, ""}, GradientStageId::dk},
     {{"dq", StageKind::matrix, ""}, GradientStageId::dq}};
 
+const GradientRow& row_of(std::string_view name) {
+  return *std::ranges::find_if(kGradientStages,
+                               [&](const GradientRow& each) { return each.stage.name == name; });
+}
+
 }  // namespace
 
 LegalGradients& Comparison::legal_gradients(std::size_t b, std::size_t kv_head) {
@@ -35,9 +40,13 @@ LegalGradients& Comparison::legal_gradients(std::size_t b, std::size_t kv_head) 
       .first->second;
 }
 
+bool Comparison::judges_gradient(std::string_view name) const {
+  const bool selected = !options_.select.block || side_of(row_of(name).id) == Side::query;
+  return selected && golden_.has(name) && candidate_.find(name).has_value();
+}
+
 StageReport Comparison::gradient(std::string_view name) {
-  const GradientRow& row = *std::ranges::find_if(
-      kGradientStages, [&](const GradientRow& each) { return each.stage.name == name; });
+  const GradientRow& row = row_of(name);
   require_shape(row.stage);
   const bool fixed = row.id == GradientStageId::d_o || !bounds::leaves_freedom(freedom_);
   const Side side = side_of(row.id);
@@ -53,7 +62,10 @@ StageReport Comparison::gradient(std::string_view name) {
       ++done_;
       if (side == Side::key && !options_.select.head && h % group != 0) continue;
       const std::vector<float> golden = golden_.values(name, extents_of(row.stage.kind), b, h);
-      const std::vector<float> candidate = candidate_rows(row.stage, b, h);
+      std::vector<float> candidate = candidate_rows(row.stage, b, h);
+      const auto skip = outside_selection(b, h, channels);
+      for (std::size_t i = 0; skip && i < candidate.size(); ++i)
+        if (skip(i)) candidate[i] = golden[i];  // no block of these is looked at
       const GradientRows rows{.stage = row.id,
                               .head_of_group = h % group,
                               .format = golden_.format(name),
@@ -77,7 +89,7 @@ StageReport Comparison::gradient(std::string_view name) {
             at.token = token;
             return at;
           },
-          {});
+          skip);
       const bool judged = !fixed && tally.differing() > before;
       const auto doubt = [&](std::optional<Doubt> found) {
         if (!found) return;
@@ -90,7 +102,7 @@ StageReport Comparison::gradient(std::string_view name) {
         doubt(finding.doubt);
       }
       if (row.stage.kind == StageKind::matrix && row.id != GradientStageId::d_o)
-        doubt(note_gradient(name, b, h, rows, judged));
+        doubt(note_gradient(name, b, h, rows, judged, skip));
     }
   StageReport report = tally.report();
   report.bounded = bounded;

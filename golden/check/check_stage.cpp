@@ -138,6 +138,17 @@ Location Comparison::at_token(Location at, std::int64_t token) const {
   return at;
 }
 
+std::function<bool(std::size_t)> Comparison::outside_selection(std::size_t b, std::size_t h,
+                                                               std::size_t channels) const {
+  if (!options_.select.block) return {};
+  const layout::Layout& layout = golden_.layout(b, h);
+  const video::Range block = layout.blocks.query_blocks[*options_.select.block];
+  return [&layout, block, channels](std::size_t i) {
+    const std::int64_t position = layout.order.position_of[i / channels];
+    return position < block.begin || position >= block.end;
+  };
+}
+
 std::optional<Doubt> Comparison::note_outputs(std::size_t b, std::size_t h,
                                               std::span<const float> golden,
                                               std::span<const float> candidate,
@@ -177,8 +188,8 @@ std::optional<Doubt> Comparison::note_outputs(std::size_t b, std::size_t h,
   });
   const layout::Layout& layout = golden_.layout(b, h);
   return beyond(allowed_ratio(options_.error_ratio, reach),
-                {.order = layout.order, .blocks = layout.blocks.query_blocks},
-                golden_.format("o"), known);
+                {.order = layout.order, .blocks = layout.blocks.query_blocks}, golden_.format("o"),
+                known);
 }
 
 LegalSpread& Comparison::spread(std::size_t b, std::size_t h) {
@@ -254,14 +265,7 @@ StageReport Comparison::stage(const StageRow& row) {
         return at_token(at, static_cast<std::int64_t>(i / channels));
       };
       std::function<bool(std::size_t)> skip;
-      if (options_.select.block && row.kind != StageKind::groups) {
-        const layout::Layout& layout = golden_.layout(b, h);
-        const video::Range block = layout.blocks.query_blocks[*options_.select.block];
-        skip = [&layout, block, channels](std::size_t i) {
-          const std::int64_t position = layout.order.position_of[i / channels];
-          return position < block.begin || position >= block.end;
-        };
-      }
+      if (row.kind != StageKind::groups) skip = outside_selection(b, h, channels);
       const std::vector<float> golden = golden_.values(row.name, extents_of(row.kind), b, h);
       const std::vector<float> candidate = candidate_rows(row, b, h);
       const std::int64_t differing_before = tally.differing(), outside_before = tally.outside();

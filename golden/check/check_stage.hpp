@@ -68,8 +68,11 @@ class Comparison {
   const OutputErrors& outputs() const { return outputs_; }
   /// a, s, p_codes and, after each key block, m, l, o of the query blocks both files hold.
   std::vector<StageReport> taps() const;
-  /// One of gradient_stages().
+  /// One of gradient_stages() that judges_gradient() names.
   StageReport gradient(std::string_view name);
+  /// Both files hold it, and what is selected has rows of it: those of dk and dv sum over all query
+  /// blocks, so that one block selects none.
+  bool judges_gradient(std::string_view name) const;
   /// Inner stages of the tapped blocks of a backward that both files hold.
   std::vector<StageReport> gradient_taps();
   std::vector<GradientError> gradient_errors() const;
@@ -103,8 +106,12 @@ class Comparison {
   LegalGradients& legal_gradients(std::size_t b, std::size_t kv_head);
   /// The rows whose FP64 truth the file holds, added to gradient_errors(). The error gate, where
   /// the stage is `judged`.
+  /// @param skip  leaves elements out; may be empty
   std::optional<Doubt> note_gradient(std::string_view name, std::size_t b, std::size_t h,
-                                     const GradientRows& rows, bool judged);
+                                     const GradientRows& rows, bool judged,
+                                     const std::function<bool(std::size_t)>& skip);
+  /// @param block  of the backward's query blocks
+  bool selected_rows(std::size_t b, std::size_t head, int block) const;
   /// One stage of a tapped block of a backward.
   struct TappedValues {
     std::string name;  ///< of the dataset
@@ -122,6 +129,10 @@ class Comparison {
                                const video::TokenOrder& order) const;
   const video::TokenOrder& order(const StageRow& row, std::size_t batch, std::size_t head) const;
   Location at_token(Location at, std::int64_t token) const;
+  /// Whether element i of a stage with `channels` values a token stands outside the selected query
+  /// block; empty where none is selected.
+  std::function<bool(std::size_t)> outside_selection(std::size_t b, std::size_t h,
+                                                     std::size_t channels) const;
   bounds::CandidateTap candidate_tap(std::size_t b, std::size_t h,
                                      const attention::BlockTap& tap) const;
   /// Where element i of a tapped stage stands; `per_column`: rows x columns, else visits x rows x
@@ -138,7 +149,7 @@ class Comparison {
       bounds_;
   using Head = std::pair<std::size_t, std::size_t>;
   std::map<Head, LegalSpread> spreads_;
-  std::vector<Head> opened_;  ///< of legal_gradients_, the latest used last
+  std::vector<Head> opened_;                        ///< of legal_gradients_, the latest used last
   std::map<Head, LegalGradients> legal_gradients_;  ///< by batch entry and head of k and v
   std::map<std::string, GradientError> gradient_errors_;
   Head operands_of_{};  ///< whose operands are held

@@ -30,7 +30,8 @@ double multiplier_of(const recipe::Backward& backward, GradientStageId stage) {
 /// Squared distances from the truth of the rows whose FP64 gradients the file holds, in the units
 /// of what is stored.
 std::optional<Doubt> Comparison::note_gradient(std::string_view name, std::size_t b, std::size_t h,
-                                               const GradientRows& rows, bool judged) {
+                                               const GradientRows& rows, bool judged,
+                                               const std::function<bool(std::size_t)>& skip) {
   const auto truth_name = golden_.source().find("truth.sparse_" + std::string(name));
   const auto rows_name = golden_.source().find("truth.gradient_rows");
   if (!truth_name || !rows_name) return std::nullopt;
@@ -56,7 +57,7 @@ std::optional<Doubt> Comparison::note_gradient(std::string_view name, std::size_
     const std::span<const double> exact = all.subspan(r++ * d, d);
     const auto of = [&](std::span<const float> values) { return values.subspan(token * d, d); };
     const auto found = truth_row(token, exact, of(rows.golden), of(rows.candidate));
-    if (!found) continue;
+    if (!found || (skip && skip(token * d))) continue;
     known.push_back(*found);
     truth_of[token] = exact;
     errors.add(exact, of(rows.golden), of(rows.candidate));

@@ -311,6 +311,42 @@ TEST_F(CheckGradients, ErrorsCountWhatIsStored) {
   }
 }
 
+// A selected query block is all that is judged of dq and delta; dk and dv of a key block sum over
+// all queries and stay out, as do their taps. A head of a group has its part in those.
+TEST_F(CheckGradients, ASelectedQueryBlockIsAllThatIsJudged) {
+  const GoldenFile golden = made(small("fps_ste_bf16"), 1);
+  const files::Tensors right = gradients(golden, Kernel{.taps = true});
+  const layout::Layout& layout = golden.layout(0, 0);
+  const auto with_wrong = [&](const char* name, int block) {
+    files::Tensors candidate = right;
+    const video::Range range = layout.blocks.query_blocks[block];
+    const std::int32_t token = layout.order.token_at[range.begin];
+    files::Tensor& tensor = candidate[name];
+    tensor.as<std::uint16_t>()[token * kChannels] ^= 0x4000;
+    return candidate;
+  };
+  CheckOptions only;
+  only.select.block = 1;
+  const CheckReport report = compared(golden, with_wrong("dq", 0), only);
+  EXPECT_TRUE(report.passed);
+  EXPECT_EQ(stage(report, "dq").compared,
+            static_cast<std::int64_t>(kHeads * kChannels) * layout.blocks.query_blocks[1].size());
+  for (const StageReport& each : report.stages) {
+    EXPECT_NE(each.stage, "dk");
+    EXPECT_NE(each.stage, "dv by block");
+  }
+  EXPECT_FALSE(compared(golden, with_wrong("dq", 1), only).passed);
+  EXPECT_FALSE(compared(golden, with_wrong("dq", 0)).passed);
+  files::Tensors sums;  // nothing else
+  sums["dk"] = right.at("dk");
+  EXPECT_THROW(compared(golden, sums, only), Error);
+  CheckOptions second;
+  second.select.head = 1;
+  const CheckReport of_head = compared(golden, right, second);
+  EXPECT_GT(stage(of_head, "dv by block").compared, 0);
+  EXPECT_THROW(stage(of_head, "dq by block"), Error);  // the tap is of head 0
+}
+
 // A candidate of gradients alone has nothing in common with a forward's file.
 TEST_F(CheckGradients, AForwardFileHasNoGradientsToCompare) {
   const GoldenFile golden = made(small("fps_ste_bf16"));
