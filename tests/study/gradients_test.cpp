@@ -230,6 +230,18 @@ TEST_F(OfGradients, AMultiplierBeforeTheCastIsTakenOut) {
                 of(plain, output, Measure::fp8_given_mask), 1e-3);
 }
 
+// The output of an uncoded P reads the codes of V, so that recipes apart in V alone share none.
+TEST_F(OfGradients, RecipesBesideEachOtherKeepTheirOwnV) {
+  recipe::Recipe other = trained("", "other");
+  other.v.scale = quant::ScaleFormat::ue8m0_up;
+  const JobResult alone = measured(other, {});
+  const JobResult both =
+      Workbench(source, {trained(), other}, gradient_options({})).measure(job, 1, [] {});
+  for (const Output output : kGradients)
+    EXPECT_EQ(of(both, output, Measure::fp8_given_mask, {}, 1),
+              of(alone, output, Measure::fp8_given_mask));
+}
+
 TEST_F(OfGradients, RefusesRecipesWithoutABackward) {
   try {
     Workbench(source, {small_recipe()}, gradient_options());

@@ -22,12 +22,18 @@ std::string key_of(Recipe recipe) {
   return recipe::to_json(recipe, recipe::JsonStyle::line);
 }
 
+/// What decides the bits of an uncoded P's output: it reads V as the recipe's own codes say.
+std::string uncoded_p_key(const Recipe& recipe) {
+  Recipe uncoded = attention::unquantised_p(recipe);
+  uncoded.v = recipe.v;
+  return key_of(std::move(uncoded));
+}
+
 PreparedBackward prepared(const Recipe& recipe, video::Extent3 grid, std::size_t channels) {
   const bool uncoded = recipe.backward.delta == recipe::Delta::unquantised_p;
   return {.kernel = {recipe, layout::make_layout(recipe, grid, channels)},
           .forward_key = key_of(recipe),
-          .uncoded_p_key =
-              uncoded ? key_of(recipe::Recipe(attention::unquantised_p(recipe))) : std::string()};
+          .uncoded_p_key = uncoded ? uncoded_p_key(recipe) : std::string()};
 }
 
 }  // namespace
