@@ -171,6 +171,8 @@ def test_what_is_refused(tmp_path, case):
         karat.backward(q, k, v, do[:, :, :-1], recipe=SMALL, grid=GRID)
     with pytest.raises(karat.ArrayError, match="do: i32 is not taken"):
         karat.backward(q, k, v, np.zeros(q.shape, np.int32), recipe=SMALL, grid=GRID)
+    with pytest.raises(karat.UsageError, match="dq_taps: names blocks of a backward"):
+        karat.save(tmp_path / "g.h5", q, k, v, dq_taps=[1], recipe=SMALL, grid=GRID)
     o, lse = karat.attend(q, k, v, recipe=SMALL, grid=GRID, return_lse=True)
     with pytest.raises(karat.UsageError, match="lse: is missing beside o"):
         karat.backward(q, k, v, do, recipe=SMALL, grid=GRID, o=o)

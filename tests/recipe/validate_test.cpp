@@ -267,6 +267,10 @@ TEST(Validate, AdviceOnScalesOfTheBackwardHelps) {
   EXPECT_TRUE(problems(recipe).empty());
   EXPECT_EQ(first_problem("fps_qat_fp8", {{"backward.p_overflow", name("infinity")}}),
             "backward.p_overflow its format has no infinity");
+  EXPECT_EQ(first_problem("sage_bwd_int8", {{"backward.ds_overflow", name("nan")}}),
+            "backward.ds_overflow its format has no NaN");
+  EXPECT_EQ(first_problem("attn_qat_nvfp4", {{"backward.p_enters", name("codes")}}),
+            "backward.p_enters no tensor core reads E2M1 codes without their scales");
   EXPECT_EQ(
       first_problem("sage_bwd_int8", {{"backward.ds_code_rule", name("inverse_scale")},
                                       {"backward.ds_scale", name("ue8m0_up")}}),

@@ -66,6 +66,9 @@ files::Json make(const karat_make_args& args) {
                                                             : golden::Passes::forward,
                               .schedule = {},
                               .progress = {}};
+  if (args.d_o == nullptr && (args.dq_taps != nullptr || args.dkv_taps != nullptr))
+    throw Error(ErrorKind::usage, args.dq_taps != nullptr ? "dq_taps" : "dkv_taps",
+                "names blocks of a backward, but d_o is not given", "give d_o, or leave it out");
   if (args.dq_taps != nullptr) options.dq_taps = args.dq_taps;
   if (args.dkv_taps != nullptr) options.dkv_taps = args.dkv_taps;
   if (const auto steps = steps_of(args.progress, args.context))

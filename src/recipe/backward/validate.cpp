@@ -181,6 +181,8 @@ void casts(const Recipe& recipe, Problems& found) {
     if (rule->overflow == numerics::Overflow::infinity && rule->format != FormatId::f32 &&
         format.specials != numerics::Specials::infinity_and_nan)
       found.push_back({prefix + "overflow", "its format has no infinity", "give saturate"});
+    if (rule->overflow == numerics::Overflow::nan && format.specials == numerics::Specials::none)
+      found.push_back({prefix + "overflow", "its format has no NaN", "give saturate"});
     if (!quant::has_scale(rule->format)) continue;
     never_sees(prefix, *rule, found);
     const bool whole = rule->group == Group::tensor;
@@ -192,7 +194,10 @@ void casts(const Recipe& recipe, Problems& found) {
         found.push_back({prefix + "group", "has no meaning for what a block makes",
                          "give tensor, block or channels_16"});
     }
-    if (rule->group == Group::channels_16 && rule->enters == Enters::codes)
+    if (rule->format == FormatId::e2m1 && rule->enters == Enters::codes)
+      found.push_back({prefix + "enters", "no tensor core reads E2M1 codes without their scales",
+                       "give bf16"});
+    else if (rule->group == Group::channels_16 && rule->enters == Enters::codes)
       found.push_back({prefix + "enters", "scales of 16 cannot leave the sum", "give bf16"});
   }
 }

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from exp2 import exp2
-from formats import F32, F64, fl
+from formats import F32, F64, bf16_bits, bf16_value, fl
 from mufu import ex2, lg2, rcp
 from steps import round_sum_to_f32
 from video import Order, as_given, partial_then_full, visited, window_mask
@@ -289,6 +289,11 @@ def add_terms(l, p):
         for odd in range(2):
             l = fl((l + columns[:, eight, :, odd]).astype(F32))
     return l
+
+
+def bf16_row_sum(l, alpha, p):
+    """The partial sums after a block where they add P rounded to BF16."""
+    return add_terms(fl((l * alpha[:, None]).astype(F32)), bf16_value(bf16_bits(p)))
 
 
 def total_row_sum(l):

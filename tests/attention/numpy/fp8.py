@@ -4,8 +4,8 @@
 
 import numpy as np
 
-from attention import (LOG2_E, MINUS_INFINITY, DenseHead, ListedHead, TiledWindowHead, rescaled,
-                       scale_pairs, softmax_scale, zero_where_empty)
+from attention import (LOG2_E, MINUS_INFINITY, DenseHead, ListedHead, TiledWindowHead, bf16_row_sum,
+                       rescaled, scale_pairs, softmax_scale, zero_where_empty)
 from formats import E4M3_LARGEST, F32, bf16_bits, e4m3_code, e4m3_value, fl
 from mufu import lg2
 from quantise import (E4M3, guard_floor_1e_4, guard_one, per_channel, per_group, per_tensor,
@@ -104,6 +104,9 @@ class CudnnFp8(MultipliedE4m3, DenseHead):
 class AttnQatFp8(FpsAttention):
     """Dense, blocks along tiles all the same; lse in log2 units."""
     WINDOW = (10**6,) * 3  # wider than any grid
+
+    def add_to_row_sum(self, l, alpha, p):
+        return bf16_row_sum(l, alpha, p)
 
     def log_sum_exp(self, m, l, queries):
         return np.where(l == 0, MINUS_INFINITY, fl(m + lg2(l)))

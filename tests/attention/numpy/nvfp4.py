@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from attention import MINUS_INFINITY, DenseHead, add_terms, rescaled, softmax_scale, zero_where_empty
-from formats import F32, bf16_bits, bf16_value, fl
+from attention import MINUS_INFINITY, DenseHead, bf16_row_sum, rescaled, softmax_scale, zero_where_empty
+from formats import bf16_bits, bf16_value, fl
 from mufu import lg2
 from quantise import fp4_as_bf16, fp4_values
 from steps import chain_wgmma_bf16
@@ -21,7 +21,7 @@ class AttnQatNvfp4(DenseHead):
         return a, fl(a * softmax_scale(self.channels))
 
     def add_to_row_sum(self, l, alpha, p):
-        return add_terms(fl((l * alpha[:, None]).astype(F32)), bf16_value(bf16_bits(p)))
+        return bf16_row_sum(l, alpha, p)
 
     def codes_of(self, p):
         return bf16_bits(fp4_values(p))
