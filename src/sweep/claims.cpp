@@ -74,6 +74,10 @@ Claims::Claims(const fs::path& plan, Runner runner, std::chrono::duration<double
       lease_(lease),
       clock_(std::move(clock)),
       own_(claims_ / (kRunnerPrefix + runner_.id)) {
+  announce();
+}
+
+void Claims::announce() const {
   const int file = ::open(own_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
   if (file < 0) fail(own_, "cannot be created", errno);
   const std::string text =
@@ -98,7 +102,13 @@ fs::path Claims::path_of(std::size_t shard) const { return claims_ / std::to_str
 
 bool Claims::claim(std::size_t shard) {
   const fs::path path = path_of(shard);
-  if (::link(own_.c_str(), path.c_str()) != 0) {
+  int failed = ::link(own_.c_str(), path.c_str());
+  if (failed != 0 && errno == ENOENT) {
+    // This runner stood still so long that others took it for dead and removed its file.
+    announce();
+    failed = ::link(own_.c_str(), path.c_str());
+  }
+  if (failed != 0) {
     if (errno != EEXIST) fail(path, "cannot be claimed", errno);
     // A file server that answered a repeated request says "exists" of the link it just made.
     const auto there = read(path), own = read(own_);

@@ -32,7 +32,8 @@ struct Row {
 
 [[noreturn]] void refuse(const Plan& plan, std::size_t shard, const std::string& problem) {
   throw Error(ErrorKind::input_output, plan.result(shard).string(), problem,
-              "remove it, and run the plan again");
+              "put it back, karat sweep retry PLAN --only " + std::string(plan.name(shard)) +
+                  ", and run the plan again");
 }
 
 std::vector<Row> rows_of(const Plan& plan) {
@@ -40,22 +41,25 @@ std::vector<Row> rows_of(const Plan& plan) {
   const auto done = plan.done();
   for (std::size_t i = 0; i < rows.size(); ++i)
     if (done[i]) rows[i].state = State::done;
-  for (const Failure& failure : list_failures(plan.folder()))
-    if (failure.shard < rows.size()) {
-      rows[failure.shard].state = State::failed;
-      rows[failure.shard].reason = failure.reason;
-    }
+  for (const Failure& failure : list_failures(plan)) {
+    rows[failure.shard].state = State::failed;
+    rows[failure.shard].reason = failure.reason;
+  }
   for (LogEntry& entry : read_logs(plan.folder()))
     if (entry.shard < rows.size()) rows[entry.shard].runs.push_back(std::move(entry));
   return rows;
 }
 
-/// The hash of what is merged must be what every runner logged.
+/// The hash of what is merged must be the one that more of its runs logged than any other.
 void settle(const Plan& plan, std::size_t shard, Row& row, std::string sha256) {
   row.sha256 = std::move(sha256);
-  for (const LogEntry& run : row.runs)
-    if (run.sha256 != row.sha256)
-      refuse(plan, shard, "is not what its runner on " + run.host + " made");
+  if (row.runs.empty()) return;
+  const std::string agreed = agreed_sha256(row.runs);
+  if (agreed.empty()) refuse(plan, shard, "was computed to different bytes by different runs");
+  if (agreed != row.sha256)
+    refuse(plan, shard,
+           "is not what its runner on " +
+               std::ranges::find(row.runs, agreed, &LogEntry::sha256)->host + " made");
 }
 
 std::string read_result(const Plan& plan, std::size_t shard, Row& row) {
@@ -131,6 +135,7 @@ void merge_study(const Plan& plan, std::vector<Row>& rows, const fs::path& path,
     }
     std::string text = read_result(plan, i, rows[i]);
     if (text.ends_with('\n')) text.pop_back();
+    if (!text.starts_with('{') || !Json::accept(text)) refuse(plan, i, "is damaged");
     jobs.push_back(study::parse_job_line(text, plan.result(i).string()));
   }
   if (!missing.empty()) {
@@ -156,6 +161,7 @@ void merge_json(const Plan& plan, std::vector<Row>& rows, const fs::path& path, 
     if (rows[i].state == State::done) {
       std::string text = read_result(plan, i, rows[i]);
       while (text.ends_with('\n')) text.pop_back();
+      if (!text.starts_with('{') || !Json::accept(text)) refuse(plan, i, "is damaged");
       line += ", \"result\": " + text;
     } else if (rows[i].state == State::failed) {
       line += ", \"failed\": " + Json(rows[i].reason).dump();
@@ -181,7 +187,8 @@ void write_manifest(const Plan& plan, const std::vector<Row>& rows, const std::s
     if (row.state == State::failed) line["reason"] = row.reason;
     if (row.state == State::done) line["sha256"] = row.sha256;
     if (!row.runs.empty()) {
-      const LogEntry& run = row.runs.front();
+      const auto same = std::ranges::find(row.runs, row.sha256, &LogEntry::sha256);
+      const LogEntry& run = same == row.runs.end() ? row.runs.front() : *same;
       line.update({{"bytes", run.bytes},
                    {"seconds", run.seconds},
                    {"host", run.host},

@@ -76,14 +76,18 @@ Plan::Plan(const fs::path& folder) : folder_(folder) {
     karat_version_ = facts.at("karat");
     work_sha256_ = facts.at("work_sha256");
     ending_ = facts.at("ending");
-    totals_ = {.shards = facts.at("shards"),
+    if (ending_ != ".h5" && ending_ != ".json")
+      refuse(folder / "plan.json", "is damaged: ending", "plan anew into another folder");
+    if (!facts.at("shards").is_number_unsigned())
+      refuse(folder / "plan.json", "is damaged: shards", "plan anew into another folder");
+    totals_ = {.shards = facts.at("shards").get<std::size_t>(),
                .cost = {.multiply_adds = facts.at("multiply_adds"),
                         .seconds = facts.at("seconds"),
                         .bytes = facts.at("bytes")}};
   } catch (const files::Json::exception&) {
     refuse(folder / "plan.json", "is damaged", "plan anew into another folder");
   }
-  shards_.reserve(totals_.shards);
+  shards_.reserve(static_cast<std::size_t>(std::ranges::count(list_, '\n')));
   std::string_view rest = list_;
   while (!rest.empty()) {
     std::string_view line = rest.substr(0, rest.find('\n'));

@@ -69,9 +69,8 @@ Publisher::~Publisher() {
 }
 
 fs::path Publisher::temporary(std::size_t shard) const {
-  const fs::path final = plan_.result(shard);
-  return final.parent_path() /
-         ("." + final.filename().string() + "." + claims_.runner().id + ".part");
+  return plan_.result(shard).parent_path() /
+         ("." + std::to_string(shard) + "." + claims_.runner().id + ".part");
 }
 
 void Publisher::add(std::size_t shard, const Made& made, double seconds) {
@@ -101,7 +100,10 @@ void Publisher::flush() {
     entries.push_back(each.entry);
     texts += !each.sealed;
   }
-  const auto text = std::ranges::find(pending_, false, &Pending::sealed);
+  // A temporary is gone where this runner stood still and others finished the plan.
+  const auto text = std::ranges::find_if(pending_, [](const Pending& each) {
+    return !each.sealed && ::access(each.temporary.c_str(), F_OK) == 0;
+  });
   if (text != pending_.end()) make_durable(text->temporary, texts > 1);
   log_.append(entries);
   for (const Pending& each : pending_) {

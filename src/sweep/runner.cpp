@@ -12,7 +12,10 @@
 #include <thread>
 
 #include "karat/files/paths.hpp"
+#include "karat/files/seal.hpp"
+#include "karat/files/sha256.hpp"
 #include "karat/numerics/base/error.hpp"
+#include "karat/sweep/log.hpp"
 #include "publisher.hpp"
 
 namespace karat::sweep {
@@ -62,8 +65,7 @@ class Running {
         done_(plan.done()),
         failed_(plan.size(), 0),
         seen_(plan.size(), 0) {
-    for (const Failure& failure : list_failures(plan.folder()))
-      if (failure.shard < plan.size()) failed_[failure.shard] = 1;
+    for (const Failure& failure : list_failures(plan)) failed_[failure.shard] = 1;
   }
 
   RunReport report() {
@@ -189,6 +191,13 @@ class Running {
 
   void fail(std::size_t shard, const std::string& reason) {
     tick();  // an interrupt makes helpers fail: no fault of the shard
+    // While this runner stood still, others may have finished, and removed what it had half
+    // written.
+    if (is_done(shard)) {
+      claims_.release(shard);
+      ++report_.found;
+      return;
+    }
     if (!has_room(plan_, shard))
       throw Error(ErrorKind::input_output, plan_.folder().string(),
                   "the disk is full: " + std::string(plan_.name(shard)) + " has no room",
@@ -258,9 +267,8 @@ class Running {
   }
 
   void report_failures() {
-    for (const Failure& failure : list_failures(plan_.folder()))
-      if (failure.shard < plan_.size() && seen_[failure.shard])
-        report_.failed.push_back({failure.shard, failure.reason});
+    for (const Failure& failure : list_failures(plan_))
+      if (seen_[failure.shard]) report_.failed.push_back({failure.shard, failure.reason});
   }
 
   /// Removes what killed runners left, once nothing is left to do.
@@ -290,12 +298,16 @@ RunReport run(const Plan& plan, const RunOptions& options) {
   return Running(plan, options).report();
 }
 
-std::vector<Failure> list_failures(const fs::path& plan) {
+std::vector<Failure> list_failures(const Plan& plan) {
   std::vector<Failure> failures;
-  for (const fs::path& path : files::files_in(plan / "failed", ".json")) {
+  for (const fs::path& path : files::files_in(plan.inside("failed"), ".json")) {
     if (path.filename().string().starts_with(".")) continue;
     try {
       const files::Json json = files::read_json(path);
+      if (!json.at("shard").is_number_unsigned() || json.at("shard") >= plan.size() ||
+          plan.failure(json.at("shard")).filename() != path.filename())
+        throw Error(ErrorKind::input_output, files::shown(path), "is of no shard of this plan",
+                    "remove it");
       failures.push_back({.shard = json.at("shard"),
                           .reason = json.at("reason"),
                           .runner = json.at("runner"),
@@ -309,20 +321,72 @@ std::vector<Failure> list_failures(const fs::path& plan) {
   return failures;
 }
 
-std::size_t retry(const Plan& plan, const std::vector<std::size_t>& only) {
-  std::size_t count = 0;
-  for (const Failure& failure : list_failures(plan.folder())) {
-    if (!only.empty() && std::ranges::find(only, failure.shard) == only.end()) continue;
+namespace {
+
+/// What runners say of each shard, and which of them a person may put back.
+class Retry {
+ public:
+  explicit Retry(const Plan& plan)
+      : plan_(plan), log_(plan.folder(), this_runner()), runs_(plan.size()), done_(plan.done()) {
+    for (LogEntry& entry : read_logs(plan.folder()))
+      if (entry.shard < runs_.size()) runs_[entry.shard].push_back(std::move(entry));
+  }
+
+  /// Runs gave different bytes, none more often than another.
+  bool in_dispute(std::size_t shard) const {
+    return done_[shard] && !runs_[shard].empty() && agreed_sha256(runs_[shard]).empty();
+  }
+  /// The result is not what was logged, or nothing was.
+  bool in_doubt(std::size_t shard) const {
+    if (!done_[shard]) return false;
+    try {
+      return files::sha256_file(plan_.result(shard),
+                                plan_.result(shard).extension() == ".h5" ? files::kSealSize : 0) !=
+             agreed_sha256(runs_[shard]);
+    } catch (const Error&) {
+      return true;  // shorter than a seal
+    }
+  }
+
+  /// The record of the failure goes last: a retry that dies is done again.
+  void put_back(std::size_t shard) {
     std::error_code error;
-    const std::string prefix = std::to_string(failure.shard) + ".";
-    for (const fs::path& path : files::files_in(plan.inside("taken"), ""))
+    const std::string prefix = std::to_string(shard) + ".";
+    for (const fs::path& path : files::files_in(plan_.inside("taken"), ""))
       if (path.filename().string().starts_with(prefix)) fs::remove(path, error);
     error.clear();
-    if (failure.shard < plan.size()) fs::remove(plan.result(failure.shard), error);
-    if (!error) fs::remove(plan.failure(failure.shard), error);
+    fs::remove(plan_.result(shard), error);
+    if (!error) {
+      log_.withdraw(runs_[shard]);
+      fs::remove(plan_.failure(shard), error);
+    }
     if (error)
-      throw Error(ErrorKind::input_output, files::shown(plan.failure(failure.shard)),
+      throw Error(ErrorKind::input_output, files::shown(plan_.failure(shard)),
                   "cannot be removed: " + error.message(), "choose a folder you can write to");
+  }
+
+ private:
+  const Plan& plan_;
+  RunnerLog log_;
+  std::vector<std::vector<LogEntry>> runs_;
+  std::vector<char> done_;
+};
+
+}  // namespace
+
+std::size_t retry(const Plan& plan, const std::vector<std::size_t>& only) {
+  Retry retry(plan);
+  std::vector<char> chosen(plan.size(), 0);
+  for (const Failure& failure : list_failures(plan)) chosen[failure.shard] = 1;
+  for (std::size_t shard = 0; shard < plan.size(); ++shard)
+    if (retry.in_dispute(shard)) chosen[shard] = 1;
+  for (const std::size_t shard : only)
+    if (retry.in_doubt(shard)) chosen[shard] = 1;
+  std::size_t count = 0;
+  for (std::size_t shard = 0; shard < plan.size(); ++shard) {
+    if (!chosen[shard]) continue;
+    if (!only.empty() && std::ranges::find(only, shard) == only.end()) continue;
+    retry.put_back(shard);
     ++count;
   }
   return count;

@@ -19,10 +19,9 @@ Status status_of(const Plan& plan) {
                 .kind = plan.spec().kind,
                 .shards = plan.size(),
                 .lease = plan.spec().lease};
-  status.failed = list_failures(plan.folder());
+  status.failed = list_failures(plan);
   std::vector<char> done = plan.done();
-  for (const Failure& failure : status.failed)
-    if (failure.shard < done.size()) done[failure.shard] = 0;
+  for (const Failure& failure : status.failed) done[failure.shard] = 0;
   for (std::size_t shard = 0; shard < plan.size(); ++shard) {
     status.done += done[shard] != 0;
     (done[shard] ? status.core_seconds_done : status.core_seconds_left) += plan.cost(shard).seconds;

@@ -299,6 +299,7 @@ class Sweep(Case):
             time.sleep(0.02)
         runner.terminate()
         self.assertEqual(runner.wait(), 128 + signal.SIGTERM)
+        self.assertIn(b"interrupted: what is finished is kept", runner.stderr.read())
         runner.stderr.close()
         self.assertEqual(os.listdir(self.path("plan/claims")), [])
         self.assertEqual(self.status("plan")["open"], 2)
@@ -364,6 +365,8 @@ class Sweep(Case):
         self.fails(2, "--shard", arguments=["sweep", "run", "plan", "--shard", "4/3"])
         self.fails(2, "--mpi", "--slurm", arguments=["sweep", "run", "plan", "--mpi", "--slurm"])
         self.fails(2, "did you mean t0000001?", arguments=["sweep", "run", "plan", "--only", "t000001"])
+        for command in ("run", "retry"):
+            self.fails(2, "--only", "names no shard", arguments=["sweep", command, "plan", "--only", ""])
         self.fails(3, "holds no plan", arguments=["sweep", "status", "."])
         self.fails(3, "no result", arguments=["sweep", "merge", "plan", "-o", "a.json", "--partial"])
         self.write("spec.json", {"schema": "karat.sweep_spec", "version": 2, "trial": {}})

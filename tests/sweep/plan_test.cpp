@@ -139,6 +139,10 @@ TEST_F(PlanTest, OfAnotherVersionOrChanged) {
   EXPECT_THAT(changed("a", "version", 2), HasSubstr("format 2, this karat reads 1"));
   EXPECT_THAT(changed("b", "karat", "9.9.9"), HasSubstr("planned by karat 9.9.9"));
   EXPECT_THAT(changed("c", "schema", "other"), HasSubstr("no plan"));
+  EXPECT_THAT(changed("g", "shards", -5), HasSubstr("plan.json: is damaged"));
+  EXPECT_THAT(changed("h", "shards", 1e18), HasSubstr("plan.json: is damaged"));
+  EXPECT_THAT(changed("i", "shards", std::uint64_t{1} << 60), HasSubstr("another number"));
+  EXPECT_THAT(changed("j", "ending", "/../x"), HasSubstr("plan.json: is damaged"));
   const auto touched = fresh("d");
   files::write_file(touched / "spec.json", std::string_view("{}"));
   EXPECT_THAT(refusal([&] { Plan{touched}; }), HasSubstr("changed after planning"));

@@ -123,6 +123,105 @@ TEST_F(RunnerTest, TwoResultsThatDifferAreFound) {
   EXPECT_THAT(report.failed[0].reason, HasSubstr("different bytes"));
 }
 
+/// A line of a runner that is long gone, about bytes that nobody has.
+void write_stale_line(const Plan& plan, std::size_t shard) {
+  files::write_file(plan.inside("log") / ("old" + std::to_string(shard) + ".jsonl"),
+                    R"({"schema": "karat.sweep_log", "runner": "old", "host": "far", "karat": "0"})"
+                    "\n{\"shard\": " +
+                        std::to_string(shard) +
+                        R"(, "sha256": "00", "bytes": 1, "seconds": 1, "ended": 1.5})" + "\n");
+}
+
+TEST_F(RunnerTest, RunsInDisputeAreSettledByAnotherRun) {
+  const Plan plan = folder.planned(R"("trial": {"shards": 3})");
+  run(plan, {});
+  // Put back: neither run counts any more.
+  write_stale_line(plan, 1);
+  EXPECT_THROW(merge(plan, folder / "all.json", {}), Error);
+  EXPECT_EQ(retry(plan, {0}), 0u) << "nothing is wrong with this one";
+  EXPECT_EQ(retry(plan, {}), 1u);
+  EXPECT_EQ(run(plan, {}).made, 1u);
+  EXPECT_EQ(merge(plan, folder / "all.json", {}).merged, 3u);
+  // Removed by hand: two equal runs against one.
+  write_stale_line(plan, 2);
+  EXPECT_THROW(merge(plan, folder / "all.json", {}), Error);
+  std::filesystem::remove(plan.result(2));
+  run(plan, {});
+  EXPECT_EQ(merge(plan, folder / "all.json", {}).merged, 3u);
+  // A result that is other than two runs logged.
+  files::write_file(plan.result(2), std::string_view("{\"shard\": 7}\n"));
+  EXPECT_THROW(merge(plan, folder / "all.json", {}), Error);
+  EXPECT_EQ(retry(plan, {2}), 1u);
+  run(plan, {});
+  EXPECT_EQ(merge(plan, folder / "all.json", {}).merged, 3u);
+}
+
+TEST_F(RunnerTest, DamagedResultsThatNobodyLogged) {
+  const Plan plan = folder.planned(R"("trial": {"shards": 2})");
+  for (const std::string_view damaged : {"", "{\"shard\": ", "7"}) {
+    run(plan, {});
+    std::filesystem::remove_all(plan.inside("log"));
+    std::filesystem::create_directory(plan.inside("log"));
+    files::write_file(plan.result(1), damaged);
+    try {
+      merge(plan, folder / "all.json", {});
+      ADD_FAILURE() << "merged " << damaged;
+    } catch (const Error& error) {
+      EXPECT_THAT(error.what(), HasSubstr("is damaged; put it back"));
+    }
+    EXPECT_FALSE(std::filesystem::exists(folder / "all.json"));
+    EXPECT_EQ(retry(plan, {1}), 1u);
+  }
+}
+
+TEST_F(RunnerTest, RecordsOfNoShardAreNamed) {
+  const Plan plan = folder.planned(R"("trial": {"shards": 2})");
+  const auto named = [&](const char* file, const char* shard) {
+    files::write_file(
+        plan.inside("failed") / file,
+        std::string(R"({"shard": )") + shard + R"(, "reason": "", "runner": "", "host": ""})");
+    std::string line = "no error";
+    try {
+      status_of(plan);
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), ErrorKind::input_output);
+      line = error.what();
+    }
+    std::filesystem::remove(plan.inside("failed") / file);
+    return line;
+  };
+  EXPECT_THAT(named("99.json", "99"), HasSubstr("99.json: is of no shard"));
+  EXPECT_THAT(named("1.json", "-1"), HasSubstr("1.json: is of no shard"));
+  EXPECT_THAT(named("1.json", "0"), HasSubstr("1.json: is of no shard"));
+  EXPECT_THAT(named("1.json", "\"a\""), HasSubstr("1.json: is of no shard"));
+  EXPECT_EQ(named("1.json", "1"), "no error");
+}
+
+TEST_F(RunnerTest, ARunnerThatStoodStillUntilAllWasDoneEndsWell) {
+  const Plan plan = folder.planned(R"("trial": {"shards": 6, "milliseconds": 1})");
+  bool stood_still = false;
+  const RunReport report = run(
+      plan, {.tick = [&] {
+        // Once something is half written, the others finish and tidy up.
+        std::vector<std::filesystem::path> left;
+        for (const char* name : {"results/0000", "claims"})
+          for (const auto& entry : std::filesystem::directory_iterator(plan.inside(name)))
+            left.push_back(entry.path());
+        if (stood_still || std::ranges::none_of(
+                               left, [](const auto& path) { return path.extension() == ".part"; }))
+          return;
+        stood_still = true;
+        for (const auto& path : left) std::filesystem::remove(path);
+        for (std::size_t i = 0; i < plan.size(); ++i)
+          files::write_file(plan.result(i), "{\"shard\": " + std::to_string(i) + "}\n");
+      }});
+  EXPECT_TRUE(stood_still);
+  EXPECT_EQ(report.made, 0u);
+  EXPECT_GT(report.repeated, 0u);
+  EXPECT_EQ(report.repeated + report.found, 6u);
+  EXPECT_TRUE(std::filesystem::is_empty(plan.inside("claims")));
+}
+
 TEST_F(RunnerTest, MergingSaysWhatIsMissing) {
   const Plan plan = folder.planned(R"("trial": {"shards": 4})");
   run(plan, {.only = {0, 2}});

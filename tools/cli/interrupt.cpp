@@ -13,6 +13,7 @@ namespace {
 std::atomic<int> received = 0;
 std::atomic<int> nothing_half_written = 0;
 static_assert(std::atomic<int>::is_always_lock_free);
+std::string_view chosen_line = kInterruptedLine;
 std::string last_line;  // made before the handler can run
 
 extern "C" void remember(int signal) {
@@ -34,6 +35,10 @@ void catch_interrupts() {
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
 }
+
+void say_when_interrupted(std::string_view line) { chosen_line = line; }
+
+std::string_view interrupted_line() { return chosen_line; }
 
 int interrupted_by() { return received; }
 

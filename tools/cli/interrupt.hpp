@@ -13,6 +13,12 @@ struct Interrupted {
 /// From now on the first SIGINT or SIGTERM is remembered; a second one ends the process at once.
 void catch_interrupts();
 
+/// What a command that was interrupted ends with, where kInterruptedLine does not fit it. @param
+/// line without "karat: "; it lasts
+void say_when_interrupted(std::string_view line);
+/// The line as it stands now.
+std::string_view interrupted_line();
+
 /// The signal received, or 0.
 int interrupted_by();
 
@@ -34,7 +40,7 @@ class NothingHalfWritten {
   bool lasts_ = true;
 };
 
-/// The line that an interrupted command ends with, without "karat: ".
+/// The line that most interrupted commands end with, without "karat: ".
 inline constexpr std::string_view kInterruptedLine =
     "interrupted: nothing was written under the final name";
 

@@ -75,7 +75,7 @@ int report(std::string_view line, int code) {
   return code;
 }
 
-int report_interrupt(int signal) { return report(karat::cli::kInterruptedLine, 128 + signal); }
+int report_interrupt(int signal) { return report(karat::cli::interrupted_line(), 128 + signal); }
 
 /// A full disk behind stdout shows only when the last bytes are pushed out.
 int flushed(int code) {

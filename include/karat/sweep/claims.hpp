@@ -79,6 +79,8 @@ class Claims {
     std::chrono::duration<double> since{};
     bool moved = false;
   };
+  /// Writes the runner's own file.
+  void announce() const;
   std::optional<Watch> read(const std::filesystem::path& path) const;
   std::filesystem::path path_of(std::size_t shard) const;
 

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -30,14 +31,21 @@ class RunnerLog {
   RunnerLog& operator=(const RunnerLog&) = delete;
   /// Written before the results get their names: a result has a line, a line may lack its result.
   void append(const std::vector<LogEntry>& entries);
+  /// Lines of any runner that count no more: their results were put back.
+  void withdraw(const std::vector<LogEntry>& entries);
 
  private:
+  void write(std::string text);
+
   std::filesystem::path path_;
   Runner runner_;
   int descriptor_ = -1;  ///< opened by the first line
 };
 
-/// The lines of all runners, by shard and then by end.
+/// The lines of all runners that were not withdrawn, by shard and then by end.
 std::vector<LogEntry> read_logs(const std::filesystem::path& plan);
+
+/// The hash that more of a shard's runs gave than any other; empty where there is none.
+std::string agreed_sha256(std::span<const LogEntry> runs);
 
 }  // namespace karat::sweep

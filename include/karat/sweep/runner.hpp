@@ -70,10 +70,13 @@ struct Failure {
   std::size_t shard = 0;
   std::string reason, runner, host;
 };
-std::vector<Failure> list_failures(const std::filesystem::path& plan);
+/// By shard. @throws Error(input_output) for a record that is damaged or names no shard of the plan
+std::vector<Failure> list_failures(const Plan& plan);
 
-/// Puts failed shards back, with their count of takeovers; of two results that differ both are
-/// removed. @param only these; empty: all. @return how many
+/// Puts failed shards back, with their count of takeovers: they are computed anew, and what their
+/// runners logged counts no more. So are shards whose runs gave different bytes, none more often
+/// than another; and, where `only` names them, results that no runner logged or that are others
+/// than logged. @param only these; empty: all. @return how many
 std::size_t retry(const Plan& plan, const std::vector<std::size_t>& only);
 
 }  // namespace karat::sweep

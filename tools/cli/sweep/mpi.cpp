@@ -74,7 +74,7 @@ std::optional<sweep::RunReport> sum(const Session& session, const sweep::Plan& p
   report.taken = all[3];
   report.held = all[4];
   report.failed.clear();
-  for (const sweep::Failure& failure : sweep::list_failures(plan.folder()))
+  for (const sweep::Failure& failure : sweep::list_failures(plan))
     report.failed.push_back({failure.shard, failure.reason});
   return report;
 }

@@ -81,6 +81,8 @@ int run_sweep_run(int argc, char** argv) {
   if (share) refuse_beside(*given, "shard", {"slurm", "mpi"});
   if (slurm) refuse_beside(*given, "slurm", {"mpi"});
   const sweep::Plan plan = opened_plan(*given);
+  say_when_interrupted(
+      "interrupted: what is finished is kept, the rest is free; run the plan again");
   sweep::RunOptions options{.only = only_of(*given, plan),
                             .threads = whole(*given, "threads", 0, 0, 1024),
                             .tick = throw_if_interrupted};

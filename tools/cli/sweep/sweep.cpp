@@ -57,9 +57,13 @@ sweep::Plan opened_plan(const cxxopts::ParseResult& given) {
 
 std::vector<std::size_t> only_of(const cxxopts::ParseResult& given, const sweep::Plan& plan) {
   std::vector<std::size_t> shards;
-  if (const auto names = text_of(given, "only"))
+  if (const auto names = text_of(given, "only")) {
     for (const std::string& name : numerics::words(*names))
       shards.push_back(plan.shard_named(name));
+    if (shards.empty())
+      throw Error(ErrorKind::usage, "--only", "names no shard",
+                  "give names joined by commas, or leave it out");
+  }
   return shards;
 }
 
