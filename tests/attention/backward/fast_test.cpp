@@ -205,13 +205,14 @@ TEST(BackwardFast, EqualsScalarWhereBlocksHaveScalesOfTheirOwn) {
       const std::string group = random() % 2 ? "block" : "channels_16";
       const std::string rule = random() % 3 ? "divide" : "exponent";
       const std::string enters = group == "block" && random() % 4 == 0 ? "codes" : "bf16";
-      for (const auto& [name, value] : {std::pair<const char*, std::string>{"group", group},
+      // The format first: without scales an edit of the others would decide nothing.
+      for (const auto& [name, value] : {std::pair<const char*, std::string>{"format", any(formats)},
+                                        {"group", group},
                                         {"enters", enters},
+                                        {"scale_rule", rule},
                                         {"scale", any(scales)},
                                         {"code_rule", any(codes)},
-                                        {"guard", any(guards)},
-                                        {"scale_rule", rule},
-                                        {"format", any(formats)}}) {
+                                        {"guard", any(guards)}}) {
         recipe = recipe::edited(recipe, operand + name, value);
         what += " " + operand + name + " " + value;
       }
