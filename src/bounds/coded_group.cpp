@@ -2,6 +2,7 @@
 #include "coded_group.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
 #include "karat/numerics/arithmetic/flush.hpp"
@@ -26,6 +27,12 @@ float smallest_scale(const quant::Rule& rule) {
 bool too_small(const quant::Rule& rule, float amax) {
   const float limit = rule.limit > 0 ? rule.limit : quant::largest_finite(rule.format);
   return amax < limit / 2 && quant::scale_of(amax, rule) == 1;
+}
+
+/// The smallest interval around both; an end that is NaN lies beyond all others.
+Interval around(Interval a, Interval b) {
+  return {std::isnan(b.low) ? b.low : std::min(a.low, b.low),
+          std::isnan(b.high) ? b.high : std::max(a.high, b.high)};
 }
 
 /// Ends of code*scale, each by its sign.
@@ -70,7 +77,7 @@ Interval CodedGroup::code(const Case& of, Interval x, std::uint32_t random) cons
 
 Interval CodedGroup::code(Interval x, std::uint32_t random) const {
   Interval range = code(cases_.front(), x, random);
-  for (const Case& of : cases_) range = numerics::hull(range, code(of, x, random));
+  for (const Case& of : cases_) range = around(range, code(of, x, random));
   return range;
 }
 
@@ -84,7 +91,7 @@ Interval CodedGroup::value(Interval x, float unit, std::uint32_t random) const {
         numerics::rounded_up(static_cast<double>(high) * static_cast<double>(at_high) / unit)};
   };
   Interval range = of(cases_.front());
-  for (const Case& each : cases_) range = numerics::hull(range, of(each));
+  for (const Case& each : cases_) range = around(range, of(each));
   return range;
 }
 
@@ -98,13 +105,13 @@ Interval CodedGroup::dequantised(Interval x, std::uint32_t random) const {
     return Interval{bf16(least(range, each.scale)), bf16(most(range, each.scale))};
   };
   Interval range = of(cases_.front());
-  for (const Case& each : cases_) range = numerics::hull(range, of(each));
+  for (const Case& each : cases_) range = around(range, of(each));
   return range;
 }
 
 Interval CodedGroup::scale() const {
   Interval range = cases_.front().scale;
-  for (const Case& each : cases_) range = numerics::hull(range, each.scale);
+  for (const Case& each : cases_) range = around(range, each.scale);
   return range;
 }
 

@@ -87,7 +87,7 @@ void GradientSum::enclose(const attention::BackwardView& view, const MadePairs& 
     for (std::size_t n = 0; n < golden.columns; ++n) {
       const double least = low(i, n), most = high(i, n);
       const double size = std::max(std::abs(least), std::abs(most));
-      finite &= std::isfinite(size);
+      finite &= std::isfinite(least) && std::isfinite(most);
       a_max = std::max(a_max, size);
       a_sum += size;
       if (least == most) continue;
