@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "karat/bounds/head_work.hpp"
+#include "legal_delta.hpp"
 
 namespace karat::bounds {
 
@@ -76,8 +77,9 @@ void ForwardRows::run(Forward& forward, const std::vector<int>& blocks) {
       for (std::size_t j = 0; j < d; ++j) o[j] = {of(all.out_low)[j], of(all.out_high)[j]};
       delta_[at].of[0] = view_.delta_of(at, golden);
       for (std::size_t k = 1; k < kRuns; ++k)
-        delta_[at].of[k] = view_.delta_of(at, of(made[k - 1].out));
-      delta_[at].all = view_.delta_of(at, std::span<const Interval>(o));
+        delta_[at].of[k] =
+            legal_delta(view_, freedom_, kLegalKernels[k - 1], at, of(made[k - 1].out));
+      delta_[at].all = legal_deltas(view_, freedom_, at, o);
       if (forward.l) continue;  // the stored output is the forward's own stage
       unquantised_[at].resize(d);
       for (std::size_t j = 0; j < d; ++j) {

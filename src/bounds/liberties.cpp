@@ -31,7 +31,7 @@ std::vector<Liberty> liberties(const Freedom& freedom) {
   std::vector<Liberty> list;
   if (freedom.low != freedom.high) list.push_back({"exp2", "exp2 within 2 ulp"});
   if (freedom.summation != Summation::fixed)
-    list.push_back({"order", "any order of the row sum and of f32.fma's P V"});
+    list.push_back({"order", "any order of the row sum, f32.fma's P V, delta and added dQ"});
   if (freedom.contraction != Contraction::none)
     list.push_back({"contraction", "fused multiply-adds"});
   if (freedom.reciprocal_ulp > 0)

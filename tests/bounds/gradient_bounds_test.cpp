@@ -267,6 +267,38 @@ TEST(GradientBounds, AnyOrderOfDqStaysInside) {
   EXPECT_EQ(count(order), 0);
 }
 
+// Pages call the order of delta open: any other lies outside the golden order's point and inside
+// any's, and so does what follows from it.
+TEST(GradientBounds, AnyOrderOfDeltaStaysInside) {
+  recipe::Recipe recipe = attention::small_preset("fps_ste_bf16");
+  recipe.softmax.exp2 = recipe::Exp2::exact;  // nothing else is free
+  recipe.backward.output = numerics::FormatId::f32;
+  const BackwardCase of = case_of(recipe, Flavour::normal);
+  const Blocks blocks(of);
+  const auto heads = of.backward_heads();
+  ASSERT_EQ(recipe.backward.delta_sum, recipe::DeltaSum::sequential);
+  BackwardCase other = of;
+  other.recipe.backward.delta_sum = recipe::DeltaSum::pairwise;
+  const BackwardResult result = other.run(numerics::Path::fast);
+  const auto count = [&](Freedom freedom) {
+    GradientBounds bounds(of.recipe, *of.layout, heads, freedom, 1);
+    std::int64_t delta = 0, dq = 0;
+    const auto& rows = of.layout->order;
+    for (const auto& b : bounds.of_queries(0, blocks.queries, Detail::outputs)) {
+      delta += outside(b.delta, rows_at(result.delta[0], b.delta, rows, b.queries, 1));
+      dq += outside(b.dq, rows_at(result.dq[0], b.dq, rows, b.queries, of.layout->channels));
+      EXPECT_EQ(outside(b.delta), 0);
+    }
+    return std::pair{delta, dq};
+  };
+  EXPECT_GT(count(kNoFreedom).first, 0);
+  Freedom open = kNoFreedom;
+  open.summation = Summation::any_order;
+  EXPECT_EQ(count(open), (std::pair<std::int64_t, std::int64_t>{0, 0}));
+  open.contraction = Contraction::allowed;
+  EXPECT_EQ(count(open).first, 0);
+}
+
 // A forward whose row sums run in another order moves lse, and so P, dS and all gradients.
 TEST(GradientBounds, TheForwardsOrderReachesTheGradients) {
   recipe::Recipe recipe = attention::small_preset("fps_ste_bf16");

@@ -214,6 +214,21 @@ TEST_F(CheckGradients, TheForwardsFreedomReachesTheGradients) {
         << each.stage << (each.doubts.empty() ? "" : doubt_text(each.doubts[0]));
 }
 
+// The order of delta is open on every page, so that --allow order covers it.
+TEST_F(CheckGradients, TheOrderOfDeltaIsFreeWhereItIsAllowed) {
+  const GoldenFile golden = made(small("fps_ste_bf16"), 1, {2, 4, 5});
+  ASSERT_NE(golden.recipe().backward.delta_sum, recipe::DeltaSum::pairwise);
+  const files::Tensors candidate = gradients(golden, Kernel{.edit = [](recipe::Recipe& r) {
+                                               r.backward.delta_sum = recipe::DeltaSum::pairwise;
+                                             }});
+  EXPECT_FALSE(compared(golden, candidate).passed);
+  CheckOptions allowed;
+  allowed.allowed.summation = bounds::Summation::any_order;
+  const CheckReport report = compared(golden, candidate, allowed);
+  EXPECT_TRUE(report.passed);
+  EXPECT_EQ(stage(report, "delta").verdict, Verdict::within);
+}
+
 // What says where a tap's values stand must be what the golden file says.
 TEST_F(CheckGradients, LabelsOfTapsAreCompared) {
   const GoldenFile golden = made(small("fps_ste_bf16"), 1, {2, 4, 5});

@@ -44,6 +44,13 @@ class BackwardView {
   template <typename V>
   V delta_of(std::int64_t position, std::span<const V> o) const;
 
+  /// A row of dO as delta sums it.
+  struct DeltaOperand {
+    std::span<const float> values;
+    std::optional<float> scale;
+  };
+  DeltaOperand delta_operand(std::int64_t position) const;
+
   /// What exp2 has no say in.
   struct Pairs {
     std::size_t rows, columns;

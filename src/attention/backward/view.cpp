@@ -55,13 +55,17 @@ float BackwardView::l_of(std::int64_t position, float lse) const {
   return smoothed.empty() ? l : of_smoothed(kernel(), l, smoothed[position]);
 }
 
-template <typename V>
-V BackwardView::delta_of(std::int64_t position, std::span<const V> o) const {
+BackwardView::DeltaOperand BackwardView::delta_operand(std::int64_t position) const {
   const quant::Quantised& d_o = *state_->launch.d_o_in_dp;
   const std::size_t d = kernel().channels;
-  const V sum = sum_of_products(kernel(), o, std::span<const float>(&d_o.values[position * d], d));
-  return attention::delta_of(
-      kernel(), sum, d_o.scales.empty() ? std::nullopt : std::optional(d_o.scale(position, 0)));
+  return {std::span<const float>(d_o.values).subspan(position * d, d),
+          d_o.scales.empty() ? std::nullopt : std::optional(d_o.scale(position, 0))};
+}
+
+template <typename V>
+V BackwardView::delta_of(std::int64_t position, std::span<const V> o) const {
+  const DeltaOperand d_o = delta_operand(position);
+  return attention::delta_of(kernel(), sum_of_products(kernel(), o, d_o.values), d_o.scale);
 }
 template float BackwardView::delta_of(std::int64_t, std::span<const float>) const;
 template numerics::Interval BackwardView::delta_of(std::int64_t,

@@ -56,27 +56,30 @@ void backward_probabilities(const BackwardKernel& kernel, std::span<const float>
 inline float negated(float x) { return -x; }
 inline numerics::Interval negated(numerics::Interval x) { return {-x.high, -x.low}; }
 
-/// The sum of the products of a row of o and one of dO, in the order of backward.delta_sum, before
-/// the scale of dO.
+/// The sum of the products of a row of o and one of dO, in an order, before the scale of dO.
 /// @param o  V: float or numerics::Interval
 template <typename V>
-V sum_of_products(const BackwardKernel& kernel, std::span<const V> o, std::span<const float> d_o) {
-  const numerics::Fp32& fp = kernel.fp32;
+V sum_of_products(const numerics::Fp32& fp, recipe::DeltaSum order, std::span<const V> o,
+                  std::span<const float> d_o) {
   // The sign goes over to o, since a factor of intervals is not negative.
   const auto left = [&](std::size_t j) { return std::signbit(d_o[j]) ? negated(o[j]) : o[j]; };
   const auto right = [&](std::size_t j) { return V(std::abs(d_o[j])); };
-  if (kernel.backward.delta_sum == recipe::DeltaSum::pairwise) {
+  if (order == recipe::DeltaSum::pairwise) {
     std::vector<V> level(std::bit_ceil(o.size()), V(0.0f));
     for (std::size_t j = 0; j < o.size(); ++j) level[j] = fp.multiply(left(j), right(j));
     for (std::size_t size = level.size(); size > 1; size /= 2)
       for (std::size_t j = 0; j < size / 2; ++j) level[j] = fp.add(level[2 * j], level[2 * j + 1]);
     return level[0];
   }
-  const bool fused = kernel.backward.delta_sum == recipe::DeltaSum::fused;
+  const bool fused = order == recipe::DeltaSum::fused;
   V sum(0.0f);
   for (std::size_t j = 0; j < o.size(); ++j)
     sum = fused ? fp.fused(left(j), right(j), sum) : fp.add(sum, fp.multiply(left(j), right(j)));
   return sum;
+}
+template <typename V>
+V sum_of_products(const BackwardKernel& kernel, std::span<const V> o, std::span<const float> d_o) {
+  return sum_of_products(kernel.fp32, kernel.backward.delta_sum, o, d_o);
 }
 
 /// delta = fl(sum*fl(s_o*s_dO)), s_o the scale of a stored output that was multiplied; where only
