@@ -25,9 +25,20 @@ Interval legal_exp2(float x, float rounded, float golden, const Freedom& freedom
   return around;
 }
 
-std::vector<float> operands_of(const Kernel& kernel, const std::vector<float>& p) {
+/// An exact 2^x has no f32 of its own: those around it, where ranges are asked for at all.
+bool is_exact(const FreeLaunch& free) {
+  return free.launch.recipe.softmax.exp2 == recipe::Exp2::exact && leaves_freedom(free.freedom);
+}
+Interval around_exact(const Kernel& kernel, float x) {
+  const auto power = attention::power<double>(kernel, x);
+  return {numerics::rounded_down(power), numerics::rounded_up(power)};
+}
+
+std::vector<float> operands_of(const FreeLaunch& free, const std::vector<float>& p) {
   std::vector<float> operands;
-  for (const float x : p) operands.push_back(attention::cast_operand(kernel, x));
+  for (const float x : p)
+    operands.push_back(is_exact(free) ? attention::cast_operand(free.launch, static_cast<double>(x))
+                                      : attention::cast_operand(free.launch, x));
   return operands;
 }
 
@@ -46,6 +57,7 @@ FreeLaunch::FreeLaunch(const recipe::Recipe& recipe, const layout::Layout& layou
 
 Interval FreeLaunch::alpha(float before, float after) const {
   const float x = attention::alpha_exponent(launch, before, after, f);
+  if (is_exact(*this)) return around_exact(launch, x);
   return legal_exp2(x, numerics::exp2_rounded(x, launch.recipe.subnormals),
                     attention::power<float>(launch, x), freedom);
 }
@@ -58,12 +70,13 @@ void FreeLaunch::p(std::span<const float> s, float m, RowP& p) const {
   numerics::exp2_rounded(x, p.low, launch.recipe.subnormals);
   attention::powers(launch, x, p.high);
   for (std::size_t n = 0; n < x.size(); ++n) {
-    const Interval legal = legal_exp2(x[n], p.low[n], p.high[n], freedom);
+    const Interval legal = is_exact(*this) ? around_exact(launch, x[n])
+                                           : legal_exp2(x[n], p.low[n], p.high[n], freedom);
     p.low[n] = legal.low;
     p.high[n] = legal.high;
   }
-  p.cast_low = operands_of(launch, p.low);
-  p.cast_high = operands_of(launch, p.high);
+  p.cast_low = operands_of(*this, p.low);
+  p.cast_high = operands_of(*this, p.high);
   if (launch.p_grouped) {
     p.scale = cast_groups(launch, p.cast_low, p.cast_high);
   } else {

@@ -168,5 +168,21 @@ TEST(RoundingShare, GrowsWithTheRootWhereRoundingsAreRandom) {
   EXPECT_NEAR(rounding_share(Summation::likely, 10000) / 0x1p-24, 538.7, 0.1);
 }
 
+// An exact 2^x is no f32: the ranges of what else is free hold the golden values all the same.
+TEST(Freedom, HoldsTheGoldenValuesOfAnExactExp2) {
+  recipe::Recipe recipe = small(recipe::preset("dense_f32"));
+  recipe.softmax.exp2 = recipe::Exp2::exact;
+  const GoldenRun run(recipe, {6, 8, 9}, 32, Flavour::normal, 5);
+  Freedom fused = kNoFreedom;
+  fused.contraction = Contraction::allowed;
+  const HeadBounds bounds(run.recipe, run.layout, run.head, 1, fused);
+  for (const attention::BlockTap& tap : run.result.taps) {
+    const std::vector<float> o = run.o(tap);
+    const BlockBounds all = bounds.of(tap, o, run.lse(tap), Detail::outputs);  // or it throws
+    for (std::size_t e = 0; e < o.size(); ++e)
+      ASSERT_TRUE(inside(o[e], all.out_low[e], all.out_high[e])) << e;
+  }
+}
+
 }  // namespace
 }  // namespace karat::bounds
