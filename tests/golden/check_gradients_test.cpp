@@ -13,6 +13,7 @@
 #include "karat/golden/export.hpp"
 #include "karat/numerics/base/error.hpp"
 #include "karat/numerics/formats/convert.hpp"
+#include "karat/recipe/effect.hpp"
 
 namespace karat::golden {
 namespace {
@@ -196,6 +197,7 @@ TEST_F(CheckGradients, TheForwardsFreedomReachesTheGradients) {
   recipe.backward.output = numerics::FormatId::f32;
   recipe.backward.p = {.format = numerics::FormatId::f32};
   recipe.backward.dv = "f32.fma";
+  recipe::reset_without_effect(recipe);
   const GoldenFile golden = made(recipe, 1, {2, 4, 5});
   const files::Tensors candidate =
       gradients(golden, Kernel{.edit =

@@ -9,6 +9,7 @@
 #include "karat/case/formats.hpp"
 #include "karat/case/stages.hpp"
 #include "karat/layout/arrangement.hpp"
+#include "karat/recipe/effect.hpp"
 #include "karat/recipe/fields.hpp"
 #include "karat/recipe/json.hpp"
 
@@ -82,13 +83,6 @@ void maximum_alone(Head& head, const Recipe& recipe, const Layout& layout) {
 
 /// A window that cuts the backward's blocks even on small grids.
 void own_tile_alone(Recipe& recipe) { recipe.mask.window = {1, 1, 1}; }
-
-/// Nothing is rounded to 16 bits, where another order of a sum hides.
-void in_f32(Recipe& recipe) {
-  recipe::Backward& b = recipe.backward;
-  b.output = b.p.format = b.ds.format = FormatId::f32;
-  b.dv = b.dk = b.dq = "f32.fma";
-}
 
 /// Keeps a pair where the blocks of its query and key hold a kept one.
 class WholeBlocks final : public mask::Mask {
@@ -284,6 +278,13 @@ recipe::Recipe small_backward(std::string_view preset) {
   if (b.block_q > 0) b.block_q = 24;  // no divisor of a tile: some blocks are cut by a window
   if (b.block_k > 0) b.block_k = 24;
   return recipe;
+}
+
+void in_f32(Recipe& recipe) {
+  recipe::Backward& b = recipe.backward;
+  b.output = b.p.format = b.ds.format = FormatId::f32;
+  b.dv = b.dk = b.dq = "f32.fma";
+  recipe::reset_without_effect(recipe);
 }
 
 FormatId stored_format(const GoldenFile& golden, const std::string& stage) {

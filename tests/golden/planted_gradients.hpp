@@ -42,5 +42,7 @@ files::Tensors gradients_with(const GoldenFile& golden, const PlantedGradient& p
 
 /// The preset cut down to small tiles and blocks, forward and backward.
 recipe::Recipe small_backward(std::string_view preset);
+/// Nothing is rounded to 16 bits, where another order of a sum, or an ulp of exp2, hides.
+void in_f32(recipe::Recipe& recipe);
 
 }  // namespace karat::golden

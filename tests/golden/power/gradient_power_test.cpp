@@ -202,11 +202,7 @@ std::vector<std::string> backward_presets() {
 // One preset stands for the table.
 TEST(CheckGradientsPower, CatchesNoiseWrongValuesAndMistakes) {
   EXPECT_GT(proven_units({"fa3_bf16", {1, 8, 8}}, "dq"), 0.5);
-  const GradientHead head("fa3_bf16", {1, 8, 8}, [](recipe::Recipe& r) {
-    recipe::Backward& b = r.backward;  // what an ulp of exp2 moves stays to be seen
-    b.output = b.p.format = b.ds.format = numerics::FormatId::f32;
-    b.dv = b.dk = b.dq = "f32.fma";
-  });
+  const GradientHead head("fa3_bf16", {1, 8, 8}, in_f32);
   EXPECT_LE(least_noise(head, "dk"), 0x1p-6);
   const Legal legal = legal_kernels_of(head, 2);
   EXPECT_GT(legal.differing, 0);
