@@ -218,6 +218,12 @@ void write_manifest(const Plan& plan, const std::vector<Row>& rows, const std::s
 }  // namespace
 
 MergeSummary merge(const Plan& plan, const fs::path& destination, const MergeOptions& options) {
+  std::error_code error;
+  const fs::path inside = fs::weakly_canonical(fs::absolute(destination, error), error)
+                              .lexically_relative(fs::canonical(plan.folder(), error));
+  if (!error && !inside.empty() && *inside.begin() != "..")
+    throw Error(ErrorKind::usage, destination.string(), "lies inside the plan",
+                "write the merged file beside it");
   std::vector<Row> rows = rows_of(plan);
   MergeSummary summary{.manifest = destination.string() + ".manifest.json"};
   for (const Row& row : rows)

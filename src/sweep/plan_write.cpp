@@ -1,6 +1,7 @@
 // Planning: into a folder beside the final one, which is renamed when it is complete.
 #include <unistd.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <random>
 #include <set>
@@ -18,6 +19,8 @@ namespace karat::sweep {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr std::size_t kLongestName = 200;  // with an ending and room for what tools put around it
 
 /// A folder that is removed unless it got its final name.
 class Draft {
@@ -61,8 +64,23 @@ void copy_recipes(const Spec& spec, const fs::path& base, const fs::path& folder
   }
 }
 
-PlanTotals write_list(const Work& work, const fs::path& path) {
-  PlanTotals totals{.shards = work.size(), .cost = {}};
+/// Texts of the list are lines of UTF-8.
+void require_line(const std::string& name, const std::string& text) {
+  bool good = std::ranges::none_of(text, [](unsigned char c) { return c < 0x20 || c == 0x7f; });
+  try {
+    [[maybe_unused]] const std::string tried = files::Json(text).dump();
+  } catch (const files::Json::exception&) {
+    good = false;
+  }
+  if (!good)
+    throw Error(ErrorKind::usage, name,
+                "reads a name with a line break, a tab or bytes that are no UTF-8",
+                "rename that file or folder");
+}
+
+/// A line a shard, and their totals.
+std::string list_of(const Work& work, PlanTotals& totals) {
+  totals = {.shards = work.size(), .cost = {}};
   std::string text;
   std::set<std::string> names;
   for (std::size_t shard = 0; shard < work.size(); ++shard) {
@@ -70,20 +88,32 @@ PlanTotals write_list(const Work& work, const fs::path& path) {
     if (!names.insert(name).second)
       throw Error(ErrorKind::usage, name, "would be the name of two shards",
                   "give each recipe, model and folder once, under a name of its own");
+    if (name.size() > kLongestName)
+      throw Error(ErrorKind::usage, name.substr(0, 40) + "...",
+                  "is a name of " + std::to_string(name.size()) + " bytes",
+                  "give files and fields shorter ones: a shard's name has at most " +
+                      std::to_string(kLongestName) + " bytes");
+    const std::string command = work.command(shard);
+    require_line(name, command);
     const Cost cost = work.cost(shard);
     totals.cost.multiply_adds += cost.multiply_adds;
     totals.cost.seconds += cost.seconds;
     totals.cost.bytes += cost.bytes;
     text += name;
     text += report::print("\t%.4g\t%.4g\t%.4g\t", cost.multiply_adds, cost.seconds, cost.bytes);
-    text += work.command(shard);
+    text += command;
     text += '\n';
   }
-  files::write_file(path, text);
-  return totals;
+  return text;
 }
 
-/// Whether the very spec was planned there. @throws where something else stands
+[[noreturn]] void refuse_other(const fs::path& folder, const std::string& problem) {
+  throw Error(ErrorKind::input_output, files::shown(folder), problem,
+              "plan into another folder; nothing was touched");
+}
+
+/// Whether the very spec was planned there; its inputs may have been others. @throws where
+/// something else stands
 bool stands(const Spec& spec, const fs::path& folder) {
   const files::Standing there = files::standing(folder);
   if (there == files::Standing::nothing) return false;
@@ -94,9 +124,7 @@ bool stands(const Spec& spec, const fs::path& folder) {
     throw Error(ErrorKind::input_output, files::shown(folder), "holds something else",
                 "choose another folder");
   if (Plan(folder).spec().sha256 == spec.sha256) return true;
-  throw Error(ErrorKind::input_output, files::shown(folder),
-              "holds the plan of another spec, or of this one before it was changed",
-              "plan into another folder; nothing was touched");
+  refuse_other(folder, "holds the plan of another spec, or of this one before it was changed");
 }
 
 }  // namespace
@@ -107,17 +135,25 @@ Planned make_plan(const fs::path& spec_file, const fs::path& given, const PlanOp
   std::error_code error;
   fs::path folder = fs::absolute(given, error).lexically_normal();
   if (folder.filename().empty()) folder = folder.parent_path();
-  if (stands(spec, folder)) return Planned::standing;
+  const bool standing = stands(spec, folder);
   if (spec.name.empty()) spec.name = spec_file.stem().string();
 
   const fs::path base = fs::absolute(spec_file, error).lexically_normal().parent_path();
+  require_line("the folder of the spec", base.string());
+  require_line("the folder of the plan", folder.string());
   Draft draft(folder);
   copy_recipes(spec, base, draft.path() / "recipes");
   const std::unique_ptr<Work> work =
       work_of(spec, {.base = base, .recipes = draft.path() / "recipes", .plan = folder});
   if (work->size() == 0)
     throw Error(ErrorKind::usage, files::shown(spec_file), "asks for no shard", "name some cells");
-  const PlanTotals totals = write_list(*work, draft.path() / "shards.tsv");
+  PlanTotals totals;
+  const std::string list = list_of(*work, totals);
+  if (standing) {
+    if (Plan(folder).work_sha256() == work_hash(*work)) return Planned::standing;
+    refuse_other(folder, "holds the plan of this spec with other recipes or inputs");
+  }
+  files::write_file(draft.path() / "shards.tsv", list);
   for (const char* name : kFolders) files::make_folder(draft.path() / name);
   for (std::size_t shard = 0; shard < totals.shards; shard += kShardsPerFolder)
     files::make_folder(draft.path() / "results" / result_folder(shard));

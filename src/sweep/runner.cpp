@@ -303,7 +303,7 @@ std::vector<Failure> list_failures(const Plan& plan) {
   for (const fs::path& path : files::files_in(plan.inside("failed"), ".json")) {
     if (path.filename().string().starts_with(".")) continue;
     try {
-      const files::Json json = files::read_json(path);
+      const files::Json json = files::Json::parse(files::read_text(path));
       if (!json.at("shard").is_number_unsigned() || json.at("shard") >= plan.size() ||
           plan.failure(json.at("shard")).filename() != path.filename())
         throw Error(ErrorKind::input_output, files::shown(path), "is of no shard of this plan",

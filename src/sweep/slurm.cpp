@@ -4,6 +4,7 @@
 
 #include "karat/report/text.hpp"
 #include "karat/sweep/plan.hpp"
+#include "shell.hpp"
 
 namespace karat::sweep {
 namespace {
@@ -12,13 +13,6 @@ constexpr double kTaskSeconds = 3600;  // of one core's estimate, divided by the
 constexpr int kCores = 8;
 constexpr int kMostTasks = 1000;  // Slurm's MaxArraySize is 1001 unless an administrator raised it
 constexpr double kMargin = 4;     // between the estimate and the time limit
-
-/// The text inside single quotes of a shell.
-std::string quoted(const std::string& text) {
-  std::string out = "'";
-  for (const char c : text) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return out + "'";
-}
 
 }  // namespace
 
@@ -48,7 +42,7 @@ std::string sbatch_script(const Spec& spec, const PlanTotals& totals,
          "#SBATCH --output=" +
          (folder / "log" / "slurm-%A_%a.txt").string() + "\n" +
          report::print("export OMP_NUM_THREADS=\"${SLURM_CPUS_PER_TASK:-%d}\"\n", cores) + "exec " +
-         quoted(karat) + " sweep run " + quoted(folder.string()) + " --slurm --quiet\n";
+         in_quotes(karat) + " sweep run " + in_quotes(folder.string()) + " --slurm --quiet\n";
 }
 
 }  // namespace karat::sweep

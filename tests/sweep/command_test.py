@@ -2,6 +2,7 @@
 import json
 import os
 import random
+import shlex
 import shutil
 import signal
 import struct
@@ -284,7 +285,7 @@ class Sweep(Case):
         table = json.loads(self.bytes_of("all.json"))["shards"]
         self.assertIn("No such file", table[0]["failed"])
         with open(self.path("plan/shards.tsv")) as file:
-            command = file.readlines()[1].split("\t")[4].split()
+            command = shlex.split(file.readlines()[1].split("\t")[4])
         self.assertEqual(json.loads(self.karat(*command[1:]).stdout), table[1]["result"])
         self.assertEqual(table[1]["result"]["verdict"], "differs")
         shutil.copy(self.path("golden/a.h5"), self.path("kernel/a.h5"))

@@ -100,7 +100,61 @@ TEST_F(PlanTest, RecipesAreThoseOfThePlanning) {
   EXPECT_THAT(refusal([&] { plan.work(); }), HasSubstr("others than were planned"));
 }
 
+TEST_F(PlanTest, TheSameSpecElsewhereIsAnotherPlan) {
+  const auto write = [&](const std::string& name, std::string_view text) {
+    std::filesystem::create_directories((folder / name).parent_path());
+    files::write_file(folder / name, text);
+  };
+  const std::string spec =
+      R"({"schema": "karat.sweep_spec", "version": 1,
+          "check": {"golden": "g.h5", "candidates": ["c.npy"]}})";
+  for (const std::string there : {"a/", "b/"}) {
+    write(there + "s.json", spec);
+    write(there + "g.h5", "golden");
+    write(there + "c.npy", "candidate");
+  }
+  EXPECT_EQ(make_plan(folder / "a/s.json", folder / "plan", {}), Planned::made);
+  EXPECT_EQ(make_plan(folder / "a/s.json", folder / "plan", {}), Planned::standing);
+  EXPECT_THAT(refusal([&] { make_plan(folder / "b/s.json", folder / "plan", {}); }),
+              HasSubstr("other recipes or inputs"));
+  write("a/c.npy", "another candidate");
+  EXPECT_THAT(refusal([&] { make_plan(folder / "a/s.json", folder / "plan", {}); }),
+              HasSubstr("other recipes or inputs"));
+  // A recipe that was edited since.
+  folder.planned(R"("golden": {"recipes": ["small.json"], "cases": {"grid": [1, 4, 8]}})", "of");
+  std::string edited = kRecipe;
+  edited.replace(edited.find("\"k\": 32"), 7, "\"k\": 16");
+  write("small.json", edited);
+  EXPECT_THAT(refusal([&] { make_plan(folder / "spec.json", folder / "of", {}); }),
+              HasSubstr("other recipes or inputs"));
+}
+
+TEST_F(PlanTest, NamesAreFitForFilesAndShells) {
+  files::write_file(folder / "g.h5", std::string_view("golden"));
+  const auto beside = [&](const std::string& name) {
+    files::write_file(folder / name, std::string_view("candidate"));
+    return R"("check": {"golden": "g.h5", "candidates": )" + files::Json::array({name}).dump() +
+           "}";
+  };
+  EXPECT_THAT(refused(beside("a\nb.npy")), HasSubstr("line break"));
+  EXPECT_THAT(refused(beside("a\tb.npy")), HasSubstr("line break"));
+  EXPECT_THAT(refused(beside(std::string(230, 'x') + ".npy")), HasSubstr("at most 200"));
+  std::filesystem::create_directory(folder / "odd");
+  files::write_file(folder / "odd/\xff.npy", std::string_view("candidate"));
+  EXPECT_THAT(refused(R"("check": {"golden": "g.h5", "candidates": ["odd"]})"), HasSubstr("UTF-8"));
+  EXPECT_FALSE(std::filesystem::exists(folder / "refused"));
+  const Plan plan = folder.planned(beside("it's; a.npy"));
+  EXPECT_THAT(std::string(plan.command(0)), EndsWith("/it'\\''s; a.npy' --json"));
+  EXPECT_THAT(std::string(plan.command(0)), HasSubstr("/g.h5 '/"));
+}
+
 TEST_F(PlanTest, WhatIsRefused) {
+  EXPECT_THAT(refused(R"("golden": {"recipes": ["dense_f32"], "cases": {"grid": [1, 4, 8],
+                         "seed": "0-9999", "step": "0-9999"}})"),
+              HasSubstr("ten million"));
+  files::write_file(folder / "g.h5", std::string_view("golden"));
+  EXPECT_THAT(refused(R"("check": {"golden": "g.h5", "candidates": ["g.h5"], "strict": "yes"})"),
+              HasSubstr("check.strict"));
   EXPECT_THAT(refused(R"("trial": {"shards": 3}, "study": {})"), HasSubstr("another kind"));
   EXPECT_THAT(refused(R"("lease": 3)"), HasSubstr("nothing to compute"));
   EXPECT_THAT(refused(R"("trail": {"shards": 3})"), HasSubstr("did you mean trial?"));

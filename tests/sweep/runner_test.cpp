@@ -64,6 +64,28 @@ TEST_F(RunnerTest, FailuresStayInTheTableUntilTheyAreRetried) {
   EXPECT_EQ(run(plan, {}).failed.size(), 2u);
 }
 
+TEST_F(RunnerTest, FilesOtherThanPlannedAreNoticed) {
+  files::write_file(folder / "g.h5", std::string_view("golden"));
+  files::write_file(folder / "c.npy", std::string_view("candidate"));
+  const auto reason = [&](const Plan& plan) {
+    const RunReport report = run(plan, {});
+    return report.failed.empty() ? "none failed" : report.failed[0].reason;
+  };
+  const std::string pair = R"("check": {"golden": "g.h5", "candidates": ["c.npy"]})";
+  const Plan candidate = folder.planned(pair), golden = folder.planned(pair, "golden_changes");
+  files::write_file(folder / "c.npy", std::string_view("CANDIDATE"));
+  EXPECT_THAT(reason(candidate), HasSubstr("c.npy: is another file than was planned"));
+  files::write_file(folder / "g.h5", std::string_view("GOLDEN"));
+  EXPECT_THAT(reason(golden), HasSubstr("g.h5: is another file than was planned"));
+  const Plan inputs = folder.planned(
+      R"("golden": {"recipes": ["dense_f32"], "cases": {"in": "c.npy", "grid": [1, 4, 8]}})", "in");
+  EXPECT_EQ(inputs.work()->size(), 1u);
+  EXPECT_THAT(reason(inputs), ::testing::Not(HasSubstr("another file")));
+  retry(inputs, {});
+  files::write_file(folder / "c.npy", std::string_view("Candidate"));
+  EXPECT_THAT(reason(inputs), HasSubstr("c.npy: is another file than was planned"));
+}
+
 TEST_F(RunnerTest, DeadRunnersShardsAreTakenOver) {
   const Plan plan = folder.planned(R"("lease": 0.3, "trial": {"shards": 5})");
   std::filesystem::create_hard_link(
@@ -226,6 +248,7 @@ TEST_F(RunnerTest, MergingSaysWhatIsMissing) {
   const Plan plan = folder.planned(R"("trial": {"shards": 4})");
   run(plan, {.only = {0, 2}});
   EXPECT_THROW(merge(plan, folder / "all.json", {}), Error);
+  EXPECT_THROW(merge(plan, plan.inside("plan.json"), {.gaps = Gaps::allowed}), Error);
   const MergeSummary part = merge(plan, folder / "part.json", {.gaps = Gaps::allowed});
   EXPECT_EQ(part.merged, 2u);
   EXPECT_EQ(part.open, 2u);

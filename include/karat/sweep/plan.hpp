@@ -41,6 +41,8 @@ class Plan {
   const Spec& spec() const { return spec_; }
   const Places& places() const { return places_; }
   const PlanTotals& totals() const { return totals_; }
+  /// The hash of everything that results depend on.
+  const std::string& work_sha256() const { return work_sha256_; }
   const std::string& karat_version() const { return karat_version_; }
 
   std::size_t size() const { return shards_.size(); }
@@ -84,7 +86,8 @@ enum class Planned { made, standing };
 
 /// Plans a spec into a new folder, which appears whole or not at all. The same spec into the same
 /// folder again changes nothing.
-/// @throws Error(usage) for what the spec says; Error(input_output) where another plan, or anything
+/// @throws Error(usage) for what the spec says, and for names that are too long or that no line can
+///   hold; Error(input_output) where another plan, or anything
 ///   else, stands in the folder
 Planned make_plan(const std::filesystem::path& spec, const std::filesystem::path& folder,
                   const PlanOptions& options);

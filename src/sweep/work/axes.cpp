@@ -5,6 +5,7 @@
 #include <charconv>
 #include <nlohmann/json.hpp>
 
+#include "../shell.hpp"
 #include "karat/files/object_fields.hpp"
 #include "karat/numerics/base/split.hpp"
 
@@ -17,6 +18,7 @@ using files::Json;
 
 /// Fields that say what no shard may: the recipe stands beside the cases, threads in the spec.
 constexpr std::string_view kElsewhere[] = {"recipe", "threads", "backward", "forward", "do"};
+constexpr std::size_t kMostCases = 10'000'000;
 /// Fields that hold names of files.
 constexpr std::string_view kFiles[] = {"in", "schedule", "mask"};
 
@@ -95,6 +97,13 @@ CaseAxes case_axes(const Json& given, const Places& places) {
   add_axes(fields, cases::workload_fields(), places, workload, axes);
   add_axes(fields, cases::token_fields(), places, workload, axes);
   fields.finish();
+  std::size_t count = 1;
+  for (const CaseAxes::Axis& axis : axes) {
+    if (axis.values.size() > kMostCases / count)
+      throw Error(ErrorKind::usage, "golden.cases", "multiply to more than ten million",
+                  "give fewer values");
+    count *= axis.values.size();
+  }
   return CaseAxes(std::move(axes));
 }
 
@@ -109,6 +118,15 @@ std::vector<std::size_t> CaseAxes::digits(std::size_t number) const {
   for (std::size_t i = axes_.size(); i-- > 0; number /= axes_[i].values.size())
     found[i] = number % axes_[i].values.size();
   return found;
+}
+
+std::set<std::string> CaseAxes::files() const {
+  std::set<std::string> names;
+  for (const Axis& axis : axes_)
+    if (std::ranges::find(kFiles, axis.field) != std::end(kFiles))
+      for (const std::string& word : axis.words)
+        for (const std::string& name : numerics::words(word)) names.insert(name);
+  return names;
 }
 
 cases::CaseRequest CaseAxes::request(std::size_t number) const {
@@ -138,7 +156,7 @@ std::string CaseAxes::options(std::size_t number) const {
   for (std::size_t i = 0; i < axes_.size(); ++i) {
     const std::string& word = axes_[i].words[at[i]];
     if (!axes_[i].flag)
-      text += " --" + axes_[i].option + " " + word;
+      text += " --" + axes_[i].option + " " + shell_word(word);
     else if (word == "true")
       text += " --" + axes_[i].option;
   }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,8 @@ class CaseAxes {
   explicit CaseAxes(std::vector<Axis> axes) : axes_(std::move(axes)) {}
 
   std::size_t size() const;
+  /// Every file that some case reads.
+  std::set<std::string> files() const;
   cases::CaseRequest request(std::size_t number) const;
   /// The fields with several values: "grid=6x16x16.seed=3".
   std::string name(std::size_t number) const;

@@ -3,12 +3,15 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "../shell.hpp"
 #include "axes.hpp"
+#include "inputs.hpp"
 #include "karat/capture/cell_inputs.hpp"
 #include "karat/capture/folder.hpp"
 #include "karat/case/request.hpp"
 #include "karat/files/object_fields.hpp"
 #include "karat/golden/make.hpp"
+#include "karat/numerics/base/split.hpp"
 #include "karat/recipe/json.hpp"
 #include "karat/study/request.hpp"
 #include "karat/sweep/cost.hpp"
@@ -125,7 +128,7 @@ class CellItems final : public Items {
       const std::string folder = places.file(given);
       return {.source = capture::folder_source(folder),
               .prefix = as_name(std::filesystem::path(folder).filename().string()) + ".",
-              .options = " --capture " + folder};
+              .options = " --capture " + shell_word(folder)};
     }
     study::CellsRequest asked;
     fields.read(study::cells_fields(), asked);
@@ -153,7 +156,14 @@ class CellItems final : public Items {
 /// Cases as karat make takes them: fields with several values multiply.
 class CaseItems final : public Items {
  public:
-  CaseItems(const files::Json& given, const Places& places) : axes_(case_axes(given, places)) {}
+  CaseItems(const files::Json& given, const Places& places) : axes_(case_axes(given, places)) {
+    if (places.inputs.empty()) {
+      for (const std::string& name : axes_.files()) planned_[name] = fingerprint(name);
+      return;
+    }
+    const std::string planned = files::parse_json(places.inputs, "inputs.json").value("items", "");
+    if (!planned.empty()) planned_ = files::parse_json(planned, "inputs.json");
+  }
   std::size_t size() const override { return axes_.size(); }
   Item item(std::size_t number) const override {
     const cases::CaseRequest asked = axes_.request(number);
@@ -165,11 +175,16 @@ class CaseItems final : public Items {
     }
     return item;
   }
-  std::string identity() const override { return {}; }
+  std::string identity() const override {
+    return planned_.empty() ? std::string() : planned_.dump();
+  }
   cases::ChosenCase chosen(std::size_t number, const std::string& recipe,
                            const GoldenRequest& golden, std::uint64_t& seed,
                            int threads) const override {
     cases::CaseRequest asked = axes_.request(number);
+    for (const auto& field : {asked.in, asked.mask, asked.schedule})
+      for (const std::string& name : numerics::words(field.value_or("")))
+        require_planned(name, planned_.value(name, ""));
     asked.recipe = recipe;
     asked.backward = golden.backward;
     asked.threads = threads;
@@ -179,6 +194,7 @@ class CaseItems final : public Items {
 
  private:
   CaseAxes axes_;
+  files::Json planned_ = files::Json::object();  ///< fingerprints of the files that cases read
 };
 
 class GoldenShards final : public Work {
@@ -224,9 +240,10 @@ class GoldenShards final : public Work {
   }
   std::string command(std::size_t shard) const override {
     return "karat make --recipe " +
-           places_.recipe_in_command(asked_.recipes[shard / items_->size()]) +
+           shell_word(places_.recipe_in_command(asked_.recipes[shard / items_->size()])) +
            items_->item(shard % items_->size()).options + (asked_.backward ? " --backward" : "") +
-           (asked_.tap.empty() ? "" : " --tap " + asked_.tap) + " -o " + name(shard) + ".h5";
+           (asked_.tap.empty() ? "" : " --tap " + shell_word(asked_.tap)) + " -o " + name(shard) +
+           ".h5";
   }
   std::string identity() const override {
     files::Json json{{"recipes", files::Json::array()}, {"items", items_->identity()}};

@@ -3,6 +3,8 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "../shell.hpp"
+#include "inputs.hpp"
 #include "karat/files/object_fields.hpp"
 #include "karat/files/paths.hpp"
 #include "karat/golden/check_report.hpp"
@@ -30,6 +32,7 @@ constexpr files::RequestField<PairsRequest> kPairsFields[] = {
 
 struct Pair {
   std::string name, golden, candidate;
+  std::string golden_was = {}, candidate_was = {};  ///< fingerprints when it was planned
 };
 
 std::vector<fs::path> candidates_in(const fs::path& folder) {
@@ -42,8 +45,13 @@ std::vector<fs::path> candidates_in(const fs::path& folder) {
 /// The pairs of a plan: a file that vanished is a shard that fails, not another list.
 std::vector<Pair> planned(const std::string& inputs) {
   std::vector<Pair> pairs;
-  for (const auto& each : files::parse_json(inputs, "inputs.json"))
-    pairs.push_back({each.at(0), each.at(1), each.at(2)});
+  try {
+    for (const auto& each : files::parse_json(inputs, "inputs.json"))
+      pairs.push_back({each.at(0), each.at(1), each.at(2), each.at(3), each.at(4)});
+  } catch (const files::Json::exception&) {
+    throw Error(ErrorKind::input_output, "inputs.json", "is damaged",
+                "plan anew into another folder");
+  }
   return pairs;
 }
 
@@ -91,6 +99,16 @@ std::vector<Pair> pairs_of(const PairsRequest& asked, const Places& places,
   if (pairs.empty())
     throw Error(ErrorKind::usage, subject, "pairs no candidate with a golden file",
                 "check the folders");
+  std::map<std::string, std::string> found;
+  const auto print_of = [&](const std::string& path) {
+    const auto [at, begun] = found.try_emplace(path);
+    if (begun) at->second = fingerprint(path);
+    return at->second;
+  };
+  for (Pair& pair : pairs) {
+    pair.golden_was = print_of(pair.golden);
+    pair.candidate_was = print_of(pair.candidate);
+  }
   return pairs;
 }
 
@@ -109,10 +127,10 @@ std::string options_text(const std::string& text) {
       } else if (row.kind == files::FieldKind::texts) {
         std::string list;
         for (const auto& each : *found) list += (list.empty() ? "" : ",") + each.get<std::string>();
-        words += " --" + name + " " + list;
+        words += " --" + name + " " + shell_word(list);
       } else {
-        words +=
-            " --" + name + " " + (found->is_string() ? found->get<std::string>() : found->dump());
+        words += " --" + name + " " +
+                 shell_word(found->is_string() ? found->get<std::string>() : found->dump());
       }
     }
   };
@@ -129,13 +147,14 @@ class Judging final : public Work {
  public:
   Judging(const Spec& spec, const Places& places, const std::string& subject,
           std::span<const files::RequestField<Options>> own, Options options)
-      : options_(std::move(options)), words_(options_text<Options>(spec.text)) {
+      : options_(std::move(options)) {
     PairsRequest asked;
     files::ObjectFields fields(files::Json::parse(spec.text), subject);
     fields.read(std::span<const files::RequestField<PairsRequest>>(kPairsFields), asked);
     fields.read(golden::candidate_fields<Options>(), options_);
     fields.read(own, options_);
     fields.finish();
+    words_ = options_text<Options>(spec.text);
     pairs_ = places.inputs.empty() ? pairs_of(asked, places, subject) : planned(places.inputs);
   }
 
@@ -151,16 +170,19 @@ class Judging final : public Work {
   }
   std::string command(std::size_t shard) const override {
     const Pair& pair = pairs_[shard];
-    return std::string(kChecks ? "karat check " : "karat diagnose ") + pair.golden + " " +
-           pair.candidate + words_ + " --json";
+    return std::string(kChecks ? "karat check " : "karat diagnose ") + shell_word(pair.golden) +
+           " " + shell_word(pair.candidate) + words_ + " --json";
   }
   std::string identity() const override {
     files::Json list = files::Json::array();
-    for (const Pair& pair : pairs_) list.push_back({pair.name, pair.golden, pair.candidate});
+    for (const Pair& pair : pairs_)
+      list.push_back({pair.name, pair.golden, pair.candidate, pair.golden_was, pair.candidate_was});
     return list.dump();
   }
   Made make(std::size_t shard, const fs::path&, const ShardOptions& given) override {
     const Pair& pair = pairs_[shard];
+    require_planned(pair.golden, pair.golden_was);
+    require_planned(pair.candidate, pair.candidate_was);
     Options options = options_;
     options.threads = given.threads;
     options.progress = [&](std::size_t, std::size_t) {

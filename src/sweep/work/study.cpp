@@ -2,6 +2,7 @@
 #include <mutex>
 #include <nlohmann/json.hpp>
 
+#include "../shell.hpp"
 #include "karat/files/object_fields.hpp"
 #include "karat/sweep/cost.hpp"
 #include "karat/sweep/study_sweep.hpp"
@@ -37,7 +38,7 @@ class StudyShards final : public Work {
   std::string name(std::size_t shard) const override { return capture::name_of(jobs()[shard]); }
   Cost cost(std::size_t) const override { return cost_; }
   std::string command(std::size_t shard) const override {
-    return "karat sweep run " + plan_ + " --only " + name(shard);
+    return "karat sweep run " + shell_word(plan_) + " --only " + name(shard);
   }
   std::string identity() const override { return identity_.text; }
   Made make(std::size_t shard, const std::filesystem::path&, const ShardOptions& options) override {
