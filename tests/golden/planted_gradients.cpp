@@ -77,8 +77,8 @@ void last_row_again(Head& head, const Recipe& recipe, const Layout& layout) {
 void maximum_alone(Head& head, const Recipe& recipe, const Layout& layout) {
   const attention::HeadResult forward =
       attention::attend(recipe, layout, head.operands, {.threads = 1});
-  for (std::size_t i = 0; i < head.lse.size(); ++i)
-    head.lse[i] = forward.m[i] * std::numbers::ln2_v<float>;
+  const float unit = recipe.softmax.lse == recipe::Lse::log2 ? 1 : std::numbers::ln2_v<float>;
+  for (std::size_t i = 0; i < head.lse.size(); ++i) head.lse[i] = forward.m[i] * unit;
 }
 
 /// A window that cuts the backward's blocks even on small grids.
@@ -258,6 +258,36 @@ const std::vector<PlantedGradient>& planted_gradients() {
       {.name = "backward.output bf16 -> f16",
        .preset = "fps_ste_bf16",
        .edit = set("backward.output", "f16")},
+      // presets whose P or dS have scales of their own within a visit; added later
+      {Where::field, "backward.delta unquantised_p -> output", "attn_qat_nvfp4",
+       set("backward.delta", "output")},
+      {Where::field, "backward.smooth_term added -> omitted", "sage_bwd_int8",
+       set("backward.smooth_term", "omitted")},
+      {Where::dp, "backward.do_in_dp input -> codes", "sage_bwd_int8",
+       set("backward.do_in_dp", "codes")},
+      {Where::dv, "backward.p_group channels_16 -> block", "attn_qat_nvfp4",
+       set("backward.p_group", "block")},
+      {Where::dv, "backward.p_rounding nearest_even -> nearest_away", "attn_qat_nvfp4",
+       set("backward.p_rounding", "nearest_away")},
+      {Where::dv, "backward.do_rounding nearest_away -> toward_zero", "sage_bwd_int8",
+       set("backward.do_rounding", "toward_zero")},
+      {Where::dp, "backward.v dequantised -> input", "attn_qat_nvfp4", set("backward.v", "input")},
+      {Where::dp, "backward.v input -> dequantised", "sage_bwd_int8",
+       set("backward.v", "dequantised")},
+      {Where::dq, "backward.k dequantised -> input", "attn_qat_nvfp4", set("backward.k", "input")},
+      {.where = Where::dq,
+       .name = "softmax scale missing in dq",
+       .preset = "sage_bwd_int8",
+       .errors = {.dq_roots = 0}},
+      {Where::dk, "backward.q dequantised -> input", "attn_qat_nvfp4", set("backward.q", "input")},
+      {Where::dk, "backward.ds_rounding nearest_away -> toward_zero", "sage_bwd_int8",
+       set("backward.ds_rounding", "toward_zero")},
+      {.where = Where::dk,
+       .name = "softmax scale missing in dk",
+       .preset = "sage_bwd_int8",
+       .errors = {.dk_roots = 0}},
+      {.name = "delta left out", .preset = "sage_bwd_int8", .head = no_delta},
+      {.name = "row sum left out of lse", .preset = "attn_qat_nvfp4", .head = maximum_alone},
   };
   return list;
 }
