@@ -20,6 +20,8 @@ void require_indices(const std::vector<int>& list, int end, const std::string& n
                 "count from 0");
 }
 
+constexpr double kMostJobs = 1e7;  // a list of more is no campaign, and fills memory first
+
 class Generated final : public Source {
  public:
   explicit Generated(const GeneratedSource& source) : source_(source) {
@@ -39,6 +41,12 @@ class Generated final : public Source {
     require_indices(source_.steps, facts_.steps, "steps");
     require_indices(source_.layers, source_.spec.layers, "layers");
     require_indices(source_.heads, source_.spec.heads, "heads");
+    const double jobs =
+        static_cast<double>(source_.prompts) * static_cast<double>(source_.steps.size()) *
+        static_cast<double>(source_.layers.size()) * static_cast<double>(source_.heads.size());
+    if (jobs > kMostJobs)
+      throw Error(ErrorKind::usage, "cells",
+                  "prompts, steps, layers and heads ask for more than 10000000", "name fewer");
     for (int step = 0; step < facts_.steps; ++step)
       facts_.sigma.push_back(video::sigma(model, step, facts_.steps));
     for (int prompt = 0; prompt < source_.prompts; ++prompt)

@@ -32,9 +32,14 @@ const char* next_action(int error) {
 
 }  // namespace
 
-Error system_error(const std::string& subject, const std::string& what, int error) {
-  return Error(ErrorKind::input_output, subject,
-               what + ": " + std::generic_category().message(error), next_action(error));
+SystemError::SystemError(const std::string& subject, const std::string& what, int code)
+    : Error(ErrorKind::input_output, subject, what + ": " + std::generic_category().message(code),
+            next_action(code)),
+      subject_(subject),
+      code_(code) {}
+
+SystemError system_error(const std::string& subject, const std::string& what, int error) {
+  return {subject, what, error};
 }
 
 }  // namespace karat::files

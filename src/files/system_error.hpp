@@ -4,11 +4,11 @@
 
 #include <string>
 
-#include "karat/numerics/base/error.hpp"
+#include "karat/files/system_error.hpp"
 
 namespace karat::files {
 
 /// "subject: what: No space left on device; free some space or choose another folder".
-Error system_error(const std::string& subject, const std::string& what, int error);
+SystemError system_error(const std::string& subject, const std::string& what, int error);
 
 }  // namespace karat::files

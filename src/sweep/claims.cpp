@@ -29,6 +29,14 @@ constexpr const char* kRunnerPrefix = "runner.";
                     : "nothing is lost: free the disk or mend the folder, and run again");
 }
 
+/// One runner that nobody else may watch would keep its shards for ever.
+[[noreturn]] void cannot_watch(const fs::path& path, int error) {
+  throw Error(
+      ErrorKind::input_output, files::shown(path),
+      std::string("cannot be looked at: ") + std::strerror(error),
+      "let every runner of the plan read it (chmod a+r), or remove it if its runner is dead");
+}
+
 std::int64_t changed_of(const struct stat& status) {
   return std::int64_t{status.st_mtim.tv_sec} * 1'000'000'000 + status.st_mtim.tv_nsec;
 }
@@ -80,6 +88,7 @@ Claims::Claims(const fs::path& plan, Runner runner, std::chrono::duration<double
 void Claims::announce() const {
   const int file = ::open(own_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
   if (file < 0) fail(own_, "cannot be created", errno);
+  ::fchmod(file, 0644);  // whatever the umask: others have to see the signs of life
   const std::string text =
       files::Json{{"runner", runner_.id}, {"host", runner_.host}, {"pid", runner_.pid}}.dump() +
       "\n";
@@ -127,7 +136,8 @@ void Claims::release(std::size_t shard) {
 
 void Claims::beat() const { clock_.touch(own_); }
 
-/// Opening, not asking for a name's status, makes network file systems look again.
+/// Opening, not asking for a name's status, makes network file systems look again. Nothing: errno
+/// says why.
 std::optional<Claims::Watch> Claims::read(const fs::path& path) const {
   const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   struct stat status {};
@@ -135,7 +145,9 @@ std::optional<Claims::Watch> Claims::read(const fs::path& path) const {
   const bool shut = file < 0 && errno == EACCES;
   if (file < 0 && !shut) return std::nullopt;
   const int failed = shut ? ::stat(path.c_str(), &status) : ::fstat(file, &status);
+  const int error = failed != 0 ? errno : 0;
   if (!shut) ::close(file);
+  errno = error;
   if (failed != 0) return std::nullopt;
   return Watch{.file = status.st_ino, .changed = changed_of(status), .since = clock_.steady()};
 }
@@ -143,6 +155,8 @@ std::optional<Claims::Watch> Claims::read(const fs::path& path) const {
 Claims::Look Claims::look(std::size_t shard) {
   const auto now = read(path_of(shard));
   if (!now) {
+    // A stale handle is of a file that was removed; a claim that cannot be seen is not free.
+    if (errno != ENOENT && errno != ESTALE) cannot_watch(path_of(shard), errno);
     watched_.erase(shard);
     return Look::free;
   }

@@ -114,12 +114,10 @@ void Publisher::flush() {
       ::unlink(each.temporary.c_str());
       ++repeated_;
       if (there != each.entry.sha256)
-        write_failure(plan_,
-                      {.shard = each.shard,
-                       .reason = "two runs gave different bytes: " + there.substr(0, 16) + " and " +
-                                 each.entry.sha256.substr(0, 16) + " on " + claims_.runner().host,
-                       .runner = claims_.runner().id,
-                       .host = claims_.runner().host});
+        write_failure(plan_, {.shard = each.shard,
+                              .reason = "two runs gave different bytes; look for a broken machine",
+                              .runner = claims_.runner().id,
+                              .host = claims_.runner().host});
     } else {
       if (::rename(each.temporary.c_str(), final.c_str()) != 0)
         fail(final, "cannot be given its name", errno);

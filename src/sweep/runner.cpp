@@ -1,19 +1,19 @@
 // One runner's way through a plan.
 #include "karat/sweep/runner.hpp"
 
-#include <sys/statvfs.h>
-
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <mutex>
 #include <new>
 #include <nlohmann/json.hpp>
+#include <system_error>
 #include <thread>
 
 #include "karat/files/paths.hpp"
 #include "karat/files/seal.hpp"
 #include "karat/files/sha256.hpp"
+#include "karat/files/system_error.hpp"
 #include "karat/numerics/base/error.hpp"
 #include "karat/sweep/log.hpp"
 #include "publisher.hpp"
@@ -26,8 +26,7 @@ using Clock = std::chrono::steady_clock;
 using Seconds = std::chrono::duration<double>;
 
 constexpr int kBeatsPerLease = 4;
-constexpr double kLeastRoom = 64 * 1024;  // bytes that a disk with room for a result has left
-constexpr double kQuick = 0.05;           // seconds of a shard for which results may wait
+constexpr double kQuick = 0.05;  // seconds of a shard for which results may wait
 
 /// Touches the runner's file until it goes out of scope.
 class Heart {
@@ -46,12 +45,22 @@ class Heart {
   std::jthread thread_;  // last: it is joined before what it waits on goes
 };
 
-/// Whether the disk of a plan has room for a result.
-bool has_room(const Plan& plan, std::size_t shard) {
-  struct statvfs status {};
-  if (::statvfs(plan.folder().c_str(), &status) != 0) return false;
-  const double room = static_cast<double>(status.f_bavail) * static_cast<double>(status.f_frsize);
-  return room >= std::max(kLeastRoom, plan.cost(shard).bytes);
+/// Whether the system refused something in a folder: no fault of what was to be written there.
+bool is_about(const files::SystemError& error, const fs::path& folder) {
+  return error.subject().starts_with((folder / "").string());
+}
+
+/// A reason in which files that a runner writes under names of its own are called by the result's:
+/// equal failures, equal words.
+std::string named_by_result(std::string reason, const fs::path& result) {
+  const std::string begin = (result.parent_path() / ".").string(), ending = ".part";
+  for (auto at = reason.find(begin); at != std::string::npos; at = reason.find(begin, at + 1)) {
+    const auto end = std::min(reason.find(": ", at), reason.size());
+    const auto last = reason.rfind(ending, end);
+    if (last == std::string::npos || last < at) continue;
+    reason.replace(at, last + ending.size() - at, result.filename().string());
+  }
+  return reason;
 }
 
 class Running {
@@ -172,6 +181,10 @@ class Running {
       made = work_->make(shard, publisher_.temporary(shard),
                          {.threads = options_.threads > 0 ? options_.threads : plan_.spec().threads,
                           .tick = options_.tick});
+    } catch (const files::SystemError& error) {
+      if (is_about(error, plan_.result(shard).parent_path()) && !is_done(shard))
+        stop_without_room(shard, error);
+      reason = error.what();
     } catch (const Error& error) {
       reason = error.what();
     } catch (const std::bad_alloc&) {
@@ -180,13 +193,27 @@ class Running {
       reason = std::string("internal: ") + error.what() + "; please report this";
     }
     if (!reason.empty()) {
-      fail(shard, reason);
+      fail(shard, named_by_result(std::move(reason), plan_.result(shard)));
     } else {
       publisher_.add(shard, made, Seconds(Clock::now() - begin).count());
       done_[shard] = 1;
       if (publisher_.due()) publisher_.flush();
     }
     advance();
+  }
+
+  /// A full disk, a quota, a folder that went away: the run ends, and no shard fails.
+  [[noreturn]] void stop_without_room(std::size_t shard, const files::SystemError& error) {
+    tick();
+    try {
+      publisher_.flush();  // what is finished and waits: its bytes are on the disk already
+    } catch (const Error&) {
+      // computed again, as after a kill
+    }
+    throw Error(ErrorKind::input_output, plan_.folder().string(),
+                std::string(plan_.name(shard)) +
+                    " cannot be written: " + std::generic_category().message(error.code()),
+                "nothing is lost: free the disk or mend the folder, and run again");
   }
 
   void fail(std::size_t shard, const std::string& reason) {
@@ -198,14 +225,18 @@ class Running {
       ++report_.found;
       return;
     }
-    if (!has_room(plan_, shard))
-      throw Error(ErrorKind::input_output, plan_.folder().string(),
-                  "the disk is full: " + std::string(plan_.name(shard)) + " has no room",
-                  "nothing is lost: free some space, and run again");
-    write_failure(plan_, {.shard = shard,
-                          .reason = reason,
-                          .runner = claims_.runner().id,
-                          .host = claims_.runner().host});
+    try {
+      write_failure(plan_, {.shard = shard,
+                            .reason = reason,
+                            .runner = claims_.runner().id,
+                            .host = claims_.runner().host});
+    } catch (const files::SystemError& error) {
+      throw Error(
+          ErrorKind::input_output, plan_.folder().string(),
+          std::string(plan_.name(shard)) + " fails (" + reason +
+              "), which cannot be recorded: " + std::generic_category().message(error.code()),
+          "nothing is lost: free the disk or mend the folder, and run again");
+    }
     failed_[shard] = 1;
     claims_.release(shard);
   }
@@ -255,8 +286,9 @@ class Running {
   bool take_over(std::size_t shard) {
     if (!claims_.take_over(shard)) return false;
     ++report_.taken;
-    if (const int died = claims_.taken(shard); died >= plan_.spec().attempts) {
-      fail(shard, std::to_string(died) +
+    if (claims_.taken(shard) >= plan_.spec().attempts) {
+      // As many as may, not as many as did: the reason is the same whoever counts.
+      fail(shard, std::to_string(plan_.spec().attempts) +
                       " runners fell silent at it; look for a crash, a lack of "
                       "memory or a lease that is too short");
       advance();

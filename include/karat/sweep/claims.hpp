@@ -62,7 +62,8 @@ class Claims {
     alive,    ///< its holder gave a sign of life while it was watched
     silent,   ///< no sign of life for a lease
   };
-  /// Looks at a claim of somebody's; the first look begins the watch.
+  /// Looks at a claim of somebody's; the first look begins the watch. @throws Error(input_output)
+  /// for one that may not be opened
   Look look(std::size_t shard);
   /// Takes a silent claim away, and claims the shard. False: another runner was faster.
   bool take_over(std::size_t shard);
