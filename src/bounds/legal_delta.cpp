@@ -18,7 +18,7 @@ bool is_free(const Freedom& freedom) {
 
 std::vector<float> turned(std::span<const float> row, std::size_t by) {
   std::vector<float> values(row.begin(), row.end());
-  std::ranges::rotate(values, values.begin() + static_cast<std::ptrdiff_t>(by));
+  std::rotate(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(by), values.end());
   return values;
 }
 
