@@ -63,7 +63,8 @@ struct Trial {
   std::vector<std::int32_t> channel_from;  ///< empty: as they are
   BackwardTrial* backward = nullptr;       ///< Moment::backward changes it
 
-  /// Copies to change. The first call replaces `values` or `operands`: what stood there may be gone.
+  /// Copies to change. The first call replaces `values` or `operands`: what stood there may be
+  /// gone.
   cases::HeadValues& own_values();
   attention::QuantisedHead& own_operands();
 

@@ -102,9 +102,7 @@ Journal::~Journal() {
   if (descriptor_ >= 0) ::close(descriptor_);
 }
 
-void Journal::append(const JobResult& job) {
-  write_all(path_, descriptor_, job_line(job) + "\n");
-}
+void Journal::append(const JobResult& job) { write_all(path_, descriptor_, job_line(job) + "\n"); }
 
 void Journal::remove() {
   std::error_code ignored;

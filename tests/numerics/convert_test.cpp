@@ -226,9 +226,11 @@ TEST(Convert, WideningAgreesWithDecode) {
     widen_f16(codes, f16);
     for (std::uint32_t i = 0; i < codes.size(); ++i) {
       ASSERT_EQ(std::bit_cast<std::uint32_t>(bf16[i]),
-                std::bit_cast<std::uint32_t>(decode(i, FormatId::bf16))) << target;
+                std::bit_cast<std::uint32_t>(decode(i, FormatId::bf16)))
+          << target;
       ASSERT_EQ(std::bit_cast<std::uint32_t>(f16[i]),
-                std::bit_cast<std::uint32_t>(decode(i, FormatId::f16))) << target;
+                std::bit_cast<std::uint32_t>(decode(i, FormatId::f16)))
+          << target;
     }
   });
 }

@@ -195,8 +195,8 @@ void casts(const Recipe& recipe, Problems& found) {
                          "give tensor, block or channels_16"});
     }
     if (rule->format == FormatId::e2m1 && rule->enters == Enters::codes)
-      found.push_back({prefix + "enters", "no tensor core reads E2M1 codes without their scales",
-                       "give bf16"});
+      found.push_back(
+          {prefix + "enters", "no tensor core reads E2M1 codes without their scales", "give bf16"});
     else if (rule->group == Group::channels_16 && rule->enters == Enters::codes)
       found.push_back({prefix + "enters", "scales of 16 cannot leave the sum", "give bf16"});
   }
