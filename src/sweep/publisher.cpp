@@ -8,7 +8,6 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
-#include <nlohmann/json.hpp>
 
 #include "karat/files/atomic_file.hpp"
 #include "karat/files/paths.hpp"
@@ -127,15 +126,6 @@ void Publisher::flush() {
   for (const Pending& each : pending_) claims_.release(each.shard);
   pending_.clear();
   waited_ = 0;
-}
-
-void write_failure(const Plan& plan, const Failure& failure) {
-  files::write_file(plan.failure(failure.shard),
-                    files::format_json({{"shard", failure.shard},
-                                        {"name", plan.name(failure.shard)},
-                                        {"reason", failure.reason},
-                                        {"runner", failure.runner},
-                                        {"host", failure.host}}));
 }
 
 }  // namespace karat::sweep
