@@ -18,10 +18,11 @@ struct GradientTile {
   int warpgroups;
   int stages;
 };
-/// FlashAttention-3: hopper/flash_bwd_launch_template.h, one CTA per key block; FlashAttention-2:
-/// csrc, flash_bwd_launch_template.h; FlexAttention: the template's default configuration for
-/// compute capability 9.0, one kernel for dK and dV and one for dQ; beyond d = 128 with eight warps
-/// instead of its four, whose registers would not do.
+/// FlashAttention-3 (one CTA per key block) up to d = 128: as comments of the flash-attn-4 package
+/// name them. Open, written from memory of their sources: FlashAttention-3's d = 192 and 256
+/// (hopper/flash_bwd_launch_template.h), FlashAttention-2's (csrc, the file of that name), and
+/// FlexAttention's (its template's defaults for compute capability 9.0; beyond d = 128 with eight
+/// warps instead of four, whose registers would not do).
 constexpr std::array kGradientTiles = {
     GradientTile{Kernel::fa3, Pass::gradients, 64, 128, 128, 128, 2, 2},
     GradientTile{Kernel::fa3, Pass::gradients, 96, 64, 128, 64, 2, 2},
