@@ -9,7 +9,6 @@
 #include <chrono>
 #include <cstring>
 
-#include "karat/files/atomic_file.hpp"
 #include "karat/files/paths.hpp"
 #include "karat/files/seal.hpp"
 #include "karat/files/sha256.hpp"
