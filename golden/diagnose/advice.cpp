@@ -16,6 +16,9 @@ constexpr Advice kAdvice[] = {
     {"softmax.row_sum", "whether l adds P before or after its cast"},
     {"softmax.row_sum_order", "the order of l's additions: lanes of the fragment, then shuffles"},
     {"softmax.row_sum_start", "whether the compiler fused l*alpha with the first addition (FFMA)"},
+    {"softmax.exponent",
+     "whether the compiler fused the score's multiplication into the exponent's subtraction "
+     "(FFMA)"},
     {"softmax.masked_score", "the number written to masked scores"},
     {"softmax.initial_max", "what m holds before the first block"},
     {"softmax.exp2", "the exponential: an exact one is no GPU instruction"},
@@ -24,6 +27,7 @@ constexpr Advice kAdvice[] = {
      "the constant that P is multiplied by before its cast, and its inverse in the "
      "epilogue"},
     {"p.offset", "the offset added to the exponent of P"},
+    {"p.offset_enters", "whether m*u - offset is one FFMA, or the scores hold the offset"},
     {"p.apply", "whether P's factor stands in the exponent or multiplies the result"},
     {"p.group", "which elements of P share a scale"},
     {"p.scale", "the type that the scales of P's groups are stored in"},
@@ -69,6 +73,7 @@ constexpr Advice kAdvice[] = {
     {"block.listed", "the block size behind the list of partial and full blocks"},
     {"skip.rule", "the test that skips a block's exponentials and P V"},
     {"skip.threshold", "the threshold of that test"},
+    {"finish.divisor", "whether the constant that P is multiplied by is divided out with l"},
     {"finish.cast", "whether the cast comes before or after v's scale"},
     {"finish.fully_masked", "what rows without keys get"},
     {"finish.multiplier", "the scale of the stored output"},

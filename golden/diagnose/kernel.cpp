@@ -96,13 +96,12 @@ class FaultyKernel {
   /// @return the terms of the row sum
   std::vector<float> probabilities(std::size_t visit, std::size_t row, float m,
                                    std::span<float> values, float& scale) const {
-    const auto first = static_cast<std::size_t>(tap_.column_begin[visit]);
     std::vector<float> terms(values.size());
-    std::vector<float> s(terms.size());
-    std::transform(&tap_.s[row * tap_.key_position.size() + first],
-                   &tap_.s[row * tap_.key_position.size() + first] + s.size(), s.begin(),
-                   [this](float x) { return stored(x); });
-    attention::p_exponents(launch_, s, m, f_, terms);
+    attention::RowScores scores = attention::row_scores(launch_, tap_, visit, row, tap_.a, tap_.s);
+    std::vector<float> s(scores.s.begin(), scores.s.end());
+    for (float& x : s) x = stored(x);
+    scores.s = s;
+    attention::p_exponents(launch_, scores, m, f_, terms);
     for (std::size_t n = 0; n < terms.size(); ++n) {
       terms[n] = power(terms[n]);
       values[n] = attention::cast_operand(launch_, terms[n]);
@@ -122,7 +121,7 @@ class FaultyKernel {
     if (m == -kInf) return;
     const float zero = 0;
     float x = 0;
-    attention::p_exponents(launch_, {&zero, 1}, m, f_, {&x, 1});
+    attention::p_exponents(launch_, {.s = {&zero, 1}, .base = {0}, .factor = {0}}, m, f_, {&x, 1});
     terms.resize(std::max<std::size_t>(terms.size(), launch_.recipe.block.k), power(x));
   }
 
@@ -150,10 +149,14 @@ class FaultyKernel {
     for (std::size_t i = 0; i < rows_; ++i) {
       const std::span<float> row(&result.out[i * channels], channels);
       const float l = result.l[i] = attention::row_sum(launch_, sums_[i]);
+      const auto divisor = [&](float sum) {
+        return has(KernelFault::multiplier_kept) ? sum : attention::divisor(launch_, sum);
+      };
       const auto r = [&](std::size_t j) {
         if (has(KernelFault::not_normalised)) return 1.0f;
-        return attention::reciprocal(
-            launch_, has(KernelFault::l_of_one_lane) ? sums_[i][j / 2 % sums_[i].size()] : l);
+        return attention::whole_reciprocal(
+            launch_,
+            divisor(has(KernelFault::l_of_one_lane) ? sums_[i][j / 2 % sums_[i].size()] : l));
       };
       if (l == 0)
         std::ranges::fill(row, attention::output_without_keys(launch_.recipe));

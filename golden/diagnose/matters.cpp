@@ -36,6 +36,9 @@ bool draws(const Recipe& r) {
 bool codes_p(const Recipe& r) { return quant::has_scale(r.p.format); }
 bool groups_p(const Recipe& r) { return recipe::is_grouped(r.p); }
 
+bool offsets_p(const Recipe& r) { return r.p.apply == recipe::PApply::exponent_offset; }
+bool multiplies_p(const Recipe& r) { return !offsets_p(r) && r.p.multiplier != 1; }
+
 constexpr auto kByMass = selects_by<recipe::Select::mass>;
 constexpr auto kByClusters = predicted_by<recipe::PredictRule::clusters>;
 constexpr auto kBySimilarity = predicted_by<recipe::PredictRule::similarity>;
@@ -61,6 +64,8 @@ constexpr RecipeCondition kRecipeConditions[] = {
     {"predict.iterations", kByClusters},
     {"predict.rows", predicted_by<recipe::PredictRule::profile>},
     {"predict.seed", draws},
+    {"p.offset_enters", offsets_p},
+    {"finish.divisor", multiplies_p},
     {"p.group", codes_p},
     {"p.scale", groups_p},
     {"p.scale_rule", groups_p},

@@ -15,6 +15,7 @@ void finish_by_arrays(const Launch& launch, float r, const OutputTerms& terms,
                       std::span<float> row) {
   const recipe::Recipe& recipe = launch.recipe;
   const RowLoops& loops = row_loops(recipe.subnormals);
+  if (terms.division_scale != 1.0f) loops.multiply(row, terms.division_scale, row);
   const auto cast_to = [&](numerics::FormatId format) {
     cast(row, format, quant::cast_policy(format));
   };
@@ -36,7 +37,7 @@ void finish(const Launch& launch, video::Range queries, const RowState& state, n
             HeadResult& result) {
   std::vector<float> factors = output_factors(launch, launch.multiplier);
   factors.resize(launch.channels + kPadding);
-  const OutputTerms terms{std::span(factors).first(launch.channels), launch.head.smoothed.v_mean};
+  OutputTerms terms{std::span(factors).first(launch.channels), launch.head.smoothed.v_mean};
   for (std::int64_t i = 0; i < queries.size(); ++i) {
     const std::int32_t token = launch.layout.order.token_at[queries.begin + i];
     if (token < 0) continue;
@@ -50,7 +51,8 @@ void finish(const Launch& launch, video::Range queries, const RowState& state, n
       continue;
     }
     std::copy_n(&state.o[i * launch.channels], launch.channels, row.begin());
-    const float r = reciprocal(launch, l);
+    const float below = divisor(launch, l), r = reciprocal(launch, below);
+    terms.division_scale = division_scale(launch, below);
     if (path == numerics::Path::fast)
       finish_by_arrays(launch, r, terms, row);
     else

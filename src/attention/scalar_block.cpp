@@ -47,6 +47,7 @@ std::vector<float> smoothing_deltas(const Launch& launch, int query_block, video
 struct Visit {
   video::Range queries, keys;
   std::size_t rows, columns;
+  Turn turn;
   std::vector<float> a, s;
   std::vector<float> maxima;  ///< of the rows of s
   std::vector<float> p;       ///< as the PV instruction reads it; zero where the visit is skipped
@@ -54,12 +55,13 @@ struct Visit {
   std::vector<float> p_scale;  ///< of each row, where Kernel::p_scaled_by_rows
 };
 
-Visit scored(const Launch& launch, int query_block, video::Range keys) {
+Visit scored(const Launch& launch, int query_block, video::Range keys, Turn turn) {
   const video::Range queries = launch.layout.blocks.query_blocks[query_block];
   Visit v{.queries = queries,
           .keys = keys,
           .rows = static_cast<std::size_t>(queries.size()),
-          .columns = static_cast<std::size_t>(keys.size())};
+          .columns = static_cast<std::size_t>(keys.size()),
+          .turn = turn};
   v.a = products(launch.qk, launch.head.q.view().rows_from(queries.begin, v.rows),
                  launch.head.k.view().rows_from(keys.begin, v.columns));
   v.s.resize(v.a.size());
@@ -73,7 +75,7 @@ Visit scored(const Launch& launch, int query_block, video::Range keys) {
       const std::int64_t query = queries.begin + static_cast<std::int64_t>(i);
       const std::int64_t key = keys.begin + static_cast<std::int64_t>(n);
       const std::size_t e = i * v.columns + n;
-      float s = score(launch, v.a[e], launch.q_scale(query), launch.k_scale(key));
+      float s = score(launch, v.a[e], launch.q_scale(query), launch.k_scale(key), turn);
       if (!deltas.empty()) s = launch.fp32.add(s, deltas[n]);
       v.s[e] = launch.layout.mask->keeps(query, key) ? s : launch.masked_score;
       v.maxima[i] = std::max(v.maxima[i], v.s[e]);
@@ -89,7 +91,11 @@ std::vector<P> fill_probabilities(const Launch& launch, Visit& v, std::size_t ro
   const std::span<float> values(&v.p[first], v.columns);
   const std::span<std::uint8_t> codes(&v.codes[first], v.columns);
   std::vector<P> terms(v.columns);
-  p_exponents(launch, {&v.s[first], v.columns}, m, f, values);
+  const std::int64_t query = v.queries.begin + static_cast<std::int64_t>(row);
+  p_exponents(
+      launch,
+      row_scores(launch, query, v.keys, {&v.a[first], v.columns}, {&v.s[first], v.columns}, v.turn),
+      m, f, values);
   for (std::size_t n = 0; n < v.columns; ++n) {
     terms[n] = power<P>(launch, values[n]);
     values[n] = cast_operand(launch, terms[n]);
@@ -132,7 +138,7 @@ void run_block(const Launch& launch, int query_block, HeadResult& result, BlockT
   RowState state(launch, rows);
   for (std::size_t visit = 0; visit < visits.size(); ++visit) {
     const video::Range keys = layout.blocks.key_blocks[visits[visit].key_block];
-    Visit v = scored(launch, query_block, keys);
+    Visit v = scored(launch, query_block, keys, turn_of(visit, visits.size()));
     const auto f = [&](std::size_t row) {
       return launch.pair_factor(queries.begin + static_cast<std::int64_t>(row), keys.begin);
     };

@@ -88,7 +88,7 @@ BlockBounds HeadBounds::of(const attention::BlockTap& tap, std::span<const float
       if (skipped)
         p[i] = RowP::zero(columns);
       else
-        free.p({&tap.s[i * width + first], columns}, m, p[i]);
+        free.p(attention::row_scores(launch, tap, visit, i, tap.a, tap.s), m, p[i]);
       sums[i].absorb(alpha[i], p[i].low, p[i].high);
       if (detail == Detail::outputs) continue;
       const Interval l = sums[i].total();

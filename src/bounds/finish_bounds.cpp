@@ -23,11 +23,12 @@ FinishBounds::FinishBounds(const FreeLaunch& free)
 /// The recipe's own is monotone, rcp.approx too (tests/numerics/mufu_test.cpp).
 Interval FinishBounds::reciprocal(Interval l) const {
   const auto end = [&](float x, double relative) {
-    if (free_.freedom.reciprocal_ulp == 0) return attention::reciprocal(free_.launch, x);
+    if (free_.freedom.reciprocal_ulp == 0) return attention::whole_reciprocal(free_.launch, x);
     return free_.launch.fp32.round(1.0 / x * (1 + relative));
   };
   const double ulps = 0x1p-23 * free_.freedom.reciprocal_ulp;
-  return {end(l.high, -ulps), l.low > 0 ? end(l.low, ulps) : kInf};
+  const float low = attention::divisor(free_.launch, l.low);
+  return {end(attention::divisor(free_.launch, l.high), -ulps), low > 0 ? end(low, ulps) : kInf};
 }
 
 /// lg2.approx is within 2^-22 (absolute where its result is small); three f32 roundings follow.

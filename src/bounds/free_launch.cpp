@@ -62,11 +62,11 @@ Interval FreeLaunch::alpha(float before, float after) const {
                     attention::power<float>(launch, x), freedom);
 }
 
-void FreeLaunch::p(std::span<const float> s, float m, RowP& p) const {
-  p.low.resize(s.size());
-  p.high.resize(s.size());
-  std::vector<float> x(s.size());
-  attention::p_exponents(launch, s, m, f, x);
+void FreeLaunch::p(const attention::RowScores& row, float m, RowP& p) const {
+  p.low.resize(row.s.size());
+  p.high.resize(row.s.size());
+  std::vector<float> x(row.s.size());
+  attention::p_exponents(launch, row, m, f, x);
   numerics::exp2_rounded(x, p.low, launch.recipe.subnormals);
   attention::powers(launch, x, p.high);
   for (std::size_t n = 0; n < x.size(); ++n) {

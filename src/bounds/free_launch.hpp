@@ -4,6 +4,7 @@
 #include <span>
 
 #include "karat/attention/operations/kernel.hpp"
+#include "karat/attention/operations/score.hpp"
 #include "karat/attention/taps.hpp"
 #include "karat/bounds/bounds.hpp"
 
@@ -46,7 +47,7 @@ struct FreeLaunch {
   /// Legal values of alpha when a maximum goes from `before` to `after`.
   Interval alpha(float before, float after) const;
   /// Legal values of P for scores under maximum m.
-  void p(std::span<const float> s, float m, RowP& p) const;
+  void p(const attention::RowScores& row, float m, RowP& p) const;
   /// A row's maximum before a visit, given those behind each (as in BlockTap::m).
   float maximum_before(std::span<const float> m, std::size_t rows, std::size_t visit,
                        std::size_t row) const {

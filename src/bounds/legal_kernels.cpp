@@ -108,10 +108,9 @@ class Run {
   /// P as the PV instruction reads it, and the terms of the row sum.
   void probabilities(std::size_t visit, std::size_t row, float m, std::vector<float>& terms,
                      std::span<float> values) {
-    const auto first = static_cast<std::size_t>(tap_.column_begin[visit]);
     std::vector<float> x(terms.size());
-    attention::p_exponents(launch_, {&tap_.s[row * tap_.key_position.size() + first], x.size()}, m,
-                           free_.f, x);
+    attention::p_exponents(
+        launch_, attention::row_scores(launch_, tap_, visit, row, tap_.a, tap_.s), m, free_.f, x);
     std::vector<float> own(x.size());
     attention::powers(launch_, x, own);
     numerics::exp2_rounded(x, terms, launch_.recipe.subnormals);
@@ -177,9 +176,10 @@ class Run {
         result.lse.push_back(-kInf);
         continue;
       }
-      float r = attention::reciprocal(launch_, l);
+      const float divisor = attention::divisor(launch_, l);
+      float r = attention::whole_reciprocal(launch_, divisor);
       if (free_.freedom.reciprocal_ulp > 0)
-        r = std::nextafter(launch_.fp32.divide(1.0f, l), coin_.toss() ? kInf : 0.0f);
+        r = std::nextafter(launch_.fp32.divide(1.0f, divisor), coin_.toss() ? kInf : 0.0f);
       const auto by_r = [r](std::size_t) { return r; };
       if (fuses())
         attention::finish_row(launch_, row, by_r, terms, Path::fast, {}, numerics::OneRounding{});

@@ -17,6 +17,11 @@ bool visits_all(const recipe::Recipe& recipe) {
   return recipe.skip.rule == recipe::SkipRule::never;
 }
 
+/// What P follows from; where exponents start from accumulators those too.
+bool has_scores(const Launch& launch, const CandidateTap& given) {
+  return !given.s.empty() && (!launch.from_accumulators || !given.a.empty());
+}
+
 }  // namespace
 
 struct TeacherForced::State {
@@ -39,12 +44,10 @@ struct TeacherForced::State {
 std::vector<RowP> TeacherForced::State::p_of(const attention::BlockTap& tap,
                                              const CandidateTap& given, std::size_t visit) const {
   const auto rows = static_cast<std::size_t>(tap.queries.size());
-  const std::size_t width = tap.key_position.size();
-  const auto first = static_cast<std::size_t>(tap.column_begin[visit]);
-  const auto columns = static_cast<std::size_t>(tap.column_begin[visit + 1]) - first;
   std::vector<RowP> p(rows);
   for (std::size_t i = 0; i < rows; ++i)
-    free.p({&given.s[i * width + first], columns}, given.m[visit * rows + i], p[i]);
+    free.p(attention::row_scores(free.launch, tap, visit, i, given.a, given.s),
+           given.m[visit * rows + i], p[i]);
   return p;
 }
 
@@ -58,13 +61,16 @@ std::optional<ForcedRange> TeacherForced::s(const attention::BlockTap& golden,
   const Launch& launch = state_->free.launch;
   if (given.a.empty() || !launch.head.smoothed.q_block_means.empty()) return std::nullopt;
   const std::size_t width = golden.key_position.size();
+  const std::size_t visits = golden.key_block.size();
+  const auto last = visits == 0 ? width : static_cast<std::size_t>(golden.column_begin[visits - 1]);
   ForcedRange range;
   for (std::size_t e = 0; e < given.a.size(); ++e) {
     const std::int64_t query = golden.queries.begin + static_cast<std::int64_t>(e / width);
     const std::int64_t key = golden.key_position[e % width];
+    const auto turn = e % width < last ? attention::Turn::earlier : attention::Turn::last;
     range.low.push_back(
         launch.layout.mask->keeps(query, key)
-            ? attention::score(launch, given.a[e], launch.q_scale(query), launch.k_scale(key))
+            ? attention::score(launch, given.a[e], launch.q_scale(query), launch.k_scale(key), turn)
             : launch.masked_score);
   }
   range.high = range.low;
@@ -93,7 +99,8 @@ std::optional<ForcedRange> TeacherForced::m(const attention::BlockTap& golden,
 
 std::optional<ForcedRange> TeacherForced::p(const attention::BlockTap& golden,
                                             const CandidateTap& given) const {
-  if (given.s.empty() || given.m.empty() || !visits_all(state_->free.launch.recipe))
+  const Launch& launch = state_->free.launch;
+  if (!has_scores(launch, given) || given.m.empty() || !visits_all(launch.recipe))
     return std::nullopt;
   const std::size_t width = golden.key_position.size();
   ForcedRange range{std::vector<float>(given.s.size()), std::vector<float>(given.s.size())};
@@ -110,7 +117,8 @@ std::optional<ForcedRange> TeacherForced::p(const attention::BlockTap& golden,
 
 std::optional<ForcedRange> TeacherForced::l(const attention::BlockTap& golden,
                                             const CandidateTap& given) const {
-  if (given.s.empty() || given.m.empty() || !visits_all(state_->free.launch.recipe))
+  const Launch& launch = state_->free.launch;
+  if (!has_scores(launch, given) || given.m.empty() || !visits_all(launch.recipe))
     return std::nullopt;
   const auto rows = static_cast<std::size_t>(golden.queries.size());
   std::vector<RowSum> sums(rows, RowSum(state_->free));
@@ -131,7 +139,7 @@ std::optional<ForcedRange> TeacherForced::o(const attention::BlockTap& golden,
                                             const CandidateTap& given) const {
   const Launch& launch = state_->free.launch;
   if (given.p.empty() || given.m.empty() || launch.recipe.pv.promote_every == 0 ||
-      !visits_all(launch.recipe) || (launch.p_scaled_by_rows && given.s.empty()))
+      !visits_all(launch.recipe) || (launch.p_scaled_by_rows && !has_scores(launch, given)))
     return std::nullopt;
   const auto rows = static_cast<std::size_t>(golden.queries.size());
   const std::size_t width = golden.key_position.size();

@@ -115,7 +115,8 @@ Floats weights(const Floats& s, const Floats& m, const Function& ex2) {
   Floats p(s.size());
   for (std::size_t first = 0; first < s.size(); first += kBlock) {
     const float maximum = m[first % kKeys / kBlock * kRows + first / kKeys];
-    kernel::p_exponents(captured(), {&s[first], kBlock}, maximum, 1.0f, {&p[first], kBlock});
+    kernel::p_exponents(captured(), {.s = {&s[first], kBlock}, .base = {}, .factor = {}}, maximum,
+                        1.0f, {&p[first], kBlock});
   }
   for (float& x : p) x = ex2(x);
   return p;

@@ -180,6 +180,9 @@ inline constexpr Choice kScaleOrder[] = {
     choice("fused", ScaleOrder::fused, "the exponent is fma(A, f, -m*f)"),
     choice("scaled_then_fused", ScaleOrder::scaled_then_fused,
            "s = fl(A*fl(s_q*s_k)), the exponent is fma(s, c, -m*c)"),
+    choice("query_first", ScaleOrder::query_first, "s = fl(A*f), f = fl(fl(c*s_q)*s_k)"),
+    choice("folded_until_last", ScaleOrder::folded_until_last,
+           "product_first; in a query block's last visit A becomes fl(A*fl(s_q*s_k)), f is c"),
 };
 inline constexpr Choice kScoreScale[] = {
     choice("applied", ScoreScale::applied, "s_q, s_k and c enter the kernel"),
@@ -201,10 +204,16 @@ inline constexpr Choice kRowSumOrder[] = {
     choice("wgmma_quad", RowSumOrder::wgmma_quad, "four partial sums, column n to (n>>1)&3"),
     choice("sequential", RowSumOrder::sequential, "one sum, ascending"),
     choice("pairwise", RowSumOrder::pairwise, "a balanced tree per block"),
+    choice("thread_tree", RowSumOrder::thread_tree,
+           "a tree of the columns of each (n>>1)&3, then of the four; one addition to l (Triton)"),
 };
 inline constexpr Choice kRowSumStart[] = {
     choice("separate", RowSumStart::separate, "fl(fl(l*alpha)+P)"),
     choice("fused_first", RowSumStart::fused_first, "fma(l, alpha, P)"),
+};
+inline constexpr Choice kExponent[] = {
+    choice("scores", Exponent::scores, "fl(s-R), R = m - offset, or as scale_order fuses it"),
+    choice("accumulator", Exponent::accumulator, "fma(A, f, -R): s is rounded for m alone"),
 };
 inline constexpr Choice kLse[] = {
     choice("natural", Lse::natural, "(m + log2 l) * ln 2"),
@@ -213,6 +222,11 @@ inline constexpr Choice kLse[] = {
 inline constexpr Choice kPApply[] = {
     choice("multiply", PApply::multiply, "code = RN(fl(multiplier*P))"),
     choice("exponent_offset", PApply::exponent_offset, "P = exp2(fl(s-fl(m-offset)))"),
+};
+inline constexpr Choice kOffsetEnters[] = {
+    choice("separate", OffsetEnters::separate, "R = fl(fl(m*u)-offset)"),
+    choice("fused", OffsetEnters::fused, "R = fma(m, u, -offset)"),
+    choice("scores", OffsetEnters::scores, "s = fma(A, f, -offset), R = m"),
 };
 inline constexpr Choice kAlign[] = {
     choice("tile", video::Align::tile, "a block never straddles two mask tiles"),
@@ -228,10 +242,17 @@ inline constexpr Choice kKeyOrder[] = {
 inline constexpr Choice kReciprocal[] = {
     choice("rounded", Reciprocal::rounded, "fl(1/l)"),
     choice("mufu", Reciprocal::mufu, "rcp.approx.ftz.f32"),
+    choice("div_full", Reciprocal::div_full,
+           "div.full.f32: fl(fl(o*g)*rcp(fl(l*g))), g = 1 but at the ends"),
+};
+inline constexpr Choice kDivisor[] = {
+    choice("row_sum", Divisor::row_sum, "l, then times fl(s_v/multiplier)"),
+    choice("multiplied", Divisor::multiplied, "fl(l*multiplier), then times s_v"),
 };
 inline constexpr Choice kLogarithm[] = {
     choice("exact", Logarithm::exact, "log2 l in f64, lse rounded once"),
     choice("mufu", Logarithm::mufu, "lg2.approx.ftz.f32, f32 operations behind it"),
+    choice("libdevice", Logarithm::libdevice, "CUDA's log2f, f32 operations behind it"),
 };
 inline constexpr Choice kFullyMasked[] = {
     choice("zero", FullyMasked::zero, "0, lse -inf"),

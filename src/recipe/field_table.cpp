@@ -187,6 +187,9 @@ std::vector<Field> make_fields() {
       number_or_minus_infinity_row<&Recipe::softmax, &Softmax::initial_max>(
           {"softmax.initial_max", softmax, "the maximum before the first block",
            "SageAttention2: -5e6"}),
+      choice_row<kExponent, &Recipe::softmax, &Softmax::exponent>(
+          {"softmax.exponent", softmax, "what P is 2 to the power of, R what the maximum gives",
+           "Triton with FP fusion, SageAttention2 on sm90: accumulator"}),
       choice_row<kRowSum, &Recipe::softmax, &Softmax::row_sum>(
           {"softmax.row_sum", softmax, "which P the row sum l adds",
            "open in FPSAttention; SageAttention2"}),
@@ -195,7 +198,7 @@ std::vector<Field> make_fields() {
            "FlashAttention-3"}),
       choice_row<kRowSumStart, &Recipe::softmax, &Softmax::row_sum_start>(
           {"softmax.row_sum_start", softmax, "a block's first addition to each partial sum",
-           "FlashAttention-2 as compiled for sm_80: fused_first"}),
+           "FlashAttention-2 and -3 as compiled: fused_first"}),
       choice_row<kLse, &Recipe::softmax, &Softmax::lse>(
           {"softmax.lse", finish, "unit of the stored log-sum-exp", "FlashAttention: natural"}),
       choice_row<kPFormat, &Recipe::p, &P::format>(
@@ -205,12 +208,15 @@ std::vector<Field> make_fields() {
            "open in FPSAttention; 448 by readers' accounts"},
           kMinFloat, kMaxFloat),
       number_row<&Recipe::p, &P::offset>(
-          {"p.offset", softmax, "apply exponent_offset: log2 units added to the exponent of P",
+          {"p.offset", scores, "apply exponent_offset: log2 units added to the exponent of P",
            "SageAttention2: 8.807; FlashAttention-3: 8"},
           -kMaxFloat, kMaxFloat),
       choice_row<kPApply, &Recipe::p, &P::apply>(
           {"p.apply", softmax, "how P fills the range of its format",
            "SageAttention2, FlashAttention-3: exponent_offset"}),
+      choice_row<kOffsetEnters, &Recipe::p, &P::offset_enters>(
+          {"p.offset_enters", scores, "where the offset meets the maximum m (times u) or the score",
+           "FlashAttention-3 as compiled: fused; SageAttention2 on sm90: scores"}),
       choice_row<kPGroup, &Recipe::p, &P::group>({"p.group", softmax,
                                                   "elements of P that share one scale",
                                                   "Attn-QAT: channels_16; SageBwd: token"}),
@@ -258,7 +264,11 @@ std::vector<Field> make_fields() {
            "SpargeAttn pvthreshd: 50"},
           -kMaxFloat, kMaxFloat),
       choice_row<kReciprocal, &Recipe::finish, &Finish::reciprocal>(
-          {"finish.reciprocal", finish, "how 1/l is computed", "fast-math kernels: mufu"}),
+          {"finish.reciprocal", finish, "how o is divided by l",
+           "fast-math kernels: mufu; Triton: div_full"}),
+      choice_row<kDivisor, &Recipe::finish, &Finish::divisor>(
+          {"finish.divisor", finish, "what o is divided by, and what is left for the scale",
+           "open in FPSAttention"}),
       choice_row<kLogarithm, &Recipe::finish, &Finish::logarithm>(
           {"finish.logarithm", finish, "how the log-sum-exp is computed",
            "__logf of fast-math kernels: mufu; the order of its f32 operations is open"}),

@@ -91,7 +91,8 @@ void accumulator(const Recipe& recipe, Problems& found) {
   }
 }
 
-/// The unit's forms that kernels built with -ftz=true use flush subnormals themselves.
+/// The unit's forms that kernels built with -ftz=true use flush subnormals themselves. (exp2's
+/// stands in kernels that keep them elsewhere too: Triton's.)
 void special_functions(const Recipe& recipe, Problems& found) {
   if (recipe.subnormals == numerics::Subnormals::flush) return;
   const auto refuse = [&](bool uses, const char* path) {
@@ -99,7 +100,6 @@ void special_functions(const Recipe& recipe, Problems& found) {
       found.push_back({path, "mufu flushes subnormals, but subnormals is keep",
                        "give subnormals flush, or leave " + std::string(path) + " out"});
   };
-  refuse(is_mufu(recipe.softmax.exp2), "softmax.exp2");
   refuse(recipe.finish.reciprocal == Reciprocal::mufu, "finish.reciprocal");
   refuse(recipe.finish.logarithm == Logarithm::mufu, "finish.logarithm");
 }
@@ -243,6 +243,36 @@ void fused_factor(const Recipe& recipe, Problems& found) {
   }
 }
 
+/// fma(A, f, -R) needs one factor of the raw accumulator.
+void exponents(const Recipe& recipe, Problems& found) {
+  const ScaleOrder order = recipe.qk.scale_order;
+  const bool accumulator = recipe.softmax.exponent == Exponent::accumulator;
+  const auto refuse = [&](const char* path, const char* why, const char* action) {
+    found.push_back({path, why, action});
+  };
+  if (accumulator && is_fused(order))
+    refuse("softmax.exponent", "qk.scale_order fuses the exponent already", "give scores");
+  if (accumulator &&
+      (order == ScaleOrder::sequential || recipe.qk.score_scale == ScoreScale::omitted))
+    refuse("softmax.exponent", "a fused multiply-add needs one factor of the accumulator",
+           "give scores, or qk.scale_order product_first");
+  if (accumulator && recipe.q.smooth == Smooth::mean)
+    refuse("softmax.exponent", "the mean's share of the scores has no place in it", "give scores");
+  if (!accumulator && order == ScaleOrder::folded_until_last)
+    refuse("qk.scale_order", "folded_until_last leaves accumulators to the exponent",
+           "give product_first, or softmax.exponent accumulator");
+  const OffsetEnters enters = recipe.p.offset_enters;
+  if (enters == OffsetEnters::separate) return;
+  if (recipe.p.apply != PApply::exponent_offset)
+    refuse("p.offset_enters", "there is no offset", "give separate, or p.apply exponent_offset");
+  else if (enters == OffsetEnters::fused && !is_fused(order))
+    refuse("p.offset_enters", "maxima have no factor to fuse",
+           "give separate, or qk.scale_order fused");
+  else if (enters == OffsetEnters::scores && !accumulator)
+    refuse("p.offset_enters", "scores that hold the offset are not what exponents start from",
+           "give separate, or softmax.exponent accumulator");
+}
+
 void multiplier_or_offset(const P& p, Problems& found) {
   if (p.apply == PApply::multiply && p.offset != 0) {
     found.push_back({"p.offset", "has no meaning with p.apply multiply",
@@ -299,6 +329,8 @@ void scaled_output(const Recipe& recipe, Problems& found) {
   if (recipe.finish.multiplier != 1 && recipe.finish.cast == Cast::before_scale)
     found.push_back({"finish.multiplier", "there is no place for it behind the cast",
                      "give 1, or finish.cast after_scale"});
+  if (recipe.finish.divisor == Divisor::multiplied && recipe.p.apply != PApply::multiply)
+    found.push_back({"finish.divisor", "P has no multiplier", "give row_sum"});
 }
 
 }  // namespace
@@ -320,6 +352,7 @@ std::vector<Problem> problems(const Recipe& recipe) {
   rotations(recipe, found);
   smoothing(recipe, found);
   fused_factor(recipe, found);
+  exponents(recipe, found);
   multiplier_or_offset(recipe.p, found);
   groups_of_p(recipe, found);
   scaled_output(recipe, found);

@@ -28,6 +28,7 @@ void put_back(Recipe& to, const Recipe& from, Part part) {
       to.q = from.q;
       to.k = from.k;
       to.qk.scale_order = from.qk.scale_order;
+      to.softmax.exponent = from.softmax.exponent;
       return;
     case Part::score_scale:
       to.qk.score_scale = from.qk.score_scale;
@@ -73,6 +74,14 @@ void restart_sums_for_scales(Recipe& recipe) {
   if ((of_v || of_p) && recipe.pv.promote_every == 0) recipe.pv.promote_every = recipe.block.k;
 }
 
+/// The offset of P enters as the kernel has it where the exponents it enters are the kernel's too.
+void settle_offset(Recipe& recipe, const Recipe& kernel) {
+  const bool offset = recipe.p.apply == recipe::PApply::exponent_offset;
+  const bool same = recipe.qk.scale_order == kernel.qk.scale_order &&
+                    recipe.softmax.exponent == kernel.softmax.exponent;
+  recipe.p.offset_enters = offset && same ? kernel.p.offset_enters : recipe::OffsetEnters::separate;
+}
+
 }  // namespace
 
 std::span<const PartRow> parts() { return kParts; }
@@ -93,6 +102,7 @@ Recipe without_errors(const Recipe& recipe) {
   exact.p = {};
   exact.pv = {.instruction = "exact", .promote_every = 0};
   exact.skip = {};
+  exact.softmax.exponent = recipe::Exponent::scores;
   exact.softmax.rescale_threshold = 0;
   exact.softmax.masked_score.reset();
   exact.softmax.initial_max.reset();
@@ -107,6 +117,7 @@ Recipe without_errors(const Recipe& recipe) {
 
 Recipe with_part(Recipe base, const Recipe& recipe, Part part) {
   put_back(base, recipe, part);
+  settle_offset(base, recipe);
   if (part != Part::accumulator) restart_sums_for_scales(base);
   return base;
 }

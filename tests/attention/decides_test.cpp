@@ -172,6 +172,7 @@ std::vector<Case> cases() {
       {{"skip.threshold", -0.5}},
       {{"skip.rule", text("block_maximum")}},
       {{"p.multiplier", 1.0}},
+      {{"output", text("f32")}},
   };
   for (const Edits& edits : more) list.emplace_back("fpsattention", edits);
   list.emplace_back("fpsattention", Edits{}, Flavour::zero_tiles);

@@ -127,6 +127,60 @@ const std::vector<Edit>& edits() {
          r.softmax.exp2 = Exp2::exact;
          r.softmax.row_sum_start = RowSumStart::fused_first;
        }},
+      {"thread tree", [](Recipe& r) { r.softmax.row_sum_order = RowSumOrder::thread_tree; }},
+      {"exact, thread tree, fused first",
+       [](Recipe& r) {
+         r.softmax.exp2 = Exp2::exact;
+         r.softmax.row_sum_order = RowSumOrder::thread_tree;
+         r.softmax.row_sum_start = RowSumStart::fused_first;
+       }},
+      {"query first", [](Recipe& r) { r.qk.scale_order = ScaleOrder::query_first; }},
+      {"from accumulators", [](Recipe& r) { r.softmax.exponent = Exponent::accumulator; }},
+      {"query first, from accumulators, partial tiles",
+       [](Recipe& r) {
+         r.qk.scale_order = ScaleOrder::query_first;
+         r.softmax.exponent = Exponent::accumulator;
+         r.mask.unit = mask::Unit::tokens_exact;
+         r.mask.window = {3, 3, 3};
+       }},
+      {"folded until the last visit, finite mask",
+       [](Recipe& r) {
+         r.qk.scale_order = ScaleOrder::folded_until_last;
+         r.softmax.exponent = Exponent::accumulator;
+         r.softmax.masked_score = -5e6f;
+         r.softmax.initial_max = -5e6f;
+         r.mask.unit = mask::Unit::tokens_exact;
+         r.mask.window = {3, 3, 3};
+       }},
+      {"scores hold the offset",
+       [](Recipe& r) {
+         r.qk.scale_order = ScaleOrder::folded_until_last;
+         r.softmax.exponent = Exponent::accumulator;
+         r.p.apply = PApply::exponent_offset;
+         r.p.offset = 8.807f;
+         r.p.multiplier = 1;
+         r.p.offset_enters = OffsetEnters::scores;
+       }},
+      {"fused offset",
+       [](Recipe& r) {
+         r.qk.scale_order = ScaleOrder::scaled_then_fused;
+         r.p.apply = PApply::exponent_offset;
+         r.p.offset = 8;
+         r.p.multiplier = 1;
+         r.p.offset_enters = OffsetEnters::fused;
+       }},
+      {"divided by the multiplied sum",
+       [](Recipe& r) {
+         r.finish.reciprocal = Reciprocal::div_full;
+         r.finish.divisor = Divisor::multiplied;
+         r.finish.logarithm = Logarithm::libdevice;
+         r.softmax.lse = Lse::log2;
+       }},
+      {"special exp2, kept subnormals",
+       [](Recipe& r) {
+         r.softmax.exp2 = Exp2::mufu;
+         r.subnormals = numerics::Subnormals::keep;
+       }},
       {"exponent offset",
        [](Recipe& r) {
          r.p.apply = PApply::exponent_offset;

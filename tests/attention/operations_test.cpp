@@ -1,9 +1,11 @@
 // The operations by themselves, where a bit shows their order.
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <vector>
 
 #include "karat/attention/operations/cast.hpp"
+#include "karat/attention/operations/finish.hpp"
 #include "karat/attention/operations/row_sum.hpp"
 #include "karat/attention/operations/score.hpp"
 
@@ -44,9 +46,109 @@ TEST(RowSum, FusedFirstRoundsOnceWhereABlockBegins) {
   EXPECT_EQ(exact[0], 1 + 3 * 0x1p-23f);
 }
 
+TEST(RowSum, ThreadTreesAddNeighboursThenLanesThenThePast) {
+  recipe::Recipe recipe;
+  recipe.softmax.row_sum_order = recipe::RowSumOrder::thread_tree;
+  recipe.softmax.row_sum_start = recipe::RowSumStart::fused_first;
+  const Kernel kernel(recipe, 128);
+  // Lane 0 holds columns 0, 1, 8, 9, ...: (2^24 + 1) + (1 + 1) is 2^24 + 2, one by one 2^24.
+  std::vector<float> p(32, 0.0f);
+  p[0] = 0x1p24f;
+  p[1] = p[8] = p[9] = 1;
+  PartialSums<float> sums{};
+  add_to_row_sum(kernel, p, 1.0f, sums);
+  EXPECT_EQ(row_sum(kernel, sums), 0x1p24f + 2);
+  // ((l0 + l2) + (l1 + l3)), then one fused addition to the past.
+  sums = {1 + 0x1p-23f, 0, 0, 0};
+  add_to_row_sum(kernel, std::vector<float>{0x1p-24f}, 1 + 0x1p-23f, sums);
+  EXPECT_EQ(row_sum(kernel, sums), 1 + 3 * 0x1p-23f);
+  // Short and odd blocks: what is not there counts as zero.
+  sums = {};
+  add_to_row_sum(kernel, std::vector<float>(13, 1.0f), 1.0f, sums);
+  EXPECT_EQ(row_sum(kernel, sums), 13);
+}
+
+TEST(Score, FoldsScalesIntoTheExponentUntilTheLastVisit) {
+  recipe::Recipe recipe;
+  recipe.subnormals = numerics::Subnormals::keep;
+  recipe.qk.scale_order = recipe::ScaleOrder::folded_until_last;
+  recipe.softmax.exponent = recipe::Exponent::accumulator;
+  recipe.p.apply = recipe::PApply::exponent_offset;
+  recipe.p.offset = 8.807f;
+  recipe.p.offset_enters = recipe::OffsetEnters::scores;
+  const Kernel kernel(recipe, 128);
+  const float a = 12345, s_q = 0.0123f, s_k = 0.0234f, both = s_q * s_k, c = kernel.c;
+  const float earlier = score(kernel, a, s_q, s_k), last = score(kernel, a, s_q, s_k, Turn::last);
+  EXPECT_EQ(earlier, std::fma(a, both * c, -8.807f));
+  EXPECT_EQ(last, std::fma(a * both, c, -8.807f));
+  // P's exponent starts from the accumulator again, under a maximum that holds the offset.
+  const float m = earlier + 1;
+  const Scaled at = scaled(kernel, a, s_q, s_k, Turn::earlier);
+  float x = 0;
+  p_exponents(kernel, {.s = {&earlier, 1}, .base = {at.base}, .factor = {at.factor}}, m, 1,
+              {&x, 1});
+  EXPECT_EQ(x, std::fma(a, both * c, -m));
+  EXPECT_EQ(kernel.reference(m, 1), m);
+}
+
+TEST(Score, TheQuerysScaleTakesTheConstantFirst) {
+  recipe::Recipe recipe;
+  recipe.qk.scale_order = recipe::ScaleOrder::query_first;
+  const Kernel kernel(recipe, 128);
+  std::size_t differing = 0;
+  for (int n = 1; n < 100; ++n) {
+    const float s_q = 0.001f * static_cast<float>(n), s_k = 0.0234f;
+    EXPECT_EQ(score(kernel, 3, s_q, s_k), 3 * ((kernel.c * s_q) * s_k));
+    differing += (kernel.c * s_q) * s_k != (s_q * s_k) * kernel.c;
+  }
+  EXPECT_GT(differing, 20u);
+}
+
+TEST(Score, TheOffsetMayBeFusedWithTheMaximum) {
+  recipe::Recipe recipe;
+  recipe.qk.scale_order = recipe::ScaleOrder::fused;
+  recipe.p.apply = recipe::PApply::exponent_offset;
+  recipe.p.offset = 8;
+  std::size_t differing = 0;
+  for (const auto enters : {recipe::OffsetEnters::separate, recipe::OffsetEnters::fused}) {
+    recipe.p.offset_enters = enters;
+    const Kernel kernel(recipe, 128);
+    for (int n = 1; n < 100; ++n) {
+      const float m = 0.37f * static_cast<float>(n), u = 0.123f;
+      const float separate = m * u - 8, fused = std::fma(m, u, -8.0f);
+      EXPECT_EQ(kernel.reference(m, u), enters == recipe::OffsetEnters::fused ? fused : separate);
+      differing += separate != fused;
+    }
+  }
+  EXPECT_GT(differing, 20u);
+}
+
+TEST(Finish, DivFullScalesBothSidesAtTheEndsOfTheRange) {
+  recipe::Recipe recipe;
+  recipe.subnormals = numerics::Subnormals::keep;
+  recipe.p.multiplier = 448;
+  recipe.finish.reciprocal = recipe::Reciprocal::div_full;
+  recipe.finish.divisor = recipe::Divisor::multiplied;
+  const Kernel kernel(recipe, 2);
+  EXPECT_EQ(divisor(kernel, 3), 3 * 448.0f);
+  const auto divide = [&](float o, float by) {
+    std::vector<float> row(2, o), factor(2, 1.0f);
+    const float r = reciprocal(kernel, by);
+    recipe.output = numerics::FormatId::f32;
+    finish_row(
+        kernel, std::span(row), [r](std::size_t) { return r; },
+        {.factor = factor, .mean = {}, .division_scale = division_scale(kernel, by)},
+        numerics::Path::scalar);
+    return row[1];
+  };
+  EXPECT_EQ(divide(8, 2), 4);
+  EXPECT_EQ(divide(0x1p126f, 0x1p127f), 0.5f);   // 1/2^127 is no normal number
+  EXPECT_EQ(divide(0x1p-120f, 0x1p-127f), 128);  // nor is 2^-127
+}
+
 TEST(RowSum, IntervalsHoldBothEndsOfEveryOrder) {
   for (const auto order : {recipe::RowSumOrder::wgmma_quad, recipe::RowSumOrder::sequential,
-                           recipe::RowSumOrder::pairwise}) {
+                           recipe::RowSumOrder::pairwise, recipe::RowSumOrder::thread_tree}) {
     recipe::Recipe recipe;
     recipe.softmax.row_sum_order = order;
     const Kernel kernel(recipe, 128);

@@ -126,8 +126,9 @@ bool kernel_fault(Trial& trial, int which) {
   const bool rounds_scores = fault == KernelFault::scores_in_bf16 ||
                              fault == KernelFault::natural_scores_in_bf16 ||
                              fault == KernelFault::products_in_bf16;
-  if (rounds_scores && (is_fused(recipe.qk.scale_order) || recipe.softmax.rescale_threshold != 0))
-    return false;
+  const bool unrounded =
+      is_fused(recipe.qk.scale_order) || recipe.softmax.exponent == recipe::Exponent::accumulator;
+  if (rounds_scores && (unrounded || recipe.softmax.rescale_threshold != 0)) return false;
   const bool casts_p = fault == KernelFault::p_through_f16 || fault == KernelFault::p_through_bf16;
   if (casts_p && !quant::has_scale(recipe.p.format)) return false;
   if (fault == KernelFault::l_of_one_lane &&

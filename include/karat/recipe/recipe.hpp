@@ -81,7 +81,15 @@ using quant::SmoothMean;
 /// How q, k or v becomes codes and scales.
 using Operand = quant::Rule;
 
-enum class ScaleOrder { product_first, sequential, folded_into_q, fused, scaled_then_fused };
+enum class ScaleOrder {
+  product_first,
+  sequential,
+  folded_into_q,
+  fused,
+  scaled_then_fused,
+  query_first,        ///< c multiplies s_q before s_k does
+  folded_until_last,  ///< the last visit of a query block scales its accumulators first
+};
 /// The exponent is one fused multiply-add; scores and maxima are not yet in log2 units.
 constexpr bool is_fused(ScaleOrder order) {
   return order == ScaleOrder::fused || order == ScaleOrder::scaled_then_fused;
@@ -105,15 +113,26 @@ enum class RowSum {
   quantized,
   bf16,  ///< P rounded to BF16, whatever it is coded to
 };
-enum class RowSumOrder { wgmma_quad, sequential, pairwise };
+enum class RowSumOrder {
+  wgmma_quad,
+  sequential,
+  pairwise,
+  thread_tree,  ///< a tree of each lane's columns, the lanes, then one addition to l
+};
 /// How a visit begins a partial sum: fl(fl(l*alpha) + P) | fma(l, alpha, P).
 enum class RowSumStart { separate, fused_first };
 enum class Lse { natural, log2 };
+/// What P's exponents are made of, where scale_order does not fuse them already.
+enum class Exponent {
+  scores,       ///< fl(s - R), R what the maximum and P's offset give
+  accumulator,  ///< fma(A, f, -R): the score's own rounding is not in it
+};
 struct Softmax {
   Exp2 exp2 = Exp2::rounded;
   float rescale_threshold = 0;        ///< log2 units; the old maximum stays while m' - m <= this
   std::optional<float> masked_score;  ///< empty: -inf
   std::optional<float> initial_max;   ///< empty: -inf
+  Exponent exponent = Exponent::scores;
   RowSum row_sum = RowSum::unquantized;
   RowSumOrder row_sum_order = RowSumOrder::wgmma_quad;
   RowSumStart row_sum_start = RowSumStart::separate;
@@ -121,12 +140,19 @@ struct Softmax {
 };
 
 enum class PApply { multiply, exponent_offset };
+/// Where P's offset k meets the maximum m, whose factor is u.
+enum class OffsetEnters {
+  separate,  ///< R = fl(fl(m*u) - k)
+  fused,     ///< R = fma(m, u, -k)
+  scores,    ///< s = fma(A, f, -k), so that m holds it: R = m
+};
 struct P {
   numerics::FormatId format = numerics::FormatId::f32;
   float multiplier =
       1;             ///< PApply::multiply: code = RN(fl(multiplier * P)), divided out at the end
   float offset = 0;  ///< PApply::exponent_offset: P = exp2(fl(s - fl(m' - offset))), log2 units
   PApply apply = PApply::multiply;
+  OffsetEnters offset_enters = OffsetEnters::separate;
   /// Elements of one scale. tensor: all of P, by multiplier or offset; token: the keys of one row
   /// and key block; channels_16: 16 keys of a row, counted from the block's first.
   Group group = Group::tensor;
@@ -177,9 +203,16 @@ struct Skip {
   float threshold = 50;  ///< log2 units
 };
 
-enum class Reciprocal { rounded, mufu };  ///< fl(1/l) | rcp.approx.ftz.f32
-/// Of the log-sum-exp: f64 and one rounding | lg2.approx.ftz.f32 and f32 operations.
-enum class Logarithm { exact, mufu };
+/// How o is divided: times fl(1/l) | times rcp.approx.ftz.f32 of l | div.full.f32.
+enum class Reciprocal { rounded, mufu, div_full };
+/// What o is divided by; P's multiplier is part of it or of the scale behind it.
+enum class Divisor {
+  row_sum,     ///< l, then times fl(s_v/multiplier)
+  multiplied,  ///< fl(l*multiplier), then times s_v
+};
+/// Of the log-sum-exp: f64 and one rounding | lg2.approx.ftz.f32 | log2f of CUDA's libdevice, f32
+/// operations behind both.
+enum class Logarithm { exact, mufu, libdevice };
 enum class FullyMasked { zero, nan };
 enum class Cast {
   after_scale,   ///< out = cast(fl(fl(O*r) * s_v/multiplier))
@@ -187,6 +220,7 @@ enum class Cast {
 };
 struct Finish {
   Reciprocal reciprocal = Reciprocal::rounded;
+  Divisor divisor = Divisor::row_sum;
   Logarithm logarithm = Logarithm::exact;
   Cast cast = Cast::after_scale;
   FullyMasked fully_masked = FullyMasked::zero;

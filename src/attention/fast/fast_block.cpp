@@ -11,9 +11,16 @@ using numerics::MatrixView;
 using numerics::Start;
 
 /// Room for blocks of rows x columns; a chunk has no more than eight rows or 2048 elements.
-void reserve(FastScratch& s, std::size_t rows, std::size_t columns, std::size_t channels) {
+void reserve(FastScratch& s, std::size_t rows, std::size_t columns, std::size_t channels,
+             bool from_accumulators) {
   const std::size_t stride = padded(columns), block = rows * stride;
   for (auto* buffer : {&s.a, &s.s, &s.p_values}) buffer->reserve(block);
+  if (from_accumulators) {
+    s.base.reserve(block);
+    const std::size_t most = padded(std::max(rows, columns)) + kPadding;
+    s.ones.reserve(most);
+    std::fill_n(s.ones.data(), most, 1.0f);
+  }
   s.codes.reserve(block);
   const std::size_t chunk = std::max<std::size_t>(8 * stride, 2048);
   s.x.reserve(chunk);
@@ -109,7 +116,9 @@ std::vector<float> key_scales(const Launch& launch, video::Range keys) {
   if (!launch.scores_scaled || launch.recipe.qk.scale_order == recipe::ScaleOrder::fused) return {};
   std::vector<float> scales;
   for (std::int64_t key = keys.begin; key < keys.end; ++key) scales.push_back(launch.k_scale(key));
-  if (std::equal(scales.begin() + 1, scales.end(), scales.begin())) return {scales.front()};
+  // Fused exponents read one scale a column.
+  if (!launch.from_accumulators && std::equal(scales.begin() + 1, scales.end(), scales.begin()))
+    return {scales.front()};
   scales.resize(scales.size() + kPadding);
   return scales;
 }
@@ -152,7 +161,9 @@ void start_block(const Launch& launch, int query_block, QueryBlock& block) {
   block.factor.reserve(padded(rows));
   for (std::size_t i = 0; i < rows; ++i) {
     const std::int64_t query = queries.begin + static_cast<std::int64_t>(i);
-    block.row_scale[i] = launch.q_scale(query);
+    const float s_q = launch.q_scale(query);
+    const bool c_first = launch.recipe.qk.scale_order == recipe::ScaleOrder::query_first;
+    block.row_scale[i] = c_first ? launch.fp32.multiply(launch.c, s_q) : s_q;
     // Where exponents are fused, f is the same for every key.
     block.factor[i] = launch.fused ? launch.pair_factor(query, 0) : 1.0f;
   }
@@ -205,7 +216,7 @@ void run_blocks_fast(const Launch& launch, const PackedHead& packed,
   for (const auto& entry : visits)
     widest = std::max(widest, map.key_blocks[entry.key_block].size());
   reserve(scratch, static_cast<std::size_t>(most_rows), static_cast<std::size_t>(widest),
-          launch.channels);
+          launch.channels, launch.from_accumulators);
   for (std::size_t b = 0; b < query_blocks.size(); ++b)
     start_block(launch, query_blocks[b], scratch.blocks[b]);
   for (std::size_t visit = 0; visit < visits.size(); ++visit) {
@@ -221,7 +232,8 @@ void run_blocks_fast(const Launch& launch, const PackedHead& packed,
                  .cover = map.rows[query_blocks[b]][visit].cover,
                  .keys = keys,
                  .rows = static_cast<std::size_t>(block.queries.size()),
-                 .columns = static_cast<std::size_t>(keys.size())},
+                 .columns = static_cast<std::size_t>(keys.size()),
+                 .turn = turn_of(visit, visits.size())},
                 visit);
     }
   }

@@ -76,6 +76,7 @@ struct Loops {
     const D d;
     const V lowest = hn::Set(d, -kInfinity), zero = hn::Zero(d), one = hn::Set(d, 1.0f);
     const V threshold = hn::Set(d, step.threshold), offset = hn::Set(d, step.offset);
+    const bool one_rounding = step.offset_enters == recipe::OffsetEnters::fused;
     for (size_t i = 0; i < n; i += hn::Lanes(d)) {
       // A factor of 1 changes nothing: differences are flushed already.
       const V f = step.fused_f == nullptr ? one : hn::LoadU(d, step.fused_f + i);
@@ -87,9 +88,11 @@ struct Loops {
       const auto none = hn::Eq(next, lowest);
       const V exponent = Product(Difference(m, next), f);
       const V scaled = step.fused_f == nullptr ? next : Product(next, f);  // m may be subnormal
+      const V reference = one_rounding ? Flushed<kSubnormals>(Fused(next, f, hn::Neg(offset)))
+                                       : Difference(scaled, offset);
       hn::StoreU(next, d, step.m + i);
       hn::StoreU(hn::IfThenElse(none, zero, exponent), d, step.alpha_exponent + i);
-      hn::StoreU(hn::IfThenElse(none, zero, Difference(scaled, offset)), d, step.reference + i);
+      hn::StoreU(hn::IfThenElse(none, zero, reference), d, step.reference + i);
     }
   }
 
@@ -169,6 +172,19 @@ void FusedRows(Block s, Given factor, Given reference, Block x) {
   }
 }
 
+void KeepMasked(Block s, float masked, Given reference, Block x) {
+  const D d;
+  const V lowest = hn::Set(d, -kInfinity), given = hn::Set(d, masked);
+  for (size_t i = 0; i < s.rows; ++i) {
+    const V r = hn::Set(d, reference[i]);
+    float* to = x.row(i);
+    ForEach(s.row(i), to, s.stride, [&](V v, size_t j) HWY_ATTR {
+      const auto is_masked = hn::Or(hn::Eq(v, lowest), hn::Eq(v, given));
+      return hn::IfThenElse(is_masked, hn::Sub(v, r), hn::LoadU(d, to + j));
+    });
+  }
+}
+
 size_t CountAbove(Given x, float largest) {
   const D d;
   const size_t lanes = hn::Lanes(d);
@@ -189,6 +205,7 @@ constexpr RowLoops kLoops = {
     .advance_maxima = &Loops<kSubnormals>::AdvanceMaxima,
     .subtract_rows = &SubtractRows,
     .fused_rows = &FusedRows,
+    .keep_masked = &KeepMasked,
     .multiply = &Loops<kSubnormals>::Multiply,
     .multiply_rows = &Loops<kSubnormals>::MultiplyRows,
     .multiply_columns = &Loops<kSubnormals>::MultiplyColumns,

@@ -37,9 +37,10 @@ using Block = BlockOf<float>;
 /// formulas are those of operations/score.hpp).
 struct MaximumStep {
   const float* block_maximum;
-  const float* fused_f;   ///< f of each row, null unless the exponent is fused
-  float threshold;        ///< rescale_threshold
-  float offset;           ///< of P's exponent
+  const float* fused_f;  ///< f of each row, null unless the exponent is fused
+  float threshold;       ///< rescale_threshold
+  float offset;          ///< of P's exponent
+  recipe::OffsetEnters offset_enters;
   float* m;               ///< in: the old maxima, out: the new ones
   float* alpha_exponent;  ///< out: what the past is multiplied by is 2 to this power
   float* reference;       ///< out: what P's exponent subtracts; 0 where m is -Inf
@@ -65,6 +66,8 @@ struct RowLoops {
   void (*subtract_rows)(Block s, Given reference, Block x);
   /// x = fma(s, factor[row], -reference[row]), one rounding, likewise; -Inf stays -Inf.
   void (*fused_rows)(Block s, Given factor, Given reference, Block x);
+  /// x = fl(s - reference[row]) where s is -Inf or `masked`, likewise; else x stays. Whole strides.
+  void (*keep_masked)(Block s, float masked, Given reference, Block x);
 
   /// y = fl(x*factor), in place allowed.
   void (*multiply)(Given x, float factor, Row y);

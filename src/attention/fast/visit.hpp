@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "engine.hpp"
+#include "karat/attention/operations/score.hpp"
 #include "karat/numerics/tensor_core/tensor_core.hpp"
 #include "softmax_rows.hpp"
 
@@ -58,7 +59,8 @@ struct QueryBlock {
   video::Range queries;
   numerics::RowOperand q;
   numerics::RowOperand q_mean;     ///< what smoothing took out of the block
-  Lines<float> row_scale, factor;  ///< Launch::q_scale() and pair_factor() per row
+  Lines<float> row_scale, factor;  ///< per row: Launch::q_scale(), times c where that is first;
+                                   ///< pair_factor()
   RowState state;
   std::int64_t saturated = 0;
 };
@@ -72,6 +74,8 @@ struct FastScratch {
   std::array<QueryBlock, kTogether> blocks;
   numerics::RowOperand p;
   Lines<float> a, s, p_values, t;  ///< whole blocks
+  Lines<float> base;               ///< scaled accumulators, where exponents start from them
+  Lines<float> ones;               ///< more than rows and columns
   Lines<std::uint8_t> codes;
   Lines<float> x;  ///< some rows of a block
   Lines<double> exact;
@@ -88,10 +92,11 @@ struct Visit {
   QueryBlock& block;
   const PackedKeys& packed;
   const RowLoops& loops;
-  BlockTap* tap;  ///< null: nothing is recorded, scores may overwrite accumulators
+  BlockTap* tap;  ///< null: nothing is recorded, scores may overwrite accumulators nobody needs
   mask::Cover cover;
   video::Range keys;
   std::size_t rows, columns;
+  Turn turn;
 
   std::size_t stride() const { return padded(columns); }
   template <typename T>
@@ -99,10 +104,22 @@ struct Visit {
     return {buffer.data(), rows, columns, stride()};
   }
   Block accumulators() const { return in(scratch.a); }
-  Block scores() const { return in(tap == nullptr ? scratch.a : scratch.s); }
+  Block scores() const {
+    return in(tap == nullptr && !launch.from_accumulators ? scratch.a : scratch.s);
+  }
+  /// The last visit of folded_until_last: its accumulators are scaled before anything else.
+  bool scales_first() const {
+    return turn == Turn::last &&
+           launch.recipe.qk.scale_order == recipe::ScaleOrder::folded_until_last;
+  }
+  /// What exponents start from where they start from accumulators: fma(base, f, -R).
+  Block bases() const { return in(scales_first() ? scratch.base : scratch.a); }
   /// Rows worked on together, so that what the loops touch stays in the first-level cache.
   std::size_t chunk() const { return std::max<std::size_t>(8, 2048 / stride() / 8 * 8); }
 };
+
+/// x = fma(base, factor, -reference) of rows from `first`, base and factor those of scaled().
+void fused_rows(const Visit& v, std::size_t first, std::span<const float> reference, Block x);
 
 /// From raw accumulators to scores in log2 units, masked, and the largest of each row. Columns
 /// behind the block get -Inf.

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "backward/loops.hpp"
 #include "dropped.hpp"
 #include "karat/attention/operations/probability.hpp"
 #include "karat/attention/operations/score.hpp"
@@ -12,6 +13,31 @@ namespace {
 
 constexpr float kInf = std::numeric_limits<float>::infinity();
 
+/// What scales the accumulators beside row and key scales.
+float constant_of(const Launch& launch) {
+  const bool with_the_query = launch.recipe.qk.scale_order == recipe::ScaleOrder::query_first;
+  return launch.fused || with_the_query ? 1.0f : launch.c;
+}
+
+/// s of exponents that start from accumulators.
+void scale_for_exponents(const Visit& v, std::size_t first, Block a, Block s) {
+  const Launch& launch = v.launch;
+  const std::span row_scale(&v.block.row_scale[first], a.rows);
+  const auto order = recipe::ScaleOrder::product_first;
+  if (v.scales_first())
+    v.loops.scale_columns(a, row_scale, v.packed.k_scale, 1.0f, order,
+                          v.in(v.scratch.base).rows_from(first, a.rows));
+  if (launch.score_offset != 0) {
+    const std::vector<float> offsets(a.rows, launch.score_offset);
+    fused_rows(v, first, offsets, s);
+    return v.loops.multiply(s.elements(), 1.0f, s.elements());  // flushes
+  }
+  if (v.scales_first())
+    v.loops.multiply(v.bases().rows_from(first, a.rows).elements(), launch.c, s.elements());
+  else
+    v.loops.scale_columns(a, row_scale, v.packed.k_scale, constant_of(launch), order, s);
+}
+
 void scale(const Visit& v, std::size_t first, Block a, Block s) {
   const Launch& launch = v.launch;
   const auto order = launch.recipe.qk.scale_order;
@@ -20,8 +46,9 @@ void scale(const Visit& v, std::size_t first, Block a, Block s) {
     if (a.data != s.data) std::copy_n(a.data, a.rows * a.stride, s.data);
     return;
   }
+  if (launch.from_accumulators) return scale_for_exponents(v, first, a, s);
   const std::span row_scale(&v.block.row_scale[first], a.rows);
-  const float c = launch.fused ? 1.0f : launch.c;
+  const float c = constant_of(launch);
   const std::vector<float>& k_scale = v.packed.k_scale;
   if (k_scale.size() == 1)
     v.loops.scale_rows(a, row_scale, k_scale[0], c, order, s);
@@ -41,6 +68,19 @@ std::span<const float> smoothing_delta(const Visit& v) {
 }
 
 }  // namespace
+
+void fused_rows(const Visit& v, std::size_t first, std::span<const float> reference, Block x) {
+  const Launch& launch = v.launch;
+  const BackwardLoops& loops = backward_loops(launch.recipe.subnormals);
+  const Block base = v.bases().rows_from(first, x.rows);
+  const FastScratch& scratch = v.scratch;
+  if (v.scales_first())
+    loops.fused_columns(base, {scratch.ones.data(), x.rows},
+                        {scratch.ones.data(), x.stride + kPadding}, launch.c, reference, x);
+  else
+    loops.fused_columns(base, {&v.block.row_scale[first], x.rows}, v.packed.k_scale,
+                        constant_of(launch), reference, x);
+}
 
 void score_rows(const Visit& v) {
   const std::span<const float> delta = smoothing_delta(v);
@@ -75,6 +115,7 @@ Step advance_rows(const Visit& v, std::size_t visit) {
                           .fused_f = launch.fused ? v.block.factor.data() : nullptr,
                           .threshold = recipe.softmax.rescale_threshold,
                           .offset = launch.offset,
+                          .offset_enters = recipe.p.offset_enters,
                           .m = v.block.state.m.data(),
                           .alpha_exponent = alpha.data(),
                           .reference = scratch.reference.data()},

@@ -26,7 +26,10 @@ struct Chunk {
 void exponents(const Chunk& c, Block x) {
   const FastScratch& scratch = c.v.scratch;
   const std::span reference(&scratch.reference[c.first], c.s.rows);
-  if (c.v.launch.fused)
+  if (c.v.launch.from_accumulators) {
+    fused_rows(c.v, c.first, reference, x);
+    c.v.loops.keep_masked(c.s, c.v.launch.masked_score, reference, x);
+  } else if (c.v.launch.fused)
     c.v.loops.fused_rows(c.s, {&c.v.block.factor[c.first], c.s.rows}, reference, x);
   else
     c.v.loops.subtract_rows(c.s, reference, x);

@@ -5,7 +5,9 @@
 #include <numbers>
 
 #include "karat/numerics/functions/exp2.hpp"
+#include "karat/numerics/functions/libdevice.hpp"
 #include "karat/numerics/functions/mufu/mufu.hpp"
+#include "karat/numerics/functions/mufu/scaling.hpp"
 
 namespace karat::attention {
 
@@ -22,16 +24,41 @@ float output_without_keys(const recipe::Recipe& recipe) {
 
 std::vector<float> output_factors(const Launch& launch, float multiplier) {
   std::vector<float> factors(launch.channels);
+  const bool divided = launch.recipe.finish.divisor == recipe::Divisor::multiplied;
   for (std::size_t j = 0; j < factors.size(); ++j) {
     const float s_v = launch.v_scaled_per_block ? 1.0f : launch.head.v.scale(0, j);
-    factors[j] = launch.fp32.divide(s_v, multiplier);
+    factors[j] = launch.fp32.divide(s_v, divided ? 1.0f : multiplier);
   }
   return factors;
 }
 
-float reciprocal(const Kernel& kernel, float l) {
-  return kernel.recipe.finish.reciprocal == recipe::Reciprocal::mufu ? numerics::rcp_approx_ftz(l)
-                                                                     : kernel.fp32.divide(1.0f, l);
+float divisor(const Kernel& kernel, float l) {
+  return kernel.recipe.finish.divisor == recipe::Divisor::multiplied
+             ? kernel.fp32.multiply(l, kernel.multiplier)
+             : l;
+}
+
+float division_scale(const Kernel& kernel, float divisor) {
+  return kernel.recipe.finish.reciprocal == recipe::Reciprocal::div_full
+             ? numerics::reciprocal_scale(divisor)
+             : 1.0f;
+}
+
+float reciprocal(const Kernel& kernel, float divisor) {
+  switch (kernel.recipe.finish.reciprocal) {
+    case recipe::Reciprocal::mufu:
+      return numerics::rcp_approx_ftz(divisor);
+    case recipe::Reciprocal::div_full:
+      return numerics::rcp_approx_ftz(
+          kernel.fp32.multiply(divisor, division_scale(kernel, divisor)));
+    case recipe::Reciprocal::rounded:
+      break;
+  }
+  return kernel.fp32.divide(1.0f, divisor);
+}
+
+float whole_reciprocal(const Kernel& kernel, float divisor) {
+  return kernel.fp32.multiply(reciprocal(kernel, divisor), division_scale(kernel, divisor));
 }
 
 namespace {
@@ -42,14 +69,19 @@ double lost_to_smoothing(const Launch& launch, std::int64_t position) {
   return lost.empty() ? 0.0 : lost[position] * score_scale(launch.channels);
 }
 
-float mufu_log_sum_exp(const Launch& launch, std::int64_t position, float m, float l) {
+float log2_in_f32(const Launch& launch, float l) {
+  return launch.recipe.finish.logarithm == recipe::Logarithm::libdevice
+             ? numerics::libdevice_log2f(l)
+             : numerics::lg2_approx_ftz(l);
+}
+
+float log_sum_exp_in_f32(const Launch& launch, std::int64_t position, float m, float l) {
   const numerics::Fp32& fp = launch.fp32;
   const bool natural = launch.recipe.softmax.lse == recipe::Lse::natural;
   const float unit = natural ? std::numbers::ln2_v<float> : 1.0f;
   float maximum = launch.in_log2(m, launch.pair_factor(position, 0));
   if (launch.offset != 0) maximum = fp.add(maximum, -launch.offset);
-  const float sum =
-      fp.add(fp.multiply(maximum, unit), fp.multiply(numerics::lg2_approx_ftz(l), unit));
+  const float sum = fp.add(fp.multiply(maximum, unit), fp.multiply(log2_in_f32(launch, l), unit));
   const double lost = lost_to_smoothing(launch, position);
   if (lost == 0) return sum;
   return fp.add(sum, fp.multiply(static_cast<float>(lost), unit));
@@ -58,8 +90,8 @@ float mufu_log_sum_exp(const Launch& launch, std::int64_t position, float m, flo
 }  // namespace
 
 float log_sum_exp(const Launch& launch, std::int64_t position, float m, float l) {
-  if (launch.recipe.finish.logarithm == recipe::Logarithm::mufu)
-    return mufu_log_sum_exp(launch, position, m, l);
+  if (launch.recipe.finish.logarithm != recipe::Logarithm::exact)
+    return log_sum_exp_in_f32(launch, position, m, l);
   double log2_sum = launch.in_log2(m, launch.pair_factor(position, 0));
   log2_sum += numerics::log2_f64(l);
   log2_sum -= launch.offset;

@@ -18,6 +18,12 @@ float score_constant(const recipe::Qk& qk, std::size_t channels, double factor) 
   return static_cast<float>(score_scale(channels) * factor);
 }
 
+enum class Holder { reference, score };
+bool holds_offset(const recipe::Recipe& r, Holder holder) {
+  const bool in_scores = r.p.offset_enters == recipe::OffsetEnters::scores;
+  return r.p.apply == recipe::PApply::exponent_offset && in_scores == (holder == Holder::score);
+}
+
 bool varies_along_keys(quant::Group group) {
   return group != quant::Group::tensor && group != quant::Group::channel;
 }
@@ -39,13 +45,22 @@ Kernel::Kernel(const recipe::Recipe& r, std::size_t d, double score_factor)
       scores_scaled(r.qk.score_scale == recipe::ScoreScale::applied),
       masked_score(r.softmax.masked_score.value_or(-kInf)),
       initial_max(r.softmax.initial_max.value_or(-kInf)),
-      offset(r.p.apply == recipe::PApply::exponent_offset ? r.p.offset : 0.0f),
+      from_accumulators(r.softmax.exponent == recipe::Exponent::accumulator),
+      offset(holds_offset(r, Holder::reference) ? r.p.offset : 0.0f),
+      score_offset(holds_offset(r, Holder::score) ? r.p.offset : 0.0f),
       multiplier(r.p.apply == recipe::PApply::multiply ? r.p.multiplier : 1.0f),
       inverse_multiplier(fp32.divide(1.0f, multiplier)),
       largest_p(quant::largest_finite(r.p.format)),
       p_rule(recipe::rule_of(r.p)),
       p_grouped(recipe::is_grouped(r.p)),
       p_scaled_by_rows(p_grouped && quant::leaves_scales(p_rule)) {}
+
+float Kernel::reference(float m, float f) const {
+  if (m == -kInf) return 0.0f;
+  if (fused && recipe.p.offset_enters == recipe::OffsetEnters::fused)
+    return fp32.fused(m, f, -offset);
+  return fp32.add(in_log2(m, f), -offset);
+}
 
 std::vector<video::Range> Kernel::segments(video::Range keys) const {
   const std::int64_t step = recipe.pv.promote_every > 0 ? recipe.pv.promote_every : keys.size();

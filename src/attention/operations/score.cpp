@@ -8,13 +8,49 @@ constexpr float kInf = std::numeric_limits<float>::infinity();
 
 }  // namespace
 
-float score(const Kernel& kernel, float a, float s_q, float s_k) {
+Scaled scaled(const Kernel& kernel, float a, float s_q, float s_k, Turn turn) {
+  const numerics::Fp32& fp = kernel.fp32;
+  if (turn == Turn::last && kernel.recipe.qk.scale_order == recipe::ScaleOrder::folded_until_last)
+    return {fp.multiply(a, fp.multiply(s_q, s_k)), kernel.c};
+  return {a, kernel.factor(s_q, s_k)};
+}
+
+RowScores row_scores(const Launch& launch, std::int64_t query, video::Range keys,
+                     std::span<const float> a, std::span<const float> s, Turn turn) {
+  RowScores row{.s = s, .base = {}, .factor = {}};
+  for (std::size_t n = 0; launch.from_accumulators && n < s.size(); ++n) {
+    const std::int64_t key = keys.begin + static_cast<std::int64_t>(n);
+    const Scaled each = scaled(launch, a[n], launch.q_scale(query), launch.k_scale(key), turn);
+    row.base.push_back(each.base);
+    row.factor.push_back(each.factor);
+  }
+  return row;
+}
+
+RowScores row_scores(const Launch& launch, const BlockTap& tap, std::size_t visit, std::size_t row,
+                     std::span<const float> a, std::span<const float> s) {
+  const auto first = static_cast<std::size_t>(tap.column_begin[visit]);
+  const auto columns = static_cast<std::size_t>(tap.column_begin[visit + 1]) - first;
+  const std::size_t at = row * tap.key_position.size() + first;
+  const std::int64_t key = columns > 0 ? tap.key_position[first] : 0;
+  return row_scores(launch, tap.queries.begin + static_cast<std::int64_t>(row),
+                    {key, key + static_cast<std::int64_t>(columns)},
+                    launch.from_accumulators ? a.subspan(at, columns) : std::span<const float>{},
+                    s.subspan(at, columns), turn_of(visit, tap.key_block.size()));
+}
+
+float score(const Kernel& kernel, float a, float s_q, float s_k, Turn turn) {
   const numerics::Fp32& fp = kernel.fp32;
   if (!kernel.scores_scaled) return fp.multiply(a, kernel.c);
   switch (kernel.recipe.qk.scale_order) {
     case recipe::ScaleOrder::product_first:
     case recipe::ScaleOrder::folded_into_q:
-      return fp.multiply(a, fp.multiply(fp.multiply(s_q, s_k), kernel.c));
+    case recipe::ScaleOrder::query_first:
+    case recipe::ScaleOrder::folded_until_last: {
+      const auto [base, factor] = scaled(kernel, a, s_q, s_k, turn);
+      return kernel.score_offset != 0 ? fp.fused(base, factor, -kernel.score_offset)
+                                      : fp.multiply(base, factor);
+    }
     case recipe::ScaleOrder::sequential:
       return fp.multiply(fp.multiply(fp.multiply(a, s_q), s_k), kernel.c);
     case recipe::ScaleOrder::scaled_then_fused:
@@ -42,16 +78,18 @@ float alpha_exponent(const Kernel& kernel, float m, float next, float f) {
   return next == -kInf ? 0.0f : kernel.in_log2(kernel.fp32.add(m, -next), f);
 }
 
-void p_exponents(const Kernel& kernel, std::span<const float> s, float m, float f,
-                 std::span<float> x) {
+void p_exponents(const Kernel& kernel, const RowScores& row, float m, float f, std::span<float> x) {
   const numerics::Fp32& fp = kernel.fp32;
-  const float reference = m == -kInf ? 0.0f : fp.add(kernel.in_log2(m, f), -kernel.offset);
-  if (!kernel.fused) {
-    for (std::size_t n = 0; n < s.size(); ++n) x[n] = fp.add(s[n], -reference);
-    return;
+  const float reference = kernel.reference(m, f);
+  for (std::size_t n = 0; n < x.size(); ++n) {
+    const float s = row.s[n];
+    if (kernel.fused)
+      x[n] = s == -kInf ? -kInf : fp.fused(s, f, -reference);
+    else if (kernel.from_accumulators && s != -kInf && s != kernel.masked_score)
+      x[n] = fp.fused(row.base[n], row.factor[n], -reference);
+    else
+      x[n] = fp.add(s, -reference);
   }
-  for (std::size_t n = 0; n < s.size(); ++n)
-    x[n] = s[n] == -kInf ? -kInf : fp.fused(s[n], f, -reference);
 }
 
 }  // namespace karat::attention

@@ -115,7 +115,13 @@ Step run_commit(const MicroOp&, Warp& warp, std::uint32_t) {
 }
 /// value: groups that may be left.
 Step run_wait(const MicroOp& op, Warp& warp, std::uint32_t) {
-  if (!warp.cta->cluster->late_wgmma) return meet_group(warp, warp.committed + 1);
+  if (!warp.cta->cluster->late_wgmma) {
+    // Groups are computed at their commit. Who has nothing left waits for nobody: the others may
+    // stand at the next commit already.
+    const std::uint64_t end = warp.committed + 1;
+    const bool waits = warp.now.pending.kind == Pending::Kind::warpgroup;
+    return !waits && count_before(warp, end) == 0 ? Step::next : meet_group(warp, end);
+  }
   const auto left = static_cast<std::uint64_t>(op.value);
   return meet_group(warp, warp.committed - std::min(left, warp.committed));
 }

@@ -54,7 +54,9 @@ void forward(const Recipe& recipe, Problems& found) {
   refuse(recipe.q.rotate != Rotate::none, "q.rotate", "none");
   refuse(recipe.skip.rule != SkipRule::never, "skip.rule", "never");
   refuse(recipe.qk.score_scale != ScoreScale::applied, "qk.score_scale", "applied");
-  refuse(recipe.qk.scale_order == ScaleOrder::folded_into_q, "qk.scale_order", "product_first");
+  for (const ScaleOrder order :
+       {ScaleOrder::folded_into_q, ScaleOrder::query_first, ScaleOrder::folded_until_last})
+    refuse(recipe.qk.scale_order == order, "qk.scale_order", "product_first");
 }
 
 void instructions(const Recipe& recipe, Problems& found) {

@@ -81,8 +81,10 @@ class Head:
         l = np.zeros((rows, 4), F32)
         o = np.zeros((rows, self.channels), F32)
         key_blocks = []
-        for key_begin, key_end in self.visits[index] if self.visits else self.key_blocks(index):
+        visits = self.visits[index] if self.visits else self.key_blocks(index)
+        for key_begin, key_end in visits:
             keys = slice(key_begin, key_end)
+            self.last_visit = len(key_blocks) + 1 == len(visits)
             a, s = self.scores(queries, keys)
             if self.kept is not None:
                 s = np.where(self.kept[queries, keys], s, self.MASKED_SCORE)
@@ -164,9 +166,18 @@ class FusedExponent:
     def log2_of(self, m):
         return fl(m * self.unit)
 
+    def reference(self, m_new):
+        return fl(self.log2_of(m_new) - self.OFFSET)
+
     def probabilities(self, a, s, m_new):
-        reference = fl(self.log2_of(m_new) - self.OFFSET)
-        return self.power(fused(s, self.unit, reference[:, None]))
+        return self.power(fused(s, self.unit, self.reference(m_new)[:, None]))
+
+
+class FusedOffset(FusedExponent):
+    """The maximum times `unit`, less the offset, is one fused multiply-add."""
+
+    def reference(self, m_new):
+        return fused(m_new, self.unit, self.OFFSET)
 
 
 class TiledWindowHead(Head):
@@ -281,6 +292,19 @@ def add_fused_first(l, alpha, p):
     rest = p.copy()
     rest[:, :8:2] = 0
     return add_terms(fused(l, alpha[:, None], -first), rest)
+
+
+def thread_tree(p, add=lambda a, b: fl(a + b)):
+    """Each lane's columns in a balanced tree, neighbours first; then the lanes."""
+    groups = 1
+    while 8 * groups < p.shape[1]:
+        groups *= 2
+    columns = np.pad(p, ((0, 0), (0, 8 * groups - p.shape[1]))).reshape(len(p), groups, 4, 2)
+    level = add(columns[..., 0], columns[..., 1])
+    while level.shape[1] > 1:
+        level = add(level[:, 0::2], level[:, 1::2])
+    lanes = level[:, 0]
+    return add(add(lanes[:, 0], lanes[:, 2]), add(lanes[:, 1], lanes[:, 3]))
 
 
 def add_terms(l, p):

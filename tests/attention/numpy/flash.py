@@ -1,7 +1,7 @@
 # FlashAttention's recipes, written from their pages and docs/recipes/operations.md alone: fa2_bf16,
 # fa3_bf16, fa3_fp8, fa3_fp8_lazy_rescale, fa3_fp8_block_hadamard.
 
-from attention import (DenseHead, FusedExponent, add_fused_first, rescaled, scale_pairs,
+from attention import (DenseHead, FusedExponent, FusedOffset, add_fused_first, rescaled, scale_pairs,
                        softmax_scale, zero_where_empty)
 from formats import F32, bf16_bits, bf16_value, e4m3_code, fl
 from plain import Bf16
@@ -24,13 +24,13 @@ class Fa3Bf16(FusedExponent, Bf16, DenseHead):
     def unit(self):
         return softmax_scale(self.channels)
 
+    def add_to_row_sum(self, l, alpha, p):
+        return add_fused_first(l, alpha, p)
+
 
 class Fa2Bf16(Fa3Bf16):
     QUERY_BLOCK, KEY_BLOCK = 128, 64
     chain = staticmethod(chain_ampere_bf16)
-
-    def add_to_row_sum(self, l, alpha, p):
-        return add_fused_first(l, alpha, p)
 
 
 class OffsetFp8(DenseHead):
@@ -48,7 +48,7 @@ class OffsetFp8(DenseHead):
         return bf16_bits(zero_where_empty(fl(self.normalised(o, l) * self.v.scales), l))
 
 
-class Fa3Fp8(FusedExponent, OffsetFp8):
+class Fa3Fp8(FusedOffset, OffsetFp8):
     def __init__(self, grid, q, k, v, input_type):
         super().__init__(grid, q.shape[1])
         self.q, self.k, self.v = per_tensor(q), per_tensor(k), per_tensor(v)
@@ -57,6 +57,9 @@ class Fa3Fp8(FusedExponent, OffsetFp8):
     def scores(self, queries, keys):
         a = chain_wgmma_e4m3(self.q.codes[queries], self.k.codes[keys])
         return a, a
+
+    def add_to_row_sum(self, l, alpha, p):
+        return add_fused_first(l, alpha, p)
 
 
 class Fa3Fp8LazyRescale(Fa3Fp8):

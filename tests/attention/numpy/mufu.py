@@ -7,6 +7,7 @@ import os
 import numpy as np
 
 from formats import F32, F64, fl
+from steps import round_sum_to_f32
 
 TABLES = os.path.join(os.path.dirname(__file__), "../../../numerics/functions/mufu/tables")
 NAN = np.uint32(0x7FFFFFFF).view(F32)
@@ -74,6 +75,37 @@ def rcp(x):
     significand = ((c0 << 13) + c1 * low + c2 * squarer(2 * low) + 0x47E7) >> 15
     result = from_parts(significand, 127 - np.clip(exponent, 1, 254) - 24)
     return np.where(exponent == 0, F32(np.inf), np.where(exponent == 255, F32(0), result))
+
+
+def div_full(a, b):
+    """Nothing flushed but what rcp flushes; b positive."""
+    scale = np.where(b > F32(2.0**126), F32(0.25), np.where(b < F32(2.0**-126), F32(2.0**24), F32(1)))
+    return ((a * scale).astype(F32) * rcp((b * scale).astype(F32))).astype(F32)
+
+
+LOG2F = [np.uint32(word).view(F32) for word in (
+    0x3DC6B27F, 0xBE2C7F30, 0x3E2FCF2A, 0xBE374E43, 0x3E520BF4, 0xBE763C8B, 0x3E93BF99, 0xBEB8AA49, 0x3EF6384A,
+    0xBF38AA3B)]
+
+
+def log2f(x):
+    """CUDA's without fast math, of numbers that are neither NaN nor negative."""
+    x = np.asarray(x, F32)
+    subnormal = x < F32(2.0**-126)
+    word = bits_of(np.where(subnormal, (x * F32(2.0**23)).astype(F32), x))
+    exponent = (word - 0x3F3504F3) >> 23 << 23
+    whole = fma((exponent.astype(F64) * 2.0**-23).astype(F32), F32(1), np.where(subnormal, F32(-23), F32(0)))
+    t = (word - exponent).astype(np.uint32).view(F32) - F32(1)
+    y = np.full_like(t, LOG2F[0])
+    for coefficient in LOG2F[1:]:
+        y = fma(y, t, coefficient)
+    fraction = fma(t, np.uint32(0x3FB8AA3B).view(F32), t * (t * y))
+    return np.where(x == 0, -np.inf, np.where(np.isinf(x), np.inf, whole + fraction)).astype(F32)
+
+
+def fma(a, b, c):
+    product = a.astype(F64) * np.asarray(b, F64)  # exact
+    return round_sum_to_f32(product, np.broadcast_to(np.asarray(c, F64), product.shape))
 
 
 def lg2(x):

@@ -8,11 +8,12 @@ from formats import F32, fl
 from plain import Bf16, Svg1Spatial, Svg1Temporal
 from predict import (attention_of_rows, cluster_blocks, clusters, draw_tokens, similarity_blocks)
 from quantise import (INT8, guard_add, per_channel_inverse, per_group, rows, without_token_mean)
-from sage import Sage2Sm90
+from sage import Sage2
 from video import as_given, causal_pairs
 
 
-class SpargeSm90(Sage2Sm90):
+class SpargeSm90(Sage2):
+    QUERY_BLOCK, KEY_BLOCK = 64, 128
     SIMILARITY, MASS, SKIP = 0.6, 0.98, F32(50)
     INITIAL_MAXIMUM = MASKED_SCORE = F32(-np.inf)
 

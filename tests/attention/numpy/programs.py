@@ -14,6 +14,7 @@ from predicted import SpargePruned, SpargeSm90, Svg2, Svg2FewClusters, svg1, svg
 from quantise import fp4_as_bf16, per_tensor_times
 from sage import Sage1, Sage2pp, Sage2Sm89, Sage2Sm90, SageBwd
 from stochastic import FpsStochastic, StaStochastic
+from triton import TritonPointers, TritonSparseFp8
 
 PROGRAMS = {
     "attn_qat_fp8": AttnQatFp8,
@@ -48,10 +49,21 @@ PROGRAMS = {
     "svg1_temporal": Svg1Temporal,
     "svg2": Svg2,
     "te_delayed": CudnnFp8,
+    "triton_sparse_fp8": TritonSparseFp8,
 }
 
 class Fa2Separate(Fa2Bf16):
     """Row sums as the source spells them, not as they are compiled for an A100."""
+
+    def add_to_row_sum(self, l, alpha, p):
+        return DenseHead.add_to_row_sum(self, l, alpha, p)
+
+
+class Fa3Separate(Fa3Fp8):
+    """The source's operations one by one, as no compiler with fused multiply-adds leaves them."""
+
+    def reference(self, m_new):
+        return fl(self.log2_of(m_new) - self.OFFSET)
 
     def add_to_row_sum(self, l, alpha, p):
         return DenseHead.add_to_row_sum(self, l, alpha, p)
@@ -101,6 +113,9 @@ EDITED = {
                                                    for name, multiplier in (("q", 100), ("k", 90), ("v", 30))}}),
     "fa3_per_block": (Fa3Fp8BlockHadamard, {"base": "fa3_fp8_block_hadamard",
                                             **dict.fromkeys("qk", {"group": "block"})}),
+    "triton_pointers": (TritonPointers, {"base": "triton_sparse_fp8", "softmax": {"exponent": "scores"}}),
+    "fa3_separate": (Fa3Separate, {"base": "fa3_fp8", "softmax": {"row_sum_start": "separate"},
+                                   "p": {"offset_enters": "separate"}}),
     "cudnn_scaled_o": (CudnnScaled, {"base": "cudnn_fp8_hopper", "finish": {"multiplier": 90}}),
     "sta_fp4": (StaFp4, {"base": "sta_bf16", **dict.fromkeys("qkv", {
         "format": "e2m1", "group": "channels_16", "scale": "e4m3", "enters": "bf16"})}),

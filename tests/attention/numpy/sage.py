@@ -1,7 +1,9 @@
 # SageAttention's recipes, written from their pages and docs/recipes/operations.md alone: sage1,
 # sage2_sm90, sage2_sm89, sage2pp.
 
-from attention import (DenseHead, FusedExponent, lost_to_smoothing, rescaled, scale_pairs,
+import numpy as np
+
+from attention import (DenseHead, FusedExponent, fused, lost_to_smoothing, rescaled, scale_pairs,
                        softmax_scale, zero_where_empty)
 from formats import E4M3_LARGEST, F32, bf16_bits, e4m3_code, f16_bits, f16_value, fl
 from quantise import (INT8, guard_add, guard_one, per_channel_inverse, per_group, plain_f16,
@@ -69,9 +71,7 @@ class SageBwd(DenseHead):
         return bf16_bits(zero_where_empty(self.normalised(o, l), l))
 
 
-class Sage2Sm90(FusedExponent, DenseHead):
-    QUERY_BLOCK, KEY_BLOCK = 64, 128
-    QUERY_ROWS, KEY_ROWS = 16, 128
+class Sage2(FusedExponent, DenseHead):
     INITIAL_MAXIMUM = MASKED_SCORE = F32(-5e6)
     OFFSET = F32(8.807)
     V_LIMIT = E4M3_LARGEST
@@ -103,7 +103,32 @@ class Sage2Sm90(FusedExponent, DenseHead):
         return bf16_bits(zero_where_empty(fl(self.normalised(o, l) * self.v.scales), l))
 
 
-class Sage2Sm89(Sage2Sm90):
+class Sage2Sm90(Sage2):
+    """Until the last visit scales are folded into one factor; scores and maxima hold the offset."""
+    QUERY_BLOCK, KEY_BLOCK = 64, 128
+    QUERY_ROWS, KEY_ROWS = 16, 128
+    HELD = Sage2.OFFSET
+    OFFSET = F32(0)  # what the maximum still lacks
+
+    def scores(self, queries, keys):
+        a = chain_s8(self.q.codes[queries], self.k.codes[keys])
+        scales = scale_pairs(self.q, self.k, queries, keys)
+        if self.last_visit:
+            self.base, self.factor = fl(a * scales), np.full_like(scales, self.unit)
+        else:
+            self.base, self.factor = a, fl(scales * self.unit)
+        return a, fused(self.base, self.factor, np.full_like(scales, self.HELD))
+
+    def log2_of(self, m):
+        return m
+
+    def probabilities(self, a, s, m_new):
+        masked = np.isneginf(s) | (s == self.MASKED_SCORE)
+        started = fused(self.base, self.factor, m_new[:, None])
+        return self.power(np.where(masked, fl(s - m_new[:, None]), started))
+
+
+class Sage2Sm89(Sage2):
     QUERY_BLOCK, KEY_BLOCK = 128, 64
     QUERY_ROWS, KEY_ROWS = 32, 64
     chain = staticmethod(chain_ada_e4m3)

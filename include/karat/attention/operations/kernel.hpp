@@ -30,7 +30,9 @@ struct Kernel {
   bool scores_scaled;  ///< false: s = fl(A*c), the scales of q and k stay out (score_scale omitted)
   float masked_score;
   float initial_max;
-  float offset;              ///< of P's exponent; 0 where p.apply is multiply
+  bool from_accumulators;    ///< exponents are fma(A, f, -R); s is rounded for the maximum alone
+  float offset;              ///< of R; 0 where p.apply is multiply or scores hold it
+  float score_offset;        ///< what scores hold of P's offset; else 0
   float multiplier;          ///< of P; 1 where p.apply is exponent_offset
   float inverse_multiplier;  ///< fl(1/multiplier), which a row sum of decoded codes multiplies by
   float largest_p;           ///< largest finite value of P's format
@@ -38,13 +40,23 @@ struct Kernel {
   bool p_grouped;            ///< groups of P have scales from their own largest values
   bool p_scaled_by_rows;     ///< a row's scale stays outside the product of its key block
 
-  /// What the fused multiply-add multiplies scores by, given the scales of q and k.
+  /// What multiplies scores in log2 units or, where exponents are fused, stands in them, given the
+  /// scales of q and k.
   float factor(float s_q, float s_k) const {
-    if (recipe.qk.scale_order == recipe::ScaleOrder::scaled_then_fused) return c;
-    return fp32.multiply(fp32.multiply(s_q, s_k), c);
+    switch (recipe.qk.scale_order) {
+      case recipe::ScaleOrder::scaled_then_fused:
+        return c;
+      case recipe::ScaleOrder::query_first:
+        return fp32.multiply(fp32.multiply(c, s_q), s_k);
+      default:
+        return fp32.multiply(fp32.multiply(s_q, s_k), c);
+    }
   }
   /// A score or maximum in log2 units.
   float in_log2(float score, float f) const { return fused ? fp32.multiply(score, f) : score; }
+  /// R, what P's exponents subtract under maximum m: fl(fl(m*f) - offset), or fma(m, f, -offset)
+  /// where p.offset_enters is fused; f counts where exponents are fused. 0 while m is -Inf.
+  float reference(float m, float f) const;
   /// Keys of a block whose T is formed and promoted together, one part after the other.
   std::vector<video::Range> segments(video::Range keys) const;
 };

@@ -14,9 +14,33 @@ namespace karat::attention {
 template <typename V>
 using PartialSums = std::array<V, 4>;
 
+/// The butterfly over the lanes of a row.
+template <typename V>
+V of_lanes(const numerics::Fp32& fp, V l0, V l1, V l2, V l3) {
+  return fp.add(fp.add(l0, l2), fp.add(l1, l3));
+}
+
+/// Terms of one visit: a balanced tree of the columns of each lane, neighbours first, then the
+/// lanes. Columns behind the last count as 0, which changes no sum.
+template <typename V, typename Terms>
+V thread_tree(const numerics::Fp32& fp, const Terms& terms) {
+  // Level by level, the lanes of a group of columns side by side.
+  std::vector<V> level(4 * std::bit_ceil((terms.size() + 7) / 8), V(0.0f));
+  for (std::size_t n = 0; n < terms.size(); n += 2)
+    level[n / 2] = n + 1 < terms.size()
+                       ? V(fp.add(V(fp.round(terms[n])), V(fp.round(terms[n + 1]))))
+                       : V(fp.round(terms[n]));
+  for (std::size_t size = level.size(); size > 4; size /= 2)
+    for (std::size_t g = 0; g < size / 8; ++g)
+      for (std::size_t lane = 0; lane < 4; ++lane)
+        level[4 * g + lane] = fp.add(level[8 * g + lane], level[8 * g + 4 + lane]);
+  return of_lanes(fp, level[0], level[1], level[2], level[3]);
+}
+
 /// One visit of a row: each partial sum times alpha, then its terms in ascending columns. In wgmma
 /// order column n belongs to sum (n / 2) % 4, the lane of the accumulator fragment that holds it;
-/// pairwise, terms are summed in a binary tree first.
+/// pairwise, terms are summed in a binary tree first; in a thread_tree those of each lane in a tree
+/// of their own, then the lanes as in wgmma order.
 /// @param terms  something with size() and [n]: float, double (exact P) or numerics::Interval
 /// @param begin  sum*alpha + term for a sum's first term of a visit
 template <typename V, typename Alpha, typename Terms, typename Begin>
@@ -30,6 +54,10 @@ void add_to_row_sum(const Kernel& kernel, const Terms& terms, Alpha alpha, Parti
     for (std::size_t size = level.size(); size > 1; size /= 2)
       for (std::size_t n = 0; n < size / 2; ++n) level[n] = fp.add(level[2 * n], level[2 * n + 1]);
     sums[0] = begin(fp, sums[0], alpha, level[0]);
+    return;
+  }
+  if (order == recipe::RowSumOrder::thread_tree) {
+    sums[0] = begin(fp, sums[0], alpha, thread_tree<V>(fp, terms));
     return;
   }
   std::array<bool, 4> begun{};
@@ -56,8 +84,7 @@ void add_to_row_sum(const Kernel& kernel, const Terms& terms, Alpha alpha, Parti
 template <typename V>
 V row_sum(const Kernel& kernel, const PartialSums<V>& sums) {
   if (kernel.recipe.softmax.row_sum_order != recipe::RowSumOrder::wgmma_quad) return sums[0];
-  const numerics::Fp32& fp = kernel.fp32;
-  return fp.add(fp.add(sums[0], sums[2]), fp.add(sums[1], sums[3]));
+  return of_lanes(kernel.fp32, sums[0], sums[1], sums[2], sums[3]);
 }
 
 }  // namespace karat::attention

@@ -9,6 +9,7 @@
 
 #include "karat/numerics/functions/elementary.hpp"
 #include "karat/numerics/functions/mufu/mufu.hpp"
+#include "karat/numerics/functions/mufu/scaling.hpp"
 #include "units/ops/directed.hpp"
 #include "units/ops/f32_words.hpp"
 #include "units/ops/families.hpp"
@@ -39,13 +40,7 @@ void mufu(Mufu function, Lanes& lanes) {
   numerics::mufu(function, std::span<const float>(lanes.x), std::span<float>(lanes.x));
 }
 
-constexpr float kLarge = 0x1p126f, kSmallest = 0x1p-126f;
-
-/// What x is multiplied by before the unit sees it.
-float reciprocal_scale(float x) {
-  const float magnitude = std::fabs(x);
-  return magnitude > kLarge ? 0.25f : magnitude < kSmallest ? 0x1p24f : 1.0f;
-}
+constexpr float kSmallest = 0x1p-126f;
 
 template <Flush kFlush>
 void ex2(void* d, const void* a, const void*, const void*) {
@@ -71,7 +66,7 @@ void rcp(void* d, const void* a, const void*, const void*) {
   Lanes x = read<kFlush>(a);
   float scale[kLanes];
   for (int l = 0; l < kLanes; ++l) {
-    scale[l] = kFlush == Flush::no ? reciprocal_scale(x.x[l]) : 1.0f;
+    scale[l] = kFlush == Flush::no ? numerics::reciprocal_scale(x.x[l]) : 1.0f;
     x.x[l] *= scale[l];
   }
   mufu(Mufu::rcp, x);
@@ -108,7 +103,7 @@ template <Flush kFlush>
 void div_full(void* d, const void* a, const void* b, const void*) {
   Lanes x = read<kFlush>(a), y = read<kFlush>(b);
   for (int l = 0; l < kLanes; ++l) {
-    float s = reciprocal_scale(y.x[l]);
+    float s = numerics::reciprocal_scale(y.x[l]);
     if (kFlush == Flush::yes && s > 1.0f) s = 1.0f;
     x.x[l] = f32_in<kFlush>(std::bit_cast<Word>(x.x[l] * s));
     y.x[l] *= s;

@@ -1,0 +1,173 @@
+// Own CUDA kernels with the softmax steps of FlashAttention-3's FP8 and SageAttention2's sm90
+// kernels (tests/data/kernels), compiled, against the presets.
+#include <filesystem>
+
+#include "karat/attention/operations/kernel.hpp"
+#include "karat/files/paths.hpp"
+#include "karat/recipe/json.hpp"
+#include "kernel_case.hpp"
+
+namespace karat::kernels {
+namespace {
+
+using files::DType;
+using namespace recipe;
+
+constexpr std::size_t kChannels = 64, kQueries = 64;
+
+/// Tokens that leave a short last block of 128 and of 224 keys.
+constexpr std::size_t kTokens = 500;
+
+struct Head {
+  layout::Layout layout;
+  attention::QuantisedHead operands;
+};
+
+Head make_head(const Recipe& recipe, unsigned seed) {
+  Head head{layout::make_layout(recipe, {1, 20, 25}, kChannels), {}};
+  const Values values = random_values(kTokens, kChannels, seed);
+  head.operands =
+      attention::quantise_head(recipe, head.layout, values.input(), numerics::Path::fast);
+  return head;
+}
+
+/// What both kernels write: outputs in FP32, maxima and row sums.
+struct Rows {
+  std::vector<float> out, m, l;
+};
+
+std::size_t count_differing(const Rows& a, const Rows& b) {
+  return kernels::count_differing(a.out, b.out) + kernels::count_differing(a.m, b.m) +
+         kernels::count_differing(a.l, b.l);
+}
+
+Rows attend(const Recipe& recipe, const Head& head) {
+  const auto result = attention::attend(recipe, head.layout, head.operands);
+  return {result.o, result.m, result.l};
+}
+
+ptx::Launch launch_of(const char* file, const Head& head, ptx::Fuse fuse) {
+  const auto path = std::filesystem::path(KARAT_SOURCE_DIR) / "tests/data/kernels" / file;
+  ptx::Launch launch{.ptx = files::read_text(path), .file = file};
+  launch.grid = {(kTokens + kQueries - 1) / kQueries, 1, 1};
+  launch.block = {128, 1, 1};
+  launch.fuse = fuse;
+  const auto& [q, k, v, smoothed] = head.operands;
+  const bool integers = q.format == numerics::FormatId::int8;
+  const DType type = integers ? DType::i8 : DType::f8_e4m3;
+  const auto codes = [&](const std::vector<std::uint8_t>& bytes, files::Shape shape, DType as) {
+    return files::make_tensor(as, std::move(shape), std::as_bytes(std::span(bytes)));
+  };
+  launch.tensors["q"] = {codes(q.codes, {kTokens, kChannels}, type)};
+  launch.tensors["k"] = {codes(k.codes, {kTokens, kChannels}, type)};
+  launch.tensors["vt"] = {
+      codes(transposed(v.codes, kChannels), {kChannels, kTokens}, DType::f8_e4m3)};
+  launch.tensors["out"] = {files::make_tensor(DType::f32, {kTokens, kChannels}), true};
+  launch.tensors["m"] = {files::make_tensor(DType::f32, {kTokens}), true};
+  launch.tensors["l"] = {files::make_tensor(DType::f32, {kTokens}), true};
+  for (const char* name : {"q", "k", "vt"}) launch.arguments.push_back(ptx::PointerArgument{name});
+  return launch;
+}
+
+Rows rows_of(ptx::Launch launch) {
+  launch.hazards = ptx::HazardSearch::on;
+  const ptx::Outcome outcome = ptx::run(std::move(launch));
+  EXPECT_EQ(outcome.fault.value_or(""), "");
+  EXPECT_EQ(outcome.hazards, std::vector<std::string>{});
+  const auto of = [&](const char* name) {
+    const auto values = outcome.outputs.at(name).as<float>();
+    return std::vector<float>(values.begin(), values.end());
+  };
+  return {of("out"), of("m"), of("l")};
+}
+
+Rows run_fa3(const char* file, const Recipe& recipe, const Head& head, ptx::Fuse fuse) {
+  ptx::Launch launch = launch_of(file, head, fuse);
+  for (const char* name : {"out", "m", "l"}) launch.arguments.push_back(ptx::PointerArgument{name});
+  const attention::Kernel kernel(recipe, kChannels);
+  launch.arguments.push_back(scalar(static_cast<std::uint32_t>(kTokens)));
+  launch.arguments.push_back(
+      scalar(kernel.factor(head.operands.q.scale(0, 0), head.operands.k.scale(0, 0))));
+  launch.arguments.push_back(scalar(head.operands.v.scale(0, 0)));
+  Rows rows = rows_of(std::move(launch));
+  rows.out = to_bf16(rows.out);
+  return rows;
+}
+
+Rows run_sage(const Head& head) {
+  ptx::Launch launch = launch_of("sage_fold.ptx", head, ptx::Fuse::ptxas);
+  for (const auto& [name, operand] :
+       {std::pair{"q_scale", &head.operands.q}, std::pair{"k_scale", &head.operands.k}}) {
+    std::vector<float> scales;
+    for (std::size_t token = 0; token < kTokens; ++token)
+      scales.push_back(operand->scale(token, 0));
+    launch.tensors[name] = {files::make_tensor(DType::f32, {kTokens}, scales)};
+    launch.arguments.push_back(ptx::PointerArgument{name});
+  }
+  for (const char* name : {"out", "m", "l"}) launch.arguments.push_back(ptx::PointerArgument{name});
+  launch.arguments.push_back(scalar(static_cast<std::uint32_t>(kTokens)));
+  launch.arguments.push_back(scalar(attention::Kernel(recipe::preset("sage2_sm90"), kChannels).c));
+  Rows rows = rows_of(std::move(launch));
+  for (std::size_t e = 0; e < rows.out.size(); ++e)
+    rows.out[e] *= head.operands.v.scale(0, e % kChannels);
+  rows.out = to_bf16(rows.out);
+  return rows;
+}
+
+void expect_each_edit_shows(const Recipe& recipe, const Head& head, const Rows& kernel,
+                            const std::vector<Edit>& edits) {
+  for (const Edit& edit : edits) {
+    Recipe other = recipe;
+    edit.apply(other);
+    EXPECT_GT(count_differing(attend(other, head), kernel), 0u) << edit.name;
+  }
+}
+
+const std::vector<Edit>& unfused() {
+  static const std::vector<Edit> list = {
+      {"offset_enters", [](Recipe& r) { r.p.offset_enters = OffsetEnters::separate; }},
+      {"row_sum_start", [](Recipe& r) { r.softmax.row_sum_start = RowSumStart::separate; }}};
+  return list;
+}
+
+TEST(CudaKernels, FlashAttention3sStepIsThePreset) {
+  const Recipe recipe = preset("fa3_fp8");
+  const Head head = make_head(recipe, 3);
+  const Rows kernel = run_fa3("fa3_step.ptx", recipe, head, ptx::Fuse::ptxas);
+  EXPECT_EQ(count_differing(kernel, attend(recipe, head)), 0u);
+  expect_each_edit_shows(recipe, head, kernel, unfused());
+  // What the assembler joins beside what the compiler has joined: a product and a subtraction a
+  // score.
+  EXPECT_GT(count_differing(run_fa3("fa3_step.ptx", recipe, head, ptx::Fuse::none), kernel), 0u);
+}
+
+TEST(CudaKernels, ItsLazyRescaleIsThePreset) {
+  const Recipe recipe = preset("fa3_fp8_lazy_rescale");
+  const Head head = make_head(recipe, 4);
+  const Rows kernel = run_fa3("fa3_step_lazy.ptx", recipe, head, ptx::Fuse::ptxas);
+  EXPECT_EQ(count_differing(kernel, attend(recipe, head)), 0u);
+  expect_each_edit_shows(recipe, head, kernel, unfused());
+  expect_each_edit_shows(
+      recipe, head, kernel,
+      {{"rescale_threshold", [](Recipe& r) { r.softmax.rescale_threshold = 0; }}});
+}
+
+TEST(CudaKernels, SageAttention2sFoldedScalesAreThePreset) {
+  const Recipe recipe = preset("sage2_sm90");
+  const Head head = make_head(recipe, 5);
+  const Rows kernel = run_sage(head);
+  EXPECT_EQ(count_differing(kernel, attend(recipe, head)), 0u);
+  expect_each_edit_shows(
+      recipe, head, kernel,
+      {{"scale_order", [](Recipe& r) { r.qk.scale_order = ScaleOrder::product_first; }},
+       {"exponent",
+        [](Recipe& r) {
+          r.qk.scale_order = ScaleOrder::scaled_then_fused;
+          r.softmax.exponent = Exponent::scores;
+          r.p.offset_enters = OffsetEnters::separate;
+        }},
+       {"offset_enters", [](Recipe& r) { r.p.offset_enters = OffsetEnters::separate; }}});
+}
+
+}  // namespace
+}  // namespace karat::kernels
