@@ -101,6 +101,12 @@ KARAT_API karat_status karat_recipe_json(const karat_recipe* recipe, char** json
 KARAT_API karat_status karat_recipe_grid_reason(const karat_recipe* recipe, char** reason,
                                                 karat_error* error);
 
+/* Which recipe each denoising step runs with (docs/schedules.md), as JSON: {"name", "recipes": one
+ * resolved recipe per phase, "steps": the phase of every step}. `text`: a path, or a JSON object
+ * ("{...}"). sigma: the noise level of each of the `steps` steps; NULL where no phase asks for it. */
+KARAT_API karat_status karat_schedule(const char* text, int32_t steps, const double* sigma,
+                                      char** json, karat_error* error);
+
 /* A JSON list of what can be named: "recipes", "instructions", "policies", "formats", "gpus",
  * "models", "workloads". */
 KARAT_API karat_status karat_names(const char* what, char** json, karat_error* error);

@@ -137,6 +137,26 @@ static void test_recipes(void) {
   FAILS(karat_names("colours", &json, &error), KARAT_USAGE, "recipes");
 }
 
+static void test_schedules(void) {
+  karat_error error;
+  char* json = NULL;
+  OK(karat_schedule("{\"phases\": [{\"until\": 0.4, \"recipe\": \"fa3_bf16\"},"
+                    "{\"recipe\": \"sta_bf16\"}]}",
+                    5, NULL, &json, &error));
+  EXPECT(strstr(json, "\"steps\":[0,0,1,1,1]") != NULL && strstr(json, "\"sta_bf16\"") != NULL);
+  karat_free_text(json);
+  const char* by_noise =
+      "{\"phases\": [{\"sigma_from\": 0.5, \"recipe\": \"fa3_bf16\"},"
+      "{\"recipe\": \"sta_bf16\"}]}";
+  const double sigma[] = {0.9, 0.5, 0.1};
+  OK(karat_schedule(by_noise, 3, sigma, &json, &error));
+  EXPECT(strstr(json, "\"steps\":[0,0,1]") != NULL);
+  karat_free_text(json);
+  FAILS(karat_schedule(by_noise, 3, NULL, &json, &error), KARAT_USAGE, "sigma");
+  FAILS(karat_schedule(by_noise, 0, sigma, &json, &error), KARAT_USAGE, "steps");
+  FAILS(karat_schedule("{\"phase\": []}", 3, NULL, &json, &error), KARAT_USAGE, "schedule");
+}
+
 enum { T = 4, H = 8, W = 8, S = T * H * W, D = 64 };
 
 /* One head of a generated workload in bf16. */
@@ -894,7 +914,8 @@ int main(int argc, char** argv) {
     const char* name;
     void (*run)(void);
   } parts[] = {{"version", test_version},     {"numbers", test_numbers}, {"product", test_product},
-               {"recipes", test_recipes},     {"attention", test_attention},
+               {"recipes", test_recipes},     {"schedules", test_schedules},
+               {"attention", test_attention},
                {"groups", test_groups},       {"masks", test_masks},     {"stages", test_stages},
                {"backward", test_backward},   {"files", test_files},
                {"golden", test_golden},       {"kernel", test_kernel},   {"time", test_time},

@@ -6,6 +6,7 @@
 #include "karat/numerics/tensor_core/tensor_core.hpp"
 #include "karat/recipe/grid.hpp"
 #include "karat/recipe/json.hpp"
+#include "karat/recipe/schedule.hpp"
 #include "karat/video/models.hpp"
 #include "karat/video/workload.hpp"
 
@@ -33,6 +34,27 @@ files::Json names_of(std::string_view what) {
               "ask for recipes, instructions, policies, formats, gpus, models or workloads");
 }
 
+bool is_json(std::string_view text) {
+  const auto start = text.find_first_not_of(" \t\r\n");
+  return start != std::string_view::npos && text[start] == '{';
+}
+
+files::Json schedule_of(std::string_view text, int steps, const double* sigma) {
+  const recipe::Schedule schedule = is_json(text) ? recipe::parse_schedule(text, "schedule")
+                                                  : recipe::load_schedule(std::string(text));
+  if (steps < 1 || steps > 1'000'000)
+    throw Error(ErrorKind::usage, "steps", std::to_string(steps) + " is out of range",
+                "give the sampler's steps, 1 to 1000000");
+  files::Json json{
+      {"name", schedule.name}, {"recipes", files::Json::array()}, {"steps", files::Json::array()}};
+  for (const recipe::Phase& phase : schedule.phases)
+    json["recipes"].push_back(files::parse_json(recipe::to_json(phase.recipe), phase.recipe.name));
+  for (int step = 0; step < steps; ++step)
+    json["steps"].push_back(recipe::phase_of(
+        schedule, step, steps, sigma == nullptr ? std::nullopt : std::optional(sigma[step])));
+  return json;
+}
+
 }  // namespace
 }  // namespace karat::c
 
@@ -42,10 +64,8 @@ karat_status karat_recipe_new(const char* text, karat_recipe** recipe, karat_err
   return c::guarded(error, [&] {
     const std::string_view given = c::required(text, "recipe");
     c::required(recipe, "recipe");
-    const auto start = given.find_first_not_of(" \t\r\n");
-    const bool json = start != std::string_view::npos && given[start] == '{';
-    *recipe =
-        new karat_recipe{json ? recipe::parse_recipe(given, "recipe") : recipe::load_recipe(given)};
+    *recipe = new karat_recipe{c::is_json(given) ? recipe::parse_recipe(given, "recipe")
+                                                 : recipe::load_recipe(given)};
   });
 }
 
@@ -65,6 +85,14 @@ karat_status karat_recipe_grid_reason(const karat_recipe* recipe, char** reason,
     c::required(reason, "reason");
     const auto found = recipe::grid_reason(c::required(recipe, "recipe")->recipe);
     *reason = found ? c::handed_out(*found) : nullptr;
+  });
+}
+
+karat_status karat_schedule(const char* text, int32_t steps, const double* sigma, char** json,
+                            karat_error* error) {
+  return c::guarded(error, [&] {
+    c::required(json, "json");
+    *json = c::handed_out(c::schedule_of(c::required(text, "schedule"), steps, sigma).dump());
   });
 }
 

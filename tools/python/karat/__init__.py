@@ -7,7 +7,7 @@
 NumPy arrays and PyTorch CPU tensors, read where they lie. Bits do not depend on threads.
 """
 
-from . import capture, flashinfer, ptx, testing
+from . import capture, flashinfer, loop, ptx, testing
 from ._arrays import Coded, view_as
 from ._attention import attend, scaled_dot_product_attention, stages, truth
 from ._backward import Gradients, attention, backward, backward_stages
@@ -24,7 +24,7 @@ from ._errors import (
 from ._golden import Golden, check, diagnose, load, read_tensors, save, write_tensors
 from ._masks import BlockMask, BlockMatrix, block_mask, mask_picture
 from ._numerics import decode, encode, generate, quantize, scaled_mm
-from ._recipe import Recipe, names
+from ._recipe import Recipe, names, schedule
 from ._report import CheckReport, Diagnosis
 
 __version__ = _version()
@@ -33,7 +33,7 @@ __all__ = [
     "ArrayError", "BlockMask", "BlockMatrix", "CheckReport", "Coded", "Diagnosis", "FileError",
     "Golden", "Gradients", "InternalError", "KaratError", "MissingPackage", "Recipe", "UsageError",
     "attend", "attention", "backward", "backward_stages", "block_mask", "capture", "check", "cost", "cost_picture", "decode", "diagnose", "encode",
-    "flashinfer", "generate", "load", "mask_picture", "names", "ptx", "quantize", "read_tensors", "save",
-    "scaled_dot_product_attention", "scaled_mm", "stages", "testing", "truth", "view_as",
+    "flashinfer", "generate", "load", "loop", "mask_picture", "names", "ptx", "quantize", "read_tensors", "save",
+    "scaled_dot_product_attention", "scaled_mm", "schedule", "stages", "testing", "truth", "view_as",
     "write_tensors",
 ]  # fmt: skip

@@ -48,7 +48,7 @@ class Forwards:
         self._count += 1
         if self.guidance == "calls" and self._count % 2 == 0 and before != timestep:
             raise UsageError(
-                f'capture: guidance "calls" means two forwards a step, but forwards {self._count - 1} '
+                f'run: guidance "calls" means two forwards a step, but forwards {self._count - 1} '
                 f"and {self._count} are at timesteps {before:g} and {timestep:g}; pass "
                 'guidance="none" where the model is called once a step'
             )
@@ -61,7 +61,7 @@ class Forwards:
             return [(0, batch, "cond")]
         if batch % 2:
             raise UsageError(
-                f'capture: guidance "batch" means as many entries without the prompt as with it, but '
+                f'run: guidance "batch" means as many entries without the prompt as with it, but '
                 f'the batch is of {batch}; pass guidance="none" where nothing is guided'
             )
         return [(batch // 2, batch // 2, "cond"), (0, batch // 2, "uncond")]
@@ -71,9 +71,9 @@ class Forwards:
         most = self._steps * CALLS[self.guidance]
         if self._count > most:
             raise UsageError(
-                f"capture: {self._count} forwards, where {self._steps} steps of the plan with "
+                f"run: {self._count} forwards, where {self._steps} steps with "
                 f'guidance "{self.guidance}" have {most}; say how the model is called (guidance=), or '
-                "make the plan for these steps"
+                "the number of steps"
             )
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import functools
 import json
 import os
-from typing import Any, Mapping
+from typing import Any, Mapping, Sequence
 
 from . import _core
-from ._errors import ArrayError
+from ._errors import ArrayError, UsageError
 
 
 class Recipe:
@@ -119,3 +119,21 @@ def names(what: str = "recipes") -> list[str]:
     """What can be named: "recipes", "instructions", "policies", "formats", "gpus", "models" or
     "workloads"."""
     return json.loads(_core.names(what))
+
+
+def schedule(
+    schedule: str | os.PathLike[str] | Mapping[str, Any],
+    steps: int,
+    *,
+    sigma: Sequence[float] | None = None,
+) -> list[Recipe]:
+    """The recipe of each of the sampler's steps (docs/schedules.md), from a file or a dict.
+
+    sigma: the noise level of every step, where a phase asks for it. Raises UsageError, FileError.
+    """
+    levels = None if sigma is None else [float(level) for level in sigma]
+    if levels is not None and len(levels) != steps:
+        raise UsageError(f"sigma: {len(levels)} noise levels for {steps} steps; give one a step")
+    read = json.loads(_core.schedule(_text(schedule), int(steps), levels))
+    recipes = [Recipe(fields) for fields in read["recipes"]]
+    return [recipes[phase] for phase in read["steps"]]

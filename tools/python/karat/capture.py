@@ -21,33 +21,31 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any, Mapping, NamedTuple, Sequence
+from typing import Any, Mapping, Sequence
 
 import numpy as np
 
-from ._errors import FileError, MissingPackage, UsageError
+from ._errors import FileError, UsageError
 from ._forwards import Forwards, timestep_of
 from ._golden import write_tensors
+from ._hooks import (
+    KINDS,
+    AttentionHooks,
+    Call,
+    ModelKind,
+    find_layers,
+    kind_of,
+    require_text_place,
+    require_torch,
+)
 from ._masks import block_mask
 
 Grid = tuple[int, int, int]
 
 
-class ModelKind(NamedTuple):
-    """What has to be known about a transformer's class."""
-
-    layers: tuple[str, ...]  # attention modules: attribute paths with * for an index
-    text: str  # where text tokens stand in the joint sequence: "none", "first" or "last"
-    guidance: str  # "calls": cond, then uncond; "batch": uncond, cond in one batch; "none"
-
-
-KINDS: dict[str, ModelKind] = {
-    "WanTransformer3DModel": ModelKind(("blocks.*.attn1",), "none", "calls"),
-    "CogVideoXTransformer3DModel": ModelKind(("transformer_blocks.*.attn1",), "first", "batch"),
-    "HunyuanVideoTransformer3DModel": ModelKind(
-        ("transformer_blocks.*.attn", "single_transformer_blocks.*.attn"), "last", "none"
-    ),
-}
+__all__ = [
+    "KINDS", "Capture", "ModelKind", "kept_tiles", "make_plan", "read_plan", "tile_ids",
+]  # fmt: skip
 
 
 def read_plan(plan: str | os.PathLike[str] | Mapping[str, Any]) -> dict[str, Any]:
@@ -143,30 +141,22 @@ class Capture:
         guidance: str | None = None,
         window: Sequence[int] = (3, 3, 3),
     ):
-        self._torch = _torch()
+        self._torch = require_torch("capturing")
         self.plan = read_plan(plan)
         self.folder = Path(folder)
         self.statistics: list[dict[str, Any]] = []
-        kind = KINDS.get(type(model).__name__)
-        if kind is None and layers is None:
-            raise UsageError(
-                f"model: {type(model).__name__} is none of {', '.join(KINDS)}; give layers=, its "
-                "attention modules in order"
-            )
-        kind = kind or ModelKind((), "none", "none")
+        kind = kind_of(model, layers)
         self._model = model
         self._prompt = prompt
-        self._text = text or kind.text
+        self._text = require_text_place(text or kind.text)
         self._forwards = Forwards(guidance or kind.guidance, self.plan["steps"])
-        if self._text not in ("none", "first", "last"):
-            raise UsageError(f"text: {self._text!r} is not known; give none, first or last")
         for branch in self.plan["branches"]:
             if branch not in self._forwards.branches:
                 raise UsageError(
                     f"plan: asks for {branch}, which a run without guidance has not; make the plan "
                     "with --conditional-only, or say how the model is guided (guidance=)"
                 )
-        self._layers = list(layers) if layers is not None else _find(model, kind.layers)
+        self._layers = list(layers) if layers is not None else find_layers(model, kind.layers)
         self._grid: Grid = tuple(int(n) for n in self.plan["grid"])  # type: ignore[assignment]
         self._tile: Grid = tuple(int(n) for n in self.plan["tile"])  # type: ignore[assignment]
         self._tiles = tile_ids(self._grid, self._tile)
@@ -182,30 +172,19 @@ class Capture:
                 "the plan for this model"
             )
         self._written: list[Path] = []
-        self._layer: int | None = None
-        self._seen = False
-        self._handles: list[Any] = []
+        self._hooks = AttentionHooks(self._layers, self._attention, self._leaving)
 
     # ---- while the block runs ----
 
     def __enter__(self) -> Capture:
-        functional = self._torch.nn.functional
-        self._original = functional.scaled_dot_product_attention
-        self._handles = [
-            self._model.register_forward_pre_hook(self._next_forward, with_kwargs=True)
-        ]
-        for number, layer in enumerate(self._layers):
-            self._handles.append(layer.register_forward_pre_hook(self._entering(number)))
-            self._handles.append(layer.register_forward_hook(self._leaving, always_call=True))
-        functional.scaled_dot_product_attention = self._attention
+        self._counting = self._model.register_forward_pre_hook(self._next_forward, with_kwargs=True)
+        self._hooks.install()
         self.folder.mkdir(parents=True, exist_ok=True)
         return self
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        self._torch.nn.functional.scaled_dot_product_attention = self._original
-        for handle in self._handles:
-            handle.remove()
-        self._handles = []
+        self._hooks.remove()
+        self._counting.remove()
         if kind is not None:
             return
         try:
@@ -239,15 +218,8 @@ class Capture:
     def _next_forward(self, _: Any, __: Any, named: dict[str, Any]) -> None:
         self._forwards.begin(timestep_of(named))
 
-    def _entering(self, number: int) -> Any:
-        def enter(*_: Any) -> None:
-            self._layer, self._seen = number, False
-
-        return enter
-
-    def _leaving(self, *_: Any) -> None:
-        layer, self._layer = self._layer, None
-        if layer is not None and not self._seen and self._wanted(layer):
+    def _leaving(self, layer: int, calls: int) -> None:
+        if calls == 0 and self._wanted(layer):
             raise UsageError(
                 f"capture: layer {layer} did not call scaled_dot_product_attention; choose that "
                 'backend (diffusers: model.set_attention_backend("native")) and do not compile '
@@ -257,27 +229,24 @@ class Capture:
     def _wanted(self, layer: int) -> list[dict[str, Any]]:
         return self._cells.get((self._forwards.step, layer), [])
 
-    def _attention(self, query: Any, key: Any, value: Any, *args: Any, **kwargs: Any) -> Any:
-        if self._layer is not None and not self._seen:
-            self._seen = True
-            if self._wanted(self._layer):
-                with self._torch.no_grad():
-                    self._take(query, key, value)
-        return self._original(query, key, value, *args, **kwargs)
+    def _attention(self, call: Call) -> Any:
+        if call.number == 0 and self._wanted(call.layer):
+            with self._torch.no_grad():
+                self._take(call.layer, call.query, call.key, call.value)
+        return call.unchanged()
 
     # ---- one layer's tensors ----
 
-    def _take(self, query: Any, key: Any, value: Any) -> None:
-        assert self._layer is not None
+    def _take(self, layer: int, query: Any, key: Any, value: Any) -> None:
         query, key, value = (self._video(x) for x in (query, key, value))
         for first, count, branch in self._forwards.parts(query.shape[0]):
             if branch not in self.plan["branches"]:
                 continue
             for b in range(count):
-                for cell in self._wanted(self._layer):
+                for cell in self._wanted(layer):
                     if cell["head"] >= query.shape[1]:
                         raise UsageError(
-                            f"plan: asks for head {cell['head']}, layer {self._layer} has "
+                            f"plan: asks for head {cell['head']}, layer {layer} has "
                             f"{query.shape[1]}; make the plan for this model"
                         )
                     place = (first + b, cell["head"])
@@ -366,21 +335,3 @@ class Capture:
             if self.plan.get(name) not in (None, ""):
                 facts[name] = str(self.plan[name])
         return facts
-
-
-def _find(model: Any, paths: Sequence[str]) -> list[Any]:
-    """Modules at paths with one * each, by ascending index; path after path."""
-    found = []
-    for path in paths:
-        before, after = path.split(".*.")
-        for block in getattr(model, before):
-            found.append(getattr(block, after))
-    return found
-
-
-def _torch() -> Any:
-    try:
-        import torch
-    except ImportError:
-        raise MissingPackage("torch: capturing needs PyTorch; pip install torch") from None
-    return torch

@@ -49,6 +49,13 @@ void scaled_mm(const std::string& instruction, const std::string& format, const 
 
 std::string names(const std::string& what) { return text_of(karat_names, what.c_str()); }
 
+std::string schedule(const std::string& text, int steps,
+                     const std::optional<std::vector<double>>& sigma) {
+  if (sigma)
+    require(sigma->size() == static_cast<std::size_t>(steps), "sigma", "is not one a step");
+  return text_of(karat_schedule, text.c_str(), steps, sigma ? sigma->data() : nullptr);
+}
+
 std::string cost(const Recipe& recipe, const std::string& question) {
   return text_of(karat_cost, recipe.get(), question.c_str());
 }
@@ -68,6 +75,7 @@ void bind_numerics(py::module_& module) {
              py::arg("scale_a") = py::none(), py::arg("scale_b") = py::none(),
              py::arg("promote_every") = 0, py::arg("threads") = 0);
   module.def("names", &names);
+  module.def("schedule", &schedule);
   module.def("cost", &cost);
   module.def("cost_picture", &cost_picture);
 }
