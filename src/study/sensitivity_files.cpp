@@ -6,6 +6,7 @@
 #include "columns.hpp"
 #include "karat/files/paths.hpp"
 #include "karat/numerics/base/split.hpp"
+#include "karat/study/loop.hpp"
 #include "karat/study/sensitivity.hpp"
 
 namespace karat::study {
@@ -209,8 +210,12 @@ SensitivityTable read_sensitivity(const std::filesystem::path& path) {
     throw Error(ErrorKind::input_output, subject, "is missing or empty",
                 "give what karat study wrote");
   const auto first = text.find_first_not_of(" \t\r\n");
-  if (first != std::string::npos && text[first] == '{')
-    return parse_sensitivity_json(files::parse_json(text, subject), subject);
+  if (first != std::string::npos && text[first] == '{') {
+    const files::Json json = files::parse_json(text, subject);
+    if (json.contains("schema") && json["schema"] == "karat.loop")
+      return sensitivity(parse_loop(json, subject), subject);
+    return parse_sensitivity_json(json, subject);
+  }
   if (text.starts_with("prompt,")) return parse_sensitivity_csv(text, subject);
   return read_sensitivity(files::Hdf5Reader(path), subject);
 }

@@ -13,7 +13,7 @@ constexpr int kMostRefits = 200;  // resamples for which the optimum is searched
 
 Alphas tuned_alphas(const Setting& s, double budget_s) {
   const double budget = budget_s - s.fixed_s();
-  const StepErrors& errors = s.result->errors;
+  const StepErrors& errors = s.result->errors_under(*s.weights);
   const auto best_for = [&](std::span<const int> counts) {
     return three_phases_within(
         narrowed(by_step(make_problem(errors, *s.times, *s.weights, counts)), s.result->candidates),

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <optional>
 
+#include "between.hpp"
 #include "karat/numerics/base/error.hpp"
 #include "karat/tune/measured_problem.hpp"
 
@@ -99,42 +100,19 @@ std::optional<std::string> missing_cell(const Measured& m, std::span<const std::
   return {};
 }
 
-/// Where the run's steps lie between the measured ones: value = low^(1-share) * high^share.
-struct Between {
-  std::size_t low, high;
-  double share;
-};
-
-std::vector<Between> places_between(const study::SensitivityTable& table, const Measured& m,
-                                    int steps, std::span<const double> sigma) {
-  const auto& measured = m.steps;
+std::vector<Between> run_places(const study::SensitivityTable& table, const Measured& m, int steps,
+                                std::span<const double> sigma) {
   bool by_sigma = !sigma.empty();
-  for (const int step : measured)
+  for (const int step : m.steps)
     by_sigma = by_sigma && std::isfinite(table.sigma[static_cast<std::size_t>(step)]);
   // Ascending coordinates: noise falls from step to step.
-  const auto of_study = [&](int step) {
-    return by_sigma ? -table.sigma[static_cast<std::size_t>(step)] : (step + 0.5) / table.steps;
-  };
-  const auto of_run = [&](int step) {
-    return by_sigma ? -sigma[static_cast<std::size_t>(step)] : (step + 0.5) / steps;
-  };
-  std::vector<Between> out;
-  for (int step = 0; step < steps; ++step) {
-    const double x = of_run(step);
-    std::size_t high = 0;
-    while (high < measured.size() && of_study(measured[high]) < x) ++high;
-    if (high == measured.size()) --high;
-    const std::size_t low = high == 0 || of_study(measured[high]) <= x ? high : high - 1;
-    const double from = of_study(measured[low]), to = of_study(measured[high]);
-    out.push_back({low, high, to > from ? (x - from) / (to - from) : 0});
-  }
-  return out;
-}
-
-double between(double low, double high, double share) {
-  if (share <= 0) return low;
-  if (low <= 0 || high <= 0) return low + share * (high - low);
-  return std::exp(std::log(low) + share * (std::log(high) - std::log(low)));
+  std::vector<double> known, wanted;
+  for (const int step : m.steps)
+    known.push_back(by_sigma ? -table.sigma[static_cast<std::size_t>(step)]
+                             : (step + 0.5) / table.steps);
+  for (int step = 0; step < steps; ++step)
+    wanted.push_back(by_sigma ? -sigma[static_cast<std::size_t>(step)] : (step + 0.5) / steps);
+  return places_between(known, wanted);
 }
 
 std::vector<int> candidate_places(const study::SensitivityTable& table,
@@ -222,8 +200,12 @@ StepErrors step_errors(const study::SensitivityTable& table, std::span<const std
                  .seeds = static_cast<int>(m.seeds.size()),
                  .measured = m.steps,
                  .study_steps = table.steps};
-  for (const Group& group : m.groups) out.group_names.push_back(name_of(group));
-  const std::vector<Between> where = places_between(table, m, steps, sigma);
+  for (const Group& group : m.groups) {
+    out.group_names.push_back(name_of(group));
+    out.group_layers.push_back(group.first);
+    out.group_heads.push_back(group.second);
+  }
+  const std::vector<Between> where = run_places(table, m, steps, sigma);
   out.squared.reserve(m.seeds.size() * where.size() * m.groups.size() * m.candidates);
   for (std::size_t seed = 0; seed < m.seeds.size(); ++seed)
     for (const Between& b : where)

@@ -13,7 +13,7 @@ constexpr double kWarmUps[] = {0.24, 0.30};
 
 TunedPoint tuned_point(const Setting& s, FrontPoint point) {
   TunedPoint out{.time_s = s.time_s(point.time), .error = std::sqrt(point.error)};
-  out.seed_error = seed_errors(s.result->errors, *s.weights, point.assignment);
+  out.seed_error = seed_errors(s.result->errors_under(*s.weights), *s.weights, point.assignment);
   if (const auto interval = s.bootstrap->interval(out.seed_error))
     out.interval =
         statistics::Interval{std::sqrt(std::max(0.0, interval->low)), std::sqrt(interval->high)};

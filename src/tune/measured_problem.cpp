@@ -90,7 +90,8 @@ StepTimes step_times(const hopper::Machine& machine, const hopper::RunRequest& r
 }
 
 std::string_view to_string(Weighting weighting) {
-  constexpr std::array<std::string_view, 4> kNames{"uniform", "sigma", "propagation", "user"};
+  constexpr std::array<std::string_view, 5> kNames{"uniform", "sigma", "propagation", "user",
+                                                   "measured"};
   return kNames[static_cast<std::size_t>(weighting)];
 }
 

@@ -56,7 +56,13 @@ void choose_weights(const Request& request, Result& result) {
     result.notes.push_back("The model's sampler has no flow sigma: no weighting by |d sigma|.");
   }
   if (request.user_weights) result.weights.push_back(*request.user_weights);
+  if (request.loop)
+    result.weights.push_back(
+        loop_weights(*request.loop, steps, result.sigma, request.model->name,
+                     knows_layers(request.table, result.decide, request.loop->layers),
+                     request.loop_source, result.notes));
   const Weighting wanted = request.main_weights   ? *request.main_weights
+                           : request.loop         ? Weighting::measured
                            : request.user_weights ? Weighting::user
                            : result.sigma.empty() ? Weighting::uniform
                                                   : Weighting::sigma;
@@ -105,7 +111,8 @@ Tuned tuned(const Request& request, const Result& result, std::size_t gpu, std::
                   .weights = &result.weights[weights],
                   .bootstrap = &bootstrap,
                   .most_points = request.most_points};
-  setting.wide = make_problem(result.errors, *setting.times, *setting.weights);
+  setting.wide =
+      make_problem(result.errors_under(*setting.weights), *setting.times, *setting.weights);
   setting.own = narrowed(setting.wide, result.candidates);
   out.budget_s = budget_of(request, result, *setting.times);
   out.fronts = tuned_fronts(setting, out.budget_s);
@@ -161,6 +168,10 @@ Result run(const Request& request) {
   result.errors = step_errors(request.table, names, result.decide, request.run.steps, result.sigma,
                               request.source);
   choose_weights(request, result);
+  for (const StepWeights& weights : result.weights)
+    if (!weights.layer_share.empty())
+      result.layered = errors_by_layer(request.table, names, result.decide, request.run.steps,
+                                       result.sigma, request.source, weights);
   for (const hopper::Machine& machine : request.machines)
     result.times.push_back(step_times(machine, request.run, result.recipes));
   const statistics::Resamples bootstrap(result.errors.seeds, request.resamples, request.seed);

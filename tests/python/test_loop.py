@@ -122,7 +122,7 @@ def synthetic():
             })  # fmt: skip
     return make(
         model="wan2.1-1.3b", steps=STEPS, layers=LAYERS, grid=(6, 16, 16), guidance="none",
-        sigma=[0.9, 0.7, 0.5, 0.3, 0.1], recipes=recipes, rows=rows, runs=runs, schedules=[],
+        sigma=None, recipes=recipes, rows=rows, runs=runs, schedules=[],
         origin="made up",
     )  # fmt: skip
 
@@ -330,6 +330,13 @@ def test_tune_warns_where_the_weights_are_of_something_else(study, tmp_path, com
     warnings = [note for note in told["notes"] if note.startswith("Warning")]
     assert len(warnings) == 3 and "on tiny, not on wan2.1-1.3b" in warnings[0]
     assert "2 layers" in warnings[1] and "measured 5 steps, this run has 9" in warnings[2]
+    assert all("drift" not in point for point in told["pareto"])
+    other = dict(study) | {"sigma": [0.9, 0.7, 0.5, 0.3, 0.1]}
+    loop.write(other, tmp_path / "l.json")
+    answer = command_line(*TUNE, "--steps", STEPS, "--from", tmp_path / "l.json", "--weights",
+                          tmp_path / "l.json")  # fmt: skip
+    told = json.loads(answer.stdout)
+    assert any("5 steps of other noise levels" in note for note in told["notes"])
     assert all("drift" not in point for point in told["pareto"])
     loop.write(dict(study) | {"weights": None}, tmp_path / "l.json")
     answer = command_line(*TUNE, "--quick", "--weights", tmp_path / "l.json")

@@ -39,8 +39,8 @@ struct SensitivityTable {
 /// twice, indices out of range, an error that is negative, NaN or infinite, no rows at all.
 void validate(const SensitivityTable& table, const std::string& subject);
 
-/// Reads what a study wrote: its HDF5 result, or its CSV or JSON (told apart by content). Rows may
-/// stand in any order. The result is valid.
+/// Reads what a study wrote: its HDF5 result, its CSV or JSON, or a loop study (told apart by
+/// content). Rows of the first three may stand in any order. The result is valid.
 /// @throws Error(input_output) naming the file, and the line of a CSV.
 SensitivityTable read_sensitivity(const std::filesystem::path& path);
 

@@ -9,6 +9,7 @@
 
 #include "karat/hopper/around.hpp"
 #include "karat/recipe/recipe.hpp"
+#include "karat/study/loop.hpp"
 #include "karat/study/sensitivity.hpp"
 #include "karat/tune/problem.hpp"
 
@@ -29,10 +30,11 @@ std::string_view to_string(Decide decide);
 /// group holds; seeds (prompts) stay apart for the intervals.
 struct StepErrors {
   int steps = 0, groups = 0, candidates = 0, seeds = 0;
-  std::vector<std::string> group_names;  ///< "layer 3, head 1"
-  std::vector<double> squared;           ///< [seed][step][group][candidate]
-  std::vector<int> measured;             ///< steps of the study; the rest lies between them
-  int study_steps = 0;                   ///< that the study's sampler takes
+  std::vector<std::string> group_names;        ///< "layer 3, head 1"
+  std::vector<int> group_layers, group_heads;  ///< -1: all of them
+  std::vector<double> squared;                 ///< [seed][step][group][candidate]
+  std::vector<int> measured;                   ///< steps of the study; the rest lies between them
+  int study_steps = 0;                         ///< that the study's sampler takes
   /// Per step: squared error after guidance over the squared error of the branches, |v| alike;
   /// empty unless the study measured both branches everywhere.
   std::vector<double> guidance;
@@ -63,7 +65,7 @@ StepTimes step_times(const hopper::Machine& machine, const hopper::RunRequest& r
                      std::span<const recipe::Recipe> recipes);
 
 /// Where weights come from.
-enum class Weighting { uniform, sigma, propagation, user };
+enum class Weighting { uniform, sigma, propagation, user, measured };
 std::string_view to_string(Weighting weighting);
 
 /// What the squared error of each step counts; the weights sum to 1.
@@ -71,6 +73,11 @@ struct StepWeights {
   Weighting weighting = Weighting::uniform;
   std::string about;  ///< one line
   std::vector<double> weight;
+  /// What a layer counts beside the others of its step, [step][layer], mean 1 in each step; empty:
+  /// all alike.
+  std::vector<double> layer_share;
+  /// Squared drift of the last latent over the squared error of a schedule; 0: not known.
+  double drift_scale = 0;
   std::string name() const { return std::string(to_string(weighting)); }
 };
 StepWeights uniform_weights(int steps);
@@ -83,6 +90,25 @@ StepWeights propagation_weights(std::span<const double> sigma, const StepErrors&
 /// A JSON list or lines of numbers, one per step.
 /// @throws Error(input_output) unless they are as many as steps, from 0, and not all 0.
 StepWeights parse_weights(std::string_view text, int steps, const std::string& subject);
+
+/// What karat.loop measured: its weights by step, and by layer where it has them and the errors can
+/// follow (`layers_known`: the errors know every one of its layers). Where the run has other steps,
+/// or steps of other noise levels, its weights lie between the measured ones, as errors of
+/// step_errors() do; then the drift is not known.
+/// @param notes what a reader must know: another model, other steps, layers left out
+/// @throws Error(input_output) for a study that has no weights
+StepWeights loop_weights(const study::LoopStudy& loop, int steps, std::span<const double> sigma,
+                         std::string_view model, bool layers_known, const std::string& subject,
+                         std::vector<std::string>& notes);
+/// Whether errors decided so can be weighted by layer: the table has every layer 0 to layers - 1
+/// in full.
+bool knows_layers(const study::SensitivityTable& table, Decide decide, int layers);
+/// step_errors() with squared errors of each layer times its share.
+/// @pre knows_layers(), weights.layer_share is not empty
+StepErrors errors_by_layer(const study::SensitivityTable& table,
+                           std::span<const std::string> recipes, Decide decide, int steps,
+                           std::span<const double> sigma, const std::string& subject,
+                           const StepWeights& weights);
 
 /// error[s][g][c] = weight_s / groups x mean over seeds of the squared error, time[s][g][c] =
 /// decided_s[c] / groups: errors of a schedule are weighted means of squares, heads counting alike.

@@ -113,7 +113,10 @@ struct Request {
   hopper::RunRequest run;
   std::optional<Decide> decide;  ///< empty: the finest the table allows
   std::optional<StepWeights> user_weights;
-  std::optional<Weighting> main_weights;  ///< empty: the user's, else sigma, else uniform
+  std::optional<study::LoopStudy> loop;  ///< its weights are the measured ones
+  std::string loop_source;               ///< names it in messages
+  /// Empty: the measured ones, else the user's, else sigma, else uniform.
+  std::optional<Weighting> main_weights;
   std::optional<Budget> budget;  ///< empty: 24 % of the steps dense, then the fastest candidate
   int resamples = 1000;
   std::uint64_t seed = 0;
@@ -128,7 +131,9 @@ struct Result {
   std::size_t candidates = 0;           ///< of them
   std::optional<std::size_t> dense;     ///< place of the dense 16-bit recipe
   Decide decide = Decide::step;
-  StepErrors errors;             ///< of all recipes
+  StepErrors errors;  ///< of all recipes
+  /// The same with layers counted as the measured weights say; none where they say nothing.
+  std::optional<StepErrors> layered;
   std::vector<StepTimes> times;  ///< per machine, of all recipes
   std::vector<StepWeights> weights;
   std::size_t main_weights = 0;
@@ -139,6 +144,10 @@ struct Result {
 
   const Tuned& of(std::size_t gpu, std::size_t weights_index) const {
     return tuned[gpu * weights.size() + weights_index];
+  }
+  /// What a weighting weighs.
+  const StepErrors& errors_under(const StepWeights& by) const {
+    return by.layer_share.empty() ? errors : *layered;
   }
   const Tuned& main() const { return of(0, main_weights); }
 };

@@ -29,11 +29,14 @@ Json phases_json(const Result& result, const ThreePhases& p) {
             result.recipes[p.recipe[2]].name}}};
 }
 
-Json point_json(const Result& result, ScheduleKind kind, const TunedPoint& point) {
+Json point_json(const Result& result, const Tuned& tuned, ScheduleKind kind,
+                const TunedPoint& point) {
   Json json{{"kind", to_string(kind)},
             {"time_s", point.time_s},
             {"error", point.error},
             {"interval", interval_json(point.interval)}};
+  if (const double scale = result.weights[tuned.weights].drift_scale; scale > 0)
+    json["drift"] = point.error * std::sqrt(scale);
   if (point.phases) {
     json.update(phases_json(result, *point.phases));
   } else {
@@ -42,17 +45,17 @@ Json point_json(const Result& result, ScheduleKind kind, const TunedPoint& point
   return json;
 }
 
-Json front_json(const Result& result, const TunedFront& front) {
+Json front_json(const Result& result, const Tuned& tuned, const TunedFront& front) {
   Json json = Json::array();
   for (const TunedPoint& point : front.points)
-    json.push_back(point_json(result, front.kind, point));
+    json.push_back(point_json(result, tuned, front.kind, point));
   return json;
 }
 
 Json pareto_json(const Result& result, const Tuned& tuned) {
   Json json = Json::array();
   for (const ScheduleKind kind : kReportedKinds)
-    for (const Json& point : front_json(result, tuned.front(kind))) json.push_back(point);
+    for (const Json& point : front_json(result, tuned, tuned.front(kind))) json.push_back(point);
   return json;
 }
 
@@ -84,10 +87,10 @@ Json tuned_json(const Result& result, const Tuned& tuned) {
   for (const TunedFront& front : tuned.fronts) {
     json["exact"][std::string(to_string(front.kind))] = front.exact;
     if (const TunedPoint* point = front.within(tuned.budget_s))
-      json["within_budget"].push_back(point_json(result, front.kind, *point));
+      json["within_budget"].push_back(point_json(result, tuned, front.kind, *point));
   }
   json["pareto"] = pareto_json(result, tuned);
-  json["pareto_by_step"] = front_json(result, tuned.front(ScheduleKind::general_by_step));
+  json["pareto_by_step"] = front_json(result, tuned, tuned.front(ScheduleKind::general_by_step));
   json["comparisons"] = Json::array();
   for (const Comparison& c : tuned.comparisons) json["comparisons"].push_back(comparison_json(c));
   json["phase_counts"] = Json::array();
@@ -151,7 +154,12 @@ Json to_json(const Result& result, const Request& request, const Json& schedule)
   json["sigma"] = result.sigma;
   json["weightings"] = Json::array();
   for (const StepWeights& w : result.weights)
-    json["weightings"].push_back({{"name", w.name()}, {"about", w.about}, {"weight", w.weight}});
+    json["weightings"].push_back(
+        {{"name", w.name()},
+         {"about", w.about},
+         {"weight", w.weight},
+         {"layer_share", w.layer_share},
+         {"drift_scale", w.drift_scale > 0 ? Json(w.drift_scale) : Json()}});
   json["times"] = Json::array();
   for (const StepTimes& times : result.times) json["times"].push_back(times_json(result, times));
   json["tuned"] = Json::array();

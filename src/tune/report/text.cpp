@@ -15,6 +15,12 @@ std::string interval_text(const std::optional<statistics::Interval>& interval) {
   return interval ? print(" [%.4f, %.4f]", interval->low, interval->high) : "";
 }
 
+/// The drift that measured weights expect of an error.
+std::string drift_text(const StepWeights& weights, double error) {
+  return weights.drift_scale > 0 ? print("   drift %.4f", error * std::sqrt(weights.drift_scale))
+                                 : "";
+}
+
 /// The best of every kind within the budget.
 std::string chosen_text(const Result& result, const Tuned& tuned) {
   std::string text;
@@ -22,9 +28,10 @@ std::string chosen_text(const Result& result, const Tuned& tuned) {
     const TunedPoint* point = front.within(tuned.budget_s);
     if (!point) continue;
     if (front.kind == ScheduleKind::general && result.errors.groups == 1) continue;
-    text += print("  %-23s %8.1f s   error %.4f%s   %s\n",
-                  std::string(title_of(front.kind)).c_str(), point->time_s, point->error,
-                  interval_text(point->interval).c_str(), point->what.c_str());
+    text +=
+        print("  %-23s %8.1f s   error %.4f%s%s   %s\n", std::string(title_of(front.kind)).c_str(),
+              point->time_s, point->error, interval_text(point->interval).c_str(),
+              drift_text(result.weights[tuned.weights], point->error).c_str(), point->what.c_str());
   }
   return text;
 }

@@ -5,6 +5,7 @@
 #include "interrupt.hpp"
 #include "karat/files/atomic_file.hpp"
 #include "karat/files/paths.hpp"
+#include "karat/study/loop.hpp"
 #include "karat/study/page.hpp"
 #include "karat/study/report.hpp"
 #include "karat/study/request.hpp"
@@ -34,6 +35,9 @@ void declare(CommandLine& line) {
   add_options(line, study::study_fields(), "Measuring");
   line.add({{"plan", "write which cells and query tiles of a model to save, and stop"}}, "Plan");
   add_options(line, study::plan_fields(), "Plan");
+  line.add(
+      {{"loop", "a study that karat.loop made of whole runs: report it (--html, --csv, --table)"}},
+      "Whole runs");
   line.add({{"o,out", "the result, HDF5"},
             {"csv", "the sensitivity table, which karat tune reads"},
             {"table", "the same as JSON"},
@@ -75,6 +79,35 @@ int write_plan(const cxxopts::ParseResult& given, const std::string& path, Narra
   return match;
 }
 
+/// What karat.loop recorded, reported.
+int report_loop(const cxxopts::ParseResult& given, const std::string& path,
+                const report::Provenance& made_by) {
+  refuse_beside(given, "loop", study::cells_fields());
+  refuse_beside(given, "loop", study::study_fields());
+  refuse_beside(given, "loop", {"out", "figures", "plan"});
+  NothingHalfWritten reading;
+  const study::LoopStudy loop = study::read_loop(path);
+  const auto csv = text_of(given, "csv"), table = text_of(given, "table"),
+             html = text_of(given, "html");
+  const std::string page = html ? study::html_page(loop, made_by) : "";
+  std::optional<study::SensitivityTable> errors;
+  if (csv || table) errors = study::sensitivity(loop, path);
+  const files::Json fields = to_json(loop);
+  const std::string text = to_text(loop);
+  reading.over();
+  if (csv) files::write_file(*csv, study::sensitivity_csv(*errors));
+  if (table) files::write_json(*table, study::sensitivity_json(*errors));
+  if (html) files::write_file(*html, page);
+  if (given.count("json") > 0) {
+    files::Json answer{{"file", path}};
+    answer.update(fields);
+    print_json("loop_report", 1, answer);
+  } else {
+    std::cout << text;
+  }
+  return match;
+}
+
 StudyResult measured(const study::ChosenStudy& choice, int threads, const std::string& out,
                      Narration narration) {
   const study::StudyIdentity identity =
@@ -110,6 +143,8 @@ int run_study(int argc, char** argv) {
   if (!given) return match;
   const Narration narration = cli::narration(*given);
   if (const auto plan = text_of(*given, "plan")) return write_plan(*given, *plan, narration);
+  if (const auto loop = text_of(*given, "loop"))
+    return report_loop(*given, *loop, {typed(argc, argv), KARAT_VERSION});
   for (const auto& field : study::plan_fields())
     if (given->count(option_name(field)) > 0)
       throw Error(ErrorKind::usage, "--" + option_name(field), "says nothing without --plan",

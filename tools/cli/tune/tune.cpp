@@ -50,9 +50,10 @@ void read_model(const cxxopts::ParseResult& given, tune::Request& request) {
   request.model = request.run.model;
 }
 
-/// The candidates named; without --candidates every recipe of the study that is a preset and has a
-/// Hopper kernel.
-void read_candidates(const cxxopts::ParseResult& given, tune::Request& request) {
+/// The candidates named; without --candidates every recipe of the study that is a preset, or
+/// recorded in it, and has a Hopper kernel.
+void read_candidates(const cxxopts::ParseResult& given, std::span<const recipe::Recipe> recorded,
+                     tune::Request& request) {
   if (const auto text = text_of(given, "candidates")) {
     for (const std::string& name : listed(*text, "candidates"))
       request.candidates.push_back(recipe::load_recipe(name));
@@ -62,9 +63,12 @@ void read_candidates(const cxxopts::ParseResult& given, tune::Request& request) 
   std::string skipped;
   for (const std::string& name : request.table.recipes) {
     try {
-      if (std::find(presets.begin(), presets.end(), name) == presets.end())
+      const recipe::Recipe* own = nullptr;  // a loop study holds its recipes
+      for (const recipe::Recipe& one : recorded)
+        if (one.name == name) own = &one;
+      if (own == nullptr && std::find(presets.begin(), presets.end(), name) == presets.end())
         throw Error(ErrorKind::usage, name, "is no preset", "name its file");
-      const recipe::Recipe recipe = recipe::preset(name);
+      const recipe::Recipe recipe = own != nullptr ? *own : recipe::preset(name);
       tune::step_times(request.machines.front(), request.run, {&recipe, 1});
       request.candidates.push_back(recipe);
     } catch (const Error&) {
@@ -82,8 +86,28 @@ void read_weights(const cxxopts::ParseResult& given, tune::Request& request) {
   using tune::Weighting;
   for (const Weighting known : {Weighting::uniform, Weighting::sigma, Weighting::propagation})
     if (*text == to_string(known)) request.main_weights = known;
-  if (!request.main_weights)
-    request.user_weights = tune::parse_weights(files::read_text(*text), request.run.steps, *text);
+  if (request.main_weights) return;
+  const std::string content = files::read_text(*text);
+  if (study::looks_like_loop(content)) {
+    request.loop = study::parse_loop(files::parse_json(content, *text), *text);
+    request.loop_source = *text;
+  } else {
+    request.user_weights = tune::parse_weights(content, request.run.steps, *text);
+  }
+}
+
+/// The study's errors, and the recipes of one that holds them.
+study::SensitivityTable read_table(const std::string& path, std::vector<recipe::Recipe>& recorded) {
+  const std::string text = files::read_text(path);
+  if (study::looks_like_loop(text)) {
+    const files::Json json = files::parse_json(text, path);
+    if (json.contains("schema") && json["schema"] == "karat.loop") {
+      study::LoopStudy loop = study::parse_loop(json, path);
+      recorded = loop.recipes;
+      return study::sensitivity(loop, path);
+    }
+  }
+  return study::read_sensitivity(path);
 }
 
 tune::Request read_request(const cxxopts::ParseResult& given) {
@@ -97,7 +121,12 @@ tune::Request read_request(const cxxopts::ParseResult& given) {
     throw Error(ErrorKind::usage, "--from", "is missing",
                 "name a study's result, or give --quick for built-in data");
   if (from) files::require_readable(*from);
-  request.table = from ? study::read_sensitivity(*from) : tune::builtin_sensitivity();
+  std::vector<recipe::Recipe> recorded;
+  if (from) {
+    request.table = read_table(*from, recorded);
+  } else {
+    request.table = tune::builtin_sensitivity();
+  }
   request.source = from ? *from : "the built-in study";
   if (quick)
     request.notes.push_back(
@@ -107,7 +136,7 @@ tune::Request read_request(const cxxopts::ParseResult& given) {
   read_model(given, request);
   for (const std::string& name : listed(text_of(given, "gpu").value_or("H20"), "gpu"))
     request.machines.push_back(hopper::load_machine(name));
-  read_candidates(given, request);
+  read_candidates(given, recorded, request);
   read_weights(given, request);
   using tune::Decide;
   const Named<Decide> decisions[] = {{to_string(Decide::step), Decide::step},
@@ -126,10 +155,11 @@ void declare(CommandLine& line) {
   line.add(
       {{"gpu", "H20 (default), H100, ... or FILE.json; several: H20,H100"},
        {"candidates", "recipes to choose from, presets or FILE.json (default: all the study has)"},
-       {"from", "what karat study wrote: HDF5, CSV or JSON"},
+       {"from", "what karat study wrote: HDF5, CSV or JSON; or a study of karat.loop"},
        {"quick", "use the built-in study", Takes::nothing}});
   line.add(
-      {{"weights", "uniform, sigma, propagation, or FILE of one number per step"},
+      {{"weights",
+        "uniform, sigma, propagation, FILE of one number per step, or a study of karat.loop"},
        {"budget",
         "seconds of a run (900s) or speed-up over dense BF16 (1.8x); default: the time of 24 % "
         "dense steps and the fastest recipe after"},

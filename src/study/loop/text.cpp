@@ -1,0 +1,107 @@
+// A loop study in lines of text and as JSON.
+#include "karat/report/text.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include "karat/video/grid.hpp"
+#include "loop/summary.hpp"
+
+namespace karat::study {
+namespace {
+
+using files::Json;
+using report::print;
+
+std::string with_interval(const LoopMean& mean) {
+  return print("%.4g", mean.value) +
+         (mean.interval ? print(" [%.4g, %.4g]", mean.interval->low, mean.interval->high) : "");
+}
+
+Json mean_json(const LoopMean& mean) {
+  return {{"value", mean.value},
+          {"interval", mean.interval ? Json{mean.interval->low, mean.interval->high} : Json()}};
+}
+
+Json means_json(const std::vector<std::optional<LoopMean>>& means) {
+  Json json = Json::array();
+  for (const auto& mean : means) json.push_back(mean ? mean_json(*mean) : Json());
+  return json;
+}
+
+Json number_json(const std::optional<double>& value) { return value ? Json(*value) : Json(); }
+
+}  // namespace
+
+std::string to_text(const LoopStudy& study) {
+  const std::size_t seeds = seed_count(study);
+  std::string text = print("%s: %s tokens, %d steps, %d layers, %zu seed%s, %zu runs\n",
+                           study.model.c_str(), video::to_string(study.grid).c_str(), study.steps,
+                           study.layers, seeds, seeds == 1 ? "" : "s", study.runs.size());
+  const auto runs = whole_runs(study);
+  if (!runs.empty()) text += "\nDrift of the last latent\n";
+  for (const WholeRuns& run : runs)
+    text += print("  %-28s %s\n", run.name.c_str(), with_interval(run.drift.back()).c_str());
+  if (!study.rows.empty())
+    text += "\nLocal error of attention's output, first, middle and last step\n";
+  for (std::size_t r = 0; r < study.recipes.size(); ++r) {
+    const auto errors = local_errors(study, static_cast<int>(r));
+    std::string line;
+    for (const std::size_t step : {std::size_t{0}, errors.size() / 2, errors.size() - 1})
+      line += print(" %-28s", errors[step] ? with_interval(*errors[step]).c_str() : "-");
+    if (!study.rows.empty())
+      text += print("  %-28s%s\n", study.recipes[r].name.c_str(), line.c_str());
+  }
+  if (study.weights) {
+    text += "\nSquared drift per squared local error, by step\n";
+    for (int step = 0; step < study.steps; ++step)
+      text += print("  %-4d %s\n", step, with_interval(step_weight(*study.weights, step)).c_str());
+  }
+  bool predictions = false;
+  for (const LoopSchedule& one : study.schedules) predictions = predictions || one.predicted;
+  if (predictions) {
+    text += "\nSchedules: drift predicted and measured\n";
+    for (const LoopSchedule& one : study.schedules)
+      text += print("  %-28s %-10s %s\n", one.name.c_str(),
+                    one.predicted ? print("%.4g", *one.predicted).c_str() : "-",
+                    one.measured ? print("%.4g", *one.measured).c_str() : "-");
+    if (study.spearman) text += print("  rank correlation (Spearman) %.3f\n", *study.spearman);
+  }
+  return text;
+}
+
+Json to_json(const LoopStudy& study) {
+  Json json{{"origin", study.origin},
+            {"model", study.model},
+            {"grid", {study.grid.t, study.grid.h, study.grid.w}},
+            {"steps", study.steps},
+            {"layers", study.layers},
+            {"seeds", seed_count(study)},
+            {"recipes", Json::array()},
+            {"runs", Json::array()},
+            {"weights", nullptr},
+            {"schedules", Json::array()},
+            {"spearman", number_json(study.spearman)}};
+  for (std::size_t r = 0; r < study.recipes.size(); ++r)
+    json["recipes"].push_back(
+        {{"recipe", study.recipes[r].name},
+         {"error_by_step", means_json(local_errors(study, static_cast<int>(r)))},
+         {"error_by_layer", means_json(layer_errors(study, static_cast<int>(r)))}});
+  for (const WholeRuns& run : whole_runs(study)) {
+    Json drift = Json::array();
+    for (const LoopMean& mean : run.drift) drift.push_back(mean_json(mean));
+    json["runs"].push_back({{"name", run.name}, {"drift", drift}});
+  }
+  if (study.weights) {
+    Json steps = Json::array();
+    for (int step = 0; step < study.steps; ++step)
+      steps.push_back(mean_json(step_weight(*study.weights, step)));
+    json["weights"] = {{"step", steps}, {"cells", !study.weights->cell.empty()}};
+  }
+  for (const LoopSchedule& one : study.schedules)
+    json["schedules"].push_back({{"name", one.name},
+                                 {"predicted", number_json(one.predicted)},
+                                 {"measured", number_json(one.measured)}});
+  return json;
+}
+
+}  // namespace karat::study
