@@ -40,13 +40,13 @@ std::vector<Between> loop_places(const study::LoopStudy& loop, int steps,
 }
 
 /// The weight of a step's layers, all of them or one sum a step.
-struct Rows {
+struct StepRows {
   std::size_t columns = 1;
   std::vector<double> values;  ///< [step][column]
 };
 
-Rows moved(const Rows& rows, std::span<const Between> places) {
-  Rows out{.columns = rows.columns, .values = {}};
+StepRows moved(const StepRows& rows, std::span<const Between> places) {
+  StepRows out{.columns = rows.columns, .values = {}};
   for (const Between& b : places)
     for (std::size_t i = 0; i < rows.columns; ++i)
       out.values.push_back(between(rows.values[b.low * rows.columns + i],
@@ -69,8 +69,8 @@ StepWeights loop_weights(const study::LoopStudy& loop, int steps, std::span<cons
   if (!loop.weights->cell.empty() && !layers_known)
     notes.push_back("Warning: the errors do not know the " + std::to_string(loop.layers) +
                     " layers of " + subject + ": its weights by layer are left out.");
-  Rows rows{.columns = by_layer ? static_cast<std::size_t>(loop.layers) : 1,
-            .values = by_layer ? loop.weights->cell : loop.weights->step};
+  StepRows rows{.columns = by_layer ? static_cast<std::size_t>(loop.layers) : 1,
+                .values = by_layer ? loop.weights->cell : loop.weights->step};
   const bool same = same_steps(loop, steps, sigma);
   if (!same) {
     notes.push_back("Warning: " + subject + " measured " + std::to_string(loop.steps) + " steps" +
