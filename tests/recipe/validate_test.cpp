@@ -307,5 +307,58 @@ TEST(Validate, OneFusedFactorNeedsOneScale) {
   EXPECT_TRUE(problems(recipe).empty()) << "no scales, one factor";
 }
 
+TEST(Validate, ExponentsFromAccumulatorsNeedOneFactorOfThem) {
+  const auto from = [](auto edit) {
+    return [edit](Recipe& r) {
+      r.softmax.exponent = Exponent::accumulator;
+      edit(r);
+    };
+  };
+  Recipe recipe = preset("fpsattention");
+  recipe.softmax.exponent = Exponent::accumulator;
+  EXPECT_TRUE(problems(recipe).empty());
+  refused("softmax.exponent", "fuses the exponent already",
+          from([](Recipe& r) { r.qk.scale_order = ScaleOrder::scaled_then_fused; }));
+  refused("softmax.exponent", "needs one factor",
+          from([](Recipe& r) { r.qk.scale_order = ScaleOrder::sequential; }));
+  refused("softmax.exponent", "needs one factor",
+          from([](Recipe& r) { r.qk.score_scale = ScoreScale::omitted; }));
+  refused("softmax.exponent", "no place in it", from([](Recipe& r) { r.q.smooth = Smooth::mean; }));
+  refused("qk.scale_order", "leaves accumulators to the exponent",
+          [](Recipe& r) { r.qk.scale_order = ScaleOrder::folded_until_last; });
+}
+
+TEST(Validate, OffsetsEnterWhereThereIsAPlace) {
+  const auto enters = [](OffsetEnters place, auto edit) {
+    return [place, edit](Recipe& r) {
+      r.p.apply = PApply::exponent_offset;
+      r.p.multiplier = 1;
+      r.p.offset_enters = place;
+      edit(r);
+    };
+  };
+  const auto nothing = [](Recipe&) {};
+  refused("p.offset_enters", "no factor to fuse", enters(OffsetEnters::fused, nothing));
+  refused("p.offset_enters", "not what exponents start from",
+          enters(OffsetEnters::scores, nothing));
+  refused("p.offset_enters", "there is no offset",
+          [](Recipe& r) { r.p.offset_enters = OffsetEnters::fused; });
+  refused("finish.divisor", "no multiplier", enters(OffsetEnters::separate, [](Recipe& r) {
+            r.finish.divisor = Divisor::multiplied;
+          }));
+}
+
+TEST(Validate, TheUnitsExp2StandsInKernelsThatKeepSubnormals) {
+  Recipe recipe = preset("fpsattention");
+  recipe.subnormals = numerics::Subnormals::keep;
+  recipe.finish.reciprocal = Reciprocal::rounded;
+  recipe.finish.logarithm = Logarithm::exact;
+  EXPECT_TRUE(problems(recipe).empty());
+  refused("finish.reciprocal", "mufu flushes subnormals", [](Recipe& r) {
+    r.subnormals = numerics::Subnormals::keep;
+    r.finish.logarithm = Logarithm::exact;
+  });
+}
+
 }  // namespace
 }  // namespace karat::recipe

@@ -72,11 +72,13 @@ Recipe with_gradient_part(Recipe base, const Recipe& recipe, GradientPart part) 
     case GradientPart::q:
       base.q = recipe.q;
       base.qk.scale_order = recipe.qk.scale_order;
+      base.softmax.exponent = recipe.softmax.exponent;
       read_as(to.q, from.q);
       break;
     case GradientPart::k:
       base.k = recipe.k;
       base.qk.scale_order = recipe.qk.scale_order;
+      base.softmax.exponent = recipe.softmax.exponent;
       read_as(to.k, from.k);
       to.smooth_term = from.smooth_term;
       break;
