@@ -372,7 +372,8 @@ KARAT_API karat_status karat_run_ptx(const char* ptx, const char* launch, const 
  * `karat cost --json`. */
 KARAT_API karat_status karat_cost(const karat_recipe* recipe, const char* question, char** answer,
                                   karat_error* error);
-/* The same question as pictures: "svg" (Gantt, roofline, occupancy) or "trace" (Perfetto JSON). */
+/* The same question as pictures: "svg" (Gantt, roofline, occupancy of the forward) or "trace"
+ * (Perfetto JSON; with backward, its kernels too). */
 KARAT_API karat_status karat_cost_picture(const karat_recipe* recipe, const char* question,
                                           const char* kind, char** text, karat_error* error);
 

@@ -18,11 +18,11 @@ struct GradientTile {
   int warpgroups;
   int stages;
 };
-/// FlashAttention-3 (one CTA per key block) up to d = 128: as comments of the flash-attn-4 package
-/// name them. Open, written from memory of their sources: FlashAttention-3's d = 192 and 256
-/// (hopper/flash_bwd_launch_template.h), FlashAttention-2's (csrc, the file of that name), and
-/// FlexAttention's (its template's defaults for compute capability 9.0; beyond d = 128 with eight
-/// warps instead of four, whose registers would not do).
+/// FlashAttention-3: hopper/flash_bwd_launch_template.h (in xformers 0.0.31's sources);
+/// FlashAttention-2: csrc, flash_bwd_launch_template.h (2.8.3, the branch that an H100's shared
+/// memory takes); FlexAttention: get_flex_attn_bwd_configs of PyTorch 2.15 for compute capability
+/// 9.0. Open: beyond d = 128 FlexAttention runs four warps, whose values exceed 255 registers a
+/// thread; here it has eight.
 constexpr std::array kGradientTiles = {
     GradientTile{Kernel::fa3, Pass::gradients, 64, 128, 128, 128, 2, 2},
     GradientTile{Kernel::fa3, Pass::gradients, 96, 64, 128, 64, 2, 2},
@@ -32,10 +32,10 @@ constexpr std::array kGradientTiles = {
     GradientTile{Kernel::fa2, Pass::gradients, 64, 128, 128, 128, 2, 1},
     GradientTile{Kernel::fa2, Pass::gradients, 128, 64, 128, 64, 2, 1},
     GradientTile{Kernel::fa2, Pass::gradients, 256, 64, 64, 64, 2, 1},
-    GradientTile{Kernel::flex, Pass::key_gradients, 64, 64, 64, 64, 1, 3},
+    GradientTile{Kernel::flex, Pass::key_gradients, 63, 64, 64, 64, 1, 3},
     GradientTile{Kernel::flex, Pass::key_gradients, 128, 64, 128, 64, 2, 3},
     GradientTile{Kernel::flex, Pass::key_gradients, 256, 64, 64, 64, 2, 2},
-    GradientTile{Kernel::flex, Pass::query_gradients, 64, 64, 64, 64, 1, 3},
+    GradientTile{Kernel::flex, Pass::query_gradients, 63, 64, 64, 64, 1, 3},
     GradientTile{Kernel::flex, Pass::query_gradients, 128, 128, 64, 128, 2, 3},
     GradientTile{Kernel::flex, Pass::query_gradients, 256, 64, 64, 64, 2, 2}};
 

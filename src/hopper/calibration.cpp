@@ -11,7 +11,7 @@ namespace karat::hopper {
 namespace {
 
 constexpr double kNoise = 0.05, kClockSpread = 0.15, kLaunchSpread = 0.5, kFactorScale = 0.05;
-constexpr int kRounds = 40;
+constexpr int kFitRounds = 40;
 
 /// The model's answer to a row, in its two parts.
 struct Prediction {
@@ -52,7 +52,7 @@ Values solve(std::vector<Values> a, Values b) {
 Values fit(const std::vector<Prediction>& rows, int groups, std::size_t without) {
   Values v(2 + groups, 0.0), weight(2 + groups, 0.0);
   weight[0] = 1 / (kClockSpread * kClockSpread), weight[1] = 1 / (kLaunchSpread * kLaunchSpread);
-  for (int round = 0; round < kRounds; ++round) {
+  for (int round = 0; round < kFitRounds; ++round) {
     // Cauchy's prior as a normal one that widens with the factor found so far.
     for (int g = 2; g < 2 + groups; ++g)
       weight[g] = 2 / (kFactorScale * kFactorScale + v[g] * v[g]);

@@ -18,14 +18,14 @@ constexpr double kFree = 1e6;  // a rate no kernel notices
 
 enum class Ideal { none, waves, imbalance };
 
-/// Every tile with keys cut in `splits` runs of equal length, the first ones longer by one block.
+/// Every tile's keys in `splits` runs of equal length, the last ones with what is left.
 std::vector<TileRun> split_runs(const std::vector<TileRun>& runs, int splits) {
   if (splits == 1) return runs;
   std::vector<TileRun> out;
   for (const TileRun& run : runs) {
-    const int longer = run.blocks % splits, blocks = run.blocks / splits;
-    if (longer > 0) out.push_back({run.tiles * longer, blocks + 1, run.masked_share});
-    if (blocks > 0) out.push_back({run.tiles * (splits - longer), blocks, run.masked_share});
+    const int each = (run.blocks + splits - 1) / splits, rest = run.blocks % each;
+    out.push_back({run.tiles * (run.blocks / each), each, run.masked_share});
+    if (rest > 0) out.push_back({run.tiles, rest, run.masked_share});
   }
   return out;
 }
@@ -43,13 +43,15 @@ std::vector<TileRun> levelled(const std::vector<TileRun>& runs) {
   return out;
 }
 
+/// The kernel that combines parts: CTAs that find nothing to combine leave at once, the others move
+/// FP32 parts out and in and 16-bit outputs.
 double combine_us(const Machine& m, const Timing& t, const Plan& p, const Shape& shape,
-                  int splits) {
-  if (splits == 1) return 0;
-  const double rows = double(shape.batch) * shape.heads * shape.queries;
-  const double bytes =
-      rows * p.head_dim * (2.0 * 4 * splits + 2);  // FP32 parts out and in, BF16 out
-  return t.combine_us + bytes / (m.l2_gb_per_s * t.l2_share) * 1e-3;
+                  KeySplits splits, double mhz) {
+  if (splits.most == 1) return 0;
+  const double ctas = combine_ctas(p, shape) * t.combine_cta / (m.sms * mhz);
+  const double rows = double(shape.batch) * shape.heads * double(shape.queries);
+  const double bytes = splits.taken > 1 ? rows * p.head_dim * (2.0 * 4 * splits.taken + 2) : 0;
+  return t.combine_us + ctas + bytes / (m.l2_gb_per_s * t.l2_share) * 1e-3;
 }
 
 /// The clock a board holds. One that power limits gains where SMs idle, operands are zero padding
@@ -69,9 +71,8 @@ double held_clock(const Machine& m, const Timing& t, const Plan& p, double activ
   return std::min(mhz, m.short_launch_clock_mhz);
 }
 
-LaunchTime simulate(const Machine& machine, const Timing& timing, const Plan& plan,
-                    const Shape& shape, const Work& work, Ideal ideal,
-                    std::optional<double> clock_mhz = {}) {
+LaunchTime simulate(const Machine& machine, const Timing& timing, Plan plan, const Shape& shape,
+                    const Work& work, Ideal ideal, std::optional<double> clock_mhz = {}) {
   if (work.head.empty() || total_blocks(work.head) <= 0 || work.copies <= 0) {
     throw Error(ErrorKind::usage, "work", "keeps no block", "widen the window");
   }
@@ -81,15 +82,14 @@ LaunchTime simulate(const Machine& machine, const Timing& timing, const Plan& pl
   }
   if (ideal == Ideal::imbalance) runs = levelled(runs);
   LaunchTime out;
-  int most = 0;
   double masked = 0;
   for (const TileRun& run : runs) {
-    most = std::max(most, run.blocks);
     masked += run.masked_share * double(run.tiles) * run.blocks;
   }
   masked /= total_blocks(runs);
-  const bool may_split = plan.split_rule == Splits::heuristic && shape.causality == Causality::none;
-  out.splits = may_split ? choose_splits(total_tiles(runs) * work.copies, most, machine.sms) : 1;
+  const KeySplits splits = key_splits(plan, shape, machine.sms);
+  out.splits = splits.taken;
+  if (out.splits > 1) plan.o_bytes = 4;
   runs = split_runs(runs, out.splits);
   out.tiles = total_tiles(runs) * work.copies;
   out.blocks = total_blocks(runs) * double(work.copies);
@@ -97,7 +97,6 @@ LaunchTime simulate(const Machine& machine, const Timing& timing, const Plan& pl
   // A kernel in front sorts sequences, or zeroes the counter that tiles are drawn from.
   const bool prepared = plan.lengths == Lengths::varying || draws_tiles(plan);
   out.launch_us = timing.launch_us + (prepared ? timing.prepare_us : 0);
-  out.combine_us = combine_us(machine, timing, plan, shape, out.splits);
   out.clock_mhz = machine.clock_mhz;
   TileCosts costs(machine, timing, plan,
                   make_supply(machine, timing, plan, shape, work, out.clock_mhz, out.tiles),
@@ -109,6 +108,7 @@ LaunchTime simulate(const Machine& machine, const Timing& timing, const Plan& pl
   out.clock_mhz = clock_mhz.value_or(held_clock(machine, timing, plan, mean / done.end,
                                                 costs.tensor_use(plan.ctas_per_sm),
                                                 out.clocks / machine.clock_mhz));
+  out.combine_us = combine_us(machine, timing, plan, shape, splits, out.clock_mhz);
   out.us = out.launch_us + out.combine_us + out.clocks / out.clock_mhz;
   out.steady_clocks = costs.steady(plan.ctas_per_sm) / plan.ctas_per_sm;
   for (int u = 0; u < kUnits; ++u) {

@@ -27,16 +27,16 @@ std::string rounded(double x, int digits) {
 }
 
 std::string_view colour(std::string_view label) {
-  struct Row {
+  struct Label {
     std::string_view label, colour;
   };
   constexpr std::array kColours = {
-      Row{"QK", "#3b6fb6"},        Row{"PV", "#7aa6dd"},      Row{"row max", "#c98a2b"},
-      Row{"exp2", "#d4552c"},      Row{"softmax", "#e59a6f"}, Row{"convert P", "#8a6fb5"},
-      Row{"rescale O", "#6b4f9e"}, Row{"wait", "#e6e6e6"},    Row{"wait PV", "#d8d8d8"},
-      Row{"load K", "#4b9a6a"},    Row{"load V", "#77b98f"},  Row{"load Q", "#2f6f4a"},
-      Row{"store O", "#a5773a"},   Row{"finish", "#555555"},  Row{"promote", "#b0529a"}};
-  for (const Row& row : kColours) {
+      Label{"QK", "#3b6fb6"},        Label{"PV", "#7aa6dd"},      Label{"row max", "#c98a2b"},
+      Label{"exp2", "#d4552c"},      Label{"softmax", "#e59a6f"}, Label{"convert P", "#8a6fb5"},
+      Label{"rescale O", "#6b4f9e"}, Label{"wait", "#e6e6e6"},    Label{"wait PV", "#d8d8d8"},
+      Label{"load K", "#4b9a6a"},    Label{"load V", "#77b98f"},  Label{"load Q", "#2f6f4a"},
+      Label{"store O", "#a5773a"},   Label{"finish", "#555555"},  Label{"promote", "#b0529a"}};
+  for (const Label& row : kColours) {
     if (row.label == label) return row.colour;
   }
   return "#999999";
@@ -44,7 +44,7 @@ std::string_view colour(std::string_view label) {
 
 void gantt(Svg& svg, double top, const Question& q, const AttentionCost& cost,
            const TraceOptions& options) {
-  const auto slices = timeline(q, cost, options);
+  const auto slices = timeline(q, cost.plan, cost.launch, options);
   const int actors = cost.plan.warpgroups + 1;
   double end = 1;
   for (const Slice& s : slices) end = std::max(end, s.end);

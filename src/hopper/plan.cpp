@@ -28,9 +28,10 @@ struct TileRow {
 
 constexpr auto kRegs = PPath::registers;
 constexpr auto kSmem = PPath::shared_memory;
-/// FlashAttention-3: hopper/tile_size.h, and of 2024 hopper/flash_fwd_launch_template.h;
-/// FlashAttention-2: csrc, flash_fwd_launch_template.h;
-/// STA: 3 consumers of 64 rows; FlexAttention: autotuned template on H100; SageAttention2 sm90:
+/// FlashAttention-3: hopper/tile_size.h (in xformers 0.0.31's sources), and of 2024 hopper/
+/// flash_fwd_launch_template.h (open: from memory); FlashAttention-2: csrc,
+/// flash_fwd_launch_template.h (2.8.3); STA: 3 consumers of 64 rows; FlexAttention:
+/// h100_default_flex_config of PyTorch 2.15, whose other formats run 64 x 64; SageAttention2 sm90:
 /// qattn, 64 rows a warpgroup, 128 keys. FPSAttention's kernel is not published: STA's shape in
 /// FP8. STA and FPSAttention have no published form at d = 256: a tile that fits.
 constexpr std::array kTiles = {
@@ -54,16 +55,16 @@ constexpr std::array kTiles = {
     TileRow{Kernel::fa2, Width::bf16, 96, 128, 64, 64, 1, 1, kRegs},
     TileRow{Kernel::fa2, Width::bf16, 128, 128, 64, 64, 1, 1, kRegs},
     TileRow{Kernel::fa2, Width::bf16, 192, 128, 64, 64, 2, 1, kRegs},
-    TileRow{Kernel::fa2, Width::bf16, 256, 128, 64, 64, 2, 1, kRegs},
+    TileRow{Kernel::fa2, Width::bf16, 256, 64, 64, 64, 1, 1, kRegs},
     TileRow{Kernel::sta, Width::bf16, 64, 192, 128, 128, 3, 2, kRegs},
     TileRow{Kernel::sta, Width::bf16, 128, 192, 128, 128, 3, 2, kRegs},
     TileRow{Kernel::sta, Width::bf16, 256, 128, 64, 64, 2, 2, kRegs},
-    TileRow{Kernel::flex, Width::bf16, 64, 128, 64, 64, 2, 3, kRegs},
+    TileRow{Kernel::flex, Width::bf16, 64, 128, 128, 128, 1, 3, kRegs},
     TileRow{Kernel::flex, Width::bf16, 128, 128, 64, 64, 2, 3, kRegs},
     TileRow{Kernel::flex, Width::bf16, 256, 64, 32, 32, 1, 3, kRegs},
-    TileRow{Kernel::flex, Width::eight_bit, 64, 128, 64, 64, 2, 3, kRegs},
-    TileRow{Kernel::flex, Width::eight_bit, 128, 128, 64, 64, 2, 3, kRegs},
-    TileRow{Kernel::flex, Width::eight_bit, 256, 64, 32, 32, 1, 3, kRegs},
+    TileRow{Kernel::flex, Width::eight_bit, 64, 64, 64, 64, 1, 3, kRegs},
+    TileRow{Kernel::flex, Width::eight_bit, 128, 64, 64, 64, 1, 3, kRegs},
+    TileRow{Kernel::flex, Width::eight_bit, 256, 64, 64, 64, 1, 3, kRegs},
     TileRow{Kernel::sage2, Width::eight_bit, 64, 64, 128, 128, 1, 1, kRegs},
     TileRow{Kernel::sage2, Width::eight_bit, 128, 64, 128, 128, 1, 1, kRegs},
     TileRow{Kernel::fpsattention, Width::eight_bit, 64, 128, 128, 128, 2, 2, kRegs},
@@ -106,136 +107,7 @@ const Structure& structure(Kernel kernel) {
                        [&](const Structure& s) { return s.kernel == kernel; });
 }
 
-constexpr std::int64_t kMostCausalRuns = 4096;
-
-/// Registers a consumer thread may hold, by FA3's setmaxnreg budgets; without a producer the
-/// compiler's limit of 255.
-int register_budget(const Plan& plan) {
-  if (!plan.producer) return 255;
-  return plan.warpgroups == 1 ? 256 : plan.warpgroups == 2 ? 240 : 160;
-}
-
-/// Live values of a consumer thread, the largest of its phases: S and O while QK runs (with overlap
-/// beside the P that PV of the previous block reads); P, O and, with promotion, PV's own sums while
-/// PV runs. P takes S's registers as it is converted.
-int registers_needed(const Plan& plan) {
-  const double threads = 128;
-  const double rows = plan.rows_per_warpgroup();
-  const double scores = rows * plan.block_k / threads;
-  const double p = plan.p_path == PPath::registers ? scores * bytes_of(plan.pv) / 4 : 0;
-  const double outputs = rows * plan.tile_dim / threads;
-  const double products = plan.promote_every > 0 ? 2 * outputs : outputs;
-  const bool both = plan.overlap == Overlap::previous_pv;
-  const double during_qk = scores + (both ? p + products : outputs);
-  const double during_pv = p + products;
-  return static_cast<int>(std::ceil(std::max(during_qk, during_pv))) + kOtherRegisters;
-}
-
-double smem_needed(const Plan& plan) {
-  const double q = double(plan.block_q) * plan.tile_dim * bytes_of(plan.qk);
-  const double k = double(plan.block_k) * plan.tile_dim * bytes_of(plan.qk);
-  const double v = double(plan.block_k) * plan.tile_dim * bytes_of(plan.pv);
-  const double copies = plan.v_transpose == VTranspose::in_kernel ? 2 : 1;
-  const double p = plan.p_path == PPath::shared_memory
-                       ? double(plan.block_q) * plan.block_k * bytes_of(plan.pv)
-                       : 0;
-  return q + plan.stages * (k + copies * v) + p + kBarrierBytes;
-}
-
-std::string plan_title(const Plan& plan) {
-  return std::string(plan.pass == Pass::forward ? "plan " : "backward plan ") +
-         std::string(kernel_name(plan.kernel)) + " " + std::to_string(plan.block_q) + " x " +
-         std::to_string(plan.block_k) + ", head dimension " + std::to_string(plan.head_dim);
-}
-
 }  // namespace
-
-void check_fits(const Plan& plan, const Machine& machine) {
-  const int budget = register_budget(plan);
-  if (plan.registers_per_thread > budget) {
-    throw Error(ErrorKind::usage, plan_title(plan),
-                "needs " + std::to_string(plan.registers_per_thread) +
-                    " registers per thread, the budget of " + std::to_string(plan.warpgroups) +
-                    " consumer warpgroups is " + std::to_string(budget),
-                "use a smaller key block");
-  }
-  if (plan.smem_bytes > machine.smem_kib_per_cta * 1024) {
-    throw Error(ErrorKind::usage, plan_title(plan),
-                "needs " + std::to_string(std::lround(plan.smem_bytes / 1024)) +
-                    " KiB of shared memory, a CTA has " +
-                    std::to_string(std::lround(machine.smem_kib_per_cta)),
-                "use a smaller tile or fewer stages");
-  }
-}
-
-int residents(const Plan& plan, const Machine& machine) {
-  const double by_smem = machine.smem_kib_per_cta * 1024 / plan.smem_bytes;
-  // setmaxnreg hands out all registers; the compiler allocates eights.
-  const double registers = plan.producer
-                               ? double(machine.registers)
-                               : std::ceil(plan.registers_per_thread / 8.0) * 8 * plan.threads();
-  const double by_registers = machine.registers / registers;
-  const double by_warps = machine.max_warps / (plan.threads() / 32.0);
-  return std::max(
-      1, static_cast<int>(std::min({by_smem, by_registers, by_warps, double(machine.max_ctas)})));
-}
-
-void validate(const Shape& shape) {
-  const auto positive = [](const char* field, double value) {
-    if (value > 0) return;
-    throw Error(ErrorKind::usage, std::string("shape.") + field,
-                "is " + std::to_string(std::llround(value)), "give a positive number");
-  };
-  positive("batch", shape.batch);
-  positive("heads", shape.heads);
-  positive("queries", static_cast<double>(shape.queries));
-  positive("keys", static_cast<double>(shape.keys));
-  positive("head_dim", shape.head_dim);
-  if (shape.kv_heads < 0 || shape.heads % shape.key_heads() != 0) {
-    throw Error(ErrorKind::usage, "shape.kv_heads",
-                std::to_string(shape.kv_heads) + " does not divide " + std::to_string(shape.heads) +
-                    " heads",
-                "give a divisor");
-  }
-}
-
-std::vector<TileRun> dense_work(const Plan& plan, const Shape& shape) {
-  const bool keys = plan.keys_outside();
-  const std::int64_t outside = keys ? shape.keys : shape.queries;
-  const std::int64_t inside = keys ? shape.queries : shape.keys;
-  const std::int64_t outer = plan.outer(), inner = plan.inner();
-  const std::int64_t tiles = (outside + outer - 1) / outer;
-  const int blocks = static_cast<int>((inside + inner - 1) / inner);
-  const bool ragged = inside % inner != 0;
-  if (shape.causality == Causality::none) return {{tiles, blocks, ragged ? 1.0 / blocks : 0.0}};
-  const std::int64_t offset = shape.keys - shape.queries;  // the last query sees the last key
-  const auto seen = [&](std::int64_t tile) {
-    if (keys) {  // the queries from the first one that sees the tile's first key
-      const std::int64_t first = std::max<std::int64_t>(0, tile * outer - offset);
-      return std::clamp<std::int64_t>(blocks - first / inner, 1, blocks);
-    }
-    const std::int64_t last = std::min((tile + 1) * outer, outside) + offset;
-    return std::clamp<std::int64_t>((last + inner - 1) / inner, 1, blocks);
-  };
-  std::vector<TileRun> runs;
-  const auto append = [&](std::int64_t count, std::int64_t visited) {
-    if (count <= 0) return;
-    const double on_diagonal = std::ceil(double(outer) / static_cast<double>(inner));
-    runs.push_back({count, static_cast<int>(visited),
-                    std::min(1.0, on_diagonal / static_cast<double>(visited))});
-  };
-  // Long heads: neighbouring tiles as one or two runs around their mean, keeping their sum.
-  const std::int64_t together = (tiles + kMostCausalRuns - 1) / kMostCausalRuns;
-  for (std::int64_t tile = 0; tile < tiles; tile += together) {
-    const std::int64_t count = std::min(together, tiles - tile);
-    std::int64_t sum = 0;
-    for (std::int64_t i = 0; i < count; ++i) sum += seen(tile + i);
-    const std::int64_t longer = sum % count;
-    append(count - longer, sum / count);
-    append(longer, sum / count + 1);
-  }
-  return runs;
-}
 
 Plan make_plan(const PlanRequest& request, const Machine& machine) {
   const Structure& s = structure(request.kernel);
@@ -298,6 +170,7 @@ Plan make_plan(const PlanRequest& request, const Machine& machine) {
   plan.multicast = fa3 && width == Width::bf16 && row->dims >= 128 && !causal && !varying
                        ? Multicast::pairs
                        : Multicast::none;
+  plan.end_mask = fa3 ? EndMask::first_block : EndMask::where_ragged;
   plan.v_transpose = width == Width::eight_bit ? s.v_transpose : VTranspose::none;
   plan.qk = request.qk;
   plan.pv = request.pv;
@@ -309,21 +182,6 @@ Plan make_plan(const PlanRequest& request, const Machine& machine) {
   check_fits(plan, machine);
   plan.ctas_per_sm = residents(plan, machine);
   return plan;
-}
-
-int choose_splits(std::int64_t query_tiles, int key_blocks, int sms) {
-  if (query_tiles >= 0.8 * sms || key_blocks <= 4) return 1;
-  const int most = std::min({128, sms, key_blocks});
-  const auto efficiency = [&](int splits) {
-    const double waves = double(query_tiles) * splits / sms;
-    return waves / std::ceil(waves);
-  };
-  double best = 0;
-  for (int splits = 1; splits <= most; ++splits) best = std::max(best, efficiency(splits));
-  for (int splits = 1; splits <= most; ++splits) {
-    if (efficiency(splits) >= 0.85 * best) return splits;
-  }
-  return 1;
 }
 
 Kernel parse_kernel(std::string_view name) {

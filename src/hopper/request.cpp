@@ -10,9 +10,9 @@ namespace {
 
 namespace request = files::request;
 
-constexpr numerics::Named<LinearFormat> kLinear[] = {{"bf16", LinearFormat::bf16},
-                                                     {"fp8", LinearFormat::fp8},
-                                                     {"fp8_block", LinearFormat::fp8_block}};
+constexpr numerics::Named<LinearFormat> kLinearFormats[] = {{"bf16", LinearFormat::bf16},
+                                                            {"fp8", LinearFormat::fp8},
+                                                            {"fp8_block", LinearFormat::fp8_block}};
 
 constexpr files::RequestField<KernelRequest> kKernelFields[] = {
     request::text<&KernelRequest::gpu>(
@@ -46,8 +46,8 @@ constexpr files::RequestField<ModelRequest> kModelFields[] = {
     request::whole<&ModelRequest::dense_steps>("dense_steps",
                                                "first steps with dense BF16 attention", 0),
     request::whole<&ModelRequest::gpus>("gpus", "sequence-parallel degree", 1),
-    request::choice<&ModelRequest::linear, kLinear>("linear",
-                                                    "bf16, fp8 or fp8_block linear layers"),
+    request::choice<&ModelRequest::linear, kLinearFormats>("linear",
+                                                           "bf16, fp8 or fp8_block linear layers"),
     request::number<&ModelRequest::launch_gap_us>("launch_gap_us",
                                                   "between two kernels (open; default 1)", 0, 1000),
     request::number<&ModelRequest::exchange_us>(

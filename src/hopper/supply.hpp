@@ -19,8 +19,8 @@ std::int64_t total_tiles(const std::vector<TileRun>& runs);
 Supply make_supply(const Machine& machine, const Timing& timing, const Plan& plan,
                    const Shape& shape, const Work& work, double mhz, std::int64_t tiles);
 
-/// Slices of one SM, adjacent services of one kind joined.
-std::vector<Slice> timeline(const Question& question, const AttentionCost& cost,
+/// Slices of one SM in a kernel of the question, adjacent services of one kind joined.
+std::vector<Slice> timeline(const Question& question, const Plan& plan, const LaunchTime& launch,
                             const TraceOptions& options);
 
 }  // namespace karat::hopper

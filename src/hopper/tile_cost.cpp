@@ -7,7 +7,7 @@
 namespace karat::hopper {
 namespace {
 
-constexpr int kTiles = 3;
+constexpr int kRepeats = 3;  // of a tile, one after another
 constexpr int kRounds = 64;  // of the mean pace
 
 /// Clocks of a tile among `residents` at random offsets.
@@ -36,13 +36,13 @@ double among_others(double alone, double blocks, const std::vector<double>& pace
 const TileCosts::Lone& TileCosts::lone(int blocks) {
   const auto [entry, fresh] = lone_.try_emplace(blocks);
   if (!fresh) return entry->second;
-  const std::vector<TileWork> tiles(kTiles, TileWork{blocks, masked_});
+  const std::vector<TileWork> tiles(kRepeats, TileWork{blocks, masked_});
   const SmRun run = run_sm(machine_, timing_, plan_, supply_, 1, tiles);
   events_ += run.events;
   Lone& out = entry->second;
   out.first = run.tile_end.front();
-  out.next = (run.tile_end.back() - run.tile_end.front()) / (kTiles - 1);
-  for (int u = 0; u < kUnits; ++u) out.busy[u] = run.busy[u] / kTiles;
+  out.next = (run.tile_end.back() - run.tile_end.front()) / (kRepeats - 1);
+  for (int u = 0; u < kUnits; ++u) out.busy[u] = run.busy[u] / kRepeats;
   return out;
 }
 

@@ -16,11 +16,69 @@ bool joins(const Slice& a, const Slice& b) {
          a.label == b.label && b.begin - a.end < 1e-9;
 }
 
+/// Events of the Chrome trace format. Every kernel is a process of its own that begins at 0.
+class Events {
+ public:
+  void process(int pid, const std::string& name) {
+    events_.push_back(
+        {{"ph", "M"}, {"pid", pid}, {"name", "process_name"}, {"args", {{"name", name}}}});
+  }
+
+  /// Tracks are shown in the order of their numbers.
+  void track(int pid, int id, const std::string& name) {
+    const auto event = [&](const char* kind, files::Json args) {
+      events_.push_back(
+          {{"ph", "M"}, {"pid", pid}, {"tid", id}, {"name", kind}, {"args", std::move(args)}});
+    };
+    event("thread_name", {{"name", name}});
+    event("thread_sort_index", {{"sort_index", id}});
+  }
+
+  void slice(int pid, int id, const std::string& name, double begin_us, double us,
+             files::Json args) {
+    events_.push_back({{"ph", "X"},
+                       {"pid", pid},
+                       {"tid", id},
+                       {"name", name},
+                       {"ts", begin_us},
+                       {"dur", us},
+                       {"args", std::move(args)}});
+  }
+
+  /// Units, then the warpgroups of every CTA and its producer.
+  void sm(int pid, const Plan& plan, double mhz, const std::vector<Slice>& slices) {
+    const int actors = plan.warpgroups + 1;
+    for (int unit = 0; unit < kUnits; ++unit) track(pid, 1 + unit, kUnitNames[unit]);
+    for (int cta = 0; cta < plan.ctas_per_sm; ++cta) {
+      for (int group = 0; group < actors; ++group) {
+        const bool producer = group == plan.warpgroups;
+        track(pid, 1 + kUnits + cta * actors + group,
+              "CTA " + std::to_string(cta) +
+                  (producer ? " producer" : " warpgroup " + std::to_string(group)));
+      }
+    }
+    for (const Slice& s : slices) {
+      const int id = s.unit >= 0 ? 1 + s.unit : 1 + kUnits + s.cta * actors + s.group;
+      slice(pid, id, s.label, s.begin / mhz, (s.end - s.begin) / mhz,
+            {{"cta", s.cta},
+             {"warpgroup", s.group},
+             {"block", s.block},
+             {"clocks", s.end - s.begin}});
+    }
+  }
+
+  std::string text() {
+    return files::Json{{"displayTimeUnit", "ns"}, {"traceEvents", std::move(events_)}}.dump();
+  }
+
+ private:
+  files::Json events_ = files::Json::array();
+};
+
 }  // namespace
 
-std::vector<Slice> timeline(const Question& q, const AttentionCost& cost,
+std::vector<Slice> timeline(const Question& q, const Plan& plan, const LaunchTime& launch,
                             const TraceOptions& options) {
-  const Plan& plan = cost.plan;
   const MaskedWork masked = work_of(q, plan);
   std::vector<TileWork> first;
   for (const TileRun& run : masked.work.head) {
@@ -30,8 +88,8 @@ std::vector<Slice> timeline(const Question& q, const AttentionCost& cost,
     }
   }
   std::vector<Slice> slices;
-  const Supply supply = make_supply(q.machine, q.timing, plan, q.shape, masked.work,
-                                    cost.launch.clock_mhz, cost.launch.tiles);
+  const Supply supply =
+      make_supply(q.machine, q.timing, plan, q.shape, masked.work, launch.clock_mhz, launch.tiles);
   run_sm(q.machine, q.timing, plan, supply, plan.ctas_per_sm, first, &slices);
   std::stable_sort(slices.begin(), slices.end(), [](const Slice& a, const Slice& b) {
     return std::tie(a.unit, a.begin) < std::tie(b.unit, b.begin);
@@ -48,55 +106,27 @@ std::vector<Slice> timeline(const Question& q, const AttentionCost& cost,
 }
 
 std::string perfetto_trace(const Question& q, const AttentionCost& cost,
+                           const std::optional<BackwardCost>& backward,
                            const TraceOptions& options) {
-  files::Json events = files::Json::array();
-  constexpr int kProcess = 1;
-  const int actors = cost.plan.warpgroups + 1;
-  const auto track = [&](const Slice& s) {
-    return s.unit >= 0 ? 1 + s.unit : 1 + kUnits + s.cta * actors + s.group;
+  Events events;
+  const auto sm = [&](int pid, const std::string& kernel, const Plan& plan,
+                      const LaunchTime& launch) {
+    events.process(pid, "one SM of " + q.machine.name + kernel);
+    events.sm(pid, plan, launch.clock_mhz, timeline(q, plan, launch, options));
   };
-  const auto name_track = [&](int id, const std::string& name) {
-    events.push_back({{"ph", "M"},
-                      {"pid", kProcess},
-                      {"tid", id},
-                      {"name", "thread_name"},
-                      {"args", {{"name", name}}}});
-    events.push_back({{"ph", "M"},
-                      {"pid", kProcess},
-                      {"tid", id},
-                      {"name", "thread_sort_index"},
-                      {"args", {{"sort_index", id}}}});
-  };
-  events.push_back({{"ph", "M"},
-                    {"pid", kProcess},
-                    {"name", "process_name"},
-                    {"args", {{"name", "one SM of " + q.machine.name}}}});
-  for (int unit = 0; unit < kUnits; ++unit) {
-    name_track(1 + unit, kUnitNames[unit]);
+  int pid = 1;
+  sm(pid, "", cost.plan, cost.launch);
+  if (!backward) return events.text();
+  const int launches = ++pid;
+  double begin = 0;
+  events.process(launches, "backward, kernel after kernel (predicted, not validated)");
+  events.track(launches, 1, "launches");
+  for (const BackwardKernel& kernel : backward->kernels) {
+    events.slice(launches, 1, kernel.name, begin, kernel.ms * 1e3, files::Json::object());
+    begin += kernel.ms * 1e3;
+    if (kernel.plan) sm(++pid, ", backward, " + kernel.name, *kernel.plan, kernel.launch);
   }
-  for (int cta = 0; cta < cost.plan.ctas_per_sm; ++cta) {
-    for (int group = 0; group < actors; ++group) {
-      const bool producer = group == cost.plan.warpgroups;
-      name_track(1 + kUnits + cta * actors + group,
-                 "CTA " + std::to_string(cta) +
-                     (producer ? " producer" : " warpgroup " + std::to_string(group)));
-    }
-  }
-  const double us = 1 / cost.launch.clock_mhz;
-  for (const Slice& s : timeline(q, cost, options)) {
-    events.push_back({{"ph", "X"},
-                      {"pid", kProcess},
-                      {"tid", track(s)},
-                      {"name", s.label},
-                      {"ts", s.begin * us},
-                      {"dur", (s.end - s.begin) * us},
-                      {"args",
-                       {{"cta", s.cta},
-                        {"warpgroup", s.group},
-                        {"block", s.block},
-                        {"clocks", s.end - s.begin}}}});
-  }
-  return files::Json{{"displayTimeUnit", "ns"}, {"traceEvents", std::move(events)}}.dump();
+  return events.text();
 }
 
 }  // namespace karat::hopper

@@ -4,8 +4,11 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstdlib>
 #include <filesystem>
 #include <vector>
+
+#include "left_out.hpp"
 
 namespace karat::hopper {
 namespace {
@@ -33,10 +36,8 @@ class Accuracy : public testing::Test {
   std::vector<MeasuredRow> rows_;
 };
 
-/// Split keys have no target of their own: other laws, few tiles. The 337 rows of one source come
-/// 0.1 % short of theirs: see "Errors" of docs/time-model.md.
+/// Divided keys have no target of their own: few tiles, FP32 parts, a second kernel.
 double allowed(const Group& group) {
-  if (group.errors.rows > 300) return 0.0465;
   return group.name.ends_with("split keys") ? 0.08 : group.target;
 }
 
@@ -48,6 +49,21 @@ TEST_F(Accuracy, EveryGroupOfRows) {
   EXPECT_GE(all.size(), 15u);
   for (const Group& group : all) EXPECT_LE(group.errors.mean(), allowed(group)) << group.name;
   EXPECT_EQ(left_out(rows_), (std::set<std::string>{"cudnn", "cudnn_varlen", "tlx_fa"}));
+}
+
+/// At most 1.5 times worse, unless within the noise of a campaign, or by what the other rows leave
+/// open: it adds to the rows' own error in squares.
+TEST_F(Accuracy, SourcesThatAFitNeverSaw) {
+  if (std::getenv("KARAT_LONG") == nullptr) GTEST_SKIP() << "eight fits; KARAT_LONG=1 runs it";
+  constexpr double kNoise = 0.04;
+  for (const LeftOutSource& source : leave_sources_out(rows_)) {
+    for (const LeftOutGroup& g : source.groups) {
+      std::printf("%-55s %4.1f %% -> %4.1f %%, spread %.1f %%\n", g.name.c_str(), 100 * g.with,
+                  100 * g.without, 100 * g.spread);
+      EXPECT_LE(g.without, std::max({1.5 * g.with, kNoise, std::hypot(g.with, g.spread)}))
+          << g.name;
+    }
+  }
 }
 
 TEST_F(Accuracy, BeatsTheClosedForm) {

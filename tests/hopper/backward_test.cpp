@@ -32,7 +32,8 @@ TEST(BackwardPlan, HasThePublishedTiles) {
                          Row{Kernel::fa3, 128, 80, 128}, Row{Kernel::fa3, 192, 64, 96},
                          Row{Kernel::fa3, 256, 64, 80}, Row{Kernel::fa2, 64, 128, 128},
                          Row{Kernel::fa2, 128, 64, 128}, Row{Kernel::fa2, 256, 64, 64},
-                         Row{Kernel::flex, 128, 64, 128}}) {
+                         Row{Kernel::flex, 32, 64, 64}, Row{Kernel::flex, 64, 64, 128},
+                         Row{Kernel::flex, 128, 64, 128}, Row{Kernel::flex, 192, 64, 64}}) {
     const Plan plan = first_plan(row.kernel, row.dim);
     EXPECT_EQ(plan.block_q, row.q) << row.dim;
     EXPECT_EQ(plan.block_k, row.k) << row.dim;
@@ -73,14 +74,14 @@ double blocks_of(const Question& q, const Plan& plan) {
 /// The same 64 x 64 blocks counted by keys and by queries.
 TEST(BackwardWork, IsTheSameFromBothSides) {
   const auto plans =
-      make_backward_plans(Kernel::flex, 64, Causality::none, BlockLists::read, machine("H100"));
+      make_backward_plans(Kernel::flex, 192, Causality::none, BlockLists::read, machine("H100"));
   ASSERT_EQ(plans.size(), 2u);
   ASSERT_NE(plans[0].keys_outside(), plans[1].keys_outside());
   Question window{.recipe = recipe::load_recipe("flex_bf16"), .machine = machine("H100")};
   window.grid = video::Extent3{7, 20, 30};
-  window.shape = {.heads = 2, .queries = 4200, .keys = 4200, .head_dim = 64};
+  window.shape = {.heads = 2, .queries = 4200, .keys = 4200, .head_dim = 192};
   Question causal{.recipe = recipe::load_recipe("fa3_bf16"), .machine = machine("H100")};
-  causal.shape = {.queries = 1000, .keys = 1500, .head_dim = 64, .causality = Causality::causal};
+  causal.shape = {.queries = 1000, .keys = 1500, .head_dim = 192, .causality = Causality::causal};
   for (const Question& q : {window, causal}) {
     EXPECT_EQ(blocks_of(q, plans[0]), blocks_of(q, plans[1]));
     EXPECT_EQ(work_of(q, plans[0]).padded_pairs, work_of(q, plans[1]).padded_pairs);

@@ -71,6 +71,46 @@ TEST(Plan, SplitsKeysWhenQueryTilesAreFew) {
   }
 }
 
+/// Rows of 1024 tokens at d = 80 are 6 query tiles and 8 key blocks a head.
+TEST(Plan, VaryingLengthsAllowSplitsBySequenceAndTakeThemByBatch) {
+  PlanRequest request{.head_dim = 80, .lengths = Lengths::varying, .splits = Splits::heuristic};
+  const auto splits = [&](int batch, int heads, std::int64_t tokens, int kv_heads = 0) {
+    const Shape shape{.batch = batch,
+                      .heads = heads,
+                      .kv_heads = kv_heads,
+                      .queries = tokens,
+                      .keys = tokens,
+                      .head_dim = 80};
+    const KeySplits found = key_splits(make_plan(request, machine("H100")), shape, 132);
+    return std::pair(found.most, found.taken);
+  };
+  EXPECT_EQ(splits(64, 14, 1024), std::pair(3, 1));       // 84 tiles a sequence, 5376 in the batch
+  EXPECT_EQ(splits(8, 2, 1024), std::pair(7, 2));         // 12; 7 blocks an SM
+  EXPECT_EQ(splits(64, 32, 1024), std::pair(1, 1));       // 192 tiles a sequence
+  EXPECT_EQ(splits(64, 5, 400), std::pair(1, 1));         // 3 key blocks
+  EXPECT_EQ(splits(8, 16, 1024, 2), splits(8, 2, 8192));  // heads of a group fill one head's tiles
+  // K and V of a head beyond 50 MiB, and queries for two rounds of all SMs.
+  EXPECT_EQ(splits(1, 4, 160000), std::pair(1, 1));
+  EXPECT_EQ(splits(1, 4, 170000), std::pair(2, 1));
+  // Without a kernel in front every tile takes what the host allows, of the whole batch.
+  request.lengths = Lengths::fixed;
+  EXPECT_EQ(splits(64, 14, 1024), std::pair(1, 1));
+  EXPECT_EQ(splits(8, 2, 1024), std::pair(4, 4));
+  request.splits = Splits::never;
+  EXPECT_EQ(splits(8, 2, 1024), std::pair(1, 1));
+}
+
+/// The kernel behind a launch that may divide keys runs even where nobody does.
+TEST(Plan, CombiningCtasAreCountedByRowsAndChannels) {
+  const auto ctas = [](int dim) {
+    const Shape shape{.batch = 3, .heads = 2, .queries = 100, .keys = 100, .head_dim = dim};
+    return combine_ctas(make_plan({.head_dim = dim}, machine("H100")), shape);
+  };
+  EXPECT_EQ(ctas(64), 3 * 13);  // 16 rows of 64 channels
+  EXPECT_EQ(ctas(80), 3 * 25);  // 8 of 128
+  EXPECT_EQ(ctas(192), 6 * 25);
+}
+
 /// nvcc 13.0, sm_90a, no spills: 167 registers at d = 128, 128 at d = 64.
 TEST(Plan, RegistersAreThoseOfTheCompiledKernel) {
   struct Row {

@@ -18,28 +18,77 @@ Question dense_question() {
   return q;
 }
 
+/// Clocks of every track of a timeline, by process and track.
+using Clocks = std::map<std::string, std::map<std::string, double>>;
+
+Clocks clocks_of(const nlohmann::json& trace) {
+  std::map<int, std::string> processes;
+  std::map<std::pair<int, int>, std::string> tracks;
+  for (const auto& event : trace["traceEvents"]) {
+    if (event["name"] == "process_name") processes[event["pid"]] = event["args"]["name"];
+    if (event["name"] == "thread_name")
+      tracks[{event["pid"], event["tid"]}] = event["args"]["name"];
+  }
+  Clocks clocks;
+  for (const auto& event : trace["traceEvents"]) {
+    if (event["ph"] != "X") continue;
+    const std::pair<int, int> track{event["pid"], event["tid"]};
+    EXPECT_TRUE(tracks.contains(track) && processes.contains(track.first)) << event.dump();
+    clocks[processes[track.first]][tracks[track]] +=
+        event["args"].value("clocks", event["dur"].get<double>());
+  }
+  return clocks;
+}
+
 TEST(Trace, TracksAndBusyTimes) {
   const Question q = dense_question();
   const AttentionCost cost = attention_cost(q, Detail::time);
   const TraceOptions options{.tiles = 2, .most_blocks = 5};
-  const auto trace = nlohmann::json::parse(perfetto_trace(q, cost, options));
-  std::map<int, std::string> names;
-  std::map<std::string, double> clocks;
-  for (const auto& event : trace["traceEvents"]) {
-    if (event["name"] == "thread_name") names[event["tid"]] = event["args"]["name"];
-  }
+  const auto trace = nlohmann::json::parse(perfetto_trace(q, cost, {}, options));
   for (const auto& event : trace["traceEvents"]) {
     if (event["ph"] != "X") continue;
-    ASSERT_TRUE(names.contains(event["tid"]));
     EXPECT_NEAR(event["dur"].get<double>() * cost.launch.clock_mhz,
                 event["args"]["clocks"].get<double>(), 1e-6);
-    clocks[names[event["tid"]]] += event["args"]["clocks"].get<double>();
   }
-  EXPECT_TRUE(clocks.contains("CTA 0 warpgroup 0"));
-  EXPECT_TRUE(clocks.contains("CTA 0 warpgroup 1"));
+  Clocks clocks = clocks_of(trace);
+  ASSERT_EQ(clocks.size(), 1u);
+  auto& sm = clocks["one SM of H100 SXM"];
+  EXPECT_TRUE(sm.contains("CTA 0 warpgroup 0"));
+  EXPECT_TRUE(sm.contains("CTA 0 warpgroup 1"));
   const double scores = 2.0 * 5 * cost.plan.block_q * cost.plan.block_k;
-  EXPECT_NEAR(clocks["tensor core"], 4 * scores * 128 / 4096, 1e-6 * scores);
-  EXPECT_NEAR(clocks["MUFU"], scores / 16 * q.timing.mufu_clk_per_warp / 8, 1e-6 * scores);
+  EXPECT_NEAR(sm["tensor core"], 4 * scores * 128 / 4096, 1e-6 * scores);
+  EXPECT_NEAR(sm["MUFU"], scores / 16 * q.timing.mufu_clk_per_warp / 8, 1e-6 * scores);
+}
+
+/// Five products in one kernel; four and three in two. The launches add up to the answer.
+TEST(Trace, BackwardKernelsFollowEachOnAnSmOfItsOwn) {
+  for (const char* recipe : {"fa3_bf16", "fps_ste_bf16"}) {
+    Question q = dense_question();
+    q.recipe = recipe::load_recipe(recipe);
+    q.grid = video::Extent3{8, 32, 32};
+    q.gradients = Gradients::computed;
+    const AttentionCost cost = attention_cost(q, Detail::time);
+    const BackwardCost backward = backward_cost(q, Detail::time);
+    const TraceOptions options{.tiles = 2, .most_blocks = 3};
+    Clocks clocks = clocks_of(nlohmann::json::parse(perfetto_trace(q, cost, backward, options)));
+    EXPECT_NEAR(clocks["backward, kernel after kernel (predicted, not validated)"]["launches"],
+                1e3 * backward.time_ms, 1e-6 * backward.time_ms);
+    std::size_t multiplying = 0;
+    for (const BackwardKernel& kernel : backward.kernels) {
+      if (!kernel.plan) continue;
+      ++multiplying;
+      auto& sm = clocks["one SM of H100 SXM, backward, " + kernel.name];
+      const Plan& plan = *kernel.plan;
+      const double products = plan.pass == Pass::gradients       ? 5
+                              : plan.pass == Pass::key_gradients ? 4
+                                                                 : 3;
+      const double scores = 2.0 * 3 * plan.ctas_per_sm * plan.block_q * plan.block_k;
+      EXPECT_NEAR(sm["tensor core"], products * 2 * scores * 128 / 4096, 1e-6 * scores)
+          << kernel.name;
+      EXPECT_GT(sm["CTA 0 warpgroup 0"], 0) << kernel.name;
+    }
+    EXPECT_EQ(clocks.size(), multiplying + 2) << recipe;
+  }
 }
 
 TEST(Trace, PictureShowsThreePanels) {

@@ -60,7 +60,10 @@ karat_status karat_cost_picture(const karat_recipe* recipe, const char* question
     const hopper::Question q =
         c::asked_of(c::required(recipe, "recipe")->recipe, question).question;
     const hopper::AttentionCost cost = hopper::attention_cost(q, hopper::Detail::bounds);
+    std::optional<hopper::BackwardCost> backward;
+    if (wanted == "trace" && q.gradients == hopper::Gradients::computed)
+      backward = hopper::backward_cost(q, hopper::Detail::time);
     *text = c::handed_out(wanted == "svg" ? hopper::cost_picture(q, cost)
-                                          : hopper::perfetto_trace(q, cost));
+                                          : hopper::perfetto_trace(q, cost, backward));
   });
 }

@@ -53,6 +53,13 @@ inline double target_of(const MeasuredRow& row) {
   return row.request.splits == Splits::heuristic && !row.splits_keys() ? 0.045 : 0.06;
 }
 
+/// Rows of one line of the table.
+inline std::string group_name(const MeasuredRow& row) {
+  const std::string kernel = row.request.kernel == Kernel::flex ? "flex" : "thunderkittens";
+  return (has_factor(row) ? row.source + ", " + row.board + ", " + kernel : row.group()) +
+         (row.splits_keys() ? ", split keys" : "");
+}
+
 inline std::vector<Group> groups(const std::vector<MeasuredRow>& rows, const Model& model) {
   struct Answer {
     const MeasuredRow* row;
@@ -61,12 +68,8 @@ inline std::vector<Group> groups(const std::vector<MeasuredRow>& rows, const Mod
   std::map<std::string, std::vector<Answer>> by_name;
   for (const MeasuredRow& row : rows) {
     if (!row.has_plan) continue;
-    std::string name = row.group();
-    if (has_factor(row))
-      name = row.source + ", " + row.board + ", " +
-             (row.request.kernel == Kernel::flex ? "flex" : "thunderkittens");
-    if (row.splits_keys()) name += ", split keys";
-    by_name[name].push_back({&row, predicted_us(row, model.boards.at(row.board), model.timing)});
+    by_name[group_name(row)].push_back(
+        {&row, predicted_us(row, model.boards.at(row.board), model.timing)});
   }
   std::vector<Group> out;
   for (const auto& [name, answers] : by_name) {

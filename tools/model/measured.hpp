@@ -25,12 +25,9 @@ struct MeasuredRow {
   double density = 1;  ///< kept share of the key blocks, the same for every query tile
   double us = 0;
 
-  double query_tiles() const {
-    return std::ceil(static_cast<double>(shape.queries) / 192.0) * shape.batch * shape.heads;
-  }
-  /// Keys are split over several CTAs where query tiles fill less than 0.8 of the 132 SMs.
+  /// Several CTAs share the keys of a query tile.
   bool splits_keys() const {
-    return request.splits == Splits::heuristic && query_tiles() < 0.8 * 132;
+    return has_plan && key_splits(make_plan(request, machine("H100")), shape, 132).taken > 1;
   }
   std::string group() const { return source + ", " + board + ", " + kernel; }
 };

@@ -1,7 +1,8 @@
 // What the time model's constants are fitted on and how well they do:
 //
 //   time_model table FOLDER              errors of every group of rows
-//   time_model fit FOLDER [SOURCE]       fits the "(fit)" constants; SOURCE: a source left out
+//   time_model fit FOLDER                fits the "(fit)" constants
+//   time_model left-out FOLDER           errors of every source that is left out of the fit
 //   time_model residuals FOLDER OUT.svg  errors of the H100's varlen rows by shape, and a drawing
 //   time_model constants                 the table of constants of docs/time-model.md
 //
@@ -18,19 +19,45 @@
 #include "fit.hpp"
 #include "karat/files/atomic_file.hpp"
 #include "karat/report/chart.hpp"
+#include "left_out.hpp"
 
 namespace {
 
 using namespace karat;
 using namespace karat::hopper;
 
-/// @param without a source whose rows are left out of the fit and judged after it
-void fit(const std::vector<MeasuredRow>& all, const std::string& without) {
-  Fit fit(all, without);
-  fit.run(4, 600);
-  for (const Fit::Free& f : fit.values()) std::printf("%-24s %.4g\n", f.name.c_str(), *f.value);
+constexpr int kClimbs = 300;
+
+void fit(const std::vector<MeasuredRow>& all) {
+  Fit fit(all, "", Fit::Start::priors);
+  fit.newton(kNewtonSteps);
+  fit.climb(kClimbs);
+  const Fit::Held held = fit.held();
+  std::printf("| constant | value | spread | prior | its spread |\n|---|---|---|---|---|\n");
+  for (std::size_t i = 0; i < fit.values().size(); ++i) {
+    const Fit::Free& f = fit.values()[i];
+    std::printf("| `%s` | %.4g | %.2f | %.4g | %.2f |\n", std::string(f.prior->name).c_str(),
+                *f.value, held.spread[i], f.prior->value, f.prior->spread);
+  }
   std::printf("%zu rows\n", fit.rows());
   print_groups(groups(all, fit.model));
+}
+
+void print_left_out(const std::vector<MeasuredRow>& rows) {
+  std::printf(
+      "| source, board, kernel | rows | all rows | left out | times | spread |\n"
+      "|---|---|---|---|---|---|\n");
+  std::string lost;
+  for (const LeftOutSource& source : leave_sources_out(rows)) {
+    for (const LeftOutGroup& g : source.groups)
+      std::printf("| %s | %d | %.1f %% | %.1f %% | %.1f | %.1f %% |\n", g.name.c_str(), g.rows,
+                  100 * g.with, 100 * g.without, g.without / g.with, 100 * g.spread);
+    if (source.lost.empty()) continue;
+    lost += "without " + source.name + " the spread grows by half or more of:";
+    for (const std::string_view constant : source.lost) lost += " " + std::string(constant);
+    lost += "\n";
+  }
+  std::printf("%s", lost.c_str());
 }
 
 void draw(const std::vector<MeasuredRow>& rows, const std::vector<double>& errors,
@@ -111,8 +138,10 @@ int main(int argc, char** argv) {
     if (verb == "table" && argc == 3) {
       const std::vector<MeasuredRow> rows = all_rows(argv[2]);
       print_groups(groups(rows, model_of(rows)));
-    } else if (verb == "fit" && argc >= 3) {
-      fit(all_rows(argv[2]), argc > 3 ? argv[3] : "");
+    } else if (verb == "fit" && argc == 3) {
+      fit(all_rows(argv[2]));
+    } else if (verb == "left-out" && argc == 3) {
+      print_left_out(all_rows(argv[2]));
     } else if (verb == "residuals" && argc == 4) {
       residuals(varlen_rows(std::filesystem::path(argv[2]) / "h100_fa3_bf16_noncausal.csv"),
                 argv[3]);
@@ -120,8 +149,8 @@ int main(int argc, char** argv) {
       constants();
     } else {
       std::fputs(
-          "time_model constants | time_model table FOLDER | time_model fit FOLDER [SOURCE] | "
-          "time_model residuals FOLDER OUT.svg\n",
+          "time_model constants | time_model table FOLDER | time_model fit FOLDER | "
+          "time_model left-out FOLDER | time_model residuals FOLDER OUT.svg\n",
           stderr);
       return 2;
     }

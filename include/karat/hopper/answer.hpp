@@ -40,9 +40,12 @@ struct TraceOptions {
   int most_blocks = 8;  ///< key blocks per tile; longer tiles are cut
 };
 
-/// Tracks: one per unit, one per warpgroup of each CTA. Times are microseconds at the clock of
-/// `cost`. The busy time of a unit's track is the work asked of it.
+/// Tracks: one per unit, one per warpgroup of each CTA. Times are microseconds at the launch's
+/// clock. The busy time of a unit's track is the work asked of it. With a backward, its kernels
+/// follow: one track with the launches in their order and full length, then an SM for each kernel
+/// that multiplies. Kernels are processes of their own that begin at 0.
 std::string perfetto_trace(const Question& question, const AttentionCost& cost,
+                           const std::optional<BackwardCost>& backward = {},
                            const TraceOptions& options = {});
 
 /// One SVG with three panels: Gantt of an SM, roofline of the board, occupancy of the SMs.

@@ -43,6 +43,9 @@ enum class Lengths { fixed, varying };     ///< varying: cu_seqlens, a tile sear
 enum class Splits { never, heuristic };    ///< may a kernel share one tile's keys out?
 enum class BlockLists { computed, read };  ///< where a sparse kernel's next block comes from
 enum class Multicast { none, pairs };      ///< do two CTAs of a cluster load K and V once?
+/// Which key blocks a kernel compares with the sequence's end: the ragged one, or always the one
+/// that it visits first (FlashAttention-3's mainloop begins at the end).
+enum class EndMask { where_ragged, first_block };
 
 /// What a kernel computes. With P = exp(S - lse) a backward has five products: S = Q K^T,
 /// dP = dO V^T, dV = P^T dO, dQ = dS K, dK = dS^T Q.
@@ -77,8 +80,9 @@ struct Plan {
   Splits split_rule = Splits::never;
   BlockLists lists = BlockLists::computed;
   Multicast multicast = Multicast::none;
+  EndMask end_mask = EndMask::where_ragged;
+  int o_bytes = 2;  ///< of an element of O as a tile writes it: 4 where parts are combined later
   int ctas_per_sm = 1;
-  int splits = 1;              ///< CTAs that share one query tile's keys; a combine kernel follows
   int promote_every = 0;       ///< keys after which PV's partial sums are added in FP32; 0 = never
   double extra_per_score = 0;  ///< FP32 operations per score beside the softmax: per-column scales
   int score_conversions = 0;   ///< INT32 to FP32 conversions per score (INT8 QK)
@@ -154,9 +158,25 @@ Plan make_plan(const PlanRequest& request, const Machine& machine);
 std::vector<Plan> make_backward_plans(Kernel kernel, int head_dim, Causality causality,
                                       BlockLists lists, const Machine& machine);
 
-/// Splits of the keys that FlashAttention-3 chooses when query tiles are few: the smallest number
-/// whose last wave is within 85 % of the best, 1 from 0.8 tiles per SM or at most 4 key blocks.
+/// The number of splits that fills the SMs: the smallest whose last wave is within 85 % of the
+/// best; 1 from 0.8 tiles per SM or at most 4 key blocks (FlashAttention-3's num_splits_heuristic).
 int choose_splits(std::int64_t query_tiles, int key_blocks, int sms);
+
+/// How FlashAttention-3 divides the keys of a query tile among CTAs.
+struct KeySplits {
+  /// What the host allows. Beyond 1 it launches the kernel that can divide keys, and the one that
+  /// combines parts behind it, whether or not any tile is divided.
+  int most = 1;
+  int taken = 1;  ///< by every tile
+};
+/// The host divides where the tiles of the launch are few, or K and V of a head exceed 50 MiB and
+/// its queries fill the SMs twice. With varying lengths it looks at one sequence instead of the
+/// batch, and a kernel in front takes as many of the allowed splits as give every SM its share of
+/// the blocks and a tenth more.
+KeySplits key_splits(const Plan& plan, const Shape& shape, int sms);
+
+/// CTAs of the kernel that combines parts: 16 rows of up to 64 channels each, 8 rows of 128 beyond.
+double combine_ctas(const Plan& plan, const Shape& shape);
 
 /// "fa3" (or "fa3-2025"), "fa3-2024", "fa2", "sta", "flex", "sage2", "fpsattention". @throws
 /// Error(usage) with the nearest.

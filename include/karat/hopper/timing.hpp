@@ -25,27 +25,28 @@ struct Timing {
   double zero_gain = 0.134;
   double hbm_share = 0.91;
   // Fitted on the measured rows.
-  double port_accumulate = 0.245;
-  double port_per_instruction = 2.226;
-  double misaligned_passes = 1.763;
-  double unevenness = 0.06268;
-  double mask_ops = 2.289;
-  double mma_sync_ports = 1.119;
-  double cta_start = 2896;
-  double dynamic_tile = 2734;
-  double varlen_tile = 708;
-  double varlen_store = 140.1;
-  double list_read = 554.2;
-  double cluster_wait = 317.3;
+  double port_accumulate = 0.2542;
+  double port_per_instruction = 2.312;
+  double misaligned_passes = 1.629;
+  double unevenness = 0.1177;
+  double mask_ops = 2.206;
+  double mma_sync_ports = 1.087;
+  double cta_start = 2719;
+  double dynamic_tile = 2546;
+  double varlen_tile = 645.6;
+  double varlen_store = 93.79;
+  double list_read = 449.1;
+  double cluster_wait = 287.5;
   double launch_us = 5;
   double reduce_passes = 2;
-  double prepare_us = 1.41;
-  double combine_us = 4.287;
-  double idle_exponent = 0.3701;
+  double prepare_us = 1.185;
+  double combine_us = 2.034;
+  double combine_cta = 159.3;
+  double idle_exponent = 0.2411;
   double power_reference = 0.62;
   double tensor_exponent = 0.285;
-  double warm_slope = 0.0897;
-  double warm_ms = 57.66;
+  double warm_slope = 0.09317;
+  double warm_ms = 49.86;
 };
 
 struct TimingConstant {

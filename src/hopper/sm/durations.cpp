@@ -64,7 +64,7 @@ Durations durations(const Machine& m, const Timing& t, const Plan& p, const Supp
   d.q_bytes = double(p.block_q) * s.q_real * p.head_dim * bytes_of(p.qk);
   d.k_bytes = double(p.block_k) * s.kv_real * p.head_dim * bytes_of(p.qk);
   d.v_bytes = double(p.block_k) * s.kv_real * p.head_dim * bytes_of(p.pv);
-  d.o_bytes = double(p.block_q) * s.q_real * p.head_dim * 2;
+  d.o_bytes = double(p.block_q) * s.q_real * p.head_dim * p.o_bytes;
   const bool aligned = std::fmod(double(p.head_dim) * bytes_of(p.qk), 32) == 0;
   const double written = p.tile_dim / m.smem_bytes_per_clk;
   d.q_written = p.block_q * bytes_of(p.qk) * written;

@@ -96,10 +96,10 @@ struct GradientCta {
   std::vector<double> tile_end, block_begin;
 };
 
-class Gradients : Units {
+class GradientSm : Units {
  public:
-  Gradients(const Machine& machine, const Timing& timing, const Plan& plan, const Supply& supply,
-            int residents, std::vector<Slice>* trace)
+  GradientSm(const Machine& machine, const Timing& timing, const Plan& plan, const Supply& supply,
+             int residents, std::vector<Slice>* trace)
       : Units(machine, timing, plan, supply, trace),
         d_(gradient_durations(machine, timing, plan, supply)) {
     for (int i = 0; i < residents; ++i) {
@@ -282,7 +282,7 @@ class Gradients : Units {
 SmRun run_gradients(const Machine& machine, const Timing& timing, const Plan& plan,
                     const Supply& supply, int residents, std::span<const TileWork> tiles,
                     std::vector<Slice>* trace) {
-  return Gradients(machine, timing, plan, supply, residents, trace).run(tiles);
+  return GradientSm(machine, timing, plan, supply, residents, trace).run(tiles);
 }
 
 }  // namespace karat::hopper

@@ -262,7 +262,7 @@ class Sm : Units {
                           ready + d_.o_bytes / m_.smem_bytes_per_clk);
     // Without TMA the consumers write O themselves.
     if (p_.lengths == Lengths::varying) {
-      cta.stored += double(p_.block_q) * p_.tile_dim * 2 / 1024 * t_.varlen_store;
+      cta.stored += double(p_.block_q) * p_.tile_dim * p_.o_bytes / 1024 * t_.varlen_store;
       for (Actor& actor : cta.actors) actor.ready = cta.stored;
     }
     cta.tile_end.push_back(cta.stored);

@@ -121,14 +121,15 @@ void declare(CommandLine& line) {
   add_options(line, hopper::model_fields(), "shape of a model");
   add_options(line, hopper::shape_fields(), "shape in numbers");
   line.add({{"tile", "mask tile T,H,W"}, {"window", "window T,H,W"}}, "shape in numbers");
-  line.add({{"compare", "several GPUs: H20,H100,H200"},
-            {"sweep", "window, tile or window,tile"},
-            {"windows", "what --sweep window tries: \"3,3,3 5,5,5\""},
-            {"tiles", "what --sweep tile tries"},
-            {"csv", "one line per answer", Takes::nothing},
-            {"trace", "timeline of one SM for Perfetto, FILE.json"},
-            {"svg", "Gantt, roofline and occupancy, FILE.svg"}},
-           "answers");
+  line.add(
+      {{"compare", "several GPUs: H20,H100,H200"},
+       {"sweep", "window, tile or window,tile"},
+       {"windows", "what --sweep window tries: \"3,3,3 5,5,5\""},
+       {"tiles", "what --sweep tile tries"},
+       {"csv", "one line per answer", Takes::nothing},
+       {"trace", "timeline of one SM for Perfetto, with --backward its kernels too: FILE.json"},
+       {"svg", "Gantt, roofline and occupancy, FILE.svg"}},
+      "answers");
   line.add({{"calibrate", "ROWS.csv of your own measurements of --gpu: writes a board"},
             {"o,out", "the calibrated board, FILE.json for --gpu"}},
            "calibration");
@@ -243,7 +244,7 @@ int run_cost(int argc, char** argv) {
   }();
   const Answer& first = answers.front();
   if (const auto path = text_of(*given, "trace"))
-    files::write_file(*path, hopper::perfetto_trace(first.question, first.cost));
+    files::write_file(*path, hopper::perfetto_trace(first.question, first.cost, first.backward));
   if (const auto path = text_of(*given, "svg"))
     files::write_file(*path, hopper::cost_picture(first.question, first.cost));
   print_answers(*given, answers);

@@ -69,6 +69,6 @@ def cost_picture(
 ) -> str:
     """The launch as SVG (Gantt of an SM, roofline, occupancy), or ``kind="trace"`` for Perfetto.
 
-    ``shape``: as for cost().
+    ``shape``: as for cost(); with ``backward=True`` a trace shows the backward's kernels too.
     """
     return _core.cost_picture(as_recipe(recipe)._core, _question(gpu=gpu, **shape), kind)
