@@ -119,5 +119,24 @@ TEST(Schedule, RandomOrdersAreRepeatedBySeed) {
   EXPECT_GT(seen.size(), 1u);
 }
 
+// No barrier holds the last warp to meet: it is at its second wgmma before the others have waited
+// for the first.
+TEST(Schedule, WarpsOfAWarpgroupMayRunAheadOfEachOther) {
+  const std::string step =
+      "wgmma.fence.sync.aligned;\n"
+      "wgmma.mma_async.sync.aligned.m64n8k32.f32.e4m3.e4m3 {%r1,%r2,%r3,%r4}, %rd1, %rd1, 0, 1, "
+      "1;\n"
+      "wgmma.commit_group.sync.aligned;\nwgmma.wait_group.sync.aligned 0;\n";
+  Launch launch =
+      launch_of("mov.b64 %rd1, 4611686293305294848; or.b64 %rd1, %rd1, 64;\n" + step + step + step,
+                128, 128, ".extern .shared .align 1024 .b8 pool[];\n");
+  launch.dynamic_shared = 16384;
+  for (const Schedule schedule : {Schedule::eager, Schedule::late, Schedule::random}) {
+    launch.schedule = schedule;
+    for (launch.seed = 0; launch.seed < 5; ++launch.seed)
+      EXPECT_EQ(run(launch).fault.value_or(""), "") << static_cast<int>(schedule);
+  }
+}
+
 }  // namespace
 }  // namespace karat::ptx

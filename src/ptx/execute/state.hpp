@@ -88,8 +88,10 @@ struct Warp {
   bool done() const { return alive == 0; }
 };
 
+/// Where the warps of a warpgroup compute their wgmmas together.
 struct Warpgroup {
   std::uint32_t arrived = 0;
+  std::uint32_t place = 0;  ///< of those that arrived: groups committed before, commit or wait
   std::uint64_t round = 0;
 };
 

@@ -81,9 +81,12 @@ void compute_all(Cta& cta, std::uint32_t first, std::uint64_t end_group) {
   }
 }
 
-/// wait_group, and commit_group if groups are computed there.
+enum class Meeting : std::uint32_t { commit, wait };
+
+/// wait_group, and commit_group if groups are computed there. A warp with nothing to compute meets
+/// only those that stand at the same place: others may be ahead of it, no barrier holds them.
 /// @param end  groups before it are computed
-Step meet_group(Warp& warp, std::uint64_t end) {
+Step meet_group(Warp& warp, std::uint64_t end, Meeting meeting) {
   Cta& cta = *warp.cta;
   Warpgroup& group = cta.warpgroups[warp.index / 4];
   Pending& pending = warp.now.pending;
@@ -92,9 +95,13 @@ Step meet_group(Warp& warp, std::uint64_t end) {
     pending = {};
     return Step::next;
   }
-  if (count_before(warp, end) == 0 && group.arrived == 0) return Step::next;
+  const auto place =
+      static_cast<std::uint32_t>(2 * warp.committed) + static_cast<std::uint32_t>(meeting);
+  if (count_before(warp, end) == 0 && (group.arrived == 0 || group.place != place))
+    return Step::next;
   const std::uint32_t first = warp.index / 4 * 4;
   if (first + 4 > cta.warps.size()) throw Fault{-1, "its warpgroup has not four warps"};
+  group.place = place;
   if (++group.arrived < 4) {
     pending = {Pending::Kind::warpgroup, 0, group.round};
     return Step::wait;
@@ -107,7 +114,7 @@ Step meet_group(Warp& warp, std::uint64_t end) {
 
 Step run_commit(const MicroOp&, Warp& warp, std::uint32_t) {
   if (!warp.cta->cluster->late_wgmma) {
-    const Step step = meet_group(warp, warp.committed + 1);
+    const Step step = meet_group(warp, warp.committed + 1, Meeting::commit);
     if (step == Step::wait) return step;
   }
   ++warp.committed;
@@ -115,15 +122,9 @@ Step run_commit(const MicroOp&, Warp& warp, std::uint32_t) {
 }
 /// value: groups that may be left.
 Step run_wait(const MicroOp& op, Warp& warp, std::uint32_t) {
-  if (!warp.cta->cluster->late_wgmma) {
-    // Groups are computed at their commit. Who has nothing left waits for nobody: the others may
-    // stand at the next commit already.
-    const std::uint64_t end = warp.committed + 1;
-    const bool waits = warp.now.pending.kind == Pending::Kind::warpgroup;
-    return !waits && count_before(warp, end) == 0 ? Step::next : meet_group(warp, end);
-  }
+  if (!warp.cta->cluster->late_wgmma) return meet_group(warp, warp.committed + 1, Meeting::wait);
   const auto left = static_cast<std::uint64_t>(op.value);
-  return meet_group(warp, warp.committed - std::min(left, warp.committed));
+  return meet_group(warp, warp.committed - std::min(left, warp.committed), Meeting::wait);
 }
 
 void tell_issue(const MicroOp& op, const Warp& warp, std::uint32_t, Witness& witness,
