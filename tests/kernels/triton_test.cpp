@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "compiled.hpp"
 #include "karat/attention/operations/kernel.hpp"
 #include "karat/files/safetensors.hpp"
 #include "karat/mask/listed.hpp"
@@ -121,7 +122,7 @@ files::Tensors tensors_of(const std::vector<Head>& heads, std::size_t tokens) {
 }
 
 std::filesystem::path ptx_of(Form form) {
-  return std::filesystem::path(KARAT_DATA_DIR) / "ptx" /
+  return compiled_folder() /
          (form == Form::maps ? "sparse_fp8_tma.ptx" : "sparse_fp8_pointers.ptx");
 }
 
@@ -186,14 +187,7 @@ struct Scenario {
   std::size_t tokens;
 };
 
-class TritonSparseFp8 : public testing::TestWithParam<Scenario> {
- protected:
-  void SetUp() override {
-    if (!std::filesystem::exists(ptx_of(GetParam().form)))
-      GTEST_SKIP() << "no " << ptx_of(GetParam().form)
-                   << ": no compiled kernel was run; set KARAT_DATA_DIR";
-  }
-};
+class TritonSparseFp8 : public testing::TestWithParam<Scenario> {};
 
 TEST_P(TritonSparseFp8, EqualsAttendOfItsRecipe) {
   const auto [form, tokens] = GetParam();

@@ -6,8 +6,6 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
-#include <cstdio>
-#include <cstdlib>
 #include <filesystem>
 #include <limits>
 #include <span>
@@ -18,6 +16,7 @@
 #include "karat/numerics/random/normal.hpp"
 #include "karat/numerics/tensor_core/tensor_core.hpp"
 #include "karat/ptx/run.hpp"
+#include "removals.hpp"
 
 namespace karat::ptx {
 namespace {
@@ -244,19 +243,15 @@ Launch make_launch(const Inputs& in, const std::filesystem::path& ptx, bool maps
 }
 
 std::filesystem::path ptx_of(bool maps) {
-  return std::filesystem::path(KARAT_DATA_DIR) / "ptx" /
+  return std::filesystem::path(KARAT_SOURCE_DIR) / "tests" / "data" / "kernels" / "triton" /
          (maps ? "sparse_fp8_tma.ptx" : "sparse_fp8_pointers.ptx");
 }
 
 class SparseFp8 : public testing::TestWithParam<bool> {};
 
-TEST_P(SparseFp8, EveryOutputAndEverySumIsTheSame) {
-  const bool maps = GetParam();
-  const std::filesystem::path ptx = ptx_of(maps);
-  if (!std::filesystem::exists(ptx))
-    GTEST_SKIP() << "no " << ptx << ": no compiled kernel was run; set KARAT_DATA_DIR";
-  const Inputs in = make_inputs(2, 1024);
-  const Outcome outcome = run(make_launch(in, ptx, maps));
+void expect_the_same(bool maps, std::size_t tokens) {
+  const Inputs in = make_inputs(2, tokens);
+  const Outcome outcome = run(make_launch(in, ptx_of(maps), maps));
   ASSERT_EQ(outcome.fault.value_or(""), "");
   const Expected expected = compute(in, maps ? Exponent::fused : Exponent::separate);
   const auto out = outcome.outputs.at("out").as<std::uint16_t>();
@@ -269,15 +264,20 @@ TEST_P(SparseFp8, EveryOutputAndEverySumIsTheSame) {
                       << expected.lse[0];
 }
 
+TEST_P(SparseFp8, EveryOutputAndEverySumIsTheSame) { expect_the_same(GetParam(), 1024); }
+
+TEST_P(SparseFp8, SoTheyAreOf4096Tokens) {
+  if (!long_tests()) GTEST_SKIP() << "two heads of 4096 tokens: KARAT_LONG=1";
+  expect_the_same(GetParam(), 4096);
+}
+
 TEST_P(SparseFp8, IntactItHasNoHazardAndTheSameBitsUnderEverySchedule) {
   const bool maps = GetParam();
   const std::filesystem::path ptx = ptx_of(maps);
-  if (!std::filesystem::exists(ptx))
-    GTEST_SKIP() << "no " << ptx << ": no compiled kernel was run; set KARAT_DATA_DIR";
   Launch launch = make_launch(make_inputs(1, 512), ptx, maps);
   const Outcome plain = run(launch);
   launch.hazards = HazardSearch::on;
-  const std::uint64_t seeds = std::getenv("KARAT_LONG") != nullptr ? 100 : 2;
+  const std::uint64_t seeds = long_tests() ? 100 : 2;
   for (std::uint64_t i = 0; i < seeds + 2; ++i) {
     launch.schedule = i == 0 ? Schedule::eager : i == 1 ? Schedule::late : Schedule::random;
     launch.seed = i;
@@ -288,45 +288,7 @@ TEST_P(SparseFp8, IntactItHasNoHazardAndTheSameBitsUnderEverySchedule) {
   }
 }
 
-/// A synchronisation taken out of a kernel's text.
-struct Removal {
-  std::size_t line = 0;
-  std::string name, text;
-};
-
-std::vector<Removal> removals_of(const std::string& whole) {
-  static constexpr std::string_view kNames[] = {
-      "bar.sync",          "fence.proxy.async",  "mbarrier.init",   "mbarrier.inval",
-      "mbarrier.arrive",   "mbarrier.try_wait",  "cp.async.commit", "cp.async.wait",
-      "cp.async.bulk.com", "cp.async.bulk.wait", "wgmma.fence",     "wgmma.commit_group",
-      "wgmma.wait_group"};
-  std::vector<Removal> list;
-  std::size_t line = 0;
-  for (std::size_t begin = 0, end = 0; begin < whole.size(); begin = end + 1) {
-    end = std::min(whole.find('\n', begin), whole.size());
-    ++line;
-    const std::string_view text = std::string_view(whole).substr(begin, end - begin);
-    for (const std::string_view name : kNames) {
-      const std::size_t at = text.find(name);
-      if (at == std::string_view::npos || text.find("//") < at) continue;
-      Removal removal{.line = line, .name = std::string(name), .text = whole};
-      removal.text.replace(begin, text.size(), text.size(), ' ');
-      // A loop around the wait ends at once when its predicate is true.
-      if (name == "mbarrier.try_wait") removal.text.replace(begin, 24, "setp.eq.u32 complete,0,0");
-      if (name == "mbarrier.try_wait") removal.text[begin + 24] = ';';
-      list.push_back(std::move(removal));
-      break;
-    }
-  }
-  return list;
-}
-
-/// What orders nothing that is not ordered already, by the line of its removal.
-struct Redundant {
-  std::size_t line;
-  const char* why;
-};
-constexpr Redundant kOfMaps[] = {
+constexpr Unnoticed kOfMaps[] = {
     {89, "warp 0 alone touches the mbarrier up to the barrier of line 98"},
     {98, "only thread 0 has done anything since the barrier of line 89"},
     {181, "the barriers of lines 188 and 196 stand before what it would order"},
@@ -341,49 +303,22 @@ constexpr Redundant kOfMaps[] = {
     {1340, "what is written next was last read before the barrier of line 1289"},
     {1344, "the bytes are not used again"},
     {1350, "the bytes are not used again"}};
-constexpr Redundant kOfPointers[] = {
+constexpr Unnoticed kOfPointers[] = {
     {241, "the group of line 270 takes its copies in, and the wait covers it"},
     {270, "the group of line 280 takes its copies in, and the wait covers it"},
     {1417, "no generic write stands before it: P stays in registers"}};
-
-bool is_redundant(bool maps, std::size_t line) {
-  const std::span<const Redundant> list =
-      maps ? std::span<const Redundant>(kOfMaps) : std::span<const Redundant>(kOfPointers);
-  return std::ranges::find(list, line, &Redundant::line) != list.end();
-}
 
 /// Removes one synchronisation after the other. What is reported need not change a single bit.
 TEST_P(SparseFp8, RemovedSynchronisationsAreReported) {
   const bool maps = GetParam();
   const std::filesystem::path ptx = ptx_of(maps);
-  if (!std::filesystem::exists(ptx))
-    GTEST_SKIP() << "no " << ptx << ": no compiled kernel was run; set KARAT_DATA_DIR";
   Launch launch = make_launch(make_inputs(1, 512), ptx, maps);
-  launch.hazards = HazardSearch::on;
   launch.grid = {1, 1, 1};
   launch.limit = 3'000'000;
-  const std::vector<Removal> removals = removals_of(launch.ptx);
-  const std::size_t step = std::getenv("KARAT_LONG") != nullptr ? 1 : 5;
-  std::size_t removed = 0, found = 0, faults = 0;
-  std::string wrong;
-  for (std::size_t i = 0; i < removals.size(); i += step) {
-    launch.ptx = removals[i].text;
-    ++removed;
-    bool noticed = false;
-    for (const Schedule schedule : {Schedule::eager, Schedule::late}) {
-      launch.schedule = schedule;
-      const Outcome outcome = run(launch);
-      noticed = outcome.fault.has_value() || !outcome.hazards.empty();
-      faults += outcome.fault.has_value();
-      if (noticed) break;
-    }
-    found += noticed;
-    if (noticed == is_redundant(maps, removals[i].line))
-      wrong += (noticed ? " noticed: " : " not noticed: ") + std::to_string(removals[i].line) +
-               " " + removals[i].name;
-  }
-  std::printf("%zu removed, %zu noticed, %zu of them as faults\n", removed, found, faults);
-  EXPECT_EQ(wrong, "");
+  const Search search =
+      search_removals(std::move(launch), maps ? std::span<const Unnoticed>(kOfMaps) : kOfPointers,
+                      long_tests() ? 1 : 5);
+  EXPECT_EQ(search.wrong, "");
 }
 
 INSTANTIATE_TEST_SUITE_P(Forms, SparseFp8, testing::Values(true, false),

@@ -1,0 +1,101 @@
+// Kernels with one synchronisation taken out of their text, and whether a run notices.
+#pragma once
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "karat/ptx/run.hpp"
+
+namespace karat::ptx {
+
+/// A synchronisation taken out of a kernel's text.
+struct Removal {
+  std::size_t line = 0;
+  std::string name, text;
+};
+
+inline std::vector<Removal> removals_of(const std::string& whole) {
+  static constexpr std::string_view kNames[] = {
+      "bar.sync",          "fence.proxy.async",  "mbarrier.init",   "mbarrier.inval",
+      "mbarrier.arrive",   "mbarrier.try_wait",  "cp.async.commit", "cp.async.wait",
+      "cp.async.bulk.com", "cp.async.bulk.wait", "wgmma.fence",     "wgmma.commit_group",
+      "wgmma.wait_group"};
+  std::vector<Removal> list;
+  std::size_t line = 0;
+  for (std::size_t begin = 0, end = 0; begin < whole.size(); begin = end + 1) {
+    end = std::min(whole.find('\n', begin), whole.size());
+    ++line;
+    const std::string_view text = std::string_view(whole).substr(begin, end - begin);
+    for (const std::string_view name : kNames) {
+      const std::size_t at = text.find(name);
+      if (at == std::string_view::npos || text.find("//") < at) continue;
+      Removal removal{.line = line, .name = std::string(name), .text = whole};
+      removal.text.replace(begin, text.size(), text.size(), ' ');
+      // A loop around the wait ends at once when its predicate is true.
+      if (name == "mbarrier.try_wait") removal.text.replace(begin, 24, "setp.eq.u32 complete,0,0");
+      if (name == "mbarrier.try_wait") removal.text[begin + 24] = ';';
+      list.push_back(std::move(removal));
+      break;
+    }
+  }
+  return list;
+}
+
+/// Why a removal is not noticed, by its line.
+struct Unnoticed {
+  std::size_t line;
+  const char* why;
+  /// needless: it orders nothing that is not ordered already. gap: it does, and no run says so yet.
+  enum Kind { needless, gap } kind = needless;
+};
+
+/// What a search over all removals of a launch's kernel, or every `step`th, came to.
+struct Search {
+  std::size_t removed = 0, noticed = 0, faults = 0, needless = 0;
+  std::string wrong;  ///< neither noticed nor explained, or noticed although needless; empty: none
+
+  /// Of those that are not needless.
+  double share() const {
+    return static_cast<double>(noticed) / static_cast<double>(removed - needless);
+  }
+};
+
+/// Each removal runs under the eager schedule, then under the late one.
+inline Search search_removals(Launch launch, std::span<const Unnoticed> unnoticed,
+                              std::size_t step) {
+  launch.hazards = HazardSearch::on;
+  const std::vector<Removal> removals = removals_of(launch.ptx);
+  Search search;
+  for (std::size_t i = 0; i < removals.size(); i += step) {
+    launch.ptx = removals[i].text;
+    ++search.removed;
+    bool noticed = false;
+    for (const Schedule schedule : {Schedule::eager, Schedule::late}) {
+      launch.schedule = schedule;
+      const Outcome outcome = run(launch);
+      noticed = outcome.fault.has_value() || !outcome.hazards.empty();
+      search.faults += outcome.fault.has_value();
+      if (noticed) break;
+    }
+    search.noticed += noticed;
+    const auto known = std::ranges::find(unnoticed, removals[i].line, &Unnoticed::line);
+    const bool needless = known != unnoticed.end() && known->kind == Unnoticed::needless;
+    search.needless += needless;
+    if (noticed ? needless : known == unnoticed.end())
+      search.wrong += (noticed ? " noticed: " : " not noticed: ") +
+                      std::to_string(removals[i].line) + " " + removals[i].name;
+  }
+  std::printf("%s: %zu removed, %zu needless, %zu noticed, %zu of them as faults\n",
+              launch.file.c_str(), search.removed, search.needless, search.noticed, search.faults);
+  return search;
+}
+
+/// Whether whole sweeps are asked for.
+inline bool long_tests() { return std::getenv("KARAT_LONG") != nullptr; }
+
+}  // namespace karat::ptx
