@@ -915,8 +915,8 @@ int main(int argc, char** argv) {
     void (*run)(void);
   } parts[] = {{"version", test_version},     {"numbers", test_numbers}, {"product", test_product},
                {"recipes", test_recipes},     {"schedules", test_schedules},
-               {"attention", test_attention},
-               {"groups", test_groups},       {"masks", test_masks},     {"stages", test_stages},
+               {"attention", test_attention}, {"groups", test_groups},   {"masks", test_masks},
+               {"stages", test_stages},
                {"backward", test_backward},   {"files", test_files},
                {"golden", test_golden},       {"kernel", test_kernel},   {"time", test_time},
                {"errors", test_errors},

@@ -13,6 +13,7 @@ import karat
 from karat import loop
 from karat.loop._choice import choose
 from karat.loop._local import rows_of
+from karat.loop._progress import Progress
 from karat.loop._study import make
 
 WINDOW = {"base": "fpsattention", "name": "window", "mask": {"window": [3, 3, 1]}}
@@ -75,6 +76,23 @@ def test_the_rows_that_are_looked_at():
     rows = rows_of(103, 10)
     assert len(rows) == 10 and (np.diff(rows) > 0).all() and rows[0] < 11 and rows[-1] >= 92
     assert np.array_equal(rows, rows_of(103, 10))
+
+
+def test_progress_says_how_much_is_left(capsys, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    bar = Progress("run", 10, True)
+    bar.skip(2)  # there already: no time was spent on them
+    for _ in range(4):
+        now[0] += 60
+        bar.step("layer 3")
+    told = capsys.readouterr().err.split("\r")
+    assert told[1].strip() == "run: layer 3, 30 %, 7 min left"
+    assert told[4].strip() == "run: layer 3, 60 %, 4 min left"
+    silent = Progress("run", 10, False)
+    silent.step("layer 0")
+    silent.end()
+    assert capsys.readouterr().err == ""
 
 
 def test_spearman():

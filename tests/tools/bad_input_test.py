@@ -40,6 +40,39 @@ class BadInputs(Case):
         os.mkdir(self.path("folder"))
         self.refuses(3, "folder", arguments=["--in", "folder"])
 
+    def test_studies_of_whole_runs(self):
+        loop = {"schema": "karat.loop", "version": 1, "origin": "", "model": "m", "steps": 3,
+                "layers": 1, "grid": [1, 2, 2], "guidance": "none", "sigma": None, "recipes": [],
+                "local": {"columns": ["seed", "step", "layer", "head", "branch", "recipe", "error",
+                                      "sampling_error"], "rows": []},
+                "runs": [], "weights": None, "schedules": [], "spearman": None}
+        report, quick = ["study", "--loop", "l.json"], ["tune", "--quick", "--weights", "l.json"]
+        table = ["tune", "--from", "l.json"]
+
+        def stands(text):
+            with open(self.path("l.json"), "w") as file:
+                file.write(text)
+
+        for arguments in (report, quick, table):
+            self.fails(3, "l.json", arguments=arguments)
+        whole = json.dumps(loop)
+        for text in (whole[:-1], "{}", whole.replace('"karat.loop"', "[1]"),
+                     whole.replace('"steps": 3', '"steps": 1e9'),
+                     whole.replace('"version": 1', '"version": "1"'),
+                     whole.replace('"runs": []', '"runs": {"drift": []}'),
+                     whole.replace('"recipes": []', '"recipes": ["fa3_bf16"]')):
+            stands(text)
+            for arguments in (report, quick, table):
+                self.fails(3, "l.json", arguments=arguments)
+        stands(whole)
+        self.succeeds(*report)
+        self.fails(3, "holds no measured cell", arguments=report + ["--csv", "t.csv"])
+        self.fails(3, "has no weights", arguments=quick)
+        self.fails(3, "holds no measured cell", arguments=table)
+        self.fails(2, "--out", arguments=report + ["--out", "s.h5"])
+        self.fails(2, "--rows", arguments=report + ["--rows", "8"])
+        self.assertEqual(self.files(), ["in.safetensors", "l.json"])
+
     def test_truncated_and_corrupt_safetensors(self):
         with open(self.path("in.safetensors"), "rb") as file:
             whole = file.read()

@@ -127,7 +127,9 @@ class Run:
             self._drift.append(self._compared.drift(step, x))
         self.reference.append(x)
 
-    def on_step_end(self, pipe: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+    def on_step_end(
+        self, pipe: Any, step: int, timestep: Any, tensors: dict[str, Any]
+    ) -> dict[str, Any]:
         """latents() as a diffusers pipeline calls it: callback_on_step_end=run.on_step_end."""
         self.latents(tensors["latents"])
         return tensors
@@ -165,8 +167,8 @@ class Run:
             found, what = self.kept.get(self._number), "the state"
         if found is not None and found.inputs != inputs:
             raise UsageError(
-                f"state: forward {self._number} has other inputs than in {what}; start from the same "
-                "seed and prompt, or give another folder"
+                f"state: forward {self._number} has other inputs than in {what}; start from the "
+                "same seed and prompt, or give another folder"
             )
         return found
 
@@ -197,7 +199,8 @@ class Run:
             if exact is None:
                 exact = exact_rows(call, rows, made.video)
             self._record(call.layer, place, head_errors(made.output, exact, rows, made.video))
-        self._progress.step(f"step {self._forwards.step + 1} of {setting.steps}, layer {call.layer}")
+        place = f"step {self._forwards.step + 1} of {setting.steps}, layer {call.layer}"
+        self._progress.step(place)
         return call.unchanged() if given is None else given
 
     def _record(self, layer: int, place: int, errors: Any) -> None:
@@ -260,7 +263,9 @@ def start(
     progress: bool | None = None,
 ) -> Run:
     """A run of what attach() was asked for; keep, replay: for runs that begin alike."""
-    kept = Folder(state, setting.identity(fitted)) if state is not None else Memory() if keep else None
+    kept: Memory | Folder | None = Memory() if keep else None
+    if state is not None:
+        kept = Folder(state, setting.identity(fitted))
     pieces = sum(
         (place is not None) or bool(setting.probe) for row in setting.choice.places for place in row
     )
@@ -299,8 +304,8 @@ def setting_of(
     )
     recipes: list[Recipe] = choice.recipes
     return Setting(
-        choice, places(probe, recipes), int(steps), as_grid(grid), int(rows), int(seed), levels, name,
-        model_name or type(fitted.model).__name__, threads, measure,
+        choice, places(probe, recipes), int(steps), as_grid(grid), int(rows), int(seed), levels,
+        name, model_name or type(fitted.model).__name__, threads, measure,
     )  # fmt: skip
 
 

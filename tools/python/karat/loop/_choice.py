@@ -79,7 +79,9 @@ def selected(numbers: Iterable[int] | None, count: int, what: str) -> set[int]:
     chosen = set(range(count)) if numbers is None else {int(n) for n in numbers}
     for number in sorted(chosen):
         if not 0 <= number < count:
-            raise UsageError(f"{what}: {number} is none of 0 to {count - 1}; give those of this run")
+            raise UsageError(
+                f"{what}: {number} is none of 0 to {count - 1}; give those of this run"
+            )
     return chosen
 
 

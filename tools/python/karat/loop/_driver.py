@@ -37,7 +37,8 @@ class Runs(NamedTuple):
             self.fitted, None, seed=seed, probe=probe, name="unmodified", **self.common
         )
         folder = self.place(f"seed-{seed}", "unmodified")
-        run = start(self.fitted, setting, state=folder, keep=keep and folder is None, progress=False)
+        keep = keep and folder is None
+        run = start(self.fitted, setting, state=folder, keep=keep, progress=False)
         self._go(seed, run)
         return run
 
@@ -84,7 +85,9 @@ def _runs_of(
     return Runs(fitted, sample, common, folder)
 
 
-def _entry(seed: int, name: str, kind: str, drift: list[float], **place: int | None) -> dict[str, Any]:
+def _entry(
+    seed: int, name: str, kind: str, drift: list[float], **place: int | None
+) -> dict[str, Any]:
     return {
         "seed": seed, "name": name, "kind": kind, "step": place.get("step"),
         "layer": place.get("layer"), "recipe": place.get("recipe"), "drift": drift,
@@ -182,7 +185,8 @@ def sensitivities(
     return with_weights(make(
         model=first["model"], steps=steps, layers=layers, grid=first["grid"],
         guidance=first["guidance"], sigma=first["sigma"], recipes=known, rows=local, runs=made,
-        schedules=[], origin=f"one {per} perturbed at a time, {len(seeds)} seeds of {first['model']}",
+        schedules=[],
+        origin=f"one {per} perturbed at a time, {len(seeds)} seeds of {first['model']}",
     ))  # fmt: skip
 
 

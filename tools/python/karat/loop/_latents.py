@@ -57,7 +57,8 @@ class Latents:
         norm = exact.norm(dim=1)
         if not bool((norm > 0).all()):
             raise UsageError(f"reference: latents of step {step} are 0; give another run")
-        return [float(n) for n in (x.detach().cpu().double().flatten(1) - exact).norm(dim=1) / norm]
+        away = x.detach().cpu().double().flatten(1) - exact
+        return [float(n) for n in away.norm(dim=1) / norm]
 
 
 def as_latents(reference: Any) -> Latents | None:
@@ -67,6 +68,6 @@ def as_latents(reference: Any) -> Latents | None:
     if isinstance(reference, (str, os.PathLike)):
         return Latents.load(reference)
     raise UsageError(
-        f"reference: {type(reference).__name__} is no run; give the .reference of an unmodified one, "
-        "or the file it was saved to"
+        f"reference: {type(reference).__name__} is no run; give the .reference of an unmodified "
+        "one, or the file it was saved to"
     )

@@ -162,7 +162,7 @@ def replaced(call: Call, recipe: Recipe, grid: Grid, text: str, threads: int = 0
     """
     torch = require_torch("a hooked model")
     if call.number > 0:
-        raise _refuse(call, "calls attention twice in one forward", "give modules that call it once")
+        raise _refuse(call, "calls attention twice in one forward", "give modules of one call")
     tokens = math.prod(grid)
     extra = _require_plain(call, tokens, text)
     counts = _kept_text(call, tokens, extra, text)
@@ -188,8 +188,8 @@ def replaced(call: Call, recipe: Recipe, grid: Grid, text: str, threads: int = 0
 
 def refuse_silence(layer: int) -> UsageError:
     return UsageError(
-        f"layer {layer}: did not call scaled_dot_product_attention; choose that backend (diffusers: "
-        'model.set_attention_backend("native")) and do not compile the model'
+        f"layer {layer}: did not call scaled_dot_product_attention; choose that backend "
+        '(diffusers: model.set_attention_backend("native")) and do not compile the model'
     )
 
 
@@ -291,8 +291,8 @@ def replace(
     backward; elsewhere karat.attend. The output has the queries' type.
 
     Text in the same sequence, grouped heads, batches and padded text are handled; cross attention,
-    dropout, causal and additive masks are UsageErrors at the call that has them. An exception in the
-    model's forward detaches.
+    dropout, causal and additive masks are UsageErrors at the call that has them. An exception in
+    the model's forward detaches.
     """
     require_torch("karat.loop")
     fitted = fit(model, adapter, None)

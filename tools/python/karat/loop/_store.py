@@ -134,7 +134,8 @@ def claim(folder: Path, identity: Mapping[str, Any]) -> None:
         return
     found = read_json(path)
     if found != wanted:
-        differ = [name for name in wanted if not isinstance(found, dict) or found.get(name) != wanted[name]]
+        known = found if isinstance(found, dict) else {}
+        differ = [name for name in wanted if known.get(name) != wanted[name]]
         raise UsageError(
             f"state: {folder} holds another run ({', '.join(differ) or 'more'} differs); give a "
             "folder of its own, or delete it"

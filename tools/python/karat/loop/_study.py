@@ -74,7 +74,8 @@ class _Check:
 
     def whole(self, found: Any, place: str, end: int | None = None) -> None:
         if type(found) is not int or found < 0 or (end is not None and found >= end):
-            self.fail(place, f"is {found!r}, no whole number" + ("" if end is None else f" below {end}"))
+            below = "" if end is None else f" below {end}"
+            self.fail(place, f"is {found!r}, no whole number{below}")
 
     def positive(self, found: Any, place: str) -> None:
         self.whole(found, place)
@@ -162,7 +163,8 @@ def _check_run(c: _Check, run: Any, place: str, steps: int, layers: int, recipes
         c.fail(place, "has no name")
     if run["kind"] not in KINDS:
         c.fail(place, f"is of kind {run['kind']!r}, none of {', '.join(KINDS)}")
-    wanted = {"whole": (), "step": ("step", "recipe"), "cell": ("step", "layer", "recipe")}[run["kind"]]
+    part = {"whole": (), "step": ("step", "recipe"), "cell": ("step", "layer", "recipe")}
+    wanted = part[run["kind"]]
     for name, end in (("step", steps), ("layer", layers), ("recipe", recipes)):
         if name in wanted:
             c.whole(run[name], f"{place}, {name}", end)

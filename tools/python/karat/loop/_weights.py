@@ -26,7 +26,7 @@ def _mean_squares(study: Mapping[str, Any], seed: int | None, by: Sequence[int])
 STEP, CELL = (0, 1, 5), (0, 1, 2, 5)  # seed, step, (layer,) recipe among the local columns
 
 
-def _ratios(study: Mapping[str, Any], kind: str, seeds: Sequence[int]) -> dict[tuple[int, ...], float]:
+def _ratios(study: Mapping[str, Any], kind: str, seeds: Sequence[int]) -> Squares:
     """sum D^2 / sum e^2 of every (step,) or (step, layer), over seeds and recipes."""
     by = STEP if kind == "step" else CELL
     squares = _mean_squares(study, None, by)
@@ -105,7 +105,9 @@ def predicted(study: Mapping[str, Any], schedule: Any, *, per: str = "step") -> 
     """
     weights = study["weights"]
     if weights is None or (per == "cell" and weights["cell"] is None):
-        raise UsageError(f"study: has no weights per {per}; measure them (karat.loop.sensitivities)")
+        raise UsageError(
+            f"study: has no weights per {per}; measure them (karat.loop.sensitivities)"
+        )
     if per not in ("step", "cell"):
         raise UsageError(f"per: {per!r} is not known; give step or cell")
     choice = _choice_of(study, schedule)
