@@ -173,6 +173,8 @@ def test_predictions(study):
     phases = {"phases": [{"until": 0.6, "recipe": "fpsattention"}, {"recipe": WINDOW}]}
     for per in ("step", "cell"):
         assert loop.predicted(study, phases, per=per) == pytest.approx(math.sqrt(sum(squares)))
+        aligned = loop.predicted(study, phases, per=per, errors="aligned")
+        assert aligned == pytest.approx(sum(map(math.sqrt, squares)))
     one_layer = loop.predicted(study, {0: "fpsattention"}, per="cell")
     expected = [
         weight(s, 0) * np.mean([error(seed, s, 0, h, 1) ** 2 for seed in SEEDS for h in range(HEADS)])
@@ -182,6 +184,9 @@ def test_predictions(study):
     assert loop.predicted(study, None) == 0
     with pytest.raises(karat.UsageError, match="did not measure recipe sta_bf16"):
         loop.predicted(study, "sta_bf16")
+    for wrong in (dict(per="head"), dict(errors="opposed")):
+        with pytest.raises(karat.UsageError, match="is not known"):
+            loop.predicted(study, phases, **wrong)
     with pytest.raises(karat.UsageError, match="no weights per step"):
         loop.predicted(synthetic(), phases)
 

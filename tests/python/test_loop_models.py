@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -560,3 +561,20 @@ def test_a_diffusers_pipeline_tells_its_steps():
         sampler.model(x)
         assert run.on_step_end(None, 0, 900, {"latents": x}) == {"latents": x}
     assert torch.equal(run.reference.steps[0], x)
+
+
+def test_the_example_of_the_page(tmp_path, monkeypatch, long_run):
+    """As it stands; the order of its schedules is predicted."""
+    if not long_run:
+        pytest.skip("the page's example takes 20 s of processor time (KARAT_LONG=1)")
+    pytest.importorskip("diffusers", reason="diffusers is not installed")
+    page = (Path(__file__).parents[2] / "docs/loop.md").read_text().split("## Worked example")[1]
+    monkeypatch.chdir(tmp_path)
+    space = {}
+    exec(page.split("```python\n")[1].split("```")[0], space)
+    compared = space["compared"]
+    assert compared["spearman"] >= 0.8 and len(compared["schedules"]) == 10
+    for one in compared["schedules"]:
+        schedule = space["schedules"][one["name"]]
+        aligned = loop.predicted(space["study"], schedule, errors="aligned")
+        assert one["predicted"] < one["measured"] < aligned

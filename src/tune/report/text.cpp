@@ -17,7 +17,7 @@ std::string interval_text(const std::optional<statistics::Interval>& interval) {
 
 /// The drift that measured weights expect of an error.
 std::string drift_text(const StepWeights& weights, double error) {
-  return weights.drift_scale > 0 ? print("   drift %.4f", error * std::sqrt(weights.drift_scale))
+  return weights.drift_scale > 0 ? print("   drift %.4g", error * std::sqrt(weights.drift_scale))
                                  : "";
 }
 

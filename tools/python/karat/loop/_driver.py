@@ -198,6 +198,7 @@ def compare(
     *,
     seeds: Iterable[int],
     per: str = "step",
+    errors: str = "independent",
     adapter: Adapter | None = None,
     grid: Sequence[int] | None = None,
     guidance: str | None = None,
@@ -208,6 +209,7 @@ def compare(
     """Runs schedules end to end and holds the drift that the study predicts against it.
 
     schedules: name -> as for attach(). study: of sensitivities(); seeds should be others than its.
+    per, errors: as for predicted().
     Returns the study with the whole runs among its `runs`, `schedules` with predicted and measured
     drift of the last latent (root mean square over seeds), and their rank correlation `spearman`
     (None for fewer than three schedules).
@@ -229,7 +231,7 @@ def compare(
         listed.append({
             "name": name,
             "recipes": [[None if p is None else as_known[p] for p in row] for row in choice.places],
-            "predicted": predicted(study, choice, per=per), "measured": None,
+            "predicted": predicted(study, choice, per=per, errors=errors), "measured": None,
         })  # fmt: skip
     names = {"experiment": "compare", "schedules": listed, "recipes": study["recipes"]}
     runs = _runs_of(model, sample, adapter, guidance, state, common, names)

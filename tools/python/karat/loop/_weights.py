@@ -95,26 +95,33 @@ def _choice_of(study: Mapping[str, Any], what: Any) -> Choice:
     return choose(what, study["steps"], study["layers"], sigma=study["sigma"])
 
 
-def predicted(study: Mapping[str, Any], schedule: Any, *, per: str = "step") -> float:
+def predicted(
+    study: Mapping[str, Any], schedule: Any, *, per: str = "step", errors: str = "independent"
+) -> float:
     """The drift of the last latent that the study's weights expect of a schedule.
 
-    sqrt(sum over steps of weight * mean over layers of e^2) with per="step", or
-    sqrt(sum over steps and layers of weight * e^2) with per="cell"; e^2 as in measured_weights(),
-    mean over seeds; layers that keep PyTorch's attention have none. schedule: as for attach().
+    The squared drift of a step is weight * mean over layers of e^2 with per="step", or the sum over
+    layers of weight * e^2 with per="cell"; e^2 as in measured_weights(), mean over seeds; layers
+    that keep PyTorch's attention have none. Over steps squares add up where errors are
+    "independent", which is what karat tune minimises, and drifts where they are "aligned": the
+    largest that a first-order model allows. schedule: as for attach().
     Raises UsageError for a study without the weights, and a recipe that it did not measure.
     """
+    if errors not in ("independent", "aligned"):
+        raise UsageError(f"errors: {errors!r} is not known; give independent or aligned")
     weights = study["weights"]
+    if per not in ("step", "cell"):
+        raise UsageError(f"per: {per!r} is not known; give step or cell")
     if weights is None or (per == "cell" and weights["cell"] is None):
         raise UsageError(
             f"study: has no weights per {per}; measure them (karat.loop.sensitivities)"
         )
-    if per not in ("step", "cell"):
-        raise UsageError(f"per: {per!r} is not known; give step or cell")
     choice = _choice_of(study, schedule)
     names = [recipe["name"] for recipe in study["recipes"]]
     squares = _mean_squares(study, None, (1, 2, 5))
-    terms = []
+    steps = []
     for step, row in enumerate(choice.places):
+        terms = []
         for layer, place in enumerate(row):
             if place is None:
                 continue
@@ -132,7 +139,10 @@ def predicted(study: Mapping[str, Any], schedule: Any, *, per: str = "step") -> 
                 weights["step"][step] / len(row) if per == "step" else weights["cell"][step][layer]
             )
             terms.append(weight * squares[step, layer, known])
-    return math.sqrt(math.fsum(terms))
+        steps.append(math.fsum(terms))
+    if errors == "aligned":
+        return math.fsum(math.sqrt(square) for square in steps)
+    return math.sqrt(math.fsum(steps))
 
 
 def spearman(a: Sequence[float], b: Sequence[float]) -> float:
