@@ -370,6 +370,28 @@ class Kernels(Case):
             kernel(body)
             self.fails(1, "k.ptx:5", words, arguments=line)
             self.assertNotIn("o.safetensors", self.files())
+        kernel("mov.b64 %d2, %d1;\n")
+        tap = {"stage": "s", "line": 5, "registers": ["%d1"], "layout": "lanes"}
+        for changed, code, words in (
+                ({"layout": "tile"}, 2, ["layout", "tile"]), ({"stage": ""}, 3, ["stage"]),
+                ({"registers": ["%d1..%e2"]}, 3, ["%d1..%e2"]), ({"dtype": "f64"}, 3, ["dtype"]),
+                ({"lines": 5}, 3, ["lines"]), ({"line": 99}, 2, ["line 99"]),
+                ({"ctas": [[0, -1]]}, 3, ["ctas"]), ({"registers": ["%q"]}, 2, ["%q"]), ({}, 2, ["%d1"])):
+            launch(taps=[{**tap, **changed}])
+            self.fails(code, *words, arguments=line + ["--taps"])
+        shared = {"stage": "s", "line": 5, "shared": 1024, "shape": [4, 32], "swizzle": "64B"}
+        launch(taps=[shared])
+        self.fails(3, "swizzle", "128", arguments=line + ["--taps"])
+        launch()
+        self.fails(2, "--timeline", "t.png", arguments=line + ["--timeline", "t.png"])
+        self.fails(2, "timeline", arguments=line + ["--timeline", "t.svg", "--timeline-cta", "7"])
+        self.fails(2, "timeline", arguments=line + ["--timeline", "t.svg", "--hazards"])
+        self.fails(2, "--timeline-cta", arguments=line + ["--timeline-cta", "0,0"])
+        for changed, words in (({"address": 100}, "256"), ({"address": 1 << 40, "variable": "v"}, "v"),
+                               ({"address": 256}, "256")):
+            launch(tensors={"o": {"dtype": "u32", "shape": [32], "output": True, **changed},
+                            "p": {"dtype": "u32", "shape": [32], "address": 512}})
+            self.fails(2, words, arguments=line)
 
 
 class Killed(Case):

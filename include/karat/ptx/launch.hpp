@@ -5,6 +5,9 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <memory>
+#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -12,6 +15,8 @@
 
 #include "karat/files/json_file.hpp"
 #include "karat/files/tensor.hpp"
+#include "karat/ptx/schedule.hpp"
+#include "karat/ptx/tap.hpp"
 
 namespace karat::ptx {
 
@@ -19,23 +24,12 @@ struct Dimensions {
   std::uint32_t x = 1, y = 1, z = 1;
 };
 
-/// Does `ptxas` join products with the sums they go into? Its rule, found by comparing machine
-/// code: an add.f32 or sub.f32 without .rn, one of whose operands is the result of a mul.f32
-/// without .rn, with the same .ftz and in the same basic block, becomes one fma. Where both
-/// operands are products, the one with no other use is joined; a product with several uses is
-/// joined into each.
+/// Does `ptxas` join products with the sums they go into? docs/run.md, "What mul and add become",
+/// states its rule, found by comparing machine code.
 enum class Fuse { none, ptxas };
 
 /// Whether a run looks for accesses to shared memory whose order nothing guarantees.
 enum class HazardSearch { off, on };
-
-/// When asynchronous work takes effect, and which warp runs next. A correct kernel gives the same
-/// bits under all of them.
-enum class Schedule {
-  eager,   ///< at its issue; warps in order
-  late,    ///< when somebody has waited for it, or no warp can go on; warps in reverse order
-  random,  ///< either, warps in any order and for any time, by Launch::seed
-};
 
 /// "eager", "late", "random"; @throws Error(usage)
 Schedule schedule_named(std::string_view name, const std::string& subject);
@@ -43,8 +37,21 @@ Schedule schedule_named(std::string_view name, const std::string& subject);
 /// A buffer in global memory.
 struct LaunchTensor {
   files::Tensor value;
-  bool output = false;  ///< is returned after the launch
+  bool output = false;   ///< is returned after the launch
+  std::string variable;  ///< the module's variable whose bytes it is; empty: a buffer of its own
+  std::optional<std::uint64_t> address;  ///< where it lies; empty: where there is room
 };
+
+/// Memory that belongs to the caller, at an address of its choice; kernels read and write it in
+/// place. Addresses are multiples of 256, one buffer to a step of 2 MiB.
+struct LaunchMemory {
+  std::string name;  ///< in messages
+  std::uint64_t address = 0;
+  std::span<std::byte> bytes;
+  std::string variable;  ///< the module's variable whose bytes it is; empty: none
+};
+
+class LoadedModule;
 
 /// The address of a tensor in global memory, 64 bits.
 struct PointerArgument {
@@ -80,12 +87,18 @@ struct BytesArgument {
 using Argument = std::variant<PointerArgument, TensorMapArgument, BytesArgument>;
 
 struct Launch {
-  std::string ptx;     ///< the text of the module
-  std::string file;    ///< what errors call it
+  std::string ptx;   ///< the text of the module
+  std::string file;  ///< what errors call it
+  /// The module, read before: then `ptx` and `file` do not count.
+  std::shared_ptr<const LoadedModule> module;
   std::string kernel;  ///< may be empty where the module has one entry
   Dimensions grid, block, cluster;
   std::uint32_t dynamic_shared = 0;  ///< bytes
   std::map<std::string, LaunchTensor> tensors;
+  std::vector<LaunchMemory> memory;  ///< besides
+  std::vector<Tap> taps;             ///< of these outputs are made besides
+  /// The CTA whose timeline is kept; not together with a search for hazards.
+  std::optional<Dimensions> timeline;
   std::vector<Argument> arguments;  ///< one for each parameter of the kernel
   Fuse fuse = Fuse::none;
   HazardSearch hazards = HazardSearch::off;

@@ -16,6 +16,7 @@ struct RunRequest {
   std::optional<Fuse> fuse;  ///< empty: as the launch file says
   std::optional<std::int64_t> limit;
   bool hazards = false;
+  bool taps = false;
   Schedule schedule = Schedule::eager;
   std::uint64_t seed = 0;
   int threads = 0;

@@ -10,6 +10,7 @@
 #include "karat/files/json_file.hpp"
 #include "karat/files/tensor.hpp"
 #include "karat/ptx/launch.hpp"
+#include "karat/ptx/timeline.hpp"
 
 namespace karat::ptx {
 
@@ -39,6 +40,7 @@ struct Outcome {
   files::Tensors outputs;
   std::vector<InstructionCount> instructions;  ///< those that ran, most frequent first
   std::uint64_t warp_instructions = 0;
+  std::optional<Timeline> timeline;
   std::uint64_t fused = 0;  ///< pairs of mul and add that were joined
 
   /// The weakest ground of all instructions that ran.

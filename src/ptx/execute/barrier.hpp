@@ -11,7 +11,7 @@ enum class BarrierReduction : std::uint8_t { none, popc, all, any };
 /// A round is over: its reductions are kept for those who waited.
 inline void finish_round(Cta& cta, std::uint32_t id, std::uint64_t round) {
   Barrier& barrier = cta.barriers[id];
-  if (cta.witness != nullptr) cta.witness->complete(id);
+  if (cta.witness != nullptr) cta.witness->complete(named_key(cta, id));
   barrier.results[round % 2] = barrier.now;
   barrier.now = {};
 }

@@ -170,7 +170,7 @@ std::optional<std::string> run_warps(Cluster& cluster, Watch& watch) {
 }  // namespace
 
 std::optional<std::string> run_cluster(Cluster& cluster) {
-  if (cluster.ctas[0].witness == nullptr) {
+  if (cluster.ctas[0].witness == nullptr && cluster.observers.empty()) {
     Unwatched nobody;
     return run_warps(cluster, nobody);
   }

@@ -97,6 +97,12 @@ void prepare_cluster(Cluster& cluster, std::uint64_t index, const GridLaunch& la
   }
 }
 
+/// Who looks on, null for nobody; observers are gone.
+void watch(Cluster& cluster, Witness* witness) {
+  for (Cta& cta : cluster.ctas) cta.witness = witness;
+  cluster.observers.clear();
+}
+
 }  // namespace
 
 GridRun run_grid(const GridLaunch& launch) {
@@ -110,6 +116,10 @@ GridRun run_grid(const GridLaunch& launch) {
   std::atomic<std::uint64_t> first_fault{std::numeric_limits<std::uint64_t>::max()};
   std::uint64_t first_hazards = std::numeric_limits<std::uint64_t>::max();
   std::mutex guard;
+  // Races between clusters: looked for where there are several, and nothing orders them.
+  std::unique_ptr<GridTrace> trace;
+  if (launch.hazards && clusters > 1 && !program.synchronizes)
+    trace = std::make_unique<GridTrace>();
   GridRun run;
   numerics::parallel_for(clusters, threads, [&](std::size_t item, int worker) {
     if (item > first_fault.load()) return;
@@ -120,10 +130,10 @@ GridRun run_grid(const GridLaunch& launch) {
     }
     prepare_cluster(bench->cluster, item, launch, bench->worker);
     std::optional<Hazards> hazards;
-    Cta& first = bench->cluster.ctas[0];
-    if (launch.hazards) first.witness = &hazards.emplace(first);
+    if (launch.hazards) watch(bench->cluster, &hazards.emplace(bench->cluster, trace.get()));
+    if (launch.watcher) launch.watcher(bench->cluster);
     auto fault = run_cluster(bench->cluster);
-    first.witness = nullptr;
+    watch(bench->cluster, nullptr);
     if (hazards && !hazards->found().empty()) {
       const std::lock_guard lock(guard);
       if (item < first_hazards) run.hazards = hazards->found();
@@ -135,6 +145,7 @@ GridRun run_grid(const GridLaunch& launch) {
     first_fault = item;
     run.fault = std::move(fault);
   });
+  if (trace != nullptr && run.hazards.empty()) run.hazards = trace->races(program);
   run.executed.assign(program.code.size(), 0);
   for (const auto& bench : benches) {
     if (!bench) continue;

@@ -25,6 +25,11 @@ inline bool in_shared_window(std::uint64_t address) {
   return address - kSharedWindow < kWindowSize;
 }
 
+/// Neither a window nor below all buffers.
+inline bool in_global(std::uint64_t address) {
+  return address - kSharedWindow >= kParamWindow + kWindowSize - kSharedWindow;
+}
+
 /// Global memory and parameters by generic address, as bulk copies need it, for one lane.
 class LaneMemory final : public units::GlobalMemory {
  public:

@@ -22,7 +22,7 @@ units::Mbarrier change_mbarrier(Warp& warp, std::uint64_t address, int lane, Cha
     throw Fault{lane, "mbarrier at " + hexadecimal(address) + ": " +
                           std::string(units::barrier_event_meaning(event))};
   if (event == units::BarrierEvent::completed && warp.cta->witness != nullptr)
-    warp.cta->witness->complete(inside_shared(address));
+    warp.cta->witness->complete(ranked(warp, static_cast<std::uint32_t>(address)));
   word = barrier->word();
   std::memcpy(at, &word, 8);
   return before;

@@ -16,8 +16,14 @@ namespace karat::ptx {
 
 class Memory final : public units::GlobalMemory {
  public:
+  /// @param begin  no buffer lies below it
+  explicit Memory(std::uint64_t begin = kGlobalBase);
+
   /// Gives a buffer an address; the buffer must outlive the memory.
   std::uint64_t place(std::span<std::byte> buffer, const std::string& name);
+  /// Puts it at a given one. @throws Error(usage) unless that is a multiple of 256, not below
+  /// begin, below the windows, and no 2 MiB of it are another buffer's
+  void place_at(std::uint64_t address, std::span<std::byte> buffer, const std::string& name);
 
   /// @throws Error(usage) naming the address and the nearest buffer below it
   std::byte* at(std::uint64_t address, std::uint64_t size, Access access) override {
@@ -29,8 +35,8 @@ class Memory final : public units::GlobalMemory {
 
   /// Null where the bytes are not all of one buffer. Safe from several threads.
   const std::byte* find(std::uint64_t address, std::uint64_t size) const {
-    const std::uint64_t index = (address - kBegin) >> kStepBits;
-    if (address < kBegin || index >= owners_.size()) return nullptr;
+    const std::uint64_t index = (address - begin_) >> kStepBits;
+    if (address < begin_ || index >= owners_.size()) return nullptr;
     const Buffer& buffer = buffers_[owners_[index]];
     const std::uint64_t offset = address - buffer.address;
     if (size > buffer.bytes.size() || offset > buffer.bytes.size() - size) return nullptr;
@@ -46,7 +52,6 @@ class Memory final : public units::GlobalMemory {
  private:
   /// Addresses are cut into steps of 2 MiB; each step belongs to one buffer.
   static constexpr int kStepBits = 21;
-  static constexpr std::uint64_t kBegin = kGlobalBase;
 
   struct Buffer {
     std::uint64_t address;
@@ -54,7 +59,8 @@ class Memory final : public units::GlobalMemory {
     std::string name;
   };
 
-  std::vector<Buffer> buffers_;
+  std::uint64_t begin_;
+  std::vector<Buffer> buffers_;  ///< the first one is nobody's and empty
   std::vector<std::uint32_t> owners_;
 };
 

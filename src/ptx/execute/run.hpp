@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -19,8 +20,10 @@ struct GridLaunch {
   std::uint64_t limit = 0;  ///< micro-operations of warps in one cluster
   Schedule schedule = Schedule::eager;
   std::uint64_t seed = 0;
-  bool hazards = false;  ///< look for them; clusters of one CTA only
-  int threads = 0;       ///< as numerics::parallel_for
+  bool hazards = false;  ///< look for them
+  /// Adds whoever else looks on: called for each cluster before it runs, from several threads.
+  std::function<void(Cluster&)> watcher;
+  int threads = 0;  ///< as numerics::parallel_for
 };
 
 struct GridRun {

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "execute/memory.hpp"
-#include "karat/ptx/launch.hpp"
+#include "karat/ptx/schedule.hpp"
 #include "program/addresses.hpp"
 #include "program/program.hpp"
 #include "units/lanes.hpp"
@@ -43,6 +43,7 @@ struct Group {
   std::uint32_t lanes = 0;
   Pending pending;
   bool blocked = false;  ///< waited when it last ran
+  bool waits = false;    ///< in the middle of an operation; kept for observers
 };
 
 struct WgmmaDetail;
@@ -125,8 +126,10 @@ struct Cta {
   std::vector<std::byte> files;
   std::array<Barrier, 16> barriers;
   std::vector<Warpgroup> warpgroups;
-  Witness* witness = nullptr;  ///< null where nobody looks on
+  Witness* witness = nullptr;  ///< the cluster's; null where nobody looks on
 };
+
+class Observer;
 
 struct Cluster {
   const Program* program = nullptr;
@@ -143,6 +146,7 @@ struct Cluster {
   bool late_wgmma = false;  ///< computed when its group is waited for, not when it is committed
   std::uint64_t random = 0;
   std::deque<Later> under_way;  ///< of no warp's groups
+  std::vector<Observer*> observers;
 };
 
 /// A kernel's own fault, for one lane. The scheduler adds the line, the CTA and the warp.
@@ -152,6 +156,11 @@ struct Fault {
   const Warp* warp = nullptr;  ///< whose instruction it was; null: the one that runs
   std::uint32_t pc = 0;
 };
+
+/// Of all warps of the cluster, one CTA's after another's.
+inline std::uint32_t number_in_cluster(const Warp& warp) {
+  return warp.cta->rank * static_cast<std::uint32_t>(warp.cta->warps.size()) + warp.index;
+}
 
 /// The lowest lane of a mask that is not 0.
 inline int first_lane(std::uint32_t lanes) { return __builtin_ctz(lanes); }

@@ -2,6 +2,7 @@
 // of watch; the empty one costs nothing.
 #pragma once
 
+#include "execute/observer.hpp"
 #include "execute/witness.hpp"
 
 namespace karat::ptx {
@@ -13,16 +14,24 @@ struct Unwatched {
   void after(const Warp&, const MicroOp&, std::uint32_t /*lanes*/, Step) {}
 };
 
-/// Lets operations tell their CTA's witness.
+/// Lets operations tell their cluster's witness, and shows them to its observers.
 struct Watched {
   void before(const Warp& warp, const MicroOp& op, std::uint32_t lanes) {
-    warp.cta->witness->touch(warp, op);
+    const bool begins = warp.now.pending.kind == Pending::Kind::none && !warp.now.waits;
+    if (begins)
+      for (Observer* const each : warp.cta->cluster->observers) each->before(warp, op, lanes);
+    Witness* const witness = warp.cta->witness;
+    if (witness == nullptr) return;
+    witness->touch(warp, op);
     if (op.tell != nullptr && warp.now.pending.kind == Pending::Kind::none)
-      op.tell(op, warp, lanes, *warp.cta->witness, Moment::before);
+      op.tell(op, warp, lanes, *witness, Moment::before);
   }
-  void after(const Warp& warp, const MicroOp& op, std::uint32_t lanes, Step step) {
-    if (op.tell != nullptr && step != Step::wait)
-      op.tell(op, warp, lanes, *warp.cta->witness, Moment::after);
+  void after(Warp& warp, const MicroOp& op, std::uint32_t lanes, Step step) {
+    warp.now.waits = step == Step::wait;
+    Witness* const witness = warp.cta->witness;
+    if (witness != nullptr && op.tell != nullptr && step != Step::wait)
+      op.tell(op, warp, lanes, *witness, Moment::after);
+    for (Observer* const each : warp.cta->cluster->observers) each->after(warp, op, step);
   }
 };
 

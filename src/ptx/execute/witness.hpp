@@ -9,54 +9,69 @@
 
 namespace karat::ptx {
 
-/// Addresses are shared ones of the warp's own CTA, [begin, begin + bytes).
+/// Addresses are shared ones as the warp gives them, [begin, begin + bytes): of its own CTA, or of
+/// the one whose rank they carry. Nothing is done with what a witness does not ask for.
 class Witness {
  public:
   virtual ~Witness() = default;
 
-  virtual void read(const Warp& warp, std::uint32_t begin, std::uint32_t bytes) = 0;
-  virtual void write(const Warp& warp, std::uint32_t begin, std::uint32_t bytes) = 0;
+  virtual void read(const Warp& /*warp*/, std::uint32_t /*begin*/, std::uint32_t /*bytes*/) {}
+  virtual void write(const Warp& /*warp*/, std::uint32_t /*begin*/, std::uint32_t /*bytes*/) {}
   /// Reads and writes in one step; unordered with others of its kind.
-  virtual void atomic(const Warp& warp, std::uint32_t begin, std::uint32_t bytes) = 0;
+  virtual void atomic(const Warp& /*warp*/, std::uint32_t /*begin*/, std::uint32_t /*bytes*/) {}
   /// cp.async: the bytes are there once the warp has waited for the group.
-  virtual void copy(const Warp& warp, std::uint32_t begin, std::uint32_t bytes) = 0;
-  virtual void commit_copies(const Warp& warp) = 0;
-  virtual void wait_copies(const Warp& warp, std::size_t left) = 0;
+  virtual void copy(const Warp& /*warp*/, std::uint32_t /*begin*/, std::uint32_t /*bytes*/) {}
+  virtual void commit_copies(const Warp& /*warp*/) {}
+  virtual void wait_copies(const Warp& /*warp*/, std::size_t /*left*/) {}
   /// cp.async.mbarrier.arrive: the copies of the warp are there for those who wait at the mbarrier.
-  virtual void hand_copies(const Warp& warp, std::uint32_t mbarrier) = 0;
+  virtual void hand_copies(const Warp& /*warp*/, std::uint32_t /*mbarrier*/) {}
   /// The bulk engine writes for a warp, and completes transactions of an mbarrier later.
-  virtual void engine_write(const Warp& warp, std::uint32_t begin, std::uint32_t bytes,
-                            std::uint32_t mbarrier) = 0;
-  /// The oldest engine_write(), or hand_copies(), for this mbarrier has taken effect: just before
-  /// the mbarrier is told.
-  virtual void engine_done(std::uint32_t mbarrier) = 0;
-  virtual void copies_done(std::uint32_t mbarrier) = 0;
+  virtual void engine_write(const Warp& /*warp*/, std::uint32_t /*begin*/, std::uint32_t /*bytes*/,
+                            std::uint32_t /*mbarrier*/) {}
+  /// The oldest engine_write(), or hand_copies(), for this mbarrier (its key) has taken effect:
+  /// just before the mbarrier is told.
+  virtual void engine_done(std::uint32_t /*mbarrier*/) {}
+  virtual void copies_done(std::uint32_t /*mbarrier*/) {}
   /// The async proxy reads until the warp has waited: wgmma and stores of the bulk engine.
   enum class Reader : std::uint8_t { wgmma, store };
-  virtual void async_read(const Warp& warp, Reader reader, std::uint32_t begin,
-                          std::uint32_t bytes) = 0;
-  virtual void commit_reads(const Warp& warp, Reader reader) = 0;
-  virtual void wait_reads(const Warp& warp, Reader reader, std::size_t left) = 0;
+  virtual void async_read(const Warp& /*warp*/, Reader /*reader*/, std::uint32_t /*begin*/,
+                          std::uint32_t /*bytes*/) {}
+  virtual void commit_reads(const Warp& /*warp*/, Reader /*reader*/) {}
+  virtual void wait_reads(const Warp& /*warp*/, Reader /*reader*/, std::size_t /*left*/) {}
   /// A wgmma holds its accumulator (nobody may touch it) and A in registers (nobody may write it)
   /// until its group has been waited for.
-  virtual void hold(const Warp& warp, std::span<const Place> accumulator,
-                    std::span<const Place> a) = 0;
+  virtual void hold(const Warp& /*warp*/, std::span<const Place> /*accumulator*/,
+                    std::span<const Place> /*a*/) {}
   /// An operation is about to run.
-  virtual void touch(const Warp& warp, const MicroOp& op) = 0;
+  virtual void touch(const Warp& /*warp*/, const MicroOp& /*op*/) {}
   /// fence.proxy.async
-  virtual void fence(const Warp& warp) = 0;
+  virtual void fence(const Warp& /*warp*/) {}
   /// wgmma.fence
-  virtual void fence_registers(const Warp& warp) = 0;
+  virtual void fence_registers(const Warp& /*warp*/) {}
+
+  enum class GlobalAccess : std::uint8_t { read, write, atomic };
+  virtual void global(const Warp& /*warp*/, GlobalAccess /*access*/, std::uint64_t /*address*/,
+                      std::uint64_t /*bytes*/) {}
 
   /// An mbarrier begins (it is live until it is invalidated) or ends at an address.
-  virtual void mbarrier(const Warp& warp, std::uint32_t address, bool live) = 0;
-  /// Named barriers have keys 0 to 15, that of the cluster kClusterKey, mbarriers their address.
+  virtual void mbarrier(const Warp& /*warp*/, std::uint32_t /*address*/, bool /*live*/) {}
+  /// Keys of named barriers are named_key(), that of the cluster's kClusterKey, of mbarriers their
+  /// ranked() address.
   static constexpr std::uint32_t kClusterKey = 16;
-  virtual void arrive(const Warp& warp, std::uint32_t key) = 0;
+  virtual void arrive(const Warp& /*warp*/, std::uint32_t /*key*/) {}
   /// The phase in progress is over: what arrived is what the next waiters see.
-  virtual void complete(std::uint32_t key) = 0;
-  virtual void wait(const Warp& warp, std::uint32_t key) = 0;
+  virtual void complete(std::uint32_t /*key*/) {}
+  virtual void wait(const Warp& /*warp*/, std::uint32_t /*key*/) {}
 };
+
+/// The same number for a shared address whoever gives it: its CTA's rank plus one is in it.
+inline std::uint32_t ranked(const Warp& warp, std::uint32_t address) {
+  return address >> kRankShift != 0 ? address : address | (warp.cta->rank + 1) << kRankShift;
+}
+/// Of a CTA's named barrier 0 to 15: below every shared address.
+inline std::uint32_t named_key(const Cta& cta, std::uint32_t id) {
+  return (cta.rank + 1) << kRankShift | id;
+}
 
 /// When an operation tells.
 enum class Moment : std::uint8_t { before, after };

@@ -1,22 +1,29 @@
-// Private: happens-before over the warps of a CTA and its bulk engine. Each warp has a clock for
-// everybody: what it knows to have happened. A second clock says what of that the async proxy may
-// see: fence.proxy.async brings it up to date.
+// Private: happens-before over the warps of a cluster and its bulk engine. Each warp has a clock
+// for everybody: what it knows to have happened. A second clock says what of that the async proxy
+// may see: fence.proxy.async brings it up to date.
 #pragma once
 
+#include <algorithm>
 #include <deque>
 #include <map>
 #include <set>
 #include <string>
 #include <vector>
 
+#include "execute/locate.hpp"
 #include "execute/witness.hpp"
+#include "hazards/global.hpp"
 #include "hazards/registers.hpp"
 
 namespace karat::ptx {
 
+/// Bytes of shared memory that have one record.
+inline constexpr std::size_t kGranule = 4;
+
 class Hazards final : public Witness {
  public:
-  explicit Hazards(const Cta& cta);
+  /// @param grid  what other clusters did to global memory; null: only this one counts
+  explicit Hazards(const Cluster& cluster, GridTrace* grid);
 
   /// One line each, in the order they were found; the same pair of instructions once.
   const std::vector<std::string>& found() const { return found_; }
@@ -41,6 +48,8 @@ class Hazards final : public Witness {
   void touch(const Warp& warp, const MicroOp& op) override;
   void fence(const Warp& warp) override;
   void fence_registers(const Warp& warp) override { registers_.fence(warp); }
+  void global(const Warp& warp, GlobalAccess access, std::uint64_t address,
+              std::uint64_t bytes) override;
   void mbarrier(const Warp& warp, std::uint32_t address, bool live) override;
   void arrive(const Warp& warp, std::uint32_t key) override;
   void complete(std::uint32_t key) override;
@@ -79,11 +88,15 @@ class Hazards final : public Witness {
     join(into.all, from.all);
     join(into.async, from.async);
   }
+  /// each(index, granule, ranked address) for what an access of the warp covers.
   template <typename Each>
-  void for_granules(std::uint32_t begin, std::uint32_t bytes, Each each);
-  Access& read_of(std::size_t granule, std::size_t warp) {
-    return reads_[warp * granules_.size() + granule];
+  void for_granules(const Warp& warp, std::uint32_t begin, std::uint32_t bytes, Each each);
+  std::size_t cta_of(std::size_t granule) const { return granule / granules_of_cta_; }
+  /// The last read of a granule by a warp of its own CTA.
+  Access& read_of(std::size_t granule, std::size_t warp_of_cta) {
+    return reads_[warp_of_cta * granules_.size() + granule];
   }
+  void set_read(const Warp& warp, std::size_t granule, std::uint32_t pc);
   void require_after_write(const Warp& warp, const Granule& granule, std::uint32_t address);
   void require_proxy_fence(const Warp& warp, const Granule& granule, std::uint32_t address,
                            const char* what);
@@ -98,18 +111,38 @@ class Hazards final : public Witness {
   void set_write(Granule& granule, std::size_t writer, std::uint32_t clock, std::uint32_t pc);
   void report(const Warp& warp, const char* what, std::uint32_t address, std::uint32_t other_pc,
               std::size_t other);
+  /// "warp 3", in a cluster "warp 3 of CTA 1"; the engines by their names.
+  std::string name_of(std::size_t who) const;
+  bool is_new(std::uint32_t pc, std::uint32_t other_pc);
+  std::size_t who(const Warp& warp) const { return number_in_cluster(warp); }
+  Clock& clock_of(const Warp& warp) { return known_[who(warp)].all; }
+  std::uint32_t now(const Warp& warp) const { return known_[who(warp)].all[who(warp)]; }
   void report(const Warp& warp, const HeldRegisters::Finding& finding);
-  void end_reads(Groups& list, std::size_t left);
+  void end_reads(const Warp& warp, Groups& list, std::size_t left);
   Groups& groups(const Warp& warp, Reader reader) {
-    return pending_[static_cast<std::size_t>(reader)][warp.index];
+    return pending_[static_cast<std::size_t>(reader)][who(warp)];
   }
 
-  const Cta& cta_;
-  std::size_t warps_;
+  const Cluster& cluster_;
+  std::size_t warps_of_cta_, warps_;
+  std::size_t granules_of_cta_;
   std::vector<Knowledge> known_;  ///< by each warp
   std::map<std::uint32_t, Sync> syncs_;
   std::vector<Granule> granules_;
-  std::vector<Access> reads_;  ///< of each warp, by granule
+  std::vector<Access> reads_;  ///< of each warp of the granule's CTA, by granule
+  /// The last read by a warp of another CTA; in clusters only.
+  struct RemoteRead {
+    Access access;
+    std::uint16_t who = 0;
+  };
+  std::vector<RemoteRead> remote_reads_;
+  /// Warps that have seen a phase end: the next one must not end before they did.
+  struct Waiter {
+    std::uint32_t clock = 0, pc = 0;
+  };
+  std::map<std::uint32_t, std::map<std::size_t, Waiter>> waiters_;
+  void require_waiters_known(std::uint32_t key, const Clock& gathered);
+  GlobalOrder global_;
   std::vector<Groups> copies_, pending_[2];
   /// Who writes for an mbarrier without waiting: bulk copies, or cp.async.
   struct Engine {
@@ -127,5 +160,20 @@ class Hazards final : public Witness {
   std::set<std::pair<std::uint32_t, std::uint32_t>> pairs_;
   std::vector<std::string> found_;
 };
+
+/// The kernel itself finds accesses outside shared memory, and of CTAs that are not there.
+template <typename Each>
+void Hazards::for_granules(const Warp& warp, std::uint32_t begin, std::uint32_t bytes, Each each) {
+  const std::size_t rank = (ranked(warp, begin) >> kRankShift) - 1;
+  begin = inside_shared(begin);
+  if (begin < kSharedBase || bytes == 0 || rank >= cluster_.ctas.size()) return;
+  const std::size_t first = (begin - kSharedBase) / kGranule;
+  const std::size_t end =
+      std::min((begin - kSharedBase + bytes - 1) / kGranule + 1, granules_of_cta_);
+  for (std::size_t i = first; i < end; ++i) {
+    const std::size_t index = rank * granules_of_cta_ + i;
+    each(index, granules_[index], kSharedBase + static_cast<std::uint32_t>(i * kGranule));
+  }
+}
 
 }  // namespace karat::ptx

@@ -9,11 +9,11 @@ bool is_wgmma(const Instruction& each) { return each.opcode.starts_with("wgmma.m
 
 }  // namespace
 
-HeldRegisters::HeldRegisters(const Cta& cta)
-    : any_(std::ranges::any_of(cta.cluster->program->function->body, is_wgmma)) {
+HeldRegisters::HeldRegisters(const Cluster& cluster)
+    : any_(std::ranges::any_of(cluster.program->function->body, is_wgmma)) {
   if (!any_) return;
-  warps_.resize(cta.warps.size());
-  for (OfWarp& each : warps_) each.registers.resize(cta.cluster->program->file_bytes / 128 + 1);
+  warps_.resize(cluster.ctas.size() * cluster.ctas[0].warps.size());
+  for (OfWarp& each : warps_) each.registers.resize(cluster.program->file_bytes / 128 + 1);
 }
 
 /// A mov between fence and wgmma does not count as a touch: compilers leave copies of tied operands

@@ -14,7 +14,7 @@ namespace karat::ptx {
 
 class HeldRegisters {
  public:
-  explicit HeldRegisters(const Cta& cta);
+  explicit HeldRegisters(const Cluster& cluster);
 
   struct Finding {
     const char* what;
@@ -50,7 +50,7 @@ class HeldRegisters {
     std::vector<std::vector<Held>> groups{1};  ///< the last one is not committed yet
   };
 
-  OfWarp& of(const Warp& warp) { return warps_[warp.index]; }
+  OfWarp& of(const Warp& warp) { return warps_[number_in_cluster(warp)]; }
   static Register& at(OfWarp& warp, Place place) { return warp.registers[place / 128]; }
 
   bool any_;  ///< whether the kernel has a wgmma at all

@@ -97,6 +97,8 @@ void tell_atomic(const MicroOp& op, const Warp& warp, std::uint32_t lanes, Witne
     if (in_shared(atomic, address))
       witness.atomic(warp, static_cast<std::uint32_t>(address),
                      static_cast<std::uint32_t>(atomic.bytes * atomic.b.size()));
+    else if (in_global(address))
+      witness.global(warp, Witness::GlobalAccess::atomic, address, atomic.bytes * atomic.b.size());
   });
 }
 
@@ -161,11 +163,16 @@ void decode_atomic(Decoder& in) {
   const AddressOperand at = in.address(in.operand(first));
   atomic.base = at.base;
   atomic.wide = at.wide;
-  const bool shared = atomic.space == Space::shared || atomic.space == Space::generic;
-  if (atomic.space != Space::shared) in.program().atomic = true;
+  if (atomic.space != Space::shared) {
+    in.program().atomic = true;
+    const std::string& name_of_it = in.instruction().opcode;
+    const auto has = [&](const char* part) { return name_of_it.find(part) != std::string::npos; };
+    // A result that nobody can look at, of an operation that releases nothing, orders nothing.
+    if (returns || has(".release") || has(".acq_rel")) in.program().synchronizes = true;
+  }
   MicroOp& op = in.emit(run_atomic);
   op.value = at.offset;
-  if (shared) op.tell = tell_atomic;
+  op.tell = tell_atomic;
   op.detail = in.keep(std::move(atomic));
 }
 

@@ -27,7 +27,7 @@ std::uint32_t live_threads(const Cta& cta) {
 bool arrive(const NamedBarrierOp& detail, Warp& warp, std::uint32_t lanes, std::uint32_t id) {
   Barrier& barrier = warp.cta->barriers[id];
   warp.at_barrier[id] = 0;
-  if (warp.cta->witness != nullptr) warp.cta->witness->arrive(warp, id);
+  if (warp.cta->witness != nullptr) warp.cta->witness->arrive(warp, named_key(*warp.cta, id));
   const int lane = first_lane(lanes);
   const bool whole = detail.threads == kNowhere;
   const std::uint32_t expected =
@@ -102,7 +102,8 @@ void tell_named(const MicroOp& op, const Warp& warp, std::uint32_t lanes, Witnes
                 Moment moment) {
   const auto& detail = *static_cast<const NamedBarrierOp*>(op.detail);
   if (moment == Moment::after && detail.waiting == Waiting::sync)
-    witness.wait(warp, warp.lanes<std::uint32_t>(detail.id)[first_lane(lanes)]);
+    witness.wait(warp,
+                 named_key(*warp.cta, warp.lanes<std::uint32_t>(detail.id)[first_lane(lanes)]));
 }
 
 Step run_warp_sync(const MicroOp& op, Warp& warp, std::uint32_t lanes) {
@@ -121,8 +122,8 @@ void finish_cluster_round(Cluster& cluster) {
   if (cluster.arrived == 0 || cluster.arrived < live_warps(cluster)) return;
   cluster.arrived = 0;
   ++cluster.round;
-  for (const Cta& cta : cluster.ctas)
-    if (cta.witness != nullptr) cta.witness->complete(Witness::kClusterKey);
+  Witness* const witness = cluster.ctas[0].witness;
+  if (witness != nullptr) witness->complete(Witness::kClusterKey);
 }
 
 /// value: 1 if it releases what the warp did before.

@@ -74,10 +74,18 @@ void tell_bulk(const MicroOp& op, const Warp& warp, std::uint32_t lanes, Witness
   const Bulk& bulk = *static_cast<const Bulk*>(op.detail);
   for_lanes(lanes, [&](int lane) {
     const auto word = [&](Place place) { return warp.lanes<std::uint32_t>(place)[lane]; };
-    if (bulk.direction == Direction::to_global)
-      witness.async_read(warp, Witness::Reader::store, word(bulk.from), word(bulk.size));
-    else
-      witness.engine_write(warp, word(bulk.to), word(bulk.size), word(bulk.mbarrier));
+    const auto address = [&](Place place) { return warp.lanes<std::uint64_t>(place)[lane]; };
+    const std::uint32_t size = word(bulk.size);
+    if (bulk.direction == Direction::to_global) {
+      witness.async_read(warp, Witness::Reader::store, word(bulk.from), size);
+      return witness.global(
+          warp, bulk.reduces ? Witness::GlobalAccess::atomic : Witness::GlobalAccess::write,
+          address(bulk.to), size);
+    }
+    if (bulk.direction == Direction::to_shared)
+      witness.global(warp, Witness::GlobalAccess::read, address(bulk.from), size);
+    tell_copy(warp, word(bulk.to), size, word(bulk.mbarrier),
+              bulk.ctas == kNowhere ? 0 : word(bulk.ctas) & 0xFFFF, witness);
   });
 }
 

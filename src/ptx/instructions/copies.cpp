@@ -67,7 +67,7 @@ Step run_cp_async_arrive(const MicroOp& op, Warp& warp, std::uint32_t lanes) {
                       [](units::Mbarrier& barrier) { return barrier.increment_pending(); });
     const auto arrive = [&warp, address, lane] {
       do_all(warp.copies);
-      if (warp.cta->witness != nullptr) warp.cta->witness->copies_done(address);
+      if (warp.cta->witness != nullptr) warp.cta->witness->copies_done(ranked(warp, address));
       change_mbarrier(warp, address, lane,
                       [](units::Mbarrier& barrier) { return barrier.arrive(); });
     };

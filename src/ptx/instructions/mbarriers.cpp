@@ -119,9 +119,9 @@ void tell(const MicroOp& op, const Warp& warp, std::uint32_t lanes, Witness& wit
       if (kTold == Told::begin || kTold == Told::end)
         return witness.mbarrier(warp, address, kTold == Told::begin);
       witness.read(warp, address, 8);
-      if (kTold == Told::arrival) witness.arrive(warp, address);
+      if (kTold == Told::arrival) witness.arrive(warp, ranked(warp, address));
     } else if (kTold == Told::wait && (warp.predicate(op.d) >> lane & 1) != 0) {
-      witness.wait(warp, address);
+      witness.wait(warp, ranked(warp, address));
     }
   });
 }

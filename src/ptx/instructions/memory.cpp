@@ -80,10 +80,14 @@ void tell_transfer(const MicroOp& op, const Warp& warp, std::uint32_t lanes, Wit
                      static_cast<std::uint32_t>(transfer.places.size());
   for_lanes(lanes, [&](int lane) {
     std::uint64_t address = lane_address(op, warp, lane);
-    if (transfer.space == Space::generic) {
-      if (!in_shared_window(address)) return;
+    if (transfer.space == Space::generic && in_shared_window(address))
       address -= kSharedWindow;
-    }
+    else if (transfer.space != Space::shared)
+      return in_global(address)
+                 ? witness.global(
+                       warp, kWrites ? Witness::GlobalAccess::write : Witness::GlobalAccess::read,
+                       address, bytes)
+                 : void();
     if (kWrites)
       witness.write(warp, static_cast<std::uint32_t>(address), bytes);
     else
@@ -111,11 +115,20 @@ Transfer transfer_of(Decoder& in, const Operand& address, std::size_t& count) {
   return transfer;
 }
 
+/// Whether accesses like this one may order others: those of weak loads and stores do not.
+bool orders(const std::string& opcode) {
+  for (const char* each : {".acquire", ".release", ".relaxed", ".volatile", ".mmio"})
+    if (opcode.find(each) != std::string::npos) return true;
+  return false;
+}
+
 void emit_transfer(Decoder& in, Run run, const Operand& where, Transfer transfer) {
   const AddressOperand at = in.address(where);
-  const bool shared = transfer.space == Space::shared || transfer.space == Space::generic;
+  const bool shared = transfer.space == Space::shared;
+  const bool told = shared || transfer.space == Space::generic || transfer.space == Space::global;
+  if (told && !shared && orders(in.instruction().opcode)) in.program().synchronizes = true;
   MicroOp& op = in.emit(run);
-  if (shared) op.tell = run == run_load ? tell_transfer<false> : tell_transfer<true>;
+  if (told) op.tell = run == run_load ? tell_transfer<false> : tell_transfer<true>;
   op.a = at.base;
   op.target = at.wide;
   op.value = at.offset;

@@ -70,6 +70,18 @@ Step run_tensor(const MicroOp& op, Warp& warp, std::uint32_t lanes) {
   return Step::next;
 }
 
+Witness::GlobalAccess access_of(Action action) {
+  switch (action) {
+    case Action::load:
+      return Witness::GlobalAccess::read;
+    case Action::store:
+      return Witness::GlobalAccess::write;
+    case Action::reduce:
+      break;
+  }
+  return Witness::GlobalAccess::atomic;
+}
+
 void tell_tensor(const MicroOp& op, const Warp& warp, std::uint32_t lanes, Witness& witness,
                  Moment moment) {
   if (moment == Moment::after) return;
@@ -78,8 +90,15 @@ void tell_tensor(const MicroOp& op, const Warp& warp, std::uint32_t lanes, Witne
     const units::TensorMap map = map_at(warp, warp.lanes<std::uint64_t>(copy.map)[lane], lane);
     const std::uint32_t shared = warp.lanes<std::uint32_t>(copy.shared)[lane];
     const auto bytes = static_cast<std::uint32_t>(units::box_bytes(map));
+    const auto word = [&](Place place) { return warp.lanes<std::uint32_t>(place)[lane]; };
+    std::array<std::int32_t, 5> at{};
+    for (std::size_t i = 0; i < copy.rank; ++i)
+      at[i] = static_cast<std::int32_t>(word(copy.coordinates[i]));
+    for (const units::ByteRange& each : units::global_ranges(map, {at.data(), copy.rank}))
+      witness.global(warp, access_of(copy.action), each.begin, each.end - each.begin);
     if (copy.action == Action::load)
-      witness.engine_write(warp, shared, bytes, warp.lanes<std::uint32_t>(copy.mbarrier)[lane]);
+      tell_copy(warp, shared, bytes, word(copy.mbarrier),
+                copy.ctas == kNowhere ? 0 : word(copy.ctas) & 0xFFFF, witness);
     else
       witness.async_read(warp, Witness::Reader::store, shared, bytes);
   });

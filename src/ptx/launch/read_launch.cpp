@@ -6,6 +6,7 @@
 #include "karat/ptx/launch.hpp"
 #include "launch/fields.hpp"
 #include "launch/read_argument.hpp"
+#include "launch/read_tap.hpp"
 
 namespace karat::ptx {
 namespace {
@@ -19,22 +20,42 @@ Dimensions read_dimensions(Fields& in, const std::string& name) {
   return {list[0], list.size() > 1 ? list[1] : 1, list.size() > 2 ? list[2] : 1};
 }
 
+struct Form {
+  files::DType dtype;
+  files::Shape shape;
+  std::size_t bytes;
+};
+
+Form read_form(Fields& in) {
+  const std::string type = in.text("dtype");
+  const auto dtype = files::dtype_named(type);
+  if (!dtype) in.fail("dtype: \"" + type + "\" is no number type");
+  const auto shape = in.wholes<std::size_t>("shape", std::uint64_t{1} << 40);
+  const auto bytes = files::checked_bytes(*dtype, shape);
+  if (!bytes || *bytes > std::uint64_t{1} << 36) in.fail("shape: more than 64 GiB");
+  return {*dtype, shape, *bytes};
+}
+
 LaunchTensor read_tensor(const files::Json& json, const std::string& name, const std::string& path,
                          const std::filesystem::path& folder) {
   Fields in(json, path);
-  LaunchTensor tensor{.output = in.flag("output")};
+  LaunchTensor tensor{.output = in.flag("output"), .variable = in.text("variable", "")};
+  if (in.has("address")) tensor.address = in.whole("address", std::uint64_t{1} << 47);
   if (in.has("file")) {
     const std::string wanted = in.text("tensor", name);
     files::TensorFile file = files::load_tensors(folder / in.text("file"), {wanted});
     tensor.value = std::move(file.tensors.at(wanted));
+    if (in.has("dtype") || in.has("shape")) {
+      const Form form = read_form(in);
+      if (form.bytes != tensor.value.bytes.size())
+        in.fail("shape: " + std::to_string(form.bytes) + " bytes, the file has " +
+                std::to_string(tensor.value.bytes.size()));
+      tensor.value.dtype = form.dtype;
+      tensor.value.shape = form.shape;
+    }
   } else {
-    const std::string type = in.text("dtype");
-    const auto dtype = files::dtype_named(type);
-    if (!dtype) in.fail("dtype: \"" + type + "\" is no number type");
-    const auto shape = in.wholes<std::size_t>("shape", std::uint64_t{1} << 40);
-    const auto bytes = files::checked_bytes(*dtype, shape);
-    if (!bytes || *bytes > std::uint64_t{1} << 36) in.fail("shape: more than 64 GiB");
-    tensor.value = files::make_tensor(*dtype, shape);
+    const Form form = read_form(in);
+    tensor.value = files::make_tensor(form.dtype, form.shape);
     const std::string fill = in.text("fill", "zeros");
     if (fill == "ones") {
       for (std::byte& each : tensor.value.bytes) each = std::byte{0xFF};
@@ -60,6 +81,12 @@ void read_parameters(Fields& in, Launch& launch, const std::string& subject) {
     for (const files::Json& each : in.at("parameters"))
       launch.arguments.push_back(read_argument(
           each, subject + ": parameters[" + std::to_string(launch.arguments.size()) + "]"));
+  }
+  if (in.has("taps")) {
+    if (!in.at("taps").is_array()) in.fail("taps: a list is expected");
+    for (const files::Json& each : in.at("taps"))
+      launch.taps.push_back(
+          read_tap(each, subject + ": taps[" + std::to_string(launch.taps.size()) + "]"));
   }
   const std::string fuse = in.text("fuse", "none");
   if (fuse != "none" && fuse != "ptxas") in.fail("fuse: \"none\" or \"ptxas\" is expected");

@@ -21,6 +21,8 @@ constexpr files::RequestField<RunRequest> kFields[] = {
         std::numeric_limits<std::int64_t>::max()),
     request::flag<&RunRequest::hazards>(
         "hazards", "report races, missing proxy fences and waits in shared memory (exit 1)"),
+    request::flag<&RunRequest::taps>("taps",
+                                     "write the stages that the launch file's taps name too"),
     request::choice<&RunRequest::schedule, kSchedules>(
         "schedule", "when asynchronous work takes effect: eager, late, or random by --seed",
         "eager"),
@@ -41,6 +43,7 @@ Launch launch_of(const RunRequest& asked) {
   if (asked.fuse) launch.fuse = *asked.fuse;
   if (asked.limit) launch.limit = static_cast<std::uint64_t>(*asked.limit);
   launch.threads = asked.threads;
+  if (!asked.taps) launch.taps.clear();
   launch.schedule = asked.schedule;
   launch.seed = asked.seed;
   if (asked.hazards) launch.hazards = HazardSearch::on;

@@ -6,25 +6,27 @@
 
 #include "execute/run.hpp"
 #include "launch/arguments.hpp"
+#include "launch/place.hpp"
 #include "program/decoder.hpp"
 #include "program/fuse.hpp"
+#include "watch/taps.hpp"
+#include "watch/timeline.hpp"
 
 namespace karat::ptx {
 namespace {
 
 constexpr std::uint64_t kMostThreads = 1024;
 constexpr std::uint64_t kMostLocal = std::uint64_t{256} << 20;
-constexpr std::uint64_t kMostGlobal = std::uint64_t{256} << 20;  // all variables of a module
 
 [[noreturn]] void refuse(const std::string& subject, const std::string& problem) {
   throw Error(ErrorKind::usage, subject, problem);
 }
 
-Function& kernel_of(Module& module, const std::string& name) {
+const Function& kernel_of(const Module& module, const std::string& name) {
   std::string entries;
-  Function* found = nullptr;
+  const Function* found = nullptr;
   std::size_t count = 0;
-  for (Function& each : module.functions) {
+  for (const Function& each : module.functions) {
     if (!each.entry) continue;
     ++count;
     if (name.empty() || each.name == name) found = &each;
@@ -67,51 +69,24 @@ void require_shape(const Launch& launch, const Function& kernel) {
                           std::to_string(together[1]) + " x " + std::to_string(together[2]));
 }
 
-/// The module's own variables in global memory.
-class ModuleMemory {
- public:
-  ModuleMemory(const Module& module, Memory& memory) : buffers_(module.variables.size()) {
-    require_small(module);
-    for (std::size_t i = 0; i < module.variables.size(); ++i) {
-      const Variable& each = module.variables[i];
-      addresses.push_back(0);
-      if (each.space == Space::shared) continue;
-      buffers_[i].resize(each.bytes);
-      if (!each.initial.empty())
-        std::memcpy(buffers_[i].data(), each.initial.data(), each.initial.size());
-      addresses[i] = memory.place(buffers_[i], each.name);
-    }
-    for (std::size_t i = 0; i < module.variables.size(); ++i)
-      for (const Relocation& each : module.variables[i].relocations) relocate(module, i, each);
-  }
+/// Who looks on beside a search for hazards.
+struct Onlookers {
+  Taps& taps;
+  std::optional<Dimensions> cta;  ///< whose timeline is kept
+  std::unique_ptr<TimelineKeeper> keeper;
 
-  VariableAddresses addresses;
-
- private:
-  static void require_small(const Module& module) {
-    std::uint64_t bytes = 0;
-    for (const Variable& each : module.variables) {
-      bytes += each.space == Space::shared ? 0 : each.bytes;
-      if (bytes > kMostGlobal)
-        throw Error(ErrorKind::input_output, module.file + ":" + std::to_string(each.line),
-                    "the module's variables exceed 256 MiB");
+  /// Called from several threads; one of them has the CTA.
+  void look_at(Cluster& cluster) {
+    if (!taps.none()) cluster.observers.push_back(taps.observer());
+    if (!cta) return;
+    for (const Cta& each : cluster.ctas) {
+      const Extent& at = each.position;
+      if (at.x != cta->x || at.y != cta->y || at.z != cta->z) continue;
+      keeper = std::make_unique<TimelineKeeper>(cluster, each);
+      for (Cta& all : cluster.ctas) all.witness = keeper.get();
+      cluster.observers.push_back(keeper.get());
     }
   }
-
-  void relocate(const Module& module, std::size_t i, const Relocation& relocation) {
-    for (std::size_t other = 0; other < module.variables.size(); ++other) {
-      if (module.variables[other].name != relocation.symbol) continue;
-      const std::uint64_t value = addresses[other] + static_cast<std::uint64_t>(relocation.addend);
-      const std::size_t left = buffers_[i].size() - std::min(relocation.offset, buffers_[i].size());
-      std::memcpy(buffers_[i].data() + relocation.offset, &value, std::min<std::size_t>(8, left));
-      return;
-    }
-    throw Error(ErrorKind::input_output,
-                module.file + ":" + std::to_string(module.variables[i].line),
-                relocation.symbol + " is declared nowhere");
-  }
-
-  std::vector<std::vector<std::byte>> buffers_;
 };
 
 Ground ground_of(units::Fidelity fidelity) { return static_cast<Ground>(fidelity); }
@@ -148,29 +123,39 @@ Ground Outcome::ground() const {
 }
 
 Outcome run(Launch launch) {
-  Module module = parse(launch.ptx, launch.file.empty() ? "ptx" : launch.file);
-  Function& kernel = kernel_of(module, launch.kernel);
-  require_shape(launch, kernel);
+  if (launch.module == nullptr)
+    launch.module = load_module(launch.ptx, launch.file.empty() ? "ptx" : launch.file);
+  const Module& module = launch.module->module;
+  const Function* kernel = &kernel_of(module, launch.kernel);
+  require_shape(launch, *kernel);
   Outcome outcome;
-  if (launch.fuse == Fuse::ptxas) outcome.fused = fuse_products(kernel);
-
-  Memory memory;
-  TensorAddresses addresses;
-  for (auto& [name, tensor] : launch.tensors)
-    addresses[name] = memory.place(tensor.value.bytes, name);
-  const ModuleMemory variables(module, memory);
-  const Program program = make_program(module, kernel, variables.addresses);
+  Function fused;
+  if (launch.fuse == Fuse::ptxas) {
+    fused = *kernel;
+    outcome.fused = fuse_products(fused);
+    kernel = &fused;
+  }
+  PlacedMemory placed(launch, module);
+  const Program program = make_program(module, *kernel, placed.variables);
   if (std::uint64_t{program.dynamic_shared} + launch.dynamic_shared > kSharedLimit)
     refuse("dynamic_shared", "shared memory of a CTA exceeds 227 KiB");
 
-  if (launch.hazards == HazardSearch::on && extent_of(launch.cluster).count() > 1)
-    refuse("hazards", "they are looked for in launches without clusters");
   if (program.local_bytes * extent_of(launch.block).count() > kMostLocal)
     refuse("block", "local memory of a CTA exceeds 256 MiB");
 
+  Taps taps(launch.taps, program);
+  Onlookers onlookers{.taps = taps};
+  if (launch.timeline) {
+    const Dimensions &cta = *launch.timeline, &grid = launch.grid;
+    if (cta.x >= grid.x || cta.y >= grid.y || cta.z >= grid.z)
+      refuse("timeline", "the grid has no such CTA");
+    if (launch.hazards == HazardSearch::on)
+      refuse("timeline", "it is not kept together with a search for hazards");
+    onlookers.cta = cta;
+  }
   GridRun done = run_grid({.program = &program,
-                           .memory = &memory,
-                           .parameters = argument_bytes(launch, program, addresses),
+                           .memory = &placed.memory,
+                           .parameters = argument_bytes(launch, program, placed.tensors),
                            .grid = extent_of(launch.grid),
                            .block = extent_of(launch.block),
                            .cluster = extent_of(launch.cluster),
@@ -179,12 +164,18 @@ Outcome run(Launch launch) {
                            .schedule = launch.schedule,
                            .seed = launch.seed,
                            .hazards = launch.hazards == HazardSearch::on,
+                           .watcher = [&](Cluster& cluster) { onlookers.look_at(cluster); },
                            .threads = launch.threads});
   outcome.fault = std::move(done.fault);
   outcome.hazards = std::move(done.hazards);
   count_instructions(program, done.executed, outcome);
+  if (onlookers.keeper) outcome.timeline = onlookers.keeper->take();
   for (auto& [name, tensor] : launch.tensors)
     if (tensor.output) outcome.outputs.emplace(name, std::move(tensor.value));
+  if (outcome.fault) return outcome;
+  for (auto& [name, tensor] : taps.take())
+    if (!outcome.outputs.emplace(name, std::move(tensor)).second)
+      refuse("tap " + name, "an output has this name");
   return outcome;
 }
 

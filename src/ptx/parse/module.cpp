@@ -131,6 +131,7 @@ class ModuleReader {
       if (name == ".reqnctapercluster") each.required_cluster = numbers;
       if (name == ".maxntid")
         each.most_threads = std::uint64_t{numbers[0]} * numbers[1] * numbers[2];
+      if (name == ".maxnreg") each.most_registers = numbers[0];
       if (name == ".maxclusterrank") each.most_cluster_ctas = numbers[0];
       if (name == ".pragma") in_.take(), in_.require(";");
     }

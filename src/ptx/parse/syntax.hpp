@@ -91,6 +91,7 @@ struct Function {
   std::array<std::uint32_t, 3> required_block{};  ///< .reqntid; zeros: any
   std::array<std::uint32_t, 3> required_cluster{};
   std::uint64_t most_threads = 0;       ///< .maxntid, all dimensions together; 0: any
+  std::uint32_t most_registers = 0;     ///< .maxnreg; 0: any
   std::uint32_t most_cluster_ctas = 0;  ///< .maxclusterrank; 0: any
   std::uint32_t line = 0;
 };

@@ -75,7 +75,7 @@ void Decoder::rests_on(units::Fidelity fidelity) {
 void Decoder::decode_all() {
   const Function& function = *program_.function;
   program_.fidelity.assign(function.body.size(), units::Fidelity::definition);
-  std::vector<std::uint32_t> first;
+  std::vector<std::uint32_t>& first = program_.first;
   for (number_ = 0; number_ < function.body.size(); ++number_) {
     instruction_ = &function.body[number_];
     first.push_back(static_cast<std::uint32_t>(program_.code.size()));
@@ -87,6 +87,7 @@ void Decoder::decode_all() {
   emit(leave_kernel);  // a body may end without ret
   for (MicroOp& op : program_.code)
     if (op.run == branch) op.target = first[op.target];
+  program_.register_places = places_;
 }
 
 /// wgmma is left out: what it holds it tells itself. Of the others only registers count that some

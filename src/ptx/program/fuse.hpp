@@ -7,8 +7,7 @@
 
 namespace karat::ptx {
 
-/// Rewrites the function's body; see Fuse in karat/ptx/launch.hpp for the rule. A product whose
-/// operands are written again before the sum stays apart, and so does one under a guard.
+/// Rewrites the function's body; docs/run.md, "What mul and add become", states the rule.
 /// @return how many sums became fused ones
 std::uint64_t fuse_products(Function& function);
 

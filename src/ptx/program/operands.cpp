@@ -8,6 +8,15 @@
 namespace karat::ptx {
 namespace {
 
+/// What takes the minus of an operand, by the type the instruction ends with.
+std::string_view negation(int bits, std::string_view opcode) {
+  if (bits == 64) return "neg.f64";
+  static constexpr std::string_view kHalves[] = {"neg.bf16x2", "neg.f16x2", "neg.bf16", "neg.f16"};
+  for (const std::string_view each : kHalves)
+    if (opcode.ends_with(each.substr(3))) return each;
+  return "neg.f32";
+}
+
 constexpr std::size_t kLane32 = 32 * 4, kLane64 = 32 * 8;
 
 }  // namespace
@@ -130,7 +139,7 @@ Place Decoder::read(const Operand& operand, int bits) {
   }
   if (!operand.negated) return place;
   const Place negative = new_place(bits);
-  emit_lane(bits == 64 ? "neg.f64" : "neg.f32", negative, place);
+  emit_lane(negation(bits, instruction_->opcode), negative, place);
   return negative;
 }
 

@@ -85,6 +85,8 @@ struct Program {
   std::vector<MicroOp> code;              ///< ends with an exit
   std::vector<units::Fidelity> fidelity;  ///< per instruction of the body
   std::vector<Named> named;               ///< likewise; one more for the exit at the end
+  std::vector<std::uint32_t> first;       ///< likewise: of its micro-operations
+  std::vector<Place> register_places;     ///< of the function's registers; kNowhere: not used
   std::vector<Constant> constants;
   std::vector<SpecialPlace> specials;
   std::size_t file_bytes = 0;  ///< registers of a warp
@@ -97,6 +99,8 @@ struct Program {
   std::uint64_t local_bytes = 0;     ///< of a thread
   /// It reads and writes global memory in one step, so that the order of CTAs could be seen.
   bool atomic = false;
+  /// Accesses of global memory by which CTAs or warps may order others.
+  bool synchronizes = false;
 };
 
 /// The name of an instruction and its line: "line 96: mul.lo.s32".

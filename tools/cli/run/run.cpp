@@ -8,6 +8,7 @@
 #include "interrupt.hpp"
 #include "karat/case/memory.hpp"
 #include "karat/case/tensor_source.hpp"
+#include "karat/files/atomic_file.hpp"
 #include "karat/files/safetensors.hpp"
 #include "karat/golden/check_report.hpp"
 #include "karat/golden/request.hpp"
@@ -42,9 +43,13 @@ class Outputs final : public cases::TensorSource {
 
 /// "o=out,lse=lse": stages of the golden file by the launch's outputs. Without it the outputs' own
 /// names are stages.
-files::Tensors stages_of(const files::Tensors& outputs, std::string_view map) {
+/// Taps are called as their stages.
+files::Tensors stages_of(const files::Tensors& outputs, std::string_view map,
+                         const ptx::Launch& launch) {
   if (map.empty()) return outputs;
   files::Tensors stages;
+  for (const auto& [name, tensor] : outputs)
+    if (!launch.tensors.contains(name)) stages.emplace(name, tensor);
   for (const std::string& each : split(map, ',')) {
     const std::size_t sign = each.find('=');
     if (sign == 0 || sign == std::string::npos)
@@ -75,6 +80,27 @@ struct Judgement {
   }
 };
 
+/// The CTA to draw. @throws Error(usage) for a file that is neither .svg nor .json
+ptx::Dimensions timeline_cta(const cxxopts::ParseResult& given, const std::string& picture) {
+  if (!picture.ends_with(".svg") && !picture.ends_with(".json"))
+    throw Error(ErrorKind::usage, "--timeline", "\"" + picture + "\" is neither .svg nor .json");
+  const auto text = text_of(given, "timeline-cta");
+  ptx::Dimensions cta{0, 0, 0};
+  if (!text) return cta;
+  const auto parts = split(*text, ',');
+  if (parts.empty() || parts.size() > 3)
+    throw Error(ErrorKind::usage, "--timeline-cta", "\"" + *text + "\" is no X,Y,Z");
+  std::uint32_t* const to[] = {&cta.x, &cta.y, &cta.z};
+  for (std::size_t i = 0; i < parts.size(); ++i)
+    *to[i] = static_cast<std::uint32_t>(parse_integer(parts[i], "--timeline-cta", 0, 0x7FFFFFFF));
+  return cta;
+}
+
+void draw(const ptx::Timeline& timeline, const std::string& picture) {
+  files::write_file(picture, picture.ends_with(".svg") ? ptx::to_svg(timeline)
+                                                       : ptx::to_trace(timeline).dump() + "\n");
+}
+
 }  // namespace
 
 int run_run(int argc, char** argv) {
@@ -86,6 +112,9 @@ int run_run(int argc, char** argv) {
             {"map", "its stages by outputs: o=out,lse=lse; outputs are named as stages"},
             {"layout", "of the outputs: BHSD or BSHD", Takes::text, "BHSD"}},
            "Verdict");
+  line.add({{"timeline", "draw what warps and barriers of one CTA did: a .svg, or a .json trace"},
+            {"timeline-cta", "X,Y,Z: the CTA (0,0,0)"}},
+           "Picture");
   add_options(line, golden::check_fields(), "Verdict");
   line.note(
       "exit code 0: it ran, and matches; 1: the kernel is at fault, has a hazard, or differs.\n"
@@ -103,11 +132,16 @@ int run_run(int argc, char** argv) {
   const std::string map = text_of(*given, "map").value_or("");
   if (!golden_file && !map.empty())
     throw Error(ErrorKind::usage, "--map", "names stages of a golden file", "give --golden too");
+  ptx::Launch launch = ptx::launch_of(asked);
+  const std::optional<std::string> picture = text_of(*given, "timeline");
+  if (!picture && given->count("timeline-cta") > 0)
+    throw Error(ErrorKind::usage, "--timeline-cta", "nothing is drawn", "give --timeline too");
+  if (picture) launch.timeline = timeline_cta(*given, *picture);
   NothingHalfWritten guard;
-  const ptx::Outcome outcome = ptx::run(ptx::launch_of(asked));
+  const ptx::Outcome outcome = ptx::run(launch);
   std::optional<Judgement> judgement;
   if (golden_file && !outcome.fault)
-    judgement.emplace(*golden_file, stages_of(outcome.outputs, map), asked.launch, options,
+    judgement.emplace(*golden_file, stages_of(outcome.outputs, map, launch), asked.launch, options,
                       narration(*given));
   guard.over();
   if (given->count("json") > 0) {
@@ -121,6 +155,7 @@ int run_run(int argc, char** argv) {
     return mismatch;
   }
   files::write_safetensors(out, outcome.outputs);
+  if (picture) draw(*outcome.timeline, *picture);
   if (given->count("json") == 0) {
     std::cout << ptx::to_text(outcome);
     if (judgement)

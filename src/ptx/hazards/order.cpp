@@ -1,0 +1,54 @@
+// What orders warps: barriers, mbarriers, fences; and global memory, which needs that order too.
+#include "hazards/hazards.hpp"
+
+namespace karat::ptx {
+
+void Hazards::fence(const Warp& warp) { known_[who(warp)].async = known_[who(warp)].all; }
+
+void Hazards::arrive(const Warp& warp, std::uint32_t key) {
+  Knowledge& known = known_[who(warp)];
+  join(syncs_[key].gathering, known);
+  ++known.all[who(warp)];
+}
+
+void Hazards::complete(std::uint32_t key) {
+  Sync& sync = syncs_[key];
+  require_waiters_known(key, sync.gathering.all);
+  sync.released = std::move(sync.gathering);
+  sync.gathering = {};
+}
+
+void Hazards::wait(const Warp& warp, std::uint32_t key) {
+  join(known_[who(warp)], syncs_[key].released);
+  if (inside_shared(key) >= kSharedBase) waiters_[key][who(warp)] = {now(warp), warp.now.pc};
+}
+
+/// A parity tells a phase from its neighbours alone: whoever looked for the end of one phase must
+/// have seen it before the next one ends, or it sees the end of that one in its place, or none.
+void Hazards::require_waiters_known(std::uint32_t key, const Clock& gathered) {
+  const auto found = waiters_.find(key);
+  if (found == waiters_.end()) return;
+  for (const auto& [waiter, seen] : found->second) {
+    if (at(gathered, waiter) >= seen.clock || !is_new(seen.pc, seen.pc)) continue;
+    const Program& program = *cluster_.program;
+    found_.push_back(shown(program, program.code[seen.pc].instruction) + ", " + name_of(waiter) +
+                     ": waits for a phase of the mbarrier at " + hexadecimal(inside_shared(key)) +
+                     " with no order to the end of the next one: a late waiter takes one phase "
+                     "for another");
+  }
+  found->second.clear();
+}
+
+void Hazards::global(const Warp& warp, GlobalAccess access, std::uint64_t address,
+                     std::uint64_t bytes) {
+  if (!global_.looks()) return;
+  const auto race = global_.access(warp, access, address, bytes, known_[who(warp)].all);
+  if (!race || !is_new(warp.now.pc, race->pc)) return;
+  const Program& program = *cluster_.program;
+  found_.push_back(shown(program, program.code[warp.now.pc].instruction) + ", " +
+                   name_of(who(warp)) + ": race with a " + (race->written ? "write" : "read") +
+                   " at global address " + hexadecimal(race->address) + "; the other access: " +
+                   shown(program, program.code[race->pc].instruction) + ", " + name_of(race->who));
+}
+
+}  // namespace karat::ptx

@@ -1,0 +1,112 @@
+// Clusters of two CTAs: copies into both, each other's shared memory and mbarriers, and the order
+// that makes them right.
+#include <numeric>
+
+#include "kernel.hpp"
+
+namespace karat::ptx {
+namespace {
+
+using testing::Contains;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+constexpr const char* kShared =
+    ".shared .align 128 .b8 tile[256];\n.shared .align 8 .b64 bar;\n.shared .align 8 .b64 free;\n";
+constexpr const char* kMeet =
+    "barrier.cluster.arrive.release.aligned; barrier.cluster.wait.acquire.aligned;\n";
+/// %r1 the rank, %r2 the mbarrier, %r3 the tile; thread 0 (%p1) begins the mbarrier.
+constexpr const char* kBegin =
+    "mov.u32 %r1, %cluster_ctarank; mov.u32 %r2, bar; mov.u32 %r3, tile; setp.eq.u32 %p1, %r0, 0;\n"
+    "setp.eq.u32 %p4, %r1, 0;\n";
+constexpr const char* kWait =
+    "{ WAIT: mbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 %p3, [%r2], 0; @!%p3 bra "
+    "WAIT; }\n";
+/// Word `thread` of the tile goes to word 64 + 64 rank + thread of the buffer.
+constexpr const char* kWriteTile =
+    "mad.lo.u32 %r4, %r0, 4, %r3; ld.shared.u32 %r5, [%r4]; mad.lo.u32 %r6, %r1, 64, 64; add.u32 "
+    "%r6, %r6, %r0; mad.wide.u32 %rd2, %r6, 4, %rd0; st.global.u32 [%rd2], %r5;\n";
+
+Launch pair_of(const std::string& body) {
+  Launch launch = launch_of(body, 64, 192, kShared);
+  launch.grid = launch.cluster = {2, 1, 1};
+  auto words = launch.tensors["buffer"].value.as<std::uint32_t>();
+  std::iota(words.begin(), words.begin() + 64, 1000u);
+  return launch;
+}
+
+std::vector<std::string> hazards_of(Launch launch, Schedule schedule = Schedule::eager) {
+  launch.hazards = HazardSearch::on;
+  launch.schedule = schedule;
+  const Outcome outcome = run(launch);
+  EXPECT_EQ(outcome.fault.value_or(""), "");
+  return outcome.hazards;
+}
+
+std::string multicast(const std::string& behind) {
+  return std::string(kBegin) +
+         "@%p1 mbarrier.init.shared::cta.b64 [%r2], 1;\n"
+         "@%p1 fence.mbarrier_init.release.cluster;\n"
+         "@%p1 mbarrier.arrive.expect_tx.shared::cta.b64 _, [%r2], 256;\n" +
+         kMeet +
+         "and.pred %p2, %p1, %p4; mov.u16 %rs1, 3;\n"
+         "@%p2 "
+         "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster "
+         "[%r3], [%rd0], 256, [%r2], %rs1;\n" +
+         behind + kWriteTile + kMeet;
+}
+
+TEST(Cluster, AMulticastWritesEveryCtaAndItsMbarrier) {
+  for (const Schedule schedule : {Schedule::eager, Schedule::late, Schedule::random}) {
+    Launch launch = pair_of(multicast(kWait));
+    launch.schedule = schedule;
+    const Outcome outcome = run(launch);
+    ASSERT_EQ(outcome.fault.value_or(""), "");
+    const auto words = words_of(outcome);
+    for (std::uint32_t i = 0; i < 128; ++i) EXPECT_EQ(words[64 + i], 1000 + i % 64) << i;
+    EXPECT_THAT(hazards_of(launch, schedule), IsEmpty());
+  }
+  EXPECT_THAT(hazards_of(pair_of(multicast(""))),
+              Contains(HasSubstr("warp 0 of CTA 1: race with a write")));
+}
+
+/// Every thread of CTA 1 writes a word of CTA 0's tile and arrives at its mbarrier.
+std::string remote(const std::string& store, const std::string& arrive, const std::string& wait) {
+  return std::string(kBegin) + "@%p1 mbarrier.init.shared::cta.b64 [%r2], 64;\n" + kMeet +
+         "mapa.shared::cluster.u32 %r7, %r3, 0; mapa.shared::cluster.u32 %r8, %r2, 0; mad.lo.u32 "
+         "%r7, %r0, 4, %r7; add.u32 %r9, %r0, 500;\n"
+         "@%p4 bra READ;\n" +
+         store + arrive + "bra OUT;\nREAD:\n" + wait + kWriteTile + "OUT:\n" + kMeet;
+}
+constexpr const char* kStore = "st.shared::cluster.u32 [%r7], %r9;\n";
+constexpr const char* kArrive = "mbarrier.arrive.release.cluster.shared::cluster.b64 _, [%r8];\n";
+
+TEST(Cluster, ArrivalsAtAnotherCtasMbarrierHandItsBytesOver) {
+  const Launch launch = pair_of(remote(kStore, kArrive, kWait));
+  const auto words = words_of(run(launch));
+  for (std::uint32_t i = 0; i < 64; ++i) EXPECT_EQ(words[64 + i], 500 + i) << i;
+  EXPECT_THAT(hazards_of(launch), IsEmpty());
+  EXPECT_THAT(hazards_of(launch, Schedule::late), IsEmpty());
+}
+
+TEST(Cluster, RemoteAccessesNeedAnOrder) {
+  EXPECT_THAT(hazards_of(pair_of(remote(kArrive, kStore, kWait))),
+              Contains(HasSubstr("race with a")));
+  EXPECT_THAT(hazards_of(pair_of(remote(kStore, kArrive, ""))), Contains(HasSubstr("race with a")));
+}
+
+TEST(Cluster, AtomicsReachAnotherCtasSharedMemory) {
+  const Launch launch = pair_of(
+      std::string(kBegin) + "@%p1 st.shared.u32 [%r3], 7;\n" + kMeet +
+      "mapa.shared::cluster.u32 %r7, %r3, 0; atom.shared::cluster.add.u32 %r9, [%r7], 1;\n" +
+      kMeet +
+      "ld.shared::cluster.u32 %r5, [%r7]; mad.lo.u32 %r6, %r1, 64, 64; add.u32 %r6, %r6, %r0; "
+      "mad.wide.u32 %rd2, %r6, 4, %rd0; st.global.u32 [%rd2], %r5;\n" +
+      kMeet);
+  const auto words = words_of(run(launch));
+  for (std::uint32_t i = 0; i < 128; ++i) EXPECT_EQ(words[64 + i], 7 + 128u);
+  EXPECT_THAT(hazards_of(launch), IsEmpty());
+}
+
+}  // namespace
+}  // namespace karat::ptx
