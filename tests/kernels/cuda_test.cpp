@@ -70,8 +70,12 @@ ptx::Launch launch_of(const char* file, const Head& head, ptx::Fuse fuse) {
 }
 
 Rows rows_of(ptx::Launch launch) {
+  launch.schedule = ptx::Schedule::late;
+  const ptx::Outcome late = ptx::run(launch);
+  launch.schedule = ptx::Schedule::eager;
   launch.hazards = ptx::HazardSearch::on;
   const ptx::Outcome outcome = ptx::run(std::move(launch));
+  EXPECT_EQ(outcome.outputs, late.outputs);
   EXPECT_EQ(outcome.fault.value_or(""), "");
   EXPECT_EQ(outcome.hazards, std::vector<std::string>{});
   const auto of = [&](const char* name) {
