@@ -578,3 +578,49 @@ def test_the_example_of_the_page(tmp_path, monkeypatch, long_run):
         schedule = space["schedules"][one["name"]]
         aligned = loop.predicted(space["study"], schedule, errors="aligned")
         assert one["predicted"] < one["measured"] < aligned
+
+
+def test_diffusers_own_pipeline_stopped_and_resumed(tmp_path):
+    """Wan's pipeline with its multistep scheduler, whose state is made again by walking through."""
+    diffusers = pytest.importorskip("diffusers", reason="diffusers is not installed")
+    scheduler = diffusers.UniPCMultistepScheduler(
+        prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=3.0
+    )
+    pipe = diffusers.WanPipeline(
+        tokenizer=None, text_encoder=None, vae=None, scheduler=scheduler, transformer=wan()[0]
+    )
+    pipe.set_progress_bar_config(disable=True)
+
+    def go(run, callback=None):
+        with run:
+            return pipe(
+                prompt_embeds=torch.ones(1, 5, 16), negative_prompt_embeds=torch.zeros(1, 5, 16),
+                height=64, width=96, num_frames=9, num_inference_steps=STEPS, guidance_scale=5.0,
+                generator=torch.Generator().manual_seed(3), output_type="latent",
+                callback_on_step_end=callback or run.on_step_end,
+            ).frames  # fmt: skip
+
+    def attach(what, **options):
+        return loop.attach(pipe.transformer, what, steps=STEPS, **options)
+
+    plain = attach(None)
+    assert torch.equal(go(plain), plain.reference.steps[-1])
+    options = dict(reference=plain.reference)
+    whole = attach(WINDOW, **options)
+    frames = go(whole)
+    assert len(whole.study()["local"]["rows"]) == STEPS * 2 * 2 * 2
+    assert all(0 < drift[0] < 1 for drift in whole.drift)
+
+    def stop(pipe, step, timestep, tensors):
+        stopped.on_step_end(pipe, step, timestep, tensors)
+        if step == 1:
+            raise KeyboardInterrupt
+        return tensors
+
+    stopped = attach(WINDOW, state=tmp_path, **options)
+    with pytest.raises(KeyboardInterrupt):
+        go(stopped, stop)
+    assert len(list(tmp_path.glob("forward-*"))) == 4
+    resumed = attach(WINDOW, state=tmp_path, **options)
+    assert torch.equal(go(resumed), frames)
+    assert resumed.study() == whole.study()
