@@ -29,7 +29,8 @@ def _parts(x: Any) -> Iterator[bytes]:
     torch = require_torch("karat.loop")
     if isinstance(x, torch.Tensor):
         yield f"{x.dtype} {tuple(x.shape)}".encode()
-        yield x.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+        flat = torch.empty(x.numel(), dtype=x.dtype)  # its own strides: x may repeat an element
+        yield flat.copy_(x.detach().reshape(-1)).view(torch.uint8).numpy().tobytes()
     elif isinstance(x, Mapping):
         for name in sorted(x):
             yield str(name).encode()
