@@ -232,12 +232,5 @@ TEST(Hazards, ABarrierCountsOnceHoweverLanesCome) {
   EXPECT_THAT(hazards_of(body, 64), IsEmpty());
 }
 
-TEST(Hazards, ClustersAreRefused) {
-  Launch launch = launch_of("ret;", 32, 1);
-  launch.grid = launch.cluster = {2, 1, 1};
-  launch.hazards = HazardSearch::on;
-  EXPECT_THROW(run(launch), Error);
-}
-
 }  // namespace
 }  // namespace karat::ptx

@@ -92,7 +92,9 @@ TEST(LateWaiters, APhaseMustNotEndBeforeTheLastOneWasSeen) {
   const Outcome stuck = run(launch_of(phases(""), 64, 64, kShared));
   EXPECT_THAT(stuck.fault.value_or(""), HasSubstr("deadlock"));
   // Where the consumer looks in time, nothing shows but the missing order.
-  Launch launch = launch_of(phases("nanosleep.u32 1;\n"), 64, 64, kShared);
+  const std::string spin =
+      "mov.u32 %r5, 0;\nSPIN: add.u32 %r5, %r5, 1; setp.lt.u32 %p4, %r5, 200; @%p4 bra SPIN;\n";
+  Launch launch = launch_of(phases(spin), 64, 64, kShared);
   launch.hazards = HazardSearch::on;
   bool reported = false;
   for (launch.seed = 0; launch.seed < 40 && !reported; ++launch.seed) {
