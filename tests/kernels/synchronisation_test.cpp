@@ -131,7 +131,7 @@ TEST_P(Synchronisation, EachPartThatIsRemovedIsNoticed) {
   ptx::Launch launch = GetParam().launch();
   launch.limit = 3'000'000;
   const ptx::Search search =
-      ptx::search_removals(std::move(launch), GetParam().unnoticed(), ptx::long_tests() ? 1 : 11);
+      ptx::search_removals(std::move(launch), GetParam().unnoticed(), ptx::long_tests() ? 1 : 19);
   EXPECT_EQ(search.wrong, "");
   if (ptx::long_tests()) {
     EXPECT_GE(search.share(), 0.9);

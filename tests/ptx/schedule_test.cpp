@@ -119,6 +119,14 @@ TEST(Schedule, RandomOrdersAreRepeatedBySeed) {
   EXPECT_GT(seen.size(), 1u);
 }
 
+TEST(Schedule, WhatArrivesWhileAllWaitIsSeen) {
+  for (std::uint64_t seed = 0; seed < 40; ++seed) {
+    const Outcome outcome = run_under(Schedule::random, bulk_load(kWait), 1, seed);
+    EXPECT_EQ(outcome.fault.value_or(""), "") << seed;
+    EXPECT_EQ(words_of(outcome)[0], 9u) << seed;
+  }
+}
+
 // No barrier holds the last warp to meet: it is at its second wgmma before the others have waited
 // for the first.
 TEST(Schedule, WarpsOfAWarpgroupMayRunAheadOfEachOther) {

@@ -147,7 +147,10 @@ std::optional<std::string> run_warps(Cluster& cluster, Watch& watch) {
         const Turn turn = run_turn(*warp, watch, random ? 1 + draw(cluster, 400) : kTurn);
         round.moved |= turn.moved;
         round.polled |= turn.polled;
-        if (random && !cluster.under_way.empty() && draw(cluster, 4) == 0) do_oldest(cluster);
+        if (random && !cluster.under_way.empty() && draw(cluster, 4) == 0) {
+          do_oldest(cluster);
+          round.moved = true;  // a warp that waited for it may go on
+        }
       }
       if (!alive) return std::nullopt;
       if (round.moved && (!round.polled || --patience > 0)) continue;
