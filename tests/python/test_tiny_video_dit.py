@@ -1,0 +1,172 @@
+"""The small video model: its data set, training and shipped weights are what they were."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import f32_attention_bound
+
+torch = pytest.importorskip("torch", reason="PyTorch is not installed (tools/test.sh --long)")
+pytest.importorskip("safetensors", reason="safetensors is not installed")
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "tools/python/examples/tiny_video_dit"
+sys.path.insert(0, str(EXAMPLE))
+
+import checkpoint  # noqa: E402
+import data  # noqa: E402
+import flow  # noqa: E402
+import kernels  # noqa: E402
+import sample  # noqa: E402
+import train  # noqa: E402
+from model import Shape, VideoDiT  # noqa: E402
+
+import karat  # noqa: E402
+
+SMALL = Shape(frames=12, height=24, width=24, heads=2, head_dim=24, layers=1)
+PLAN = train.Plan(
+    phases=(train.Phase(steps=2, batch=2, coarser=2), train.Phase(steps=2, batch=1, coarser=2)),
+    rate=1e-3, warm_up=2, cool_down=0.5, mean_decay=0.9, no_class=0.5, clip=1.0,
+)  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def test_the_data_set_is_what_it_was():
+    """Pixels are rounded to bytes, so that the last bit of a sine does not show."""
+    seen = hashlib.sha256()
+    for split in data.SPLITS:
+        for index in (*range(16), 10**9):
+            seen.update(data.video(split, index)[0].tobytes())
+    assert seen.hexdigest() == json.loads((EXAMPLE / "results/fixed.json").read_text())["data"]
+
+
+def trained(folder, *, stop=None):
+    torch.manual_seed(3)
+    run = train.Run(PLAN, 5, VideoDiT(SMALL))
+    if stop is not None:
+        for _ in range(stop):
+            run.advance()
+        folder.mkdir()
+        checkpoint.save_state(folder / "state.pt", run.state())
+        run = train.Run(PLAN, 5, VideoDiT(SMALL))
+    train.train(run, folder, every=60, about={})
+    return (folder / "weights.safetensors").read_bytes()
+
+
+def test_training_gives_the_same_bytes_stopped_or_not(tmp_path):
+    whole = trained(tmp_path / "whole")
+    assert trained(tmp_path / "again") == whole
+    for stop in (1, 3):  # inside the first phase, and inside the second
+        assert trained(tmp_path / f"stopped-{stop}", stop=stop) == whole
+    plan = train.Plan(**{**vars(PLAN), "rate": 2e-3})
+    torch.manual_seed(3)
+    other = train.Run(plan, 5, VideoDiT(SMALL))
+    train.train(other, tmp_path / "other", every=60, about={})
+    assert (tmp_path / "other/weights.safetensors").read_bytes() != whole
+
+
+def test_a_coarse_grid_keeps_places():
+    """Two coarse tokens' centres lie between the fine ones that they cover."""
+    from rope import angles
+
+    fine = angles((1, 1, 8), (1, 1, 8), 24, 100.0)
+    coarse = angles((1, 1, 4), (1, 1, 8), 24, 100.0)
+    assert torch.allclose(coarse, fine.view(4, 2, -1).mean(1), atol=1e-6)
+
+
+def test_sigmas_are_those_of_a_shifted_schedule():
+    assert flow.sigmas(4, 1.0) == [1.0, 0.75, 0.5, 0.25, 0.0]
+    assert flow.sigmas(2, 3.0) == [1.0, 0.75, 0.0]
+
+
+KEPT = {"fine": 9 / 16, "intermediate": 4 / 16, "coarse": 3 / 16}  # of the pairs, on 3x4x4 tiles
+
+
+@pytest.mark.parametrize("name", kernels.names())
+def test_every_kernel_is_a_recipe_for_the_grid(name):
+    row, fields = kernels.TABLE["kernels"][name], kernels.recipe(name)
+    if fields is None:
+        assert set(row) <= {"about", "pairs_of"} and row.get("pairs_of", "fine") in KEPT
+        return
+    made = karat.Recipe(fields)
+    if "geometry" in row:
+        dense = row.get("edits", {}).get("mask", {}).get("kind") == "none"
+        blocks = karat.block_mask(made, Shape().grid)
+        assert np.mean(blocks.keep) == (1 if dense else KEPT[row["geometry"]])
+
+
+def test_the_window_alone_is_the_recipe_s_in_exact_arithmetic():
+    grid = Shape().grid
+    values = [x.astype(np.float32) for x in karat.generate("video", grid=grid, head_dim=64)]
+    o = kernels.over_pairs("coarse", grid)(*(torch.from_numpy(x) for x in values)).numpy()
+    exact, _ = karat.truth(*values, sparse=True, recipe=kernels.recipe("coarse"), grid=grid)
+    assert np.abs(o - exact).max() <= f32_attention_bound(*values)
+
+
+def test_gradients_pass_through_a_recipe():
+    model = VideoDiT(Shape(layers=1))
+    torch.manual_seed(0)
+    for layer in (model.condition, model.patch_out):
+        torch.nn.init.normal_(layer.weight, std=0.1)
+    video, label = torch.randn(1, 3, 12, 24, 24), torch.tensor([0])
+    found = {}
+    for name in ("dense", "fine_qat"):
+        kernels.use(model, name)
+        model.zero_grad()
+        model(video, torch.tensor([0.5]), label).square().sum().backward()
+        found[name] = model.attention_layers[0].qkv.weight.grad.clone()
+    apart = torch.linalg.norm(found["fine_qat"] - found["dense"])
+    assert 0 < apart < 0.5 * torch.linalg.norm(found["dense"])
+    kernels.use(model, "fine_qat")
+    with torch.no_grad():  # the forward alone is the same recipe's
+        seen = model(video, torch.tensor([0.5]), label)
+    assert torch.equal(seen, model(video, torch.tensor([0.5]), label).detach())
+
+
+def test_shipped_weights_make_the_documented_sample():
+    """One seed, all steps, PyTorch's attention; what the tolerance rests on stands in the file."""
+    known = json.loads((EXAMPLE / "results/fixed.json").read_text())["sample"]
+    model, _ = checkpoint.load_weights(EXAMPLE / "weights" / known["weights"])
+    made = sample.one(model, known["seed"]).numpy()
+    kept = np.load(EXAMPLE / "results" / known["file"]).astype(np.float32)
+    assert np.linalg.norm(made - kept) <= known["tolerance"] * np.linalg.norm(kept)
+
+
+def test_the_quick_script_measures_what_the_results_say(tmp_path):
+    """tools/training.sh --quick, one sample of two rows, against the shipped numbers."""
+    for module in ("skimage", "matplotlib"):
+        pytest.importorskip(module, reason=f"{module} is not installed")
+    done = subprocess.run(
+        [ROOT / "tools/training.sh", "--quick", tmp_path],
+        capture_output=True, text=True, env=os.environ | {"PYTHON": sys.executable},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found, known = (
+        json.loads(path.read_text())["cells"]
+        for path in (tmp_path / "results/quick.json", EXAMPLE / "results/table_a.json")
+    )
+    assert set(found) == {"base-0.dense", "base-0.fine"}
+    for cell, numbers in found.items():
+        assert numbers["drift"][0] == pytest.approx(known[cell]["drift"][0], rel=0.05), cell
+        assert numbers["ssim"][0] == pytest.approx(known[cell]["ssim"][0], abs=0.02), cell
+
+
+def test_the_page_s_tables_are_the_results():
+    pytest.importorskip("skimage", reason="scikit-image is not installed")
+    done = subprocess.run(
+        [sys.executable, EXAMPLE / "tables.py", ROOT / "docs/training.md", "--check"],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
