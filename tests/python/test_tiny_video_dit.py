@@ -170,3 +170,31 @@ def test_the_page_s_tables_are_the_results():
         capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+
+
+def test_schedules_are_whole_and_the_chosen_one_is_the_best_within_its_work(monkeypatch):
+    import schedules
+
+    shares = {"coarse": 0.2, "fine": 0.6, "fp8": 1.0}
+    error = {"coarse": 0.5, "fine": 0.2, "fp8": 0.1}
+    for phases in schedules.TABLE["schedules"].values():
+        schedules.unrolled(phases)
+    with pytest.raises(ValueError, match="steps"):
+        schedules.unrolled([["fine", 3]])
+
+    def predicted(study, what):  # late steps count most, the middle least
+        step, kernel = what
+        return error[kernel] * (4.0 if step > 10 else 1.0 if step < 4 else 0.1)
+
+    monkeypatch.setattr(schedules, "only", lambda kernel, at: (at, kernel))
+    monkeypatch.setattr(schedules.loop, "predicted", predicted)
+    made = schedules.chosen({}, list(shares), shares, 0.5)
+    assert len(made) == schedules.STEPS and schedules.cost(made, shares) <= 0.5
+    assert set(made[4:11]) == {"coarse"} and set(made[11:]) <= {"fine", "fp8"}
+    total = sum(predicted({}, x) ** 2 for x in enumerate(made))
+    for names in (("fine", "coarse", "fine"), ("coarse", "coarse", "fp8")):
+        for a in range(17):
+            for b in range(a, 17):
+                other = [names[0]] * a + [names[1]] * (b - a) + [names[2]] * (16 - b)
+                if schedules.cost(other, shares) <= 0.5:
+                    assert total <= sum(predicted({}, x) ** 2 for x in enumerate(other)) + 1e-9

@@ -43,6 +43,14 @@ def samples(model, kept: Path, seeds: list[int], tell) -> np.ndarray:
     return np.stack([have[str(seed)] for seed in seeds])
 
 
+def made(given, weights: str, kernel: str, seeds: list[int], progress) -> tuple:
+    """The model as the cell has it, and its samples."""
+    progress.cell = f"{weights}.{kernel}"
+    model, _ = checkpoint.load_weights(given.weights / f"{weights}.safetensors")
+    kernels.use(model, kernel)
+    return model, samples(model, given.work / f"{progress.cell}.npz", seeds, progress)
+
+
 class Progress:
     def __init__(self, total: int) -> None:
         self.total, self.done, self.begun, self.cell = total, 0, time.time(), ""
@@ -124,16 +132,9 @@ def main() -> None:
                 cells.append((base, weights, row["kernel"]))
     progress = Progress(len(cells) * len(seeds))
     for base, weights, kernel in cells:
-        progress.cell = f"{weights}.{kernel}"
-        model, _ = checkpoint.load_weights(given.weights / f"{weights}.safetensors")
-        kernels.use(model, kernel)
-        videos = samples(model, given.work / f"{weights}.{kernel}.npz", seeds, progress)
-        stored = given.work / f"{base}.{REFERENCE}.npz"
-        if not stored.exists():
-            raise SystemExit(f"{stored}: is missing; measure row 0 first")
-        against = dict(np.load(stored))
-        reference = np.stack([against[str(seed)] for seed in seeds])
-        result["cells"][progress.cell] = measure(
+        reference = made(given, base, REFERENCE, seeds, progress)[1]
+        model, videos = made(given, weights, kernel, seeds, progress)
+        result["cells"][f"{weights}.{kernel}"] = measure(
             model, videos, reference, net, seeds, given.held_out
         )
         write(given.out, result)
