@@ -47,7 +47,7 @@ def check_program(command, folder, launches):
     assert run(command).stdout == "right\n"
     assert run(command, _HAZARDS="on").stderr.count("race") == 0
     assert run(command, _SCHEDULE="random", _SEED=3).stdout == "right\n"
-    run(command, code=1, _FUSE="none")  # two roundings are not what the program expects
+    assert run(command, _FUSE="none").stdout == "right\n"  # nvcc has joined its one pair itself
     lost = run([*command, "wild"])
     assert lost.stdout == "lost\n" and "which no buffer holds" in lost.stderr, lost
     both = folder / "both"

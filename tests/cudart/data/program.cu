@@ -167,7 +167,7 @@ int main(int count, char** arguments) {
   CHECK(cudaMallocAsync(&out, all * sizeof(float), stream));
   CHECK(cudaMallocManaged(&sums, 32 * sizeof(float)));
   std::vector<float> host(all);
-  for (unsigned i = 0; i < all; ++i) host[i] = static_cast<float>(i % 97) - 48;
+  for (unsigned i = 0; i < all; ++i) host[i] = (static_cast<float>(i % 97) - 48) * 0.1f;
   CHECK(cudaMemcpyAsync(in, host.data(), all * sizeof(float), cudaMemcpyHostToDevice, stream));
   CHECK(cudaMemsetAsync(out, 0xFF, all * sizeof(float), stream));
   const float three = 3;
