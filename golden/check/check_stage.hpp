@@ -45,7 +45,8 @@ inline constexpr StageRow kOperandStages[] = {
     {"q_scale", StageKind::groups, ""}, {"k_codes", StageKind::matrix, ""},
     {"k_scale", StageKind::groups, ""}, {"v_codes", StageKind::matrix, ""},
     {"v_scale", StageKind::groups, ""}};
-inline constexpr StageRow kOutputStages[] = {{"m", StageKind::vector, ""},
+inline constexpr StageRow kOutputStages[] = {{"branch", StageKind::matrix, ""},
+                                             {"m", StageKind::vector, ""},
                                              {"l", StageKind::vector, "bound.l"},
                                              {"lse", StageKind::vector, "bound.lse"},
                                              {"o", StageKind::matrix, "bound.o"}};

@@ -158,10 +158,16 @@ class FaultyKernel {
             launch_,
             divisor(has(KernelFault::l_of_one_lane) ? sums_[i][j / 2 % sums_[i].size()] : l));
       };
-      if (l == 0)
+      const std::vector<float> branch = attention::branch_terms(
+          launch_,
+          launch_.layout.order.token_at[tap_.queries.begin + static_cast<std::int64_t>(i)]);
+      terms.branch = branch;
+      if (l == 0) {
         std::ranges::fill(row, attention::output_without_keys(launch_.recipe));
-      else
+        attention::add_branch(launch_, row, branch, Path::fast);
+      } else {
         attention::finish_row(launch_, row, r, terms, Path::fast, last);
+      }
     }
     return result;
   }

@@ -21,7 +21,7 @@ template <recipe::PredictRule rule>
 bool predicted_by(const Recipe& r) {
   return r.predict.rule == rule;
 }
-/// Similarity and clusters choose key blocks by their weight.
+/// All others choose key blocks by their weight.
 bool selects(const Recipe& r) {
   return predicted(r) && !predicted_by<recipe::PredictRule::profile>(r);
 }
@@ -30,7 +30,13 @@ bool selects_by(const Recipe& r) {
   return selects(r) && r.predict.select == select;
 }
 bool draws(const Recipe& r) {
-  return predicted(r) && !predicted_by<recipe::PredictRule::similarity>(r);
+  return predicted(r) && !predicted_by<recipe::PredictRule::similarity>(r) &&
+         !predicted_by<recipe::PredictRule::means>(r);
+}
+bool branches(const Recipe& r) { return r.branch.kind != recipe::BranchKind::none; }
+/// Takes means, for a mask or for a branch.
+bool takes_means(const Recipe& r) {
+  return predicted_by<recipe::PredictRule::means>(r) || r.branch.kind == recipe::BranchKind::coarse;
 }
 
 bool codes_p(const Recipe& r) { return quant::has_scale(r.p.format); }
@@ -41,6 +47,8 @@ bool multiplies_p(const Recipe& r) { return !offsets_p(r) && r.p.multiplier != 1
 
 constexpr auto kByMass = selects_by<recipe::Select::mass>;
 constexpr auto kByClusters = predicted_by<recipe::PredictRule::clusters>;
+constexpr auto kByShare = selects_by<recipe::Select::share>;
+constexpr auto kByMeans = predicted_by<recipe::PredictRule::means>;
 constexpr auto kBySimilarity = predicted_by<recipe::PredictRule::similarity>;
 
 constexpr RecipeCondition kRecipeConditions[] = {
@@ -56,7 +64,10 @@ constexpr RecipeCondition kRecipeConditions[] = {
     {"predict.mass", kByMass},
     {"predict.crossing", kByMass},
     {"predict.least", kByMass},
-    {"predict.share", selects_by<recipe::Select::share>},
+    {"predict.share", kByShare},
+    {"predict.share_rounding", kByShare},
+    {"predict.tail", selects_by<recipe::Select::tail>},
+    {"predict.ties", selects},
     {"predict.similarity", kBySimilarity},
     {"predict.sink", kBySimilarity},
     {"predict.query_clusters", kByClusters},
@@ -66,6 +77,16 @@ constexpr RecipeCondition kRecipeConditions[] = {
     {"predict.seed", draws},
     {"p.offset_enters", offsets_p},
     {"finish.divisor", multiplies_p},
+    {"predict.unit", takes_means},
+    {"predict.parts", kByMeans},
+    {"predict.means", takes_means},
+    {"predict.scores", kByMeans},
+    {"predict.centre", kByMeans},
+    {"predict.text", kByMeans},
+    {"branch.kind", branches},
+    {"branch.weight", branches},
+    {"branch.epsilon", branches},
+    {"branch.format", branches},
     {"p.group", codes_p},
     {"p.scale", groups_p},
     {"p.scale_rule", groups_p},

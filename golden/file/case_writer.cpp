@@ -164,6 +164,8 @@ void CaseWriter::create_datasets(bool coded) {
   create_operand("k", recipe_.k, layout_->k_groups);
   create_operand("v", recipe_.v, layout_->v_groups);
   writer_.create("stages/o", cases::dtype_of(attention::output_format(recipe_)), matrix);
+  if (recipe_.branch.kind != recipe::BranchKind::none)
+    writer_.create("stages/branch", cases::dtype_of(recipe_.branch.format), matrix);
   for (const char* name : {"stages/m", "stages/l", "stages/lse"})
     writer_.create(name, DType::f32, vector);
   if (!bounds::leaves_freedom(recipe_)) return;
@@ -230,6 +232,8 @@ void CaseWriter::operands(std::size_t b, std::size_t h, const attention::Quantis
     put(stage + "_codes", b, h / group, made.codes);
     if (made.scale) put(stage + "_scale", b, h / group, *made.scale);
   }
+  if (!head.branch.empty())
+    put_values("stages/branch", b, h, head.branch, recipe_.branch.format, {tokens_, channels_});
 }
 
 void CaseWriter::result(std::size_t b, std::size_t h, const bounds::BoundedResult& result) {

@@ -17,6 +17,7 @@ const std::vector<Row>& stage_rows() {
       {"stages/q_scale", Type::f32, {batch, heads, q_groups}, There::q_scaled},
       {"stages/k_scale", Type::f32, {batch, kv_heads, k_groups}, There::k_scaled},
       {"stages/v_scale", Type::f32, {batch, kv_heads, v_groups}, There::v_scaled},
+      {"stages/branch", Type::branch, {batch, heads, tokens, channels}, There::branched},
       {"inputs/q", Type::given, {batch, heads, tokens, channels}, There::with_group},
       {"inputs/k", Type::given, {batch, kv_heads, tokens, channels}, There::with_group},
       {"inputs/v", Type::given, {batch, kv_heads, tokens, channels}, There::with_group},

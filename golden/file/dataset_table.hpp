@@ -18,6 +18,7 @@ enum class Type {
   f64,
   i32,
   i64,
+  branch,  ///< what a second branch adds
   given_do,
   uncoded_output,  ///< of the forward that delta sums
   gradient,
@@ -58,6 +59,7 @@ enum class There {
   q_scaled,
   k_scaled,
   v_scaled,
+  branched,        ///< where the recipe has a second branch
   backward,        ///< all of this condition, or none
   uncoded_output,  ///< likewise, where delta sums another output
 };

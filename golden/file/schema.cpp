@@ -101,6 +101,8 @@ class Check {
         return quant::leaves_scales(facts_.recipe.k);
       case There::v_scaled:
         return quant::leaves_scales(facts_.recipe.v);
+      case There::branched:
+        return facts_.recipe.branch.kind != recipe::BranchKind::none;
       case There::always:
       case There::with_group:
         break;
@@ -120,6 +122,8 @@ class Check {
         return cases::dtype_of(quant::entering_format(rule_of(facts_.recipe.p)));
       case Type::output:
         return cases::dtype_of(attention::output_format(facts_.recipe));
+      case Type::branch:
+        return cases::dtype_of(facts_.recipe.branch.format);
       case Type::given:
         return given_type("inputs/q");
       case Type::given_do:

@@ -26,6 +26,9 @@ void finish_by_arrays(const Launch& launch, float r, const OutputTerms& terms,
   if (!scales_last && !terms.mean.empty()) loops.add(row, terms.mean);
   if (recipe.finish.multiplier != 1.0f) loops.multiply(row, recipe.finish.multiplier, row);
   cast_to(output_format(recipe));
+  if (terms.branch.empty()) return;
+  loops.add(row, terms.branch);
+  cast_to(output_format(recipe));
 }
 
 }  // namespace
@@ -45,8 +48,11 @@ void finish(const Launch& launch, video::Range queries, const RowState& state, n
     result.m[token] = state.m[i];
     result.l[token] = l;
     const std::span<float> row(&result.o[token * launch.channels], launch.channels);
+    const std::vector<float> branch = branch_terms(launch, token);
+    terms.branch = branch;
     if (l == 0.0f) {
       std::ranges::fill(row, output_without_keys(launch.recipe));
+      add_branch(launch, row, branch, path);
       result.lse[token] = -std::numeric_limits<float>::infinity();
       continue;
     }

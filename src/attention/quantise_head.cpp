@@ -3,6 +3,7 @@
 #include <cmath>
 #include <string>
 
+#include "karat/attention/branch.hpp"
 #include "karat/attention/operations/kernel.hpp"
 #include "karat/numerics/base/error.hpp"
 #include "karat/numerics/random/philox.hpp"
@@ -93,7 +94,8 @@ QuantisedHead quantise_head(const recipe::Recipe& recipe, const layout::Layout& 
   return {.q = run(q, recipe.q, layout.q_groups, 1),
           .k = run(k, recipe.k, layout.k_groups, 2),
           .v = run(v, recipe.v, layout.v_groups, 3),
-          .smoothed = std::move(smoothed)};
+          .smoothed = std::move(smoothed),
+          .branch = branch_of(recipe, layout, input, path)};
 }
 
 }  // namespace karat::attention

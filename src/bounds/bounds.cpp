@@ -113,8 +113,11 @@ BlockBounds HeadBounds::of(const attention::BlockTap& tap, std::span<const float
     }
   }
   for (std::size_t i = 0; i < rows; ++i)
-    state_->finish.row(sums[i].total(), {&accumulators[i * launch.channels], launch.channels},
-                       {o.subspan(i * launch.channels, launch.channels), lse[i]}, bounds);
+    state_->finish.row(
+        sums[i].total(), {&accumulators[i * launch.channels], launch.channels},
+        {o.subspan(i * launch.channels, launch.channels), lse[i],
+         launch.layout.order.token_at[tap.queries.begin + static_cast<std::int64_t>(i)]},
+        bounds);
   if (free.freedom.summation == Summation::likely) return bounds;
   for (std::size_t e = 0; e < o.size(); ++e) {
     float &low = bounds.out_low[e], &high = bounds.out_high[e];

@@ -55,9 +55,10 @@ void FinishBounds::row(Interval l, std::span<Interval> o, const GoldenRow& golde
   bounds.lse_high.push_back(legal.high);
   if (has_keys) {
     const Interval r = reciprocal(l);
+    const std::vector<float> branch = attention::branch_terms(free_.launch, golden.token);
     attention::finish_row(
         free_.launch, o, [r](std::size_t) { return r; },
-        {factors_, free_.launch.head.smoothed.v_mean}, numerics::Path::fast, {},
+        {factors_, free_.launch.head.smoothed.v_mean, 1.0f, branch}, numerics::Path::fast, {},
         MultiplyAdd{free_.freedom.contraction});
   } else {
     std::copy(golden.o.begin(), golden.o.end(), o.begin());

@@ -12,6 +12,7 @@ namespace karat::bounds {
 struct GoldenRow {
   std::span<const float> o;
   float lse;
+  std::int32_t token;
 };
 
 class FinishBounds {

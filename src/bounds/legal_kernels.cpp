@@ -165,14 +165,19 @@ class Run {
 
   void finish(LegalRows& result) {
     const std::vector<float> factors = attention::output_factors(launch_, launch_.multiplier);
-    const attention::OutputTerms terms{factors, launch_.head.smoothed.v_mean};
+    attention::OutputTerms terms{factors, launch_.head.smoothed.v_mean};
     const auto visits = tap_.key_block.size();
     result.out = std::move(o_);
     for (std::size_t i = 0; i < rows_; ++i) {
       const std::span<float> row(&result.out[i * launch_.channels], launch_.channels);
       const float l = result.l.emplace_back(attention::row_sum(launch_, sums_[i]));
+      const std::vector<float> branch = attention::branch_terms(
+          launch_,
+          launch_.layout.order.token_at[tap_.queries.begin + static_cast<std::int64_t>(i)]);
+      terms.branch = branch;
       if (l == 0 || visits == 0) {
         std::ranges::fill(row, attention::output_without_keys(launch_.recipe));
+        attention::add_branch(launch_, row, branch, Path::fast);
         result.lse.push_back(-kInf);
         continue;
       }

@@ -80,6 +80,9 @@ GivenOutputs Inputs::outputs(std::size_t, std::size_t, numerics::FormatId) const
 
 attention::QuantisedHead quantised(const recipe::Recipe& recipe, const layout::Layout& layout,
                                    const CodedHead& head) {
+  if (recipe.branch.kind != recipe::BranchKind::none)
+    throw Error(ErrorKind::usage, "branch.kind", "is made of values, the input holds codes",
+                "give q, k and v as values");
   const std::size_t d = layout.channels;
   return {.q = operand_of(head.q, recipe.q, layout.q_groups, layout.order, d, "q"),
           .k = operand_of(head.k, recipe.k, layout.k_groups, layout.key_order, d, "k"),

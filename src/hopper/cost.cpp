@@ -172,6 +172,36 @@ MaskedWork listed_work(const Question& q, const Plan& plan) {
   return out;
 }
 
+bool predicted(const recipe::Recipe& r) { return r.predict.rule != recipe::PredictRule::never; }
+
+double predicted_density(const Question& q) {
+  const recipe::Predict& rule = q.recipe.predict;
+  if (q.density) return *q.density;
+  if (rule.rule == recipe::PredictRule::means && rule.select == recipe::Select::share &&
+      q.recipe.mask.kind == recipe::MaskKind::none)
+    return std::min(1.0, double{rule.share});
+  throw Error(ErrorKind::usage, "recipe " + q.recipe.name,
+              "its mask is predicted from Q and K, and there are no tensors here",
+              "say which share of the key blocks it keeps (density), or choose a recipe without "
+              "predict.rule");
+}
+
+MaskedWork predicted_work(const Question& q, const Plan& plan) {
+  require_countable(plan, q.shape);
+  const double density = predicted_density(q);
+  const double queries = static_cast<double>(q.shape.queries);
+  const double keys = static_cast<double>(q.shape.keys);
+  const int all = blocks_for(plan.keys_outside() ? q.shape.queries : q.shape.keys, plan.inner());
+  const int tiles = blocks_for(plan.keys_outside() ? q.shape.keys : q.shape.queries, plan.outer());
+  const int kept = std::max(1, static_cast<int>(std::ceil(density * all)));
+  MaskedWork out;
+  append(out.work.head, {tiles, kept, 0});
+  out.work.unique_key_blocks = all;
+  out.work.listed = true;
+  out.kept_pairs = density * queries * keys;
+  return out;
+}
+
 MaskedWork all_work(const Question& q, const Plan& plan) {
   MaskedWork out;
   const Shape shape = shape_of(q);
@@ -197,7 +227,7 @@ Kernel implied_kernel(const recipe::Recipe& recipe) {
   if (recipe.block.order == recipe::KeyOrder::partial_then_full) return Kernel::flex;
   // FlashAttention-3 promotes nothing, and its FP8 tiles leave no registers for it.
   const bool promoted = v != Element::bf16 && recipe.pv.promote_every > 0;
-  if (!listed(recipe)) return promoted ? Kernel::fpsattention : Kernel::fa3;
+  if (predicted(recipe) || !listed(recipe)) return promoted ? Kernel::fpsattention : Kernel::fa3;
   return v == Element::bf16 ? Kernel::sta : Kernel::fpsattention;
 }
 
@@ -217,7 +247,9 @@ Plan plan_of(const Question& q) {
 
 MaskedWork work_of(const Question& q, const Plan& plan) {
   validate(q.shape);
-  MaskedWork out = listed(q.recipe) ? listed_work(q, plan) : all_work(q, plan);
+  MaskedWork out = predicted(q.recipe) ? predicted_work(q, plan)
+                   : listed(q.recipe)  ? listed_work(q, plan)
+                                       : all_work(q, plan);
   out.work.copies = std::int64_t{q.shape.batch} * q.shape.heads;
   for (const TileRun& run : out.work.head) {
     out.padded_pairs += double(run.tiles) * run.blocks * plan.block_q * plan.block_k;
@@ -227,6 +259,7 @@ MaskedWork work_of(const Question& q, const Plan& plan) {
 
 Question dense_bf16(Question q) {
   q.recipe = recipe::Recipe{};
+  q.density.reset();
   q.recipe.mask.kind = recipe::MaskKind::none;
   q.recipe.mask.tile = {1, 1, 1};
   q.recipe.q.format = q.recipe.k.format = q.recipe.v.format = FormatId::bf16;

@@ -32,11 +32,17 @@ constexpr files::RequestField<KernelRequest> kKernelFields[] = {
     request::flag<&KernelRequest::split_keys>("split_keys",
                                               "few query tiles may share their keys out"),
     request::flag<&KernelRequest::backward>(
-        "backward", "the gradients' kernels too (predicted, not validated)")};
+        "backward", "the gradients' kernels too (predicted, not validated)"),
+    request::number<&KernelRequest::density>(
+        "density",
+        "share of the key blocks that a mask predicted from Q and K keeps; default: predict.share "
+        "where the recipe says it",
+        0, 1)};
 
 constexpr files::RequestField<ModelRequest> kModelFields[] = {
     request::text<&ModelRequest::model>("model",
-                                        "wan2.1-1.3b, wan2.1-14b, hunyuanvideo, cogvideox-5b"),
+                                        "wan2.1-1.3b, wan2.1-14b, wan2.2-t2v-14b, "
+                                        "wan2.2-i2v-14b, hunyuanvideo, cogvideox-5b"),
     request::text<&ModelRequest::resolution>("resolution",
                                              "480p, 720p, ... or WIDTHxHEIGHTxFRAMES"),
     request::whole<&ModelRequest::frames>("frames", "instead of the resolution's own", 1),
@@ -82,6 +88,7 @@ void ask(Question& question, const KernelRequest& request) {
   question.shape.batch = request.batch;
   question.lengths = request.varlen ? Lengths::varying : Lengths::fixed;
   question.splits = request.split_keys ? Splits::heuristic : Splits::never;
+  question.density = request.density;
   question.gradients = request.backward ? Gradients::computed : Gradients::none;
 }
 

@@ -78,6 +78,13 @@ void order_visits(Layout& layout, const recipe::Block& block, const Setting& set
 
 }  // namespace
 
+MeanRanges mean_ranges(const recipe::Recipe& recipe, const video::TokenOrder& order) {
+  if (recipe.predict.unit == recipe::PredictUnit::tiles)
+    return {video::tile_ranges(order), video::tile_ranges(order)};
+  return {cut_blocks(order, recipe.block.q, recipe.block.align),
+          cut_blocks(order, recipe.block.k, recipe.block.align)};
+}
+
 Layout make_layout(const recipe::Recipe& recipe, const Setting& setting, Arrangement arrangement) {
   Layout layout;
   layout.grid = setting.grid;
@@ -85,9 +92,9 @@ Layout make_layout(const recipe::Recipe& recipe, const Setting& setting, Arrange
   layout.order = std::move(arrangement.order);
   layout.key_order = std::move(arrangement.key_order);
   layout.mask = std::move(arrangement.mask);
-  layout.blocks = mask::block_map(
-      *layout.mask, cut_blocks(layout.order, recipe.block.q, recipe.block.align),
-      cut_blocks(layout.key_order, recipe.block.k, recipe.block.align));
+  layout.blocks =
+      mask::block_map(*layout.mask, cut_blocks(layout.order, recipe.block.q, recipe.block.align),
+                      cut_blocks(layout.key_order, recipe.block.k, recipe.block.align));
   order_visits(layout, recipe.block, setting);
   const auto groups = [&](const recipe::Operand& rule, const video::TokenOrder& order,
                           const std::vector<video::Range>& blocks) {
@@ -96,6 +103,9 @@ Layout make_layout(const recipe::Recipe& recipe, const Setting& setting, Arrange
   layout.q_groups = groups(recipe.q, layout.order, layout.blocks.query_blocks);
   layout.k_groups = groups(recipe.k, layout.key_order, layout.blocks.key_blocks);
   layout.v_groups = groups(recipe.v, layout.key_order, layout.blocks.key_blocks);
+  layout.branch = recipe.branch;
+  if (recipe.branch.kind == recipe::BranchKind::coarse)
+    layout.means = mean_ranges(recipe, layout.order);
   return layout;
 }
 

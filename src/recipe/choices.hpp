@@ -53,10 +53,53 @@ inline constexpr Choice kPredictRule[] = {
     choice("clusters", PredictRule::clusters, "k-means over queries and keys (SparseVideoGen 2)"),
     choice("profile", PredictRule::profile,
            "of spatial and temporal band the one with less error (SparseVideoGen 1)"),
+    choice("means", PredictRule::means,
+           "scores of the means of blocks or tiles (NABLA, SubBlock, VSA, SLA); joins a window"),
 };
 inline constexpr Choice kSelect[] = {
     choice("mass", Select::mass, "the heaviest key blocks that hold predict.mass of the weight"),
     choice("share", Select::share, "the heaviest predict.share of the key blocks (top-k)"),
+    choice("tail", Select::tail, "all but the lightest, which hold less than predict.tail (NABLA)"),
+};
+inline constexpr Choice kShareRounding[] = {
+    choice("down", ShareRounding::down, "floor(fl(share*n)), at least one"),
+    choice("up", ShareRounding::up, "ceil(fl(share*n)), at least one"),
+};
+inline constexpr Choice kTies[] = {
+    choice("lower_first", Ties::lower_first, "the lower index counts as heavier"),
+    choice("higher_first", Ties::higher_first, "the higher index counts as heavier"),
+};
+inline constexpr Choice kPredictUnit[] = {
+    choice("blocks", PredictUnit::blocks, "of block.q and block.k positions"),
+    choice("tiles", PredictUnit::tiles, "mask tiles; the text is one more"),
+};
+inline constexpr Choice kMeans[] = {
+    choice("f64", Means::f64, "sums and means in FP64"),
+    choice("bf16", Means::bf16, "sums in FP32, ascending; BF16(fl(sum/n))"),
+};
+inline constexpr Choice kMeanScores[] = {
+    choice("f64", MeanScores::f64, "in FP64, channels ascending, times d^-1/2"),
+    choice("f32", MeanScores::f32, "a chain of f32.fma, times fl(d^-1/2)"),
+    choice("bf16", MeanScores::bf16, "BF16(fl(BF16(chain)*fl(d^-1/2)))"),
+};
+inline constexpr Choice kCentreKeys[] = {
+    choice("off", CentreKeys::off, "keys as they are"),
+    choice("on", CentreKeys::on, "k minus its mean over tokens, as k.smooth_mean rounds it"),
+};
+inline constexpr Choice kTextBlocks[] = {
+    choice("ranked", TextBlocks::ranked, "as blocks of video"),
+    choice("queries_dense", TextBlocks::queries_dense,
+           "text queries see every key; text keys are ranked"),
+    choice("dense", TextBlocks::dense, "text sees every key and every query sees text"),
+};
+inline constexpr Choice kBranchKind[] = {
+    choice("none", BranchKind::none, "the sparse kernel alone"),
+    choice("linear", BranchKind::linear, "linear attention over all keys, softmax features (SLA)"),
+    choice("coarse", BranchKind::coarse, "attention between means of predict.unit (VSA)"),
+};
+inline constexpr Choice kBranchFormat[] = {
+    choice("bf16", numerics::FormatId::bf16, "each operation's result is rounded to it"),
+    choice("f32", numerics::FormatId::f32, "as computed"),
 };
 inline constexpr Choice kCrossing[] = {
     choice("dropped", Crossing::dropped, "keep while the sum with the block is <= mass"),

@@ -131,9 +131,21 @@ std::vector<Field> make_fields() {
            "SparseVideoGen 2: 0.1"},
           0, kMaxFloat),
       number_row<&Recipe::predict, &Predict::share>(
-          {"predict.share", visits, "select share: of the key blocks, rounded down, at least one",
+          {"predict.share", visits, "select share: of the key blocks, at least one",
            "SpargeAttn topk: 0.5"},
           0, kMaxFloat),
+      choice_row<kShareRounding, &Recipe::predict, &Predict::share_rounding>(
+          {"predict.share_rounding", visits, "select share: how share times n becomes a number",
+           "SpargeAttn: down; open in VSA, SLA and SubBlock"}),
+      number_row<&Recipe::predict, &Predict::tail>(
+          {"predict.tail", visits,
+           "select tail: from the lightest on, blocks whose sum with those before is below this "
+           "share are dropped",
+           "NABLA: 0.1"},
+          0, 1),
+      choice_row<kTies, &Recipe::predict, &Predict::ties>(
+          {"predict.ties", visits, "which of two equal weights counts as heavier",
+           "open: torch.topk and torch.sort do not say"}),
       number_row<&Recipe::predict, &Predict::similarity>(
           {"predict.similarity", visits,
            "rule similarity: blocks with a mean cosine not above this see and are seen by all",
@@ -159,6 +171,26 @@ std::vector<Field> make_fields() {
           kMaxCount),
       integer_row<&Recipe::predict, &Predict::seed>(
           {"predict.seed", order, "of sampled rows and first centres", ""}, 0, kMaxCount),
+      choice_row<kPredictUnit, &Recipe::predict, &Predict::unit>(
+          {"predict.unit", operands, "rule means, branch coarse: what means are taken over",
+           "VSA: tiles of 4x4x4; NABLA, SubBlock, SLA: blocks of 64"}),
+      integer_row<&Recipe::predict, &Predict::parts>(
+          {"predict.parts", visits,
+           "rule means: pieces of a block with means of their own; a pair of blocks scores the "
+           "log-sum-exp of theirs",
+           "SubBlock: 4"},
+          1, kMaxCount),
+      choice_row<kMeans, &Recipe::predict, &Predict::means>({"predict.means", operands,
+                                                             "rule means: arithmetic of the means",
+                                                             "VSA: bf16; open elsewhere"}),
+      choice_row<kMeanScores, &Recipe::predict, &Predict::scores>(
+          {"predict.scores", visits, "rule means: arithmetic of their products", "open"}),
+      choice_row<kCentreKeys, &Recipe::predict, &Predict::centre>(
+          {"predict.centre", visits, "rule means: whether k loses its token mean first",
+           "SLA: on"}),
+      choice_row<kTextBlocks, &Recipe::predict, &Predict::text>(
+          {"predict.text", visits, "rule means: blocks that hold text tokens",
+           "VSA-H3: queries dense; open elsewhere"}),
   };
   add_operand<&Recipe::q>(rows, "q");
   add_operand<&Recipe::k>(rows, "k");
@@ -281,6 +313,19 @@ std::vector<Field> make_fields() {
       number_row<&Recipe::finish, &Finish::multiplier>(
           {"finish.multiplier", finish, "o times this is cast", "cuDNN scale_O"},
           kSmallestMultiplier, kLargestMultiplier),
+      choice_row<kBranchKind, &Recipe::branch, &Branch::kind>(
+          {"branch.kind", operands, "what is added to the sparse kernel's output, once it is cast",
+           "SLA: linear; VSA: coarse"}),
+      number_row<&Recipe::branch, &Branch::weight>(
+          {"branch.weight", finish, "the branch times this is added",
+           "open: VSA's gate and SLA's projection are trained"},
+          -kMaxFloat, kMaxFloat),
+      number_row<&Recipe::branch, &Branch::epsilon>(
+          {"branch.epsilon", operands, "kind linear: added to the denominator", "SLA: 1e-5"}, 0,
+          kMaxFloat),
+      choice_row<kBranchFormat, &Recipe::branch, &Branch::format>(
+          {"branch.format", operands, "format of what the branch's operations hand on",
+           "open: VSA and SLA run in BF16"}),
       choice_row<kOutput, &Recipe::output>(
           {"output", finish, "number format of the output", "Wan2.1: bf16"}),
       choice_row<kSubnormals, &Recipe::subnormals>(

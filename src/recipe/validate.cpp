@@ -188,13 +188,18 @@ void predictors(const Recipe& recipe, Problems& found) {
   const Predict& p = recipe.predict;
   if (p.rule == PredictRule::never) return;
   const bool profile = p.rule == PredictRule::profile;
+  const bool joined = p.rule == PredictRule::means && recipe.mask.kind == MaskKind::window;
   if (profile != (recipe.mask.kind == MaskKind::band) ||
-      (!profile && recipe.mask.kind != MaskKind::none))
+      (!profile && !joined && recipe.mask.kind != MaskKind::none))
     found.push_back({"predict.rule", "does not go with this mask.kind",
-                     "give mask.kind band to profile, none to the other rules"});
+                     "give mask.kind band to profile, window or none to means, none to others"});
+  if (joined && (recipe.mask.unit == mask::Unit::tokens_exact ||
+                 recipe.block.align == video::Align::sequence))
+    found.push_back({"predict.rule", "the window it joins would cut its blocks",
+                     "give mask.unit tiles and block.align tile"});
   if (recipe.mask.ragged == video::Ragged::pad)
     found.push_back({"mask.ragged", "predictors see tokens only", "give partial"});
-  if (p.rule == PredictRule::similarity) return;
+  if (p.rule == PredictRule::similarity || p.rule == PredictRule::means) return;
   // Clusters and the profiled order move tokens: groups of positions would differ from head to
   // head.
   for (const auto& [name, operand] :
@@ -325,6 +330,19 @@ void groups_of_p(const Recipe& recipe, Problems& found) {
                      "give block.k, or p.enters bf16"});
 }
 
+/// The branch is added to what the sparse kernel stored.
+void branches(const Recipe& recipe, Problems& found) {
+  if (recipe.branch.kind == BranchKind::none) return;
+  if (recipe.finish.multiplier != 1)
+    found.push_back({"branch.kind", "adds to an output that finish.multiplier scales",
+                     "give finish.multiplier 1, or branch.kind none"});
+  if (recipe.backward.exists())
+    found.push_back({"branch.kind", "its gradients are not part of the backward",
+                     "leave the backward out, or give branch.kind none"});
+  if (recipe.mask.ragged == video::Ragged::pad)
+    found.push_back({"mask.ragged", "the branch sees tokens only", "give partial"});
+}
+
 void scaled_output(const Recipe& recipe, Problems& found) {
   if (recipe.finish.multiplier != 1 && recipe.finish.cast == Cast::before_scale)
     found.push_back({"finish.multiplier", "there is no place for it behind the cast",
@@ -356,6 +374,7 @@ std::vector<Problem> problems(const Recipe& recipe) {
   multiplier_or_offset(recipe.p, found);
   groups_of_p(recipe, found);
   scaled_output(recipe, found);
+  branches(recipe, found);
   special_functions(recipe, found);
   add_backward_problems(recipe, found);
   return found;

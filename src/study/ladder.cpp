@@ -138,6 +138,7 @@ Recipe without_mask(Recipe recipe) {
   recipe.mask.kind = recipe::MaskKind::none;
   recipe.mask.causal = recipe::Causal::off;
   recipe.predict = {};
+  recipe.branch = {};
   if (recipe.block.order == recipe::KeyOrder::given)
     recipe.block.order = recipe::KeyOrder::ascending;
   return recipe;

@@ -4,20 +4,11 @@
 #include <nlohmann/json.hpp>
 
 #include "karat/numerics/base/error.hpp"
-#include "karat/recipe/json.hpp"
+#include "karat/recipe/schedule_forms.hpp"
 #include "karat/tune/report.hpp"
 
 namespace karat::tune {
 namespace {
-
-/// A preset's name where the recipe is that preset, else all its fields.
-files::Json recipe_json(const recipe::Recipe& recipe) {
-  const auto names = recipe::preset_names();
-  if (std::find(names.begin(), names.end(), recipe.name) != names.end() &&
-      recipe::to_json(recipe::preset(recipe.name)) == recipe::to_json(recipe))
-    return recipe.name;
-  return files::parse_json(recipe::to_json(recipe), recipe.name);
-}
 
 /// A short decimal u with: steps t = 1..end are those with t <= u * steps. end / steps itself where
 /// six digits hold it, else rounded up, which stays below (end + 1) / steps for fewer than 10^6
@@ -37,7 +28,7 @@ files::Json schedule_json(const Result& result, std::span<const std::uint16_t> a
     if (step + 1 < steps && assignment[step + 1] == assignment[step]) continue;
     files::Json phase = files::Json::object();
     if (step + 1 < steps) phase["until"] = until(step + 1, steps);
-    phase["recipe"] = recipe_json(result.recipes[assignment[step]]);
+    phase["recipe"] = recipe::recipe_json(result.recipes[assignment[step]]);
     json["phases"].push_back(std::move(phase));
   }
   return json;

@@ -18,6 +18,29 @@ constexpr Resolution kCogVideoResolutions[] = {{"480p", 720, 480, 49}};
 constexpr Sampler kWanSampler{
     .steps = 50, .first_sigma = 0.999, .shift = 5, .guidance = 5, .forwards_per_step = 2};
 
+constexpr Resolution kWan22Resolutions[] = {{"480p", 832, 480, 81}, {"720p", 1280, 720, 81}};
+
+/// Wan2.2's A14B models: two experts of Wan2.1-14B's sizes, of which one runs at a time.
+constexpr Model wan22(std::string_view name, double shift) {
+  return {.name = name,
+          .width = 5120,
+          .heads = 40,
+          .layers = 40,
+          .ffn = 13824,
+          .head_dim = 128,
+          .text_tokens = 512,
+          .latent_channels = 16,
+          .sampler = {.steps = 40,
+                      .first_sigma = 0.999,
+                      .shift = shift,
+                      .guidance = 4,
+                      .forwards_per_step = 2},
+          .resolutions = kWan22Resolutions,
+          .source =
+              "Wan2.2's public configuration: an expert from noise level 0.875 (T2V) or 0.9 "
+              "(I2V) on, another below; first sigma and I2V's steps as T2V's (open)"};
+}
+
 /// The sizes in which Wan's models differ.
 constexpr Model wan(std::string_view name, int width, int heads, int layers, int ffn) {
   return {.name = name,
@@ -36,6 +59,8 @@ constexpr Model wan(std::string_view name, int width, int heads, int layers, int
 const Model kModels[] = {
     wan("wan2.1-1.3b", 1536, 12, 30, 8960),
     wan("wan2.1-14b", 5120, 40, 40, 13824),
+    wan22("wan2.2-t2v-14b", 12),
+    wan22("wan2.2-i2v-14b", 5),
     {.name = "hunyuanvideo",
      .width = 3072,
      .heads = 24,

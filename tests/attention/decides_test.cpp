@@ -73,6 +73,7 @@ void add_operands(const QuantisedHead& head, Digest& operands) {
       operands.add(static_cast<std::uint64_t>(x->grouping.group(i, kChannels - 1)));
   }
   operands.add(head.smoothed.v_mean);
+  operands.add(head.branch);
   operands.add(head.smoothed.q_block_means);
   operands.add(head.smoothed.keys);
   for (const double dot : head.smoothed.q_dot_k_mean)
@@ -189,6 +190,11 @@ std::vector<Case> cases() {
   list.emplace_back("sparge_sm90", Edits{{"predict.similarity", -1.0}, {"predict.mass", 0.3}});
   list.emplace_back("sparge_sm90",
                     Edits{{"predict.similarity", -1.0}, {"predict.select", text("share")}});
+  // Tiles of more than a block; scores in BF16 that are often equal.
+  list.emplace_back("vsa", Edits{{"mask.tile", video::Extent3{3, 2, 6}}});
+  list.emplace_back("vsa", Edits{{"predict.share", 0.5}}, Flavour::ties);
+  list.emplace_back("sla", Edits{{"branch.weight", 0.3}});
+  list.emplace_back("nabla", Edits{{"mask.kind", text("none")}});
   for (const double band : {0.25, 1.0})  // wide enough for bands, which are multiples of 128
     list.emplace_back("svg1", Edits{{"mask.band", band}}, Flavour::one_hot,
                       video::Extent3{3, 10, 10});
@@ -232,8 +238,9 @@ std::optional<Stages> edited_stages(const Case& base, const Field& field, const 
 }
 
 /// No valid recipe rotates V or groups its rows. p.apply can be edited alone only where multiplier
-/// and offset are neutral, and so decides nothing.
-const std::set<std::string> kAtRest = {"v.rotate", "v.rotate_seed", "v.rows", "p.apply"};
+/// and offset are neutral, and so decides nothing. There is no text here.
+const std::set<std::string> kAtRest = {"v.rotate", "v.rotate_seed", "v.rows", "p.apply",
+                                       "predict.text"};
 
 TEST(Decides, NothingBeforeTheNamedStageChanges) {
   std::set<std::string> moved;  // fields whose own stage changed somewhere

@@ -42,7 +42,8 @@ TEST(SelectBlocks, AtLeastTenPercentOfTheClustersStay) {
   std::vector<double> weights(20, 0.0);
   weights[7] = 1;
   EXPECT_THAT(select_blocks(weights, by_mass(0.9f, recipe::Crossing::kept, 0.1f)),
-              ElementsAre(0, 7)) << "ties: the lower index first";
+              ElementsAre(0, 7))
+      << "ties: the lower index first";
 }
 
 TEST(SelectBlocks, TopKKeepsAShareRoundedDown) {
@@ -96,7 +97,8 @@ TEST(SpargeAttn, UntrustedRowsAndColumnsAreAllKept) {
   EXPECT_THAT(row(1), ElementsAre(1, 2));
   EXPECT_THAT(row(2), ElementsAre(0, 1, 2, 3)) << "an untrusted row";
   recipe.predict.sink = recipe::Sink::on;
-  const layout::Layout sink = layout_of_head(recipe, {.grid = {1, 1, 16}, .channels = d}, head.input());
+  const layout::Layout sink =
+      layout_of_head(recipe, {.grid = {1, 1, 16}, .channels = d}, head.input());
   EXPECT_EQ(sink.blocks.rows[3].front().key_block, 0);
 }
 
@@ -104,7 +106,8 @@ TEST(Clusters, EveryTokenIsInItsNearestClusterOfSeparatedPoints) {
   std::vector<float> rows;
   for (int token = 0; token < 60; ++token)
     for (int c = 0; c < 4; ++c)
-      rows.push_back(static_cast<float>(token % 4 == c ? 10 : 0) + 0.01f * static_cast<float>(token));
+      rows.push_back(static_cast<float>(token % 4 == c ? 10 : 0) +
+                     0.01f * static_cast<float>(token));
   const Clusters clusters = cluster_tokens(rows, 4, 12, 4, 1, 2);
   for (std::size_t token = 0; token < 60; ++token) {
     const auto distance = [&](std::size_t cluster) {
@@ -131,7 +134,8 @@ TEST(SparseVideoGen, ProfilingPicksTheMaskOfTheHead) {
         head.q[token * 16 + c] = head.k[token * 16 + c] =
             6 * std::cos(static_cast<float>((topic + 1) * (c + 1) * 37 % 101));
       }
-    const layout::Layout layout = layout_of_head(recipe, {.grid = grid, .channels = 16}, head.input());
+    const layout::Layout layout =
+        layout_of_head(recipe, {.grid = grid, .channels = 16}, head.input());
     EXPECT_EQ(layout.order.token_at[1], temporal ? 144 : 1);
   }
 }
@@ -151,20 +155,22 @@ TEST(Predict, ClustersThatKeepEverythingGiveDenseAttention) {
     return attend(r, layout, quantise_head(r, layout, head.input(), numerics::Path::fast)).o;
   };
   const auto dense = run(recipe);
-  recipe.predict = {.rule = recipe::PredictRule::clusters, .least = 1, .query_clusters = 5,
-                    .key_clusters = 7};
+  recipe.predict = {
+      .rule = recipe::PredictRule::clusters, .least = 1, .query_clusters = 5, .key_clusters = 7};
   const auto clustered = run(recipe);
   for (std::size_t i = 0; i < dense.size(); ++i) EXPECT_NEAR(clustered[i], dense[i], 1e-5) << i;
 }
 
 TEST(Predict, BothEnginesAgreeOnEveryPredictedPreset) {
   const video::Extent3 grid{3, 9, 7};
-  for (const char* name : {"sparge_sm90", "svg1", "svg2"}) {
+  for (const char* name : {"sparge_sm90", "svg1", "svg2", "nabla", "subblock", "vsa", "vsa_h3",
+                           "sla", "rainfusion_fp8", "rainfusion_mix"}) {
     recipe::Recipe recipe = recipe::preset(name);
     recipe.predict.query_clusters = 6;
     recipe.predict.key_clusters = 9;
     const RandomHead head = random_head(grid, 64, Flavour::normal, 17);
-    const layout::Layout layout = layout_of_head(recipe, {.grid = grid, .channels = 64}, head.input());
+    const layout::Layout layout =
+        layout_of_head(recipe, {.grid = grid, .channels = 64}, head.input());
     std::vector<float> outputs[2];
     for (const auto path : {numerics::Path::scalar, numerics::Path::fast})
       outputs[path == numerics::Path::fast] =

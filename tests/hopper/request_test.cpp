@@ -104,12 +104,32 @@ TEST(CostRequest, ContradictionsAndUnknownNamesSayWhatToDo) {
               HasSubstr("question.linear: \"fp9\" is none of bf16, fp8, fp8_block"));
 }
 
-TEST(Answer, RefusesAMaskThatNeedsTensors) {
+TEST(Answer, AMaskThatNeedsTensorsCountsByItsDensity) {
   Question question{.recipe = recipe::preset("svg2")};
   ask(question, KernelRequest{});
-  ask(question, ShapeRequest{.tokens = 4096});
-  EXPECT_THAT(problem([&] { answer(question, std::nullopt, Detail::time, ""); }),
-              HasSubstr("its mask is predicted from Q and K"));
+  ask(question, ShapeRequest{.tokens = 32768});
+  const auto time = [&] { return answer(question, std::nullopt, Detail::time, "").cost; };
+  EXPECT_THAT(problem([&] { time(); }), HasSubstr("its mask is predicted from Q and K"));
+  ask(question, KernelRequest{.density = 0.25});
+  const AttentionCost quarter = time();
+  EXPECT_DOUBLE_EQ(quarter.density, 0.25);
+  EXPECT_NEAR(quarter.padded_density, 0.25, 0.01);
+  ask(question, KernelRequest{.density = 0.5});
+  EXPECT_NEAR(time().time_ms / quarter.time_ms, 2, 0.2);
+  question.gradients = Gradients::computed;
+  EXPECT_THAT(problem([&] { time(); }), HasSubstr("its gradients visit is open"));
+}
+
+TEST(Answer, ASharePredictedByMeansIsTheDensity) {
+  for (const char* name :
+       {"subblock", "vsa", "vsa_h3", "sla", "rainfusion_fp8", "rainfusion_mix"}) {
+    Question question{.recipe = recipe::preset(name)};
+    ask(question, KernelRequest{});
+    ask(question, ShapeRequest{.tokens = 32760});
+    const AttentionCost cost = answer(question, std::nullopt, Detail::bounds, "").cost;
+    EXPECT_FLOAT_EQ(static_cast<float>(cost.density), question.recipe.predict.share) << name;
+    EXPECT_GT(cost.time_ms, 0) << name;
+  }
 }
 
 }  // namespace

@@ -1,10 +1,12 @@
 """karat mask against a mask counted pair by pair in NumPy."""
 import json
+import types
 import unittest
+import unittest.mock
 
 import numpy as np
 
-from karat import Case, read
+from karat import Case, read, write
 
 
 def brute_mask(grid, tile, window, border):
@@ -69,6 +71,60 @@ class Mask(Case):
             for row in range(blocks):
                 found = indices[0, 0, row, :counts[0, 0, row]]
                 np.testing.assert_array_equal(found, np.flatnonzero(wanted[row]))
+
+    def mask_mod(self, *arguments):
+        """The pairs that the written mask_mod keeps over the padded grid, and the arrays."""
+        done = self.succeeds("mask", *arguments, "--blockmask", "b.safetensors")
+        self.assertIn("BACKEND=\"FLASH\"", done.stderr)
+        with open(self.path("b.py")) as file:
+            source = file.read()
+        torch = types.ModuleType("torch")
+        torch.tensor, torch.clamp = np.array, np.clip
+        space = {}
+        with unittest.mock.patch.dict("sys.modules", torch=torch):
+            exec(compile(source, "b.py", "exec"), space)
+        length = -(-space["POSITIONS"] // 16) * 16
+        q, k = np.indices((length, length))
+        return space["mask_mod"](0, 0, q, k), space["POSITIONS"]
+
+    def positions(self):
+        return np.argsort(read(self.path("b.safetensors"))["position_of_token"][1])
+
+    def test_mask_mod_keeps_the_pairs_of_the_window(self):
+        for border in ("clamp", "truncate"):
+            kept, length = self.mask_mod("--tile", "2,3,4", "--window", "3,1,3", "--border", border,
+                                         "--grid", "5,7,9", "--block", "16,16")
+            order = self.positions()
+            wanted = brute_mask((5, 7, 9), (2, 3, 4), (3, 1, 3), border)[np.ix_(order, order)]
+            np.testing.assert_array_equal(kept[:length, :length], wanted)
+            self.assertFalse(kept[length:].any() or kept[:, length:].any(), "padding")
+
+    def test_mask_mod_knows_text_and_bands(self):
+        kept, length = self.mask_mod("--tile", "1,1,1", "--window", "3,3,3", "--grid", "3,4,5",
+                                     "--text", "4", "--block", "16,16")
+        wanted = np.ones((64, 64), bool)
+        wanted[:60, :60] = brute_mask((3, 4, 5), (1, 1, 1), (3, 3, 3), "clamp")
+        np.testing.assert_array_equal(kept[:length, :length], wanted)
+        recipe = self.path("band.json")
+        with open(recipe, "w") as file:
+            json.dump({"base": "svg1_spatial", "mask": {"band": 0.05}}, file)
+        kept, length = self.mask_mod("--recipe", recipe, "--grid", "8,7,9")
+        q, k = np.indices((length, length))
+        np.testing.assert_array_equal(kept[:length, :length], (abs(q - k) <= 128) | (k < 63))
+
+    def test_mask_mod_of_lists_is_a_table_of_blocks(self):
+        keep = np.array([[1, 0, 1], [0, 1, 1]], np.uint8)
+        write(self.path("m.safetensors"), {"mask_id": ("U8", keep)})
+        kept, length = self.mask_mod("--mask", "m.safetensors", "--grid", "1,1,192", "--block",
+                                     "128,64")
+        wanted = np.kron(keep, np.ones((128, 64)))[:192] == 1
+        np.testing.assert_array_equal(kept[:length, :length], wanted)
+        pairs = (np.indices((32, 32)).sum(0) % 3 == 0).astype(np.uint8)
+        write(self.path("p.safetensors"), {"mask": ("U8", pairs)})
+        done = self.succeeds("mask", "--mask", "p.safetensors", "--grid", "1,1,32", "--block", "16,16",
+                             "--blockmask", "p_out.safetensors")
+        self.assertIn("no formula says", done.stderr)
+        self.assertNotIn("p_out.py", self.files())
 
     def test_picture(self):
         self.succeeds("mask", "--tile", "2,3,4", "--window", "3,1,3", "--grid", "5,7,9", "--svg",

@@ -49,8 +49,31 @@ class Tune(Case):
         self.assertEqual({w["name"] for w in report["weightings"]},
                          {"uniform", "sigma", "propagation", "user"})
 
+    def test_schedules_of_other_systems(self):
+        for form in ("xdit", "sglang"):
+            report = self.tuned("--format", form, "--out", "s.txt", "--resolution", "480p")
+            with open(self.path("s.txt")) as file:
+                text = file.read()
+            if form == "sglang":
+                high, low, start, end = text.strip().split(":")
+                counts = int(start), int(end)
+            else:
+                (key, body), = json.loads(text).items()
+                self.assertEqual(key, "xdit")
+                counts = (body["steps_at_both_ends"],) * 2
+            phases = report["schedule"]["phases"]
+            self.assertEqual(counts, tuple(next((p[end] for p in phases if end in p), 0)
+                                           for end in ("first", "last")))
+            cost = json.loads(self.succeeds("cost", "--gpu", "H20", "--model", "wan2.1-14b",
+                                            "--resolution", "480p", "--schedule", "s.txt",
+                                            "--json").stdout)
+            self.assertLessEqual(cost["schedule"]["run_s"], report["tuned"][1]["budget_s"] * 1.0001)
+
     def test_one_line_for_bad_input(self):
         quick = ["tune", "--quick"]
+        self.fails(2, "xdit", arguments=quick + ["--format", "xdot"])
+        self.fails(2, "--format", arguments=quick + ["--format", "xdit", "--schedule", "general"])
+        self.fails(2, "no candidate selects a share", arguments=quick + ["--format", "trtllm"])
         self.fails(2, "--from", arguments=["tune"])
         self.fails(2, "H20", arguments=quick + ["--gpu", "H21"])
         self.fails(2, "wan", arguments=quick + ["--model", "wan3"])

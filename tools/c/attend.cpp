@@ -35,8 +35,8 @@ void put(float* all, std::size_t number, std::span<const float> head) {
 
 /// Codes and scales of a head under their stage names. The heads of a group share those of k and
 /// v: its first adds them.
-void add_operands(files::Tensors& stages, const cases::InputShape& shape,
-                  const cases::HeadAtWork& work) {
+void add_operands(files::Tensors& stages, const recipe::Recipe& recipe,
+                  const cases::InputShape& shape, const cases::HeadAtWork& work) {
   const attention::QuantisedHead& head = work.operands;
   for (const auto& [name, operand] : {std::pair{"q", &head.q}, {"k", &head.k}, {"v", &head.v}}) {
     const bool q = operand == &head.q;
@@ -48,6 +48,10 @@ void add_operands(files::Tensors& stages, const cases::InputShape& shape,
     cases::append_head(stages, stage + "_codes", shape.batch, heads, made.codes);
     if (made.scale) cases::append_head(stages, stage + "_scale", shape.batch, heads, *made.scale);
   }
+  if (!head.branch.empty())
+    cases::append_head(
+        stages, "branch", shape.batch, shape.heads,
+        cases::encoded(head.branch, recipe.branch.format, {shape.tokens(), shape.channels}));
 }
 
 void attend(const karat_attend_args& args) {
@@ -73,7 +77,7 @@ void attend(const karat_attend_args& args) {
     put(args.m, work.number, result.m);
     put(args.l, work.number, result.l);
     if (args.stages == nullptr) return;
-    add_operands(stages.tensors, shape, work);
+    add_operands(stages.tensors, of.recipe, shape, work);
     for (const attention::BlockTap& tap : result.taps)
       for (auto& [name, tensor] : cases::tap_tensors(of.recipe, work.layout, tap))
         stages.tensors[cases::tap_name(work.batch, work.head, tap.query_block, name)] =

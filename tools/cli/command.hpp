@@ -29,6 +29,7 @@ int run_codec(int argc, char** argv);
 int run_cost(int argc, char** argv);
 int run_diagnose(int argc, char** argv);
 int run_evidence(int argc, char** argv);
+int run_export(int argc, char** argv);
 int run_attend(int argc, char** argv);
 int run_check(int argc, char** argv);
 int run_inspect(int argc, char** argv);

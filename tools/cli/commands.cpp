@@ -11,6 +11,7 @@ std::span<const Command> commands() {
       {"cost", "how long a recipe takes on a Hopper GPU, and what limits it", run_cost},
       {"diagnose", "name the recipe edit or mistake that explains a candidate", run_diagnose},
       {"evidence", "compare a capture of GPU instructions with the emulator", run_evidence},
+      {"export", "write a golden file as a bundle of another test suite", run_export},
       {"inspect", "look into a golden file; map a wgmma fragment", run_inspect},
       {"make", "compute a case bit for bit and write a golden file", run_make},
       {"mask", "blocks and densities of a mask; a picture, PyTorch's BlockMask", run_mask},

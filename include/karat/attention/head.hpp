@@ -35,6 +35,7 @@ struct Smoothed {
 struct QuantisedHead {
   quant::Quantised q, k, v;
   Smoothed smoothed;
+  std::vector<float> branch = {};  ///< branch_of() (attention/branch.hpp); empty without one
 };
 
 /// Reorders, smooths and quantises. Both paths give the same bits, for any number of threads.

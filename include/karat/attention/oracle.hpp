@@ -18,7 +18,8 @@ struct OracleResult {
 enum class OracleMask { dense, sparse };
 
 /// softmax(q k^T / sqrt(d)) v for the given tokens (original order), over all keys (dense) or the
-/// keys the layout's mask keeps (sparse; a row that keeps none is 0 with lse -inf).
+/// keys the layout's mask keeps (sparse; a row that keeps none is 0 with lse -inf). What the
+/// layout's branch adds is part of the sparse o.
 /// Keys are summed in ascending original order within chunks of fixed size, so the bits depend on
 /// the values alone. Relative error of each weight below 2^-48 for |logit| < 2^10.
 OracleResult oracle(const layout::Layout& layout, const HeadInput& input,

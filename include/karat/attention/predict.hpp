@@ -19,10 +19,12 @@ bool depends_on_head(const recipe::Recipe& recipe);
 layout::Layout layout_of_head(const recipe::Recipe& recipe, const layout::Setting& setting,
                               const HeadInput& head, int threads = 1);
 
-/// Which of a query block's key blocks to keep, ascending. Sorted by weight, descending (ties: the
-/// lower index first), select mass keeps a prefix whose share of the total, summed in that order,
+/// Which of a query block's key blocks to keep, ascending. Sorted by weight, descending (ties as
+/// the rule says), select mass keeps a prefix whose share of the total, summed in that order,
 /// stays <= mass (crossing dropped) or up to and with the one that reaches mass (crossing kept), at
-/// least ceil(fl(least*n)) and one; select share keeps floor(fl(share*n)), at least one.
+/// least ceil(fl(least*n)) and one; select share keeps floor or ceil of fl(share*n), at least one;
+/// select tail drops from the lightest on while the sum up to and with a block, added in that
+/// order, is below tail times the whole sum.
 std::vector<std::int32_t> select_blocks(std::span<const double> weights,
                                         const recipe::Predict& rule);
 

@@ -23,7 +23,8 @@ struct Answer {
   std::optional<BackwardCost> backward;    ///< where the gradients were asked for
   std::optional<IterationTime> iteration;  ///< where both were
 };
-/// @throws Error(usage) for a recipe that predicts its mask from Q and K: there are no tensors here
+/// @throws Error(usage) for a recipe that predicts its mask from Q and K where nobody said its
+///   density, or where its gradients are asked for: there are no tensors here
 Answer answer(const Question& question, const std::optional<RunRequest>& run, Detail detail,
               std::string title);
 

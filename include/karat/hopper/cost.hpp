@@ -23,6 +23,7 @@ struct Question {
   std::optional<Kernel> kernel;        ///< empty: the one the recipe implies, see implied_kernel()
   Shape shape;                         ///< queries and keys count text_tokens too
   std::optional<video::Extent3> grid;  ///< needed by window and band masks
+  std::optional<double> density;       ///< share of key blocks that a predicted mask keeps
   int text_tokens = 0;                 ///< behind the grid's tokens, seen by and seeing everything
   Lengths lengths = Lengths::fixed;    ///< varying: FlashAttention-3 alone
   Splits splits = Splits::never;       ///< the public calls do not split
@@ -44,7 +45,11 @@ struct MaskedWork {
   double kept_pairs = 0;    ///< (query, key) tokens of one head
   double padded_pairs = 0;  ///< in blocks as computed
 };
-/// @throws Error(usage) when a window has no grid, or grid and shape disagree.
+/// A mask that is predicted from Q and K counts by its density alone: every query tile visits that
+/// share of the plan's key blocks, rounded up, at least one; the density is the question's, or
+/// predict.share where rule means selects by it. What a second branch costs is not in it.
+/// @throws Error(usage) when a window has no grid, or grid and shape disagree; for a predicted mask
+///   whose density nobody said.
 MaskedWork work_of(const Question& question, const Plan& plan);
 
 /// The same question about FlashAttention-3 in BF16 over all pairs.

@@ -19,6 +19,7 @@ struct KernelRequest {
   bool varlen = false;            ///< sequences packed behind each other
   bool split_keys = false;        ///< few query tiles share their keys out
   bool backward = false;          ///< the gradients' kernels too
+  std::optional<double> density;  ///< of a mask that is predicted from Q and K
 };
 std::span<const files::RequestField<KernelRequest>> kernel_fields();
 

@@ -31,6 +31,12 @@ struct Setting {
   std::int64_t tokens() const { return grid.volume() + text; }
 };
 
+/// What means are taken over (predict.unit): predictors and coarse branches ask.
+struct MeanRanges {
+  std::vector<video::Range> queries, keys;
+};
+MeanRanges mean_ranges(const recipe::Recipe& recipe, const video::TokenOrder& order);
+
 struct Layout {
   video::Extent3 grid;
   std::size_t channels = 0;
@@ -39,6 +45,8 @@ struct Layout {
   std::unique_ptr<mask::Mask> mask;
   mask::BlockMap blocks;  ///< entries of each row stand in the order the kernel visits them
   quant::Grouping q_groups, k_groups, v_groups;
+  recipe::Branch branch;
+  MeanRanges means;  ///< where branch.kind is coarse; else empty
 
   /// Multiply-adds of Q K^T and P V over all visited blocks of one head.
   double multiply_adds() const;

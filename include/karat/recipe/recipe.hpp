@@ -47,10 +47,22 @@ enum class PredictRule {
   similarity,  ///< SpargeAttn: pooled scores of blocks whose rows are alike
   clusters,    ///< SparseVideoGen 2: k-means over queries and keys
   profile,     ///< SparseVideoGen 1: spatial or temporal band by sampled rows
+  means,       ///< NABLA, SubBlock, VSA, SLA: products of block means
 };
-enum class Select { mass, share };
+enum class Select { mass, share, tail };
 enum class Crossing { dropped, kept };
+enum class ShareRounding { down, up };
+enum class Ties { lower_first, higher_first };
 enum class Sink { off, on };
+enum class PredictUnit { blocks, tiles };
+enum class Means { f64, bf16 };
+enum class MeanScores { f64, f32, bf16 };
+enum class CentreKeys { off, on };
+enum class TextBlocks {
+  ranked,         ///< as any other block
+  queries_dense,  ///< text queries see every key; text keys are ranked
+  dense,          ///< and are seen by every query
+};
 /// A mask made from each head's own Q and K before the kernel runs.
 struct Predict {
   PredictRule rule = PredictRule::never;
@@ -59,6 +71,9 @@ struct Predict {
   Crossing crossing = Crossing::dropped;
   float least = 0;     ///< Select::mass: share of the key blocks kept in any case
   float share = 0.5f;  ///< Select::share
+  ShareRounding share_rounding = ShareRounding::down;
+  float tail = 0.1f;  ///< Select::tail
+  Ties ties = Ties::lower_first;
   float similarity = 0.6f;
   Sink sink = Sink::off;
   int query_clusters = 300;
@@ -66,6 +81,13 @@ struct Predict {
   int iterations = 5;
   int rows = 32;  ///< PredictRule::profile: sampled
   int seed = 0;
+  // PredictRule::means:
+  PredictUnit unit = PredictUnit::blocks;  ///< Branch::kind coarse too
+  int parts = 1;
+  Means means = Means::f64;
+  MeanScores scores = MeanScores::f64;
+  CentreKeys centre = CentreKeys::off;
+  TextBlocks text = TextBlocks::ranked;
 };
 
 using quant::CodeRule;
@@ -227,6 +249,19 @@ struct Finish {
   float multiplier = 1;  ///< o times this is cast
 };
 
+enum class BranchKind {
+  none,
+  linear,  ///< SLA: linear attention over all keys
+  coarse,  ///< VSA: attention between the means of blocks
+};
+/// What a kernel beside the sparse one adds to its output.
+struct Branch {
+  BranchKind kind = BranchKind::none;
+  float weight = 1;       ///< in place of a trained gate or projection
+  float epsilon = 1e-5f;  ///< BranchKind::linear: added to the denominator
+  numerics::FormatId format = numerics::FormatId::bf16;  ///< of what its operations hand on
+};
+
 struct Recipe {
   std::string name = "unnamed";
   std::string about;  ///< one line for people; decides nothing
@@ -240,6 +275,7 @@ struct Recipe {
   Block block;
   Skip skip;
   Finish finish;
+  Branch branch;
   numerics::FormatId output = numerics::FormatId::bf16;
   numerics::Subnormals subnormals = numerics::Subnormals::flush;
   Backward backward;

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "karat/files/json_file.hpp"
+#include "karat/recipe/schedule_forms.hpp"
 #include "karat/report/html.hpp"
 #include "karat/tune/run.hpp"
 
@@ -28,5 +29,8 @@ files::Json schedule_json(const Result& result, std::span<const std::uint16_t> a
                           const std::string& name);
 /// The whole-step schedule that meets the budget on the first GPU under the main weighting.
 files::Json chosen_schedule(const Result& result, ScheduleKind kind);
+/// The schedule of least error among those that xDiT's, sglang's or TensorRT-LLM's form can hold
+/// and that meet that budget. @throws Error(usage) where there is none
+recipe::Schedule form_schedule(const Result& result, recipe::ScheduleForm form);
 
 }  // namespace karat::tune

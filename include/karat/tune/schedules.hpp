@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -37,6 +38,24 @@ Assignment assignment_of(const ThreePhases& phases, const Problem& problem);
 /// The front's point within a budget, found without the front.
 /// @throws Error(usage) as above, or for a budget that even the fastest exceeds.
 ThreePhases three_phases_within(const Problem& problem, double budget);
+
+/// The forms other systems use: one recipe for the first `start` and the last `end` steps, another
+/// between them.
+struct TwoEnds {
+  int start = 0, end = 0;
+  std::uint16_t high = 0, low = 0;
+  double time = 0, error = 0;
+};
+enum class Ends {
+  any,
+  equal,        ///< start = end (xDiT)
+  start_alone,  ///< start > 0, end = 0 (TensorRT-LLM)
+};
+/// The least error within a budget over all these recipes and ends, of equal errors the least time;
+/// nothing where none fits. Groups of a step decide alike.
+std::optional<TwoEnds> two_ends_within(const Problem& problem, Ends ends,
+                                       std::span<const std::uint16_t> high,
+                                       std::span<const std::uint16_t> low, double budget);
 
 enum class PhaseOrder {
   any,

@@ -8,6 +8,7 @@
 #include <numbers>
 #include <numeric>
 
+#include "karat/attention/branch.hpp"
 #include "karat/attention/operations/kernel.hpp"
 #include "karat/numerics/base/parallel.hpp"
 #include "karat/numerics/functions/exp2.hpp"
@@ -93,6 +94,10 @@ OracleResult oracle(const layout::Layout& layout, const HeadInput& input,
     }
     if (progress) progress(++done, items.size());
   });
+  if (mask == OracleMask::sparse) {
+    const std::vector<double> branch = branch_truth(layout, input, tokens, threads);
+    for (std::size_t e = 0; e < branch.size(); ++e) result.o[e] += branch[e];
+  }
   return result;
 }
 

@@ -33,6 +33,8 @@ layout::Layout layout_of_head(const recipe::Recipe& recipe, const layout::Settin
         return predict_by_clusters(input);
       case recipe::PredictRule::profile:
         return predict_by_profile(input);
+      case recipe::PredictRule::means:
+        return predict_by_means(input);
       case recipe::PredictRule::similarity:
       case recipe::PredictRule::never:
         break;
@@ -42,16 +44,44 @@ layout::Layout layout_of_head(const recipe::Recipe& recipe, const layout::Settin
   return layout::make_layout(recipe, setting, predicted());
 }
 
+namespace {
+
+std::vector<std::int32_t> heaviest_first(std::span<const double> weights, recipe::Ties ties) {
+  std::vector<std::int32_t> sorted(weights.size());
+  std::iota(sorted.begin(), sorted.end(), 0);
+  if (ties == recipe::Ties::higher_first) std::ranges::reverse(sorted);
+  std::stable_sort(sorted.begin(), sorted.end(),
+                   [&](std::int32_t a, std::int32_t b) { return weights[a] > weights[b]; });
+  return sorted;
+}
+
+/// Blocks at the end of `sorted` whose sums, from the last on, stay below tail of the total.
+std::size_t count_tail(std::span<const double> weights, const std::vector<std::int32_t>& sorted,
+                       float tail) {
+  double total = 0;
+  for (std::size_t i = sorted.size(); i-- > 0;) total += weights[sorted[i]];
+  double sum = 0;
+  std::size_t dropped = 0;
+  for (std::size_t i = sorted.size(); i-- > 0; ++dropped) {
+    sum += weights[sorted[i]];
+    if (!(sum < tail * total)) break;
+  }
+  return dropped;
+}
+
+}  // namespace
+
 std::vector<std::int32_t> select_blocks(std::span<const double> weights,
                                         const recipe::Predict& rule) {
   const auto count = static_cast<float>(weights.size());
-  std::vector<std::int32_t> sorted(weights.size());
-  std::iota(sorted.begin(), sorted.end(), 0);
-  std::stable_sort(sorted.begin(), sorted.end(),
-                   [&](std::int32_t a, std::int32_t b) { return weights[a] > weights[b]; });
+  std::vector<std::int32_t> sorted = heaviest_first(weights, rule.ties);
   std::size_t kept = 0;
   if (rule.select == recipe::Select::share) {
-    kept = static_cast<std::size_t>(std::floor(rule.share * count));
+    const float wanted = rule.share * count;
+    kept = static_cast<std::size_t>(
+        rule.share_rounding == recipe::ShareRounding::up ? std::ceil(wanted) : std::floor(wanted));
+  } else if (rule.select == recipe::Select::tail) {
+    kept = sorted.size() - count_tail(weights, sorted, rule.tail);
   } else {
     double total = 0;
     for (const std::int32_t block : sorted) total += weights[block];

@@ -19,6 +19,10 @@ layout::Arrangement predict_by_clusters(const PredictorInput& input);
 /// SparseVideoGen 1: spatial or temporal band, whichever errs less on sampled rows.
 layout::Arrangement predict_by_profile(const PredictorInput& input);
 
+/// NABLA, SubBlock, VSA, SLA: scores between means of blocks or tiles; joins the mask section's
+/// window.
+layout::Arrangement predict_by_means(const PredictorInput& input);
+
 /// Groups of keys: blocks or clusters.
 struct PooledKeys {
   std::vector<double> means;  ///< groups x channels

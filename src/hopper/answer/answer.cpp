@@ -7,10 +7,11 @@ namespace karat::hopper {
 
 Answer answer(const Question& question, const std::optional<RunRequest>& run, Detail detail,
               std::string title) {
-  if (question.recipe.predict.rule != recipe::PredictRule::never)
+  if (question.gradients == Gradients::computed &&
+      question.recipe.predict.rule != recipe::PredictRule::never)
     throw Error(ErrorKind::usage, "recipe " + question.recipe.name,
-                "its mask is predicted from Q and K, and there are no tensors here",
-                "choose one without predict.rule");
+                "its mask is predicted from Q and K: which key blocks its gradients visit is open",
+                "leave the backward out");
   Answer answer{.title = std::move(title),
                 .question = question,
                 .cost = attention_cost(question, detail),

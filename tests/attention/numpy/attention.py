@@ -63,6 +63,7 @@ class Head:
     key_order = property(lambda self: self.order)
     kept = visits = None
     power, reciprocal = staticmethod(ex2), staticmethod(rcp)
+    branch = finishing = None  # per token: what is added to the output; the block at work
     lost = None  # per position: what the smoothing of K took from every score, log2 units
 
     def keep(self, kept, key_order, listed=0):
@@ -75,7 +76,7 @@ class Head:
         self.visits = [in_order[key_order](queries) for queries in self.query_blocks]
 
     def run(self, index):
-        begin, end = self.query_blocks[index]
+        begin, end = self.finishing = self.query_blocks[index]
         queries, rows = slice(begin, end), end - begin
         m = np.full(rows, self.INITIAL_MAXIMUM)
         l = np.zeros((rows, 4), F32)

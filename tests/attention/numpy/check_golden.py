@@ -11,7 +11,7 @@ import numpy as np
 
 from attention import total_row_sum
 from case import Case
-from formats import F32, F64
+from formats import F32, F64, bf16_value
 from programs import EDITED, FOR_CASES, PROGRAMS
 
 OPERANDS = ("q", "k", "v")
@@ -92,6 +92,10 @@ def check_head(comparison, golden, case, head, b, h):
         comparison.equal(f"{name}_codes", place, stages[f"{name}_codes"][at], codes)
         if operand.scales is not None:
             comparison.equal(f"{name}_scale", place, stages[f"{name}_scale"][at], operand.scales)
+    if "branch" in stages:
+        values = stages["branch"][b, h]
+        bits = values if values.dtype == F32 else bf16_value(values)
+        comparison.equal("branch", place, bits, head.branch)
     for index in sorted(int(i) for i in stages.get(f"tap/{b}/{h}", ())):
         check_query_block(comparison, stages, head, b, h, index)
 

@@ -8,6 +8,7 @@ from fp8 import (AttnQatFp8, CudnnFp8, DeepseekFp8, FpsAttention, FpsAttentionCo
                  FpsAttentionIntermediate, FpsPowersOfTwo, NaiveFp8Sparse)
 from formats import F32, e4m3_code, fl
 from mufu import ex2_floor
+from means import (Nabla, RainFusionFp8, RainFusionMix, Sla, SubBlock, Vsa, VsaH3)
 from nvfp4 import AttnQatNvfp4
 from plain import DenseF32, DenseF64, FlexBf16, StaBf16, Svg1Spatial, Svg1Temporal
 from predicted import SpargePruned, SpargeSm90, Svg2, Svg2FewClusters, svg1, svg1_causal
@@ -36,20 +37,27 @@ PROGRAMS = {
     "fpsattention_fine": FpsAttention,
     "fpsattention_flex": FpsAttentionFlex,
     "fpsattention_intermediate": FpsAttentionIntermediate,
+    "nabla": Nabla,
     "naive_fp8_sparse": NaiveFp8Sparse,
+    "rainfusion_fp8": RainFusionFp8,
+    "rainfusion_mix": RainFusionMix,
     "sage1": Sage1,
     "sage2_sm89": Sage2Sm89,
     "sage2_sm90": Sage2Sm90,
     "sage2pp": Sage2pp,
     "sage_bwd_int8": SageBwd,
+    "sla": Sla,
     "sparge_sm90": SpargeSm90,
     "sta_bf16": StaBf16,
+    "subblock": SubBlock,
     "svg1": svg1,
     "svg1_spatial": Svg1Spatial,
     "svg1_temporal": Svg1Temporal,
     "svg2": Svg2,
     "te_delayed": CudnnFp8,
     "triton_sparse_fp8": TritonSparseFp8,
+    "vsa": Vsa,
+    "vsa_h3": VsaH3,
 }
 
 class Fa2Separate(Fa2Bf16):

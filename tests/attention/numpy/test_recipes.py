@@ -50,7 +50,7 @@ EDITED_CASES = [("9,9,7", 64, "video", 31), ("5,9,7", 40, "outliers", 32)]
 # More tiles than a window on every axis, several scale tiles; more positions than a band.
 SPARSE = [("25,9,3", 40, "video", 21), ("7,3,17", 64, "video", 22), ("1,49,2", 32, "video", 23),
           ("1,2,33", 32, "video", 24)]
-ROTATED = ["fa3_fp8_block_hadamard"]  # takes powers of two: 32 channels for 40
+ROTATED = ["fa3_fp8_block_hadamard", "rainfusion_fp8"]  # takes powers of two: 32 channels for 40
 
 
 def cases(recipe):
@@ -59,9 +59,10 @@ def cases(recipe):
         return [(grid, 64 if rotated else channels, *rest) for grid, channels, *rest in EDITED_CASES]
     if recipe == "svg2":  # hundreds of clusters: as many blocks as tokens
         return [("1,1,1", 64, "gaussian", 1), ("2,5,7", 40, "video", 2), ("2,2,3", 64, "outliers", 3, 2, 3)]
-    mask = described(recipe)["mask"]["kind"]
+    about = described(recipe)
+    left_out = about["mask"]["kind"] != "none" or about["predict"]["rule"] == "means"
     chosen = EVERYWHERE + (ADVERSARIAL if recipe in ADVERSARIES else [])
-    chosen = chosen + (SPARSE if mask != "none" else [])
+    chosen = chosen + (SPARSE if left_out else [])
     return [(grid, 32 if recipe in ROTATED and channels == 40 else channels, *rest)
             for grid, channels, *rest in chosen]
 

@@ -45,7 +45,8 @@ int run_attend(int argc, char** argv) {
                    "safetensors.");
   add_case_options(line);
   line.add({{"o,out",
-             "the safetensors file: o, lse, m, l [B,H,S,...]; with --backward delta, dq, dk, dv"},
+             "the safetensors file: o, lse, m, l [B,H,S,...] and branch where there is one; with "
+             "--backward delta, dq, dk, dv"},
             {"tap", "also tap.B.H.BLOCK.STAGE of these query blocks: all, none or a list",
              Takes::text, "none"}},
            "Output");
@@ -85,6 +86,9 @@ int run_attend(int argc, char** argv) {
                          cases::encoded(values, format, std::move(of_head)));
     };
     append("o", result.o, attention::output_format(recipe), {shape.tokens(), shape.channels});
+    if (!head.operands.branch.empty())
+      append("branch", head.operands.branch, recipe.branch.format,
+             {shape.tokens(), shape.channels});
     append("lse", result.lse, numerics::FormatId::f32, {shape.tokens()});
     append("m", result.m, numerics::FormatId::f32, {shape.tokens()});
     append("l", result.l, numerics::FormatId::f32, {shape.tokens()});

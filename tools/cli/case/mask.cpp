@@ -1,10 +1,12 @@
 // karat mask: what a window leaves of the full attention, in numbers, as a picture, for PyTorch.
 #include <cstdio>
+#include <filesystem>
 #include <iostream>
 #include <nlohmann/json.hpp>
 
 #include "case/case_options.hpp"
 #include "interrupt.hpp"
+#include "karat/case/mask_mod.hpp"
 #include "karat/case/memory.hpp"
 #include "karat/files/atomic_file.hpp"
 #include "karat/files/safetensors.hpp"
@@ -114,7 +116,8 @@ int run_mask(int argc, char** argv) {
        {"query-tile", "draw this tile's window in the video instead"},
        {"blockmask",
         "write kv_num_blocks, kv_indices, full_kv_num_blocks, full_kv_indices as safetensors "
-        "(blocks along the tiled sequence)"}});
+        "(blocks along the tiled sequence), and beside them FILE.py, the mask_mod that "
+        "FlexAttention is given with them"}});
   const auto given = line.parse(argc, argv);
   if (!given) return match;
   const Narration narration = cli::narration(*given);
@@ -123,6 +126,8 @@ int run_mask(int argc, char** argv) {
   const layout::Setting setting{.grid = grid, .channels = 1, .text = whole(*given, "text", 0, 0)};
   NothingHalfWritten computing;
   const layout::Layout layout = layout_of(*given, recipe, setting);
+  recipe::Recipe masked = recipe;
+  if (given->count("mask") > 0) masked.mask.kind = recipe::MaskKind::given;
   const mask::Density density =
       mask::density(*layout.mask, layout.order, layout.blocks, recipe.block.q, recipe.block.k);
   computing.over();
@@ -132,8 +137,20 @@ int run_mask(int argc, char** argv) {
   }
   if (const auto path = text_of(*given, "blockmask")) {
     const auto file = cases::block_mask_tensors(layout, recipe.block.q, recipe.block.k);
+    const std::filesystem::path source = std::filesystem::path(*path).replace_extension(".py");
+    const std::optional<std::string> text =
+        cases::mask_mod_source(masked, layout, recipe.block.q, recipe.block.k,
+                               std::filesystem::path(*path).filename().string());
     files::write_safetensors(*path, file.tensors, file.metadata);
-    say(narration, "wrote " + *path);
+    if (text) {
+      files::write_file(source, *text);
+      say(narration, "wrote " + *path + " and " + source.string());
+    } else {
+      say(narration, "wrote " + *path +
+                         "; no formula says which pairs of its blocks are kept, so "
+                         "that no mask_mod stands beside it");
+    }
+    say(narration, cases::kMaskModWarning);
   }
   if (given->count("json") > 0) {
     print_json("mask", 1,

@@ -8,6 +8,7 @@
 #include "karat/hopper/request.hpp"
 #include "karat/numerics/base/split.hpp"
 #include "karat/recipe/json.hpp"
+#include "karat/recipe/schedule_forms.hpp"
 #include "karat/tune/measured_problem.hpp"
 #include "karat/tune/report.hpp"
 #include "karat/tune/run.hpp"
@@ -165,6 +166,9 @@ void declare(CommandLine& line) {
         "dense steps and the fastest recipe after"},
        {"per", "what decides for itself: step, layer, head or cell"},
        {"schedule", "what --out writes: three_phase (default) or general"},
+       {"format",
+        "whose schedules --out writes: karat (default), or the best that xdit, sglang or trtllm "
+        "can say"},
        {"resamples", "of the bootstrap over seeds (default 1000)"},
        {"seed", "of the bootstrap (default 0)"}},
       "choices");
@@ -198,14 +202,33 @@ int run_tune(int argc, char** argv) {
       {"general", tune::ScheduleKind::general_by_step}};
   const tune::ScheduleKind kind =
       parse_choice(text_of(*given, "schedule").value_or("three_phase"), "--schedule", kKinds);
+  using Form = std::optional<recipe::ScheduleForm>;
+  static constexpr Named<Form> kForms[] = {{"karat", Form{}},
+                                           {"xdit", recipe::ScheduleForm::xdit},
+                                           {"sglang", recipe::ScheduleForm::sglang},
+                                           {"trtllm", recipe::ScheduleForm::trtllm}};
+  const Form form = parse_choice(text_of(*given, "format").value_or("karat"), "--format", kForms);
+  if (form && given->count("schedule") > 0)
+    throw Error(ErrorKind::usage, "--schedule", "stands beside --format, which says its own kind",
+                "leave one out");
   const tune::Result result = [&] {
     const NothingHalfWritten guard;
     Progress bar("tune", narration(*given), 0, "fronts");
     request.progress = bar.callback();
     return tune::run(request);
   }();
-  const files::Json schedule = tune::chosen_schedule(result, kind);
-  if (const auto path = text_of(*given, "out")) files::write_json(*path, schedule);
+  std::string text;
+  files::Json schedule;
+  if (form) {
+    const recipe::Schedule chosen = tune::form_schedule(result, *form);
+    text =
+        recipe::write_schedule(*form, chosen, {.steps = request.run.steps, .sigmas = result.sigma});
+    schedule = recipe::schedule_json(chosen);
+  } else {
+    schedule = tune::chosen_schedule(result, kind);
+    text = files::format_json(schedule);
+  }
+  if (const auto path = text_of(*given, "out")) files::write_file(*path, text);
   if (const auto path = text_of(*given, "csv")) files::write_file(*path, tune::to_csv(result));
   if (const auto path = text_of(*given, "html"))
     files::write_file(*path, tune::html_page(result, request, {typed(argc, argv), KARAT_VERSION}));

@@ -28,12 +28,27 @@ float output_without_keys(const recipe::Recipe& recipe);
 /// the divisor holds the multiplier.
 std::vector<float> output_factors(const Launch& launch, float multiplier);
 
+/// fl(branch.weight*b) per channel of a token, b its row of QuantisedHead::branch; empty without.
+std::vector<float> branch_terms(const Launch& launch, std::int32_t token);
+
 /// What the accumulators of a row meet behind the division.
 struct OutputTerms {
-  std::span<const float> factor;  ///< output_factors()
-  std::span<const float> mean;    ///< what smoothing took out of v; empty: nothing
-  float division_scale = 1;       ///< of the row
+  std::span<const float> factor;       ///< output_factors()
+  std::span<const float> mean;         ///< what smoothing took out of v; empty: nothing
+  float division_scale = 1;            ///< of the row
+  std::span<const float> branch = {};  ///< branch_terms(); empty: nothing
 };
+
+/// type(fl(x + branch)) of a row that the sparse kernel stored; as it is without a branch.
+template <typename V>
+void add_branch(const Kernel& kernel, std::span<V> row, std::span<const float> branch,
+                numerics::Path path,
+                numerics::Rounding rounding = numerics::Rounding::nearest_even) {
+  if (branch.empty()) return;
+  for (std::size_t j = 0; j < row.size(); ++j) row[j] = kernel.fp32.add(row[j], V(branch[j]));
+  const numerics::FormatId format = output_format(kernel.recipe);
+  cast(row, format, quant::cast_policy(format, rounding), path);
+}
 
 /// How the last cast rounds. (No recipe means anything but the default.)
 struct LastCast {
@@ -43,7 +58,7 @@ struct LastCast {
 
 /// out = cast(fl(fl(fl(o*r)*factor) + mean)), or as finish.cast has it, in place; o is multiplied
 /// by division_scale before, where that is not 1. Where finish.multiplier is not 1, what is cast is
-/// multiplied by it first.
+/// multiplied by it first. A branch comes last.
 /// @param r    the reciprocal of the divisor for channel j: float or numerics::Interval
 /// @param add  fl(fl(x*factor) + mean)
 template <typename V, typename Reciprocal, typename Add = numerics::SeparateRoundings>
@@ -67,6 +82,7 @@ void finish_row(const Kernel& kernel, std::span<V> row, const Reciprocal& r,
     for (V& x : row) x = fp.multiply(x, V(kernel.recipe.finish.multiplier));
   if (last.through) cast_to(*last.through, numerics::Rounding::nearest_even);
   cast_to(output_format(kernel.recipe), last.rounding);
+  add_branch(kernel, row, terms.branch, path, last.rounding);
 }
 
 /// (m + log2 l) * ln 2 in f64, what P's offset and k's smoothing changed put back, one rounding;

@@ -4,13 +4,16 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "karat/files/json_file.hpp"
+#include "karat/files/paths.hpp"
 #include "karat/numerics/base/error.hpp"
 #include "karat/recipe/fields.hpp"
 #include "karat/recipe/json.hpp"
 #include "karat/recipe/validate.hpp"
+#include "read_forms.hpp"
 
 namespace karat::recipe {
 namespace {
@@ -18,8 +21,10 @@ namespace {
 using files::Json;
 
 [[noreturn]] void fail(const std::string& subject, const std::string& problem) {
-  throw Error(ErrorKind::usage, subject, problem,
-              "write {\"phases\": [{\"until\": 0.2, \"recipe\": ...}, ..., {\"recipe\": ...}]}");
+  throw Error(
+      ErrorKind::usage, subject, problem,
+      "write {\"phases\": [{\"until\": 0.2, \"recipe\": ...}, ..., {\"recipe\": ...}]}, or a "
+      "form of docs/schedules.md");
 }
 
 void require_keys(const Json& object, std::initializer_list<std::string_view> known,
@@ -60,9 +65,10 @@ double fraction(const Json& node, const std::string& subject) {
   return number(node, subject, 1e-6, 1);
 }
 
-Recipe recipe_from(const Json& node, const std::string& subject) {
-  if (node.is_string()) return preset(node.get<std::string>());
-  return parse_recipe(node.dump(), subject);
+int step_count(const Json& node, const std::string& subject) {
+  const double count = number(node, subject, 0, 1 << 20);
+  if (count != std::floor(count)) fail(subject, "is not a whole number");
+  return static_cast<int>(count);
 }
 
 void require_order(const Schedule& schedule, const std::string& subject) {
@@ -70,10 +76,13 @@ void require_order(const Schedule& schedule, const std::string& subject) {
   for (std::size_t i = 0; i < schedule.phases.size(); ++i) {
     const Phase& phase = schedule.phases[i];
     const bool last = i + 1 == schedule.phases.size();
-    if (last == (phase.until || phase.sigma_from))
+    if (last == phase.has_condition())
       fail(subject, last ? "the last phase must have no condition"
-                         : "a phase before the last needs until or sigma_from");
-    if (phase.until && phase.sigma_from) fail(subject, "a phase has two conditions");
+                         : "a phase before the last needs until, sigma_from, first or last");
+    if (phase.until.has_value() + phase.sigma_from.has_value() + phase.first.has_value() +
+            phase.last.has_value() >
+        1)
+      fail(subject, "a phase has two conditions");
     if (!phase.until) continue;
     if (*phase.until <= before) fail(subject, "fractions must rise from phase to phase");
     before = *phase.until;
@@ -104,7 +113,7 @@ Schedule three_phases(const Json& document, const std::string& subject) {
     for (const char* tile : {"q.tile", "k.tile"}) set(recipe, tile, extent(document["g"][i], at));
     set(recipe, "mask.window", extent(document["W"][i], at));
     validate(recipe, at);
-    schedule.phases.push_back({.until = {}, .sigma_from = {}, .recipe = std::move(recipe)});
+    schedule.phases.emplace_back().recipe = std::move(recipe);
     if (i < 2) schedule.phases.back().until = fraction(document["alpha"][i], at + ": alpha");
   }
   return schedule;
@@ -117,12 +126,14 @@ Schedule listed_phases(const Json& document, const std::string& subject) {
   Schedule schedule;
   for (const Json& node : document["phases"]) {
     const std::string at = subject + ": phase " + std::to_string(schedule.phases.size() + 1);
-    require_keys(node, {"until", "sigma_from", "recipe"}, at);
+    require_keys(node, {"until", "sigma_from", "first", "last", "recipe"}, at);
     if (!node.contains("recipe")) fail(at, "has no recipe");
     Phase& phase = schedule.phases.emplace_back();
     if (node.contains("until")) phase.until = fraction(node["until"], at + ": until");
     if (node.contains("sigma_from"))
       phase.sigma_from = number(node["sigma_from"], at + ": sigma_from", 0, 1e6);
+    if (node.contains("first")) phase.first = step_count(node["first"], at + ": first");
+    if (node.contains("last")) phase.last = step_count(node["last"], at + ": last");
     phase.recipe = recipe_from(node["recipe"], at + ": recipe");
   }
   return schedule;
@@ -130,8 +141,9 @@ Schedule listed_phases(const Json& document, const std::string& subject) {
 
 Schedule schedule_from(const Json& document, const std::string& at) {
   if (!document.is_object()) fail(at, "is not a JSON object");
-  Schedule schedule =
-      document.contains("phases") ? listed_phases(document, at) : three_phases(document, at);
+  Schedule schedule = document.contains("phases") ? listed_phases(document, at)
+                      : is_form(document)         ? from_form(document, at)
+                                                  : three_phases(document, at);
   if (document.contains("name")) {
     if (!document["name"].is_string()) fail(at, "\"name\" is not a text");
     schedule.name = document["name"].get<std::string>();
@@ -142,13 +154,25 @@ Schedule schedule_from(const Json& document, const std::string& at) {
 
 }  // namespace
 
-Schedule parse_schedule(std::string_view json_text, std::string_view subject) {
+Schedule parse_schedule(std::string_view text, std::string_view subject) {
   const std::string at(subject);
-  return schedule_from(files::parse_json(json_text, at, ErrorKind::usage), at);
+  if (const auto line = sglang_line(text)) return from_sglang(*line, at);
+  return schedule_from(files::parse_json(text, at, ErrorKind::usage), at);
 }
 
-Schedule load_schedule(const std::string& path) {
-  return schedule_from(files::read_json(path, ErrorKind::usage), path);
+Schedule load_schedule(const std::string& path_or_text) {
+  if (const auto line = sglang_line(path_or_text)) return from_sglang(*line, path_or_text);
+  return parse_schedule(files::read_text(path_or_text), path_or_text);
+}
+
+std::vector<const Recipe*> recipes_of(const Schedule& schedule, int steps,
+                                      std::span<const double> sigmas) {
+  std::vector<const Recipe*> recipes;
+  for (int step = 0; step < steps; ++step)
+    recipes.push_back(&recipe_of(
+        schedule, step, steps,
+        sigmas.empty() ? std::nullopt : std::optional(sigmas[static_cast<std::size_t>(step)])));
+  return recipes;
 }
 
 bool needs_sigma(const Schedule& schedule) {
@@ -168,6 +192,8 @@ std::size_t phase_of(const Schedule& schedule, int step, int steps, std::optiona
   for (std::size_t i = 0; i < schedule.phases.size(); ++i) {
     const Phase& phase = schedule.phases[i];
     if (phase.until && !within(step + 1, *phase.until, steps)) continue;
+    if (phase.first && step >= *phase.first) continue;
+    if (phase.last && step < steps - *phase.last) continue;
     if (phase.sigma_from) {
       if (!sigma)
         throw Error(ErrorKind::usage, "schedule", "a phase asks for the step's noise level",
