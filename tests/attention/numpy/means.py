@@ -211,11 +211,13 @@ class RainFusionFp8(MultipliedE4m3, BlockHead):
 
     def accumulate(self, o, alpha, p_codes, keys):
         t = chain_wgmma_e4m3(p_codes, self.v.codes[keys].T)
-        s_v = self.v.scales[self.v.group_of_row[keys.start]]
-        return fl(rescaled(o, alpha) + fl(t * s_v))
+        if len(self.v.scales) > 1:
+            t = fl(t * self.v.scales[self.v.group_of_row[keys.start]])
+        return fl(rescaled(o, alpha) + t)
 
     def finish(self, o, l):
-        out = fl(self.normalised(o, l) * fl(F32(1) / self.MULTIPLIER))
+        last = self.v.scales[0] if len(self.v.scales) == 1 else F32(1)
+        out = fl(self.normalised(o, l) * fl(last / self.MULTIPLIER))
         return bf16_bits(zero_where_empty(out, l))
 
 
