@@ -86,6 +86,8 @@ constexpr Advice kAdvice[] = {
     {"block.listed", "the block size behind the list of partial and full blocks"},
     {"skip.rule", "the test that skips a block's exponentials and P V"},
     {"skip.threshold", "the threshold of that test"},
+    {"skip.factor", "lambda: its factor, and the number of keys that divides it"},
+    {"skip.rows", "which rows of a query block vote in that test"},
     {"finish.divisor", "whether the constant that P is multiplied by is divided out with l"},
     {"finish.cast", "whether the cast comes before or after v's scale"},
     {"finish.fully_masked", "what rows without keys get"},

@@ -36,6 +36,8 @@ const std::vector<Numbers>& numbers() {
       {"backward.block_k", {0, 16, 32, 64, 128}},
       {"p.offset", {0, 4, 8, 8.807}},
       {"skip.threshold", {5, 10, 20, 50}},
+      {"skip.factor", {100, 500, 1000, 2000}},
+      {"skip.rows", {0, 16, 32, 64}},
       {"mask.band", {0.125, 0.25, 0.5, 1, 2, 4}},
       {"limit", {0, 2.25, 4.5, 127, 224, 240, 256, 448}},
       {"mask.band_first", {0, 1, 2}},

@@ -39,6 +39,14 @@ bool takes_means(const Recipe& r) {
   return predicted_by<recipe::PredictRule::means>(r) || r.branch.kind == recipe::BranchKind::coarse;
 }
 
+/// Of recipes without the test nobody builds it in by mistake; next_step changes no output.
+bool tests_blocks(const Recipe& r) { return r.skip.rule != recipe::SkipRule::never; }
+bool skips_blocks(const Recipe& r) { return recipe::skips_now(r.skip.rule); }
+template <recipe::SkipRule rule>
+bool skips_by(const Recipe& r) {
+  return r.skip.rule == rule;
+}
+
 bool codes_p(const Recipe& r) { return quant::has_scale(r.p.format); }
 bool groups_p(const Recipe& r) { return recipe::is_grouped(r.p); }
 
@@ -87,6 +95,10 @@ constexpr RecipeCondition kRecipeConditions[] = {
     {"branch.weight", branches},
     {"branch.epsilon", branches},
     {"branch.format", branches},
+    {"skip.rule", tests_blocks},
+    {"skip.threshold", skips_by<recipe::SkipRule::block_maximum>},
+    {"skip.factor", skips_by<recipe::SkipRule::exponential>},
+    {"skip.rows", skips_blocks},
     {"p.group", codes_p},
     {"p.scale", groups_p},
     {"p.scale_rule", groups_p},

@@ -5,6 +5,7 @@
 #include <mutex>
 
 #include "karat/attention/predict.hpp"
+#include "karat/case/all_heads.hpp"
 #include "karat/case/formats.hpp"
 #include "karat/case/metadata.hpp"
 #include "karat/case/stages.hpp"
@@ -106,10 +107,12 @@ void GoldenFile::read_mask() {
 
 cases::Case GoldenFile::opened_case() const {
   const auto gradient = has_backward() ? cases::GradientOrigin::given : cases::GradientOrigin::none;
-  return {.recipe = recipe_,
-          .inputs = cases::file_inputs({subject()},
-                                       {.grid = grid_, .text = text_, .output_gradient = gradient}),
-          .mask = mask_};
+  return {
+      .recipe = recipe_,
+      .inputs = cases::with_largest_of_all(
+          recipe_, cases::file_inputs({subject()},
+                                      {.grid = grid_, .text = text_, .output_gradient = gradient})),
+      .mask = mask_};
 }
 
 bool GoldenFile::layout_per_head() const {

@@ -117,7 +117,10 @@ HeadResult attend(const recipe::Recipe& recipe, const layout::Layout& layout,
                     .m = std::vector<float>(tokens, kNaN),
                     .l = std::vector<float>(tokens, kNaN),
                     .taps = {},
-                    .saturated_p_codes = 0};
+                    .saturated_p_codes = 0,
+                    .small_blocks = {}};
+  if (recipe.skip.rule != recipe::SkipRule::never)
+    result.small_blocks.resize(layout.blocks.query_blocks.size());
   std::vector<int> tapped = options.tapped;
   std::sort(tapped.begin(), tapped.end());
   if (!options.on_tap)

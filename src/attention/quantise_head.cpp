@@ -87,13 +87,14 @@ QuantisedHead quantise_head(const recipe::Recipe& recipe, const layout::Layout& 
     smoothed.keys = k;
   }
   const auto run = [&](const std::vector<float>& rows, const recipe::Operand& rule,
-                       const quant::Grouping& groups, std::uint64_t stream) {
+                       quant::Grouping groups, float largest, std::uint64_t stream) {
+    if (rule.group == quant::Group::all_heads) groups.beyond = largest;
     return quant::quantise(numerics::row_major<const float>(rows.data(), rows.size() / d, d), rule,
-                           groups, path, threads, stream);
+                           std::move(groups), path, threads, stream);
   };
-  return {.q = run(q, recipe.q, layout.q_groups, 1),
-          .k = run(k, recipe.k, layout.k_groups, 2),
-          .v = run(v, recipe.v, layout.v_groups, 3),
+  return {.q = run(q, recipe.q, layout.q_groups, input.largest.q, 1),
+          .k = run(k, recipe.k, layout.k_groups, input.largest.k, 2),
+          .v = run(v, recipe.v, layout.v_groups, input.largest.v, 3),
           .smoothed = std::move(smoothed),
           .branch = branch_of(recipe, layout, input, path)};
 }

@@ -143,7 +143,8 @@ void run_block(const Launch& launch, int query_block, HeadResult& result, BlockT
       return launch.pair_factor(queries.begin + static_cast<std::int64_t>(row), keys.begin);
     };
     SkipTest test(launch, visit);
-    for (std::size_t i = 0; i < rows; ++i) test.row(state.m[i], v.maxima[i], f(i));
+    for (std::size_t i = 0; i < rows; ++i) test.row(i, state.m[i], v.maxima[i], f(i));
+    if (test.small()) result.small_blocks[query_block].push_back(visits[visit].key_block);
     std::vector<P> alpha(rows);
     for (std::size_t i = 0; i < rows; ++i) {
       const float m = next_maximum(launch, state.m[i], v.maxima[i], f(i));

@@ -81,7 +81,8 @@ BlockBounds HeadBounds::of(const attention::BlockTap& tap, std::span<const float
   for (std::size_t visit = 0; visit < tap.key_block.size(); ++visit) {
     const auto first = static_cast<std::size_t>(tap.column_begin[visit]);
     const auto columns = static_cast<std::size_t>(tap.column_begin[visit + 1]) - first;
-    const bool skipped = skips(free, tap, visit);
+    const Visited visited = decision(free, tap, visit).visited;
+    const bool skipped = visited == Visited::skipped;
     for (std::size_t i = 0; i < rows; ++i) {
       const float m = tap.m[visit * rows + i];
       alpha[i] = free.alpha(free.maximum_before(tap.m, rows, visit, i), m);
@@ -89,6 +90,7 @@ BlockBounds HeadBounds::of(const attention::BlockTap& tap, std::span<const float
         p[i] = RowP::zero(columns);
       else
         free.p(attention::row_scores(launch, tap, visit, i, tap.a, tap.s), m, p[i]);
+      if (visited == Visited::either) p[i].may_be_zero();
       sums[i].absorb(alpha[i], p[i].low, p[i].high);
       if (detail == Detail::outputs) continue;
       const Interval l = sums[i].total();

@@ -56,13 +56,17 @@ FreeLaunch::FreeLaunch(const recipe::Recipe& recipe, const layout::Layout& layou
     : launch(recipe, layout, head), freedom(allowed), f(launch.pair_factor(0, 0)) {}
 
 Interval FreeLaunch::alpha(float before, float after) const {
-  const float x = attention::alpha_exponent(launch, before, after, f);
+  return power(attention::alpha_exponent(launch, before, after, f));
+}
+
+Interval FreeLaunch::power(float x) const {
   if (is_exact(*this)) return around_exact(launch, x);
   return legal_exp2(x, numerics::exp2_rounded(x, launch.recipe.subnormals),
                     attention::power<float>(launch, x), freedom);
 }
 
 void FreeLaunch::p(const attention::RowScores& row, float m, RowP& p) const {
+  p.ends_are_all = true;
   p.low.resize(row.s.size());
   p.high.resize(row.s.size());
   std::vector<float> x(row.s.size());

@@ -1,6 +1,7 @@
 // A launch and what is free in it: what the bounds and the teacher-forced check both start from.
 #pragma once
 
+#include <algorithm>
 #include <span>
 
 #include "karat/attention/operations/kernel.hpp"
@@ -30,9 +31,16 @@ struct RowP {
     const std::vector<float> none(columns, 0.0f);
     return {none, none, none, none, 1.0f};
   }
+  /// The row as it is, or left out: nothing of it is below zero, so the lower ends become zero.
+  void may_be_zero() {
+    std::ranges::fill(low, 0.0f);
+    std::ranges::fill(cast_low, 0.0f);
+    ends_are_all = false;
+  }
   std::vector<float> low, high;            ///< terms of the row sum
   std::vector<float> cast_low, cast_high;  ///< as the PV instruction reads them
   Interval scale = 1.0f;                   ///< of the row, where Kernel::p_scaled_by_rows
+  bool ends_are_all = true;  ///< in formats of at most 16 bits: no legal code lies between
 };
 
 /// References recipe, layout and head; what references it must not outlive it.
@@ -44,6 +52,8 @@ struct FreeLaunch {
   Freedom freedom;
   float f;  ///< Launch::pair_factor(), where exponents are fused the same for every pair
 
+  /// Legal values of 2^x.
+  Interval power(float x) const;
   /// Legal values of alpha when a maximum goes from `before` to `after`.
   Interval alpha(float before, float after) const;
   /// Legal values of P for scores under maximum m.

@@ -124,7 +124,7 @@ void PvBounds::row_of_t(const Part& part, std::size_t row, std::span<const float
   const RowP& p = part.p[row];
   const std::vector<std::size_t> free = flips(p, part.first, part.last);
   if (free.empty()) return;
-  if (free.size() > kEnumerated || launch_.p_grouped ||
+  if (free.size() > kEnumerated || !p.ends_are_all || launch_.p_grouped ||
       launch_.recipe.p.format == numerics::FormatId::f32) {
     const std::vector<double> around = deviation(part, row, 0.0);
     for (std::size_t j = 0; j < t.size(); ++j)

@@ -13,9 +13,7 @@ namespace karat::bounds {
 namespace {
 
 /// A skipped visit hides what its P would be.
-bool visits_all(const recipe::Recipe& recipe) {
-  return recipe.skip.rule == recipe::SkipRule::never;
-}
+bool visits_all(const recipe::Recipe& recipe) { return !recipe::skips_now(recipe.skip.rule); }
 
 /// What P follows from; where exponents start from accumulators those too.
 bool has_scores(const Launch& launch, const CandidateTap& given) {

@@ -2,6 +2,7 @@
 #include "karat/case/case.hpp"
 
 #include "karat/attention/predict.hpp"
+#include "karat/case/all_heads.hpp"
 #include "karat/layout/arrangement.hpp"
 #include "karat/numerics/base/error.hpp"
 #include "karat/recipe/grid.hpp"
@@ -28,6 +29,7 @@ Case make_case(recipe::Recipe recipe, std::shared_ptr<const Inputs> inputs,
     if (mask->reading().pairs == MaskOrder::positions)
       mask = std::make_shared<GivenMask>(mask->by_token(order));
   }
+  inputs = with_largest_of_all(recipe, std::move(inputs));
   return {std::move(recipe), std::move(inputs), std::move(mask)};
 }
 

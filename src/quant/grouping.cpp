@@ -58,6 +58,7 @@ Grouping group_positions(const Rule& rule, video::Extent3 grid, const video::Tok
   const auto width = static_cast<std::int32_t>(channels);
   switch (rule.group) {
     case Group::tensor:
+    case Group::all_heads:
       return {};
     case Group::channel:
       return {.row_part = {}, .row_parts = 1, .channels = width};

@@ -78,7 +78,7 @@ float to_scale_format(float s, ScaleFormat format) {
 
 /// Exact maximum of |x| per group.
 std::vector<float> group_maxima(numerics::MatrixView<const float> x, const Grouping& grouping) {
-  std::vector<float> maxima(grouping.count(), 0.0f);
+  std::vector<float> maxima(grouping.count(), grouping.beyond);
   for (std::size_t i = 0; i < x.rows; ++i) {
     float* row = &maxima[grouping.group(i, 0)];
     if (grouping.channels > 1) {

@@ -130,6 +130,7 @@ inline constexpr Choice kPFormat[] = {
 };
 inline constexpr Choice kGroup[] = {
     choice("tensor", Group::tensor, "all tokens and channels of a (batch, head)"),
+    choice("all_heads", Group::all_heads, "all tokens and channels of all batch entries and heads"),
     choice("tile", Group::tile, "the tokens of a 3-D tile, all channels"),
     choice("token", Group::token, "one token, all channels"),
     choice("channel", Group::channel, "one channel, all tokens"),
@@ -207,6 +208,10 @@ inline constexpr Choice kSkipRule[] = {
     choice("never", SkipRule::never, "every visited block is computed"),
     choice("block_maximum", SkipRule::block_maximum,
            "no exponentials, row sum and P V when max(row maximum - m) + threshold <= 0"),
+    choice("exponential", SkipRule::exponential,
+           "none when 2^max(row maximum - m) < fl(factor/keys) (BLASST)"),
+    choice("next_step", SkipRule::next_step,
+           "as block_maximum, but in the next denoising step (LiteAttention)"),
 };
 inline constexpr Choice kCast[] = {
     choice("after_scale", Cast::after_scale, "cast(fl(fl(O*r)*fl(s_v/multiplier)))"),
@@ -249,6 +254,8 @@ inline constexpr Choice kRowSumOrder[] = {
     choice("pairwise", RowSumOrder::pairwise, "a balanced tree per block"),
     choice("thread_tree", RowSumOrder::thread_tree,
            "a tree of the columns of each (n>>1)&3, then of the four; one addition to l (Triton)"),
+    choice("packed_quad", RowSumOrder::packed_quad,
+           "a block in four pairs of sums, column n to pair (n>>1)&3; l begins the first"),
 };
 inline constexpr Choice kRowSumStart[] = {
     choice("separate", RowSumStart::separate, "fl(fl(l*alpha)+P)"),

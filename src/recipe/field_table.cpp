@@ -16,9 +16,9 @@ void add_operand(std::vector<Field>& rows, const std::string& name) {
       {choice_row<kOperandFormat, kOperand, &Operand::format>(
            {name + ".format", operands, "number format the operand enters the tensor core in",
             "FPSAttention: e4m3; SageAttention: int8; STA: bf16"}),
-       choice_row<kGroup, kOperand, &Operand::group>(
-           {name + ".group", operands, "elements that share one scale, within a batch and head",
-            "FPSAttention Algorithm 1"}),
+       choice_row<kGroup, kOperand, &Operand::group>({name + ".group", operands,
+                                                      "elements that share one scale",
+                                                      "FPSAttention Algorithm 1"}),
        extent_row<kOperand, &Operand::tile>(
            {name + ".tile", operands,
             "the scale tile in tokens t, h, w, for group tile; need not be mask.tile",
@@ -290,11 +290,20 @@ std::vector<Field> make_fields() {
           0, kMaxCount),
       choice_row<kSkipRule, &Recipe::skip, &Skip::rule>(
           {"skip.rule", softmax, "visited blocks left out once their scores are known",
-           "SpargeAttn"}),
+           "SpargeAttn; BLASST; LiteAttention"}),
       number_row<&Recipe::skip, &Skip::threshold>(
-          {"skip.threshold", softmax, "for skip.rule block_maximum, log2 units",
-           "SpargeAttn pvthreshd: 50"},
+          {"skip.threshold", softmax, "for skip.rule block_maximum and next_step, log2 units",
+           "SpargeAttn pvthreshd: 50; LiteAttention: 10"},
           -kMaxFloat, kMaxFloat),
+      number_row<&Recipe::skip, &Skip::factor>(
+          {"skip.factor", softmax, "for skip.rule exponential: lambda times the number of keys",
+           "BLASST: a*exp(b*target sparsity) of a layer's calibration; open"},
+          0, kMaxFloat),
+      integer_row<&Recipe::skip, &Skip::rows>(
+          {"skip.rows", softmax,
+           "the last rows of a full query block, which alone decide; 0: all rows do",
+           "LiteAttention: those of the last warpgroup"},
+          0, kMaxCount),
       choice_row<kReciprocal, &Recipe::finish, &Finish::reciprocal>(
           {"finish.reciprocal", finish, "how o is divided by l",
            "fast-math kernels: mufu; Triton: div_full"}),

@@ -234,6 +234,19 @@ void rotations(const Recipe& recipe, Problems& found) {
                      "give q and k the same rotate and rotate_seed"});
 }
 
+/// The largest value of all heads is that of the tensors as they are given.
+void scales_of_all_heads(const Recipe& recipe, Problems& found) {
+  for (const auto& [name, side] :
+       {std::pair{"q", &recipe.q}, std::pair{"k", &recipe.k}, std::pair{"v", &recipe.v}}) {
+    if (side->group != Group::all_heads || !quant::has_scale(side->format)) continue;
+    const bool folded = side == &recipe.q && recipe.qk.scale_order == ScaleOrder::folded_into_q;
+    if (side->smooth == Smooth::none && side->rotate == Rotate::none && !folded) continue;
+    found.push_back({std::string(name) + ".group",
+                     "all_heads takes the largest value of what is given, which is changed first",
+                     "give tensor"});
+  }
+}
+
 /// fma(A, f, -m*f) needs one f, so one scale for all of q and one for all of k.
 void fused_factor(const Recipe& recipe, Problems& found) {
   if (is_fused(recipe.qk.scale_order) && recipe.qk.score_scale == ScoreScale::omitted)
@@ -241,7 +254,8 @@ void fused_factor(const Recipe& recipe, Problems& found) {
                      "give product_first, or qk.score_scale applied"});
   if (recipe.qk.scale_order != ScaleOrder::fused) return;
   for (const Operand* side : {&recipe.q, &recipe.k}) {
-    if (!is_coded(*side) || side->group == Group::tensor) continue;
+    if (!is_coded(*side) || side->group == Group::tensor || side->group == Group::all_heads)
+      continue;
     found.push_back({"qk.scale_order", "fused needs one scale for all of q and one for all of k",
                      "give product_first, or q.group and k.group tensor"});
     return;
@@ -371,6 +385,7 @@ std::vector<Problem> problems(const Recipe& recipe) {
   smoothing(recipe, found);
   fused_factor(recipe, found);
   exponents(recipe, found);
+  scales_of_all_heads(recipe, found);
   multiplier_or_offset(recipe.p, found);
   groups_of_p(recipe, found);
   scaled_output(recipe, found);

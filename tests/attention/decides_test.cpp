@@ -195,6 +195,7 @@ std::vector<Case> cases() {
   list.emplace_back("vsa", Edits{{"predict.share", 0.5}}, Flavour::ties);
   list.emplace_back("sla", Edits{{"branch.weight", 0.3}});
   list.emplace_back("nabla", Edits{{"mask.kind", text("none")}});
+  list.emplace_back("skip_softmax_fp8", Edits{{"skip.factor", 20.0}});  // lambda below 1
   for (const double band : {0.25, 1.0})  // wide enough for bands, which are multiples of 128
     list.emplace_back("svg1", Edits{{"mask.band", band}}, Flavour::one_hot,
                       video::Extent3{3, 10, 10});

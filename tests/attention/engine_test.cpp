@@ -44,6 +44,7 @@ void expect_equal_bits(const HeadResult& a, const HeadResult& b, const std::stri
   expect_equal_bits(a.lse, b.lse, what + " lse");
   expect_equal_bits(a.o, b.o, what + " o");
   EXPECT_EQ(a.saturated_p_codes, b.saturated_p_codes) << what;
+  EXPECT_EQ(a.small_blocks, b.small_blocks) << what;
 }
 
 HeadResult run(const Recipe& recipe, Extent3 grid, std::size_t channels, const RandomHead& head,
@@ -115,6 +116,18 @@ const std::vector<Edit>& edits() {
       {"quantised row sum", [](Recipe& r) { r.softmax.row_sum = RowSum::quantized; }},
       {"sequential row sum", [](Recipe& r) { r.softmax.row_sum_order = RowSumOrder::sequential; }},
       {"pairwise row sum", [](Recipe& r) { r.softmax.row_sum_order = RowSumOrder::pairwise; }},
+      {"packed row sum", [](Recipe& r) { r.softmax.row_sum_order = RowSumOrder::packed_quad; }},
+      {"packed row sum, exact, fused first",
+       [](Recipe& r) {
+         r.softmax.row_sum_order = RowSumOrder::packed_quad;
+         r.softmax.row_sum_start = RowSumStart::fused_first;
+         r.softmax.exp2 = Exp2::exact;
+       }},
+      {"packed row sum, fused first",
+       [](Recipe& r) {
+         r.softmax.row_sum_order = RowSumOrder::packed_quad;
+         r.softmax.row_sum_start = RowSumStart::fused_first;
+       }},
       {"fused first additions",
        [](Recipe& r) { r.softmax.row_sum_start = RowSumStart::fused_first; }},
       {"sequential, fused first",
@@ -229,6 +242,18 @@ const std::vector<Edit>& edits() {
          r.skip.rule = SkipRule::block_maximum;
          r.skip.threshold = -0.5f;
        }},
+      {"skipping by the exponential",
+       [](Recipe& r) {
+         r.skip = {.rule = SkipRule::exponential, .factor = 20};
+         r.softmax.exp2 = Exp2::mufu;
+       }},
+      {"skipping by the exact exponential",
+       [](Recipe& r) {
+         r.skip = {.rule = SkipRule::exponential, .factor = 20, .rows = 9};
+         r.softmax.exp2 = Exp2::exact;
+       }},
+      {"skipping in the next step",
+       [](Recipe& r) { r.skip = {.rule = SkipRule::next_step, .threshold = 1, .rows = 9}; }},
       {"cast before scale", [](Recipe& r) { r.finish.cast = Cast::before_scale; }},
       {"nan in empty rows", [](Recipe& r) { r.finish.fully_masked = FullyMasked::nan; }},
       {"output e4m3", [](Recipe& r) { r.output = numerics::FormatId::e4m3; }},

@@ -149,6 +149,8 @@ TEST(Finish, DivFullScalesBothSidesAtTheEndsOfTheRange) {
 TEST(RowSum, IntervalsHoldBothEndsOfEveryOrder) {
   for (const auto order : {recipe::RowSumOrder::wgmma_quad, recipe::RowSumOrder::sequential,
                            recipe::RowSumOrder::pairwise, recipe::RowSumOrder::thread_tree}) {
+    recipe::RowSumOrder::pairwise, recipe::RowSumOrder::packed_quad
+  }) {
     recipe::Recipe recipe;
     recipe.softmax.row_sum_order = order;
     const Kernel kernel(recipe, 128);
@@ -190,11 +192,55 @@ TEST(SkipTest, TheFirstVisitStays) {
   recipe.skip = {.rule = recipe::SkipRule::block_maximum, .threshold = 10};
   const Kernel kernel(recipe, 128);
   SkipTest first(kernel, 0), far(kernel, 1), near(kernel, 1);
-  for (SkipTest* test : {&first, &far, &near}) test->row(0, -11, 1);
-  near.row(0, -9, 1);
+  for (SkipTest* test : {&first, &far, &near}) test->row(0, 0, -11, 1);
+  near.row(1, 0, -9, 1);
   EXPECT_FALSE(first.skips());
   EXPECT_TRUE(far.skips());
   EXPECT_FALSE(near.skips());
+}
+
+TEST(SkipTest, OnlyTheLastRowsDecide) {
+  recipe::Recipe recipe;
+  recipe.block.q = 4;
+  recipe.skip = {.rule = recipe::SkipRule::next_step, .threshold = 10, .rows = 2};
+  const Kernel kernel(recipe, 128);
+  SkipTest test(kernel, 1), none(kernel, 1);
+  for (std::size_t row = 0; row < 4; ++row) test.row(row, 0, row < 2 ? 5.0f : -11.0f, 1);
+  EXPECT_TRUE(test.small());
+  EXPECT_FALSE(test.skips()) << "the next step does";
+  for (std::size_t row = 0; row < 2; ++row) none.row(row, 0, -11, 1);
+  EXPECT_FALSE(none.small()) << "a short block has no row that decides";
+}
+
+TEST(SkipTest, ComparesTheExponentialWithFactorOverKeys) {
+  recipe::Recipe recipe;
+  recipe.skip = {.rule = recipe::SkipRule::exponential};
+  Kernel kernel(recipe, 128);
+  kernel.skip_lambda = 0x1p-4f;
+  SkipTest at(kernel, 1), below(kernel, 1), unseen(kernel, 1);
+  at.row(0, 3, -1, 1);
+  below.row(0, 3, -1.001f, 1);
+  below.row(1, 3, -std::numeric_limits<float>::infinity(), 1);
+  unseen.row(0, 3, -std::numeric_limits<float>::infinity(), 1);
+  EXPECT_FALSE(at.skips());
+  EXPECT_TRUE(below.skips());
+  EXPECT_TRUE(unseen.skips());
+}
+
+TEST(RowSum, PackedIsEightSumsThatMeetPairwise) {
+  recipe::Recipe recipe;
+  recipe.softmax.row_sum_order = recipe::RowSumOrder::packed_quad;
+  const Kernel kernel(recipe, 128);
+  std::vector<float> terms(17);
+  for (std::size_t n = 0; n < terms.size(); ++n) terms[n] = 1.0f / static_cast<float>(3 + n);
+  PartialSums<float> sums{0.7f, 0, 0, 0};
+  add_to_row_sum(kernel, terms, 0.3f, sums);
+  float s[8];
+  for (std::size_t n = 0; n < 8; ++n) s[n] = terms[n];
+  s[0] = 0.7f * 0.3f + terms[0];
+  for (std::size_t n = 8; n < 17; ++n) s[n % 8] += terms[n];
+  EXPECT_EQ(row_sum(kernel, sums),
+            ((s[0] + s[2]) + (s[4] + s[6])) + ((s[1] + s[3]) + (s[5] + s[7])));
 }
 
 }  // namespace

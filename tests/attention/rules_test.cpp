@@ -63,7 +63,8 @@ TEST(FlashAttention3, LazyRescaleWithOffset8AndThreshold4SaturatesP) {
 
 TEST(FlashAttention3, BlockScalesAndHadamardCutTheErrorOnOutliersSeveralFold) {
   const auto plain = outcome("fa3_fp8", video::WorkloadKind::outliers, {8, 16, 16});
-  const auto rotated = outcome("fa3_fp8_block_hadamard", video::WorkloadKind::outliers, {8, 16, 16});
+  const auto rotated =
+      outcome("fa3_fp8_block_hadamard", video::WorkloadKind::outliers, {8, 16, 16});
   RecordProperty("plain", std::to_string(plain.error));
   RecordProperty("rotated", std::to_string(rotated.error));
   EXPECT_GT(plain.error, 2 * rotated.error) << plain.error << " " << rotated.error;

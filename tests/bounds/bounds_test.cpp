@@ -35,7 +35,7 @@ TEST(Bounds, WithoutFreedomTheyAreTheGoldenValues) {
   for (const std::string_view name : recipe::forward_presets())
     recipes.push_back(recipe::preset(name));
   for (const auto order : {recipe::RowSumOrder::wgmma_quad, recipe::RowSumOrder::sequential,
-                           recipe::RowSumOrder::pairwise}) {
+                           recipe::RowSumOrder::pairwise, recipe::RowSumOrder::packed_quad}) {
     recipe::Recipe& fused = recipes.emplace_back(recipe::preset("fa2_bf16"));
     fused.name = "fa2_bf16 fused_first " + std::to_string(static_cast<int>(order));
     fused.softmax.row_sum_order = order;

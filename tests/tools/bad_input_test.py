@@ -168,6 +168,17 @@ class BadInputs(Case):
         self.refuses(2, "mask_id and mask",
                      arguments=["--in", "in.safetensors", "--mask", "m.safetensors"])
 
+    def test_skip_lists(self):
+        line = ["attend", "--in", "in.safetensors", "--out", "o.safetensors", "--recipe"]
+        self.fails(2, "--skip-lists: recipe fa3_fp8", "lite_fp8",
+                   arguments=[*line, "fa3_fp8", "--skip-lists", "next.safetensors"])
+        self.fails(2, "--must-do: says nothing without --skip-lists",
+                   arguments=[*line, "lite_fp8", "--must-do", "m.safetensors"])
+        write(self.path("m.safetensors"), {"mask_id": ("BOOL", np.ones((2, 2), bool))})
+        self.fails(2, "m.safetensors", "24 tokens",
+                   arguments=[*line, "lite_fp8", "--skip-lists", "next.safetensors", "--must-skip", "m.safetensors"])
+        self.assertFalse(os.path.exists(self.path("next.safetensors")))
+
     def test_options_that_contradict(self):
         self.refuses(2, "--model", arguments=["--in", "in.safetensors", "--model", "wan2.1-14b"])
         self.refuses(2, "--head 3", arguments=["--in", "in.safetensors", "--head", "3"])

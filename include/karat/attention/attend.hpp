@@ -36,6 +36,9 @@ struct HeadResult {
   std::vector<float> l;        ///< tokens; final row sum
   std::vector<BlockTap> taps;  ///< in ascending order of query blocks
   std::int64_t saturated_p_codes = 0;  ///< codes of P at the largest finite value
+  /// Per query block the visited key blocks that recipe.skip finds small, in the order of visits:
+  /// left out of this launch or of the next step's. Empty where skip.rule is never.
+  std::vector<std::vector<std::int32_t>> small_blocks;
 };
 
 /// The format of the output: recipe.output, or bf16 where the cast to it comes before v's scale

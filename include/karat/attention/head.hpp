@@ -10,11 +10,18 @@
 
 namespace karat::attention {
 
+/// Largest magnitudes over all batch entries and heads, for scales that they share
+/// (Group::all_heads); 0 where a head stands alone.
+struct LargestOfAll {
+  float q = 0, k = 0, v = 0;
+};
+
 /// tokens x channels each, row-major, original token order, finite.
 struct HeadInput {
   std::span<const float> q, k, v;
   /// The type the values came in; smoothing rounds its means to it (SmoothMean::input_type).
   numerics::FormatId format = numerics::FormatId::f32;
+  LargestOfAll largest = {};
 };
 
 /// What smoothing took out of the operands and the kernel puts back.

@@ -39,7 +39,10 @@ struct InputShape {
 struct HeadValues {
   std::vector<float> q, k, v;
   numerics::FormatId format = numerics::FormatId::f32;  ///< the type they came in
-  attention::HeadInput view() const { return {.q = q, .k = k, .v = v, .format = format}; }
+  attention::LargestOfAll largest = {};
+  attention::HeadInput view() const {
+    return {.q = q, .k = k, .v = v, .format = format, .largest = largest};
+  }
 };
 
 /// Where dO, the gradient of the output, comes from.

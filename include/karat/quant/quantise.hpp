@@ -19,6 +19,7 @@ struct Grouping {
   std::int32_t row_parts = 1;
   std::int32_t channels = 1;  ///< groups side by side in a row
   std::int32_t width = 1;     ///< channels of each, where there are several
+  float beyond = 0;           ///< largest magnitude outside these rows of what shares the scales
 
   std::int32_t count() const { return row_parts * channels; }
   std::int32_t group(std::size_t row, std::size_t channel) const {

@@ -8,9 +8,10 @@
 
 namespace karat::quant {
 
-/// Elements that share one scale, always within one batch entry and head.
+/// Elements that share one scale; within one batch entry and head but for all_heads.
 enum class Group {
   tensor,              ///< all tokens and channels
+  all_heads,           ///< those of every batch entry and head
   tile,                ///< all channels of the tokens of one 3-D tile
   token,               ///< all channels of one token
   channel,             ///< one channel of all tokens

@@ -140,6 +140,7 @@ enum class RowSumOrder {
   sequential,
   pairwise,
   thread_tree,  ///< a tree of each lane's columns, the lanes, then one addition to l
+  packed_quad,  ///< FlashAttention-4: a block in eight sums, added up at its end
 };
 /// How a visit begins a partial sum: fl(fl(l*alpha) + P) | fma(l, alpha, P).
 enum class RowSumStart { separate, fused_first };
@@ -217,13 +218,22 @@ struct Block {
 enum class SkipRule {
   never,
   block_maximum,  ///< when max over the block's rows of (row maximum - m) + threshold <= 0
+  exponential,    ///< when 2^max over the rows of (row maximum - m) < fl(factor/keys)
+  next_step,      ///< as block_maximum, but the block is computed and left out in the next step
 };
 /// Leaving out a visited block's exponentials, row sum and P V once its scores are seen to be small
-/// (SpargeAttn's second stage). The first block is never skipped; O and l are rescaled anyway.
+/// (SpargeAttn's second stage, BLASST). The first block is never skipped; O and l are rescaled
+/// anyway. LiteAttention skips in the next denoising step instead (next_step).
 struct Skip {
   SkipRule rule = SkipRule::never;
   float threshold = 50;  ///< log2 units
+  float factor = 1000;   ///< over the number of keys: lambda of SkipRule::exponential
+  int rows = 0;          ///< the last ones of a full query block, which decide; 0: all
 };
+/// Whether skipped blocks are left out of the launch that finds them.
+constexpr bool skips_now(SkipRule rule) {
+  return rule == SkipRule::block_maximum || rule == SkipRule::exponential;
+}
 
 /// How o is divided: times fl(1/l) | times rcp.approx.ftz.f32 of l | div.full.f32.
 enum class Reciprocal { rounded, mufu, div_full };

@@ -151,6 +151,7 @@ void start_block(const Launch& launch, int query_block, QueryBlock& block) {
   block.queries = queries;
   block.state = RowState(launch, rows);
   block.saturated = 0;
+  block.small_blocks.clear();
   block.q.pack(launch.qk, launch.head.q.view().rows_from(queries.begin, rows));
   const Smoothed& smoothed = launch.head.smoothed;
   if (!smoothed.q_block_means.empty())
@@ -230,6 +231,7 @@ void run_blocks_fast(const Launch& launch, const PackedHead& packed,
                  .loops = row_loops(launch.recipe.subnormals),
                  .tap = tap,
                  .cover = map.rows[query_blocks[b]][visit].cover,
+                 .key_block = visits[visit].key_block,
                  .keys = keys,
                  .rows = static_cast<std::size_t>(block.queries.size()),
                  .columns = static_cast<std::size_t>(keys.size()),
@@ -240,6 +242,7 @@ void run_blocks_fast(const Launch& launch, const PackedHead& packed,
   for (std::size_t b = 0; b < query_blocks.size(); ++b) {
     const QueryBlock& block = scratch.blocks[b];
     saturated += block.saturated;
+    if (!block.small_blocks.empty()) result.small_blocks[query_blocks[b]] = block.small_blocks;
     finish(launch, block.queries, block.state, numerics::Path::fast, result);
   }
 }

@@ -63,6 +63,7 @@ struct QueryBlock {
                                    ///< pair_factor()
   RowState state;
   std::int64_t saturated = 0;
+  std::vector<std::int32_t> small_blocks;  ///< as HeadResult has them
 };
 
 /// Query blocks that visit the same key blocks go through them together, so that each key block
@@ -94,6 +95,7 @@ struct Visit {
   const RowLoops& loops;
   BlockTap* tap;  ///< null: nothing is recorded, scores may overwrite accumulators nobody needs
   mask::Cover cover;
+  std::int32_t key_block;
   video::Range keys;
   std::size_t rows, columns;
   Turn turn;
@@ -125,7 +127,8 @@ void fused_rows(const Visit& v, std::size_t first, std::span<const float> refere
 /// behind the block get -Inf.
 void score_rows(const Visit& v);
 
-/// Moves the running maxima; alpha and, per row, what P's exponent subtracts.
+/// Moves the running maxima; alpha and, per row, what P's exponent subtracts. A block that
+/// recipe.skip finds small is noted.
 /// @return whether the visit's exponentials, row sum and P V are left out.
 enum class Step { computed, skipped };
 Step advance_rows(const Visit& v, std::size_t visit);

@@ -106,9 +106,8 @@ Step advance_rows(const Visit& v, std::size_t visit) {
   const recipe::Recipe& recipe = launch.recipe;
   FastScratch& scratch = v.scratch;
   SkipTest test(launch, visit);
-  if (recipe.skip.rule == recipe::SkipRule::block_maximum)
-    for (std::size_t i = 0; i < v.rows; ++i)
-      test.row(v.block.state.m[i], scratch.maxima[i], v.block.factor[i]);
+  for (std::size_t i = 0; test.active() && i < v.rows; ++i)
+    test.row(i, v.block.state.m[i], scratch.maxima[i], v.block.factor[i]);
   const std::size_t count = padded(v.rows);
   const std::span alpha = scratch.alpha.first(count);
   v.loops.advance_maxima({.block_maximum = scratch.maxima.data(),
@@ -127,6 +126,7 @@ Step advance_rows(const Visit& v, std::size_t visit) {
   } else {
     powers(launch, alpha, alpha);
   }
+  if (test.small()) v.block.small_blocks.push_back(v.key_block);
   return test.skips() ? Step::skipped : Step::computed;
 }
 

@@ -1,5 +1,6 @@
 // P of a visit, a few rows at a time: exponentials, the cast to P's format and back, row sums.
 #include <algorithm>
+#include <type_traits>
 
 #include "karat/attention/operations/probability.hpp"
 #include "karat/numerics/formats/convert.hpp"
@@ -79,6 +80,31 @@ std::int64_t cast(const Chunk& c, std::span<const float> values) {
   return 0;
 }
 
+/// packed_sum() of a whole stride: terms behind the columns are zero, and sums of what is zero or
+/// normal and not negative are never subnormal.
+float packed_row(const Block& terms, std::size_t row, float first) {
+  const float* t = terms.row(row);
+  float s[8];
+  std::copy_n(t, 8, s);
+  s[0] = first;
+  for (std::size_t n = 8; n < terms.stride; n += 8)
+    for (std::size_t e = 0; e < 8; ++e) s[e] += t[n + e];
+  return ((s[0] + s[2]) + (s[4] + s[6])) + ((s[1] + s[3]) + (s[5] + s[7]));
+}
+
+/// A row sum of one number, P in f32.
+void add_packed_sums(const Chunk& c, const Block& terms) {
+  const Launch& launch = c.v.launch;
+  const bool fused = launch.recipe.softmax.row_sum_start == recipe::RowSumStart::fused_first;
+  for (std::size_t i = 0; i < terms.rows; ++i) {
+    float& l = c.v.block.state.partial[c.first + i][0];
+    const float alpha = c.v.scratch.alpha[c.first + i], term = *terms.row(i);
+    const float first = fused ? numerics::OneRounding{}(launch.fp32, l, alpha, term)
+                              : numerics::SeparateRoundings{}(launch.fp32, l, alpha, term);
+    l = packed_row(terms, i, first);
+  }
+}
+
 template <typename T>
 void add_row_sums(const Chunk& c, BlockOf<T> terms, const Lines<T>& alpha) {
   const Launch& launch = c.v.launch;
@@ -86,6 +112,9 @@ void add_row_sums(const Chunk& c, BlockOf<T> terms, const Lines<T>& alpha) {
   if (launch.recipe.softmax.row_sum_order == recipe::RowSumOrder::wgmma_quad)
     return add_quad_sums(launch, terms, {&alpha[c.first], terms.rows},
                          {partial->data(), terms.rows * partial->size()});
+  if constexpr (std::is_same_v<T, float>)
+    if (launch.recipe.softmax.row_sum_order == recipe::RowSumOrder::packed_quad)
+      return add_packed_sums(c, terms);
   for (std::size_t i = 0; i < terms.rows; ++i)
     add_to_row_sum(launch, std::span(terms.row(i), terms.columns), alpha[c.first + i], partial[i]);
 }

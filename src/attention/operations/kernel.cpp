@@ -25,7 +25,8 @@ bool holds_offset(const recipe::Recipe& r, Holder holder) {
 }
 
 bool varies_along_keys(quant::Group group) {
-  return group != quant::Group::tensor && group != quant::Group::channel;
+  return group != quant::Group::tensor && group != quant::Group::all_heads &&
+         group != quant::Group::channel;
 }
 
 }  // namespace
@@ -77,7 +78,9 @@ Launch::Launch(const recipe::Recipe& r, const layout::Layout& l, const Quantised
       head(h),
       v_scaled_per_block(
           !h.v.scales.empty() &&
-          (h.v.grouping.row_parts > 1 || (p_scaled_by_rows && varies_along_keys(r.v.group)))) {}
+          (h.v.grouping.row_parts > 1 || (p_scaled_by_rows && varies_along_keys(r.v.group)))) {
+  skip_lambda = fp32.divide(r.skip.factor, static_cast<float>(l.key_order.tokens()));
+}
 
 std::vector<float> Launch::block_scales(std::int64_t position) const {
   std::vector<float> scales;

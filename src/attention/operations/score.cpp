@@ -1,6 +1,8 @@
 // Scores, maxima and exponents, in f32 operations of one rounding each.
 #include "karat/attention/operations/score.hpp"
 
+#include "karat/attention/operations/probability.hpp"
+
 namespace karat::attention {
 namespace {
 
@@ -67,11 +69,26 @@ float next_maximum(const Kernel& kernel, float m, float block_maximum, float f) 
   return (rise <= kernel.recipe.softmax.rescale_threshold ? m : candidate) + 0.0f;
 }
 
-void SkipTest::row(float m_before, float block_maximum, float f) {
+void SkipTest::row(std::size_t row, float m_before, float block_maximum, float f) {
+  const recipe::Recipe& r = kernel_.recipe;
+  if (r.skip.rows > 0 &&
+      row + static_cast<std::size_t>(r.skip.rows) < static_cast<std::size_t>(r.block.q))
+    return;
+  any_ = true;
   if (block_maximum == -kInf) return;
   const float gain =
       kernel_.fp32.add(kernel_.in_log2(block_maximum, f), -kernel_.in_log2(m_before, f));
   largest_ = gain > largest_ ? gain : largest_;
+}
+
+bool SkipTest::small() const {
+  if (!decides()) return false;
+  const recipe::Recipe& r = kernel_.recipe;
+  if (r.skip.rule != recipe::SkipRule::exponential)
+    return kernel_.fp32.add(largest_, r.skip.threshold) <= 0;
+  return r.softmax.exp2 == recipe::Exp2::exact
+             ? power<double>(kernel_, largest_) < kernel_.skip_lambda
+             : power<float>(kernel_, largest_) < kernel_.skip_lambda;
 }
 
 float alpha_exponent(const Kernel& kernel, float m, float next, float f) {

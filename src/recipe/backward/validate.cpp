@@ -77,7 +77,8 @@ void instructions(const Recipe& recipe, Problems& found) {
 
 /// Whether an operand's scales vary along its rows: positions, or rows of a block of P or dS.
 bool varies_along_rows(const quant::Rule& rule) {
-  return quant::leaves_scales(rule) && rule.group != Group::tensor && rule.group != Group::channel;
+  return quant::leaves_scales(rule) && rule.group != Group::tensor &&
+         rule.group != Group::all_heads && rule.group != Group::channel;
 }
 bool varies_along_channels(const quant::Rule& rule) {
   return quant::leaves_scales(rule) &&

@@ -321,5 +321,20 @@ def bf16_row_sum(l, alpha, p):
     return add_terms(fl((l * alpha[:, None]).astype(F32)), bf16_value(bf16_bits(p)))
 
 
+def add_packed(l, alpha, p):
+    """The sum after a block, in l[:, 0]: eight sums over the columns, the first from the past."""
+    columns = np.pad(p, ((0, 0), (0, -p.shape[1] % 8))).reshape(len(p), -1, 8)
+    sums = np.zeros((len(p), 8), F32)
+    sums[:, 0] = fl(l[:, 0] * alpha)
+    for eight in range(columns.shape[1]):
+        sums = fl(sums + columns[:, eight])
+    while sums.shape[1] > 2:  # packed pairs: the first and the second, the third and the fourth
+        pairs = sums.reshape(len(p), -1, 2, 2)
+        sums = fl(pairs[:, :, 0] + pairs[:, :, 1]).reshape(len(p), -1)
+    total = np.zeros_like(l)
+    total[:, 0] = fl(sums[:, 0] + sums[:, 1])
+    return total
+
+
 def total_row_sum(l):
     return fl(fl(l[:, 0] + l[:, 2]) + fl(l[:, 1] + l[:, 3]))

@@ -25,7 +25,8 @@ class Case:
         """The program of one head."""
         inputs = [self.inputs[name][b, self.head_of(name, h)] for name in ("q", "k", "v")]
         assert all(x.dtype == np.uint16 for x in inputs), "generated workloads are BF16"
-        head = program(self.grid, *map(bf16_value, inputs), bf16_of)
+        more = [self.largest_of_all()] if getattr(program, "OF_ALL_HEADS", False) else []
+        head = program(self.grid, *map(bf16_value, inputs), bf16_of, *more)
         own_order = head.KEY_ORDER, head.LISTED
         if self.given or self.causal or own_order != (self.key_order, self.listed):
             self.edit_mask(head, {name: of_head(name, array, b, h) for name, array in self.given.items()})
@@ -34,6 +35,10 @@ class Case:
     def head_of(self, name, h):
         """The head of operand `name` that head h of Q multiplies."""
         return h // (self.inputs["q"].shape[1] // self.inputs[name].shape[1])
+
+    def largest_of_all(self):
+        """Of q, k and v over all batch entries and heads."""
+        return [np.abs(bf16_value(self.inputs[name][:])).max() for name in ("q", "k", "v")]
 
     def edit_mask(self, head, given):
         kept = given_pairs(given, head.order, self.lists_of_tokens) if given else head.pairs()

@@ -7,6 +7,7 @@ import numpy as np
 import attention
 import case
 import fp8
+import skip
 import stochastic
 from case_files import full_lists, path_of, random_lists, random_mask, safetensors
 from formats import F32
@@ -110,6 +111,9 @@ MISTAKES = {
     "the next word": (
         instead(stochastic, "words", lambda right: lambda stream, n: right(stream, n + 1)[1:]),
         "sta_stochastic", dict),
+    "small tiles computed": (
+        instead(skip.SkipsByExponential, "skips", lambda right: lambda self, m, s: False),
+        "skip_some_bf16", dict),
     "-inf for -5e6": (
         lambda: mock.patch.object(Sage2Sm90, "MASKED_SCORE", F32(-np.inf)), "sage2_sm90", matrix),
 }

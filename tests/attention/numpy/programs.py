@@ -3,7 +3,8 @@
 import numpy as np
 
 from attention import DenseHead, ExactFunctions, softmax_scale, zero_where_empty
-from flash import Fa2Bf16, Fa3Bf16, Fa3Fp8, Fa3Fp8BlockHadamard, Fa3Fp8LazyRescale
+from flash import (Fa2Bf16, Fa3Bf16, Fa3Fp8, Fa3Fp8BlockHadamard, Fa3Fp8LazyRescale, Fa4Sm90Bf16,
+                   Fa4Sm100Fp8, XditFlash3Fp8)
 from fp8 import (AttnQatFp8, CudnnFp8, DeepseekFp8, FpsAttention, FpsAttentionCoarse, FpsAttentionFlex,
                  FpsAttentionIntermediate, FpsPowersOfTwo, NaiveFp8Sparse)
 from formats import F32, e4m3_code, fl
@@ -14,6 +15,8 @@ from plain import DenseF32, DenseF64, FlexBf16, StaBf16, Svg1Spatial, Svg1Tempor
 from predicted import SpargePruned, SpargeSm90, Svg2, Svg2FewClusters, svg1, svg1_causal
 from quantise import fp4_as_bf16, per_tensor_times
 from sage import Sage1, Sage2pp, Sage2Sm89, Sage2Sm90, SageBwd
+from skip import (LiteFp8, SkipSoftmaxBf16, SkipSoftmaxFp8, SkipSomeBf16, SkipSomeFp8, TrtllmSage,
+                  TrtllmSageSkipSome)
 from stochastic import FpsStochastic, StaStochastic
 from triton import TritonPointers, TritonSparseFp8
 
@@ -29,6 +32,8 @@ PROGRAMS = {
     "fa3_fp8": Fa3Fp8,
     "fa3_fp8_block_hadamard": Fa3Fp8BlockHadamard,
     "fa3_fp8_lazy_rescale": Fa3Fp8LazyRescale,
+    "fa4_sm100_fp8": Fa4Sm100Fp8,
+    "fa4_sm90_bf16": Fa4Sm90Bf16,
     "flex_bf16": FlexBf16,
     "fps_qat_fp8": FpsAttention,
     "fps_ste_bf16": FpsAttention,
@@ -37,6 +42,7 @@ PROGRAMS = {
     "fpsattention_fine": FpsAttention,
     "fpsattention_flex": FpsAttentionFlex,
     "fpsattention_intermediate": FpsAttentionIntermediate,
+    "lite_fp8": LiteFp8,
     "nabla": Nabla,
     "naive_fp8_sparse": NaiveFp8Sparse,
     "rainfusion_fp8": RainFusionFp8,
@@ -46,6 +52,8 @@ PROGRAMS = {
     "sage2_sm90": Sage2Sm90,
     "sage2pp": Sage2pp,
     "sage_bwd_int8": SageBwd,
+    "skip_softmax_bf16": SkipSoftmaxBf16,
+    "skip_softmax_fp8": SkipSoftmaxFp8,
     "sla": Sla,
     "sparge_sm90": SpargeSm90,
     "sta_bf16": StaBf16,
@@ -56,8 +64,10 @@ PROGRAMS = {
     "svg2": Svg2,
     "te_delayed": CudnnFp8,
     "triton_sparse_fp8": TritonSparseFp8,
+    "trtllm_sage": TrtllmSage,
     "vsa": Vsa,
     "vsa_h3": VsaH3,
+    "xdit_flash3_fp8": XditFlash3Fp8,
 }
 
 class Fa2Separate(Fa2Bf16):
@@ -117,6 +127,9 @@ EDITED = {
     "sparge_pruned": (SpargePruned, {"base": "sparge_sm90",
                                      "predict": {"similarity": 0.15, "mass": 0.9},
                                      "skip": {"threshold": -4}}),
+    "skip_some_fp8": (SkipSomeFp8, {"base": "skip_softmax_fp8", "skip": {"factor": 300}}),
+    "skip_some_bf16": (SkipSomeBf16, {"base": "skip_softmax_bf16", "skip": {"factor": 300}}),
+    "trtllm_sage_some": (TrtllmSageSkipSome, {"base": "trtllm_sage", "skip": {"factor": 300}}),
     "fa3_given": (Fa3Given, {"base": "fa3_fp8", **{name: {"scale_rule": "given", "multiplier": multiplier}
                                                    for name, multiplier in (("q", 100), ("k", 90), ("v", 30))}}),
     "fa3_per_block": (Fa3Fp8BlockHadamard, {"base": "fa3_fp8_block_hadamard",

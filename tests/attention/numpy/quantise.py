@@ -116,6 +116,12 @@ def per_tensor(x, guard=guard_one):
     return per_group(x, one_group(len(x)), E4M3, guard)
 
 
+def per_tensor_of_all(x, largest):
+    """E4M3, one scale for all batch entries and heads, whose largest magnitude is given."""
+    s = guard_one(E4M3_LARGEST)(np.array([largest], F32))
+    return Operand(e4m3_code(fl(x / s)), s, np.zeros(len(x), int))
+
+
 # Groups: (group of each position, number of groups).
 
 

@@ -85,6 +85,16 @@ def wgmma_mixed_fp8_step(a, b, c, smallest_a, smallest_b):
     return (truncate_significand(terms.sum(-1) + np.trunc(c / grid), 13) * grid).astype(F32) + F32(0)
 
 
+def tcgen05_e4m3_step(a, b, c):
+    """blackwell.tcgen05.e4m3.f32: a, b codes of finite values; F = 25, no FLOOR."""
+    a, b, c = E4M3_VALUES[a].astype(F64), E4M3_VALUES[b].astype(F64), c.astype(F64)
+    exponents = exponent_of(a, -6)[:, None, :] + exponent_of(b, -6)[None, :, :]
+    largest = np.maximum(np.where(exponents < -100, NO_EXPONENT, exponents).max(-1), exponent_of_f32(c))
+    grid = np.ldexp(1.0, np.where(largest == NO_EXPONENT, 0, largest) - 25)
+    terms = np.trunc(a[:, None, :] * b[None, :, :] / grid[:, :, None])
+    return truncate_to_f32((terms.sum(-1) + np.trunc(c / grid)) * grid)
+
+
 def aligned_f32(a, b, c, smallest, floor, fraction):
     """One aligned truncated sum of BF16 or FP16 values, `smallest` the exponent of their subnormals.
 
@@ -175,6 +185,10 @@ def chain_wgmma_e4m3_e5m2(a, b, total=None):
 
 def chain_wgmma_e5m2_e4m3(a, b, total=None):
     return chain(lambda *operands: wgmma_mixed_fp8_step(*operands, -14, -6), 32, a, b, total)
+
+
+def chain_tcgen05_e4m3(a, b, total=None):
+    return chain(tcgen05_e4m3_step, 32, a, b, total)
 
 
 def chain_wgmma_bf16(a, b, total=None):

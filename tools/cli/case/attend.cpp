@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "case/case_options.hpp"
+#include "case/skip_lists.hpp"
 #include "command.hpp"
 #include "interrupt.hpp"
 #include "karat/case/formats.hpp"
@@ -50,6 +51,7 @@ int run_attend(int argc, char** argv) {
             {"tap", "also tap.B.H.BLOCK.STAGE of these query blocks: all, none or a list",
              Takes::text, "none"}},
            "Output");
+  add_skip_lists(line);
   add_backward_taps(line);
   const auto given = line.parse(argc, argv);
   if (!given) return match;
@@ -61,6 +63,12 @@ int run_attend(int argc, char** argv) {
   const recipe::Recipe& recipe = of.recipe;
   const cases::InputShape& shape = of.shape();
   const cases::TapWords taps = read_taps(*given, (*given)["tap"].as<std::string>());
+  const SkipListFiles lists = read_skip_lists(*given);
+  if (lists.next) cases::require_listable(recipe, "--skip-lists");
+  for (const auto& mask : {lists.standing.must_do, lists.standing.must_skip})
+    if (mask) mask->require_heads(shape.batch, shape.heads);
+  VisitCount visits;
+  files::Tensors next;
 
   const Stopwatch watch;
   files::Tensors tensors;
@@ -92,6 +100,12 @@ int run_attend(int argc, char** argv) {
     append("lse", result.lse, numerics::FormatId::f32, {shape.tokens()});
     append("m", result.m, numerics::FormatId::f32, {shape.tokens()});
     append("l", result.l, numerics::FormatId::f32, {shape.tokens()});
+    visits.count(head.layout, result);
+    if (lists.next)
+      cases::append_head(
+          next, "mask_id", shape.batch, shape.heads,
+          cases::tile_tensor(cases::next_tiles(recipe, of.inputs->setting(), head.layout, &result,
+                                               lists.standing, head.batch, head.head)));
     for (const attention::BlockTap& tap : result.taps)
       for (auto& [name, tensor] : cases::tap_tensors(recipe, head.layout, tap))
         tensors[cases::tap_name(head.batch, head.head, tap.query_block, name)] = std::move(tensor);
@@ -128,12 +142,15 @@ int run_attend(int argc, char** argv) {
     cases::for_each_head(of, {.threads = asked.threads, .begin = begin}, forward);
   computing.over();
   files::write_safetensors(out, tensors, cases::describe(recipe, shape.grid, shape.text));
+  if (lists.next) write_skip_lists(*lists.next, std::move(next), recipe);
 
   const double seconds = watch.seconds();
   say(narration, "wrote " + out + ": " + short_number(work) + "MAC in " + short_time(seconds) +
                      " (" + short_number(work / seconds) + "MAC/s), peak memory " +
                      short_number(peak_memory()) + "B");
   say_evidence(narration, recipe);
+  const bool skips = recipe.skip.rule != recipe::SkipRule::never;
+  if (skips) say(narration, visits.told(recipe));
   const bool outputs_given = of.inputs->gives_outputs();
   if (outputs_given) say(narration, given_against_own.told(recipe));
   if (not_finite.any()) say(narration, not_finite.told());
@@ -143,6 +160,7 @@ int run_attend(int argc, char** argv) {
                      {"seconds", seconds},
                      {"peak_memory_bytes", peak_memory()},
                      {"evidence", evidence_json(recipe)}};
+    if (skips) body["skip"] = visits.json();
     if (asked.backward) body["not_finite"] = to_json(not_finite);
     if (outputs_given) body["given_forward"] = to_json(given_against_own);
     print_json("attend", 1, body);

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "case/case_options.hpp"
+#include "case/skip_lists.hpp"
 #include "interrupt.hpp"
 #include "karat/case/mask_mod.hpp"
 #include "karat/case/memory.hpp"
@@ -118,6 +119,7 @@ int run_mask(int argc, char** argv) {
         "write kv_num_blocks, kv_indices, full_kv_num_blocks, full_kv_indices as safetensors "
         "(blocks along the tiled sequence), and beside them FILE.py, the mask_mod that "
         "FlexAttention is given with them"}});
+  add_skip_lists(line);
   const auto given = line.parse(argc, argv);
   if (!given) return match;
   const Narration narration = cli::narration(*given);
@@ -151,6 +153,16 @@ int run_mask(int argc, char** argv) {
                          "that no mask_mod stands beside it");
     }
     say(narration, cases::kMaskModWarning);
+  }
+  const SkipListFiles lists = read_skip_lists(*given);
+  if (lists.next) {
+    cases::require_listable(recipe, "--skip-lists");
+    const auto head = static_cast<std::size_t>(whole(*given, "head", 0, 0));
+    files::Tensors first;
+    first["mask_id"] = cases::tile_tensor(
+        cases::next_tiles(recipe, setting, layout, nullptr, lists.standing, 0, head));
+    write_skip_lists(*lists.next, std::move(first), recipe);
+    say(narration, "wrote " + *lists.next);
   }
   if (given->count("json") > 0) {
     print_json("mask", 1,

@@ -39,6 +39,7 @@ struct Kernel {
   quant::Rule p_rule;        ///< how a row of P is coded where it is grouped
   bool p_grouped;            ///< groups of P have scales from their own largest values
   bool p_scaled_by_rows;     ///< a row's scale stays outside the product of its key block
+  float skip_lambda = 0;     ///< fl(skip.factor/keys); 0 where no keys are known
 
   /// What multiplies scores in log2 units or, where exponents are fused, stands in them, given the
   /// scales of q and k.

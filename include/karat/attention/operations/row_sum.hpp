@@ -1,4 +1,6 @@
 // The row sum l: four partial sums of a row in wgmma order, one in other orders.
+// packed_quad is what FlashAttention-4 for sm_100 adds: a thread owns a row, and a block's columns
+// go in turn to four packed pairs (flash_attn/cute, fadd_reduce).
 #pragma once
 
 #include <array>
@@ -37,10 +39,25 @@ V thread_tree(const numerics::Fp32& fp, const Terms& terms) {
   return of_lanes(fp, level[0], level[1], level[2], level[3]);
 }
 
+/// Eight sums of a block's terms, the first of which stands already, added up.
+template <typename V, typename Terms>
+V packed_sum(const numerics::Fp32& fp, const Terms& terms, V first) {
+  std::array<V, 8> s{};
+  s[0] = first;
+  for (std::size_t n = 1; n < terms.size(); ++n)
+    s[n % 8] = n < 8 ? V(fp.round(terms[n])) : fp.add(s[n % 8], terms[n]);
+  const auto half = [&](std::size_t odd) {
+    return fp.add(fp.add(s[odd], s[2 + odd]), fp.add(s[4 + odd], s[6 + odd]));
+  };
+  return fp.add(half(0), half(1));
+}
+
 /// One visit of a row: each partial sum times alpha, then its terms in ascending columns. In wgmma
 /// order column n belongs to sum (n / 2) % 4, the lane of the accumulator fragment that holds it;
 /// pairwise, terms are summed in a binary tree first; in a thread_tree those of each lane in a tree
-/// of their own, then the lanes as in wgmma order.
+/// of their own, then the lanes as in wgmma order; packed_quad, column n belongs to sum n % 8 of
+/// the block, the first of which starts from the past, and they meet at the end of the block:
+/// ((0 + 2) + (4 + 6)) + ((1 + 3) + (5 + 7)).
 /// @param terms  something with size() and [n]: float, double (exact P) or numerics::Interval
 /// @param begin  sum*alpha + term for a sum's first term of a visit
 template <typename V, typename Alpha, typename Terms, typename Begin>
@@ -58,6 +75,11 @@ void add_to_row_sum(const Kernel& kernel, const Terms& terms, Alpha alpha, Parti
   }
   if (order == recipe::RowSumOrder::thread_tree) {
     sums[0] = begin(fp, sums[0], alpha, thread_tree<V>(fp, terms));
+    return;
+  }
+  if (order == recipe::RowSumOrder::packed_quad) {
+    sums[0] = terms.size() == 0 ? fp.multiply(sums[0], alpha)
+                                : packed_sum(fp, terms, begin(fp, sums[0], alpha, terms[0]));
     return;
   }
   std::array<bool, 4> begun{};

@@ -49,21 +49,30 @@ RowScores row_scores(const Launch& launch, const BlockTap& tap, std::size_t visi
 /// at most the threshold of lazy rescaling. A maximum of zero is +0, whichever zero came first.
 float next_maximum(const Kernel& kernel, float m, float block_maximum, float f);
 
-/// Skip::block_maximum: the largest fl(block maximum - m) over the rows of a visit.
+/// The test of recipe.skip on one visit: x = the largest fl(block maximum - m) over the rows that
+/// decide, m the maximum before the visit, log2 units. A block is small when fl(x + threshold) <=
+/// 0, or, by its exponential, when 2^x as softmax.exp2 has it is below fl(factor/keys).
 class SkipTest {
  public:
+  /// The first visit is never small.
   SkipTest(const Kernel& kernel, std::size_t visit)
-      : kernel_(kernel),
-        active_(visit > 0 && kernel.recipe.skip.rule == recipe::SkipRule::block_maximum) {}
-  void row(float m_before, float block_maximum, float f);
-  /// Never on the first visit.
-  bool skips() const {
-    return active_ && kernel_.fp32.add(largest_, kernel_.recipe.skip.threshold) <= 0;
-  }
+      : kernel_(kernel), active_(visit > 0 && kernel.recipe.skip.rule != recipe::SkipRule::never) {}
+  bool active() const { return active_; }
+  /// @param row  within its query block. Of a block too short to hold rows that decide, nothing is
+  ///   small.
+  void row(std::size_t row, float m_before, float block_maximum, float f);
+  /// x; -Inf where the rows that decide see none of the block's keys.
+  float largest() const { return largest_; }
+  /// Whether rows decide at all.
+  bool decides() const { return active_ && any_; }
+  bool small() const;
+  /// Whether the visit's exponentials, row sum and P V are left out.
+  bool skips() const { return recipe::skips_now(kernel_.recipe.skip.rule) && small(); }
 
  private:
   const Kernel& kernel_;
   bool active_;
+  bool any_ = false;
   float largest_ = -std::numeric_limits<float>::infinity();
 };
 

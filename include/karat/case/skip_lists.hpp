@@ -1,0 +1,51 @@
+// Which tiles the next denoising step visits, where a recipe leaves small ones out of it
+// (skip.rule next_step: LiteAttention).
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "karat/attention/attend.hpp"
+#include "karat/case/given_mask.hpp"
+#include "karat/files/tensor.hpp"
+
+namespace karat::cases {
+
+/// Tiles of every step, whatever a step finds: those in which a mask keeps a pair. Null: none.
+struct StandingTiles {
+  std::shared_ptr<const GivenMask> must_do, must_skip;
+};
+
+/// One head's tiles, query blocks x key blocks: 1 where the tile is visited.
+struct VisitedTiles {
+  std::size_t query_blocks = 0, key_blocks = 0;
+  std::vector<std::uint8_t> visited;
+
+  std::uint8_t& at(std::size_t query_block, std::size_t key_block) {
+    return visited[query_block * key_blocks + key_block];
+  }
+};
+/// Those that a layout visits.
+VisitedTiles visited_tiles(const layout::Layout& layout);
+
+/// Of the tiles visited those that are not small (HeadResult::small_blocks), and must_do; never
+/// must_skip. Without a result: the first step's, of which nothing is small.
+/// @throws Error(usage) where a tile must be both done and skipped, or the standing masks do not
+///   fit the case
+VisitedTiles next_tiles(const recipe::Recipe& recipe, const layout::Setting& setting,
+                        const layout::Layout& layout, const attention::HeadResult* result,
+                        const StandingTiles& standing, std::size_t batch, std::size_t head);
+
+/// @throws Error(usage) unless the recipe's tiles can be listed: blocks along the sequence
+/// @param subject  what was asked for
+void require_listable(const recipe::Recipe& recipe, const std::string& subject);
+
+/// A head's tiles as `mask_id` [Q,K] of u8, for append_head().
+files::Tensor tile_tensor(const VisitedTiles& tiles);
+/// What stands beside mask_id in a file that --mask reads: block_size, and that blocks are over
+/// positions.
+files::Tensor tile_size(const recipe::Recipe& recipe);
+files::Metadata tile_metadata();
+
+}  // namespace karat::cases

@@ -1,0 +1,82 @@
+// Another view of inputs, which knows the largest values of all heads.
+#include "karat/case/all_heads.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <mutex>
+#include <nlohmann/json.hpp>
+
+namespace karat::cases {
+namespace {
+
+float largest_of(std::span<const float> x, float before) {
+  for (const float value : x) before = std::max(before, std::abs(value));
+  return before;
+}
+
+class WithLargest final : public Inputs {
+ public:
+  explicit WithLargest(std::shared_ptr<const Inputs> inputs)
+      : Inputs(inputs->shape()), inputs_(std::move(inputs)) {}
+
+  files::Json source() const override { return inputs_->source(); }
+  files::DType dtype() const override { return inputs_->dtype(); }
+  HeadValues values(std::size_t batch, std::size_t head, int threads) const override {
+    HeadValues made = inputs_->values(batch, head, threads);
+    made.largest = largest(threads);
+    return made;
+  }
+  attention::HeadInput borrowed(std::size_t batch, std::size_t head, int threads,
+                                HeadValues& room) const override {
+    attention::HeadInput input = inputs_->borrowed(batch, head, threads, room);
+    input.largest = largest(threads);
+    return input;
+  }
+  GradientOrigin output_gradient_origin() const override {
+    return inputs_->output_gradient_origin();
+  }
+  files::DType output_gradient_dtype() const override { return inputs_->output_gradient_dtype(); }
+  std::vector<float> output_gradient(std::size_t batch, std::size_t head) const override {
+    return inputs_->output_gradient(batch, head);
+  }
+  bool gives_outputs() const override { return inputs_->gives_outputs(); }
+  GivenOutputs outputs(std::size_t batch, std::size_t head,
+                       numerics::FormatId format) const override {
+    return inputs_->outputs(batch, head, format);
+  }
+
+ private:
+  attention::LargestOfAll largest(int threads) const {
+    std::call_once(once_, [&] {
+      HeadValues room;
+      for (std::size_t batch = 0; batch < shape().batch; ++batch)
+        for (std::size_t head = 0; head < shape().heads; ++head) {
+          const attention::HeadInput input = inputs_->borrowed(batch, head, threads, room);
+          largest_ = {.q = largest_of(input.q, largest_.q),
+                      .k = largest_of(input.k, largest_.k),
+                      .v = largest_of(input.v, largest_.v)};
+        }
+    });
+    return largest_;
+  }
+
+  std::shared_ptr<const Inputs> inputs_;
+  mutable std::once_flag once_;
+  mutable attention::LargestOfAll largest_;
+};
+
+bool shared_by_all(const recipe::Operand& rule) {
+  return rule.group == quant::Group::all_heads && quant::has_scale(rule.format);
+}
+
+}  // namespace
+
+std::shared_ptr<const Inputs> with_largest_of_all(const recipe::Recipe& recipe,
+                                                  std::shared_ptr<const Inputs> inputs) {
+  const bool asked = shared_by_all(recipe.q) || shared_by_all(recipe.k) || shared_by_all(recipe.v);
+  if (!asked || inputs->coded() || inputs->shape().batch * inputs->shape().heads == 1)
+    return inputs;
+  return std::make_shared<WithLargest>(std::move(inputs));
+}
+
+}  // namespace karat::cases

@@ -1,0 +1,80 @@
+// Small tiles into the next step's mask.
+#include "karat/case/skip_lists.hpp"
+
+#include <string>
+
+#include "karat/layout/arrangement.hpp"
+#include "karat/numerics/base/error.hpp"
+
+namespace karat::cases {
+namespace {
+
+VisitedTiles tiles_of(const GivenMask& mask, recipe::Recipe recipe, const layout::Setting& setting,
+                      std::size_t batch, std::size_t head) {
+  recipe.mask.kind = recipe::MaskKind::given;
+  mask.require_pairs();
+  const video::TokenOrder order = layout::make_order(recipe.mask, setting);
+  mask.require_order(order);
+  return visited_tiles(mask.by_token(order).layout(recipe, setting, batch, head));
+}
+
+}  // namespace
+
+VisitedTiles visited_tiles(const layout::Layout& layout) {
+  const mask::BlockMap& blocks = layout.blocks;
+  VisitedTiles tiles{.query_blocks = blocks.query_blocks.size(),
+                     .key_blocks = blocks.key_blocks.size(),
+                     .visited = {}};
+  tiles.visited.assign(tiles.query_blocks * tiles.key_blocks, 0);
+  for (std::size_t i = 0; i < blocks.rows.size(); ++i)
+    for (const auto& entry : blocks.rows[i]) tiles.at(i, entry.key_block) = 1;
+  return tiles;
+}
+
+VisitedTiles next_tiles(const recipe::Recipe& recipe, const layout::Setting& setting,
+                        const layout::Layout& layout, const attention::HeadResult* result,
+                        const StandingTiles& standing, std::size_t batch, std::size_t head) {
+  VisitedTiles next = visited_tiles(layout);
+  if (result != nullptr)
+    for (std::size_t i = 0; i < result->small_blocks.size(); ++i)
+      for (const std::int32_t block : result->small_blocks[i]) next.at(i, block) = 0;
+  VisitedTiles done{}, skipped{};
+  if (standing.must_do) done = tiles_of(*standing.must_do, recipe, setting, batch, head);
+  if (standing.must_skip) skipped = tiles_of(*standing.must_skip, recipe, setting, batch, head);
+  for (std::size_t tile = 0; tile < next.visited.size(); ++tile) {
+    const bool must_do = !done.visited.empty() && done.visited[tile] != 0;
+    const bool must_skip = !skipped.visited.empty() && skipped.visited[tile] != 0;
+    if (must_do && must_skip)
+      throw Error(ErrorKind::usage, "--must-skip",
+                  "the tile of query block " + std::to_string(tile / next.key_blocks) +
+                      " and key block " + std::to_string(tile % next.key_blocks) +
+                      " must be both done and skipped",
+                  "leave it out of one list");
+    if (must_do) next.visited[tile] = 1;
+    if (must_skip) next.visited[tile] = 0;
+  }
+  return next;
+}
+
+void require_listable(const recipe::Recipe& recipe, const std::string& subject) {
+  if (recipe.skip.rule != recipe::SkipRule::next_step)
+    throw Error(ErrorKind::usage, subject, "recipe " + recipe.name + " leaves the next step alone",
+                "give one with skip.rule next_step, for example lite_fp8");
+  if (recipe.block.align != video::Align::sequence)
+    throw Error(ErrorKind::usage, subject, "blocks that follow tiles have no one size",
+                "give a recipe with block.align sequence");
+}
+
+files::Tensor tile_tensor(const VisitedTiles& tiles) {
+  return files::make_tensor(files::DType::u8, {tiles.query_blocks, tiles.key_blocks},
+                            tiles.visited);
+}
+
+files::Tensor tile_size(const recipe::Recipe& recipe) {
+  return files::make_tensor(files::DType::i32, {2},
+                            std::vector<std::int32_t>{recipe.block.q, recipe.block.k});
+}
+
+files::Metadata tile_metadata() { return {{"mask_order", "positions"}}; }
+
+}  // namespace karat::cases
