@@ -14,12 +14,14 @@ import karat
 
 torch = pytest.importorskip("torch", reason="Triton's driver needs PyTorch")
 triton = pytest.importorskip("triton", reason="Triton is not installed: its driver is not tested")
+VERSION = tuple(int(part) for part in triton.__version__.split(".")[:2])
+if VERSION < (3, 4):
+    pytest.skip("Triton is older than 3.4: its driver is not tested", allow_module_level=True)
 import triton.language as tl  # noqa: E402
 
 import karat.triton  # noqa: E402
 
 KERNELS = Path(__file__).parents[1] / "data/kernels/triton"
-VERSION = tuple(int(part) for part in triton.__version__.split(".")[:2])
 
 
 @triton.jit
@@ -98,7 +100,6 @@ def copied(x, out, rows, columns, R: tl.constexpr, C: tl.constexpr):
     target.store(at, source.load(at) + 1.0)
 
 
-@pytest.mark.skipif(VERSION < (3, 4), reason="tensor descriptors came with Triton 3.4")
 def test_descriptors_made_in_the_kernel_live_in_scratch_memory():
     x = torch.randn(50, 48)
     out = torch.zeros_like(x)
@@ -112,7 +113,6 @@ def transposed(x, out, R: tl.constexpr):
     out.store([0, at], tl.trans(x.load([at, 0])))
 
 
-@pytest.mark.skipif(VERSION < (3, 4), reason="tensor descriptors came with Triton 3.4")
 def test_descriptors_of_the_host_become_tensor_maps():
     from triton.tools.tensor_descriptor import TensorDescriptor
 

@@ -42,6 +42,7 @@ if [[ $long == 1 ]]; then
   export KARAT_LONG=1
   install torch torch --index-url https://download.pytorch.org/whl/cpu || install torch torch ||
     skip "Python tests with PyTorch: it cannot be installed"
+  install triton triton || skip "Python tests with Triton: it cannot be installed"
   install diffusers diffusers transformers ||
     skip "Python tests with diffusers: it cannot be installed"
   # Its data classes alone: its own requirements hold CUDA packages.

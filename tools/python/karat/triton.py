@@ -44,7 +44,7 @@ __all__ = [
     "settings",
 ]  # fmt: skip
 
-_OLDEST = (3, 2)
+_OLDEST = (3, 4)
 _TARGET = GPUTarget("cuda", 90, 32)
 _DEVICE = -1  # no number of a GPU's: Triton keeps compiled kernels by device
 _PTX_WITHOUT_ASSEMBLER = 86  # .version 8.6, known to the LLVM of all these versions
@@ -156,8 +156,8 @@ class _Utils:
 
     @staticmethod
     def load_binary(name: str, binary: bytes, shared: int, device: int) -> tuple:
-        loaded = (None, (name, binary.decode()), 0, 0, 1024)
-        return loaded if _version() >= (3, 4) else loaded[:4]
+        """Module, function, registers, spills, threads a CTA may have."""
+        return None, (name, binary.decode()), 0, 0, 1024
 
     @staticmethod
     def unload_module(module: Any) -> None:
@@ -321,7 +321,7 @@ def activate() -> None:
     global _replaced
     if _version() < _OLDEST:
         raise UsageError(
-            f"karat.triton: Triton {triton.__version__} is too old; 3.2 to 3.9 have been tried"
+            f"karat.triton: Triton {triton.__version__} is too old; 3.4 to 3.9 have been tried"
         )
     if os.environ.get("TRITON_INTERPRET", "0").lower() in ("1", "on", "true", "yes", "y"):
         raise UsageError(
