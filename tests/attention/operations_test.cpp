@@ -148,9 +148,8 @@ TEST(Finish, DivFullScalesBothSidesAtTheEndsOfTheRange) {
 
 TEST(RowSum, IntervalsHoldBothEndsOfEveryOrder) {
   for (const auto order : {recipe::RowSumOrder::wgmma_quad, recipe::RowSumOrder::sequential,
-                           recipe::RowSumOrder::pairwise, recipe::RowSumOrder::thread_tree}) {
-    recipe::RowSumOrder::pairwise, recipe::RowSumOrder::packed_quad
-  }) {
+                           recipe::RowSumOrder::pairwise, recipe::RowSumOrder::thread_tree,
+                           recipe::RowSumOrder::packed_quad}) {
     recipe::Recipe recipe;
     recipe.softmax.row_sum_order = order;
     const Kernel kernel(recipe, 128);
