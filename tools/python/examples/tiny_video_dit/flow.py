@@ -11,7 +11,7 @@ import torch
 from model import VideoDiT
 from torch.nn import functional
 
-Hook = Callable[[int], None]  # told the number of each step before it is taken
+AfterStep = Callable[[int, torch.Tensor], None]  # told each step's number and its latents
 
 
 def loss(
@@ -56,15 +56,12 @@ def sample(
     steps: int,
     guidance: float,
     shift: float,
-    before_step: Hook | None = None,
-    after_step: Callable[[int, torch.Tensor], None] | None = None,
+    after_step: AfterStep | None = None,
 ) -> torch.Tensor:
     """Latents at sigma 0. Two forwards a step, with the class and then without it."""
     x, levels = noise, sigmas(steps, shift)
     none = torch.full_like(label, model.shape.classes)
     for step, (sigma, next_sigma) in enumerate(zip(levels, levels[1:])):
-        if before_step:
-            before_step(step)
         at = torch.full((len(x),), sigma)
         with_class, without = model(x, at, label), model(x, at, none)
         x = x + (next_sigma - sigma) * (without + guidance * (with_class - without))

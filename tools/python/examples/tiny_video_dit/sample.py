@@ -29,13 +29,15 @@ def seeds(count: int | None = None) -> list[int]:
     return list(range(first, first + (count or SETTINGS["seeds"])))
 
 
-def one(model: VideoDiT, seed: int, *, before_step=None, after_step=None) -> torch.Tensor:
+def one(
+    model: VideoDiT, seed: int, *, after_step: flow.AfterStep | None = None
+) -> torch.Tensor:
     """The video of a seed, [3, T, H, W]."""
     shape = model.shape
     noise = flow.start([seed], (shape.channels, shape.frames, shape.height, shape.width))
     label = torch.tensor([seed % shape.classes])
     made = flow.sample(
-        model, noise, label, before_step=before_step, after_step=after_step,
+        model, noise, label, after_step=after_step,
         **{name: SETTINGS[name] for name in ("steps", "guidance", "shift")},
     )  # fmt: skip
     return made[0]
