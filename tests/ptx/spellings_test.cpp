@@ -397,7 +397,9 @@ TEST(Spelling, RandomKernelsEndTheSameWayTwice) {
     launch.dynamic_shared = 4096;
     launch.grid = {2, 1, 1};
     launch.cluster = {static_cast<std::uint32_t>(1 + draw(2)), 1, 1};
+    if (kernel % 3 == 0) launch.hazards = HazardSearch::on;
     const Outcome first = run(launch), second = run(launch);
+    EXPECT_EQ(first.hazards, second.hazards) << body;
     EXPECT_EQ(first.fault, second.fault) << body;
     EXPECT_EQ(words_of(first), words_of(second)) << body;
     faults += first.fault.has_value();

@@ -41,7 +41,8 @@ void Hazards::require_waiters_known(std::uint32_t key, const Clock& gathered) {
 
 void Hazards::global(const Warp& warp, GlobalAccess access, std::uint64_t address,
                      std::uint64_t bytes) {
-  if (!global_.looks()) return;
+  // The access itself finds what lies outside every buffer.
+  if (!global_.looks() || cluster_.memory->find(address, bytes) == nullptr) return;
   const auto race = global_.access(warp, access, address, bytes, known_[who(warp)].all);
   if (!race || !is_new(warp.now.pc, race->pc)) return;
   const Program& program = *cluster_.program;

@@ -94,6 +94,7 @@ void tell_tensor(const MicroOp& op, const Warp& warp, std::uint32_t lanes, Witne
     std::array<std::int32_t, 5> at{};
     for (std::size_t i = 0; i < copy.rank; ++i)
       at[i] = static_cast<std::int32_t>(word(copy.coordinates[i]));
+    if (units::box_bytes(map) > kSharedLimit) return;  // the copy itself says so
     for (const units::ByteRange& each : units::global_ranges(map, {at.data(), copy.rank}))
       witness.global(warp, access_of(copy.action), each.begin, each.end - each.begin);
     if (copy.action == Action::load)

@@ -75,7 +75,8 @@ PlacedMemory::PlacedMemory(Launch& launch, const Module& module)
     buffers.push_back({name, tensor.value.bytes, tensor.variable, tensor.address, true});
   for (LaunchMemory& each : launch.memory)
     buffers.push_back({each.name, each.bytes, each.variable, each.address});
-  std::ranges::stable_partition(buffers, [](const Buffer& each) { return bool(each.address); });
+  std::stable_partition(buffers.begin(), buffers.end(),
+                        [](const Buffer& each) { return bool(each.address); });
   for (const Buffer& each : buffers) place(each, module);
   const auto address_of = [&](std::string_view name) {
     for (std::size_t i = 0; i < module.variables.size(); ++i)
