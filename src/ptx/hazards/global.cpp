@@ -118,12 +118,7 @@ std::optional<GlobalOrder::Race> GlobalOrder::access(const Warp& warp, Witness::
   if (grid_ != nullptr) grid_->add(cluster_number_, writes, address, bytes, warp.now.pc);
   const std::size_t who = number_in_cluster(warp);
   std::optional<Race> race;
-  for_words(address, bytes, [&](const Part& part) {
-    const auto found = pages_.find(part.word / kPage);
-    if (found == pages_.end() && pages_.size() >= kMostPages) return;
-    auto& page = found != pages_.end() ? found->second : pages_[part.word / kPage];
-    if (page.empty()) page.resize(kWords);
-    Record& record = page[part.word % kPage / 4];
+  const auto word = [&](Record& record, const Part& part) {
     const auto look = [&](const Access& other, bool written) {
       const bool knows = other.who < known.size() && other.clock <= known[other.who];
       if ((other.bytes & part.bytes) != 0 && other.who != who && !knows && !race)
@@ -133,7 +128,17 @@ std::optional<GlobalOrder::Race> GlobalOrder::access(const Warp& warp, Witness::
     if (writes) look(record.read, false);
     (writes ? record.write : record.read) = {known[who], warp.now.pc,
                                              static_cast<std::uint16_t>(who), part.bytes};
-  });
+  };
+  for (std::uint64_t at = address, end = address + bytes; at < end;) {
+    const std::uint64_t here = std::min(end - at, kPage - at % kPage);
+    const auto found = pages_.find(at / kPage);
+    if (found != pages_.end() || pages_.size() < kMostPages) {
+      auto& page = found != pages_.end() ? found->second : pages_[at / kPage];
+      if (page.empty()) page.resize(kWords);
+      for_words(at, here, [&](const Part& part) { word(page[part.word % kPage / 4], part); });
+    }
+    at += here;
+  }
   return race;
 }
 
