@@ -28,7 +28,7 @@ std::vector<Sums> sums_of(const Problem& problem) {
   return sums;
 }
 
-double between(const std::vector<double>& sums, int begin, int end) {
+double sum_between(const std::vector<double>& sums, int begin, int end) {
   return sums[static_cast<std::size_t>(end)] - sums[static_cast<std::size_t>(begin)];
 }
 
@@ -52,8 +52,8 @@ std::optional<TwoEnds> two_ends_within(const Problem& whole, Ends ends,
         for (int end = 0; start + end <= steps; ++end) {
           if (!fits(ends, start, end)) continue;
           const auto total = [&](const std::vector<double> Sums::*of) {
-            return between(sums[h].*of, 0, start) + between(sums[l].*of, start, steps - end) +
-                   between(sums[h].*of, steps - end, steps);
+            return sum_between(sums[h].*of, 0, start) + between(sums[l].*of, start, steps - end) +
+                   sum_between(sums[h].*of, steps - end, steps);
           };
           TwoEnds found{.start = start, .end = end, .high = h, .low = l};
           found.time = total(&Sums::time);
