@@ -52,7 +52,9 @@ ptx::Launch launch_of(const char* file, const Head& head, ptx::Fuse fuse) {
   launch.grid = {(kTokens + kQueries - 1) / kQueries, 1, 1};
   launch.block = {128, 1, 1};
   launch.fuse = fuse;
-  const auto& [q, k, v, smoothed] = head.operands;
+  const auto& q = head.operands.q;
+  const auto& k = head.operands.k;
+  const auto& v = head.operands.v;
   const bool integers = q.format == numerics::FormatId::int8;
   const DType type = integers ? DType::i8 : DType::f8_e4m3;
   const auto codes = [&](const std::vector<std::uint8_t>& bytes, files::Shape shape, DType as) {

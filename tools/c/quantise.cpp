@@ -31,11 +31,10 @@ karat_tensors* quantise(const recipe::Recipe& given, std::string_view operand,
   files::TensorFile file{.tensors = {}, .metadata = cases::describe(given, shape.grid, shape.text)};
   files::Tensor& codes = file.tensors["codes"];
   cases::for_each_head(of, {.threads = threads}, [&](const cases::HeadAtWork& work) {
-    const auto& [q, k, v, smoothed] = work.operands;
     const cases::OperandTensors made = cases::operand_tensors(
-        operand == "q"   ? q
-        : operand == "k" ? k
-                         : v,
+        operand == "q"   ? work.operands.q
+        : operand == "k" ? work.operands.k
+                         : work.operands.v,
         operand == "q" ? work.layout.order : work.layout.key_order, shape.channels);
     if (codes.shape.empty())
       codes = files::make_tensor(made.codes.dtype,
