@@ -52,7 +52,8 @@ std::optional<TwoEnds> two_ends_within(const Problem& whole, Ends ends,
         for (int end = 0; start + end <= steps; ++end) {
           if (!fits(ends, start, end)) continue;
           const auto total = [&](const std::vector<double> Sums::*of) {
-            return sum_between(sums[h].*of, 0, start) + between(sums[l].*of, start, steps - end) +
+            return sum_between(sums[h].*of, 0, start) +
+                   sum_between(sums[l].*of, start, steps - end) +
                    sum_between(sums[h].*of, steps - end, steps);
           };
           TwoEnds found{.start = start, .end = end, .high = h, .low = l};
