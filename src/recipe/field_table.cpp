@@ -142,7 +142,7 @@ std::vector<Field> make_fields() {
            "select tail: from the lightest on, blocks whose sum with those before is below this "
            "share are dropped",
            "NABLA: 0.1"},
-          0, 1),
+          0, kMaxFloat),
       choice_row<kTies, &Recipe::predict, &Predict::ties>(
           {"predict.ties", visits, "which of two equal weights counts as heavier",
            "open: torch.topk and torch.sort do not say"}),

@@ -355,6 +355,9 @@ void branches(const Recipe& recipe, Problems& found) {
                      "leave the backward out, or give branch.kind none"});
   if (recipe.mask.ragged == video::Ragged::pad)
     found.push_back({"mask.ragged", "the branch sees tokens only", "give partial"});
+  if (recipe.predict.rule == PredictRule::profile)
+    found.push_back({"branch.kind", "would enter the outputs that predict.rule profile compares",
+                     "give none, or another predict.rule"});
 }
 
 void scaled_output(const Recipe& recipe, Problems& found) {

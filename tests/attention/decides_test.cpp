@@ -193,6 +193,10 @@ std::vector<Case> cases() {
   // Tiles of more than a block; scores in BF16 that are often equal.
   list.emplace_back("vsa", Edits{{"mask.tile", video::Extent3{3, 2, 6}}});
   list.emplace_back("vsa", Edits{{"predict.share", 0.5}}, Flavour::ties);
+  list.emplace_back("vsa", Edits{{"mask.tile", video::Extent3{1, 1, 2}}, {"predict.share", 0.3}},
+                    Flavour::ties);
+  list.emplace_back("vsa", Edits{{"mask.tile", video::Extent3{1, 1, 1}}, {"predict.share", 0.2}});
+  list.emplace_back("vsa", Edits{{"branch.format", text("f32")}});  // shows how means are rounded
   list.emplace_back("sla", Edits{{"branch.weight", 0.3}});
   list.emplace_back("nabla", Edits{{"mask.kind", text("none")}});
   list.emplace_back("skip_softmax_fp8", Edits{{"skip.factor", 20.0}});  // lambda below 1

@@ -35,7 +35,7 @@ TEST(GridReason, IsThereWhereLayoutsDiffer) {
     }
     needing += needed;
   }
-  EXPECT_EQ(needing, 14u);
+  EXPECT_EQ(needing, 17u);
 }
 
 TEST(GridReason, NamesTheFieldAndItsValue) {

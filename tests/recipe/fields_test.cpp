@@ -83,11 +83,12 @@ TEST(Fields, EveryMemberHasARow) {
   EXPECT_EQ(member_count<Block>(), rows_of("block."));
   EXPECT_EQ(member_count<Skip>(), rows_of("skip."));
   EXPECT_EQ(member_count<Finish>(), rows_of("finish."));
+  EXPECT_EQ(member_count<Branch>(), rows_of("branch."));
   // Three members are casts, each with ten of an operand's fields.
   EXPECT_EQ(member_count<Backward>() - 3 + 3 * 10, rows_of("backward."));
   const auto top_level = std::ranges::count_if(
       fields(), [](const Field& f) { return f.path.find('.') == std::string::npos; });
-  EXPECT_EQ(member_count<Recipe>(), top_level + 13) << "thirteen sections and the top-level fields";
+  EXPECT_EQ(member_count<Recipe>(), top_level + 14) << "fourteen sections and the top-level fields";
 }
 
 TEST(Fields, EveryChoiceHasOneSpellingAndOneValue) {
