@@ -15,6 +15,7 @@ from karat.loop._choice import choose
 from karat.loop._local import rows_of
 from karat.loop._progress import Progress
 from karat.loop._study import make
+from karat.loop._weights import rank_correlation, with_weights
 
 WINDOW = {"base": "fpsattention", "name": "window", "mask": {"window": [3, 3, 1]}}
 PHASES = {"phases": [{"until": 0.4, "recipe": "fa3_bf16"}, {"recipe": WINDOW}]}
@@ -89,6 +90,11 @@ def test_progress_says_how_much_is_left(capsys, monkeypatch):
     told = capsys.readouterr().err.split("\r")
     assert told[1].strip() == "run: layer 3, 30 %, 7 min left"
     assert told[4].strip() == "run: layer 3, 60 %, 4 min left"
+    assert not told[4].endswith("\n")
+    bar.skip(4)  # the rest was there already: the line is left all the same
+    bar.end()
+    bar.end()
+    assert capsys.readouterr().err == "\n"
     silent = Progress("run", 10, False)
     silent.step("layer 0")
     silent.end()
@@ -105,6 +111,8 @@ def test_spearman():
     for a, b in (([1, 2], [1, 2]), ([1, 2, 3], [1, 2]), ([1, 1, 1], [1, 2, 3])):
         with pytest.raises(karat.UsageError, match="spearman"):
             loop.spearman(a, b)
+        assert rank_correlation(a, b) is None
+    assert rank_correlation([1, 2, 3], [3, 2, 1]) == pytest.approx(-1)
 
 
 def weight(step, layer):
@@ -205,6 +213,17 @@ def test_weights_need_every_step():
         loop.measured_weights(made)
 
 
+def test_runs_that_do_not_drift_have_no_weights(tmp_path):
+    made = synthetic()
+    for run in made["runs"]:
+        run["drift"] = [0.0] * STEPS
+    with pytest.raises(karat.UsageError, match="no perturbed run drifted"):
+        loop.measured_weights(made)
+    without = with_weights(made)
+    assert without["weights"] is None
+    loop.write(without, tmp_path / "l.json")
+
+
 def test_files_come_back_and_have_the_same_bytes(study, tmp_path):
     for name in "ab":
         loop.write(study, tmp_path / name)
@@ -253,6 +272,15 @@ BROKEN = [
     (("weights", "step", 0), "1", "step"),
     (("schedules",), [{"name": "x"}], "lacks recipes"),
     (("spearman",), 2, "spearman"),
+    (("steps",), 1_000_001, "steps"),
+    (("layers",), 1_000_001, "layers"),
+    (("local", "rows", -1, 0), 3_000_000_000, "row"),
+    (("runs", 0, "seed"), 2**31 - 1, "run"),
+    (("weights", "step"), [0.0] * STEPS, "no sum above 0"),
+    (("prediction",), KeyError, "prediction"),
+    (("prediction",), {"per": "step"}, "errors"),
+    (("prediction",), {"per": "head", "errors": "aligned"}, "per"),
+    (("prediction",), {"per": "cell", "errors": 1}, "errors"),
 ]
 
 
@@ -293,7 +321,10 @@ def test_the_command_line_reports_it(study, tmp_path, command_line):
          "measured": 0.1 * r + 0.12}
         for r, name in enumerate(NAMES)
     ]  # fmt: skip
-    made = dict(study) | {"runs": study["runs"] + whole, "schedules": schedules, "spearman": 1.0}
+    made = dict(study) | {
+        "runs": study["runs"] + whole, "schedules": schedules, "spearman": 1.0,
+        "prediction": {"per": "cell", "errors": "aligned"},
+    }  # fmt: skip
     loop.write(made, tmp_path / "l.json")
     files = [tmp_path / name for name in ("p.html", "t.csv", "t.json")]
     answer = command_line("study", "--loop", tmp_path / "l.json", "--json", "--html", files[0],
@@ -310,15 +341,30 @@ def test_the_command_line_reports_it(study, tmp_path, command_line):
     assert found == pytest.approx(math.sqrt(np.mean(wanted)))
     assert told["weights"]["step"][4]["value"] == study["weights"]["step"][4]
     page = files[0].read_text()
+    assert told["prediction"] == {"per": "cell", "errors": "aligned"}
     assert "Drift over denoising steps" in page and "What an error counts" in page and "<svg" in page
     rows = files[1].read_text().splitlines()
     assert len(rows) == 1 + len(made["local"]["rows"]) and rows[0].startswith("prompt,step,steps,sigma")
     assert json.loads(files[2].read_text())["schema"] == "karat.sensitivity"
+    assert "as if all errors pointed the same way" in page and "layer of a step" in page
     text = command_line("study", "--loop", tmp_path / "l.json").stdout
+    assert "drift predicted (weights per cell, aligned errors)" in text
     assert "all of it" in text and "rank correlation (Spearman) 1.000" in text
 
 
 TUNE = ("tune", "--json", "--model", "wan2.1-1.3b", "--resolution", "480p", "--resamples", 20)
+
+
+def test_tune_takes_named_candidates_from_the_study(study, tmp_path, command_line):
+    """Those it holds by their names there, then presets."""
+    loop.write(study, tmp_path / "l.json")
+    line = (*TUNE, "--steps", STEPS, "--from", tmp_path / "l.json", "--candidates")
+    answer = command_line(*line, "window,fa3_bf16")
+    assert answer.returncode == 0, answer.stderr
+    assert set(json.loads(answer.stdout)["candidates"]) == {"window", "fa3_bf16"}
+    answer = command_line(*line, "windows")
+    assert answer.returncode in (2, 3) and "windows" in answer.stderr
+    assert answer.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("per", ["step", "layer", "head", "cell"])

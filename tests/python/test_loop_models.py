@@ -17,6 +17,8 @@ from small_models import GRID, TOKENS, Transformer, cogvideox, hunyuan, wan  # n
 import karat  # noqa: E402
 from karat import loop  # noqa: E402
 from karat._hooks import KINDS, AttentionHooks, find_layers  # noqa: E402
+from karat.loop._progress import Progress  # noqa: E402
+from karat.loop._store import hash_of, weights_of  # noqa: E402
 
 F = torch.nn.functional
 MODELS = pytest.mark.parametrize("make", [wan, cogvideox, hunyuan], ids=lambda make: make.__name__)
@@ -510,6 +512,160 @@ def test_a_state_of_another_run_is_refused(tmp_path):
     path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(karat.KaratError, match="forward-00001"):
         recorded(sampler, WINDOW, state=tmp_path)
+
+
+def test_a_state_of_other_weights_is_refused(tmp_path):
+    """The first forward has the same inputs, the seed's noise, whatever the weights are."""
+    sampler = Sampler()
+    before = recorded(sampler, WINDOW, state=tmp_path / "run").reference.steps[-1]
+    options = dict(recipes=[COARSE], steps=STEPS, seeds=[0], **sampler.options())
+    study = loop.sensitivities(sampler.model, sampler, state=tmp_path / "s", **options)
+    held = dict(seeds=[1], **sampler.options())
+    loop.compare(sampler.model, sampler, {"all": COARSE}, study, state=tmp_path / "c", **held)
+    weight = sampler.model.blocks[1].qkv.weight
+    kept = weight.detach().clone()
+    with torch.no_grad():
+        weight[0, 0] += 1
+    for go in (
+        lambda: recorded(sampler, WINDOW, state=tmp_path / "run"),
+        lambda: loop.sensitivities(sampler.model, sampler, state=tmp_path / "s", **options),
+        lambda: loop.compare(sampler.model, sampler, {"all": COARSE}, study,
+                             state=tmp_path / "c", **held),
+    ):  # fmt: skip
+        with pytest.raises(karat.UsageError, match=r"another run \(weights differs\)"):
+            go()
+        assert F.scaled_dot_product_attention.__name__ == "scaled_dot_product_attention"
+    assert not torch.equal(recorded(sampler, WINDOW).reference.steps[-1], before)
+    with torch.no_grad():
+        weight.copy_(kept)
+    assert torch.equal(recorded(sampler, WINDOW, state=tmp_path / "run").reference.steps[-1], before)
+    sampler.model.register_buffer("rope", torch.ones(3), persistent=False)
+    with pytest.raises(karat.UsageError, match="weights differs"):
+        recorded(sampler, WINDOW, state=tmp_path / "run")
+
+
+def test_drifts_of_another_unmodified_run_are_refused(tmp_path):
+    """The last step's latents change after the last forward: no forward's inputs tell it."""
+    sampler = Sampler()
+    options = dict(recipes=[COARSE], steps=STEPS, seeds=[0], state=tmp_path, **sampler.options())
+    loop.sensitivities(sampler.model, sampler, **options)
+
+    class Longer:
+        def __init__(self, run):
+            self.run, self.step = run, 0
+
+        def latents(self, x):
+            self.step += 1
+            self.run.latents(2 * x if self.step == STEPS else x)
+
+    with pytest.raises(karat.UsageError, match="of another unmodified run"):
+        loop.sensitivities(sampler.model, lambda s, run: sampler(s, Longer(run)), **options)
+    path = next(tmp_path.glob("seed-0/step-*.json"))
+    path.write_text('{"reference": "", "drift": [[0.1]]}')
+    with pytest.raises(karat.KaratError, match=path.name + ": is no drift"):
+        loop.sensitivities(sampler.model, sampler, **options)
+
+
+def test_every_input_of_a_forward_is_told_apart():
+    def told(x):
+        return hash_of({"x": x}, "forward")
+
+    values = [
+        1, 1.0, "1", True, None, [1, [2]], [[1], 2], [1, 2], {"a": 1}, {"a": 2}, {"b": 1},
+        torch.ones(2), torch.ones(2, 1), torch.ones(2).double(), np.ones(2), np.ones(2) * 2,
+        torch.float32, torch.bfloat16, torch.device("cpu"),
+    ]  # fmt: skip
+    assert len({told(x) for x in values}) == len(values)
+    for unknown in (object(), torch.Generator(), np.array([object()])):
+        with pytest.raises(karat.UsageError, match=r"forward\.x\[1\]: a change of"):
+            told([0, unknown])
+    with pytest.raises(karat.UsageError, match="forward.x: has no values"):
+        told(torch.ones(2, device="meta"))
+    with pytest.raises(karat.UsageError, match="weights of object cannot be told"):
+        weights_of(object())
+
+
+def test_progress_of_experiments_counts_forwards(tmp_path, monkeypatch):
+    """Runs that are there already take no time; replayed forwards do not count."""
+    told = []
+
+    class Bar(Progress):
+        def __init__(self, subject, total, wanted=None):
+            super().__init__(subject, total, False)
+            told.append(self)
+
+    monkeypatch.setattr("karat.loop._driver.Progress", Bar)
+    sampler = Sampler()
+    options = dict(recipes=[COARSE], steps=STEPS, seeds=[0, 1], state=tmp_path / "s", **sampler.options())
+    forwards = 2 * (STEPS + STEPS * (STEPS + 1) // 2)
+    study = loop.sensitivities(sampler.model, sampler, **options)
+    assert (told[0]._total, told[0]._done, told[0]._skipped) == (forwards, forwards, 0)
+    for path in (tmp_path / "s").glob("seed-1/step-*.json"):
+        path.unlink()
+    loop.sensitivities(sampler.model, sampler, **options)
+    again = STEPS * (STEPS + 1) // 2
+    assert (told[1]._done, told[1]._skipped) == (again, forwards - again)
+    loop.compare(sampler.model, sampler, {"a": COARSE}, study, seeds=[3], **sampler.options())
+    assert (told[2]._total, told[2]._done, told[2]._skipped) == (2 * STEPS, 2 * STEPS, 0)
+
+
+def test_schedules_that_nothing_ranks_keep_their_runs():
+    sampler = Sampler()
+    options = sampler.options()
+    study = loop.sensitivities(sampler.model, sampler, recipes=[COARSE], steps=STEPS, seeds=[0], **options)
+    same = {name: COARSE for name in "abc"}
+    compared = loop.compare(sampler.model, sampler, same, study, seeds=[3], errors="aligned", **options)
+    assert compared["spearman"] is None and all(one["measured"] > 0 for one in compared["schedules"])
+    assert compared["prediction"] == {"per": "step", "errors": "aligned"}
+    assert study["prediction"] is None
+
+
+def test_numbers_that_no_file_holds_are_refused_before_the_run():
+    sampler = Sampler()
+    options = dict(recipes=[COARSE], steps=STEPS, **sampler.options())
+    for seeds in ([3_000_000_000], [0, 3_000_000_000]):
+        with pytest.raises(karat.UsageError, match="seed: 3000000000 is too large"):
+            loop.sensitivities(sampler.model, sampler, seeds=seeds, **options)
+    assert sampler.forwards == 0
+    with pytest.raises(karat.UsageError, match="seed: 3000000000 is too large"):
+        loop.attach(sampler.model, COARSE, steps=STEPS, seed=3_000_000_000, **sampler.options())
+    with pytest.raises(karat.UsageError, match="steps: 1000001 is too large"):
+        loop.attach(sampler.model, None, steps=1_000_001, **sampler.options())
+
+
+def test_an_adapter_layer_that_is_no_module_leaves_the_model_alone():
+    model = Transformer()
+    wrong = loop.Adapter([model.blocks[0], lambda x: x])
+    for go in (lambda: loop.replace(model, WINDOW, adapter=wrong, grid=GRID),
+               lambda: loop.attach(model, WINDOW, steps=1, adapter=wrong, grid=GRID)):  # fmt: skip
+        with pytest.raises(karat.UsageError, match="layer 1 is function, no torch.nn.Module"):
+            go()
+    assert "forward" not in model.__dict__
+    loop.replace(model, WINDOW, adapter=adapter(model), grid=GRID).detach()
+
+
+def test_exact_attention_stays_fp32_under_autocast():
+    """Local errors are against FP32 though the model runs in BF16 and products may be faster."""
+    sampler = Sampler()
+    x = torch.randn(1, TOKENS, 32)
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    try:
+        with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16), loop.attach(
+            sampler.model, "dense_f32", steps=1, **sampler.options()
+        ) as run, Recorder(list(sampler.model.blocks)) as recorder:
+            sampler.model(x)
+            assert torch.is_autocast_enabled("cpu")
+            assert torch.get_float32_matmul_precision() == "medium"
+            run.latents(x)
+    finally:
+        torch.set_float32_matmul_precision(before)
+    rows = {tuple(row[2:4]): row[6] for row in run.study()["local"]["rows"]}
+    for layer, (call, out) in enumerate(recorder.calls):
+        exact = F.scaled_dot_product_attention(*(x.float() for x in (call.query, call.key, call.value)))
+        wrong = (out.double() - exact.double()).norm(dim=(2, 3)) / exact.double().norm(dim=(2, 3))
+        for head in range(2):
+            assert rows[layer, head] == pytest.approx(float(wrong[0, head]), rel=1e-6)
 
 
 def test_one_step_perturbed_at_a_time(tmp_path):

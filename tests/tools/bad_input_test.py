@@ -45,7 +45,7 @@ class BadInputs(Case):
                 "layers": 1, "grid": [1, 2, 2], "guidance": "none", "sigma": None, "recipes": [],
                 "local": {"columns": ["seed", "step", "layer", "head", "branch", "recipe", "error",
                                       "sampling_error"], "rows": []},
-                "runs": [], "weights": None, "schedules": [], "spearman": None}
+                "runs": [], "weights": None, "schedules": [], "prediction": None, "spearman": None}
         report, quick = ["study", "--loop", "l.json"], ["tune", "--quick", "--weights", "l.json"]
         table = ["tune", "--from", "l.json"]
 
@@ -60,6 +60,7 @@ class BadInputs(Case):
                      whole.replace('"steps": 3', '"steps": 1e9'),
                      whole.replace('"version": 1', '"version": "1"'),
                      whole.replace('"runs": []', '"runs": {"drift": []}'),
+                     whole.replace('"prediction": null', '"prediction": "aligned"'),
                      whole.replace('"recipes": []', '"recipes": ["fa3_bf16"]')):
             stands(text)
             for arguments in (report, quick, table):

@@ -44,6 +44,19 @@ struct LoopSchedule {
   std::optional<double> predicted, measured;  ///< drift of the last latent
 };
 
+/// How squared drifts of steps make a run's.
+enum class LoopErrors {
+  independent,  ///< squares add up
+  aligned,      ///< drifts add up: all errors point the same way
+};
+std::string_view to_string(LoopErrors errors);
+
+/// What LoopSchedule::predicted is.
+struct LoopPrediction {
+  LoopRunKind per = LoopRunKind::step;  ///< whose weights, step or cell
+  LoopErrors errors = LoopErrors::independent;
+};
+
 struct LoopStudy {
   std::string origin, model;
   int steps = 0, layers = 0;
@@ -54,7 +67,8 @@ struct LoopStudy {
   std::vector<LoopRun> runs;
   std::optional<LoopWeights> weights;
   std::vector<LoopSchedule> schedules;
-  std::optional<double> spearman;  ///< of the schedules' predicted and measured drift
+  std::optional<LoopPrediction> prediction;  ///< nothing where none was predicted
+  std::optional<double> spearman;            ///< of the schedules' predicted and measured drift
 };
 
 /// Whether a text may be such a file: its first character, but for blanks, is an object's.

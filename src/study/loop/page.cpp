@@ -124,6 +124,17 @@ void add_weights(HtmlPage& page, const LoopStudy& study) {
   page.end_fold();
 }
 
+std::string how_predicted(const std::optional<LoopPrediction>& prediction) {
+  if (!prediction) return "";
+  const std::string parts =
+      prediction->per == LoopRunKind::cell ? "every layer of a step" : "every step";
+  const std::string errors =
+      prediction->errors == LoopErrors::aligned
+          ? "over steps drifts add up, as if all errors pointed the same way."
+          : "over steps squares add up, as if errors of different steps were independent.";
+  return "Predicted: weight times squared local error of " + parts + "; " + errors;
+}
+
 void add_schedules(HtmlPage& page, const LoopStudy& study) {
   if (study.schedules.empty()) return;
   page.heading("Schedules");
@@ -138,9 +149,7 @@ void add_schedules(HtmlPage& page, const LoopStudy& study) {
   }
   if (!dots.points.empty()) {
     chart.series.push_back(std::move(dots));
-    page.figure(draw(chart),
-                "Predicted: the root of the sum over steps of weight times squared local error, as "
-                "if errors of different steps were independent.");
+    page.figure(draw(chart), how_predicted(study.prediction));
   }
   page.table(Row{"schedule", "drift predicted", "drift measured"}, rows);
 }

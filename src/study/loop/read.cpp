@@ -1,4 +1,5 @@
 // Strict reading of what karat.loop writes.
+#include <algorithm>
 #include <array>
 #include <set>
 #include <tuple>
@@ -14,6 +15,7 @@ namespace {
 constexpr std::array<std::string_view, 8> kLocal{"seed",   "step",   "layer", "head",
                                                  "branch", "recipe", "error", "sampling_error"};
 constexpr std::array<std::string_view, 3> kRunKinds{"whole", "step", "cell"};
+constexpr std::array<std::string_view, 2> kPredictionErrors{"independent", "aligned"};
 constexpr int kMostSteps = 1'000'000;
 
 Sensitivity row_of(const Node& node, const LoopStudy& study) {
@@ -103,6 +105,18 @@ LoopSchedule schedule_of(const Node& node, const LoopStudy& study) {
   return schedule;
 }
 
+LoopPrediction prediction_of(const Node& node) {
+  node.object({"per", "errors"});
+  LoopPrediction prediction;
+  const std::string per = node["per"].text(), errors = node["errors"].text();
+  if (per != "step" && per != "cell") node["per"].fail("is none of step, cell");
+  prediction.per = per == "step" ? LoopRunKind::step : LoopRunKind::cell;
+  const auto at = std::find(kPredictionErrors.begin(), kPredictionErrors.end(), errors);
+  if (at == kPredictionErrors.end()) node["errors"].fail("is none of independent, aligned");
+  prediction.errors = static_cast<LoopErrors>(at - kPredictionErrors.begin());
+  return prediction;
+}
+
 void read_recipes(const Node& node, LoopStudy& study, const std::string& subject) {
   std::set<std::string> names;
   for (const Node& one : node.list()) {
@@ -115,6 +129,9 @@ void read_recipes(const Node& node, LoopStudy& study, const std::string& subject
 }  // namespace
 
 std::string_view to_string(LoopRunKind kind) { return kRunKinds[static_cast<std::size_t>(kind)]; }
+std::string_view to_string(LoopErrors errors) {
+  return kPredictionErrors[static_cast<std::size_t>(errors)];
+}
 
 bool looks_like_loop(std::string_view text) {
   const auto first = text.find_first_not_of(" \t\r\n");
@@ -127,7 +144,8 @@ LoopStudy parse_loop(const files::Json& json, const std::string& subject) {
     root.fail("is no karat.loop, which karat.loop.write() makes");
   if (!json.contains("version") || json.at("version") != 1) root.fail("is not of version 1");
   root.object({"schema", "version", "origin", "model", "steps", "layers", "grid", "guidance",
-               "sigma", "recipes", "local", "runs", "weights", "schedules", "spearman"});
+               "sigma", "recipes", "local", "runs", "weights", "schedules", "prediction",
+               "spearman"});
   LoopStudy study{.origin = root["origin"].text(),
                   .model = root["model"].text(),
                   .steps = root["steps"].whole(1, kMostSteps + 1),
@@ -146,6 +164,7 @@ LoopStudy parse_loop(const files::Json& json, const std::string& subject) {
   if (!root["weights"].null()) study.weights = weights_of(root["weights"], study);
   for (const Node& one : root["schedules"].list())
     study.schedules.push_back(schedule_of(one, study));
+  if (!root["prediction"].null()) study.prediction = prediction_of(root["prediction"]);
   if (!root["spearman"].null()) {
     const files::Json& rho = root["spearman"].json();
     if (!rho.is_number() || !(std::abs(rho.get<double>()) <= 1))

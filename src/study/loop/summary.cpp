@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <set>
+#include <unordered_map>
 
 namespace karat::study {
 namespace {
@@ -44,18 +45,20 @@ LoopMean SeedSquares::mean() const {
 }
 
 std::vector<WholeRuns> whole_runs(const LoopStudy& study) {
+  std::unordered_map<std::string_view, std::size_t> places;  // of names
+  std::vector<std::vector<const LoopRun*>> groups;
+  for (const LoopRun& run : study.runs) {
+    if (run.kind != LoopRunKind::whole) continue;
+    const auto [place, is_new] = places.try_emplace(run.name, groups.size());
+    if (is_new) groups.emplace_back();
+    groups[place->second].push_back(&run);
+  }
   std::vector<WholeRuns> out;
-  for (const LoopRun& first : study.runs) {
-    if (first.kind != LoopRunKind::whole ||
-        std::any_of(out.begin(), out.end(),
-                    [&](const WholeRuns& known) { return known.name == first.name; }))
-      continue;
-    out.push_back({.name = first.name, .drift = {}});
-    for (std::size_t step = 0; step < first.drift.size(); ++step) {
+  for (const std::vector<const LoopRun*>& group : groups) {
+    out.push_back({.name = group.front()->name, .drift = {}});
+    for (std::size_t step = 0; step < group.front()->drift.size(); ++step) {
       SeedSquares sum;
-      for (const LoopRun& run : study.runs)
-        if (run.kind == LoopRunKind::whole && run.name == first.name)
-          sum.add(run.seed, run.drift[step]);
+      for (const LoopRun* run : group) sum.add(run->seed, run->drift[step]);
       out.back().drift.push_back(sum.mean());
     }
   }

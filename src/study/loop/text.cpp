@@ -30,6 +30,17 @@ Json means_json(const std::vector<std::optional<LoopMean>>& means) {
 
 Json number_json(const std::optional<double>& value) { return value ? Json(*value) : Json(); }
 
+std::string in_brackets(const std::optional<LoopPrediction>& prediction) {
+  if (!prediction) return "";
+  return " (weights per " + std::string(to_string(prediction->per)) + ", " +
+         std::string(to_string(prediction->errors)) + " errors)";
+}
+
+Json prediction_json(const std::optional<LoopPrediction>& prediction) {
+  if (!prediction) return {};
+  return {{"per", to_string(prediction->per)}, {"errors", to_string(prediction->errors)}};
+}
+
 }  // namespace
 
 std::string to_text(const LoopStudy& study) {
@@ -59,7 +70,7 @@ std::string to_text(const LoopStudy& study) {
   bool predictions = false;
   for (const LoopSchedule& one : study.schedules) predictions = predictions || one.predicted;
   if (predictions) {
-    text += "\nSchedules: drift predicted and measured\n";
+    text += "\nSchedules: drift predicted" + in_brackets(study.prediction) + " and measured\n";
     for (const LoopSchedule& one : study.schedules)
       text += print("  %-28s %-10s %s\n", one.name.c_str(),
                     one.predicted ? print("%.4g", *one.predicted).c_str() : "-",
@@ -80,6 +91,7 @@ Json to_json(const LoopStudy& study) {
             {"runs", Json::array()},
             {"weights", nullptr},
             {"schedules", Json::array()},
+            {"prediction", prediction_json(study.prediction)},
             {"spearman", number_json(study.spearman)}};
   for (std::size_t r = 0; r < study.recipes.size(); ++r)
     json["recipes"].push_back(

@@ -51,22 +51,29 @@ void read_model(const cxxopts::ParseResult& given, tune::Request& request) {
   request.model = request.run.model;
 }
 
-/// The candidates named; without --candidates every recipe of the study that is a preset, or
-/// recorded in it, and has a Hopper kernel.
+/// The recipe of that name among those that a loop study holds, or none.
+const recipe::Recipe* find(std::span<const recipe::Recipe> recorded, std::string_view name) {
+  for (const recipe::Recipe& one : recorded)
+    if (one.name == name) return &one;
+  return nullptr;
+}
+
+/// The candidates named, those recorded in the study before presets and files; without --candidates
+/// every recipe of the study that is a preset, or recorded in it, and has a Hopper kernel.
 void read_candidates(const cxxopts::ParseResult& given, std::span<const recipe::Recipe> recorded,
                      tune::Request& request) {
   if (const auto text = text_of(given, "candidates")) {
-    for (const std::string& name : listed(*text, "candidates"))
-      request.candidates.push_back(recipe::load_recipe(name));
+    for (const std::string& name : listed(*text, "candidates")) {
+      const recipe::Recipe* own = find(recorded, name);
+      request.candidates.push_back(own != nullptr ? *own : recipe::load_recipe(name));
+    }
     return;
   }
   const auto presets = recipe::preset_names();
   std::string skipped;
   for (const std::string& name : request.table.recipes) {
     try {
-      const recipe::Recipe* own = nullptr;  // a loop study holds its recipes
-      for (const recipe::Recipe& one : recorded)
-        if (one.name == name) own = &one;
+      const recipe::Recipe* own = find(recorded, name);
       if (own == nullptr && std::find(presets.begin(), presets.end(), name) == presets.end())
         throw Error(ErrorKind::usage, name, "is no preset", "name its file");
       const recipe::Recipe recipe = own != nullptr ? *own : recipe::preset(name);

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Iterable, NamedTuple, Sequence
+from typing import Any, Callable, Iterable, NamedTuple, Sequence
 
 from .. import _core
 from .._errors import UsageError
@@ -25,8 +25,13 @@ from ._replace import (
     refuse_silence,
     replaced,
 )
-from ._store import Folder, Kept, Memory, Row, cloned, hash_of
-from ._study import BRANCHES, Study, make
+from ._store import Folder, Kept, Memory, Row, cloned, hash_of, weights_of
+from ._study import BRANCHES, MOST_STEPS, Study, make
+
+
+MOST_SEED = 2_000_000_000  # a file holds 2^31 - 2; entries of a batch count on from the seed
+
+OnForward = Callable[[int, bool], None]  # step; whether the output was known already
 
 
 class Replay(NamedTuple):
@@ -51,11 +56,14 @@ class Setting(NamedTuple):
     threads: int
     measure: bool  # local errors are recorded
 
-    def identity(self, fitted: Fitted) -> dict[str, Any]:
-        """What a state folder must agree in; inputs are compared forward by forward."""
+    def identity(self, fitted: Fitted, weights: str) -> dict[str, Any]:
+        """What a state folder must agree in; inputs are compared forward by forward.
+
+        weights: weights_of() the model. The seed's first inputs are the same for any weights.
+        """
         return {
-            "schema": "karat.loop_state", "version": 1, "library": _core.version(),
-            "model": self.model_name, "layers": len(fitted.layers), "guidance": fitted.guidance,
+            "schema": "karat.loop_state", "version": 2, "library": _core.version(),
+            "model": self.model_name, "weights": weights, "layers": len(fitted.layers), "guidance": fitted.guidance,
             "steps": self.steps, "places": self.choice.places, "probe": self.probe,
             "recipes": [recipe.to_dict() for recipe in self.choice.recipes],
             "grid": self.grid, "rows": self.rows, "seed": self.seed, "measure": self.measure,
@@ -78,7 +86,9 @@ class Run:
         kept: Memory | Folder | None,
         replay: Replay | None,
         progress: Progress,
+        on_forward: OnForward | None,
     ):
+        self._on_forward = on_forward
         self._fitted, self._setting = fitted, setting
         self._compared, self.kept, self._replay = reference, kept, replay
         self._progress = progress
@@ -144,19 +154,25 @@ class Run:
         self._forwards.end()
         self._number += 1
         remembers = self.kept is not None or self._replay is not None
-        inputs = hash_of(arguments) if remembers else ""
+        inputs = hash_of(arguments, "forward") if remembers else ""
         again = self._again(inputs)
         if again is not None:
             self._progress.skip(self._wanted_layers())
             if self._replay is None:
                 self._rows += again.rows
+            self._tell(known=True)
             return cloned(again.output)
         self._forward_rows = []
         output = inside(*args, **named)
         self._rows += self._forward_rows
         if self.kept is not None:
             self.kept.put(self._number, Kept(inputs, cloned(output), self._forward_rows))
+        self._tell(known=False)
         return output
+
+    def _tell(self, known: bool) -> None:
+        if self._on_forward is not None:
+            self._on_forward(self._forwards.step, known)
 
     def _again(self, inputs: str) -> Kept | None:
         """This forward as it was before, if it is known. Raises UsageError for other inputs."""
@@ -261,16 +277,24 @@ def start(
     keep: bool = False,
     replay: Replay | None = None,
     progress: bool | None = None,
+    weights: str | None = None,
+    on_forward: OnForward | None = None,
 ) -> Run:
-    """A run of what attach() was asked for; keep, replay: for runs that begin alike."""
+    """A run of what attach() was asked for; keep, replay: for runs that begin alike.
+
+    weights: weights_of() the model, where it is known.
+    """
     kept: Memory | Folder | None = Memory() if keep else None
     if state is not None:
-        kept = Folder(state, setting.identity(fitted))
+        kept = Folder(state, setting.identity(fitted, weights or weights_of(fitted.model)))
     pieces = sum(
         (place is not None) or bool(setting.probe) for row in setting.choice.places for place in row
     )
     bar = Progress("loop", pieces * CALLS[fitted.guidance], progress)
-    return Run(fitted, setting, reference=reference, kept=kept, replay=replay, progress=bar)
+    return Run(
+        fitted, setting, reference=reference, kept=kept, replay=replay, progress=bar,
+        on_forward=on_forward,
+    )  # fmt: skip
 
 
 def setting_of(
@@ -291,9 +315,13 @@ def setting_of(
     measure: bool = True,
 ) -> Setting:
     """attach()'s arguments checked."""
-    for number, least, word in ((steps, 1, "steps"), (rows, 0, "rows"), (seed, 0, "seed")):
+    for number, least, most, word in (
+        (steps, 1, MOST_STEPS, "steps"), (rows, 0, None, "rows"), (seed, 0, MOST_SEED, "seed"),
+    ):  # fmt: skip
         if int(number) != number or number < least:
             raise UsageError(f"{word}: {number!r} is too few; give a whole number from {least}")
+        if most is not None and number > most:
+            raise UsageError(f"{word}: {number!r} is too large; give at most {most}")
     if rows == 1:
         raise UsageError("rows: one row has no spread; give 0 for all, or at least two")
     levels = None if sigma is None else [float(level) for level in sigma]

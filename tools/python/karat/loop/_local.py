@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from contextlib import contextmanager
+from typing import Any, Iterator, NamedTuple
 
 import numpy as np
 
-from .._hooks import Call
+from .._hooks import Call, require_torch
 
 
 def rows_of(tokens: int, count: int) -> np.ndarray | None:
@@ -20,6 +21,21 @@ def rows_of(tokens: int, count: int) -> np.ndarray | None:
     return edges[:-1] + (draws * np.diff(edges)).astype(np.int64)
 
 
+@contextmanager
+def full_precision(device: str) -> Iterator[None]:
+    """FP32 stays FP32: neither autocast nor a faster matrix product (TF32, BF16) of its own."""
+    torch = require_torch("a hooked model")
+    before = torch.get_float32_matmul_precision()
+    if before != "highest":
+        torch.set_float32_matmul_precision("highest")
+    try:
+        with torch.autocast(device, enabled=False):
+            yield
+    finally:
+        if before != "highest":
+            torch.set_float32_matmul_precision(before)
+
+
 class HeadErrors(NamedTuple):
     error: np.ndarray  # [B, H], |o - exact| / |exact| over the rows
     sampling_error: np.ndarray  # [B, H], its standard error from looking at some rows; 0: all
@@ -30,9 +46,10 @@ def exact_rows(call: Call, rows: np.ndarray | None, video: slice) -> Any:
     query = call.query.detach()[:, :, video]
     if rows is not None:
         query = query[:, :, rows]
-    return call.original(
-        query.float(), call.key.detach().float(), call.value.detach().float(), **call.rest
-    )
+    with full_precision(query.device.type):
+        return call.original(
+            query.float(), call.key.detach().float(), call.value.detach().float(), **call.rest
+        )
 
 
 def head_errors(output: Any, exact: Any, rows: np.ndarray | None, video: slice) -> HeadErrors:

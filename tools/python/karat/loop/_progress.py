@@ -24,12 +24,14 @@ class Progress:
         self._subject, self._total = subject, max(total, 1)
         self._shown = sys.stderr.isatty() if wanted is None else wanted
         self._done = self._skipped = 0
+        self._open = False  # a line that is not left yet
         self._start = self._last = time.monotonic()
 
     def skip(self, pieces: int = 1) -> None:
         self._skipped += pieces
 
     def step(self, words: str) -> None:
+        """One more piece is done."""
         self._done += 1
         now = time.monotonic()
         left = self._total - self._skipped - self._done
@@ -41,8 +43,10 @@ class Progress:
         line = f"{self._subject}: {words}, {share} %, {short_time(remaining)} left"
         sys.stderr.write("\r" + line[:100].ljust(100) + ("\n" if left <= 0 else ""))
         sys.stderr.flush()
+        self._open = left > 0
 
     def end(self) -> None:
         """Leaves the line."""
-        if self._shown and 0 < self._done < self._total - self._skipped:
+        if self._open:
             sys.stderr.write("\n")
+        self._open = False

@@ -19,6 +19,7 @@ from .._hooks import (
 )
 from .._recipe import Recipe, as_recipe
 from ._choice import selected
+from ._local import full_precision
 
 Grid = tuple[int, int, int]
 
@@ -68,6 +69,12 @@ def fit(model: Any, adapter: Adapter | None, guidance: str | None) -> Fitted:
     layers = find_layers(model, kind.layers) if adapter is None else list(adapter.layers)
     if not layers:
         raise UsageError("adapter: names no layers; give the model's attention modules in order")
+    for number, layer in enumerate(layers):
+        if not hasattr(layer, "register_forward_pre_hook"):
+            raise UsageError(
+                f"adapter: layer {number} is {type(layer).__name__}, no torch.nn.Module; give the "
+                "model's attention modules in order"
+            )
     return Fitted(
         model, layers, require_text_place(kind.text if adapter is None else adapter.text),
         guidance or (kind.guidance if adapter is None else adapter.guidance),
@@ -148,9 +155,10 @@ def _kept_text(call: Call, tokens: int, extra: int, text: str) -> list[int] | No
 def _computed(recipe: Recipe, q: Any, k: Any, v: Any, grid: Grid, text: int, threads: int) -> Any:
     torch = require_torch("a hooked model")
     wanted = {"recipe": recipe, "grid": grid, "text": text, "threads": threads}
-    if torch.is_grad_enabled() and any(x.requires_grad for x in (q, k, v)):
-        return attention(q.cpu(), k.cpu(), v.cpu(), **wanted).to(q.device, q.dtype)
-    return attend(*(x.detach().cpu() for x in (q, k, v)), **wanted).to(q.device, q.dtype)
+    with full_precision(q.device.type):
+        if torch.is_grad_enabled() and any(x.requires_grad for x in (q, k, v)):
+            return attention(q.cpu(), k.cpu(), v.cpu(), **wanted).to(q.device, q.dtype)
+        return attend(*(x.detach().cpu() for x in (q, k, v)), **wanted).to(q.device, q.dtype)
 
 
 def replaced(call: Call, recipe: Recipe, grid: Grid, text: str, threads: int = 0) -> Replaced:

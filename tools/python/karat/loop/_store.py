@@ -8,6 +8,8 @@ import os
 from pathlib import Path
 from typing import Any, Iterator, Mapping, NamedTuple
 
+import numpy as np
+
 from .. import _core
 from .._arrays import like
 from .._errors import FileError, UsageError
@@ -25,30 +27,58 @@ class Kept(NamedTuple):
     rows: list[Row]
 
 
-def _parts(x: Any) -> Iterator[bytes]:
+def _parts(x: Any, place: str) -> Iterator[bytes | np.ndarray]:
     torch = require_torch("karat.loop")
     if isinstance(x, torch.Tensor):
+        if x.is_meta:
+            raise UsageError(f"{place}: has no values here (device meta); load the model whole")
         yield f"{x.dtype} {tuple(x.shape)}".encode()
         flat = torch.empty(x.numel(), dtype=x.dtype)  # its own strides: x may repeat an element
-        yield flat.copy_(x.detach().reshape(-1)).view(torch.uint8).numpy().tobytes()
+        yield flat.copy_(x.detach().reshape(-1)).view(torch.uint8).numpy()
+    elif isinstance(x, np.ndarray) and x.dtype != object:
+        yield f"numpy {x.dtype} {x.shape}".encode()
+        yield x.tobytes()
     elif isinstance(x, Mapping):
+        yield f"{len(x)} by name".encode()
         for name in sorted(x):
             yield str(name).encode()
-            yield from _parts(x[name])
+            yield from _parts(x[name], f"{place}.{name}")
     elif isinstance(x, (list, tuple)):
-        for one in x:
-            yield from _parts(one)
-    elif x is None or isinstance(x, (bool, int, float, str)):
+        yield f"{len(x)} in order".encode()
+        for number, one in enumerate(x):
+            yield from _parts(one, f"{place}[{number}]")
+    elif x is None or isinstance(x, (bool, int, float, str, torch.dtype, torch.device)):
         yield repr(x).encode()
+    else:
+        raise UsageError(
+            f"{place}: a change of {type(x).__name__} cannot be noticed where outputs are given "
+            "again; pass tensors, arrays, numbers and words"
+        )
 
 
-def hash_of(arguments: Mapping[str, Any]) -> str:
-    """Of a forward's tensors, numbers and words by name."""
+def hash_of(values: Any, subject: str) -> str:
+    """Of tensors, arrays, numbers and words, in lists or by name.
+
+    Raises UsageError naming the subject for anything else: what is not hashed could change unseen.
+    """
     digest = hashlib.sha256()
-    for part in _parts(arguments):
+    for part in _parts(values, subject):
         digest.update(len(part).to_bytes(8, "little"))
         digest.update(part)
     return digest.hexdigest()
+
+
+def weights_of(model: Any) -> str:
+    """A hash of the model's parameters and buffers, those that no state_dict() holds too.
+
+    Raises UsageError for a model that does not tell them.
+    """
+    if not hasattr(model, "named_parameters") or not hasattr(model, "named_buffers"):
+        raise UsageError(
+            f"state: the weights of {type(model).__name__} cannot be told from others; give a "
+            "torch.nn.Module, or leave state= out"
+        )
+    return hash_of(dict(model.named_parameters()) | dict(model.named_buffers()), "weights")
 
 
 def cloned(output: Any) -> Any:

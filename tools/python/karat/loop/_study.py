@@ -16,6 +16,9 @@ SCHEMA, VERSION = "karat.loop", 1
 LOCAL = ("seed", "step", "layer", "head", "branch", "recipe", "error", "sampling_error")
 BRANCHES = {"cond": "conditional", "uncond": "unconditional"}
 KINDS = ("whole", "step", "cell")
+PER, ERRORS = ("step", "cell"), ("independent", "aligned")  # of a prediction
+MOST_STEPS = 1_000_000  # and layers, that a file may have
+END = 2**31 - 1  # every whole number is below it
 
 Study = dict[str, Any]
 
@@ -41,7 +44,7 @@ def make(
         "sigma": None if sigma is None else [float(level) for level in sigma],
         "recipes": [recipe.to_dict() for recipe in recipes],
         "local": {"columns": list(LOCAL), "rows": sorted(rows, key=lambda row: row[:6])},
-        "runs": runs, "weights": None, "schedules": schedules, "spearman": None,
+        "runs": runs, "weights": None, "schedules": schedules, "prediction": None, "spearman": None,
     }  # fmt: skip
 
 
@@ -72,13 +75,12 @@ class _Check:
             self.fail(place, "is no list" + ("" if count is None else f" of {count}"))
         return found
 
-    def whole(self, found: Any, place: str, end: int | None = None) -> None:
-        if type(found) is not int or found < 0 or (end is not None and found >= end):
-            below = "" if end is None else f" below {end}"
-            self.fail(place, f"is {found!r}, no whole number{below}")
+    def whole(self, found: Any, place: str, end: int = END) -> None:
+        if type(found) is not int or found < 0 or found >= end:
+            self.fail(place, f"is {found!r}, no whole number below {end}")
 
-    def positive(self, found: Any, place: str) -> None:
-        self.whole(found, place)
+    def positive(self, found: Any, place: str, end: int = END) -> None:
+        self.whole(found, place, end)
         if found == 0:
             self.fail(place, "is 0")
 
@@ -100,15 +102,15 @@ def check(study: Any, subject: str) -> Study:
         c.fail("version", f"is {study.get('version')!r}, {VERSION} is read")
     c.fields(study, [
         "schema", "version", "origin", "model", "steps", "layers", "grid", "guidance", "sigma",
-        "recipes", "local", "runs", "weights", "schedules", "spearman",
+        "recipes", "local", "runs", "weights", "schedules", "prediction", "spearman",
     ], "the file")  # fmt: skip
     for name in ("origin", "model"):
         if not isinstance(study[name], str):
             c.fail(name, "is no text")
     if study["guidance"] not in ("none", "calls", "batch"):
         c.fail("guidance", f"is {study['guidance']!r}, none of none, calls, batch")
-    c.positive(study["steps"], "steps")
-    c.positive(study["layers"], "layers")
+    c.positive(study["steps"], "steps", MOST_STEPS + 1)
+    c.positive(study["layers"], "layers", MOST_STEPS + 1)
     for axis in c.listed(study["grid"], "grid", 3):
         c.positive(axis, "grid")
     steps, layers = study["steps"], study["layers"]
@@ -129,6 +131,8 @@ def check(study: Any, subject: str) -> Study:
         _check_weights(c, study["weights"], steps, layers)
     for number, one in enumerate(c.listed(study["schedules"], "schedules")):
         _check_schedule(c, one, f"schedule {number}", steps, layers, len(names))
+    if study["prediction"] is not None:
+        _check_prediction(c, study["prediction"])
     if study["spearman"] is not None:
         rho = study["spearman"]
         if type(rho) not in (int, float) or not -1 <= rho <= 1:
@@ -144,7 +148,7 @@ def _check_local(c: _Check, local: Any, steps: int, layers: int, recipes: int) -
     for number, row in enumerate(c.listed(local["rows"], "local.rows")):
         place = f"local row {number}"
         seed, step, layer, head, branch, recipe, error, sampling = c.listed(row, place, len(LOCAL))
-        for found, end in ((seed, None), (step, steps), (layer, layers), (head, None),
+        for found, end in ((seed, END), (step, steps), (layer, layers), (head, END),
                            (recipe, recipes)):  # fmt: skip
             c.whole(found, place, end)
         if branch not in BRANCHES.values():
@@ -178,6 +182,8 @@ def _check_weights(c: _Check, weights: Any, steps: int, layers: int) -> None:
     c.fields(weights, ["step", "cell", "seeds"], "weights")
     for weight in c.listed(weights["step"], "weights.step", steps):
         c.number(weight, "weights.step")
+    if not 0 < sum(weights["step"]) < math.inf:
+        c.fail("weights.step", "has no sum above 0")
     if weights["cell"] is not None:
         for row in c.listed(weights["cell"], "weights.cell", steps):
             for weight in c.listed(row, "weights.cell", layers):
@@ -188,6 +194,13 @@ def _check_weights(c: _Check, weights: Any, steps: int, layers: int) -> None:
         c.whole(one["seed"], place)
         for weight in c.listed(one["step"], place, steps):
             c.number(weight, place)
+
+
+def _check_prediction(c: _Check, found: Any) -> None:
+    c.fields(found, ["per", "errors"], "prediction")
+    for name, known in (("per", PER), ("errors", ERRORS)):
+        if found[name] not in known:
+            c.fail(f"prediction.{name}", f"is {found[name]!r}, none of {', '.join(known)}")
 
 
 def _check_schedule(c: _Check, one: Any, place: str, steps: int, layers: int, recipes: int) -> None:

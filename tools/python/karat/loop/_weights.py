@@ -9,7 +9,7 @@ import numpy as np
 
 from .._errors import UsageError
 from ._choice import Choice, choose
-from ._study import Study
+from ._study import ERRORS, PER, Study
 
 Squares = dict[tuple[int, ...], float]
 
@@ -59,7 +59,7 @@ def measured_weights(study: Mapping[str, Any]) -> dict[str, Any]:
     one was run. seeds: step of every seed by itself. A squared drift of several perturbed steps is
     then predicted as the sum of weight * e^2: errors of different steps and layers as independent.
 
-    Raises UsageError unless every step was perturbed for every seed.
+    Raises UsageError unless every step was perturbed for every seed, and where nothing drifted.
     """
     steps, layers = study["steps"], study["layers"]
     seeds = sorted({run["seed"] for run in study["runs"] if run["kind"] == "step"})
@@ -77,10 +77,13 @@ def measured_weights(study: Mapping[str, Any]) -> dict[str, Any]:
 
     if not seeds:
         raise UsageError("study: no step was perturbed; make it by karat.loop.sensitivities")
+    whole = by_step(seeds)
+    if not sum(whole) > 0:
+        raise UsageError("study: no perturbed run drifted; perturb with recipes that change something")
     cells = _ratios(study, "cell", seeds)
     every = [(step, layer) for step in range(steps) for layer in range(layers)]
     return {
-        "step": by_step(seeds),
+        "step": whole,
         "cell": [[cells[s, n] for n in range(layers)] for s in range(steps)]
         if all(place in cells for place in every)
         else None,
@@ -107,10 +110,10 @@ def predicted(
     largest that a first-order model allows. schedule: as for attach().
     Raises UsageError for a study without the weights, and a recipe that it did not measure.
     """
-    if errors not in ("independent", "aligned"):
+    if errors not in ERRORS:
         raise UsageError(f"errors: {errors!r} is not known; give independent or aligned")
     weights = study["weights"]
-    if per not in ("step", "cell"):
+    if per not in PER:
         raise UsageError(f"per: {per!r} is not known; give step or cell")
     if weights is None or (per == "cell" and weights["cell"] is None):
         raise UsageError(
@@ -162,5 +165,15 @@ def spearman(a: Sequence[float], b: Sequence[float]) -> float:
     return float((p * q).sum() / math.sqrt((p**2).sum() * (q**2).sum()))
 
 
+def rank_correlation(a: Sequence[float], b: Sequence[float]) -> float | None:
+    """spearman(), or None where it has no meaning."""
+    try:
+        return spearman(a, b)
+    except UsageError:
+        return None
+
+
 def with_weights(study: Study) -> Study:
-    return study | {"weights": measured_weights(study)}
+    """Without weights where no perturbed run drifted."""
+    drifted = any(run["drift"][-1] > 0 for run in study["runs"] if run["kind"] == "step")
+    return study | {"weights": measured_weights(study) if drifted else None}
