@@ -36,6 +36,9 @@ int cudaMemcpyToSymbol(const void*, const void*, std::size_t, std::size_t, int);
 int cudaMemcpyFromSymbol(void*, const void*, std::size_t, std::size_t, int);
 int cudaDeviceSynchronize();
 int cudaGetLastError();
+int cudaGetDeviceProperties(void*, int);
+int cudaGetDeviceProperties_v2(void*, int);
+int cudaDeviceGetAttribute(int*, int, int);
 const char* cudaGetErrorString(int);
 int cuTensorMapEncodeTiled(void*, int, unsigned, void*, const std::uint64_t*, const std::uint64_t*,
                            const unsigned*, const unsigned*, int, int, int, int);
@@ -111,10 +114,70 @@ void scale_and_check(float* in, float* out, const std::vector<float>& host) {
   REQUIRE(ctas == 12);
 }
 
+/// Where the toolkits' headers have fields of cudaDeviceProp, by offsetof with CUDA 12.4's and
+/// 13.0's: each is what the attribute of that number is.
+struct Field {
+  std::size_t offset;
+  int attribute;
+};
+
+void check_properties(int (*get)(void*, int), std::size_t bytes, const std::vector<Field>& fields) {
+  constexpr int kUntouched = 0x5A5A5A5A;
+  std::vector<int> words(bytes / 4 + 1, kUntouched);
+  REQUIRE(get(words.data(), 0) == 0 && words.back() == kUntouched && words[bytes / 4 - 1] == 0);
+  for (const Field& each : fields) {
+    int value = 0;
+    REQUIRE(cudaDeviceGetAttribute(&value, each.attribute, 0) == 0);
+    REQUIRE(words[each.offset / 4] == value && value != 0);
+  }
+}
+
+void check_properties_of_both_toolkits() {
+  check_properties(cudaGetDeviceProperties_v2, 1032,
+                   {{296, 8},
+                    {308, 10},
+                    {348, 13},
+                    {360, 75},
+                    {388, 16},
+                    {400, 19},
+                    {576, 31},
+                    {604, 41},
+                    {608, 36},
+                    {612, 37},
+                    {616, 38},
+                    {624, 39},
+                    {640, 81},
+                    {676, 89},
+                    {696, 97},
+                    {712, 106},
+                    {720, 111},
+                    {744, 115},
+                    {772, 120}});
+  check_properties(cudaGetDeviceProperties, 1008,
+                   {{296, 8},
+                    {308, 10},
+                    {360, 75},
+                    {384, 16},
+                    {392, 19},
+                    {560, 31},
+                    {588, 41},
+                    {592, 37},
+                    {596, 38},
+                    {604, 39},
+                    {624, 81},
+                    {656, 89},
+                    {672, 97},
+                    {688, 106},
+                    {696, 111},
+                    {720, 115},
+                    {748, 120}});
+}
+
 }  // namespace
 
 int main(int count, char** arguments) {
   std::ifstream file(arguments[1], std::ios::binary);
+  check_properties_of_both_toolkits();
   const std::string fatbin((std::istreambuf_iterator<char>(file)), {});
   Wrapper wrapper{.data = fatbin.data()};
   void** const handle = __cudaRegisterFatBinary(&wrapper);

@@ -1,6 +1,7 @@
 #include "device.hpp"
 
 #include <cstring>
+#include <type_traits>
 
 #include "errors.hpp"
 
@@ -13,6 +14,8 @@ struct Attribute {
 };
 
 constexpr int kMostGrid = 0x7FFFFFFF, kMostGridYz = 65535;
+constexpr int kClock = 1980000;        // kHz: boost clock, NVIDIA H100 whitepaper
+constexpr int kMemoryClock = 2619000;  // kHz: HBM3, 3.35 TB/s over 5120 bits
 
 /// Rows that are not 0, by the values of cudaDeviceAttr.
 constexpr Attribute kAttributes[] = {
@@ -28,12 +31,12 @@ constexpr Attribute kAttributes[] = {
     {10, kWarp},
     {11, kMostGrid},  // pitch
     {12, kRegisters},
-    {13, 1980000},  // kHz: boost clock, NVIDIA H100 whitepaper
+    {13, kClock},
     {16, kSms},
-    {19, 1},         // maps host memory
-    {31, 1},         // concurrent kernels
-    {32, 1},         // ECC
-    {36, 2619000},   // kHz: HBM3, 3.35 TB/s over 5120 bits
+    {19, 1},  // maps host memory
+    {31, 1},  // concurrent kernels
+    {32, 1},  // ECC
+    {36, kMemoryClock},
     {37, 5120},      // bits, NVIDIA H100 whitepaper
     {38, 50 << 20},  // L2, NVIDIA H100 whitepaper
     {39, kThreadsOfSm},
@@ -66,7 +69,21 @@ std::optional<int> device_attribute(int attribute) {
 
 namespace {
 
-/// cudaDeviceProp as CUDA 13 lays it out.
+int wrong_device(int device) { return device == 0 ? kSuccess : kInvalidDevice; }
+
+enum class Toolkit { cuda12, cuda13 };
+
+/// Of a field that CUDA 13 has taken out: no byte, and a type of its own, so that none is added for
+/// the sake of an address of its own.
+template <int kNumber>
+struct Nothing {
+  Nothing(int = 0) {}
+};
+template <Toolkit kToolkit, int kNumber>
+using Older = std::conditional_t<kToolkit == Toolkit::cuda12, int, Nothing<kNumber>>;
+
+/// cudaDeviceProp as a toolkit lays it out.
+template <Toolkit kToolkit>
 struct Properties {
   char name[256] = "karat (H100 SXM)";
   char uuid[16] = {}, luid[8] = {};
@@ -76,19 +93,29 @@ struct Properties {
   std::size_t pitch = kMostGrid;
   int threads = kThreadsOfCta, block[3] = {kThreadsOfCta, kThreadsOfCta, 64},
       grid[3] = {kMostGrid, kMostGridYz, kMostGridYz};
+  [[no_unique_address]] Older<kToolkit, 0> clock = kClock;
   std::size_t constant = 64 << 10;
   int major = kMajor, minor = kMinor;
   std::size_t texture_alignment = 0, texture_pitch_alignment = 0;
-  int sms = kSms, integrated = 0, maps_host = 1;
+  [[no_unique_address]] Older<kToolkit, 1> overlap = 1;
+  int sms = kSms;
+  [[no_unique_address]] Older<kToolkit, 2> timeout = 0;
+  int integrated = 0, maps_host = 1;
+  [[no_unique_address]] Older<kToolkit, 3> mode = 0;
+  [[no_unique_address]] Older<kToolkit, 4> texture_line = 0;
   int textures_and_surfaces[39] = {};
   std::size_t surface_alignment = 0;
   int concurrent_kernels = 1, ecc = 1, pci[3] = {}, tcc = 0, async_engines = 0,
-      unified_addressing = 1, bus_width = 5120, l2 = 50 << 20, persisting_l2 = 0,
-      threads_of_sm = kThreadsOfSm, priorities = 1, global_l1 = 1, local_l1 = 1;
+      unified_addressing = 1;
+  [[no_unique_address]] Older<kToolkit, 5> memory_clock = kMemoryClock;
+  int bus_width = 5120, l2 = 50 << 20, persisting_l2 = 0, threads_of_sm = kThreadsOfSm,
+      priorities = 1, global_l1 = 1, local_l1 = 1;
   std::size_t shared_of_sm = kSharedMemoryOfSm;
   int registers_of_sm = kRegisters, managed = 1, multi_gpu = 0, multi_gpu_group = 0,
-      host_atomics = 0, pageable = 0, concurrent_managed = 1, preemption = 0,
-      registered_pointer = 0, cooperative = 0;
+      host_atomics = 0;
+  [[no_unique_address]] Older<kToolkit, 6> single_to_double = 2;
+  int pageable = 0, concurrent_managed = 1, preemption = 0, registered_pointer = 0, cooperative = 0;
+  [[no_unique_address]] Older<kToolkit, 7> cooperative_devices = 0;
   std::size_t shared_optin = kMostSharedMemory;
   int host_page_tables = 0, direct_managed = 0, ctas_of_sm = kCtasOfSm, access_window = 0;
   std::size_t reserved_shared = kReservedSharedMemory;
@@ -102,10 +129,16 @@ struct Properties {
   int host_numa_ipc = 0;
   int reserved[56] = {};
 };
-/// As sizeof says with the headers of CUDA 13.0.
-static_assert(sizeof(Properties) == 1008);
+/// As sizeof says with the headers of CUDA 12.4 and 13.0.
+static_assert(sizeof(Properties<Toolkit::cuda12>) == 1032);
+static_assert(sizeof(Properties<Toolkit::cuda13>) == 1008);
 
-int wrong_device(int device) { return device == 0 ? kSuccess : kInvalidDevice; }
+template <Toolkit kToolkit>
+int get_properties(Properties<kToolkit>* properties, int device) {
+  if (wrong_device(device) != kSuccess || properties == nullptr) return failed(kInvalidDevice);
+  *properties = {};
+  return kSuccess;
+}
 
 }  // namespace
 }  // namespace karat::cudart
@@ -114,10 +147,12 @@ using namespace karat::cudart;
 
 extern "C" {
 
-int cudaGetDeviceProperties(Properties* properties, int device) {
-  if (wrong_device(device) != kSuccess || properties == nullptr) return failed(kInvalidDevice);
-  *properties = Properties{};
-  return kSuccess;
+int cudaGetDeviceProperties(Properties<Toolkit::cuda13>* properties, int device) {
+  return get_properties(properties, device);
+}
+/// What the headers of CUDA 12 make of that name.
+int cudaGetDeviceProperties_v2(Properties<Toolkit::cuda12>* properties, int device) {
+  return get_properties(properties, device);
 }
 int cudaDeviceGetAttribute(int* value, int attribute, int device) {
   const auto found = device_attribute(attribute);

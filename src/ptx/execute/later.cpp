@@ -5,6 +5,15 @@
 namespace karat::ptx {
 namespace {
 
+/// Work under way is held in memory: a loop that never waits for any must end. A warp's groups
+/// (4096 cp.async of a warp are nine times the shared memory of a CTA), and a cluster's other work.
+constexpr std::size_t kMostOfWarp = 4096, kMostOfCluster = 1 << 18;
+
+[[noreturn]] void refuse_more(std::size_t most) {
+  throw Fault{-1, "more than " + std::to_string(most) +
+                      " asynchronous operations are under way that nothing waits for"};
+}
+
 /// A fault belongs to the instruction that issued the work.
 void run(const Later& later) {
   try {
@@ -41,7 +50,9 @@ bool puts_off(Cluster& cluster) {
 }
 
 void put_off(Warp& warp, std::function<void()> work) {
-  warp.cta->cluster->under_way.push_back({&warp, warp.now.pc, std::move(work)});
+  std::deque<Later>& under_way = warp.cta->cluster->under_way;
+  if (under_way.size() >= kMostOfCluster) refuse_more(kMostOfCluster);
+  under_way.push_back({&warp, warp.now.pc, std::move(work)});
 }
 
 void do_oldest(Cluster& cluster) {
@@ -51,20 +62,18 @@ void do_oldest(Cluster& cluster) {
 }
 
 void put_off(Warp& warp, LaterGroups& groups, std::function<void()> work) {
-  groups.back().push_back({&warp, warp.now.pc, std::move(work)});
+  if (groups.items() >= kMostOfWarp) refuse_more(kMostOfWarp);
+  groups.add({&warp, warp.now.pc, std::move(work)});
 }
 
 void do_groups(LaterGroups& groups, std::size_t left) {
-  while (groups.size() - 1 > left) {
-    const std::vector<Later> oldest = std::move(groups.front());
-    groups.erase(groups.begin());
-    for (const Later& each : oldest) run(each);
-  }
+  const std::uint64_t end = groups.end(left);
+  while (const auto oldest = groups.take_before(end))
+    for (const Later& each : oldest->items) run(each);
 }
 
 void do_all(LaterGroups& groups) {
-  if (groups.size() == 1 && groups[0].empty()) return;
-  groups.emplace_back();
+  groups.commit();
   do_groups(groups, 0);
 }
 

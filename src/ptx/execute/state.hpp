@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "execute/memory.hpp"
+#include "execute/numbered_groups.hpp"
 #include "karat/ptx/schedule.hpp"
 #include "program/addresses.hpp"
 #include "program/program.hpp"
@@ -54,7 +55,7 @@ struct Later {
   std::uint32_t pc = 0;
   std::function<void()> work;
 };
-using LaterGroups = std::vector<std::vector<Later>>;  ///< the last one is not committed yet
+using LaterGroups = NumberedGroups<Later>;
 
 /// A wgmma that a warp has issued and that is not computed yet.
 struct IssuedWgmma {
@@ -76,7 +77,7 @@ struct Warp {
   std::uint32_t index = 0;  ///< in the CTA
   std::vector<IssuedWgmma> issued;
   std::uint64_t committed = 0;  ///< groups of wgmma
-  LaterGroups copies{1}, stores{1};
+  LaterGroups copies, stores;
   std::uint64_t cluster_round = 0;  ///< barrier.cluster rounds this warp arrived at
   /// Lanes that stand at a named barrier whose other lanes have not come yet.
   std::array<std::uint32_t, 16> at_barrier{};

@@ -23,13 +23,14 @@ class Witness {
   virtual void copy(const Warp& /*warp*/, std::uint32_t /*begin*/, std::uint32_t /*bytes*/) {}
   virtual void commit_copies(const Warp& /*warp*/) {}
   virtual void wait_copies(const Warp& /*warp*/, std::size_t /*left*/) {}
-  /// cp.async.mbarrier.arrive: the copies of the warp are there for those who wait at the mbarrier.
-  virtual void hand_copies(const Warp& /*warp*/, std::uint32_t /*mbarrier*/) {}
+  /// cp.async.mbarrier.arrive: the copies of the warp are there for those who wait at the
+  /// mbarriers, one for each lane.
+  virtual void hand_copies(const Warp& /*warp*/, std::span<const std::uint32_t> /*mbarriers*/) {}
   /// The bulk engine writes for a warp, and completes transactions of an mbarrier later.
   virtual void engine_write(const Warp& /*warp*/, std::uint32_t /*begin*/, std::uint32_t /*bytes*/,
                             std::uint32_t /*mbarrier*/) {}
-  /// The oldest engine_write(), or hand_copies(), for this mbarrier (its key) has taken effect:
-  /// just before the mbarrier is told.
+  /// The oldest engine_write(), or lane of hand_copies(), for this mbarrier (its key) has taken
+  /// effect: just before the mbarrier is told.
   virtual void engine_done(std::uint32_t /*mbarrier*/) {}
   virtual void copies_done(std::uint32_t /*mbarrier*/) {}
   /// The async proxy reads until the warp has waited: wgmma and stores of the bulk engine.

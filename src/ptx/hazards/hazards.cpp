@@ -13,19 +13,24 @@ Hazards::Hazards(const Cluster& cluster, GridTrace* grid)
     : cluster_(cluster),
       warps_of_cta_(cluster.ctas[0].warps.size()),
       warps_(warps_of_cta_ * cluster.ctas.size()),
+      warpgroups_(has_wgmma(cluster) ? (warps_of_cta_ + 3) / 4 : 0),
       granules_of_cta_((cluster.ctas[0].shared.bytes.size() + kGranule - 1) / kGranule),
       known_(warps_),
       granules_(granules_of_cta_ * cluster.ctas.size()),
-      reads_(granules_.size() * warps_of_cta_),
+      reads_(granules_.size() * (warps_of_cta_ + warpgroups_)),
       remote_reads_(cluster.ctas.size() > 1 ? granules_.size() : 0),
+      seen_(warps_),
       global_(cluster, grid),
-      copies_(warps_, Groups(1)),
+      copies_(warps_),
+      handed_(warps_),
       registers_(cluster) {
   for (std::size_t w = 0; w < warps_; ++w) {
     known_[w] = {Clock(warps_ + 1, 0), Clock(warps_ + 1, 0)};
     known_[w].all[w] = 1;
   }
-  for (auto& each : pending_) each.assign(warps_, Groups(1));
+  for (auto& each : pending_) each.resize(warps_);
+  for (std::size_t i = 0; i < warpgroups_ * cluster.ctas.size(); ++i)
+    wgmmas_.push_back(new_part(Part::wgmma));
 }
 
 void Hazards::join(Clock& into, const Clock& from) {
@@ -34,10 +39,22 @@ void Hazards::join(Clock& into, const Clock& from) {
 }
 
 std::string Hazards::name_of(std::size_t who) const {
-  if (is_engine(who)) return is_bulk(who) ? "bulk engine" : "cp.async";
-  const std::string warp = "warp " + std::to_string(who % warps_of_cta_);
-  if (cluster_.ctas.size() == 1) return warp;
-  return warp + " of CTA " + std::to_string(who / warps_of_cta_);
+  const auto of_cta = [&](const std::string& name, std::size_t cta) {
+    return cluster_.ctas.size() == 1 ? name : name + " of CTA " + std::to_string(cta);
+  };
+  if (who < warps_)
+    return of_cta("warp " + std::to_string(who % warps_of_cta_), who / warps_of_cta_);
+  switch (parts_[who - warps_]) {
+    case Part::bulk:
+      return "bulk engine";
+    case Part::copy:
+      return "cp.async";
+    case Part::wgmma:
+      break;
+  }
+  const std::size_t warpgroup = who - wgmmas_[0], first = warpgroup % warpgroups_ * 4;
+  return of_cta("warps " + std::to_string(first) + " to " + std::to_string(first + 3),
+                warpgroup / warpgroups_);
 }
 
 bool Hazards::is_new(std::uint32_t pc, std::uint32_t other_pc) {
@@ -90,6 +107,8 @@ void Hazards::require_no_reader(const Warp& warp, std::size_t index, std::uint32
   };
   const std::size_t first = cta_of(index) * warps_of_cta_;
   for (std::size_t w = 0; w < warps_of_cta_; ++w) require(read_of(index, w), first + w);
+  for (std::size_t i = 0; i < warpgroups_; ++i)
+    require(read_of(index, warps_of_cta_ + i), wgmmas_[cta_of(index) * warpgroups_ + i]);
   if (!remote_reads_.empty()) require(remote_reads_[index].access, remote_reads_[index].who);
 }
 

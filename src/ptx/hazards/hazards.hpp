@@ -34,7 +34,7 @@ class Hazards final : public Witness {
   void copy(const Warp& warp, std::uint32_t begin, std::uint32_t bytes) override;
   void commit_copies(const Warp& warp) override;
   void wait_copies(const Warp& warp, std::size_t left) override;
-  void hand_copies(const Warp& warp, std::uint32_t mbarrier) override;
+  void hand_copies(const Warp& warp, std::span<const std::uint32_t> mbarriers) override;
   void engine_done(std::uint32_t mbarrier) override { done(mbarrier, mbarrier); }
   void copies_done(std::uint32_t mbarrier) override { done(mbarrier, mbarrier + 1); }
   void engine_write(const Warp& warp, std::uint32_t begin, std::uint32_t bytes,
@@ -56,20 +56,22 @@ class Hazards final : public Witness {
   void wait(const Warp& warp, std::uint32_t key) override;
 
  private:
-  using Clock = std::vector<std::uint32_t>;  ///< per warp, then per mbarrier the engine writes for
+  using Clock = std::vector<std::uint32_t>;  ///< per warp, then per other participant
   struct Knowledge {
     Clock all, async;  ///< async: what the async proxy may see of it
+    /// What happened before, though its accesses are in no order with those behind: copies that
+    /// were issued after it have arrived. Says that a phase was seen.
+    Clock seen;
   };
   struct Sync {
     Knowledge gathering, released;
   };
   struct Range {
     std::uint32_t begin = 0, bytes = 0;
-    bool over = false;        ///< an async read that has ended, whether the warp knows or not
-    std::size_t engine = 0;   ///< of copies handed to an mbarrier; 0: none
-    std::uint32_t clock = 0;  ///< theirs
   };
-  using Groups = std::vector<std::vector<Range>>;  ///< the last one is not committed yet
+  using Groups = NumberedGroups<Range>;
+  /// To the groups of a warp, whose memory is bounded.
+  static void add(Groups& groups, Range range);
   struct Access {
     std::uint32_t clock = 0, pc = 0;
   };
@@ -87,14 +89,16 @@ class Hazards final : public Witness {
   void join(Knowledge& into, const Knowledge& from) {
     join(into.all, from.all);
     join(into.async, from.async);
+    join(into.seen, from.seen);
   }
   /// each(index, granule, ranked address) for what an access of the warp covers.
   template <typename Each>
   void for_granules(const Warp& warp, std::uint32_t begin, std::uint32_t bytes, Each each);
   std::size_t cta_of(std::size_t granule) const { return granule / granules_of_cta_; }
-  /// The last read of a granule by a warp of its own CTA.
-  Access& read_of(std::size_t granule, std::size_t warp_of_cta) {
-    return reads_[warp_of_cta * granules_.size() + granule];
+  /// The last read of a granule by a warp of its own CTA; behind the warps by the wgmmas of each
+  /// warpgroup.
+  Access& read_of(std::size_t granule, std::size_t reader_of_cta) {
+    return reads_[reader_of_cta * granules_.size() + granule];
   }
   void set_read(const Warp& warp, std::size_t granule, std::uint32_t pc);
   void require_after_write(const Warp& warp, const Granule& granule, std::uint32_t address);
@@ -105,9 +109,22 @@ class Hazards final : public Witness {
   static std::uint32_t at(const Clock& clock, std::size_t who) {
     return who < clock.size() ? clock[who] : 0;
   }
-  bool is_engine(std::size_t who) const { return who >= warps_; }
+  /// Who takes part besides the warps. One that copies does so for one mbarrier; the wgmmas of a
+  /// warpgroup are one that reads, and its clock counts the groups that are over.
+  enum class Part : std::uint8_t { bulk, copy, wgmma };
+  std::size_t new_part(Part part) {
+    parts_.push_back(part);
+    return warps_ + parts_.size() - 1;
+  }
   /// The bulk engine's writes are the async proxy's own; those of cp.async are not.
-  bool is_bulk(std::size_t who) const { return is_engine(who) && bulk_[who - warps_]; }
+  bool is_bulk(std::size_t who) const {
+    return who >= warps_ && parts_[who - warps_] == Part::bulk;
+  }
+  void know(const Warp& warp, std::size_t who, std::uint32_t clock);
+  /// The participant that a warp's wgmmas are, by the number of the warp in the cluster.
+  std::size_t wgmmas_of(std::size_t warp) const {
+    return wgmmas_[warp / warps_of_cta_ * warpgroups_ + warp % warps_of_cta_ / 4];
+  }
   void set_write(Granule& granule, std::size_t writer, std::uint32_t clock, std::uint32_t pc);
   void report(const Warp& warp, const char* what, std::uint32_t address, std::uint32_t other_pc,
               std::size_t other);
@@ -118,18 +135,19 @@ class Hazards final : public Witness {
   Clock& clock_of(const Warp& warp) { return known_[who(warp)].all; }
   std::uint32_t now(const Warp& warp) const { return known_[who(warp)].all[who(warp)]; }
   void report(const Warp& warp, const HeldRegisters::Finding& finding);
-  void end_reads(const Warp& warp, Groups& list, std::size_t left);
+  void wait_wgmmas(const Warp& warp, std::size_t left);
   Groups& groups(const Warp& warp, Reader reader) {
     return pending_[static_cast<std::size_t>(reader)][who(warp)];
   }
 
   const Cluster& cluster_;
   std::size_t warps_of_cta_, warps_;
+  std::size_t warpgroups_;  ///< of a CTA; 0 where the kernel has no wgmma
   std::size_t granules_of_cta_;
   std::vector<Knowledge> known_;  ///< by each warp
   std::map<std::uint32_t, Sync> syncs_;
   std::vector<Granule> granules_;
-  std::vector<Access> reads_;  ///< of each warp of the granule's CTA, by granule
+  std::vector<Access> reads_;  ///< by reader of the granule's CTA, then by granule
   /// The last read by a warp of another CTA; in clusters only.
   struct RemoteRead {
     Access access;
@@ -139,20 +157,36 @@ class Hazards final : public Witness {
   /// Warps that have seen a phase end: the next one must not end before they did.
   struct Waiter {
     std::uint32_t clock = 0, pc = 0;
+    /// The first wgmma it issued behind it is of the group before this number; 0: it issued none.
+    std::uint64_t issued = 0;
   };
   std::map<std::uint32_t, std::map<std::size_t, Waiter>> waiters_;
-  void require_waiters_known(std::uint32_t key, const Clock& gathered);
+  std::vector<std::set<std::uint32_t>> seen_;  ///< mbarriers each warp saw since its last wgmma
+  void require_waiters_known(std::uint32_t key, const Knowledge& gathered);
   GlobalOrder global_;
   std::vector<Groups> copies_, pending_[2];
   /// Who writes for an mbarrier without waiting: bulk copies, or cp.async.
   struct Engine {
     std::size_t who = 0;
-    std::deque<std::uint32_t> under_way;  ///< clocks of what has not taken effect yet
+    struct Write {
+      std::size_t who = 0;
+      std::uint32_t clock = 0;
+      Clock seen;  ///< by its warp
+    };
+    std::deque<Write> under_way;  ///< what has not taken effect yet
   };
-  Engine& engine_of(std::uint32_t key, bool bulk);
+  Engine& engine_of(std::uint32_t key, Part part);
+  /// Copies of a warp that it has handed to an mbarrier.
+  struct Handed {
+    std::uint64_t group = 0;
+    std::size_t who = 0;
+    std::uint32_t clock = 0;
+  };
+  std::vector<std::deque<Handed>> handed_;
   void done(std::uint32_t mbarrier, std::uint32_t key);
   std::map<std::uint32_t, Engine> engines_;  ///< by mbarrier; for cp.async its address plus one
-  std::vector<bool> bulk_;
+  std::vector<Part> parts_;
+  std::vector<std::size_t> wgmmas_;
   std::map<std::uint32_t, std::uint32_t> live_;  ///< mbarriers, and the instruction of their init
   void require_no_mbarrier(const Warp& warp, std::uint32_t begin, std::uint32_t bytes);
   std::uint32_t engine_clock_ = 0;

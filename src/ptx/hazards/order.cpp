@@ -13,23 +13,30 @@ void Hazards::arrive(const Warp& warp, std::uint32_t key) {
 
 void Hazards::complete(std::uint32_t key) {
   Sync& sync = syncs_[key];
-  require_waiters_known(key, sync.gathering.all);
+  require_waiters_known(key, sync.gathering);
   sync.released = std::move(sync.gathering);
   sync.gathering = {};
 }
 
 void Hazards::wait(const Warp& warp, std::uint32_t key) {
   join(known_[who(warp)], syncs_[key].released);
-  if (inside_shared(key) >= kSharedBase) waiters_[key][who(warp)] = {now(warp), warp.now.pc};
+  if (inside_shared(key) < kSharedBase) return;
+  waiters_[key][who(warp)] = {now(warp), warp.now.pc};
+  if (warpgroups_ > 0) seen_[who(warp)].insert(key);
 }
 
 /// A parity tells a phase from its neighbours alone: whoever looked for the end of one phase must
 /// have seen it before the next one ends, or it sees the end of that one in its place, or none.
-void Hazards::require_waiters_known(std::uint32_t key, const Clock& gathered) {
+/// That a wgmma is over which a warp issued behind it says so too.
+void Hazards::require_waiters_known(std::uint32_t key, const Knowledge& gathered) {
   const auto found = waiters_.find(key);
   if (found == waiters_.end()) return;
   for (const auto& [waiter, seen] : found->second) {
-    if (at(gathered, waiter) >= seen.clock || !is_new(seen.pc, seen.pc)) continue;
+    const auto happened = [&](std::size_t who, std::uint64_t clock) {
+      return at(gathered.all, who) >= clock || at(gathered.seen, who) >= clock;
+    };
+    const bool issued = seen.issued != 0 && happened(wgmmas_of(waiter), seen.issued);
+    if (happened(waiter, seen.clock) || issued || !is_new(seen.pc, seen.pc)) continue;
     const Program& program = *cluster_.program;
     found_.push_back(shown(program, program.code[seen.pc].instruction) + ", " + name_of(waiter) +
                      ": waits for a phase of the mbarrier at " + hexadecimal(inside_shared(key)) +

@@ -3,14 +3,14 @@
 #include <algorithm>
 
 namespace karat::ptx {
-namespace {
 
-bool is_wgmma(const Instruction& each) { return each.opcode.starts_with("wgmma.mma_async"); }
+bool has_wgmma(const Cluster& cluster) {
+  return std::ranges::any_of(cluster.program->function->body, [](const Instruction& each) {
+    return each.opcode.starts_with("wgmma.mma_async");
+  });
+}
 
-}  // namespace
-
-HeldRegisters::HeldRegisters(const Cluster& cluster)
-    : any_(std::ranges::any_of(cluster.program->function->body, is_wgmma)) {
+HeldRegisters::HeldRegisters(const Cluster& cluster) : any_(has_wgmma(cluster)) {
   if (!any_) return;
   warps_.resize(cluster.ctas.size() * cluster.ctas[0].warps.size());
   for (OfWarp& each : warps_) each.registers.resize(cluster.program->file_bytes / 128 + 1);
@@ -68,7 +68,7 @@ std::optional<HeldRegisters::Finding> HeldRegisters::hold(const Warp& warp,
     each.position = position;
     each.pc = warp.now.pc;
   }
-  own.groups.back().push_back({accumulator, a});
+  own.groups.add({accumulator, a});
   return found;
 }
 
@@ -79,13 +79,12 @@ void HeldRegisters::fence(const Warp& warp) {
 void HeldRegisters::wait(const Warp& warp, std::size_t left) {
   if (!any_) return;
   OfWarp& own = of(warp);
-  while (own.groups.size() - 1 > left) {
-    for (const Held& each : own.groups.front()) {
+  const std::uint64_t end = own.groups.end(left);
+  while (const auto oldest = own.groups.take_before(end))
+    for (const Held& each : oldest->items) {
       for (const Place place : each.accumulator) --at(own, place).accumulates;
       for (const Place place : each.a) --at(own, place).feeds;
     }
-    own.groups.erase(own.groups.begin());
-  }
 }
 
 }  // namespace karat::ptx

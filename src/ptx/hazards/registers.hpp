@@ -12,6 +12,8 @@
 
 namespace karat::ptx {
 
+bool has_wgmma(const Cluster& cluster);
+
 class HeldRegisters {
  public:
   explicit HeldRegisters(const Cluster& cluster);
@@ -29,7 +31,7 @@ class HeldRegisters {
   /// wgmma.fence
   void fence(const Warp& warp);
   void commit(const Warp& warp) {
-    if (any_) of(warp).groups.emplace_back();
+    if (any_) of(warp).groups.commit();
   }
   void wait(const Warp& warp, std::size_t left);
 
@@ -47,7 +49,7 @@ class HeldRegisters {
   struct OfWarp {
     std::vector<Register> registers;  ///< by place
     std::uint32_t fences = 0;
-    std::vector<std::vector<Held>> groups{1};  ///< the last one is not committed yet
+    NumberedGroups<Held> groups;
   };
 
   OfWarp& of(const Warp& warp) { return warps_[number_in_cluster(warp)]; }

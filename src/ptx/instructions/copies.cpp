@@ -80,7 +80,7 @@ Step run_cp_async_arrive(const MicroOp& op, Warp& warp, std::uint32_t lanes) {
 }
 
 Step run_commit_copies(const MicroOp&, Warp& warp, std::uint32_t) {
-  if (warp.cta->cluster->schedule != Schedule::eager) warp.copies.emplace_back();
+  if (warp.cta->cluster->schedule != Schedule::eager) warp.copies.commit();
   return Step::next;
 }
 /// value: groups that may be left, -1 of wait_all.
@@ -92,7 +92,7 @@ Step run_wait_copies(const MicroOp& op, Warp& warp, std::uint32_t) {
   return Step::next;
 }
 Step run_commit_stores(const MicroOp&, Warp& warp, std::uint32_t) {
-  if (warp.cta->cluster->schedule != Schedule::eager) warp.stores.emplace_back();
+  if (warp.cta->cluster->schedule != Schedule::eager) warp.stores.commit();
   return Step::next;
 }
 Step run_wait_stores(const MicroOp& op, Warp& warp, std::uint32_t) {
@@ -111,8 +111,9 @@ void tell_cp_async(const MicroOp& op, const Warp& warp, std::uint32_t lanes, Wit
 void tell_cp_async_arrive(const MicroOp& op, const Warp& warp, std::uint32_t lanes,
                           Witness& witness, Moment moment) {
   if (moment == Moment::after) return;
-  for_lanes(lanes,
-            [&](int lane) { witness.hand_copies(warp, warp.lanes<std::uint32_t>(op.a)[lane]); });
+  std::vector<std::uint32_t> mbarriers;
+  for_lanes(lanes, [&](int lane) { mbarriers.push_back(warp.lanes<std::uint32_t>(op.a)[lane]); });
+  witness.hand_copies(warp, mbarriers);
 }
 
 void tell_commit_copies(const MicroOp&, const Warp& warp, std::uint32_t, Witness& witness,

@@ -12,6 +12,9 @@
 namespace karat::ptx {
 namespace {
 
+/// That a warp has issued and nobody computed: a loop that never commits must end.
+constexpr std::size_t kMostIssued = 4096;
+
 Step run_nothing(const MicroOp&, Warp&, std::uint32_t) { return Step::next; }
 
 /// Lane arrays of the same places in the four warps.
@@ -165,6 +168,9 @@ Step run_issue(const MicroOp& op, Warp& warp, std::uint32_t lanes) {
                      .b_descriptor = *warp.lanes<std::uint64_t>(detail.b_descriptor),
                      .adds = (warp.predicate(detail.scale_d) & 1) != 0};
   if (detail.a.empty()) issued.a_descriptor = *warp.lanes<std::uint64_t>(detail.a_descriptor);
+  if (warp.issued.size() >= kMostIssued)
+    throw Fault{-1, "more than " + std::to_string(kMostIssued) +
+                        " wgmmas are under way that nothing commits or waits for"};
   warp.issued.push_back(issued);
   return Step::next;
 }

@@ -53,23 +53,24 @@ void TimelineKeeper::engine_write(const Warp& warp, std::uint32_t, std::uint32_t
 
 void TimelineKeeper::hold(const Warp& warp, std::span<const Place>, std::span<const Place>) {
   OfWarp& own = of(warp);
-  Group& group = own.groups.back();
-  if (!group.any) group = {own.now, warp.now.pc, true};
+  if (!own.groups.open_is_empty()) return;
+  if (own.groups.items() < kMostSlices)
+    own.groups.add({own.now, warp.now.pc});
+  else
+    timeline_.cut = true;
 }
 
 void TimelineKeeper::commit_reads(const Warp& warp, Reader reader) {
-  if (reader == Reader::wgmma) of(warp).groups.emplace_back();
+  if (reader == Reader::wgmma) of(warp).groups.commit();
 }
 
 void TimelineKeeper::wait_reads(const Warp& warp, Reader reader, std::size_t left) {
   if (reader != Reader::wgmma) return;
   OfWarp& own = of(warp);
-  while (own.groups.size() - 1 > left) {
-    const Group& group = own.groups.front();
-    if (group.any)
-      keep(own.tensor, {Timeline::Kind::tensor, group.begin, own.now, name_of(group.pc)});
-    own.groups.pop_front();
-  }
+  const std::uint64_t end = own.groups.end(left);
+  while (const auto oldest = own.groups.take_before(end))
+    for (const Group& each : oldest->items)
+      keep(own.tensor, {Timeline::Kind::tensor, each.begin, own.now, name_of(each.pc)});
 }
 
 void TimelineKeeper::arrive(const Warp& warp, std::uint32_t key) {

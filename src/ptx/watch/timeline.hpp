@@ -1,7 +1,6 @@
 // Private: keeping the timeline of one CTA.
 #pragma once
 
-#include <deque>
 #include <map>
 #include <vector>
 
@@ -33,18 +32,17 @@ class TimelineKeeper final : public Witness, public Observer {
 
  private:
   using Slice = Timeline::Slice;
-  /// wgmmas of one commit_group.
+  /// The first wgmma of one commit_group.
   struct Group {
     std::uint64_t begin = 0;
     std::uint32_t pc = 0;
-    bool any = false;
   };
   struct OfWarp {
     std::uint64_t now = 0;       ///< instructions, waits included
     std::uint64_t since = 0;     ///< when it began to run, or to wait
     std::uint64_t released = 0;  ///< what it waits for was over then
     bool looked = false;         ///< it asked a barrier in the operation that runs
-    std::deque<Group> groups{1};
+    NumberedGroups<Group> groups;
     std::vector<Slice> slices, tensor;
   };
   OfWarp& of(const Warp& warp) { return warps_[number_in_cluster(warp)]; }
