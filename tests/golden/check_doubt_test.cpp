@@ -238,7 +238,7 @@ TEST(DoubtsOfAWiderRange, LazyRescalingIsNoMatchForFlashAttention3) {
   EXPECT_FALSE(report.passed);
   EXPECT_EQ(report.verdict, Verdict::undecided);
   const StageReport& o = report.stages.back();
-  EXPECT_EQ(o.differing, 110264);
+  EXPECT_EQ(o.differing, 110263);
   EXPECT_EQ(o.outside, 0);
   std::vector<Reason> reasons;
   for (const Doubt& doubt : o.doubts) reasons.push_back(doubt.reason);

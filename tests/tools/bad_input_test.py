@@ -400,7 +400,7 @@ class Kernels(Case):
         self.fails(2, "timeline", arguments=line + ["--timeline", "t.svg", "--hazards"])
         self.fails(2, "--timeline-cta", arguments=line + ["--timeline-cta", "0,0"])
         for changed, words in (({"address": 100}, "256"), ({"address": 1 << 40, "variable": "v"}, "v"),
-                               ({"address": 256}, "256")):
+                               ({"address": 256}, "2 MiB")):
             launch(tensors={"o": {"dtype": "u32", "shape": [32], "output": True, **changed},
                             "p": {"dtype": "u32", "shape": [32], "address": 512}})
             self.fails(2, words, arguments=line)
