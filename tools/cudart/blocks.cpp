@@ -17,7 +17,10 @@ constexpr std::uint64_t kBegins[] = {0x0010'0000'0000, 0x2000'0000'0000, 0x3000'
 void* map_at(std::uint64_t address, std::size_t bytes) {
   void* const at = mmap(reinterpret_cast<void*>(address), bytes, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
-  return at == MAP_FAILED ? nullptr : at;
+  if (at == MAP_FAILED) return nullptr;
+  if (at == reinterpret_cast<void*>(address)) return at;
+  munmap(at, bytes);  // Linux before 4.17 takes the address as a hint
+  return nullptr;
 }
 
 }  // namespace
@@ -49,6 +52,7 @@ std::optional<Block> Blocks::allocate(std::size_t bytes, Block::Kind kind,
 }
 
 bool Blocks::release(const void* begin) {
+  const std::lock_guard nobody_runs(kept_);
   const std::lock_guard lock(guard_);
   const auto found = blocks_.find(reinterpret_cast<std::uint64_t>(begin));
   if (found == blocks_.end() || found->second.kind == Block::Kind::variable) return false;

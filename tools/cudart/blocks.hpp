@@ -8,6 +8,7 @@
 #include <map>
 #include <mutex>
 #include <optional>
+#include <shared_mutex>
 #include <span>
 #include <string>
 #include <vector>
@@ -28,7 +29,9 @@ class Blocks {
   /// Zeros. @param name  of a variable; others are called memory_0, memory_1 ...
   /// @return nothing where there is not enough memory, of the host or of the device's
   std::optional<Block> allocate(std::size_t bytes, Block::Kind kind, const std::string& name = {});
-  /// False where no block begins there.
+  /// While one is held no block goes: a launch uses memory that it looked up before.
+  std::shared_lock<std::shared_mutex> keep() const { return std::shared_lock(kept_); }
+  /// Once no launch runs any more, as on a device. False where no block begins there.
   bool release(const void* begin);
   /// The block that holds an address.
   std::optional<Block> find(const void* address) const;
@@ -40,6 +43,7 @@ class Blocks {
  private:
   void* map(std::size_t bytes);
 
+  mutable std::shared_mutex kept_;  ///< taken before guard_
   mutable std::mutex guard_;
   std::map<std::uint64_t, Block> blocks_;
   std::uint64_t next_ = 0, used_ = 0, made_ = 0;

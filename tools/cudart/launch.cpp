@@ -116,6 +116,7 @@ int launch(const void* function, const LaunchConfig& config, void** arguments) {
   launch.block = dimensions(config.block);
   launch.cluster = dimensions(cluster);
   launch.dynamic_shared = static_cast<std::uint32_t>(config.dynamic_shared);
+  const auto kept = blocks().keep();
   launch.memory = memory_of(*kernel->image);
   launch.arguments = arguments_of(*info, arguments);
   launch.fuse = all.fuse;
@@ -126,7 +127,7 @@ int launch(const void* function, const LaunchConfig& config, void** arguments) {
   launch.threads = all.threads;
   std::optional<Recording> recording;
   if (all.mode != Mode::run)
-    recording.emplace(all.folder, launch, kernel->image->text(), kernel->image->number());
+    recording.emplace(all.folder, launch, kernel->image->text(), kernel->image->number(), all.mode);
   if (all.mode == Mode::record) return kSuccess;
   const int code = run(launch, all);
   if (recording && code == kSuccess) recording->finish(launch);

@@ -48,7 +48,7 @@ files::Json parameter_of(const ptx::Launch& launch, const ptx::BytesArgument& ar
 }  // namespace
 
 Recording::Recording(const std::string& folder, const ptx::Launch& launch, const std::string& text,
-                     std::size_t number) {
+                     std::size_t number, Mode mode) {
   files::make_folder(folder);
   char name[32];
   std::snprintf(name, sizeof name, "launch_%04d", ++recorded);
@@ -57,7 +57,7 @@ Recording::Recording(const std::string& folder, const ptx::Launch& launch, const
   files::write_file(std::filesystem::path(folder) / module_, text);
   files::Tensors tensors;
   for (const ptx::LaunchMemory& each : launch.memory) {
-    before_.emplace_back(each.bytes.begin(), each.bytes.end());
+    if (mode == Mode::both) before_.emplace_back(each.bytes.begin(), each.bytes.end());
     tensors.emplace(each.name, tensor_of(each.bytes));
   }
   files::write_safetensors(path_ + ".safetensors", tensors);

@@ -8,16 +8,18 @@
 #include <vector>
 
 #include "karat/ptx/launch.hpp"
+#include "settings.hpp"
 
 namespace karat::cudart {
 
 class Recording {
  public:
   /// Writes the launch. @param text  of the module, called module_`number`.ptx
+  /// @param mode  both: memory is kept to tell what the launch changes
   Recording(const std::string& folder, const ptx::Launch& launch, const std::string& text,
-            std::size_t number);
-  /// The launch has run: launch_0001.after.safetensors gets the blocks it changed, which become the
-  /// launch file's outputs.
+            std::size_t number, Mode mode);
+  /// @pre mode both. The launch has run: launch_0001.after.safetensors gets the blocks it changed,
+  /// which become the launch file's outputs.
   void finish(const ptx::Launch& launch);
 
  private:
