@@ -106,6 +106,26 @@ TEST(Fuse, GoesByAllUsesOfAProduct) {
   for (const auto& each : cases) EXPECT_EQ(run_both(each.body).fused, each.joined) << each.body;
 }
 
+TEST(Fuse, AnAccumulatorOfWgmmaIsAnotherUse) {
+  const auto fused = [](const std::string& accumulator) {
+    Launch launch = launch_of(
+        "mov.b64 %rd1, 4611686293305294848; or.b64 %rd1, %rd1, 64;\n"
+        "mul.f32 %f4, %f1, %f2; add.f32 %f9, %f4, %f3; wgmma.fence.sync.aligned; "
+        "wgmma.mma_async.sync.aligned.m64n8k32.f32.e4m3.e4m3 {" +
+            accumulator +
+            "}, %rd1, %rd1, 1, 1, 1; wgmma.commit_group.sync.aligned; "
+            "wgmma.wait_group.sync.aligned 0;",
+        128, 1, ".extern .shared .align 1024 .b8 pool[];\n");
+    launch.dynamic_shared = 16384;
+    launch.fuse = Fuse::ptxas;
+    const Outcome outcome = run(launch);
+    EXPECT_EQ(outcome.fault.value_or(""), "");
+    return outcome.fused;
+  };
+  EXPECT_EQ(fused("%f5, %f6, %f7, %f8"), 1u);
+  EXPECT_EQ(fused("%f4, %f6, %f7, %f8"), 0u);
+}
+
 TEST(Fuse, PassesSignsAndOldFactorsOn) {
   const float exact = std::fma(kA, kA, kC), negative = std::fma(-kA, kA, kC);
   EXPECT_EQ(run_both("mul.f32 %f4, %f1, %f2; neg.f32 %f5, %f4; add.f32 %f9, %f5, %f3;").joined,

@@ -44,13 +44,32 @@ TEST(GlobalOrder, NarrowNeighboursDoNotMeet) {
   EXPECT_THAT(hazards_of("st.global.u16 [%rd0], 5;", 64), Contains(HasSubstr("race with a write")));
 }
 
+TEST(GlobalOrder, AnotherWarpsReadIsNotHiddenByTheWritersOwn) {
+  // Warp 0 reads a word; warp 1, later by chance, reads it too and writes it.
+  const std::string body =
+      "setp.lt.u32 %p1, %r0, 32; @%p1 bra READ; mov.u32 %r5, 0;\nSPIN: add.u32 %r5, %r5, 1; "
+      "setp.lt.u32 %p4, %r5, 2000; @%p4 bra SPIN;\nld.global.u32 %r1, [%rd0]; st.global.u32 "
+      "[%rd0], 5; exit;\nREAD: ld.global.u32 %r1, [%rd0];";
+  EXPECT_THAT(hazards_of(body, 64), Contains(HasSubstr("race with a read at global address")));
+}
+
+TEST(GlobalOrder, HalvesOfAWordDoNotHideEachOther) {
+  // Warps 0 and 1 write a half each; warp 2, later by chance, reads the first one.
+  const std::string body =
+      "setp.ge.u32 %p1, %r0, 64; @%p1 bra READ; shr.u32 %r1, %r0, 5; mad.wide.u32 %rd1, %r1, 2, "
+      "%rd0; st.global.u16 [%rd1], 5; exit;\nREAD: mov.u32 %r5, 0;\nSPIN: add.u32 %r5, %r5, 1; "
+      "setp.lt.u32 %p4, %r5, 2000; @%p4 bra SPIN;\nld.global.u16 %rs1, [%rd0];";
+  EXPECT_THAT(hazards_of(body, 96), Contains(HasSubstr("race with a write at global address")));
+}
+
 TEST(GlobalOrder, ClustersHaveNone) {
   // CTA i writes word i + 1, and word 0 or its own.
   const std::string own =
       "mov.u32 %r1, %ctaid.x; mad.wide.u32 %rd1, %r1, 4, %rd0; st.global.u32 [%rd1+4], 1;";
   EXPECT_THAT(hazards_of(own, 1, 3), IsEmpty());
-  EXPECT_THAT(hazards_of("st.global.u32 [%rd0], 1;", 1, 3),
-              ElementsAre(HasSubstr("race between clusters")));
+  EXPECT_THAT(
+      hazards_of("st.global.u32 [%rd0], 1;", 1, 3),
+      ElementsAre(testing::AllOf(HasSubstr("race between clusters"), HasSubstr("CTA (2, 0, 0)"))));
   EXPECT_THAT(hazards_of(own + "ld.global.u32 %r2, [%rd1];", 1, 3),
               ElementsAre(HasSubstr("the other access, a read")));
   // Halves of a word, each CTA its own.

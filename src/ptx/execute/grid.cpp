@@ -145,7 +145,7 @@ GridRun run_grid(const GridLaunch& launch) {
     first_fault = item;
     run.fault = std::move(fault);
   });
-  if (trace != nullptr && run.hazards.empty()) run.hazards = trace->races(program);
+  if (trace != nullptr && run.hazards.empty()) run.hazards = trace->races(program, launch);
   run.executed.assign(program.code.size(), 0);
   for (const auto& bench : benches) {
     if (!bench) continue;

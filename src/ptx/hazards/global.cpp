@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <set>
 
+#include "execute/run.hpp"
+
 namespace karat::ptx {
 namespace {
 
@@ -23,8 +25,13 @@ void for_words(std::uint64_t address, std::uint64_t bytes, Each each) {
   }
 }
 
-std::string cta_of_cluster(std::uint32_t cluster) {
-  return "cluster " + std::to_string(cluster - 1);
+/// By the number of its first CTA in the grid, plus one.
+std::string name_of_cluster(std::uint32_t cluster, const GridLaunch& launch) {
+  const std::uint32_t first = cluster - 1, x = launch.grid.x, y = launch.grid.y;
+  const std::string cta = "CTA (" + std::to_string(first % x) + ", " +
+                          std::to_string(first / x % y) + ", " + std::to_string(first / x / y) +
+                          ")";
+  return launch.cluster.count() == 1 ? cta : "cluster of " + cta;
 }
 
 }  // namespace
@@ -69,7 +76,7 @@ void GridTrace::add(std::uint64_t cluster, bool writes, std::uint64_t address, s
   }
 }
 
-std::vector<std::string> GridTrace::races(const Program& program) const {
+std::vector<std::string> GridTrace::races(const Program& program, const GridLaunch& launch) const {
   std::vector<std::uint64_t> order;
   for (const auto& [number, page] : pages_) order.push_back(number);
   std::ranges::sort(order);
@@ -79,7 +86,7 @@ std::vector<std::string> GridTrace::races(const Program& program) const {
     if (!pairs.emplace(writer.pc, other.pc).second || lines.size() >= 64) return;
     const auto at = [&](const Who& each) {
       return shown(program, program.code[each.pc].instruction) + ", " +
-             cta_of_cluster(each.cluster);
+             name_of_cluster(each.cluster, launch);
     };
     lines.push_back(at(writer) + ": race between clusters: it writes global address " +
                     hexadecimal(address) + "; the other access, a " + (writes ? "write" : "read") +
@@ -110,6 +117,14 @@ GlobalOrder::GlobalOrder(const Cluster& cluster, GridTrace* grid)
   cluster_number_ = at.x + std::uint64_t{grid_of.x} * (at.y + std::uint64_t{grid_of.y} * at.z);
 }
 
+void GlobalOrder::put(Last& last, const Access& access) {
+  const auto replaces = [&](const Access& each) {
+    return each.who == access.who && (each.bytes & ~access.bytes) == 0;
+  };
+  if (!replaces(last[0])) last[1] = last[0];
+  last[0] = access;
+}
+
 std::optional<GlobalOrder::Race> GlobalOrder::access(const Warp& warp, Witness::GlobalAccess access,
                                                      std::uint64_t address, std::uint64_t bytes,
                                                      const std::vector<std::uint32_t>& known) {
@@ -124,10 +139,11 @@ std::optional<GlobalOrder::Race> GlobalOrder::access(const Warp& warp, Witness::
       if ((other.bytes & part.bytes) != 0 && other.who != who && !knows && !race)
         race = {part.word, other.pc, other.who, written};
     };
-    look(record.write, true);
-    if (writes) look(record.read, false);
-    (writes ? record.write : record.read) = {known[who], warp.now.pc,
-                                             static_cast<std::uint16_t>(who), part.bytes};
+    for (const Access& each : record.writes) look(each, true);
+    if (writes)
+      for (const Access& each : record.reads) look(each, false);
+    put(writes ? record.writes : record.reads,
+        {known[who], warp.now.pc, static_cast<std::uint16_t>(who), part.bytes});
   };
   for (std::uint64_t at = address, end = address + bytes; at < end;) {
     const std::uint64_t here = std::min(end - at, kPage - at % kPage);

@@ -16,6 +16,8 @@
 
 namespace karat::ptx {
 
+struct GridLaunch;
+
 /// What all clusters of a grid did, whatever their order: of each word the lowest and the highest
 /// cluster that wrote it, and that read it.
 class GridTrace {
@@ -25,7 +27,7 @@ class GridTrace {
            std::uint32_t pc);
   /// Lines for words that one cluster wrote and another one wrote or read; the same pair of
   /// instructions once.
-  std::vector<std::string> races(const Program& program) const;
+  std::vector<std::string> races(const Program& program, const GridLaunch& launch) const;
 
  private:
   static constexpr std::uint64_t kPage = 4096, kWords = kPage / 4;
@@ -70,15 +72,19 @@ class GlobalOrder {
 
  private:
   static constexpr std::uint64_t kPage = 4096, kWords = kPage / 4;
-  static constexpr std::size_t kMostPages = 6'000;
+  static constexpr std::size_t kMostPages = 3'000;
   struct Access {
     std::uint32_t clock = 0, pc = 0;
     std::uint16_t who = 0;
     std::uint8_t bytes = 0;  ///< a bit each of the word
   };
+  /// The last two of a kind that are not one warp's over the same bytes: a warp that reads and then
+  /// writes does not hide another one's read, nor half of a word the other half.
+  using Last = std::array<Access, 2>;
   struct Record {
-    Access write, read;  ///< the last ones
+    Last writes, reads;
   };
+  static void put(Last& last, const Access& access);
 
   bool looks_;
   std::uint64_t cluster_number_;

@@ -59,6 +59,11 @@ bool writes_first(const Instruction& each) {
   return true;
 }
 
+/// Of operands that are read. The accumulator of wgmma is read and written.
+std::size_t first_read(const Instruction& each) {
+  return writes_first(each) && !each.opcode.starts_with("wgmma.mma_async") ? 1 : 0;
+}
+
 /// What a register holds: a value, or minus it.
 struct Holding {
   std::size_t value = 0;
@@ -160,7 +165,7 @@ class Block {
     }
     const bool writes = writes_first(each);
     if (form.sums()) sums_[i] = {held(each.operands[1]), held(each.operands[2])};
-    for (std::size_t o = writes ? 1 : 0; o < each.operands.size(); ++o)
+    for (std::size_t o = first_read(each); o < each.operands.size(); ++o)
       for_registers(each.operands[o], [&](std::uint32_t reg) {
         Value& value = holdings_.values[holdings_.of(reg).value];
         const bool joins = form.sums() && value.product && value.form.type == form.type &&
@@ -273,7 +278,7 @@ class Fusion {
         const auto reads = [&](std::uint32_t reg) {
           if (!written.contains(reg)) live.insert(reg);
         };
-        for (std::size_t o = writes ? 1 : 0; o < each.operands.size(); ++o)
+        for (std::size_t o = first_read(each); o < each.operands.size(); ++o)
           for_registers(each.operands[o], reads);
         if (!writes) continue;
         if (each.guarded) for_registers(each.operands[0], reads);
