@@ -1,10 +1,13 @@
 // Small tiles into the next step's mask.
 #include "karat/case/skip_lists.hpp"
 
+#include <algorithm>
+#include <optional>
 #include <string>
 
 #include "karat/layout/arrangement.hpp"
 #include "karat/numerics/base/error.hpp"
+#include "mask_arrays.hpp"
 
 namespace karat::cases {
 namespace {
@@ -18,7 +21,67 @@ VisitedTiles tiles_of(const GivenMask& mask, recipe::Recipe recipe, const layout
   return visited_tiles(mask.by_token(order).layout(recipe, setting, batch, head));
 }
 
+/// What the next step reads where every tile is listed.
+layout::Layout all_tiles(recipe::Recipe recipe, const layout::Setting& setting,
+                         const mask::BlockMap& blocks) {
+  recipe.mask.kind = recipe::MaskKind::given;
+  const files::Shape shape{blocks.query_blocks.size(), blocks.key_blocks.size()};
+  files::Tensors arrays;
+  arrays["mask_id"] = files::make_tensor(files::DType::u8, shape,
+                                         std::vector<std::uint8_t>(shape[0] * shape[1], 1));
+  arrays["block_size"] = tile_size(recipe);
+  const GivenMask listed(std::move(arrays), "--skip-lists",
+                         {.pairs = MaskOrder::positions, .blocks = MaskOrder::positions});
+  listed.require_order(layout::make_order(recipe.mask, setting));
+  return listed.layout(recipe, setting, 0, 0);
+}
+
+bool keep_the_same(const mask::Mask& a, const mask::Mask& b, video::Range queries,
+                   video::Range keys) {
+  for (std::int64_t q = queries.begin; q < queries.end; ++q)
+    for (std::int64_t k = keys.begin; k < keys.end; ++k)
+      if (a.keeps(q, k) != b.keeps(q, k)) return false;
+  return true;
+}
+
+/// A list says nothing within a tile: causality and padding are there in every step, pairs that a
+/// mask leaves out would come back in the next.
+void require_whole_tiles(const recipe::Recipe& recipe, const layout::Setting& setting,
+                         const layout::Layout& layout) {
+  const mask::BlockMap& blocks = layout.blocks;
+  std::optional<layout::Layout> listed;
+  for (std::size_t i = 0; i < blocks.rows.size(); ++i)
+    for (const auto& entry : blocks.rows[i]) {
+      if (entry.cover == mask::Cover::full) continue;
+      if (!listed) listed = all_tiles(recipe, setting, blocks);
+      const auto j = static_cast<std::size_t>(entry.key_block);
+      if (keep_the_same(*layout.mask, *listed->mask, blocks.query_blocks[i], blocks.key_blocks[j]))
+        continue;
+      throw Error(ErrorKind::usage, "--skip-lists",
+                  "the mask keeps a part of the tile of query block " + std::to_string(i) +
+                      " and key block " + std::to_string(j) +
+                      ", and a list would have the next step compute all of it",
+                  "give a mask of whole tiles: mask_id of " + std::to_string(recipe.block.q) +
+                      " x " + std::to_string(recipe.block.k));
+    }
+}
+
 }  // namespace
+
+HeadCount heads_of(std::initializer_list<const GivenMask*> masks) {
+  HeadCount most;
+  for (const GivenMask* mask : masks) {
+    if (mask == nullptr) continue;
+    for (const auto& [name, tensor] : mask->arrays()) {
+      if (name == "block_size") continue;
+      const auto [batch, heads] = heads_in_front(tensor, mask_array_rank(name));
+      most = {std::max(most.batch, batch), std::max(most.heads, heads)};
+    }
+  }
+  for (const GivenMask* mask : masks)
+    if (mask != nullptr) mask->require_heads(most.batch, most.heads);
+  return most;
+}
 
 VisitedTiles visited_tiles(const layout::Layout& layout) {
   const mask::BlockMap& blocks = layout.blocks;
@@ -34,6 +97,7 @@ VisitedTiles visited_tiles(const layout::Layout& layout) {
 VisitedTiles next_tiles(const recipe::Recipe& recipe, const layout::Setting& setting,
                         const layout::Layout& layout, const attention::HeadResult* result,
                         const StandingTiles& standing, std::size_t batch, std::size_t head) {
+  require_whole_tiles(recipe, setting, layout);
   VisitedTiles next = visited_tiles(layout);
   if (result != nullptr)
     for (std::size_t i = 0; i < result->small_blocks.size(); ++i)

@@ -3,7 +3,9 @@
 #pragma once
 
 #include <cstdint>
+#include <initializer_list>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "karat/attention/attend.hpp"
@@ -31,8 +33,8 @@ VisitedTiles visited_tiles(const layout::Layout& layout);
 
 /// Of the tiles visited those that are not small (HeadResult::small_blocks), and must_do; never
 /// must_skip. Without a result: the first step's, of which nothing is small.
-/// @throws Error(usage) where a tile must be both done and skipped, or the standing masks do not
-///   fit the case
+/// @throws Error(usage) where a tile must be both done and skipped, the standing masks do not fit
+///   the case, or the layout keeps other pairs of a tile than a list of it does
 VisitedTiles next_tiles(const recipe::Recipe& recipe, const layout::Setting& setting,
                         const layout::Layout& layout, const attention::HeadResult* result,
                         const StandingTiles& standing, std::size_t batch, std::size_t head);
@@ -40,6 +42,14 @@ VisitedTiles next_tiles(const recipe::Recipe& recipe, const layout::Setting& set
 /// @throws Error(usage) unless the recipe's tiles can be listed: blocks along the sequence
 /// @param subject  what was asked for
 void require_listable(const recipe::Recipe& recipe, const std::string& subject);
+
+/// How many batch entries and heads masks tell apart.
+struct HeadCount {
+  std::size_t batch = 1, heads = 1;
+};
+/// The most of these masks, of which some may be null.
+/// @throws Error(usage) when a mask has neither one nor this many
+HeadCount heads_of(std::initializer_list<const GivenMask*> masks);
 
 /// A head's tiles as `mask_id` [Q,K] of u8, for append_head().
 files::Tensor tile_tensor(const VisitedTiles& tiles);

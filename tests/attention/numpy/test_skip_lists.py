@@ -79,7 +79,8 @@ class Run(unittest.TestCase):
         self.assertEqual(first.returncode, 0, first.stderr)
         lists = np.ones((1, heads, *blocks), np.uint8)
         lists = self.ordered(lists, standing)
-        np.testing.assert_array_equal(read("1.safetensors", "mask_id", np.uint8), lists[0, 0])
+        first = read("1.safetensors", "mask_id", np.uint8)
+        np.testing.assert_array_equal(np.broadcast_to(first, lists.shape), lists)
         density = []
         for step in range(1, count + 1):
             x = step_inputs(tokens, channels, heads, step)
@@ -136,6 +137,48 @@ class Run(unittest.TestCase):
                          for lists in (None, standing))
         self.assertNotEqual(free, density)
         self.assertLess(density[0], 1)
+
+    def test_standing_lists_of_each_head(self):
+        size = np.array([32, 32], np.int32)
+        do, skip = np.zeros((2, 1, 2, 6, 6), np.uint8)
+        do[0, 0, :, 0] = do[0, 1, 3, 3] = skip[0, 0, 1:, 4] = skip[0, 1, 2, 1:5] = 1
+        density = self.steps(SmallTiles, self.recipe(), (5, 7, 5), 16, 2, 3,
+                             {"must-do": {"mask_id": do, "block_size": size},
+                              "must-skip": {"mask_id": skip, "block_size": size}})
+        self.assertEqual(density[0], 1 - (5 + 4) / 72)
+        heads = ["mask", "--recipe=lite_fp8", "--block=32,32", "--grid=5,7,5",
+                 f"--mask={path_of('must-do.safetensors')}", "--head"]
+        self.assertEqual(karat(*heads, "1").returncode, 0)
+        refused = karat(*heads, "2")
+        self.assertEqual(refused.returncode, 2)
+        self.assertIn("--head: 2 is not among the mask's heads", refused.stderr)
+
+    def test_masks_finer_than_tiles_are_refused(self):
+        with open(path_of("window.json"), "w") as file:
+            json.dump({"base": "lite_fp8", "mask": {"kind": "window", "tile": [2, 2, 2], "window": [3, 1, 3]},
+                       "block": {"q": 32, "k": 32}}, file)
+        with open(path_of("causal.json"), "w") as file:
+            json.dump({"name": "causal", **SMALL_TILES, "mask": {"causal": "on"}}, file)
+        pairs = np.ones((175, 175), np.uint8)
+        pairs[40, 3] = 0
+        fine = write("pairs.safetensors", {"mask": pairs})
+        picture, lists = path_of("window.svg"), path_of("none.safetensors")
+        for words in ([f"--recipe={path_of('window.json')}"], [f"--recipe={self.recipe()}", f"--mask={fine}"]):
+            refused = karat("mask", *words, "--grid=5,7,5", f"--skip-lists={lists}", f"--svg={picture}")
+            self.assertEqual(refused.returncode, 2, refused.stderr)
+            self.assertIn("keeps a part of the tile of query block", refused.stderr)
+            self.assertFalse(os.path.exists(picture) or os.path.exists(lists))
+        step = step_inputs(175, 16, 1, 1)
+        inputs = write("inputs.safetensors", {name: bf16_bits(values) for name, values in step.items()})
+        refused = karat("attend", f"--recipe={self.recipe()}", f"--in={inputs}", "--grid=5,7,5", f"--mask={fine}",
+                        f"--skip-lists={lists}", "-o", path_of("o.safetensors"))
+        self.assertEqual(refused.returncode, 2, refused.stderr)
+        self.assertIn("query block 1 and key block 0", refused.stderr)
+        causal = karat("mask", f"--recipe={path_of('causal.json')}", "--grid=5,7,5",
+                       f"--skip-lists={path_of('causal.safetensors')}")
+        self.assertEqual(causal.returncode, 0, causal.stderr)
+        np.testing.assert_array_equal(read("causal.safetensors", "mask_id", np.uint8)[0, 0],
+                                      np.tri(6, dtype=np.uint8))
 
     def test_the_presets_own_tiles(self):
         self.steps(LiteFp8, "lite_fp8", (5, 5, 9), 16, 1, 2)

@@ -9,6 +9,7 @@
 #include "interrupt.hpp"
 #include "karat/case/mask_mod.hpp"
 #include "karat/case/memory.hpp"
+#include "karat/case/stages.hpp"
 #include "karat/files/atomic_file.hpp"
 #include "karat/files/safetensors.hpp"
 #include "karat/layout/arrangement.hpp"
@@ -79,18 +80,53 @@ std::string picture(const cxxopts::ParseResult& given, const recipe::Recipe& rec
   return mask::draw_window(*layout.mask, tiling, layout.order, number, caption);
 }
 
-/// The recipe's mask, or head --head of the one in a file.
-layout::Layout layout_of(const cxxopts::ParseResult& given, recipe::Recipe recipe,
-                         const layout::Setting& setting) {
+/// The file's mask by token; null: the recipe's own counts.
+std::shared_ptr<const cases::GivenMask> mask_of(const cxxopts::ParseResult& given,
+                                                recipe::Recipe recipe,
+                                                const layout::Setting& setting) {
   std::optional<cases::MaskOrder> order;
   if (const auto name = text_of(given, "mask-order"))
     order = cases::parse_mask_order(*name, "--mask-order");
   const auto mask = cases::mask_file(text_of(given, "mask"), order);
-  if (!mask) return layout::make_layout(recipe, setting);
+  if (!mask) return nullptr;
   recipe.mask.kind = recipe::MaskKind::given;
   mask->require_pairs();
-  return mask->by_token(layout::make_order(recipe.mask, setting))
-      .layout(recipe, setting, 0, static_cast<std::size_t>(whole(given, "head", 0, 0)));
+  return std::make_shared<const cases::GivenMask>(
+      mask->by_token(layout::make_order(recipe.mask, setting)));
+}
+
+/// --head, one of the file's where it tells heads apart.
+std::size_t head_of(const cxxopts::ParseResult& given, const cases::GivenMask* mask) {
+  const auto head = static_cast<std::size_t>(whole(given, "head", 0, 0));
+  const std::size_t heads = cases::heads_of({mask}).heads;
+  if (mask != nullptr && heads > 1 && head >= heads)
+    throw Error(ErrorKind::usage, "--head", std::to_string(head) + " is not among the mask's heads",
+                "give one from 0 to " + std::to_string(heads - 1));
+  return head;
+}
+
+/// The recipe's mask, or a head's of the one in a file.
+layout::Layout layout_of(recipe::Recipe recipe, const layout::Setting& setting,
+                         const cases::GivenMask* mask, std::size_t batch, std::size_t head) {
+  if (mask == nullptr) return layout::make_layout(recipe, setting);
+  recipe.mask.kind = recipe::MaskKind::given;
+  return mask->layout(recipe, setting, batch, head);
+}
+
+/// The first step's lists, of every head that the masks tell apart.
+files::Tensors first_lists(const recipe::Recipe& recipe, const layout::Setting& setting,
+                           const cases::GivenMask* mask, const cases::StandingTiles& standing) {
+  cases::require_listable(recipe, "--skip-lists");
+  const cases::HeadCount count =
+      cases::heads_of({mask, standing.must_do.get(), standing.must_skip.get()});
+  files::Tensors lists;
+  for (std::size_t batch = 0; batch < count.batch; ++batch)
+    for (std::size_t head = 0; head < count.heads; ++head)
+      cases::append_head(lists, "mask_id", count.batch, count.heads,
+                         cases::tile_tensor(cases::next_tiles(
+                             recipe, setting, layout_of(recipe, setting, mask, batch, head),
+                             nullptr, standing, batch, head)));
+  return lists;
 }
 
 }  // namespace
@@ -111,7 +147,7 @@ int run_mask(int argc, char** argv) {
        {"align", "of the counted blocks: tile (default) or sequence"},
        {"mask", "a mask from a file instead: mask [S,S], mask_id or BlockMask arrays"},
        {"mask-order", "what its rows count: tokens (default) or positions of the recipe's order"},
-       {"head", "of the file's mask"},
+       {"head", "of the file's mask, for densities and pictures; --skip-lists writes all"},
        {"text", "tokens of text behind the video's"},
        {"svg", "draw the mask into a file"},
        {"query-tile", "draw this tile's window in the video instead"},
@@ -127,11 +163,16 @@ int run_mask(int argc, char** argv) {
   const video::Extent3 grid = parse_grid(required(*given, "grid"), "--grid");
   const layout::Setting setting{.grid = grid, .channels = 1, .text = whole(*given, "text", 0, 0)};
   NothingHalfWritten computing;
-  const layout::Layout layout = layout_of(*given, recipe, setting);
+  const auto mask = mask_of(*given, recipe, setting);
+  const layout::Layout layout =
+      layout_of(recipe, setting, mask.get(), 0, head_of(*given, mask.get()));
   recipe::Recipe masked = recipe;
   if (given->count("mask") > 0) masked.mask.kind = recipe::MaskKind::given;
   const mask::Density density =
       mask::density(*layout.mask, layout.order, layout.blocks, recipe.block.q, recipe.block.k);
+  const SkipListFiles lists = read_skip_lists(*given);
+  files::Tensors first;
+  if (lists.next) first = first_lists(recipe, setting, mask.get(), lists.standing);
   computing.over();
   if (const auto path = text_of(*given, "svg")) {
     files::write_file(*path, picture(*given, recipe, layout, density));
@@ -154,13 +195,7 @@ int run_mask(int argc, char** argv) {
     }
     say(narration, cases::kMaskModWarning);
   }
-  const SkipListFiles lists = read_skip_lists(*given);
   if (lists.next) {
-    cases::require_listable(recipe, "--skip-lists");
-    const auto head = static_cast<std::size_t>(whole(*given, "head", 0, 0));
-    files::Tensors first;
-    first["mask_id"] = cases::tile_tensor(
-        cases::next_tiles(recipe, setting, layout, nullptr, lists.standing, 0, head));
     write_skip_lists(*lists.next, std::move(first), recipe);
     say(narration, "wrote " + *lists.next);
   }
