@@ -4,9 +4,11 @@
 #   --quick    one sample of two rows, to see that it runs
 #   --all      trains everything anew, three seeds, and measures all rows
 #   --page     no measuring: writes tables and pictures of docs/training.md from FOLDER/results
-# Results go to FOLDER (out/training). Stopped, it continues where it was when given again.
-# Processes have one thread. PYTHON names an interpreter with karat, torch, safetensors,
-# scikit-image and matplotlib (build/python/venv of tools/python/test.sh --long otherwise).
+# Results go to FOLDER (out/training). Stopped, it continues where it was when given again; a folder
+# keeps to the shipped weights or to --all, and what was measured from other weights or settings is
+# refused. Processes have one thread. PYTHON names an interpreter with karat, torch, safetensors,
+# scikit-image and, for --page, matplotlib (build/python/venv of tools/python/test.sh --long
+# otherwise). Without them --quick is skipped, anything else fails.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 mode=default
@@ -17,20 +19,34 @@ esac
 out=${1:-out/training}
 here=tools/python/examples/tiny_video_dit
 python=${PYTHON:-build/python/venv/bin/python}
-for module in karat torch safetensors skimage matplotlib; do
+modules=(karat torch safetensors skimage scipy PIL)
+[[ $mode != page ]] || modules+=(matplotlib)
+for module in "${modules[@]}"; do
   if ! "$python" -c "import $module" 2>/dev/null; then
-    echo "skipped: training, $module cannot be imported by $python"
-    exit 0
+    if [[ $mode == quick ]]; then
+      echo "skipped: training, $module cannot be imported by $python"
+      exit 0
+    fi
+    echo "tools/training.sh: $module cannot be imported by $python; install it, or set PYTHON" >&2
+    exit 1
   fi
 done
 mkdir -p "$out/results" "$out/weights"
+if [[ $mode == default || $mode == all ]]; then
+  [[ -e "$out/mode" ]] || echo "$mode" >"$out/mode"
+  if [[ $(<"$out/mode") != "$mode" ]]; then
+    echo "$out: holds a run of other weights ($(<"$out/mode")); give another FOLDER" >&2
+    exit 2
+  fi
+fi
 run() { "$python" -B "$here/$1.py" "${@:2}"; }
 
 # train NAME OPTIONS...: weights into $out/weights
 train() {
   [ -e "$out/weights/$1.safetensors" ] && return
   run train "${@:2}" --out "$out/runs/$1"
-  cp "$out/runs/$1/weights.safetensors" "$out/weights/$1.safetensors"
+  cp "$out/runs/$1/weights.safetensors" "$out/weights/$1.part"
+  mv "$out/weights/$1.part" "$out/weights/$1.safetensors"
 }
 
 measure() {  # FOLDER_OF_WEIGHTS TRAINING_SEEDS
@@ -40,6 +56,7 @@ measure() {  # FOLDER_OF_WEIGHTS TRAINING_SEEDS
 
 case $mode in
   quick)
+    rm -rf "$out/quick" "$out/results/quick.json"
     run table_a --seeds 0 --rows 0,5 --samples 1 --held-out 4 --work "$out/quick" \
       --out "$out/results/quick.json"
     ;;

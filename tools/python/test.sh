@@ -45,6 +45,8 @@ if [[ $long == 1 ]]; then
   install triton triton || skip "Python tests with Triton: it cannot be installed"
   install diffusers diffusers transformers ||
     skip "Python tests with diffusers: it cannot be installed"
+  install skimage scikit-image && install matplotlib matplotlib ||
+    skip "Python tests with scikit-image and matplotlib: they cannot be installed"
   # Its data classes alone: its own requirements hold CUDA packages.
   install docstring_parser docstring-parser && install pydantic pydantic &&
     install flashinfer_bench --no-deps flashinfer-bench ||

@@ -88,15 +88,19 @@ def schedules(result: dict, path: Path) -> None:
     keep(figure, path)
 
 
-def frames(samples: Path, path: Path, seeds: list[int]) -> None:
-    """Each seed under each kernel of the base weights, one row a video, every other frame."""
-    rows = []
+def frames(cells: Cells, samples: Path, path: Path, seeds: list[int]) -> None:
+    """Each seed under each measured kernel of the base weights, one row a video with the kernel's
+    name before it, every other frame. Refuses a folder that has none of them."""
+    rows, names = [], []
     for seed in seeds:
         for kernel in ("dense", "fp8", "window", "fine", "coarse", "no_score_scale"):
             kept = samples / f"base-0.{kernel}.npz"
-            if kept.exists():
+            if f"base-0.{kernel}" in cells.cells and kept.exists():
                 rows.append(np.load(kept)[str(seed)][:, ::2])
-    pictures.write(path, pictures.strip(np.stack(rows), enlarge=2))
+                names.append(kernel)
+    if not rows:
+        raise SystemExit(f"{samples}: holds no samples of measured cells; run tools/training.sh")
+    pictures.write(path, pictures.named(pictures.strip(np.stack(rows), enlarge=2), names))
 
 
 def main() -> None:
@@ -105,14 +109,15 @@ def main() -> None:
     parser.add_argument("--samples", type=Path, help="folder of kept samples: draws the frames too")
     given = parser.parse_args()
     table, runs = HERE / "results/table_a.json", HERE / "results/schedules.json"
-    if table.exists():
-        quality(Cells(json.loads(table.read_text())), given.out / "training-quality.svg")
+    cells = Cells(json.loads(table.read_text())) if table.exists() else None
+    if cells:
+        quality(cells, given.out / "training-quality.svg")
     if runs.exists():
         result = json.loads(runs.read_text())
         sensitivity(result, given.out / "training-sensitivity.svg")
         schedules(result, given.out / "training-schedules.svg")
-    if given.samples:
-        frames(given.samples, given.out / "training-frames.png", [1001, 1004])
+    if cells and given.samples:
+        frames(cells, given.samples, given.out / "training-frames.png", [1001, 1004])
 
 
 if __name__ == "__main__":

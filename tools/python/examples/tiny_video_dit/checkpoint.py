@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -28,6 +29,11 @@ def load_weights(path: str | Path) -> tuple[VideoDiT, dict[str, str]]:
     model = VideoDiT(Shape.from_dict(notes.pop("shape")))
     model.load_state_dict(tensors)
     return model.eval(), notes
+
+
+def digest(path: str | Path) -> str:
+    """SHA-256 of a file."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
 def save_state(path: str | Path, state: dict) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw
 
 
 def strip(videos: np.ndarray, *, enlarge: int = 3, gap: int = 1) -> np.ndarray:
@@ -15,6 +15,16 @@ def strip(videos: np.ndarray, *, enlarge: int = 3, gap: int = 1) -> np.ndarray:
     n, c, t, h, w = seen.shape
     flat = seen.transpose(0, 3, 2, 4, 1).reshape(n * h, t * w, c)
     return flat.repeat(enlarge, axis=0).repeat(enlarge, axis=1)
+
+
+def named(picture: np.ndarray, names: list[str], *, width: int = 90) -> np.ndarray:
+    """A strip with a name before each of its rows of videos."""
+    height = picture.shape[0] // len(names)
+    margin = Image.new("RGB", (width, picture.shape[0]), "white")
+    draw = ImageDraw.Draw(margin)
+    for row, name in enumerate(names):
+        draw.text((2, row * height + height // 2 - 6), name, fill="black")
+    return np.concatenate([np.asarray(margin), picture], 1)
 
 
 def write(path: str | Path, picture: np.ndarray) -> None:

@@ -3,12 +3,13 @@
 
     table_a.py --seeds 0,1,2 --work out/training/samples --out results/table_a.json
 
-Resumable by sample. A cell whose weights are not there is named and left out. Numbers of each
+Resumable by sample; samples and cells of other weights or settings are refused. A cell whose weights are not there is named and left out. Numbers of each
 sample are kept, so that tables and intervals can be made from the file alone (tables.py)."""
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import time
 from pathlib import Path
@@ -22,6 +23,8 @@ import numpy as np
 import sample
 import torch
 
+import karat
+
 HERE = Path(__file__).parent
 REFERENCE = "dense"
 
@@ -30,9 +33,35 @@ def rows() -> dict:
     return json.loads((HERE / "rows.json").read_text())
 
 
-def samples(model, kept: Path, seeds: list[int], tell) -> np.ndarray:
+def hashed(*values) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def made_of(folder: Path, weights: str, kernel: str) -> str:
+    """What a sample is a function of, beside its seed."""
+    fields = kernels.recipe(kernel)
+    row = kernels.TABLE["kernels"][kernel]
+    how = karat.Recipe(fields).to_dict() if fields else [
+        row.get("pairs_of"), kernels.TABLE["geometry"], kernels.TABLE["mask_tile"]
+    ]  # fmt: skip
+    settings = {name: sample.SETTINGS[name] for name in ("steps", "guidance", "shift")}
+    return hashed(checkpoint.digest(folder / f"{weights}.safetensors"), how, settings)
+
+
+def same(found, wanted: str, where: str) -> None:
+    """Refuses what was made of something else; what does not say is taken, with a word."""
+    if found is None:
+        print(f"{where}: does not say what it was made of; taken as of these weights", flush=True)
+    elif str(found) != wanted:
+        raise SystemExit(f"{where}: is of other weights or settings; give another folder")
+
+
+def samples(model, kept: Path, seeds: list[int], tell, digest: str) -> np.ndarray:
     """Videos of the seeds, [N, 3, T, H, W]; those kept in the file are not sampled again."""
     have = dict(np.load(kept)) if kept.exists() else {}
+    if have:
+        same(have.get("made_of"), digest, str(kept))
+    have["made_of"] = np.array(digest)
     for seed in seeds:
         if str(seed) not in have:
             have[str(seed)] = sample.one(model, seed).numpy()
@@ -48,7 +77,9 @@ def made(given, weights: str, kernel: str, seeds: list[int], progress) -> tuple:
     progress.cell = f"{weights}.{kernel}"
     model, _ = checkpoint.load_weights(given.weights / f"{weights}.safetensors")
     kernels.use(model, kernel)
-    return model, samples(model, given.work / f"{progress.cell}.npz", seeds, progress)
+    digest = made_of(given.weights, weights, kernel)
+    kept = given.work / f"{progress.cell}.npz"
+    return model, samples(model, kept, seeds, progress, digest)
 
 
 class Progress:
@@ -121,22 +152,31 @@ def main() -> None:
     if "data" not in result:
         result["data"] = of_the_data(net)
     given.work.mkdir(parents=True, exist_ok=True)
-    cells = []
+    cells: list[tuple[str, str, str, str]] = []
+    net_digest = checkpoint.digest(given.weights / "features.safetensors")
     for training_seed in given.seeds.split(","):
         base = f"base-{training_seed}"
         for row in chosen:
             weights = row["weights"].format(seed=training_seed)
             if not (given.weights / f"{weights}.safetensors").exists():
                 print(f"left out: {row['name']}, training seed {training_seed}: no {weights}")
-            elif f"{weights}.{row['kernel']}" not in result["cells"]:
-                cells.append((base, weights, row["kernel"]))
+                continue
+            digest = hashed(
+                *(made_of(given.weights, *x) for x in ((weights, row["kernel"]), (base, REFERENCE))),
+                net_digest, seeds, given.held_out,
+            )  # fmt: skip
+            name = f"{weights}.{row['kernel']}"
+            if name in result["cells"]:
+                same(result["cells"][name].get("made_of"), digest, f"{given.out}, {name}")
+            else:
+                cells.append((base, weights, row["kernel"], digest))
     progress = Progress(len(cells) * len(seeds))
-    for base, weights, kernel in cells:
+    for base, weights, kernel, digest in cells:
         reference = made(given, base, REFERENCE, seeds, progress)[1]
         model, videos = made(given, weights, kernel, seeds, progress)
         result["cells"][f"{weights}.{kernel}"] = measure(
             model, videos, reference, net, seeds, given.held_out
-        )
+        ) | {"made_of": digest}
         write(given.out, result)
 
 

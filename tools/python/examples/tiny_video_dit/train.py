@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import checkpoint
@@ -81,8 +80,9 @@ class Plan:
 class Run:
     """All that a training run is: what a resumed one needs to go on with the same bits."""
 
-    def __init__(self, plan: Plan, seed: int, model: VideoDiT) -> None:
+    def __init__(self, plan: Plan, seed: int, model: VideoDiT, about: dict[str, str]) -> None:
         self.plan, self.seed, self.model = plan, seed, model
+        self.about = about  # the command: plan's name, kernel, weights it goes on from
         self.step = 0
         self.losses: list[float] = []
         self.seconds = 0.0  # of processor time
@@ -119,14 +119,25 @@ class Run:
         self.losses.append(lost.item())
         return self.losses[-1]
 
+    @property
+    def identity(self) -> dict:
+        """What a state must agree in."""
+        return {"plan": asdict(self.plan), "seed": self.seed, "about": self.about}
+
     def state(self) -> dict:
         return {
+            "identity": self.identity,
             "step": self.step, "losses": self.losses, "seconds": self.seconds, "mean": self.mean,
             "model": self.model.state_dict(), "optimiser": self.optimiser.state_dict(),
             "random": self.random.get_state(),
         }  # fmt: skip
 
     def restore(self, state: dict) -> None:
+        """Raises ValueError for the state of another run."""
+        found = state.get("identity", {})
+        differ = [name for name, value in self.identity.items() if found.get(name) != value]
+        if differ:
+            raise ValueError(f"its state is of another run: {', '.join(differ)} differs")
         self.step, self.losses, self.mean = state["step"], state["losses"], state["mean"]
         self.seconds = state["seconds"]
         self.model.load_state_dict(state["model"])
@@ -139,12 +150,17 @@ class Run:
         return model.eval()
 
 
-def train(run: Run, folder: Path, *, every: float, about: dict[str, str]) -> None:
-    """To the plan's end; the state is kept every `every` seconds, so a stopped run goes on."""
+def train(run: Run, folder: Path, *, every: float) -> None:
+    """To the plan's end; the state is kept every `every` seconds, so a stopped run goes on.
+
+    Raises ValueError where the folder holds another run."""
     folder.mkdir(parents=True, exist_ok=True)
     kept = folder / "state.pt"
     if kept.exists():
-        run.restore(checkpoint.load_state(kept))
+        try:
+            run.restore(checkpoint.load_state(kept))
+        except ValueError as problem:
+            raise ValueError(f"{folder}: {problem}; give a folder of its own") from None
     begun, first, saved = time.time(), run.step, time.time()
     while run.step < run.plan.steps:
         before = time.process_time()
@@ -162,7 +178,7 @@ def train(run: Run, folder: Path, *, every: float, about: dict[str, str]) -> Non
                 f"{run.seconds:.0f} s of processor time  {left / 60:.1f} minutes left",
                 flush=True,
             )
-    notes = about | {"loss": f"{sum(run.losses[-50:]) / len(run.losses[-50:]):.5f}"}
+    notes = run.about | {"loss": f"{sum(run.losses[-50:]) / len(run.losses[-50:]):.5f}"}
     checkpoint.save_weights(folder / "weights.safetensors", run.averaged(), about=notes)
     (folder / "training.json").write_text(
         json.dumps({**notes, "processor_seconds": run.seconds, "losses": run.losses}) + "\n"
@@ -184,8 +200,11 @@ def main() -> None:
     kernels.use(model.train(), given.kernel)
     about = {"plan": given.plan, "seed": str(given.seed), "kernel": given.kernel}
     if given.start:
-        about["from"] = os.path.basename(os.path.dirname(os.path.abspath(given.start)))
-    train(Run(Plan.named(given.plan), given.seed, model), given.out, every=60, about=about)
+        about["from"] = f"{Path(given.start).stem} {checkpoint.digest(given.start)[:16]}"
+    try:
+        train(Run(Plan.named(given.plan), given.seed, model, about), given.out, every=60)
+    except ValueError as problem:
+        raise SystemExit(f"train.py: {problem}") from None
 
 
 if __name__ == "__main__":
