@@ -204,7 +204,7 @@ class WorkloadOptions(Case):
         self.fails(2, "exclude", arguments=["make", *case, *out, "--step", 1, "--recipe", "sta_bf16"])
 
     def test_a_fully_masked_row_of_every_preset(self):
-        """Zero (NaN where the recipe says so) and lse -inf, or the mean of V over the keys visited where masked scores are finite."""
+        """Lse -inf and zero, NaN or, where masked scores are finite, the mean of V: as recipes say."""
         keep = np.ones((TOKENS, TOKENS), bool)
         keep[100] = False
         np.save(self.path("m.npy"), keep)
