@@ -176,7 +176,11 @@ bool predicted(const recipe::Recipe& r) { return r.predict.rule != recipe::Predi
 
 double predicted_density(const Question& q) {
   const recipe::Predict& rule = q.recipe.predict;
-  if (q.density) return *q.density;
+  if (q.density) {
+    if (*q.density > 0 && *q.density <= 1) return *q.density;
+    throw Error(ErrorKind::usage, "density", "is no share of the key blocks above 0 and up to 1",
+                "give one, for example 0.25");
+  }
   if (rule.rule == recipe::PredictRule::means && rule.select == recipe::Select::share &&
       q.recipe.mask.kind == recipe::MaskKind::none)
     return std::min(1.0, double{rule.share});
@@ -188,6 +192,12 @@ double predicted_density(const Question& q) {
 
 MaskedWork predicted_work(const Question& q, const Plan& plan) {
   require_countable(plan, q.shape);
+  if (shape_of(q).causality == Causality::causal) {
+    throw Error(ErrorKind::usage, "causal",
+                "stands beside a predicted mask, and how many of the blocks before each query are "
+                "kept is not known",
+                "leave it out, or choose a recipe without predict.rule");
+  }
   const double density = predicted_density(q);
   const double queries = static_cast<double>(q.shape.queries);
   const double keys = static_cast<double>(q.shape.keys);
@@ -200,6 +210,18 @@ MaskedWork predicted_work(const Question& q, const Plan& plan) {
   out.work.listed = true;
   out.kept_pairs = density * queries * keys;
   return out;
+}
+
+constexpr int kRowsOfWarpgroup = 64;  ///< of a matrix instruction over four warps
+constexpr int kKeysOfStep = 16;       ///< of an instruction of PV in 16 bits
+
+/// A tile that lies inside a block of the selection: all its rows then visit the same blocks. The
+/// largest that the kernel can hold, or the kernel's own where none does.
+int inside_block(int selected, int own, int granule) {
+  for (int size = own / granule * granule; size > 0; size -= granule) {
+    if (selected % size == 0) return size;
+  }
+  return own;
 }
 
 MaskedWork all_work(const Question& q, const Plan& plan) {
@@ -227,26 +249,41 @@ Kernel implied_kernel(const recipe::Recipe& recipe) {
   if (recipe.block.order == recipe::KeyOrder::partial_then_full) return Kernel::flex;
   // FlashAttention-3 promotes nothing, and its FP8 tiles leave no registers for it.
   const bool promoted = v != Element::bf16 && recipe.pv.promote_every > 0;
-  if (predicted(recipe) || !listed(recipe)) return promoted ? Kernel::fpsattention : Kernel::fa3;
+  const bool skips = predicted(recipe) || listed(recipe);
+  if (!skips) return promoted ? Kernel::fpsattention : Kernel::fa3;
   return v == Element::bf16 ? Kernel::sta : Kernel::fpsattention;
 }
 
 Plan plan_of(const Question& q) {
   const Element v = element_of(q.recipe.v.format, "v");
-  return make_plan({.kernel = q.kernel.value_or(implied_kernel(q.recipe)),
-                    .head_dim = q.shape.head_dim,
-                    .qk = element_of(q.recipe.q.format, "q"),
-                    .pv = v,
-                    .causality = listed(q.recipe) ? Causality::none : shape_of(q).causality,
-                    .promote_every = v == Element::bf16 ? 0 : q.recipe.pv.promote_every,
-                    .extra_per_score = extra_per_score(q.recipe),
-                    .lengths = q.lengths,
-                    .splits = q.splits},
-                   q.machine);
+  PlanRequest request{.kernel = q.kernel.value_or(implied_kernel(q.recipe)),
+                      .head_dim = q.shape.head_dim,
+                      .qk = element_of(q.recipe.q.format, "q"),
+                      .pv = v,
+                      .causality = listed(q.recipe) ? Causality::none : shape_of(q).causality,
+                      .promote_every = v == Element::bf16 ? 0 : q.recipe.pv.promote_every,
+                      .extra_per_score = extra_per_score(q.recipe),
+                      .lengths = q.lengths,
+                      .splits = q.splits};
+  if (!predicted(q.recipe)) return make_plan(request, q.machine);
+  request.lists = BlockLists::read;
+  // The kernel's own tile; promotion may need the smaller one.
+  const int promote_every = std::exchange(request.promote_every, 0);
+  const Plan own = make_plan(request, q.machine);
+  request.promote_every = promote_every;
+  request.block_q = inside_block(q.recipe.block.q, own.block_q, kRowsOfWarpgroup);
+  request.block_k = inside_block(q.recipe.block.k, own.block_k, kKeysOfStep);
+  return make_plan(request, q.machine);
 }
 
 MaskedWork work_of(const Question& q, const Plan& plan) {
   validate(q.shape);
+  if (q.density && !predicted(q.recipe)) {
+    throw Error(
+        ErrorKind::usage, "density",
+        "is about masks predicted from Q and K, and recipe " + q.recipe.name + " predicts none",
+        "leave it out, or choose a recipe with predict.rule");
+  }
   MaskedWork out = predicted(q.recipe) ? predicted_work(q, plan)
                    : listed(q.recipe)  ? listed_work(q, plan)
                                        : all_work(q, plan);
@@ -269,7 +306,8 @@ Question dense_bf16(Question q) {
 
 double attention_ms(const Question& q) {
   const Plan plan = plan_of(q);
-  const LaunchTime launch = launch_time(q.machine, q.timing, plan, q.shape, work_of(q, plan).work);
+  const LaunchTime launch =
+      launch_time(q.machine, q.timing, plan, shape_of(q), work_of(q, plan).work);
   return calibrated_us(q.machine, plan, shape_of(q), launch) * 1e-3;
 }
 
@@ -277,7 +315,7 @@ AttentionCost attention_cost(const Question& q, Detail detail) {
   AttentionCost cost;
   cost.plan = plan_of(q);
   const MaskedWork masked = work_of(q, cost.plan);
-  cost.launch = launch_time(q.machine, q.timing, cost.plan, q.shape, masked.work);
+  cost.launch = launch_time(q.machine, q.timing, cost.plan, shape_of(q), masked.work);
   const auto calibrated_ms = [&](const LaunchTime& launch) {
     return calibrated_us(q.machine, cost.plan, shape_of(q), launch) * 1e-3;
   };
@@ -300,7 +338,7 @@ AttentionCost attention_cost(const Question& q, Detail detail) {
   if (detail == Detail::time) return cost;
   for (int part = 0; part < kParts; ++part) {
     const LaunchTime without = launch_time_without(static_cast<Part>(part), q.machine, q.timing,
-                                                   cost.plan, q.shape, masked.work);
+                                                   cost.plan, shape_of(q), masked.work);
     cost.savings.push_back({static_cast<Part>(part), cost.time_ms - calibrated_ms(without)});
   }
   std::stable_sort(cost.savings.begin(), cost.savings.end(),

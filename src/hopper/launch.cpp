@@ -87,7 +87,9 @@ LaunchTime simulate(const Machine& machine, const Timing& timing, Plan plan, con
     masked += run.masked_share * double(run.tiles) * run.blocks;
   }
   masked /= total_blocks(runs);
-  const KeySplits splits = key_splits(plan, shape, machine.sms);
+  const KeySplits splits = work.listed ? KeySplits{} : key_splits(plan, shape, machine.sms);
+  // hopper/flash_fwd_launch_template.h: the kernel that can divide keys has no clusters.
+  if (splits.most > 1) plan.multicast = Multicast::none;
   out.splits = splits.taken;
   if (out.splits > 1) plan.o_bytes = 4;
   runs = split_runs(runs, out.splits);
@@ -115,6 +117,7 @@ LaunchTime simulate(const Machine& machine, const Timing& timing, Plan plan, con
     out.busy_share[u] = done.busy[u] / (out.us * out.clock_mhz * machine.sms);
   }
   out.events = costs.events();
+  out.walked = static_cast<int>(done.walked);
   return out;
 }
 

@@ -25,6 +25,7 @@ class Scheduler {
     } else {
       const std::int64_t walked = std::min(copies, kWalked / tiles);
       if (walked > 0) walk(runs, walked);
+      out_.walked = walked * tiles;
       behind(runs, copies - walked, walked > 0);
     }
     out_.end = *std::max_element(out_.sm_end.begin(), out_.sm_end.end());

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <cstdint>
 #include <vector>
 
 #include "tile_cost.hpp"
@@ -12,6 +13,7 @@ struct Schedule {
   double end = 0;                     ///< of the last tile
   std::vector<double> sm_end;         ///< of every SM's last tile
   std::array<double, kUnits> busy{};  ///< clocks of work of all SMs together
+  std::int64_t walked = 0;            ///< tiles handed out one by one
 };
 
 /// Who computes which tile, and when all are done. Equal tiles are counted, not walked: the answer

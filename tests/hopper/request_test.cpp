@@ -120,6 +120,65 @@ TEST(Answer, AMaskThatNeedsTensorsCountsByItsDensity) {
   EXPECT_THAT(problem([&] { time(); }), HasSubstr("its gradients visit is open"));
 }
 
+/// Its blocks come from lists: each is waited for, two tiles share no loads, and a tile lies inside
+/// one block of the selection.
+TEST(Answer, APredictedMaskIsNoDenseKernelThatSkips) {
+  struct Row {
+    const char* recipe;
+    Kernel kernel;
+    int block_q, block_k;
+  };
+  for (const Row& row : {Row{"subblock", Kernel::sta, 64, 64}, Row{"vsa_h3", Kernel::sta, 64, 128},
+                         Row{"rainfusion_fp8", Kernel::fpsattention, 128, 128},
+                         Row{"rainfusion_mix", Kernel::sage2, 64, 128}}) {
+    Question question{.recipe = recipe::preset(row.recipe)};
+    ask(question, KernelRequest{});
+    ask(question, ShapeRequest{.tokens = 32768, .heads = 12});
+    for (const bool fa3 : {false, true}) {
+      if (fa3) question.kernel = Kernel::fa3;
+      if (fa3 && question.recipe.q.format == numerics::FormatId::int8) continue;
+      const Plan plan = plan_of(question);
+      if (!fa3) {
+        EXPECT_EQ(plan.kernel, row.kernel) << row.recipe;
+      }
+      EXPECT_EQ(plan.block_q, row.block_q) << row.recipe;
+      EXPECT_EQ(plan.block_k, row.block_k) << row.recipe;
+      EXPECT_EQ(plan.lists, BlockLists::read) << row.recipe;
+      EXPECT_EQ(plan.multicast, Multicast::none) << row.recipe;
+      EXPECT_EQ(plan.end_mask, EndMask::where_ragged) << row.recipe;
+      const double once = attention_ms(question);
+      question.timing.list_read *= 2;
+      EXPECT_GT(attention_ms(question), 1.02 * once) << row.recipe;
+      question.timing.list_read /= 2;
+    }
+    question.kernel = Kernel::fa3;
+    question.splits = Splits::heuristic;
+    if (question.recipe.q.format != numerics::FormatId::int8) {
+      EXPECT_THAT(problem([&] { plan_of(question); }), HasSubstr("shares out whole keys"));
+    }
+  }
+}
+
+TEST(Answer, WhatADensityCannotSayIsRefused) {
+  Question question{.recipe = recipe::preset("subblock")};
+  ask(question, KernelRequest{.density = 0.5});
+  ask(question, ShapeRequest{.tokens = 4096});
+  const auto time = [&] { attention_ms(question); };
+  EXPECT_EQ(problem(time), "nothing thrown");
+  question.density = 0;
+  EXPECT_THAT(problem(time), HasSubstr("density: is no share"));
+  question.density = 0.5;
+  question.shape.causality = Causality::causal;
+  EXPECT_THAT(problem(time), HasSubstr("causal: stands beside a predicted mask"));
+  question.shape.causality = Causality::none;
+  question.recipe.mask.causal = recipe::Causal::on;
+  EXPECT_THAT(problem(time), HasSubstr("causal: stands beside a predicted mask"));
+  for (const char* name : {"fa3_bf16", "sta_bf16"}) {
+    question.recipe = recipe::preset(name);
+    EXPECT_THAT(problem(time), HasSubstr(std::string("recipe ") + name + " predicts none"));
+  }
+}
+
 TEST(Answer, ASharePredictedByMeansIsTheDensity) {
   for (const char* name :
        {"subblock", "vsa", "vsa_h3", "sla", "rainfusion_fp8", "rainfusion_mix"}) {

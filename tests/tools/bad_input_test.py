@@ -190,6 +190,17 @@ class BadInputs(Case):
         self.refuses(2, "640p", arguments=["--model", "wan2.1-14b", "--resolution", "640p"])
         self.refuses(2, "--threads", arguments=["--in", "in.safetensors", "--threads", "two"])
 
+    def test_densities_of_masks(self):
+        shape = ["--seqlen", "4096"]
+        self.fails(2, "density", "predicts none",
+                   arguments=["cost", "--density", "0.3", *shape])
+        for density in ("0", "1.5", "nan"):
+            self.fails(2, "density", arguments=["cost", "--recipe", "svg2", "--density", density,
+                                                *shape])
+        self.fails(2, "density", arguments=["cost", "--recipe", "svg2", *shape])
+        self.fails(2, "causal", "predicted",
+                   arguments=["cost", "--recipe", "subblock", "--causal", *shape])
+
     def test_recipes(self):
         def with_recipe(text):
             with open(self.path("r.json"), "w") as file:

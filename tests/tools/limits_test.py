@@ -113,6 +113,13 @@ class Sizes(Case):
                           ["--causal", "--seqlen", "4096", "--batch", "100000", "--heads", "40"],
                           ["--recipe", "fa2_bf16", "--causal", "--seqlen", "4096", "--batch",
                            "100000"],
+                          ["--varlen", "--seqlen", "4096", "--batch", "100000", "--heads", "40"],
+                          ["--split-keys", "--causal", "--seqlen", "2147483647"],
+                          ["--varlen", "--split-keys", "--causal", "--seqlen", "4096", "--batch",
+                           "100000"],
+                          ["--recipe", "subblock", "--seqlen", "2147483647", "--heads", "40"],
+                          ["--recipe", "svg2", "--density", "0.3", "--seqlen", "1048576",
+                           "--batch", "100000"],
                           ["--backward", "--causal", "--seqlen", "2147483647"],
                           ["--backward", "--seqlen", "4096", "--batch", "100000", "--heads", "40"]):
             self.costs_little(arguments)

@@ -23,7 +23,7 @@ struct Question {
   std::optional<Kernel> kernel;        ///< empty: the one the recipe implies, see implied_kernel()
   Shape shape;                         ///< queries and keys count text_tokens too
   std::optional<video::Extent3> grid;  ///< needed by window and band masks
-  std::optional<double> density;       ///< share of key blocks that a predicted mask keeps
+  std::optional<double> density;       ///< share in (0, 1] of key blocks a predicted mask keeps
   int text_tokens = 0;                 ///< behind the grid's tokens, seen by and seeing everything
   Lengths lengths = Lengths::fixed;    ///< varying: FlashAttention-3 alone
   Splits splits = Splits::never;       ///< the public calls do not split
@@ -31,12 +31,15 @@ struct Question {
 };
 
 /// The kernel that runs a recipe: SageAttention2 for INT8 Q, FlexAttention for its key order,
-/// FlashAttention-2 for Ampere instructions; otherwise with a window STA (16-bit) or FPSAttention
-/// (8-bit), without one FlashAttention-3, or FPSAttention's plan where 8-bit products are promoted.
+/// FlashAttention-2 for Ampere instructions; otherwise with a window or a predicted mask STA
+/// (16-bit) or FPSAttention (8-bit), without them FlashAttention-3, or FPSAttention's plan where
+/// 8-bit products are promoted.
 /// @throws Error(usage) for operands no Hopper kernel takes (FP32).
 Kernel implied_kernel(const recipe::Recipe& recipe);
 
-/// The plan of a question. @throws Error(usage) as make_plan().
+/// The plan of a question. A predicted mask is read from lists, and its tiles lie inside the blocks
+/// that recipe.block selects where the kernel can hold such a tile. @throws Error(usage) as
+/// make_plan().
 Plan plan_of(const Question& question);
 
 /// Work per query tile in padded blocks, counted with the mask layer.
@@ -49,7 +52,7 @@ struct MaskedWork {
 /// share of the plan's key blocks, rounded up, at least one; the density is the question's, or
 /// predict.share where rule means selects by it. What a second branch costs is not in it.
 /// @throws Error(usage) when a window has no grid, or grid and shape disagree; for a predicted mask
-///   whose density nobody said.
+///   whose density nobody said, or that is causal besides; for a density that no mask needs.
 MaskedWork work_of(const Question& question, const Plan& plan);
 
 /// The same question about FlashAttention-3 in BF16 over all pairs.

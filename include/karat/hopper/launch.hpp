@@ -49,13 +49,14 @@ struct LaunchTime {
   double launch_us = 0;
   double combine_us = 0;  ///< kernel that merges key splits
   int splits = 1;
-  std::int64_t tiles = 0;                   ///< query tiles, splits counted
-  double waves = 0;                         ///< tiles / CTA slots
-  double blocks = 0;                        ///< padded key blocks computed
-  double steady_clocks = 0;                 ///< per block far inside a tile
+  int walked = 0;            ///< tiles handed to SMs one by one; the others are counted
+  std::int64_t tiles = 0;    ///< query tiles, splits counted
+  double waves = 0;          ///< tiles / CTA slots
+  double blocks = 0;         ///< padded key blocks computed
+  double steady_clocks = 0;  ///< per block far inside a tile
   std::array<double, kUnits> busy_share{};  ///< of all SMs over the whole launch
   std::vector<double> sm_clocks;            ///< end of every SM's last tile
-  std::uint64_t events = 0;
+  std::uint64_t events = 0;                 ///< of the SM's simulation
 };
 
 /// @param shape lengths and batch (for traffic); `work` decides what is computed.

@@ -149,7 +149,8 @@ struct PlanRequest {
 };
 
 /// @throws Error(usage) for a head dimension without a tile, an element format the kernel does not
-/// have, or a tile that exceeds registers or shared memory, saying what does not fit.
+/// have, key splits beside block lists, or a tile that exceeds registers or shared memory, saying
+/// what does not fit.
 Plan make_plan(const PlanRequest& request, const Machine& machine);
 
 /// The kernels that compute the gradients, in the order they run: one with `gradients`, or

@@ -1,4 +1,5 @@
 // karat cost: how long an attention recipe takes on a Hopper GPU, and what limits it.
+#include <algorithm>
 #include <iostream>
 #include <nlohmann/json.hpp>
 
@@ -91,11 +92,18 @@ std::vector<Answer> phases(const std::string& path, const Question& base, Run ru
     if (flow) sigma = video::sigma(*run->model, step, steps);
     ++counts[recipe::phase_of(schedule, step, steps, sigma)];
   }
+  const auto predicts = [](const recipe::Phase& phase) {
+    return phase.recipe.predict.rule != recipe::PredictRule::never;
+  };
+  if (base.density && std::ranges::none_of(schedule.phases, predicts))
+    throw Error(ErrorKind::usage, "--density", "no phase of the schedule predicts a mask",
+                "leave it out");
   std::vector<Answer> answers;
   for (std::size_t i = 0; i < counts.size(); ++i) {
     if (counts[i] == 0) continue;
     Question q = base;
     q.recipe = schedule.phases[i].recipe;
+    if (!predicts(schedule.phases[i])) q.density.reset();
     run->steps = counts[i];
     answers.push_back(answer(q, run, hopper::Detail::time,
                              std::to_string(counts[i]) + " steps " + q.recipe.name));
