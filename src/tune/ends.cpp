@@ -32,8 +32,9 @@ double sum_between(const std::vector<double>& sums, int begin, int end) {
   return sums[static_cast<std::size_t>(end)] - sums[static_cast<std::size_t>(begin)];
 }
 
-bool fits(Ends ends, int start, int end) {
-  return ends == Ends::any || (ends == Ends::equal ? start == end : start > 0 && end == 0);
+bool fits(Ends ends, int steps, int start, int end) {
+  if (ends == Ends::start_alone) return start > 0 && start < steps && end == 0;
+  return ends == Ends::any || start == end;
 }
 
 }  // namespace
@@ -50,7 +51,7 @@ std::optional<TwoEnds> two_ends_within(const Problem& whole, Ends ends,
     for (const std::uint16_t l : low)
       for (int start = 0; start <= steps; ++start)
         for (int end = 0; start + end <= steps; ++end) {
-          if (!fits(ends, start, end)) continue;
+          if (!fits(ends, steps, start, end)) continue;
           const auto total = [&](const std::vector<double> Sums::*of) {
             return sum_between(sums[h].*of, 0, start) +
                    sum_between(sums[l].*of, start, steps - end) +
@@ -73,9 +74,7 @@ recipe::Schedule form_schedule(const Result& result, recipe::ScheduleForm form) 
   const Problem problem = make_problem(result.errors, times, result.weights[main.weights]);
   std::vector<std::uint16_t> high, low;
   for (std::size_t c = 0; c < result.recipes.size(); ++c) {
-    const recipe::Predict& predict = result.recipes[c].predict;
-    const bool sparse =
-        predict.rule != recipe::PredictRule::never && predict.select == recipe::Select::share;
+    const bool sparse = recipe::has_sparsity_target(result.recipes[c]);
     const bool target = form == recipe::ScheduleForm::trtllm;
     if (!target || !sparse) high.push_back(static_cast<std::uint16_t>(c));
     if (c < result.candidates && (!target || sparse)) low.push_back(static_cast<std::uint16_t>(c));
@@ -83,7 +82,8 @@ recipe::Schedule form_schedule(const Result& result, recipe::ScheduleForm form) 
   const std::string name = std::string(recipe::to_text(form)) + "'s form of the schedule";
   if (low.empty() || high.empty())
     throw Error(ErrorKind::usage, name,
-                "has a sparsity target, and no candidate selects a share of the key blocks",
+                "has a sparsity target, and no candidate selects a share of the key blocks or has "
+                "a factor of skip.rule exponential",
                 "add one, for example subblock, or choose another form");
   const Ends ends = form == recipe::ScheduleForm::xdit     ? Ends::equal
                     : form == recipe::ScheduleForm::trtllm ? Ends::start_alone

@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "expect_error.hpp"
@@ -142,6 +143,50 @@ TEST(ScheduleForms, TensorRtLlmIsDenseUntilATime) {
                    R"( "target_sparsity": 0.5, "disabled_until": 0}})",
                    "s");
   });
+}
+
+TEST(ScheduleForms, TensorRtLlmsOwnKernelHasAFactor) {
+  const std::string front = R"({"trtllm": {"dense": "fa3_bf16", "target_sparsity": 0.5,)"
+                            R"( "disabled_until": 0.9, "sparse": )";
+  const Schedule s = parse_schedule(front + R"("skip_softmax_fp8", "a": 80, "b": 3}})", "s");
+  const std::vector<double> levels = sigmas(50, 5);
+  const ScheduleRun run{.steps = 50, .sigmas = levels};
+  EXPECT_EQ(recipes_of(s, 50, levels).back()->skip.factor, static_cast<float>(80 * std::exp(1.5)));
+  expect_round_trip(ScheduleForm::trtllm, s, run);
+  const auto fails = [&](const char* rest, const char* why) {
+    expect_error(ErrorKind::usage, HasSubstr(why), [&] { parse_schedule(front + rest, "s"); });
+  };
+  fails(R"("skip_softmax_fp8", "a": 80}})", "has no b");
+  fails(R"("skip_softmax_fp8", "b": 3}})", "has no a");
+  fails(R"("skip_softmax_fp8", "a": -7, "b": 3}})", "a: is not a number in its range");
+  fails(R"("skip_softmax_fp8", "a": 80, "b": "nonsense"}})", "b: is not a number in its range");
+  fails(R"("skip_softmax_fp8", "a": 80, "b": 1e9}})", "no number");
+  fails(R"("subblock", "a": 80}})", "a: says nothing");
+  fails(R"("subblock", "b": 3}})", "b: says nothing");
+  fails(R"("fa3_fp8"}})", "selects no share of the key blocks and has no factor");
+}
+
+TEST(ScheduleForms, WhatCannotBeReadBackIsRefused) {
+  const std::vector<double> levels = sigmas(50, 5);
+  const char* above = R"({"phases": [{"first": 9, "recipe": "fa3_bf16"},)"
+                      R"( {"recipe": {"base": "subblock", "predict": {"share": 2}}}]})";
+  refused(ScheduleForm::trtllm, above, {.steps = 50, .sigmas = levels}, "predict.share above 1");
+  refused(ScheduleForm::wan_experts,
+          R"({"phases": [{"sigma_from": 80, "recipe": "fa3_bf16"}, {"recipe": "fa3_fp8"}]})",
+          {.steps = 50, .sigmas = levels}, "its boundary is from 0 to 1");
+  const char* by_steps =
+      R"({"phases": [{"first": 2, "recipe": "fa3_bf16"}, {"recipe": "subblock"}]})";
+  const std::vector<double> high{9, 7, 5, 3}, around{3, 2, 0.5, 0.2};
+  refused(ScheduleForm::trtllm, by_steps, {.steps = 4, .sigmas = high}, "above 0 and up to 1");
+  expect_round_trip(ScheduleForm::trtllm, parse_schedule(by_steps, "s"),
+                    {.steps = 4, .sigmas = around});
+}
+
+TEST(ScheduleForms, TheLastStepsAloneStayAtTheEnd) {
+  const char* text = R"({"phases": [{"last": 3, "recipe": "fa3_bf16"}, {"recipe": "fa2_bf16"}]})";
+  const Schedule s = parse_schedule(text, "s");
+  EXPECT_EQ(write_schedule(ScheduleForm::sglang, s, {.steps = 50}), "fa:sdpa:0:3\n");
+  refused(ScheduleForm::xdit, text, {.steps = 50}, "0 steps at the start and 3 steps at the end");
 }
 
 TEST(ScheduleForms, FastVideosWindowsAreRecipesOfTheirSteps) {

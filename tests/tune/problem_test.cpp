@@ -3,8 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <cmath>
 #include <functional>
+#include <optional>
 #include <random>
 
 #include "karat/numerics/base/error.hpp"
@@ -221,6 +223,37 @@ TEST(Tune, ManyHeadsComeCloseToTheBound) {
   const Relaxation hull(p);
   for (const FrontPoint& point : front.points)
     EXPECT_LE(point.error, hull.bound(point.time) * 1.01);
+}
+
+TEST(Tune, TwoEndsEqualBruteForce) {
+  const std::vector<std::uint16_t> high{0, 2}, low{1, 2};
+  for (unsigned seed = 0; seed < 40; ++seed)
+    for (const Ends ends : {Ends::any, Ends::equal, Ends::start_alone}) {
+      const Problem p = random_problem(5, 2, 3, Numbers::real, seed);
+      const double budget = 20 + seed;
+      std::optional<double> least;
+      for (const std::uint16_t h : high)
+        for (const std::uint16_t l : low)
+          for (unsigned kept = 0; kept < 32; ++kept) {  // a bit for every step that runs h
+            Assignment a;
+            for (unsigned step = 0; step < 5; ++step)
+              a.insert(a.end(), 2, (kept >> step & 1) != 0 ? h : l);
+            int start = 0, end = 0;
+            while (start < 5 && (kept >> start & 1) != 0) ++start;
+            while (end < 5 - start && (kept >> (4 - end) & 1) != 0) ++end;
+            if (std::popcount(kept) != start + end) continue;
+            if (ends == Ends::start_alone && (start == 0 || start == 5 || end > 0)) continue;
+            if (ends == Ends::equal && start != end) continue;
+            const Totals t = evaluate(p, a);
+            if (t.time <= budget && (!least || t.error < *least)) least = t.error;
+          }
+      const auto found = two_ends_within(p, ends, high, low, budget);
+      ASSERT_EQ(found.has_value(), least.has_value()) << seed;
+      if (!found) continue;
+      EXPECT_NEAR(found->error, *least, 1e-9 * *least) << seed;
+      EXPECT_LE(found->time, budget * (1 + 1e-9)) << seed;
+      if (ends == Ends::start_alone) EXPECT_TRUE(found->start < 5 && found->end == 0) << seed;
+    }
 }
 
 TEST(Tune, RefusesWhatIsNoProblem) {

@@ -15,7 +15,7 @@ namespace karat::recipe {
 enum class ScheduleForm {
   xdit,         ///< the same number of high-precision steps at both ends
   sglang,       ///< "high:low:start:end"
-  trtllm,       ///< a sparsity target, and the time until which it is disabled
+  trtllm,       ///< a sparsity target, and the noise level until which it is disabled
   fastvideo,    ///< a window for every step, layer and head
   wan_experts,  ///< a recipe for either expert, and the boundary between them
 };
@@ -51,6 +51,10 @@ struct ScheduleRun {
 /// the run the same recipe.
 /// @throws Error(usage) where the form cannot hold it, with the reason
 std::string write_schedule(ScheduleForm form, const Schedule& schedule, const ScheduleRun& run);
+
+/// Whether ScheduleForm::trtllm has a place for the recipe: a share of the key blocks that it keeps
+/// (predict.select share), or a factor of skip.rule exponential.
+bool has_sparsity_target(const Recipe& recipe);
 
 /// The schedule as parse_schedule() reads it.
 files::Json schedule_json(const Schedule& schedule);

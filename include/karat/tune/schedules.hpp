@@ -49,7 +49,7 @@ struct TwoEnds {
 enum class Ends {
   any,
   equal,        ///< start = end (xDiT)
-  start_alone,  ///< start > 0, end = 0 (TensorRT-LLM)
+  start_alone,  ///< 0 < start < steps, end = 0 (TensorRT-LLM)
 };
 /// The least error within a budget over all these recipes and ends, of equal errors the least time;
 /// nothing where none fits. Groups of a step decide alike.

@@ -95,15 +95,28 @@ Schedule from_xdit(const Json& node, const std::string& at) {
   return at_both_ends(form.recipe(keys::high), form.recipe(keys::low), steps, steps);
 }
 
-/// The sparse recipe with the target: top-k keeps the rest of it, exponentials are skipped below
-/// a*exp(b*target) over the keys.
+/// The sparse recipe with the target: tiles are skipped by the factor a*exp(b*target), or top-k
+/// keeps the rest of the target.
 Recipe with_target(Recipe recipe, double target, const Form& form) {
+  if (recipe.skip.rule == SkipRule::exponential) {
+    constexpr double kLargest = std::numeric_limits<float>::max();
+    const double exponent = form.number(keys::b, -kLargest, kLargest) * target;
+    const double factor = form.number(keys::a, 0, kLargest) * std::exp(exponent);
+    if (!(factor <= kLargest)) fail(form.path(keys::b), "makes a factor that is no number");
+    recipe.skip.factor = static_cast<float>(factor);
+    return recipe;
+  }
+  for (const std::string_view key : {keys::a, keys::b})
+    if (form.has(key))
+      fail(form.path(key),
+           "says nothing: recipe " + recipe.name + " has no factor a*exp(b*target)");
   if (recipe.predict.rule != PredictRule::never && recipe.predict.select == Select::share) {
     recipe.predict.share = static_cast<float>(1 - target);
     return recipe;
   }
   fail(form.path(keys::sparse),
-       "has no place for a sparsity target: it selects no share of the key blocks");
+       "has no place for a sparsity target: it selects no share of the key blocks and has no "
+       "factor a*exp(b*target)");
 }
 
 Schedule from_trtllm(const Json& node, const std::string& at) {

@@ -65,10 +65,17 @@ struct BothEnds {
   const Recipe *high, *low;
   std::size_t start = 0, end = 0;
 };
-BothEnds both_ends(ScheduleForm form, const std::vector<Stretch>& stretches) {
+BothEnds both_ends(ScheduleForm form, const Schedule& schedule,
+                   const std::vector<Stretch>& stretches) {
   if (stretches.size() == 1) return {stretches[0].recipe, stretches[0].recipe};
-  if (stretches.size() == 2)
-    return {stretches[0].recipe, stretches[1].recipe, stretches[0].steps, 0};
+  if (stretches.size() == 2) {
+    const auto& [first, second] = std::pair(stretches[0], stretches[1]);
+    const bool at_end = std::ranges::any_of(schedule.phases, [&](const Phase& phase) {
+      return phase.last && same(phase.recipe, *stretches[1].recipe);
+    });
+    if (at_end) return {second.recipe, first.recipe, 0, second.steps};
+    return {first.recipe, second.recipe, first.steps, 0};
+  }
   if (stretches.size() == 3 && same(*stretches[0].recipe, *stretches[2].recipe))
     return {stretches[0].recipe, stretches[1].recipe, stretches[0].steps, stretches[2].steps};
   refuse(form, "it has one recipe at both ends and one between them; this has " +
@@ -77,7 +84,7 @@ BothEnds both_ends(ScheduleForm form, const std::vector<Stretch>& stretches) {
 }
 
 std::string write_xdit(const Schedule& schedule, const ScheduleRun& run) {
-  const BothEnds ends = both_ends(ScheduleForm::xdit, stretches_of(schedule, run));
+  const BothEnds ends = both_ends(ScheduleForm::xdit, schedule, stretches_of(schedule, run));
   if (ends.start != ends.end)
     refuse(ScheduleForm::xdit, "it has one number of steps for both ends; this has " +
                                    counted(ends.start) + " at the start and " + counted(ends.end) +
@@ -101,7 +108,7 @@ std::string backend_of(const Recipe& recipe) {
 }
 
 std::string write_sglang(const Schedule& schedule, const ScheduleRun& run) {
-  const BothEnds ends = both_ends(ScheduleForm::sglang, stretches_of(schedule, run));
+  const BothEnds ends = both_ends(ScheduleForm::sglang, schedule, stretches_of(schedule, run));
   return backend_of(*ends.high) + ":" + backend_of(*ends.low) + ":" + std::to_string(ends.start) +
          ":" + std::to_string(ends.end) + "\n";
 }
@@ -115,20 +122,34 @@ std::string write_trtllm(const Schedule& schedule, const ScheduleRun& run) {
   const auto& [dense, sparse] = std::pair(*stretches[0].recipe, *stretches[1].recipe);
   if (run.sigmas.empty())
     refuse(kForm, "it says a time, and this sampler has no noise level that is one");
-  if (sparse.predict.rule == PredictRule::never || sparse.predict.select != Select::share)
+  if (!has_sparsity_target(sparse))
     refuse(kForm, "it has a sparsity target; recipe " + sparse.name +
-                      " selects no share of the key blocks");
-  const double target = 1 - double{sparse.predict.share};
+                      " selects no share of the key blocks and has no factor a*exp(b*target)");
+  const bool factor = sparse.skip.rule == SkipRule::exponential;
+  // Which target a factor reaches is unknown: a is the factor, and exp(b*target) is 1.
+  const double target = factor ? 0 : 1 - double{sparse.predict.share};
+  if (target < 0)
+    refuse(kForm, "its sparsity target is from 0 to 1; recipe " + sparse.name +
+                      " has predict.share above 1");
   // Six digits of a time that lies between the last dense step's and the first sparse one's.
   const double last_dense = run.sigmas[stretches[0].steps - 1];
   const double first_sparse = run.sigmas[stretches[0].steps];
   double until = std::floor(last_dense * 1e6) / 1e6;
   if (until <= first_sparse) until = last_dense;
-  return files::format_json(Json{{keys::trtllm,
-                                  {{keys::dense, recipe_json(dense)},
-                                   {keys::sparse, recipe_json(sparse)},
-                                   {keys::target_sparsity, target},
-                                   {keys::disabled_until, until}}}});
+  if (until > 1 && first_sparse < 1) until = 1;
+  if (!(until > first_sparse && until <= 1))
+    refuse(kForm,
+           "it is disabled until a time above 0 and up to 1; the noise levels here go from " +
+               std::to_string(last_dense) + " to " + std::to_string(first_sparse));
+  Json form{{keys::dense, recipe_json(dense)},
+            {keys::sparse, recipe_json(sparse)},
+            {keys::target_sparsity, target},
+            {keys::disabled_until, until}};
+  if (factor) {
+    form[keys::a] = double{sparse.skip.factor};
+    form[keys::b] = 0;
+  }
+  return files::format_json(Json{{keys::trtllm, std::move(form)}});
 }
 
 std::string write_fastvideo(const Schedule& schedule, const ScheduleRun& run) {
@@ -157,6 +178,9 @@ std::string write_experts(const Schedule& schedule, const ScheduleRun&) {
         ScheduleForm::wan_experts,
         "it has one recipe from a noise level on and one below it; this schedule's phases do not "
         "follow one noise level");
+  if (!(*phases[0].sigma_from >= 0 && *phases[0].sigma_from <= 1))
+    refuse(ScheduleForm::wan_experts, "its boundary is from 0 to 1; this schedule's is " +
+                                          std::to_string(*phases[0].sigma_from));
   return files::format_json(Json{{keys::wan_experts,
                                   {{keys::boundary, *phases[0].sigma_from},
                                    {keys::high_noise, recipe_json(phases[0].recipe)},
@@ -185,6 +209,11 @@ std::string write_schedule(ScheduleForm form, const Schedule& schedule, const Sc
       break;
   }
   return write_experts(schedule, run);
+}
+
+bool has_sparsity_target(const Recipe& recipe) {
+  return recipe.skip.rule == SkipRule::exponential ||
+         (recipe.predict.rule != PredictRule::never && recipe.predict.select == Select::share);
 }
 
 Json schedule_json(const Schedule& schedule) {
