@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::string_view kMagic = "\x93NUMPY";
 constexpr std::size_t kMaxHeader = std::size_t{1} << 20;
-constexpr const char* kSaveAgain = "save it again with numpy.save";
+constexpr const char* kSaveWithNumpy = "save it again with numpy.save";
 
 /// Reads the literal from left to right; every failure is one Error.
 class Cursor {
@@ -52,7 +52,7 @@ class Cursor {
     return rest_.empty();
   }
   [[noreturn]] void fail() const {
-    throw source_.error("has a header that is not NumPy's", kSaveAgain);
+    throw source_.error("has a header that is not NumPy's", kSaveWithNumpy);
   }
 
  private:
@@ -124,7 +124,7 @@ NpyHeader parse_literal(std::string_view text, const ByteSource& source) {
 NpyHeader read_npy_header(const ByteSource& source) {
   std::array<std::byte, 8> start{};
   if (source.size() < start.size() || source.read_text(0, kMagic.size()) != kMagic) {
-    throw source.error("does not begin like a .npy file", kSaveAgain);
+    throw source.error("does not begin like a .npy file", kSaveWithNumpy);
   }
   source.read(0, start);
   const auto version = static_cast<unsigned>(start[6]);
@@ -132,7 +132,7 @@ NpyHeader read_npy_header(const ByteSource& source) {
     throw source.error("has .npy version " + std::to_string(version) + "." +
                            std::to_string(static_cast<unsigned>(start[7])) +
                            ", known are 1.0, 2.0 and 3.0",
-                       kSaveAgain);
+                       kSaveWithNumpy);
   }
   std::array<std::byte, 4> length{};
   const std::size_t length_bytes = version == 1 ? 2 : 4;

@@ -44,7 +44,7 @@ struct Header {
               action);
 }
 
-std::uint64_t unsigned_integer(const Json& value, const ByteSource& source,
+std::uint64_t whole_number(const Json& value, const ByteSource& source,
                                const std::string& tensor, const char* field) {
   if (value.is_number_unsigned()) return value.get<std::uint64_t>();
   refuse(source, tensor, std::string(field) + " holds something else than whole numbers");
@@ -89,12 +89,12 @@ Entry parse_entry(const ByteSource& source, const std::string& name, const Json&
   }
   Shape shape;
   for (const Json& n : list_of("shape"))
-    shape.push_back(unsigned_integer(n, source, name, "shape"));
+    shape.push_back(whole_number(n, source, name, "shape"));
   const Json& offsets = list_of("data_offsets");
   if (offsets.size() != 2) refuse(source, name, "data_offsets are not two numbers");
   Entry entry{.info = {},
-              .begin = unsigned_integer(offsets[0], source, name, "data_offsets"),
-              .end = unsigned_integer(offsets[1], source, name, "data_offsets")};
+              .begin = whole_number(offsets[0], source, name, "data_offsets"),
+              .end = whole_number(offsets[1], source, name, "data_offsets")};
   if (entry.begin > entry.end) refuse(source, name, "data_offsets run backwards");
   entry.info =
       parse_info(source, name, fields.at("dtype"), std::move(shape), entry.end - entry.begin);

@@ -6,10 +6,18 @@
 
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "failure.hpp"
 
 namespace karat::files {
+
+/// A shape as HDF5 takes it.
+using Extent = std::vector<hsize_t>;
+
+/// The cache of chunks of one dataset: bytes, and slots (a prime, as HDF5 advises).
+constexpr std::size_t kChunkCache = std::size_t{64} << 20;
+constexpr std::size_t kChunkCacheSlots = 12'421;
 
 /// Throws Hdf5Failure made from HDF5's error stack.
 [[noreturn]] void throw_hdf5_failure();

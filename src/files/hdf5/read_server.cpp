@@ -19,15 +19,11 @@ namespace karat::files {
 namespace {
 
 constexpr std::size_t kExtraMemory = std::size_t{2} << 30;
-constexpr std::size_t kChunkCache = std::size_t{64} << 20;
 constexpr std::size_t kLargestChunkCache = std::size_t{1} << 30;
-constexpr std::size_t kChunkCacheSlots = 12'421;
 constexpr std::size_t kMaxObjects = 100'000;
 constexpr std::size_t kMaxAttributesOfAll = 1'000'000;
 /// More than deflate can do (1032); a dataset that claims more is a trap.
 constexpr std::uint64_t kMaxExpansion = 1100;
-
-using Extent = std::vector<hsize_t>;
 
 struct Dataset {
   std::string name;

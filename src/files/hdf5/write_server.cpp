@@ -16,11 +16,6 @@
 namespace karat::files {
 namespace {
 
-constexpr std::size_t kChunkCache = std::size_t{64} << 20;
-constexpr std::size_t kChunkCacheSlots = 12'421;  // a prime, as HDF5 advises
-
-using Extent = std::vector<hsize_t>;
-
 Extent extent(const Json& json) { return json.get<Extent>(); }
 
 Handle creation_list(hid_t list_class) {

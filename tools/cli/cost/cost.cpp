@@ -122,7 +122,7 @@ hopper::RunTime together(const std::vector<Answer>& phases) {
   return total;
 }
 
-void declare(CommandLine& line) {
+void declare_cost(CommandLine& line) {
   line.add({{"recipe", "preset or FILE.json (default fa3_bf16)"},
             {"schedule", "FILE.json: a recipe for every step of the model's run"}});
   add_options(line, hopper::kernel_fields());
@@ -239,7 +239,7 @@ void print_answers(const cxxopts::ParseResult& given, const std::vector<Answer>&
 int run_cost(int argc, char** argv) {
   CommandLine line("cost",
                    "How long a recipe's attention takes on a Hopper GPU, and what limits it.");
-  declare(line);
+  declare_cost(line);
   line.note("Needs recipe and shape only. The model and its errors: docs/time-model.md.");
   const auto given = line.parse(argc, argv);
   if (!given) return match;

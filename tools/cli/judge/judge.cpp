@@ -33,7 +33,7 @@ golden::Selection parse_selection(std::string_view text) {
 }
 
 template <typename Options>
-void declare(CommandLine& line, std::span<const files::RequestField<Options>> own) {
+void declare_judging(CommandLine& line, std::span<const files::RequestField<Options>> own) {
   line.add({{"golden", "golden file"},
             {"candidate", "safetensors or HDF5 with stages by name, npy with o, or a golden file"},
             {"select", "batch,head,query block; * for all"}});
@@ -66,7 +66,7 @@ struct Judged {
 int run_check(int argc, char** argv) {
   CommandLine line("check", "Compare a candidate with a golden file, stage by stage.",
                    {"golden", "candidate"});
-  declare(line, golden::check_fields());
+  declare_judging(line, golden::check_fields());
   line.add({{"html", "also write a page with heat maps here"}});
   line.note(
       "exit code 0: every stage equal, or no farther than legal kernels lie;\n"
@@ -96,7 +96,7 @@ int run_check(int argc, char** argv) {
 int run_diagnose(int argc, char** argv) {
   CommandLine line("diagnose", "Find the recipe edit or coding mistake that explains a candidate.",
                    {"golden", "candidate"});
-  declare(line, golden::diagnose_fields());
+  declare_judging(line, golden::diagnose_fields());
   line.note(
       "exit code 0: the candidate matches, nothing to diagnose; 1: it differs or is undecided.\n"
       "--most is " +

@@ -30,7 +30,7 @@ std::optional<StudyResult> finished(const std::string& out, const study::StudyId
   return std::nullopt;
 }
 
-void declare(CommandLine& line) {
+void declare_study(CommandLine& line) {
   add_options(line, study::cells_fields(), "Cells");
   add_options(line, study::study_fields(), "Measuring");
   line.add({{"plan", "write which cells and query tiles of a model to save, and stop"}}, "Plan");
@@ -47,7 +47,7 @@ void declare(CommandLine& line) {
   line.note("A study that is stopped continues when the same command is given again.");
 }
 
-study::StudyRequest read_request(const cxxopts::ParseResult& given) {
+study::StudyRequest study_request(const cxxopts::ParseResult& given) {
   study::StudyRequest asked;
   if (given.count("capture") > 0) refuse_beside(given, "capture", study::cells_fields());
   // the sensitivity table is of outputs: it is what a schedule of inference is tuned by
@@ -62,7 +62,7 @@ int write_plan(const cxxopts::ParseResult& given, const std::string& path, Narra
                 {"capture",      "grid",    "channels", "steps", "layers",  "heads", "head-kind",
                  "network-seed", "recipes", "ladder",   "sweep", "rows",    "draws", "quick",
                  "backward",     "out",     "csv",      "table", "figures", "html"});
-  const study::StudyRequest asked = read_request(given);
+  const study::StudyRequest asked = study_request(given);
   capture::PlanSpec spec;
   if (given.count("model") > 0) spec.model = asked.cells.model;
   spec.resolution = asked.cells.resolution.value_or("");
@@ -138,7 +138,7 @@ StudyResult measured(const study::ChosenStudy& choice, int threads, const std::s
 int run_study(int argc, char** argv) {
   CommandLine line("study",
                    "Measure what FP8 and sparsity cost, apart and together, cell by cell.");
-  declare(line);
+  declare_study(line);
   const auto given = line.parse(argc, argv);
   if (!given) return match;
   const Narration narration = cli::narration(*given);
@@ -149,7 +149,7 @@ int run_study(int argc, char** argv) {
     if (given->count(option_name(field)) > 0)
       throw Error(ErrorKind::usage, "--" + option_name(field), "says nothing without --plan",
                   "leave it out");
-  const study::StudyRequest asked = read_request(*given);
+  const study::StudyRequest asked = study_request(*given);
   const study::ChosenStudy choice = study::choose_study(asked);
   const std::string out = required(*given, "out");
   const Stopwatch watch;

@@ -45,7 +45,7 @@ sweep::Share slurm_share() {
       .count = static_cast<std::size_t>(count)};
 }
 
-void declare(CommandLine& line) {
+void declare_sweep_run(CommandLine& line) {
   line.add({{"plan", "the plan's folder"},
             {"only", "these shards, joined by commas"},
             {"wait", "stay until all is done, also what others hold", Takes::nothing},
@@ -73,7 +73,7 @@ int report_run(const cxxopts::ParseResult& given, const sweep::RunReport& report
 
 int run_sweep_run(int argc, char** argv) {
   CommandLine line("sweep run", "Compute shards of a plan.", {"plan"});
-  declare(line);
+  declare_sweep_run(line);
   const auto given = line.parse(argc, argv);
   if (!given) return match;
   const bool slurm = given->count("slurm") > 0, mpi = given->count("mpi") > 0;

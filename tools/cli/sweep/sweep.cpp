@@ -17,7 +17,7 @@ constexpr Command kCommands[] = {
     {"merge", "make one file of all results, and a manifest", run_sweep_merge},
 };
 
-std::string help() {
+std::string sweep_help() {
   std::string text =
       "Many heads on many machines: a list of shards that survives anything.\n\n"
       "usage: karat sweep COMMAND [OPTIONS]     karat sweep COMMAND --help\n\n";
@@ -32,7 +32,7 @@ std::string help() {
 int run_sweep(int argc, char** argv) {
   const std::string_view name = argc > 1 ? argv[1] : "";
   if (name == "--help" || name == "-h" || name == "help") {
-    std::cout << help();
+    std::cout << sweep_help();
     return match;
   }
   if (name.empty())

@@ -118,7 +118,7 @@ study::SensitivityTable read_table(const std::string& path, std::vector<recipe::
   return study::read_sensitivity(path);
 }
 
-tune::Request read_request(const cxxopts::ParseResult& given) {
+tune::Request tune_request(const cxxopts::ParseResult& given) {
   tune::Request request;
   const auto from = text_of(given, "from");
   const bool quick = given.count("quick") > 0;
@@ -159,7 +159,7 @@ tune::Request read_request(const cxxopts::ParseResult& given) {
   return request;
 }
 
-void declare(CommandLine& line) {
+void declare_tune(CommandLine& line) {
   line.add(
       {{"gpu", "H20 (default), H100, ... or FILE.json; several: H20,H100"},
        {"candidates", "recipes to choose from, presets or FILE.json (default: all the study has)"},
@@ -196,13 +196,13 @@ void declare(CommandLine& line) {
 
 int run_tune(int argc, char** argv) {
   CommandLine line("tune", "Which recipe in which denoising step: error against time.");
-  declare(line);
+  declare_tune(line);
   line.note("How it decides, and what the answers mean: docs/tune.md.");
   const auto given = line.parse(argc, argv);
   if (!given) return match;
   tune::Request request = [&] {
     const NothingHalfWritten guard;
-    return read_request(*given);
+    return tune_request(*given);
   }();
   static constexpr Named<tune::ScheduleKind> kKinds[] = {
       {"three_phase", tune::ScheduleKind::three_phase},
