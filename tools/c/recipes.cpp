@@ -20,7 +20,7 @@ files::Json listed(const Table& table, Name name) {
   return names;
 }
 
-files::Json names_of(std::string_view what) {
+files::Json known_names(std::string_view what) {
   const auto itself = [](const auto& name) { return std::string(name); };
   const auto by_name = [](const auto& row) { return row.name; };
   if (what == "recipes") return listed(recipe::preset_names(), itself);
@@ -99,6 +99,6 @@ karat_status karat_schedule(const char* text, int32_t steps, const double* sigma
 karat_status karat_names(const char* what, char** json, karat_error* error) {
   return c::guarded(error, [&] {
     c::required(json, "json");
-    *json = c::handed_out(c::names_of(c::required(what, "what")).dump());
+    *json = c::handed_out(c::known_names(c::required(what, "what")).dump());
   });
 }
