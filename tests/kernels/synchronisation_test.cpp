@@ -50,6 +50,8 @@ constexpr const char* kSameProxyFence =
     "nothing was written to shared memory since the proxy fence before it";
 constexpr const char* kSameFence =
     "its registers rest since a fence before it, where need be that of the last round";
+constexpr const char* kWholeGroup =
+    "what is written next only wgmmas have read, and a wait for a group is for all four warps'";
 constexpr const char* kMoves =
     "A in registers: what names them last is a mov, which does not count";
 
@@ -76,7 +78,7 @@ std::vector<Kernel> kernels() {
         {{1955}, "nobody reads the last copies, and their bytes are not used again"},
         {{1960, 1966}, kBytesRest},
         {{1765}, kMoves, Unnoticed::gap}}},
-      {"Sta", sta, {{{488, 2232}, kLaterGroup}, {{1810}, kSameProxyFence}}},
+      {"Sta", sta, {{{488, 2232}, kLaterGroup}, {{1810}, kSameProxyFence}, {{2119}, kWholeGroup}}},
       {"Flex",
        flex,
        {{{136, 137, 208, 209, 288, 289, 366, 367},
@@ -95,6 +97,7 @@ std::vector<Kernel> kernels() {
        {{{499, 548, 1974, 2023, 2173, 2826}, kLaterGroup},
         {{1602, 1763, 2455, 2617}, kSameProxyFence},
         {{1604, 2290, 2457}, kSameFence},
+        {{2769}, kWholeGroup},
         {{1828, 2682}, kMoves, Unnoticed::gap}}},
       {"FlexDkv",
        [] { return gradients(false); },
