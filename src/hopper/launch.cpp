@@ -186,7 +186,7 @@ LaunchTime launch_time_without(Part part, const Machine& machine, const Timing& 
       ideal = Ideal::imbalance;
       break;
     case Part::launch:
-      t.launch_us = 0;
+      t.launch_us = t.prepare_us = t.combine_us = t.combine_cta = 0;
       break;
   }
   // A part that costs nothing does not change the clock.

@@ -179,6 +179,21 @@ TEST(Answer, WhatADensityCannotSayIsRefused) {
   }
 }
 
+/// 84 tiles of a sequence let the keys be divided, the batch's 5376 leave nothing to divide.
+TEST(Answer, TheCombiningKernelIsInTextAndBounds) {
+  Question question{.recipe = recipe::preset("fa3_bf16")};
+  ask(question, KernelRequest{.batch = 64, .varlen = true, .split_keys = true});
+  ask(question, ShapeRequest{.tokens = 1024, .heads = 14, .head_dim = 80});
+  const Answer found = answer(question, std::nullopt, Detail::bounds, "");
+  const LaunchTime& launch = found.cost.launch;
+  EXPECT_EQ(launch.splits, 1);
+  EXPECT_GT(launch.combine_us, 0.05 * launch.us);
+  EXPECT_THAT(to_text(found), HasSubstr("us in the kernel that combines key splits"));
+  const auto saved = std::ranges::find(found.cost.savings, Part::launch, &Saving::part);
+  ASSERT_NE(saved, found.cost.savings.end());
+  EXPECT_NEAR(saved->ms * 1e3, launch.launch_us + launch.combine_us, 1);
+}
+
 TEST(Answer, ASharePredictedByMeansIsTheDensity) {
   for (const char* name :
        {"subblock", "vsa", "vsa_h3", "sla", "rainfusion_fp8", "rainfusion_mix"}) {

@@ -95,12 +95,12 @@ inline std::set<std::string> left_out(const std::vector<MeasuredRow>& rows) {
 
 inline void print_groups(const std::vector<Group>& groups) {
   std::printf(
-      "| source, board, kernel | rows | mean | bias | worst | factor |\n"
-      "|---|---|---|---|---|---|\n");
+      "| source, board, kernel | rows | mean | bias | worst | target | factor |\n"
+      "|---|---|---|---|---|---|---|\n");
   for (const Group& g : groups) {
-    std::printf("| %s | %d | %.1f %% | %+.1f %% | %.1f %% | %s |\n", g.name.c_str(), g.errors.rows,
-                100 * g.errors.mean(), 100 * g.errors.bias(), 100 * g.errors.worst,
-                g.factor == 1 ? "" : std::to_string(g.factor).substr(0, 4).c_str());
+    std::printf("| %s | %d | %.1f %% | %+.1f %% | %.1f %% | %.2g %% | %s |\n", g.name.c_str(),
+                g.errors.rows, 100 * g.errors.mean(), 100 * g.errors.bias(), 100 * g.errors.worst,
+                100 * g.target, g.factor == 1 ? "" : std::to_string(g.factor).substr(0, 4).c_str());
   }
 }
 

@@ -27,8 +27,7 @@ struct LeftOutGroup {
 struct LeftOutSource {
   std::string name;
   std::vector<LeftOutGroup> groups;
-  /// Constants that all rows narrow to less than half of their prior's spread, and the others
-  /// don't.
+  /// Constants that the others leave with 1.5 times the spread that all rows leave, or more.
   std::vector<std::string_view> lost;
 };
 

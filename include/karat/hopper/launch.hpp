@@ -21,7 +21,7 @@ enum class Part {
   hbm,        ///< likewise HBM
   waves,      ///< SMs share the last wave's work to the last clock
   imbalance,  ///< every query tile has the mean number of blocks
-  launch,     ///< launch latency
+  launch,     ///< launch latency, the kernel in front, and the one behind but for its traffic
 };
 inline constexpr int kParts = 9;
 std::string part_name(Part part);
