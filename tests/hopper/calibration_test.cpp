@@ -58,7 +58,8 @@ class GivenRows : public testing::Test {
   std::vector<Row> rows_;
 };
 
-/// Which two rows a group gives is drawn eight times: the mean counts, no single draw's luck.
+/// Which two rows a group gives is drawn eight times: the mean comes back to within 2 points, and
+/// no single draw misses by much more than twice that.
 TEST_F(GivenRows, TwoRowsAGroupBringFalsifiedTimesBack) {
   struct Falsified {
     double clock, launch_us, d80;
@@ -96,6 +97,7 @@ TEST_F(GivenRows, TwoRowsAGroupBringFalsifiedTimesBack) {
         f.clock, f.launch_us, f.d80, 100 * wrong, 100 * back, 100 * worst, 100 * right);
     EXPECT_GT(wrong, right + 0.02);
     EXPECT_LE(back, right + 0.02);
+    EXPECT_LE(worst, right + 0.055);
   }
 }
 
