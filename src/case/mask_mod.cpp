@@ -17,6 +17,7 @@ constexpr const char* kHead =
     R"(# A mask of karat as FlexAttention's mask_mod, over positions of the recipe's order of tokens.
 # FlexAttention's BACKEND="FLASH" has ignored BlockMask arrays under a trivial mask_mod (pytorch
 # 188322): give create_block_mask, or BlockMask.from_kv_blocks, this mask_mod.
+# On a GPU: mask_mod_on("cuda"), load(device="cuda").
 import torch
 
 POSITIONS = %POSITIONS%
@@ -48,10 +49,11 @@ std::string tokens_of(const layout::Layout& layout) {
        << "VIDEO = " << layout.grid.volume() << "\n";
   const auto& token_at = layout.order.token_at;
   if (video::is_own_order(layout.order)) {
-    text << "\n\ndef token_of(position):\n    return position\n";
+    text << "TABLE = None\n\n\ndef token_of(table, position):\n    return position\n";
   } else {
-    text << "# The token at each position; -1 where padding stands.\nTOKEN_AT = torch.tensor("
-         << listed(token_at) << ")\n\n\ndef token_of(position):\n    return TOKEN_AT[position]\n";
+    text << "# The token at each position; -1 where padding stands.\nTABLE = torch.tensor("
+         << listed(token_at)
+         << ")\n\n\ndef token_of(table, position):\n    return table[position]\n";
   }
   return text.str();
 }
@@ -86,18 +88,18 @@ std::string window_lines(const recipe::Mask& m) {
 
 std::string by_coordinates(const recipe::Recipe& recipe, const layout::Layout& layout) {
   return tokens_of(layout) + window_lines(recipe.mask) +
-         "\n\ndef keeps(q_idx, kv_idx):\n"
-         "    q, k = token_of(q_idx), token_of(kv_idx)\n"
+         "\n\ndef keeps(table, q_idx, kv_idx):\n"
+         "    q, k = token_of(table, q_idx), token_of(table, kv_idx)\n"
          "    text = (q >= VIDEO) | (k >= VIDEO)\n"
          "    return (q >= 0) & (k >= 0) & (text | among_video(q, k))\n";
 }
 
 std::string by_positions(const recipe::Recipe& recipe, const layout::Layout& layout) {
   std::ostringstream text;
-  text << "VIDEO = " << layout.grid.volume() << "\n";
+  text << "TABLE = None\nVIDEO = " << layout.grid.volume() << "\n";
   if (recipe.mask.kind == MaskKind::none) {
-    text
-        << "\n\ndef keeps(q_idx, kv_idx):\n    return (q_idx < POSITIONS) & (kv_idx < POSITIONS)\n";
+    text << "\n\ndef keeps(table, q_idx, kv_idx):\n    return (q_idx < POSITIONS) & (kv_idx < "
+            "POSITIONS)\n";
     return text.str();
   }
   const std::int64_t frame = std::int64_t{layout.grid.h} * layout.grid.w;
@@ -106,7 +108,7 @@ std::string by_positions(const recipe::Recipe& recipe, const layout::Layout& lay
                               : layout.grid.t * (1 - std::sqrt(1 - double{recipe.mask.band}));
   text << "WIDTH, FIRST = " << mask::band_width(multiple, frame) << ", "
        << frame * recipe.mask.band_first << "  # positions\n\n\n"
-       << "def keeps(q_idx, kv_idx):\n"
+       << "def keeps(table, q_idx, kv_idx):\n"
        << "    text = (q_idx >= VIDEO) | (kv_idx >= VIDEO)\n"
        << "    return text | (abs(q_idx - kv_idx) <= WIDTH) | (kv_idx < FIRST)\n";
   return text.str();
@@ -134,10 +136,10 @@ std::optional<std::string> by_blocks(const layout::Layout& layout, int query_blo
     }
   }
   std::ostringstream text;
-  text << "BLOCK = (" << query_block << ", " << key_block << ")\n# Per pair of blocks.\nKEPT = "
+  text << "BLOCK = (" << query_block << ", " << key_block << ")\n# Per pair of blocks.\nTABLE = "
        << "torch.tensor(" << listed(keep) << ").reshape(" << rows << ", " << columns << ") == 1\n"
-       << "\n\ndef keeps(q_idx, kv_idx):\n"
-       << "    return KEPT[q_idx // BLOCK[0], kv_idx // BLOCK[1]]\n";
+       << "\n\ndef keeps(table, q_idx, kv_idx):\n"
+       << "    return table[q_idx // BLOCK[0], kv_idx // BLOCK[1]]\n";
   return text.str();
 }
 
@@ -169,21 +171,28 @@ std::optional<std::string> mask_mod_source(const recipe::Recipe& recipe,
   }
   const bool causal = recipe.mask.causal == recipe::Causal::on;
   source +=
-      "\n\ndef mask_mod(b, h, q_idx, kv_idx):\n"
-      "    inside = (q_idx < POSITIONS) & (kv_idx < POSITIONS)\n"
-      "    q_idx, kv_idx = q_idx * inside, kv_idx * inside  # no table is left\n"
-      "    return inside & keeps(q_idx, kv_idx)" +
-      std::string(causal ? " & (kv_idx <= q_idx)" : "") + "\n\n\ndef load(path=\"" + arrays +
-      "\"):\n"
-      "    \"\"\"The BlockMask of the arrays, with this mask_mod.\"\"\"\n"
+      "\n\ndef mask_mod_on(device):\n"
+      "    \"\"\"mask_mod for indices on a device, where its table must stand too.\"\"\"\n"
+      "    table = None if TABLE is None else TABLE.to(device)\n\n"
+      "    def mask_mod(b, h, q_idx, kv_idx):\n"
+      "        inside = (q_idx < POSITIONS) & (kv_idx < POSITIONS)\n"
+      "        q_idx, kv_idx = q_idx * inside, kv_idx * inside  # no table is left\n"
+      "        return inside & keeps(table, q_idx, kv_idx)" +
+      std::string(causal ? " & (kv_idx <= q_idx)" : "") +
+      "\n\n    return mask_mod\n\n\n"
+      "mask_mod = mask_mod_on(\"cpu\")\n\n\ndef load(path=\"" +
+      arrays +
+      "\", device=\"cpu\"):\n"
+      "    \"\"\"The BlockMask of the arrays on a device, with this mask_mod.\"\"\"\n"
       "    from safetensors import safe_open\n"
       "    from torch.nn.attention.flex_attention import BlockMask\n\n"
       "    with safe_open(path, \"pt\") as file:\n"
       "        names = (\"kv_num_blocks\", \"kv_indices\", \"full_kv_num_blocks\",\n"
       "                 \"full_kv_indices\")\n"
-      "        arrays = [file.get_tensor(name) for name in names]\n"
+      "        arrays = [file.get_tensor(name).to(device) for name in names]\n"
       "        block = tuple(int(n) for n in file.metadata()[\"BLOCK_SIZE\"].split(\",\"))\n"
-      "    return BlockMask.from_kv_blocks(*arrays, BLOCK_SIZE=block, mask_mod=mask_mod,\n"
+      "    return BlockMask.from_kv_blocks(*arrays, BLOCK_SIZE=block,\n"
+      "                                    mask_mod=mask_mod_on(device),\n"
       "                                    seq_lengths=(POSITIONS, POSITIONS))\n";
   return source;
 }

@@ -28,6 +28,15 @@ def brute_mask(grid, tile, window, border):
     return keep
 
 
+class Table(np.ndarray):
+    """An array that moves between devices as PyTorch's tensors do."""
+    devices = []
+
+    def to(self, device):
+        self.devices.append(device)
+        return self
+
+
 class Mask(Case):
     def report(self, *arguments):
         return json.loads(self.succeeds("mask", *arguments, "--json").stdout)
@@ -79,13 +88,33 @@ class Mask(Case):
         with open(self.path("b.py")) as file:
             source = file.read()
         torch = types.ModuleType("torch")
-        torch.tensor, torch.clamp = np.array, np.clip
+        torch.tensor, torch.clamp = lambda values: np.array(values).view(Table), np.clip
         space = {}
         with unittest.mock.patch.dict("sys.modules", torch=torch):
             exec(compile(source, "b.py", "exec"), space)
         length = -(-space["POSITIONS"] // 16) * 16
         q, k = np.indices((length, length))
-        return space["mask_mod"](0, 0, q, k), space["POSITIONS"]
+        kept = space["mask_mod"](0, 0, q, k)
+        np.testing.assert_array_equal(space["mask_mod_on"]("cuda")(0, 0, q, k), kept)
+        table = space["TABLE"]
+        self.assertTrue(table is None or table.devices[-2:] == ["cpu", "cuda"], "the table must move too")
+        self.against_torch(source, arguments[arguments.index("--block") + 1])
+        return kept, space["POSITIONS"]
+
+    def against_torch(self, source, block):
+        """The blocks that PyTorch finds by the mask_mod, where PyTorch is, are those of the arrays."""
+        try:
+            from torch.nn.attention.flex_attention import create_block_mask
+        except ImportError:
+            return
+        space = {}
+        exec(compile(source, "b.py", "exec"), space)
+        arrays = read(self.path("b.safetensors"))
+        length = space["POSITIONS"]
+        made = create_block_mask(space["mask_mod_on"]("cpu"), None, None, length, length, device="cpu",
+                                 BLOCK_SIZE=tuple(map(int, block.split(","))))
+        for name in ("kv_num_blocks", "full_kv_num_blocks"):
+            np.testing.assert_array_equal(getattr(made, name).numpy().ravel(), arrays[name][1].ravel())
 
     def positions(self):
         return np.argsort(read(self.path("b.safetensors"))["position_of_token"][1])
@@ -108,7 +137,7 @@ class Mask(Case):
         recipe = self.path("band.json")
         with open(recipe, "w") as file:
             json.dump({"base": "svg1_spatial", "mask": {"band": 0.05}}, file)
-        kept, length = self.mask_mod("--recipe", recipe, "--grid", "8,7,9")
+        kept, length = self.mask_mod("--recipe", recipe, "--grid", "8,7,9", "--block", "16,16")
         q, k = np.indices((length, length))
         np.testing.assert_array_equal(kept[:length, :length], (abs(q - k) <= 128) | (k < 63))
 
