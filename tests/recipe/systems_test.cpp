@@ -120,18 +120,20 @@ std::string joined(std::vector<std::string> parts, const std::string& by) {
   return text;
 }
 
-/// The knobs of a page whose source says open.
+/// The knobs of a page whose source says open; pages without a table of sources are pointed at.
 std::string open_in(const std::string& page) {
   std::vector<std::string> knobs;
   std::istringstream lines(page);
-  bool in_table = false;
+  bool in_table = false, found = false;
   for (std::string line; std::getline(lines, line);) {
-    if (line.starts_with("| knob |")) in_table = true;
+    if (line.starts_with("| knob |") || line.starts_with("| field | value | source"))
+      in_table = found = true;
     if (!line.starts_with("|")) in_table = false;
     if (!in_table) continue;
     const auto cells = cells_of(line);
     if (cells.size() >= 3 && cells[2].find("open") != std::string::npos) knobs.push_back(cells[0]);
   }
+  if (!found) return "see the page";
   return knobs.empty() ? "-" : joined(knobs, "; ");
 }
 
