@@ -120,7 +120,9 @@ TEST(ScheduleForms, TensorRtLlmIsDenseUntilATime) {
   for (int step = 0; step < 50; ++step) {
     const bool dense = levels[step] >= 0.9;
     EXPECT_EQ(recipes[step]->name, dense ? "fa3_bf16" : "subblock") << step;
-    if (!dense) EXPECT_EQ(recipes[step]->predict.share, 0.5f);
+    if (!dense) {
+      EXPECT_EQ(recipes[step]->predict.share, 0.5f);
+    }
   }
   const ScheduleRun run{.steps = 50, .sigmas = levels};
   expect_round_trip(ScheduleForm::trtllm, s, run);

@@ -252,7 +252,9 @@ TEST(Tune, TwoEndsEqualBruteForce) {
       if (!found) continue;
       EXPECT_NEAR(found->error, *least, 1e-9 * *least) << seed;
       EXPECT_LE(found->time, budget * (1 + 1e-9)) << seed;
-      if (ends == Ends::start_alone) EXPECT_TRUE(found->start < 5 && found->end == 0) << seed;
+      if (ends == Ends::start_alone) {
+        EXPECT_TRUE(found->start < 5 && found->end == 0) << seed;
+      }
     }
 }
 
