@@ -71,6 +71,15 @@ Sample first_rows(const Sample& sample, std::size_t count) {
   return few;
 }
 
+/// A study takes heads one at a time: a scale that all share would become another for each.
+void refuse_scales_of_all_heads(const recipe::Recipe& recipe) {
+  for (const recipe::Operand* operand : {&recipe.q, &recipe.k, &recipe.v})
+    if (operand->group == quant::Group::all_heads && quant::has_scale(operand->format))
+      throw Error(ErrorKind::usage, recipe.name,
+                  "has scales of all heads, a study takes one by one",
+                  "give q, k and v group tensor, or attend and check whole files");
+}
+
 }  // namespace
 
 struct Workbench::State {
@@ -95,6 +104,7 @@ Workbench::Workbench(const capture::Source& source, std::vector<recipe::Recipe> 
     if (!names.insert(s.recipes[r].name).second)
       throw Error(ErrorKind::usage, "recipes", "\"" + s.recipes[r].name + "\" is named twice",
                   "give each recipe a name of its own");
+    refuse_scales_of_all_heads(s.recipes[r]);
     if (options.pass == Pass::backward) continue;
     const bool apart = std::ranges::find(options.taken_apart, static_cast<std::int32_t>(r)) !=
                        options.taken_apart.end();
