@@ -43,7 +43,7 @@ class BadInputs(Case):
     def test_studies_take_no_scales_of_all_heads(self):
         cells = ["--grid", "2,4,4", "--steps", "0", "--layers", "0", "--heads", "0"]
         self.fails(2, "xdit_flash3_fp8", "all heads",
-                   arguments=["study", *cells, "--recipes", "xdit_flash3_fp8"])
+                   arguments=["study", *cells, "--out", "s", "--recipes", "xdit_flash3_fp8"])
 
     def test_studies_of_whole_runs(self):
         loop = {"schema": "karat.loop", "version": 1, "origin": "", "model": "m", "steps": 3,
