@@ -16,13 +16,6 @@ namespace {
 constexpr std::array<std::string_view, 6> kKinds{"three_phase", "general",      "general_by_step",
                                                  "uniform",     "dense_warmup", "sta_search"};
 
-bool dense_16_bit(const recipe::Recipe& r) {
-  const auto wide = [](const quant::Rule& rule) {
-    return rule.format == numerics::FormatId::bf16 || rule.format == numerics::FormatId::f16;
-  };
-  return r.mask.kind == recipe::MaskKind::none && wide(r.q) && wide(r.k) && wide(r.v);
-}
-
 /// The candidates, with a dense 16-bit preset of the study behind them if none of them is dense.
 void choose_recipes(const Request& request, Result& result) {
   result.recipes = request.candidates;
@@ -136,6 +129,13 @@ void note_limits(Result& result) {
 
 }  // namespace
 
+bool dense_16_bit(const recipe::Recipe& r) {
+  const auto wide = [](const quant::Rule& rule) {
+    return rule.format == numerics::FormatId::bf16 || rule.format == numerics::FormatId::f16;
+  };
+  return r.mask.kind == recipe::MaskKind::none && wide(r.q) && wide(r.k) && wide(r.v);
+}
+
 std::string_view to_string(ScheduleKind kind) { return kKinds[static_cast<std::size_t>(kind)]; }
 
 std::string_view to_string(Comparison::Verdict verdict) {
@@ -148,6 +148,13 @@ const TunedPoint* TunedFront::within(double time_s) const {
   for (const TunedPoint& point : points)
     if (point.time_s <= time_s * (1 + 1e-12)) best = &point;
   return best;
+}
+
+std::vector<StepTimes> Request::times_of(std::span<const recipe::Recipe> recipes) const {
+  std::vector<StepTimes> out;
+  if (own_times) out.push_back(step_times(*own_times, recipes));
+  for (const hopper::Machine& machine : machines) out.push_back(step_times(machine, run, recipes));
+  return out;
 }
 
 Result run(const Request& request) {
@@ -172,8 +179,7 @@ Result run(const Request& request) {
     if (!weights.layer_share.empty())
       result.layered = errors_by_layer(request.table, names, result.decide, request.run.steps,
                                        result.sigma, request.source, weights);
-  for (const hopper::Machine& machine : request.machines)
-    result.times.push_back(step_times(machine, request.run, result.recipes));
+  result.times = request.times_of(result.recipes);
   const statistics::Resamples bootstrap(result.errors.seeds, request.resamples, request.seed);
   for (std::size_t gpu = 0; gpu < result.times.size(); ++gpu)
     for (std::size_t weights = 0; weights < result.weights.size(); ++weights) {

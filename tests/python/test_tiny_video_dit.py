@@ -1,6 +1,7 @@
 """The small video model: its data set, training and shipped weights are what they were."""
 
 import hashlib
+import itertools
 import json
 import os
 import subprocess
@@ -18,6 +19,7 @@ if not hasattr(torch.nn, "RMSNorm"):
     pytest.skip("PyTorch is older than 2.4: it has no RMSNorm", allow_module_level=True)
 
 ROOT = Path(__file__).parents[2]
+COMMAND = os.environ.get("KARAT", ROOT / "build/release/karat")
 EXAMPLE = ROOT / "tools/python/examples/tiny_video_dit"
 sys.path.insert(0, str(EXAMPLE))
 
@@ -186,16 +188,17 @@ def test_gradients_pass_through_a_recipe():
     video, label = torch.randn(1, 3, 12, 24, 24), torch.tensor([0])
     found = {}
     for name in ("dense", "fine_qat"):
-        kernels.use(model, name)
-        model.zero_grad()
-        model(video, torch.tensor([0.5]), label).square().sum().backward()
+        with kernels.used(model, name):
+            model.zero_grad()
+            model(video, torch.tensor([0.5]), label).square().sum().backward()
         found[name] = model.attention_layers[0].qkv.weight.grad.clone()
     apart = torch.linalg.norm(found["fine_qat"] - found["dense"])
     assert 0 < apart < 0.5 * torch.linalg.norm(found["dense"])
-    kernels.use(model, "fine_qat")
-    with torch.no_grad():  # the forward alone is the same recipe's
-        seen = model(video, torch.tensor([0.5]), label)
-    assert torch.equal(seen, model(video, torch.tensor([0.5]), label).detach())
+    with kernels.used(model, "fine_qat"):
+        with torch.no_grad():  # the forward alone is the same recipe's
+            seen = model(video, torch.tensor([0.5]), label)
+        assert torch.equal(seen, model(video, torch.tensor([0.5]), label).detach())
+    assert not torch.equal(seen, model(video, torch.tensor([0.5]), label).detach())
 
 
 def test_shipped_weights_make_the_documented_sample():
@@ -237,29 +240,66 @@ def test_the_page_s_tables_are_the_results():
     assert done.returncode == 0, done.stderr
 
 
-def test_schedules_are_whole_and_the_chosen_one_is_the_best_within_its_work(monkeypatch):
+def made_up_study():
+    """Of three seeds: errors of candidates that every seed, step and layer changes a little, and
+    weights that are largest late and least in the middle."""
     import schedules
 
-    shares = {"coarse": 0.2, "fine": 0.6, "fp8": 1.0}
-    error = {"coarse": 0.5, "fine": 0.2, "fp8": 0.1}
-    for phases in schedules.TABLE["schedules"].values():
-        schedules.unrolled(phases)
+    random, candidates = np.random.default_rng(0), schedules.TABLE["candidates"]
+    error = dict(zip(candidates, (0.5, 0.4, 0.2, 0.02)))
+    cells = itertools.product(range(3), range(16), range(4), range(3), range(len(candidates)))
+    branches = ("conditional", "unconditional")
+    rows = [
+        [seed, step, layer, head, branch, r, error[candidates[r]] * random.uniform(0.9, 1.1), 0.0]
+        for seed, step, layer, head, r in cells for branch in branches
+    ]  # fmt: skip
+    rows.sort(key=lambda row: row[:6])
+    runs = [
+        {"seed": seed, "name": f"step-{s}.recipe-0", "kind": "step", "step": s, "layer": None,
+         "recipe": 0, "drift": [0.0] * 15 + [0.1 * (4 if s > 10 else 1 if s < 4 else 0.5)]}
+        for seed in range(3) for s in range(16)
+    ]  # fmt: skip
+    return schedules.loop._weights.with_weights(schedules.loop._study.make(
+        model="m", steps=16, layers=4, grid=(6, 12, 12), guidance="calls", sigma=None,
+        recipes=[karat.Recipe(kernels.recipe(x)) for x in candidates], rows=rows, runs=runs,
+        schedules=[], origin="made up",
+    ))  # fmt: skip
+
+
+def test_karat_tune_chooses_the_schedules(tmp_path, monkeypatch):
+    """At the work of the paper's shape; three phases by trying all of them."""
+    import schedules
+
+    if not Path(COMMAND).exists():
+        pytest.skip(f"{COMMAND} is not built")
+    monkeypatch.setenv("KARAT", str(COMMAND))
+    shares = {x: schedules.pairs(x, Shape().grid) for x in schedules.TABLE["candidates"]}
+    assert shares == {"fp8": 1} | KEPT
+    made = {name: schedules.unrolled(x) for name, x in schedules.TABLE["schedules"].items()}
+    work = {name: schedules.cost(x, shares) for name, x in made.items()}
+    budget = work.pop("paper's shape")
+    assert {x for name, x in work.items() if not name.startswith("all ")} == {budget}
     with pytest.raises(ValueError, match="steps"):
         schedules.unrolled([["fine", 3]])
 
-    def predicted(study, what):  # late steps count most, the middle least
-        step, kernel = what
-        return error[kernel] * (4.0 if step > 10 else 1.0 if step < 4 else 0.1)
-
-    monkeypatch.setattr(schedules, "only", lambda kernel, at: (at, kernel))
-    monkeypatch.setattr(schedules.loop, "predicted", predicted)
-    made = schedules.chosen({}, list(shares), shares, 0.5)
-    assert len(made) == schedules.STEPS and schedules.cost(made, shares) <= 0.5
-    assert set(made[4:11]) == {"coarse"} and set(made[11:]) <= {"fine", "fp8"}
-    total = sum(predicted({}, x) ** 2 for x in enumerate(made))
-    for names in (("fine", "coarse", "fine"), ("coarse", "coarse", "fp8")):
-        for a in range(17):
-            for b in range(a, 17):
-                other = [names[0]] * a + [names[1]] * (b - a) + [names[2]] * (16 - b)
-                if schedules.cost(other, shares) <= 0.5:
-                    assert total <= sum(predicted({}, x) ** 2 for x in enumerate(other)) + 1e-9
+    study = made_up_study()
+    schedules.loop.write(study, tmp_path / "sensitivities.json")
+    square = {
+        (kernel, step): schedules.loop.predicted(
+            study, lambda s, layer: karat.Recipe(kernels.recipe(kernel)) if s == step else None
+        ) ** 2
+        for kernel in shares for step in range(16)
+    }  # fmt: skip
+    drift = {}
+    for kind in ("three_phase", "general"):
+        chosen, drift[kind] = schedules.tuned(tmp_path, kind, shares, budget)
+        assert len(chosen) == 16 and schedules.cost(chosen, shares) <= budget + 1e-12
+        total = sum(square[kernel, step] for step, kernel in enumerate(chosen))
+        assert drift[kind] == pytest.approx(total**0.5, rel=1e-9)
+    assert drift["general"] <= drift["three_phase"]
+    for a, b in itertools.combinations_with_replacement(range(17), 2):
+        for names in itertools.product(shares, repeat=3):
+            other = [names[0]] * a + [names[1]] * (b - a) + [names[2]] * (16 - b)
+            if schedules.cost(other, shares) <= budget + 1e-12:
+                total = sum(square[kernel, step] for step, kernel in enumerate(other))
+                assert drift["three_phase"] <= total**0.5 * (1 + 1e-9)

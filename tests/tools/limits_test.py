@@ -22,6 +22,7 @@ class Names(Case):
             "inspect": ["inspect"], "mask": ["mask", "--grid", "1,2,2", "--mask"],
             "evidence": ["evidence"], "tune": ["tune", "--from"],
             "weights": ["tune", "--quick", "--weights"],
+            "times": ["tune", "--quick", "--times"],
             "mma": ["mma", "--quiet", "--instruction", "hopper.wgmma.e4m3.f32", "--in"],
             "codec": ["codec", "--from", "f32", "--to", "e4m3", "--out", "c.raw", "--in"]}
     WRITE = {"attend": ["attend", "--recipe", "dense_f32", "--grid", "1,2,2", "--quiet", "--out"],

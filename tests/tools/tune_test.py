@@ -49,6 +49,20 @@ class Tune(Case):
         self.assertEqual({w["name"] for w in report["weightings"]},
                          {"uniform", "sigma", "propagation", "user"})
 
+    def test_times_of_the_user_can_stand_for_a_gpus(self):
+        with open(self.path("t.json"), "w") as file:
+            json.dump({"about": "work", "dense": 16,
+                       "recipes": {"fpsattention": 4, "fpsattention_coarse": 3}}, file)
+        report = self.tuned("--times", "t.json", "--budget", "190s", "--steps", "50",
+                            "--candidates", "fpsattention,fpsattention_coarse")
+        self.assertEqual((report["gpu"], report["budget_s"]), ("work", 190))
+        self.assertEqual(sorted(x["step_s"] for x in report["times"][0]["recipes"]), [3, 4, 16])
+        uniform = [round(p["time_s"], 6) for p in report["pareto"] if p["kind"] == "uniform"]
+        self.assertEqual(uniform[:2], [150, 200])
+        every = self.tuned("--times", "t.json")
+        self.assertTrue(any("without a time" in note and "sta_bf16" in note
+                            for note in every["notes"]))
+
     def test_schedules_of_other_systems(self):
         for form in ("xdit", "sglang"):
             report = self.tuned("--format", form, "--out", "s.txt", "--resolution", "480p")
@@ -84,6 +98,11 @@ class Tune(Case):
         self.fails(2, "no budget", arguments=quick + ["--budget", "soon"])
         self.fails(3, "nowhere.h5", arguments=["tune", "--from", "nowhere.h5"])
         self.fails(3, "is a folder", arguments=["tune", "--from", "."])
+        self.fails(3, "nowhere.json", arguments=quick + ["--times", "nowhere.json"])
+        with open(self.path("t.json"), "w") as file:
+            file.write('{"about": "", "dense": 1, "recipes": {"fpsattention": 0}}')
+        self.fails(3, "t.json", "fpsattention", arguments=quick + ["--times", "t.json"])
+        self.fails(2, "--times", arguments=quick + ["--times", "t.json", "--gpu", "H20"])
         with open(self.path("half.csv"), "w") as file:
             file.write("prompt,step,steps,sigma,layer,head,branch,recipe,error,sampling_error,"
                        "guided_error\n")

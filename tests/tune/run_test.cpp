@@ -130,6 +130,38 @@ TEST(StepTimes, AreThoseOfTheTimeModel) {
   }
 }
 
+TEST(StepTimes, TheUsersOwnDecideInPlaceOfAGpu) {
+  Request r = request(table());
+  r.machines.clear();
+  r.own_times = parse_times(
+      R"({"about": "work", "dense": 16, "recipes": {"sta_bf16": 9, "fpsattention": 4,
+          "fpsattention_coarse": 3}})",
+      "t.json");
+  r.budget = Budget{Budget::Unit::speedup, 2};  // 8 a step
+  const Result result = run(r);
+  EXPECT_EQ(result.times.front().decided_s, (std::vector<double>{16, 9, 4, 3}));
+  EXPECT_EQ(result.main().budget_s, 400);
+  EXPECT_EQ(result.main().front(ScheduleKind::uniform).points.back().time_s, 16 * 50);
+  double spent = 0;
+  for (const std::uint16_t c :
+       result.main().front(ScheduleKind::three_phase).within(400)->assignment)
+    spent += result.times.front().decided_s[c] / result.errors.groups;
+  EXPECT_LE(spent, 400);
+  EXPECT_GT(spent, 380);
+  r.candidates.push_back(recipe::preset("fa3_fp8"));
+  r.table.recipes.push_back("fa3_fp8");
+  for (study::Sensitivity row : table().rows)
+    if (row.recipe == 0) r.table.rows.push_back((row.recipe = 4, row));
+  EXPECT_THAT(message(r), HasSubstr("fa3_fp8: has no time in t.json"));
+  for (const char* bad :
+       {"[]", "{}", R"({"about": "", "dense": 0, "recipes": {}})",
+        R"({"about": "", "dense": 1, "recipes": {"a": -1}})",
+        R"({"about": "", "dense": 1, "recipes": {"a": "1"}})",
+        R"({"about": "", "dense": 1, "recipes": []})", R"({"about": 1, "dense": 1, "recipes": {}})",
+        R"({"about": "", "dense": 1, "recipes": {}, "fixed": 1})"})
+    EXPECT_THROW(parse_times(bad, "t.json"), Error) << bad;
+}
+
 TEST(Tune, FreeSchedulesAreNeverWorseThanOthersAtTheSameTime) {
   const Result result = run(request(table()));
   ASSERT_EQ(result.tuned.size(), 4u);

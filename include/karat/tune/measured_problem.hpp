@@ -5,6 +5,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "karat/hopper/around.hpp"
@@ -63,6 +64,22 @@ struct StepTimes {
 /// @throws Error(usage) naming the recipe that no Hopper kernel runs.
 StepTimes step_times(const hopper::Machine& machine, const hopper::RunRequest& run,
                      std::span<const recipe::Recipe> recipes);
+
+/// Seconds of a whole step that somebody measured, or any other cost that adds up over steps.
+struct OwnTimes {
+  std::string about;   ///< what was measured, in the place of a GPU's name
+  double dense_s = 0;  ///< with dense 16-bit attention
+  std::vector<std::pair<std::string, double>> recipe_s;
+  std::string subject;  ///< names the file in messages
+};
+/// {"about": words, "dense": seconds, "recipes": {name: seconds}}.
+/// @throws Error(input_output) for other fields, and for times that are not above 0
+OwnTimes parse_times(std::string_view text, const std::string& subject);
+/// A dense 16-bit recipe that is not named takes `dense_s`.
+/// @throws Error(usage) naming any other recipe that has no time
+StepTimes step_times(const OwnTimes& own, std::span<const recipe::Recipe> recipes);
+/// Over all pairs, Q, K and V in BF16 or F16: what speed-ups are told against.
+bool dense_16_bit(const recipe::Recipe& recipe);
 
 /// Where weights come from.
 enum class Weighting { uniform, sigma, propagation, user, measured };

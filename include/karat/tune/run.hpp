@@ -108,7 +108,8 @@ struct Request {
   study::SensitivityTable table;
   std::string source;  ///< names the table in messages
   std::vector<recipe::Recipe> candidates;
-  std::vector<hopper::Machine> machines;
+  std::vector<hopper::Machine> machines;  ///< none where times are the user's own
+  std::optional<OwnTimes> own_times;
   const video::Model* model = nullptr;
   hopper::RunRequest run;
   std::optional<Decide> decide;  ///< empty: the finest the table allows
@@ -124,6 +125,9 @@ struct Request {
   std::vector<std::string> notes;  ///< to stand before the result's own
   /// Sets of fronts done, one per machine and weighting.
   std::function<void(std::size_t done, std::size_t total)> progress = {};
+
+  /// The user's own times, then every machine's. @throws Error(usage) as step_times() does
+  std::vector<StepTimes> times_of(std::span<const recipe::Recipe> recipes) const;
 };
 
 struct Result {
@@ -134,7 +138,7 @@ struct Result {
   StepErrors errors;  ///< of all recipes
   /// The same with layers counted as the measured weights say; none where they say nothing.
   std::optional<StepErrors> layered;
-  std::vector<StepTimes> times;  ///< per machine, of all recipes
+  std::vector<StepTimes> times;  ///< Request::times_of() all recipes
   std::vector<StepWeights> weights;
   std::size_t main_weights = 0;
   std::vector<double> sigma;  ///< per step; empty for models without a flow sigma

@@ -59,7 +59,7 @@ const recipe::Recipe* find(std::span<const recipe::Recipe> recorded, std::string
 }
 
 /// The candidates named, those recorded in the study before presets and files; without --candidates
-/// every recipe of the study that is a preset, or recorded in it, and has a Hopper kernel.
+/// every recipe of the study that is a preset, or recorded in it, and has a time.
 void read_candidates(const cxxopts::ParseResult& given, std::span<const recipe::Recipe> recorded,
                      tune::Request& request) {
   if (const auto text = text_of(given, "candidates")) {
@@ -77,7 +77,7 @@ void read_candidates(const cxxopts::ParseResult& given, std::span<const recipe::
       if (own == nullptr && std::find(presets.begin(), presets.end(), name) == presets.end())
         throw Error(ErrorKind::usage, name, "is no preset", "name its file");
       const recipe::Recipe recipe = own != nullptr ? *own : recipe::preset(name);
-      tune::step_times(request.machines.front(), request.run, {&recipe, 1});
+      (void)request.times_of({&recipe, 1});
       request.candidates.push_back(recipe);
     } catch (const Error&) {
       skipped += (skipped.empty() ? "" : ", ") + name;
@@ -85,7 +85,7 @@ void read_candidates(const cxxopts::ParseResult& given, std::span<const recipe::
   }
   if (!skipped.empty())
     request.notes.push_back(
-        "Measured but no candidate, being no preset or without a Hopper kernel: " + skipped + ".");
+        "Measured but no candidate, being no preset or without a time: " + skipped + ".");
 }
 
 void read_weights(const cxxopts::ParseResult& given, tune::Request& request) {
@@ -101,6 +101,20 @@ void read_weights(const cxxopts::ParseResult& given, tune::Request& request) {
     request.loop_source = *text;
   } else {
     request.user_weights = tune::parse_weights(content, request.run.steps, *text);
+  }
+}
+
+/// Times of the GPUs named, or the user's own.
+void read_times(const cxxopts::ParseResult& given, tune::Request& request) {
+  const auto path = text_of(given, "times"), gpu = text_of(given, "gpu");
+  if (path && gpu)
+    throw Error(ErrorKind::usage, "--times", "stands beside --gpu, whose times it replaces",
+                "leave one out");
+  if (path) {
+    request.own_times = tune::parse_times(files::read_text(*path), *path);
+  } else {
+    for (const std::string& name : listed(gpu.value_or("H20"), "gpu"))
+      request.machines.push_back(hopper::load_machine(name));
   }
 }
 
@@ -142,8 +156,7 @@ tune::Request tune_request(const cxxopts::ParseResult& given) {
         "says "
         "about a model needs that model's captures.");
   read_model(given, request);
-  for (const std::string& name : listed(text_of(given, "gpu").value_or("H20"), "gpu"))
-    request.machines.push_back(hopper::load_machine(name));
+  read_times(given, request);
   read_candidates(given, recorded, request);
   read_weights(given, request);
   using tune::Decide;
@@ -163,6 +176,7 @@ void declare_tune(CommandLine& line) {
   line.add(
       {{"gpu", "H20 (default), H100, ... or FILE.json; several: H20,H100"},
        {"candidates", "recipes to choose from, presets or FILE.json (default: all the study has)"},
+       {"times", "seconds of a step with each recipe, FILE.json, in place of a GPU's"},
        {"from", "what karat study wrote: HDF5, CSV or JSON; or a study of karat.loop"},
        {"quick", "use the built-in study", Takes::nothing}});
   line.add(

@@ -4,8 +4,9 @@ PyTorch's FP32 attention, over all pairs or those of a recipe's mask."""
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Iterator
 
 import numpy as np
 import torch
@@ -35,22 +36,25 @@ def recipe(name: str) -> dict[str, Any] | None:
     return made
 
 
-def use(model: VideoDiT, name: str, *, threads: int = 1) -> None:
-    """Puts a row's attention into every layer; gradients go through its backward."""
+@contextmanager
+def used(model: VideoDiT, name: str, *, threads: int = 1) -> Iterator[None]:
+    """A row's attention in every layer inside the `with`; gradients go through its backward."""
     row, fields, grid = TABLE["kernels"][name], recipe(name), model.shape.grid
-    if fields is None:
-        _set(model, over_pairs(row["pairs_of"], grid) if "pairs_of" in row else None)
+    if fields is not None:
+        from karat import loop
+
+        adapter = loop.Adapter(model.attention_layers)
+        with loop.replace(model, fields, adapter=adapter, grid=grid, threads=threads):
+            yield
         return
-    import karat
-
-    made = karat.Recipe(fields)
-
-    def kernel(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-        call = karat.attention if torch.is_grad_enabled() else karat.attend
-        o = call(q.contiguous(), k.contiguous(), v, recipe=made, grid=grid, threads=threads)
-        return o.to(q.dtype)
-
-    _set(model, kernel)
+    kernel = over_pairs(row["pairs_of"], grid) if "pairs_of" in row else None
+    for layer in model.attention_layers:
+        layer.kernel = kernel
+    try:
+        yield
+    finally:
+        for layer in model.attention_layers:
+            layer.kernel = None
 
 
 def over_pairs(name: str, grid: Grid) -> Kernel:
@@ -62,8 +66,3 @@ def over_pairs(name: str, grid: Grid) -> Kernel:
     keep = torch.from_numpy(blocks.keep.astype(bool)[np.ix_(place, place)])
     attention = torch.nn.functional.scaled_dot_product_attention
     return lambda q, k, v: attention(q, k, v, attn_mask=keep)
-
-
-def _set(model: VideoDiT, kernel: Any) -> None:
-    for layer in model.attention_layers:
-        layer.kernel = kernel

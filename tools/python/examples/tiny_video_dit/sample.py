@@ -53,8 +53,8 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(1)
     model, _ = checkpoint.load_weights(given.weights)
-    kernels.use(model, given.kernel)
-    videos = np.stack([one(model, seed).numpy() for seed in seeds(given.count)])
+    with kernels.used(model, given.kernel):
+        videos = np.stack([one(model, seed).numpy() for seed in seeds(given.count)])
     if given.out:
         np.save(given.out, videos)
     if given.png:

@@ -3,18 +3,19 @@
 
     schedules.py --weights weights --work out/training/loop --out results/schedules.json
 
-Predicted and measured drift of the schedules of schedules.json, and of the three phases that the
-measured weights choose at the cost of the paper's shape. Resumable run by run (karat.loop)."""
+Predicted and measured drift of the schedules of schedules.json, and of those that `karat tune`
+chooses from the measured weights at the work of one of them. Resumable run by run (karat.loop).
+KARAT names the command, `karat` otherwise."""
 
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
+import os
+import subprocess
 from pathlib import Path
 
 import checkpoint
-import flow
 import kernels
 import numpy as np
 import sample
@@ -49,27 +50,32 @@ def cost(schedule: Schedule, shares: dict[str, float]) -> float:
     return sum(shares[kernel] for kernel in schedule) / STEPS
 
 
-def chosen(study: dict, candidates: list[str], shares: dict[str, float], budget: float) -> Schedule:
-    """The three phases of least predicted drift whose cost is within the budget."""
-    square = {
-        (kernel, step): loop.predicted(study, only(kernel, step)) ** 2
-        for kernel in candidates
-        for step in range(STEPS)
-    }
-    best: tuple[float, Schedule] = (np.inf, [])
-    for names in itertools.product(candidates, repeat=3):
-        for a, b in itertools.combinations_with_replacement(range(STEPS + 1), 2):
-            made = [names[0]] * a + [names[1]] * (b - a) + [names[2]] * (STEPS - b)
-            if cost(made, shares) <= budget + 1e-9:
-                total = sum(square[kernel, step] for step, kernel in enumerate(made))
-                best = min(best, (total, made))
-    return best[1]
+def steps_of(phases: list[dict], steps: int) -> Schedule:
+    """The kernel of every step of a schedule file's phases; the last one has no `until`."""
+    made: Schedule = []
+    for phase in phases:
+        end = int(phase.get("until", 1) * steps + 1e-6)  # steps t = 1..end with t <= until * steps
+        made += [phase["recipe"]["name"]] * (end - len(made))
+    return made
 
 
-def only(kernel: str, at: int):
-    """A recipe in one step and PyTorch's attention in the others, as karat.loop takes it."""
-    recipe = karat.Recipe(kernels.recipe(kernel))
-    return lambda step, layer: recipe if step == at else None
+def tuned(
+    folder: Path, kind: str, shares: dict[str, float], budget: float
+) -> tuple[Schedule, float]:
+    """What `karat tune` chooses within the work, and the drift that it expects."""
+    study, times = folder / "sensitivities.json", folder / "times.json"
+    words = {"about": "share of the pairs, FP8", "dense": 1.0, "recipes": shares}
+    times.write_text(json.dumps(words))
+    command = [
+        os.environ.get("KARAT", "karat"), "tune", "--from", study, "--weights", study,
+        "--model", "wan2.1-1.3b", "--steps", STEPS, "--times", times, "--budget", STEPS * budget,
+        "--candidates", ",".join(shares), "--per", "step", "--schedule", kind, "--json", "--quiet",
+    ]  # fmt: skip
+    said = json.loads(subprocess.run([str(x) for x in command], check=True, stdout=-1).stdout)
+    named = {"general": "general_by_step"}.get(kind, kind)
+    (main,) = [one for one in said["tuned"] if one["weights"] == said["weights"]]
+    (point,) = [one for one in main["within_budget"] if one["kind"] == named]
+    return steps_of(said["schedule"]["phases"], STEPS), point["drift"]
 
 
 def choice(schedule: Schedule):
@@ -84,6 +90,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="result")
     parser.add_argument("--perturb-seeds", type=int, nargs=2, default=TABLE["perturb_seeds"])
     parser.add_argument("--held-out-seeds", type=int, nargs=2, default=TABLE["held_out_seeds"])
+    parser.add_argument("--sensitivities", action="store_true", help="stop before whole runs")
     given = parser.parse_args()
     torch.set_num_threads(1)
     model, _ = checkpoint.load_weights(given.weights / f"{TABLE['weights']}.safetensors")
@@ -98,25 +105,31 @@ def main() -> None:
 
     study = loop.sensitivities(
         model, denoise, recipes=[kernels.recipe(x) for x in TABLE["candidates"]], steps=STEPS,
-        seeds=range(*given.perturb_seeds), sigma=flow.sigmas(STEPS, sample.SETTINGS["shift"])[:-1],
+        perturb=[kernels.recipe(x) for x in TABLE["perturb"]], seeds=range(*given.perturb_seeds),
         state=given.work / "sensitivities", model_name="tiny_video_dit", rows=64, **common,
     )  # fmt: skip
     loop.write(study, given.work / "sensitivities.json")
     shares = {kernel: pairs(kernel, grid) for kernel in TABLE["candidates"]}
     all_schedules = {name: unrolled(phases) for name, phases in TABLE["schedules"].items()}
-    budget = cost(all_schedules["paper's shape"], shares)
-    all_schedules["chosen by measured weights"] = chosen(
-        study, TABLE["candidates"], shares, budget
-    )
+    budget = cost(all_schedules[TABLE["work_of"]], shares)
+    expected = {}
+    for kind, name in TABLE["chosen"].items():
+        all_schedules[name], expected[name] = tuned(given.work, kind, shares, budget)
+    if given.sensitivities:
+        return
     compared = loop.compare(
         model, denoise, {name: choice(x) for name, x in all_schedules.items()}, study,
         seeds=range(*given.held_out_seeds), state=given.work / "compare", **common,
     )  # fmt: skip
     loop.write(compared, given.work / "compared.json")
     by_name = {one["name"]: one for one in compared["schedules"]}
+    aligned = {
+        name: loop.predicted(study, choice(schedule), errors="aligned")
+        for name, schedule in all_schedules.items()
+    }
     local = np.array(study["local"]["rows"])
     result = {
-        "weights": TABLE["weights"], "shares": shares, "spearman": compared["spearman"],
+        "weights": TABLE["weights"], "shares": shares, "work": budget,
         "perturb_seeds": given.perturb_seeds, "held_out_seeds": given.held_out_seeds,
         "step_weights": study["weights"]["step"], "step_weights_by_seed": study["weights"]["seeds"],
         "perturbed": [
@@ -134,7 +147,8 @@ def main() -> None:
         "schedules": [
             {
                 "name": name, "kernels": x, "cost": cost(x, shares),
-                "predicted": by_name[name]["predicted"], "measured": by_name[name]["measured"],
+                "predicted": by_name[name]["predicted"], "aligned": aligned[name],
+                "measured": by_name[name]["measured"], "tune": expected.get(name),
                 "drift": [r["drift"] for r in compared["runs"] if r["name"] == name],
             }
             for name, x in all_schedules.items()

@@ -3,8 +3,9 @@
 
     table_a.py --seeds 0,1,2 --work out/training/samples --out results/table_a.json
 
-Resumable by sample; samples and cells of other weights or settings are refused. A cell whose weights are not there is named and left out. Numbers of each
-sample are kept, so that tables and intervals can be made from the file alone (tables.py)."""
+Resumable by sample; samples and cells of other weights or settings are refused. A cell whose
+weights are not there is named and left out. Numbers of each sample are kept, so that tables and
+intervals can be made from the file alone (tables.py)."""
 
 from __future__ import annotations
 
@@ -12,7 +13,9 @@ import argparse
 import hashlib
 import json
 import time
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Iterator
 
 import checkpoint
 import data
@@ -72,14 +75,15 @@ def samples(model, kept: Path, seeds: list[int], tell, digest: str) -> np.ndarra
     return np.stack([have[str(seed)] for seed in seeds])
 
 
-def made(given, weights: str, kernel: str, seeds: list[int], progress) -> tuple:
+@contextmanager
+def made(given, weights: str, kernel: str, seeds: list[int], progress) -> Iterator[tuple]:
     """The model as the cell has it, and its samples."""
     progress.cell = f"{weights}.{kernel}"
     model, _ = checkpoint.load_weights(given.weights / f"{weights}.safetensors")
-    kernels.use(model, kernel)
     digest = made_of(given.weights, weights, kernel)
     kept = given.work / f"{progress.cell}.npz"
-    return model, samples(model, kept, seeds, progress, digest)
+    with kernels.used(model, kernel):
+        yield model, samples(model, kept, seeds, progress, digest)
 
 
 class Progress:
@@ -172,11 +176,11 @@ def main() -> None:
                 cells.append((base, weights, row["kernel"], digest))
     progress = Progress(len(cells) * len(seeds))
     for base, weights, kernel, digest in cells:
-        reference = made(given, base, REFERENCE, seeds, progress)[1]
-        model, videos = made(given, weights, kernel, seeds, progress)
-        result["cells"][f"{weights}.{kernel}"] = measure(
-            model, videos, reference, net, seeds, given.held_out
-        ) | {"made_of": digest}
+        with made(given, base, REFERENCE, seeds, progress) as (_, reference):
+            pass
+        with made(given, weights, kernel, seeds, progress) as (model, videos):
+            cell = measure(model, videos, reference, net, seeds, given.held_out)
+        result["cells"][f"{weights}.{kernel}"] = cell | {"made_of": digest}
         write(given.out, result)
 
 

@@ -197,12 +197,12 @@ def main() -> None:
     torch.use_deterministic_algorithms(True)
     torch.manual_seed(given.seed)
     model = checkpoint.load_weights(given.start)[0] if given.start else VideoDiT(Shape())
-    kernels.use(model.train(), given.kernel)
     about = {"plan": given.plan, "seed": str(given.seed), "kernel": given.kernel}
     if given.start:
         about["from"] = f"{Path(given.start).stem} {checkpoint.digest(given.start)[:16]}"
     try:
-        train(Run(Plan.named(given.plan), given.seed, model, about), given.out, every=60)
+        with kernels.used(model.train(), given.kernel):
+            train(Run(Plan.named(given.plan), given.seed, model, about), given.out, every=60)
     except ValueError as problem:
         raise SystemExit(f"train.py: {problem}") from None
 
