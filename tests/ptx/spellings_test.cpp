@@ -456,7 +456,7 @@ TEST(Spelling, WhatIsNotSupportedIsRefused) {
                            "setp.lt.s32 %r1, %r2, %r3;",
                            "selp.b32 %r1, %r2, %r3, %r4;",
                            "call.uni k;",
-                           "brx.idx %r1, L;",
+                           "L: brx.idx %r1, L;",
                            "L: vote.ballot.b32 %r1, %p1;",
                            "cp.async.bulk.tensor.2d.shared::cta.global.mbarrier::complete_tx::"
                            "bytes [%r1], [%rd1, {%r2}], [%r4];",

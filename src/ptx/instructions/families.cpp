@@ -17,6 +17,7 @@ constexpr Family kFamilies[] = {
     {"bfi", decode_bfi},
     {"bra", decode_bra},
     {"brkpt", decode_trap},
+    {"brx", decode_brx},
     {"call", decode_call},
     {"cp", decode_cp},
     {"createpolicy", decode_nothing},

@@ -19,6 +19,7 @@ const Family* family_named(std::string_view name);
 
 // Runs that others emit or look for.
 Step branch(const MicroOp& op, Warp& warp, std::uint32_t lanes);
+Step branch_by_index(const MicroOp& op, Warp& warp, std::uint32_t lanes);
 Step leave_kernel(const MicroOp& op, Warp& warp, std::uint32_t lanes);
 Step read_clock(const MicroOp& op, Warp& warp, std::uint32_t lanes);
 Step invert_predicate(const MicroOp& op, Warp& warp, std::uint32_t lanes);
@@ -33,6 +34,7 @@ void decode_setp(Decoder& in);  // predicates.cpp
 void decode_set(Decoder& in);
 void decode_logic(Decoder& in);
 void decode_bra(Decoder& in);  // control.cpp
+void decode_brx(Decoder& in);
 void decode_exit(Decoder& in);
 void decode_trap(Decoder& in);
 void decode_call(Decoder& in);

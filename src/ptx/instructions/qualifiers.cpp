@@ -13,6 +13,7 @@ Space take_space(units::Opcode& opcode) {
                  {"local", Space::local},
                  {"param", Space::param},
                  {"param::entry", Space::param},
+                 {"param::func", Space::param},
                  {"const", Space::constant}};
   for (const auto& row : kSpaces)
     if (opcode.take(row.name)) return row.space;

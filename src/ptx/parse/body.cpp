@@ -20,6 +20,7 @@ class Body {
       if (each.guarded) each.guard = guard_of(each, scope_of_[i]);
       for (Operand& operand : each.operands) resolve(operand, scope_of_[i], each.at.line);
     }
+    for (const Table& each : tables_) function_.tables.push_back(targets_of(each));
   }
 
  private:
@@ -109,8 +110,38 @@ class Body {
   void label(std::size_t scope) {
     const std::string name = in_.require_word("a label");
     in_.require(":");
+    if (in_.take_if(".branchtargets")) return table(scope, name);
+    if (in_.take_if(".callprototype") || in_.take_if(".calltargets"))  // of calls by address
+      while (!in_.done() && !in_.at(";")) in_.take();
     if (!scopes_.declare_label(scope, name, static_cast<std::uint32_t>(function_.body.size())))
       in_.fail(name + " is declared twice");
+  }
+
+  void table(std::size_t scope, const std::string& name) {
+    Table each{.scope = scope, .line = in_.line()};
+    do {
+      each.labels.push_back(in_.require_word("a label"));
+    } while (in_.take_if(","));
+    in_.require(";");
+    if (!scopes_.declare_table(scope, name, static_cast<std::uint32_t>(tables_.size())))
+      in_.fail(name + " is declared twice");
+    tables_.push_back(std::move(each));
+  }
+
+  struct Table {
+    std::size_t scope = 0;
+    std::uint32_t line = 0;
+    std::vector<std::string> labels;
+  };
+  std::vector<std::uint32_t> targets_of(const Table& table) {
+    std::vector<std::uint32_t> targets;
+    for (const std::string& label : table.labels) {
+      const auto found = scopes_.find(table.scope, label, function_);
+      if (!found || found->kind != OperandKind::label)
+        in_.fail_at(table.line, label + " is no label");
+      targets.push_back(found->index);
+    }
+    return targets;
   }
 
   void instruction(std::size_t scope) {
@@ -184,6 +215,7 @@ class Body {
   const Module& module_;
   Scopes scopes_;
   std::vector<std::size_t> scope_of_;
+  std::vector<Table> tables_;
   std::uint32_t source_file_ = 0, source_line_ = 0;
 };
 

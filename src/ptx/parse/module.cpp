@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "parse/cursor.hpp"
+#include "parse/inline.hpp"
 
 namespace karat::ptx {
 namespace {
@@ -148,6 +149,8 @@ Module parse(std::string_view source, const std::string& file) {
   Module module{.file = file};
   Cursor in(tokens, module.file);
   ModuleReader(in, module).read();
+  for (Function& each : module.functions)
+    if (each.entry) inline_calls(module, each);
   return module;
 }
 

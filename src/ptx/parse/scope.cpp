@@ -20,6 +20,9 @@ bool Scopes::declare_range(std::size_t scope, const std::string& prefix, std::ui
 bool Scopes::declare_label(std::size_t scope, const std::string& name, std::uint32_t instruction) {
   return scopes_[scope].labels.emplace(name, instruction).second;
 }
+bool Scopes::declare_table(std::size_t scope, const std::string& name, std::uint32_t index) {
+  return scopes_[scope].tables.emplace(name, index).second;
+}
 bool Scopes::declare_variable(std::size_t scope, const std::string& name, std::uint32_t index) {
   return scopes_[scope].variables.emplace(name, index).second;
 }
@@ -51,6 +54,8 @@ std::optional<Operand> Scopes::find(std::size_t scope, const std::string& name,
     }
     if (const auto label = here.labels.find(name); label != here.labels.end())
       return Operand{.kind = OperandKind::label, .index = label->second};
+    if (const auto table = here.tables.find(name); table != here.tables.end())
+      return Operand{.kind = OperandKind::table, .index = table->second};
     if (const auto variable = here.variables.find(name); variable != here.variables.end())
       return Operand{.kind = OperandKind::local_variable, .index = variable->second};
     if (scope == 0) return std::nullopt;

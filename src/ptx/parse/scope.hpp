@@ -17,10 +17,11 @@ class Scopes {
   Scopes() : scopes_(1) {}
 
   std::size_t open(std::size_t parent);
-  /// Both say whether the name was free in that scope.
+  /// All say whether the name was free in that scope.
   bool declare_register(std::size_t scope, const std::string& name, Type type);
   bool declare_range(std::size_t scope, const std::string& prefix, std::uint64_t count, Type type);
   bool declare_label(std::size_t scope, const std::string& name, std::uint32_t instruction);
+  bool declare_table(std::size_t scope, const std::string& name, std::uint32_t index);
   bool declare_variable(std::size_t scope, const std::string& name, std::uint32_t index);
 
   /// What `name` is where it is used: a register, a label or a local variable; nothing if it is
@@ -38,6 +39,7 @@ class Scopes {
     std::unordered_map<std::string, Range> ranges;
     std::unordered_map<std::string, std::uint32_t> numbers;  ///< of registers met
     std::unordered_map<std::string, std::uint32_t> labels;
+    std::unordered_map<std::string, std::uint32_t> tables;
     std::unordered_map<std::string, std::uint32_t> variables;
   };
 

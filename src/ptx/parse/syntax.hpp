@@ -48,6 +48,7 @@ enum class OperandKind : std::uint8_t {
   local_variable,  ///< index into Function::variables
   parameter,       ///< index into Function::parameters
   function,        ///< name
+  table,           ///< index into Function::tables: where a brx.idx goes
   address,         ///< parts[0] + bits (an offset); parts[1...]: what else stands in the brackets
   vector,          ///< {parts}
   pair,            ///< parts[0]|parts[1]
@@ -88,7 +89,8 @@ struct Function {
   std::vector<Register> registers;  ///< those that instructions name
   std::vector<Register> handed;     ///< registers among the parameters and results of a .func
   std::vector<Instruction> body;
-  std::array<std::uint32_t, 3> required_block{};  ///< .reqntid; zeros: any
+  std::vector<std::vector<std::uint32_t>> tables;  ///< of .branchtargets: instructions
+  std::array<std::uint32_t, 3> required_block{};   ///< .reqntid; zeros: any
   std::array<std::uint32_t, 3> required_cluster{};
   std::uint64_t most_threads = 0;       ///< .maxntid, all dimensions together; 0: any
   std::uint32_t most_registers = 0;     ///< .maxnreg; 0: any
@@ -109,7 +111,8 @@ struct Module {
   std::vector<SourceFile> sources;
 };
 
-/// Reads a module. Nothing is said about whether its instructions exist.
+/// Reads a module. Nothing is said about whether its instructions exist. Kernels hold the bodies of
+/// the functions they call in place of the calls (inline_calls()).
 /// @throws Error(input_output) "file:12: what is wrong"
 Module parse(std::string_view source, const std::string& file);
 

@@ -86,7 +86,7 @@ void Decoder::decode_all() {
   first.push_back(static_cast<std::uint32_t>(program_.code.size()));
   emit(leave_kernel);  // a body may end without ret
   for (MicroOp& op : program_.code)
-    if (op.run == branch) op.target = first[op.target];
+    if (op.run == branch || op.run == branch_by_index) op.target = first[op.target];
   program_.register_places = places_;
 }
 

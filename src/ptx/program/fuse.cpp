@@ -54,7 +54,7 @@ void for_registers(const Operand& operand, Each each) {
 /// Whether the first operand is written: not an address, and no number of a barrier.
 bool writes_first(const Instruction& each) {
   if (each.operands.empty() || each.operands[0].kind == OperandKind::address) return false;
-  for (const char* name : {"bar.", "barrier.", "nanosleep", "st", "red.", "bra"})
+  for (const char* name : {"bar.", "barrier.", "nanosleep", "st", "red.", "bra", "brx"})
     if (each.opcode.starts_with(name)) return false;
   return true;
 }
@@ -259,10 +259,14 @@ class Fusion {
     for (std::size_t i = 0; i < function_.body.size(); ++i) {
       const Instruction& each = function_.body[i];
       const bool leaves = each.guarded && (each.opcode == "ret" || each.opcode == "exit");
-      if (!each.opcode.starts_with("bra") && !leaves) continue;
+      if (!each.opcode.starts_with("bra") && !each.opcode.starts_with("brx") && !leaves) continue;
       starts.insert(i + 1);
-      for (const Operand& operand : each.operands)
+      for (const Operand& operand : each.operands) {
         if (operand.kind == OperandKind::label) starts.insert(operand.index);
+        if (operand.kind == OperandKind::table)
+          starts.insert(function_.tables[operand.index].begin(),
+                        function_.tables[operand.index].end());
+      }
     }
     return {starts.begin(), starts.end()};
   }
@@ -360,6 +364,8 @@ class Fusion {
     for (Instruction& each : body)
       for (Operand& operand : each.operands)
         if (operand.kind == OperandKind::label) operand.index = moved[operand.index];
+    for (auto& table : function_.tables)
+      for (std::uint32_t& target : table) target = moved[target];
     function_.body = std::move(body);
   }
 
