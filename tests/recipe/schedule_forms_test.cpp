@@ -119,7 +119,7 @@ TEST(ScheduleForms, TensorRtLlmIsDenseUntilATime) {
   const auto recipes = recipes_of(s, 50, levels);
   for (int step = 0; step < 50; ++step) {
     const bool dense = levels[step] >= 0.9;
-    EXPECT_EQ(recipes[step]->name, dense ? "fa3_bf16" : "subblock") << step;
+    EXPECT_EQ(recipes[step]->name, dense ? "fa3_bf16" : "subblock_edited") << step;
     if (!dense) {
       EXPECT_EQ(recipes[step]->predict.share, 0.5f);
     }
@@ -198,6 +198,8 @@ TEST(ScheduleForms, FastVideosWindowsAreRecipesOfTheirSteps) {
       "s");
   const auto recipes = recipes_of(s, 3);
   EXPECT_EQ(recipes[0]->mask.window, (video::Extent3{9, 9, 9}));
+  EXPECT_EQ(recipes[0]->name, "sta_bf16_edited");
+  EXPECT_EQ(recipes[2]->name, "sta_bf16");
   EXPECT_EQ(recipes[2]->mask.window, (video::Extent3{3, 3, 3}));
   expect_round_trip(ScheduleForm::fastvideo, s, {.steps = 3, .layers = 2, .heads = 2});
   refused(ScheduleForm::fastvideo, kThree, {.steps = 9}, "windows of sta_bf16 alone");

@@ -83,6 +83,26 @@ class Tune(Case):
                                             "--json").stdout)
             self.assertLessEqual(cost["schedule"]["run_s"], report["tuned"][1]["budget_s"] * 1.0001)
 
+    def test_tensorrt_llms_form_has_a_target(self):
+        with open(self.path("s.csv"), "w") as file:
+            file.write("prompt,step,steps,sigma,layer,head,branch,recipe,error,sampling_error,guided_error\n")
+            for recipe, error in (("fa3_bf16", 0.001), ("subblock", 0.05)):
+                for step in range(50):
+                    file.write(f"0,{step},50,,0,0,conditional,{recipe},{error / (1 + step)},0,\n")
+        shape = ["--gpu", "H20", "--model", "wan2.1-14b", "--resolution", "480p"]
+        report = json.loads(self.succeeds("tune", "--from", "s.csv", "--json", "--format", "trtllm", "--budget", "1.3x",
+                                          "--out", "t.json", *shape).stdout)
+        with open(self.path("t.json")) as file:
+            form = json.load(file)["trtllm"]
+        self.assertEqual((form["dense"], form["sparse"], form["target_sparsity"]), ("fa3_bf16", "subblock", 0.75))
+        self.assertTrue(0 < form["disabled_until"] < 1)
+        dense = report["schedule"]["phases"][0]["first"]
+        self.assertTrue(0 < dense < 50)
+        steps = json.loads(self.succeeds("recipes", "--schedule", "t.json", "--model", "wan2.1-14b", "--json").stdout)
+        self.assertEqual([step["recipe"] for step in steps["steps"]], ["fa3_bf16"] * dense + ["subblock"] * (50 - dense))
+        cost = json.loads(self.succeeds("cost", "--schedule", "t.json", "--json", *shape).stdout)
+        self.assertLessEqual(cost["schedule"]["run_s"], report["tuned"][1]["budget_s"] * 1.0001)
+
     def test_one_line_for_bad_input(self):
         quick = ["tune", "--quick"]
         self.fails(2, "xdit", arguments=quick + ["--format", "xdot"])

@@ -12,6 +12,7 @@
 #include "karat/mask/strategy.hpp"
 #include "karat/numerics/base/error.hpp"
 #include "karat/numerics/base/split.hpp"
+#include "karat/recipe/fields.hpp"
 #include "karat/recipe/json.hpp"
 #include "karat/recipe/schedule_forms.hpp"
 #include "karat/recipe/validate.hpp"
@@ -74,6 +75,14 @@ Phase plain(Recipe recipe) {
   return phase;
 }
 
+/// The name of a recipe that the form edits says so, as that of a "base" does.
+void call_edited(Recipe& recipe, const Recipe& before) {
+  constexpr std::string_view kSuffix = "_edited";
+  if (recipe.name.ends_with(kSuffix) || diff(recipe, before).empty()) return;
+  recipe.name += kSuffix;
+  recipe.about.clear();
+}
+
 /// High precision at the ends, low between them.
 Schedule at_both_ends(const Recipe& high, const Recipe& low, int start, int end) {
   Schedule schedule;
@@ -127,8 +136,9 @@ Schedule from_trtllm(const Json& node, const std::string& at) {
   Schedule schedule;
   const double until = form.number(keys::disabled_until, 0, 1);
   if (until <= 0) fail(form.path(keys::disabled_until), "is not a number in its range");
-  Recipe sparse =
-      with_target(form.recipe(keys::sparse), form.number(keys::target_sparsity, 0, 1), form);
+  const Recipe named = form.recipe(keys::sparse);
+  Recipe sparse = with_target(named, form.number(keys::target_sparsity, 0, 1), form);
+  call_edited(sparse, named);
   validate(sparse, at);
   schedule.phases.push_back(plain(form.recipe(keys::dense)));
   schedule.phases.back().sigma_from = until;
@@ -170,6 +180,7 @@ Schedule from_strategy(const Json& document, const std::string& at) {
     window = extent;
     Recipe recipe = preset("sta_bf16");
     recipe.mask.window = extent;
+    call_edited(recipe, preset("sta_bf16"));
     schedule.phases.push_back(plain(std::move(recipe)));
     schedule.phases.back().first = next;
   }

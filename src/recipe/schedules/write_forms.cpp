@@ -155,6 +155,7 @@ std::string write_trtllm(const Schedule& schedule, const ScheduleRun& run) {
 std::string write_fastvideo(const Schedule& schedule, const ScheduleRun& run) {
   constexpr auto kForm = ScheduleForm::fastvideo;
   Json json = Json::object();
+  auto& entries = json.get_ref<Json::object_t&>();  // whose keys differ: none is looked for
   const std::vector<const Recipe*> recipes = recipes_of(schedule, run.steps, run.sigmas);
   for (std::size_t step = 0; step < recipes.size(); ++step) {
     Recipe recipe = *recipes[step];
@@ -165,8 +166,9 @@ std::string write_fastvideo(const Schedule& schedule, const ScheduleRun& run) {
                         recipe.name);
     for (int layer = 0; layer < run.layers; ++layer)
       for (int head = 0; head < run.heads; ++head)
-        json[std::to_string(step) + "_" + std::to_string(layer) + "_" + std::to_string(head)] = {
-            window.t, window.h, window.w};
+        entries.emplace_back(
+            std::to_string(step) + "_" + std::to_string(layer) + "_" + std::to_string(head),
+            Json{window.t, window.h, window.w});
   }
   return files::format_json(json);
 }

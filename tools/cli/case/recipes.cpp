@@ -1,9 +1,10 @@
-// karat recipes: the presets, one recipe in full, or the difference of two.
+// karat recipes: the presets, one recipe in full, the difference of two, or a schedule's.
 #include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <vector>
 
+#include "case/scheduled_recipes.hpp"
 #include "command.hpp"
 #include "karat/recipe/fields.hpp"
 #include "karat/recipe/json.hpp"
@@ -76,12 +77,20 @@ void compare(const recipe::Recipe& left, const recipe::Recipe& right, bool json)
 }  // namespace
 
 int run_recipes(int argc, char** argv) {
-  CommandLine line("recipes", "List the presets, show one recipe, or the difference of two.",
-                   {"recipe", "other"});
+  CommandLine line(
+      "recipes",
+      "List the presets, show one recipe, the difference of two, or those of a schedule.",
+      {"recipe", "other"});
   line.add({{"recipe", "preset or FILE.json"}, {"other", "preset or FILE.json"}});
+  add_schedule_options(line);
   line.note("--json with one recipe prints it as a file that --recipe takes.");
   const auto given = line.parse(argc, argv);
   if (!given) return match;
+  if (given->count("schedule") > 0) {
+    print_schedule(*given);
+    return match;
+  }
+  require_schedule(*given);
   const bool json = given->count("json") > 0;
   const auto first = text_of(*given, "recipe"), second = text_of(*given, "other");
   if (second)
