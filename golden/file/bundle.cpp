@@ -35,6 +35,35 @@ struct Role {
   std::string stored;
 };
 
+/// Whether recipe and grid do not say the mask: it was given, or predicted from Q and K.
+bool holds_own_mask(const GoldenFile& golden) {
+  return golden.mask() != nullptr || golden.recipe().predict.rule != recipe::PredictRule::never;
+}
+
+/// [B,H,S,S], or [1,1,S,S] where all heads share it: 1 where the query attends to the key, both in
+/// original token order.
+/// @throws Error(usage) above 1 GiB
+Tensor pairs_of(const GoldenFile& golden) {
+  const bool per_head = golden.layout_per_head();
+  const std::size_t batch = per_head ? golden.shape().batch : 1;
+  const std::size_t heads = per_head ? golden.shape().heads : 1, tokens = golden.shape().rows;
+  constexpr double kMost = 0x1p30;
+  if (static_cast<double>(batch * heads * tokens) * static_cast<double>(tokens) > kMost)
+    throw Error(ErrorKind::usage, golden.subject(),
+                "has a mask of its own, which a bundle holds pair by pair: above 1 GiB here",
+                "export a case of fewer tokens or heads");
+  std::vector<std::uint8_t> kept(batch * heads * tokens * tokens);
+  std::size_t e = 0;
+  for (std::size_t number = 0; number < batch * heads; ++number) {
+    const layout::Layout& layout = golden.layout(number / heads, number % heads);
+    for (std::size_t q = 0; q < tokens; ++q)
+      for (std::size_t k = 0; k < tokens; ++k)
+        kept[e++] = static_cast<std::uint8_t>(
+            layout.mask->keeps(layout.order.position_of[q], layout.key_order.position_of[k]));
+  }
+  return files::make_tensor(DType::u8, {batch, heads, tokens, tokens}, kept);
+}
+
 /// hipDNN's name of a type.
 std::string_view type_name(DType type) {
   switch (type) {
@@ -77,6 +106,11 @@ class HipdnnWriter {
     Json node{{keys::kName, name}, {keys::kType, type}};
     node[std::string(keys::kInputs)] = add(name, inputs);
     node[std::string(keys::kOutputs)] = add(name, outputs);
+    if (holds_own_mask(golden_)) {
+      if (!mask_) mask_ = pairs_of(golden_);
+      node[std::string(keys::kInputs)][std::string(keys::kMask)] =
+          add(name, keys::kMask, *mask_, keys::kBoolean);
+    }
     node[std::string(keys::kAttributes)] = attributes();
     file(name + ".json", files::format_json(Json{{keys::kName, name},
                                                  {keys::kNodes, Json::array({node})},
@@ -98,18 +132,24 @@ class HipdnnWriter {
     Json uids = Json::object();
     for (const Role& role : roles) {
       const Tensor tensor = golden_.source().read(*golden_.source().find(role.stored));
-      const int uid = next_uid_++;
-      uids[std::string(role.role)] = uid;
-      tensors_.push_back({{keys::kUid, uid},
-                          {keys::kName, role.role},
-                          {keys::kDims, tensor.shape},
-                          {keys::kStrides, strides_of(tensor.shape)},
-                          {keys::kDataType, type_name(tensor.dtype)}});
-      const std::string file_name = name + ".tensor" + std::to_string(uid) + ".bin";
-      files::write_file(folder_ / file_name, tensor.bytes);
-      written_.push_back(folder_ / file_name);
+      uids[std::string(role.role)] = add(name, role.role, tensor, type_name(tensor.dtype));
     }
     return uids;
+  }
+
+  /// The tensor's uid.
+  int add(const std::string& name, std::string_view role, const Tensor& tensor,
+          std::string_view type) {
+    const int uid = next_uid_++;
+    tensors_.push_back({{keys::kUid, uid},
+                        {keys::kName, role},
+                        {keys::kDims, tensor.shape},
+                        {keys::kStrides, strides_of(tensor.shape)},
+                        {keys::kDataType, type}});
+    const std::string file_name = name + ".tensor" + std::to_string(uid) + ".bin";
+    files::write_file(folder_ / file_name, tensor.bytes);
+    written_.push_back(folder_ / file_name);
+    return uid;
   }
 
   Json attributes() const {
@@ -131,6 +171,7 @@ class HipdnnWriter {
   ReferenceStrategy strategy_;
   std::filesystem::path folder_;
   std::vector<std::filesystem::path> written_;
+  std::optional<Tensor> mask_;  ///< of forward and backward alike
   Json tensors_;
   int next_uid_ = 1;
 };

@@ -12,6 +12,8 @@ inline constexpr std::string_view kName = "name", kNodes = "nodes", kTensors = "
                                   kAttributes = "attributes", kUid = "uid", kDims = "dims",
                                   kStrides = "strides", kDataType = "data_type";
 inline constexpr std::string_view kForward = "sdpa_forward", kBackward = "sdpa_backward";
+/// The pairs of a mask that recipe and grid do not say, an input of this name and type.
+inline constexpr std::string_view kMask = "attn_mask", kBoolean = "boolean";
 inline constexpr std::string_view kScale = "attn_scale", kCausal = "causal_mask", kGrid = "grid",
                                   kText = "text_tokens", kRecipe = "recipe";
 // NAME.meta.json

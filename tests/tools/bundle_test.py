@@ -6,7 +6,7 @@ import unittest
 import h5py
 import numpy as np
 
-from karat import Case
+from karat import Case, write
 from read_bundle import read_bundle
 
 SCHEMA = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "docs",
@@ -60,6 +60,52 @@ class Bundle(Case):
         o = p @ v / p.sum(-1, keepdims=True)
         np.testing.assert_allclose(tensors["o"], o, rtol=2**-6, atol=2e-2)
         self.validated("case")
+
+    def dense_with(self, tensors, scale):
+        """o in f64 of q, k, v under the mask that the bundle holds."""
+        q, k, v = (tensors[name].astype(float) for name in "qkv")
+        p = np.exp(q @ k.swapaxes(2, 3) * scale) * tensors["attn_mask"]
+        return p @ v / p.sum(-1, keepdims=True)
+
+    def test_a_given_mask_is_a_tensor(self):
+        kept = np.random.default_rng(3).random((2, 30, 30)) < 0.3
+        kept[:, np.arange(30), np.arange(30)] = True
+        for given, shape in ((kept[0], (1, 1, 30, 30)), (kept, (1, 2, 30, 30))):
+            write(self.path("m.safetensors"), {"mask": ("BOOL", given)})
+            self.make("--mask", "m.safetensors")
+            self.export()
+            node, _, tensors = read_bundle(self.path("b"), "case")
+            np.testing.assert_array_equal(tensors["attn_mask"], given.reshape(shape))
+            o = self.dense_with(tensors, node["attributes"]["attn_scale"])
+            np.testing.assert_allclose(tensors["o"], o, rtol=2**-6, atol=2e-2)
+            self.validated("case")
+            tensors["attn_mask"] = ~tensors["attn_mask"]
+            self.assertGreater(np.abs(self.dense_with(tensors, node["attributes"]["attn_scale"])
+                                      - tensors["o"]).max(), 0.1, "another mask would not pass")
+
+    def test_predicted_masks_are_tensors_of_every_head(self):
+        self.succeeds("make", "--recipe", "subblock", "--grid", "4,9,17", "--channels", 64, "--heads", 2,
+                      "-o", "g.h5", "--quiet")
+        self.export()
+        node, _, tensors = read_bundle(self.path("b"), "case")
+        kept = tensors["attn_mask"]
+        self.assertEqual(kept.shape, (1, 2, 612, 612))
+        self.assertTrue(0.1 < kept.mean() < 0.5 and (kept[0, 0] != kept[0, 1]).any())
+        o = self.dense_with(tensors, node["attributes"]["attn_scale"])
+        np.testing.assert_allclose(tensors["o"], o, rtol=2**-6, atol=2e-2)
+        self.validated("case")
+
+    def test_a_gradient_reads_the_mask_of_its_forward(self):
+        write(self.path("m.safetensors"), {"mask": ("BOOL", np.tri(30, dtype=bool))})
+        self.make("--backward", "--mask", "m.safetensors")
+        self.export()
+        for name in ("case", "case_backward"):
+            np.testing.assert_array_equal(read_bundle(self.path("b"), name)[2]["attn_mask"][0, 0], np.tri(30))
+            self.validated(name)
+
+    def test_the_reader_takes_thirty_lines(self):
+        with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "read_bundle.py")) as file:
+            self.assertLessEqual(len(file.readlines()), 30)
 
     def test_precision_uplift_is_f64(self):
         self.make(recipe="fa3_fp8")

@@ -1,23 +1,20 @@
 """A hipDNN bundle of docs/bundles.md with NumPy alone:  read_bundle.py DIR NAME"""
 import json
-import os
 import sys
 
 import numpy as np
 
 TYPES = {"bfloat16": np.uint16, "half": np.float16, "float": np.float32, "double": np.float64,
-         "fp8_e4m3": np.uint8, "fp8_e5m2": np.uint8}
+         "fp8_e4m3": np.uint8, "fp8_e5m2": np.uint8, "boolean": np.bool_}
 
 
 def read_bundle(folder, name):
     """The node, the meta file, and the tensors by name; BF16 is widened, FP8 stays codes."""
-    with open(os.path.join(folder, f"{name}.json")) as file:
-        graph = json.load(file)
-    with open(os.path.join(folder, f"{name}.meta.json")) as file:
-        meta = json.load(file)
+    with open(f"{folder}/{name}.json") as graph_file, open(f"{folder}/{name}.meta.json") as meta_file:
+        graph, meta = json.load(graph_file), json.load(meta_file)
     tensors = {}
     for about in graph["tensors"]:
-        values = np.fromfile(os.path.join(folder, f"{name}.tensor{about['uid']}.bin"),
+        values = np.fromfile(f"{folder}/{name}.tensor{about['uid']}.bin",
                              np.dtype(TYPES[about["data_type"]]).newbyteorder("<"))
         strides = [stride * values.itemsize for stride in about["strides"]]
         values = np.lib.stride_tricks.as_strided(values, about["dims"], strides)

@@ -26,11 +26,13 @@ ReferenceStrategy parse_strategy(std::string_view name);
 
 /// Writes a case as NAME.json (the graph), NAME.tensorUID.bin (raw, little-endian) and
 /// NAME.meta.json into a folder, and with gradients NAME_backward beside it; o and the statistics
-/// that the backward reads are those of the forward's bundle. The same file gives the same bytes.
+/// that the backward reads are those of the forward's bundle. A mask that was given, or predicted
+/// from Q and K, is an input attn_mask [B,H,S,S]. The same file gives the same bytes.
 /// @param name without path or ending
 /// @return the files, in the order of writing
 /// @throws Error(usage) for a name with other characters than letters, digits, '_' and '-', for a
-///   case of codes, and for precision_uplift where the file's truth is of some rows alone
+///   case of codes, for precision_uplift where the file's truth is of some rows alone, and for a
+///   given or predicted mask of more than 2^30 pairs
 std::vector<std::filesystem::path> write_bundle(const GoldenFile& golden, BundleKind kind,
                                                 ReferenceStrategy strategy, const std::string& name,
                                                 const std::filesystem::path& folder);
