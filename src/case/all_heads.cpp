@@ -71,10 +71,14 @@ bool shared_by_all(const recipe::Operand& rule) {
 
 }  // namespace
 
+bool scales_all_heads(const recipe::Recipe& recipe) {
+  return shared_by_all(recipe.q) || shared_by_all(recipe.k) || shared_by_all(recipe.v);
+}
+
 std::shared_ptr<const Inputs> with_largest_of_all(const recipe::Recipe& recipe,
                                                   std::shared_ptr<const Inputs> inputs) {
-  const bool asked = shared_by_all(recipe.q) || shared_by_all(recipe.k) || shared_by_all(recipe.v);
-  if (!asked || inputs->coded() || inputs->shape().batch * inputs->shape().heads == 1)
+  if (!scales_all_heads(recipe) || inputs->coded() ||
+      inputs->shape().batch * inputs->shape().heads == 1)
     return inputs;
   return std::make_shared<WithLargest>(std::move(inputs));
 }

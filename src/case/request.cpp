@@ -3,6 +3,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "karat/case/all_heads.hpp"
 #include "karat/case/backward.hpp"
 #include "karat/case/metadata.hpp"
 #include "karat/mask/strategy.hpp"
@@ -123,6 +124,16 @@ recipe::Recipe scheduled(const CaseRequest& asked, const std::optional<Step>& st
   return schedule.phases[phase].recipe;
 }
 
+/// A scale of all heads is not known from one of them. Codes bring theirs.
+void require_all_heads(const CaseRequest& asked, const recipe::Recipe& recipe,
+                       const Inputs& inputs) {
+  if (!asked.head || inputs.coded() || !scales_all_heads(recipe)) return;
+  refuse(
+      "--head",
+      "is one head alone, and recipe " + recipe.name + " scales by the largest value of all heads",
+      "leave --head out");
+}
+
 /// What describes a backward has a meaning only there.
 void require_backward_asked(const CaseRequest& asked) {
   if (asked.output_gradient && !asked.backward)
@@ -224,6 +235,7 @@ ChosenCase choose_case(const CaseRequest& asked) {
   }
   if (!recipe) refuse("--recipe", "missing", "give a preset or a .json file");
   if (asked.backward) require_backward(*recipe);
+  require_all_heads(asked, *recipe, *inputs);
   auto mask = mask_of(asked, step, inputs->shape().heads);
   chosen.of = make_case(std::move(*recipe), std::move(inputs), std::move(mask));
   return chosen;

@@ -36,6 +36,24 @@ layout::Layout all_tiles(recipe::Recipe recipe, const layout::Setting& setting,
   return listed.layout(recipe, setting, 0, 0);
 }
 
+/// Flags of the tiles that a standing mask names, for one head; empty without a mask.
+struct Standing {
+  Standing(const recipe::Recipe& recipe, const layout::Setting& setting,
+           const StandingTiles& standing, std::size_t batch, std::size_t head) {
+    if (standing.must_do) done = tiles_of(*standing.must_do, recipe, setting, batch, head);
+    if (standing.must_skip) skipped = tiles_of(*standing.must_skip, recipe, setting, batch, head);
+    if (done.visited.empty() || skipped.visited.empty()) return;
+    for (std::size_t tile = 0; tile < done.visited.size(); ++tile)
+      if (done.visited[tile] != 0 && skipped.visited[tile] != 0)
+        throw Error(ErrorKind::usage, "--must-skip",
+                    "the tile of query block " + std::to_string(tile / done.key_blocks) +
+                        " and key block " + std::to_string(tile % done.key_blocks) +
+                        " must be both done and skipped",
+                    "leave it out of one list");
+  }
+  VisitedTiles done, skipped;
+};
+
 bool keep_the_same(const mask::Mask& a, const mask::Mask& b, video::Range queries,
                    video::Range keys) {
   for (std::int64_t q = queries.begin; q < queries.end; ++q)
@@ -102,22 +120,22 @@ VisitedTiles next_tiles(const recipe::Recipe& recipe, const layout::Setting& set
   if (result != nullptr)
     for (std::size_t i = 0; i < result->small_blocks.size(); ++i)
       for (const std::int32_t block : result->small_blocks[i]) next.at(i, block) = 0;
-  VisitedTiles done{}, skipped{};
-  if (standing.must_do) done = tiles_of(*standing.must_do, recipe, setting, batch, head);
-  if (standing.must_skip) skipped = tiles_of(*standing.must_skip, recipe, setting, batch, head);
+  const auto [done, skipped] = Standing(recipe, setting, standing, batch, head);
   for (std::size_t tile = 0; tile < next.visited.size(); ++tile) {
-    const bool must_do = !done.visited.empty() && done.visited[tile] != 0;
-    const bool must_skip = !skipped.visited.empty() && skipped.visited[tile] != 0;
-    if (must_do && must_skip)
-      throw Error(ErrorKind::usage, "--must-skip",
-                  "the tile of query block " + std::to_string(tile / next.key_blocks) +
-                      " and key block " + std::to_string(tile % next.key_blocks) +
-                      " must be both done and skipped",
-                  "leave it out of one list");
-    if (must_do) next.visited[tile] = 1;
-    if (must_skip) next.visited[tile] = 0;
+    if (!done.visited.empty() && done.visited[tile] != 0) next.visited[tile] = 1;
+    if (!skipped.visited.empty() && skipped.visited[tile] != 0) next.visited[tile] = 0;
   }
   return next;
+}
+
+void require_standing(const recipe::Recipe& recipe, const layout::Setting& setting,
+                      const StandingTiles& standing, HeadCount heads) {
+  const HeadCount told_apart = heads_of({standing.must_do.get(), standing.must_skip.get()});
+  for (const auto& mask : {standing.must_do, standing.must_skip})
+    if (mask) mask->require_heads(heads.batch, heads.heads);
+  for (std::size_t batch = 0; batch < told_apart.batch; ++batch)
+    for (std::size_t head = 0; head < told_apart.heads; ++head)
+      Standing(recipe, setting, standing, batch, head);
 }
 
 void require_listable(const recipe::Recipe& recipe, const std::string& subject) {

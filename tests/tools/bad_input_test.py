@@ -183,7 +183,16 @@ class BadInputs(Case):
         write(self.path("m.safetensors"), {"mask_id": ("BOOL", np.ones((2, 2), bool))})
         self.fails(2, "m.safetensors", "24 tokens",
                    arguments=[*line, "lite_fp8", "--skip-lists", "next.safetensors", "--must-skip", "m.safetensors"])
+        write(self.path("m.safetensors"), {"mask_id": ("BOOL", np.ones((1, 1), bool)),
+                                           "block_size": ("I32", np.array([128, 224], np.int32))})
+        self.fails(2, "--must-skip: the tile of query block 0", "both done and skipped",
+                   arguments=[*line, "lite_fp8", "--skip-lists", "next.safetensors", "--must-skip", "m.safetensors",
+                              "--must-do", "m.safetensors"])
         self.assertFalse(os.path.exists(self.path("next.safetensors")))
+
+    def test_a_scale_of_all_heads_is_not_one_heads(self):
+        self.fails(2, "--head: is one head alone", "xdit_flash3_fp8", "leave --head out",
+                   arguments=["attend", "--recipe", "xdit_flash3_fp8", "--grid", "1,1,8", "--head", "0", "-o", "o.st"])
 
     def test_options_that_contradict(self):
         self.refuses(2, "--model", arguments=["--in", "in.safetensors", "--model", "wan2.1-14b"])

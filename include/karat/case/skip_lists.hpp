@@ -19,6 +19,11 @@ struct StandingTiles {
   std::shared_ptr<const GivenMask> must_do, must_skip;
 };
 
+/// How many batch entries and heads masks tell apart.
+struct HeadCount {
+  std::size_t batch = 1, heads = 1;
+};
+
 /// One head's tiles, query blocks x key blocks: 1 where the tile is visited.
 struct VisitedTiles {
   std::size_t query_blocks = 0, key_blocks = 0;
@@ -39,14 +44,16 @@ VisitedTiles next_tiles(const recipe::Recipe& recipe, const layout::Setting& set
                         const layout::Layout& layout, const attention::HeadResult* result,
                         const StandingTiles& standing, std::size_t batch, std::size_t head);
 
+/// Before the first head is computed: the standing masks fit these heads and the case, and no tile
+/// must be both done and skipped.
+/// @throws Error(usage)
+void require_standing(const recipe::Recipe& recipe, const layout::Setting& setting,
+                      const StandingTiles& standing, HeadCount heads);
+
 /// @throws Error(usage) unless the recipe's tiles can be listed: blocks along the sequence
 /// @param subject  what was asked for
 void require_listable(const recipe::Recipe& recipe, const std::string& subject);
 
-/// How many batch entries and heads masks tell apart.
-struct HeadCount {
-  std::size_t batch = 1, heads = 1;
-};
 /// The most of these masks, of which some may be null.
 /// @throws Error(usage) when a mask has neither one nor this many
 HeadCount heads_of(std::initializer_list<const GivenMask*> masks);

@@ -65,8 +65,8 @@ int run_attend(int argc, char** argv) {
   const cases::TapWords taps = read_taps(*given, (*given)["tap"].as<std::string>());
   const SkipListFiles lists = read_skip_lists(*given);
   if (lists.next) cases::require_listable(recipe, "--skip-lists");
-  for (const auto& mask : {lists.standing.must_do, lists.standing.must_skip})
-    if (mask) mask->require_heads(shape.batch, shape.heads);
+  cases::require_standing(recipe, of.inputs->setting(), lists.standing,
+                          {.batch = shape.batch, .heads = shape.heads});
   VisitCount visits;
   files::Tensors next;
 
