@@ -120,21 +120,77 @@ std::string joined(std::vector<std::string> parts, const std::string& by) {
   return text;
 }
 
-/// The knobs of a page whose source says open; pages without a table of sources are pointed at.
-std::string open_in(const std::string& page) {
-  std::vector<std::string> knobs;
-  std::istringstream lines(page);
-  bool in_table = false, found = false;
+/// What a page's table of sources says: open knobs, all knobs, and the pages it takes the rest
+/// from.
+struct Sources {
+  bool found = false;
+  std::vector<std::string> open, knobs, rest;
+};
+
+/// Names of the presets that a cell links.
+std::vector<std::string> linked(const std::string& cell) {
+  std::vector<std::string> names;
+  const auto presets = preset_names();
+  for (std::size_t at = 0; (at = cell.find("](", at)) != std::string::npos; ++at) {
+    const std::string target = cell.substr(at + 2, cell.find(".md", at) - at - 2);
+    if (std::ranges::find(presets, target) != presets.end()) names.push_back(target);
+  }
+  return names;
+}
+
+Sources sources_of(const std::string& name) {
+  Sources sources;
+  std::istringstream lines(text_of(std::string(kFolder) + name + ".md"));
+  bool in_table = false;
   for (std::string line; std::getline(lines, line);) {
     if (line.starts_with("| knob |") || line.starts_with("| field | value | source"))
-      in_table = found = true;
+      in_table = sources.found = true;
     if (!line.starts_with("|")) in_table = false;
     if (!in_table) continue;
     const auto cells = cells_of(line);
-    if (cells.size() >= 3 && cells[2].find("open") != std::string::npos) knobs.push_back(cells[0]);
+    if (cells.size() < 2) continue;
+    sources.knobs.push_back(cells[0]);
+    const auto pages = linked(cells[1]);
+    if (cells[0] == "everything else" || cells[0] == "forward")
+      sources.rest.insert(sources.rest.end(), pages.begin(), pages.end());
+    else if (cells.size() > 2 && cells[2].find("open") != std::string::npos)
+      sources.open.push_back(cells[0]);
+    else if (!pages.empty() && cells[1].starts_with('['))  // a part of another page
+      for (const std::string& page : pages)
+        if (!sources_of(page).open.empty()) sources.open.push_back(cells[0] + " (" + page + ")");
   }
-  if (!found) return "see the page";
-  return knobs.empty() ? "-" : joined(knobs, "; ");
+  const std::string text =
+      text_of(std::string(KARAT_SOURCE_DIR "/src/recipe/presets/") + name + ".json");
+  constexpr std::string_view kBase = R"("base": ")";
+  if (const auto at = text.find(kBase); at != std::string::npos) {
+    const auto begin = at + kBase.size();
+    sources.rest.push_back(text.substr(begin, text.find('"', begin) - begin));
+  }
+  return sources;
+}
+
+/// Open knobs of `name` and of what it takes from other pages, but for the knobs `said` before.
+void collect_open(const std::string& name, std::vector<std::string>& said,
+                  std::vector<std::string>& seen, std::vector<std::string>& parts) {
+  if (std::ranges::find(seen, name) != seen.end()) return;
+  const Sources sources = sources_of(name);
+  std::vector<std::string> knobs = sources.open;
+  std::erase_if(
+      knobs, [&](const std::string& knob) { return std::ranges::find(said, knob) != said.end(); });
+  const std::string all = joined(knobs, "; ");
+  if (!all.empty()) parts.push_back(seen.empty() ? all : "of " + name + ": " + all);
+  seen.push_back(name);
+  said.insert(said.end(), sources.knobs.begin(), sources.knobs.end());
+  for (const std::string& page : sources.rest) collect_open(page, said, seen, parts);
+}
+
+/// The knobs of a page whose source says open, and those of the pages it builds on; pages without a
+/// table of sources are pointed at.
+std::string open_in(const std::string& name) {
+  if (!sources_of(name).found) return "see the page";
+  std::vector<std::string> said, seen, parts;
+  collect_open(name, said, seen, parts);
+  return parts.empty() ? "-" : joined(parts, "; ");
 }
 
 std::string table(const std::map<std::string, Told>& told) {
@@ -151,10 +207,19 @@ std::string table(const std::map<std::string, Told>& told) {
          << " | " << operands(recipe) << " | " << probability(recipe) << " | " << mask_of(recipe)
          << " | "
          << joined({'`' + recipe.qk.instruction + '`', '`' + recipe.pv.instruction + '`'}, ", ")
-         << " | " << joined(evidence, ", ") << " | "
-         << open_in(text_of(std::string(kFolder) + std::string(name) + ".md")) << " |\n";
+         << " | " << joined(evidence, ", ") << " | " << open_in(std::string(name)) << " |\n";
   }
   return page.str();
+}
+
+TEST(SystemsPage, OpenKnobsFollowTheBase) {
+  EXPECT_EQ(open_in("fa3_fp8_lazy_rescale"), "of fa3_fp8: " + open_in("fa3_fp8"));
+  EXPECT_THAT(open_in("xdit_flash3_fp8"), testing::AllOf(testing::HasSubstr("a zero tensor"),
+                                                         testing::EndsWith("of fa3_fp8: scale")))
+      << "q, k, v are its own";
+  EXPECT_THAT(open_in("fps_qat_fp8"), testing::HasSubstr("of fpsattention: "));
+  EXPECT_THAT(open_in("skip_softmax_bf16"),
+              testing::HasSubstr("test, lambda, rows, block (skip_softmax_fp8)"));
 }
 
 TEST(SystemsPage, SaysWhatTheRecipesAndTheirPagesSay) {
