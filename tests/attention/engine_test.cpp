@@ -345,6 +345,30 @@ TEST_P(EngineTest, FastEqualsScalar) {
 INSTANTIATE_TEST_SUITE_P(Presets, EngineTest,
                          testing::Values("fpsattention", "sta_bf16", "dense_f32"));
 
+/// A few query blocks over more than a thousand keys, where a share of the visits is left out.
+TEST(Engine, FastEqualsScalarWhereTilesAreSkipped) {
+  constexpr Extent3 kGrid{1, 8, 129};
+  RandomHead head = random_head(kGrid, 16, Flavour::normal, 7);
+  for (float& x : head.q) x *= 3;  // maxima of blocks lie further apart
+  for (const char* name : {"skip_softmax_fp8", "skip_softmax_bf16", "trtllm_sage"}) {
+    const Recipe recipe = recipe::preset(name);
+    const layout::Layout layout = layout::make_layout(recipe, kGrid, 16);
+    std::vector<HeadResult> results;
+    for (const Path path : {Path::scalar, Path::fast})
+      results.push_back(attend(recipe, layout, quantise_head(recipe, layout, head.input(), path),
+                               {.path = path, .query_blocks = {0, 5, 16}, .tapped = {0, 5, 16}}));
+    expect_equal_bits(results[0], results[1], name);
+    std::size_t visits = 0, left_out = 0;
+    for (const int block : {0, 5, 16}) {
+      visits += layout.blocks.rows[block].size();
+      left_out += results[0].small_blocks[block].size();
+    }
+    EXPECT_EQ(visits, 27u);
+    EXPECT_GT(left_out, 2u) << name;
+    EXPECT_LT(left_out, visits - 2) << name;
+  }
+}
+
 TEST(Engine, FastEqualsScalarOnEveryPreset) {
   unsigned seed = 100;
   for (const std::string_view name : recipe::forward_presets()) {

@@ -148,7 +148,7 @@ recipe::Recipe small(const char* name, int block) {
   return recipe;
 }
 
-constexpr int kGrids = 150;
+constexpr int kGrids = 210;
 
 TEST(MeansMask, SubBlockEqualsBruteForce) {
   std::mt19937 dice(1);
@@ -230,9 +230,10 @@ TEST(MeansMask, NablaEqualsBruteForce) {
   recipe::Recipe recipe = small("nabla", 8);
   recipe.mask.tile = {1, 2, 4};
   recipe.mask.window = {3, 1, 1};
+  std::size_t short_tiles = 0, dropped = 0;
   for (int n = 0; n < kGrids; ++n) {
     const layout::Setting setting{
-        .grid = random_grid(dice), .channels = kChannels, .text = n % 3 == 1 ? 4 : 0};
+        .grid = random_grid(dice), .channels = kChannels, .text = 4 * (n % 3)};
     recipe.predict.tail = 0.05f * static_cast<float>(n % 7);
     const RandomHead head = whole_numbers(static_cast<std::size_t>(setting.tokens()), dice);
     const Blocks blocks = by_tiles(setting.grid, setting.text, recipe.mask.tile);
@@ -265,8 +266,12 @@ TEST(MeansMask, NablaEqualsBruteForce) {
             i < video && j < video && i % plane == j % plane && (i > j ? i - j : j - i) <= plane;
         if (near || i >= video || j >= video) kept[i][j] = 1;
       }
+    for (const auto& [number, tokens] : blocks) short_tiles += tokens.size() < 8;
+    for (const auto& row : kept) dropped += static_cast<std::size_t>(std::ranges::count(row, 0));
     expect_pairs(recipe, setting, head, blocks, kept);
   }
+  EXPECT_GT(short_tiles, 200u) << "tiles at the edges of grids";
+  EXPECT_GT(dropped, 200u) << "blocks whose weight stays within the tail";
 }
 
 TEST(SelectBlocks, TheTailIsWhatStaysBelowItsShare) {

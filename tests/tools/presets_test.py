@@ -60,6 +60,13 @@ class Presets(Case):
             write(self.path("t.safetensors"), {"o": ("BF16", o[:, :1, at])})
             self.succeeds("check", "g.h5", "t.safetensors", "--order", "tiled", "--select", "0,0")
 
+    def test_skip_softmax_leaves_out_a_share_of_a_thousand_keys(self):
+        for name in ("skip_softmax_fp8", "skip_softmax_bf16", "trtllm_sage"):
+            self.round(name, "--grid", "1,8,129", "--channels", 64)
+            skip = json.loads(self.succeeds("attend", "--in", "g.h5", "-o", "c.safetensors", "--quiet",
+                                            "--json").stdout)["skip"]
+            self.assertTrue(0.1 < skip["small"] / skip["visits"] < 0.9, (name, skip))
+
     def test_at_480p(self):
         for name in self.names() if LONG else ("fpsattention",):
             with self.subTest(name):

@@ -68,6 +68,17 @@ class KeyOrders(Cases):
         self.check("flex_listed_256", "5,9,7", 32)  # its last block is short and full
 
 
+class SkippedVisits(Cases):
+    def test_more_than_a_thousand_keys(self):
+        for recipe in ("skip_softmax_fp8", "skip_softmax_bf16", "trtllm_sage"):
+            with h5py.File(self.check(recipe, "1,8,129", 32)) as golden:
+                taps = golden["stages/tap/0/0"].values()
+                left_out = [np.all(tap["p_codes"][:, begin:end] == 0)
+                            for tap in taps for begin, end in zip(tap["column_begin"][:-1], tap["column_begin"][1:])]
+            self.assertGreater(sum(left_out), 15, recipe)
+            self.assertLess(sum(left_out), len(left_out) / 2, recipe)
+
+
 class StochasticRounding(Cases):
     def test_operands_and_p(self):
         self.check("fps_stochastic", "7,9,9", 32, heads=2, text=9)
