@@ -6,23 +6,38 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 source tools/setup.sh
 out="${1:-out/demo}"
-karat=build/release/karat
+karat=build/demo/karat
 
+# run WHAT COMMAND...: shows the command, and afterwards how long it took.
 run() {
+  local what="$1" begin="$SECONDS"
+  shift
   echo
   echo "\$ $*"
   "$@"
+  took+=("$((SECONDS - begin)) s  $what")
 }
+took=()
 
+echo "== plan: missing Debian packages; building karat alone, without tests, for this machine's
+   vectors ($(nproc) cores: 5 to 10 minutes the first time on two); make, export, attend and check of
+   one head (a minute)"
+begin="$SECONDS"
 karat_setup
+took+=("$((SECONDS - begin)) s  Debian packages")
 echo "== building"
-cmake --preset release >/dev/null
-cmake --build --preset release -j "$(nproc)" --target karat
+cmake --preset demo >/dev/null
+# %f of %t and an estimate of what is left: one line on a terminal.
+export NINJA_STATUS="[%f/%t, %e s] "
+run "building karat" cmake --build --preset demo -j "$(nproc)"
 mkdir -p "$out"
-run $karat make --recipe fpsattention --model wan2.1-14b --resolution 480p --heads 1 -o "$out/golden.h5"
-run $karat inspect "$out/golden.h5" --export "$out/tensors"
-run $karat attend --recipe fpsattention --in "$out/tensors/inputs.safetensors" -o "$out/again.safetensors"
-run $karat check "$out/golden.h5" "$out/again.safetensors"
+run "make" $karat make --recipe fpsattention --model wan2.1-14b --resolution 480p --heads 1 -o "$out/golden.h5"
+run "export" $karat inspect "$out/golden.h5" --export "$out/tensors"
+run "attend" $karat attend --recipe fpsattention --in "$out/tensors/inputs.safetensors" -o "$out/again.safetensors"
+run "check" $karat check "$out/golden.h5" "$out/again.safetensors"
+echo
+echo "== $SECONDS s in all"
+printf '   %s\n' "${took[@]}"
 cat <<END
 
 == done

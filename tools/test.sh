@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Everything from a fresh Debian 12 machine to tested: packages, build, sanitizers, fuzzing, ctest.
 # Usage: tools/test.sh [--long]     --long adds the exhaustive sweeps, the large cases and
-#                                   another half minute of fuzzing a target
-# Ends with ctest's summary; the exit status is 0 only when every stage passed.
+#                                   45 more seconds of fuzzing a target
+# Begins with its plan; ends with ctest's summary, seconds of each stage, and what was skipped and
+# why. The exit status is 0 only when every stage passed.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 source tools/setup.sh
@@ -23,7 +24,32 @@ engines='Diagnose(Sweep|Planted|Noise|Gradients|Masks|Nan)|CheckGradients|Doubts
 skipped=()
 failed=()
 
-stage() { echo "== $*"; }
+took=() running="" since=0
+
+# stage NAME: ends the stage before it and says so.
+stage() {
+  end_stage
+  running="$*" since="$SECONDS"
+  echo "== $*"
+}
+
+end_stage() {
+  [[ -z "$running" ]] || took+=("$((SECONDS - since)) s  $running")
+  running=""
+}
+
+plan() {
+  local clang="address and undefined-behaviour sanitizers"
+  command -v clang++ >/dev/null && clang+=", and $seconds seconds of fuzzing a target"
+  cat <<END
+== plan, on $jobs cores
+   Debian packages that are missing (KARAT_SKIP_SETUP=1: none)
+   build/release: everything and its tests
+   build/fuzz or build/asan: $clang
+   build/python: the Python package and its tests, meanwhile
+   ctest: $( ((long)) && echo "all tests with their whole sweeps, hours" || echo "all tests; sweeps: --long")
+END
+}
 
 build() {  # PRESET TARGET...: quiet unless it fails
   local preset="$1" log="build/$1.log"
@@ -33,8 +59,6 @@ build() {  # PRESET TARGET...: quiet unless it fails
   return 1
 }
 
-# One instrumented build serves the sanitized tests and the fuzz targets. Without clang++ there are
-# no fuzz targets, and g++ builds the tests.
 # ctest without a line for each test that passed: what failed stays in sight. All lines: LOG.
 run_ctest() {  # LOG ARGUMENT...
   local log="build/$1"
@@ -42,11 +66,13 @@ run_ctest() {  # LOG ARGUMENT...
   ctest "$@" -j "$jobs" 2>&1 | tee "$log" | grep -vE '^ +Start +[0-9]+: | Passed +[0-9.]+ sec'
 }
 
+# One instrumented build serves the sanitized tests and the fuzz targets. Without clang++ there are
+# no fuzz targets, and g++ builds the tests.
 run_instrumented() {
-  local preset=fuzz targets=(fuzzers) pattern seconds=$((long ? 60 : 30))
+  local preset=fuzz targets=(fuzzers attention_bits) pattern
   stage "address and undefined-behaviour sanitizers"
   if ! command -v clang++ >/dev/null; then
-    preset=asan targets=()
+    preset=asan targets=(attention_bits)
     skipped+=("fuzzing: no clang++")
   fi
   if ! { cmake --preset "$preset" -DKARAT_FUZZ_SECONDS="$seconds" >/dev/null &&
@@ -54,6 +80,8 @@ run_instrumented() {
     failed+=("build with sanitizers")
     return
   fi
+  # Its bits are compared with the release build's: test attention.bits.
+  export KARAT_OTHER_BITS="$PWD/build/$preset/tests/attention/attention_bits"
   pattern="^($(IFS='|'; echo "${sanitized_tests[*]}"))\."
   run_ctest sanitized-tests.log --test-dir "build/$preset" --output-on-failure -R "$pattern" \
     -E "$engines" || failed+=("tests with sanitizers")
@@ -62,29 +90,45 @@ run_instrumented() {
   run_ctest fuzzing.log --preset fuzz || failed+=("fuzzing")
 }
 
-run_python() {
-  stage "Python package"
-  local log=build/python.log line arguments=()
+# Much of it waits for the network or uses one core, so that it runs beside the instrumented build.
+start_python() {
+  local arguments=()
   [[ $long == 1 ]] && arguments=(--long)
-  tools/python/test.sh "${arguments[@]}" 2>&1 | tee "$log"
-  [[ ${PIPESTATUS[0]} == 0 ]] || failed+=("Python package")
-  while read -r line; do skipped+=("${line#skipped: }"); done < <(grep '^skipped: ' "$log")
+  tools/python/test.sh "${arguments[@]}" >build/python.log 2>&1 &
+  python="$!"
+  trap 'kill "$python"; exit 1' INT TERM
 }
 
+finish_python() {
+  local line
+  stage "Python package, begun after the release build"
+  wait "$python" || failed+=("Python package")
+  trap - INT TERM
+  cat build/python.log
+  while read -r line; do skipped+=("${line#skipped: }"); done < <(grep '^skipped: ' build/python.log)
+}
+
+seconds=$((long ? 60 : 15))
+plan
+stage "Debian packages"
 karat_setup
 mkdir -p build
 stage "release build"
 cmake --preset release || karat_die "configuring failed"
 build release || karat_die "building failed: see build/release.log"
+start_python
 run_instrumented
-run_python
+finish_python
 [[ -d "$(sed -n 's/^KARAT_DATA_DIR:PATH=//p' build/release/CMakeCache.txt)" ]] ||
   skipped+=("measured hardware rows: KARAT_DATA_DIR is not there")
 [[ $long == 1 ]] || skipped+=("exhaustive sweeps and large cases: tools/test.sh --long")
 
-for what in "${skipped[@]}"; do echo "skipped: $what"; done
-for what in "${failed[@]}"; do echo "FAILED: $what"; done
 stage "tests"
 if [[ $long == 1 ]]; then export KARAT_LONG=1; fi
 run_ctest tests.log --preset release || failed+=("tests")
+end_stage
+echo "== $SECONDS s in all"
+printf '   %s\n' "${took[@]}"
+for what in "${skipped[@]}"; do echo "skipped: $what"; done
+for what in "${failed[@]}"; do echo "FAILED: $what"; done
 [[ ${#failed[@]} == 0 ]]

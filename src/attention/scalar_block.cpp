@@ -1,9 +1,9 @@
 // The slow engine: one query block by the operations' scalar functions, one key block after the
 // other, in the words of docs/recipes.
 #include <algorithm>
-#include <limits>
 
 #include "engine.hpp"
+#include "infinity.hpp"
 #include "karat/attention/operations/probability.hpp"
 #include "karat/attention/operations/pv.hpp"
 #include "karat/attention/operations/score.hpp"
@@ -13,7 +13,6 @@ namespace {
 
 using numerics::MatrixView;
 using numerics::Path;
-constexpr float kInf = std::numeric_limits<float>::infinity();
 
 /// a(i, j) = row i of x times row j of y in an instruction's arithmetic.
 std::vector<float> products(const numerics::Instruction& instruction, MatrixView<const float> x,
@@ -68,7 +67,7 @@ Visit scored(const Launch& launch, int query_block, video::Range keys, Turn turn
   v.p.resize(v.a.size());
   v.codes.resize(v.a.size());
   v.p_scale.assign(v.rows, 1.0f);
-  v.maxima.assign(v.rows, -kInf);
+  v.maxima.assign(v.rows, -kInfinity);
   const std::vector<float> deltas = smoothing_deltas(launch, query_block, keys);
   for (std::size_t i = 0; i < v.rows; ++i)
     for (std::size_t n = 0; n < v.columns; ++n) {

@@ -12,10 +12,10 @@ namespace {
 double power_of_two(int exponent) { return std::ldexp(1.0, exponent); }
 
 /// Aligned sums of one instruction, and the terms each adds to its accumulator.
-struct Steps {
+struct KindOfSum {
   int count, terms;
 };
-Steps steps_of(const numerics::Instruction& row) {
+KindOfSum kind_of_sum(const numerics::Instruction& row) {
   if (row.arithmetic == numerics::Arithmetic::emulated) return {2, row.k / 2};
   return {row.k / row.step, row.step};
 }
@@ -45,12 +45,12 @@ ChainBound::ChainBound(const numerics::Instruction& row) : group_(row.k) {
     case numerics::Arithmetic::aligned_sum:
       break;
   }
-  const Steps steps = steps_of(row);
-  const double addends = steps.terms + 1;
+  const KindOfSum sums = kind_of_sum(row);
+  const double addends = sums.terms + 1;
   per_largest_ +=
-      steps.count * (addends * power_of_two(-row.fraction) + power_of_two(-row.out_fraction));
-  lost_ = steps.count * (addends * power_of_two(std::max(least, row.floor) - row.fraction) +
-                         power_of_two(least - row.out_fraction));
+      sums.count * (addends * power_of_two(-row.fraction) + power_of_two(-row.out_fraction));
+  lost_ = sums.count * (addends * power_of_two(std::max(least, row.floor) - row.fraction) +
+                        power_of_two(least - row.out_fraction));
 }
 
 double ChainBound::of_size(const ChainSize& size) const {

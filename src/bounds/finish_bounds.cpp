@@ -10,11 +10,7 @@
 #include "karat/numerics/functions/exp2.hpp"
 
 namespace karat::bounds {
-namespace {
-
-constexpr float kInf = std::numeric_limits<float>::infinity();
-
-}  // namespace
+namespace {}  // namespace
 
 FinishBounds::FinishBounds(const FreeLaunch& free)
     : free_(free), factors_(attention::output_factors(free.launch, free.launch.multiplier)) {}
@@ -28,14 +24,15 @@ Interval FinishBounds::reciprocal(Interval l) const {
   };
   const double ulps = 0x1p-23 * free_.freedom.reciprocal_ulp;
   const float low = attention::divisor(free_.launch, l.low);
-  return {end(attention::divisor(free_.launch, l.high), -ulps), low > 0 ? end(low, ulps) : kInf};
+  return {end(attention::divisor(free_.launch, l.high), -ulps),
+          low > 0 ? end(low, ulps) : kInfinity};
 }
 
 /// lg2.approx is within 2^-22 (absolute where its result is small); three f32 roundings follow.
 Interval FinishBounds::lse(Interval l, float golden) const {
   const bool in_log2 = free_.launch.recipe.softmax.lse == recipe::Lse::log2;
   const double unit = in_log2 ? 1.0 : std::numbers::ln2;
-  const double low = l.low > 0 ? numerics::log2_f64(l.low) : -kInf;
+  const double low = l.low > 0 ? numerics::log2_f64(l.low) : -kInfinity;
   const double high = numerics::log2_f64(l.high);
   const double slack = !leaves_freedom(free_.freedom)
                            ? 0.0

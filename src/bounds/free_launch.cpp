@@ -12,14 +12,13 @@
 namespace karat::bounds {
 namespace {
 
-constexpr float kInf = std::numeric_limits<float>::infinity();
 /// Below this a kernel may flush a result or not; 2^-125 is above everything so small.
 constexpr float kTiny = 0x1p-125f;
 
 /// What a kernel may return for 2^x when `golden` is the recipe's own value. It lies within the
 /// freedom that the correctly rounded value has.
 Interval legal_exp2(float x, float rounded, float golden, const Freedom& freedom) {
-  if (x == 0 || x == -kInf || freedom.low == freedom.high) return golden;
+  if (x == 0 || x == -kInfinity || freedom.low == freedom.high) return golden;
   const Interval around{rounded * freedom.low, rounded * freedom.high};
   if (rounded < kTiny) return {0.0f, std::max(around.high, kTiny)};
   return around;

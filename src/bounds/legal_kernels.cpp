@@ -13,13 +13,13 @@
 #include "karat/attention/operations/row_sum.hpp"
 #include "karat/attention/operations/score.hpp"
 #include "karat/numerics/functions/exp2.hpp"
+#include "non_finite.hpp"
 #include "visits.hpp"
 
 namespace karat::bounds {
 namespace {
 
 using numerics::Path;
-constexpr float kInf = std::numeric_limits<float>::infinity();
 
 /// A coin per call.
 class Coin {
@@ -77,7 +77,7 @@ class Run {
   }
   /// Is 2^x the recipe's own value, and no other legal?
   bool is_fixed(float x) const {
-    return x == 0 || x == -kInf || free_.freedom.low == free_.freedom.high;
+    return x == 0 || x == -kInfinity || free_.freedom.low == free_.freedom.high;
   }
   float erring(float rounded) {
     return launch_.fp32.flushed(rounded * (errs_high() ? free_.freedom.high : free_.freedom.low));
@@ -179,13 +179,13 @@ class Run {
       if (l == 0 || visits == 0) {
         std::ranges::fill(row, attention::output_without_keys(launch_.recipe));
         attention::add_branch(launch_, row, branch, Path::fast);
-        result.lse.push_back(-kInf);
+        result.lse.push_back(-kInfinity);
         continue;
       }
       const float divisor = attention::divisor(launch_, l);
       float r = attention::whole_reciprocal(launch_, divisor);
       if (free_.freedom.reciprocal_ulp > 0)
-        r = std::nextafter(launch_.fp32.divide(1.0f, divisor), coin_.toss() ? kInf : 0.0f);
+        r = std::nextafter(launch_.fp32.divide(1.0f, divisor), coin_.toss() ? kInfinity : 0.0f);
       const auto by_r = [r](std::size_t) { return r; };
       if (fuses())
         attention::finish_row(launch_, row, by_r, terms, Path::fast, {}, numerics::OneRounding{});

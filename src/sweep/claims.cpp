@@ -22,7 +22,7 @@ namespace fs = std::filesystem;
 
 constexpr const char* kRunnerPrefix = "runner.";
 
-[[noreturn]] void fail(const fs::path& path, const std::string& what, int error) {
+[[noreturn]] void claim_failed(const fs::path& path, const std::string& what, int error) {
   const bool links = error == EPERM || error == ENOTSUP || error == EMLINK;
   throw Error(ErrorKind::input_output, files::shown(path), what + ": " + std::strerror(error),
               links ? "put the plan on a file system with hard links"
@@ -87,7 +87,7 @@ Claims::Claims(const fs::path& plan, Runner runner, std::chrono::duration<double
 
 void Claims::announce() const {
   const int file = ::open(own_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-  if (file < 0) fail(own_, "cannot be created", errno);
+  if (file < 0) claim_failed(own_, "cannot be created", errno);
   ::fchmod(file, 0644);  // whatever the umask: others have to see the signs of life
   const std::string text =
       files::Json{{"runner", runner_.id}, {"host", runner_.host}, {"pid", runner_.pid}}.dump() +
@@ -97,7 +97,7 @@ void Claims::announce() const {
   ::close(file);
   if (written != static_cast<ssize_t>(text.size())) {
     ::unlink(own_.c_str());
-    fail(own_, "cannot be written", written < 0 ? error : ENOSPC);
+    claim_failed(own_, "cannot be written", written < 0 ? error : ENOSPC);
   }
   clock_.touch(own_);
 }
@@ -118,7 +118,7 @@ bool Claims::claim(std::size_t shard) {
     failed = ::link(own_.c_str(), path.c_str());
   }
   if (failed != 0) {
-    if (errno != EEXIST) fail(path, "cannot be claimed", errno);
+    if (errno != EEXIST) claim_failed(path, "cannot be claimed", errno);
     // A file server that answered a repeated request says "exists" of the link it just made.
     const auto there = read(path), own = read(own_);
     if (!there || !own || there->file != own->file || held_.contains(shard)) return false;
@@ -182,7 +182,7 @@ bool Claims::take_over(std::size_t shard) {
       taken_ / (std::to_string(shard) + "." + runner_.id + "." + std::to_string(taken(shard)));
   if (::rename(path_of(shard).c_str(), away.c_str()) != 0) {
     if (errno == ENOENT) return false;
-    fail(path_of(shard), "cannot be taken over", errno);
+    claim_failed(path_of(shard), "cannot be taken over", errno);
   }
   const auto got = read(away);
   if (got && got->file != seen.file) {

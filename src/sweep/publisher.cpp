@@ -23,14 +23,14 @@ constexpr double kLongest = 0.25;  // seconds of work that a kill may repeat
 constexpr double kAlone = 0.05;    // a shard that took longer does not wait for others
 constexpr std::size_t kMost = 64;
 
-[[noreturn]] void fail(const fs::path& path, const std::string& what, int error) {
+[[noreturn]] void writing_failed(const fs::path& path, const std::string& what, int error) {
   throw Error(ErrorKind::input_output, files::shown(path), what + ": " + std::strerror(error),
               "nothing is lost: free the disk or mend the folder, and run again");
 }
 
 void write_whole(const fs::path& path, const std::string& text) {
   const int file = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-  if (file < 0) fail(path, "cannot be created", errno);
+  if (file < 0) writing_failed(path, "cannot be created", errno);
   std::string_view rest = text;
   while (!rest.empty()) {
     const ssize_t written = ::write(file, rest.data(), rest.size());
@@ -39,21 +39,21 @@ void write_whole(const fs::path& path, const std::string& text) {
       const int error = written < 0 ? errno : ENOSPC;
       ::close(file);
       ::unlink(path.c_str());
-      fail(path, "cannot be written", error);
+      writing_failed(path, "cannot be written", error);
     }
     rest.remove_prefix(static_cast<std::size_t>(written));
   }
-  if (::close(file) != 0) fail(path, "cannot be written", errno);
+  if (::close(file) != 0) writing_failed(path, "cannot be written", errno);
 }
 
 /// The whole file system where several files wait, else the one.
 void make_durable(const fs::path& path, bool all) {
   const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (file < 0) fail(path, "cannot be opened", errno);
+  if (file < 0) writing_failed(path, "cannot be opened", errno);
   const int failed = all ? ::syncfs(file) : ::fsync(file);
   const int error = errno;
   ::close(file);
-  if (failed != 0) fail(path, "cannot be made durable", error);
+  if (failed != 0) writing_failed(path, "cannot be made durable", error);
 }
 
 double now() {
@@ -118,7 +118,7 @@ void Publisher::flush() {
                               .host = claims_.runner().host});
     } else {
       if (::rename(each.temporary.c_str(), final.c_str()) != 0)
-        fail(final, "cannot be given its name", errno);
+        writing_failed(final, "cannot be given its name", errno);
       ++published_;
     }
   }

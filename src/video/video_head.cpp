@@ -26,21 +26,21 @@ struct HeadShape {
 
 namespace {
 
-using enum HeadKind;
+using Kind = HeadKind;
 
 constexpr HeadShape kShapes[] = {
     // clang-format off
-    // kind   logit position sink   t     h     w   reach_t reach likeness
-    {local,    22,   0.70,  0.00, 0.30, 0.35, 0.35,  3.0,   5.0,  0.8},
-    {spatial,  22,   0.55,  0.00, 0.60, 0.20, 0.20,  1.0,  14.0,  0.8},
-    {temporal, 26,   0.65,  0.00, 0.04, 0.48, 0.48,  8.0,   2.0,  0.8},
-    {global,   18,   0.10,  0.00, 0.34, 0.33, 0.33,  4.0,   8.0,  0.9},
-    {sink,     24,   0.30,  0.45, 0.30, 0.35, 0.35,  3.0,   5.0,  0.8},
+    // kind         logit position sink   t     h     w   reach_t reach likeness
+    {Kind::local,    22,   0.70,  0.00, 0.30, 0.35, 0.35,  3.0,   5.0,  0.8},
+    {Kind::spatial,  22,   0.55,  0.00, 0.60, 0.20, 0.20,  1.0,  14.0,  0.8},
+    {Kind::temporal, 26,   0.65,  0.00, 0.04, 0.48, 0.48,  8.0,   2.0,  0.8},
+    {Kind::global,   18,   0.10,  0.00, 0.34, 0.33, 0.33,  4.0,   8.0,  0.9},
+    {Kind::sink,     24,   0.30,  0.45, 0.30, 0.35, 0.35,  3.0,   5.0,  0.8},
     // clang-format on
 };
 
-constexpr HeadKind kMix[] = {local, spatial, temporal, local, global,
-                             local, spatial, temporal, local, sink};
+constexpr HeadKind kMix[] = {Kind::local, Kind::spatial, Kind::temporal, Kind::local, Kind::global,
+                             Kind::local, Kind::spatial, Kind::temporal, Kind::local, Kind::sink};
 
 constexpr int kSinkTokens = 4;        // the first tokens of the first frame
 constexpr double kDetail = 0.15;      // token-level texture of a clean clip

@@ -1,4 +1,5 @@
-"""Every preset through make, attend and check on small grids; KARAT_LONG=1: all at 480p, a head at 720p."""
+"""Every preset through make, attend and check on small grids. KARAT_LONG=1: all at 480p, a head at 720p,
+and a wrong output of each; ordinarily of every fifth."""
 import json
 import os
 import unittest
@@ -27,9 +28,11 @@ class Presets(Case):
         return report
 
     def test_all_on_small_grids(self):
-        for name in self.names():
+        for i, name in enumerate(self.names()):
             with self.subTest(name):
                 self.round(name, "--grid", "4,9,7", "--channels", 64, "--heads", 2)
+                if not LONG and i % 5 != 0:
+                    continue
                 self.succeeds("check", "g.h5", "g.h5")
                 tensors = read(self.path("c.safetensors"))
                 dtype, o = tensors["o"]

@@ -14,21 +14,36 @@ function(karat_compile_rules target)
     $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>)  # g++ 12 sees overlaps in std::string's operator+
 endfunction()
 
-# karat_compile_quickly(TARGET <header> ...): for code that computes nothing itself. Headers that take
+# karat_compile_quickly(TARGET [<header> ...]): for code that computes nothing itself. Headers that take
 # seconds to read are read once. At -O1 g++ 12 sees std::string read and written past
 # its end.
 function(karat_compile_quickly target)
   target_compile_options(${target} PRIVATE $<$<CONFIG:Release>:-O1>
     "$<$<CXX_COMPILER_ID:GNU>:-Wno-array-bounds;-Wno-stringop-overflow>")
-  target_precompile_headers(${target} PRIVATE ${ARGN})
+  if(ARGN)
+    target_precompile_headers(${target} PRIVATE ${ARGN})
+  endif()
 endfunction()
 
-# karat_compile_together(TARGET): sources are compiled eight at a time, since most of a small file's
-# time is its headers' (18 sources of one layer: 24 s instead of 43). Names in unnamed namespaces then
-# meet; vector code, which compiles itself again for each target, stays as it is.
+# karat_compile_together(TARGET [ALONE a.cpp ...]): sources are compiled eight at a time, since most of
+# a small file's time is its headers' (18 sources of one layer: 24 s instead of 43). Names in unnamed
+# namespaces then meet; ALONE names sources that cannot share a text. Vector code, which compiles
+# itself again for each target, stays alone too.
 option(KARAT_UNITY "Compile several sources of a layer at a time" ON)
 function(karat_compile_together target)
+  cmake_parse_arguments(together "" "" "ALONE" ${ARGN})
   set_target_properties(${target} PROPERTIES UNITY_BUILD ${KARAT_UNITY} UNITY_BUILD_BATCH_SIZE 8)
+  get_target_property(sources ${target} SOURCES)
+  foreach(source ${sources})
+    cmake_path(ABSOLUTE_PATH source BASE_DIRECTORY "${CMAKE_CURRENT_SOURCE_DIR}" OUTPUT_VARIABLE path)
+    set(vectors "")
+    if(EXISTS "${path}")
+      file(STRINGS "${path}" vectors REGEX "hwy/foreach_target.h" LIMIT_COUNT 1)
+    endif()
+    if(vectors OR source IN_LIST together_ALONE)
+      set_source_files_properties(${source} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
+    endif()
+  endforeach()
 endfunction()
 
 function(karat_layer name)

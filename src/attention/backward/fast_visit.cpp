@@ -2,19 +2,17 @@
 #include "backward/fast_visit.hpp"
 
 #include <algorithm>
-#include <limits>
 
 #include "backward/loops.hpp"
 #include "backward/making.hpp"
 #include "fast/dropped.hpp"
+#include "infinity.hpp"
 
 namespace karat::attention {
 namespace {
 
-constexpr float kInf = std::numeric_limits<float>::infinity();
-
 /// Rows [first, first + rows) of a visit.
-struct Chunk {
+struct GradientChunk {
   const BackwardVisit& v;
   std::size_t first;
   Block s, p, dp, ds;
@@ -41,7 +39,7 @@ bool scaled_then_fused(const BackwardLaunch& launch) {
 }
 
 /// backward_score() of each element of a.
-void scores(const Chunk& c, const RowLoops& loops, Block a, Block s) {
+void scores(const GradientChunk& c, const RowLoops& loops, Block a, Block s) {
   using recipe::ScaleOrder;
   const BackwardLaunch& launch = c.v.launch;
   const std::vector<float>& s_k = c.v.scratch.keys.s_k;
@@ -54,7 +52,7 @@ void scores(const Chunk& c, const RowLoops& loops, Block a, Block s) {
 }
 
 /// backward_exponent() of each element, from the accumulators into p; dropped pairs get -Inf.
-void exponents(const Chunk& c, const RowLoops& loops) {
+void exponents(const GradientChunk& c, const RowLoops& loops) {
   const BackwardLaunch& launch = c.v.launch;
   const BackwardLoops& own = backward_loops(launch.recipe.subnormals);
   const std::vector<float>& s_k = c.v.scratch.keys.s_k;
@@ -76,18 +74,18 @@ void exponents(const Chunk& c, const RowLoops& loops) {
 }
 
 /// Elements of dropped pairs, of rows without keys and behind the columns become `value`.
-void fill_outside(const Chunk& c, Block x, float value) {
+void fill_outside(const GradientChunk& c, Block x, float value) {
   const BackwardVisit& v = c.v;
   const mask::Mask& mask = *v.launch.layout.mask;
   if (v.cover != mask::Cover::full)
     fill_dropped(mask, value, c.queries(), v.keys, mask.cover(c.queries(), v.keys), x);
   for (std::size_t i = 0; i < x.rows; ++i) {
-    const std::size_t from = c.l[i] == kInf ? 0 : x.columns;
+    const std::size_t from = c.l[i] == kInfinity ? 0 : x.columns;
     std::fill(x.row(i) + from, x.row(i) + x.stride, value);
   }
 }
 
-void probabilities(const Chunk& c, const RowLoops& loops) {
+void probabilities(const GradientChunk& c, const RowLoops& loops) {
   const std::span<float> p(c.p.data, c.elements());
   if (c.v.launch.recipe.softmax.exp2 != recipe::Exp2::exact) return powers(c.v.launch, p, p);
   const std::span<double> exact = c.v.scratch.exact.first(c.elements());
@@ -97,7 +95,7 @@ void probabilities(const Chunk& c, const RowLoops& loops) {
   loops.multiply(p, 1.0f, p);  // flushes, or not
 }
 
-void gradients(const Chunk& c, const RowLoops& loops) {
+void gradients(const GradientChunk& c, const RowLoops& loops) {
   const BackwardLaunch& launch = c.v.launch;
   for (std::size_t i = 0; c.dp.columns < c.dp.stride && i < c.dp.rows; ++i)
     std::fill(c.dp.row(i) + c.dp.columns, c.dp.row(i) + c.dp.stride, 0.0f);
@@ -121,17 +119,17 @@ MadeOperands make_operands(const BackwardVisit& v) {
   for (std::size_t first = 0; first < v.rows(); first += v.rows_at_once()) {
     const std::size_t count = std::min(v.rows_at_once(), v.rows() - first);
     const auto begin = static_cast<std::size_t>(v.queries.begin) + first;
-    const Chunk chunk{.v = v,
-                      .first = first,
-                      .s = v.in(scratch.s).rows_from(first, count),
-                      .p = v.in(scratch.p).rows_from(first, count),
-                      .dp = v.in(scratch.dp).rows_from(first, count),
-                      .ds = v.in(scratch.ds).rows_from(first, count),
-                      .row_scale = std::span(v.packed.s_q).subspan(first, count),
-                      .l = std::span(launch.l).subspan(begin, count),
-                      .delta = std::span(launch.delta).subspan(begin, count)};
+    const GradientChunk chunk{.v = v,
+                              .first = first,
+                              .s = v.in(scratch.s).rows_from(first, count),
+                              .p = v.in(scratch.p).rows_from(first, count),
+                              .dp = v.in(scratch.dp).rows_from(first, count),
+                              .ds = v.in(scratch.ds).rows_from(first, count),
+                              .row_scale = std::span(v.packed.s_q).subspan(first, count),
+                              .l = std::span(launch.l).subspan(begin, count),
+                              .delta = std::span(launch.delta).subspan(begin, count)};
     exponents(chunk, loops);
-    fill_outside(chunk, chunk.p, -kInf);
+    fill_outside(chunk, chunk.p, -kInfinity);
     probabilities(chunk, loops);
     gradients(chunk, loops);
     p.rows(first, count);

@@ -3,17 +3,15 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <string>
 
+#include "infinity.hpp"
 #include "karat/numerics/base/error.hpp"
 #include "karat/numerics/base/parallel.hpp"
 #include "smooth.hpp"
 
 namespace karat::attention {
 namespace {
-
-constexpr float kInf = std::numeric_limits<float>::infinity();
 
 void require_size(const char* name, std::size_t size, std::size_t expected) {
   if (size != expected)
@@ -54,11 +52,11 @@ void fill_rows(BackwardLaunch& launch) {
   const quant::Quantised& d_o = *launch.d_o_in_dp;
   const std::vector<double>& smoothed = launch.brought.head->smoothed.q_dot_k_mean;
   const std::size_t d = launch.channels;
-  launch.l.assign(layout.order.positions(), kInf);
+  launch.l.assign(layout.order.positions(), kInfinity);
   launch.delta.assign(layout.order.positions(), 0.0f);
   for (std::int64_t i = 0; i < layout.order.positions(); ++i) {
     const std::int32_t token = layout.order.token_at[i];
-    if (token < 0 || launch.brought.lse[token] == -kInf) continue;
+    if (token < 0 || launch.brought.lse[token] == -kInfinity) continue;
     launch.l[i] = log2_of(launch, launch.brought.lse[token]);
     if (!smoothed.empty()) launch.l[i] = of_smoothed(launch, launch.l[i], smoothed[i]);
     const float sum =
@@ -105,7 +103,7 @@ BackwardLaunch::BackwardLaunch(const recipe::Recipe& r, const layout::Layout& la
   fill_rows(*this);
 }
 
-bool BackwardLaunch::has_keys(std::int64_t position) const { return l[position] != kInf; }
+bool BackwardLaunch::has_keys(std::int64_t position) const { return l[position] != kInfinity; }
 
 std::optional<float> BackwardLaunch::dp_factor(std::int64_t query, std::int64_t key) const {
   if (d_o_in_dp->scales.empty() && v->scales.empty()) return std::nullopt;

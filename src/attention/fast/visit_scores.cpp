@@ -1,17 +1,15 @@
 // Scores of a visit: scales, smoothing, mask, maxima.
 #include <algorithm>
-#include <limits>
 
 #include "backward/loops.hpp"
 #include "dropped.hpp"
+#include "infinity.hpp"
 #include "karat/attention/operations/probability.hpp"
 #include "karat/attention/operations/score.hpp"
 #include "visit.hpp"
 
 namespace karat::attention {
 namespace {
-
-constexpr float kInf = std::numeric_limits<float>::infinity();
 
 /// What scales the accumulators beside row and key scales.
 float constant_of(const Launch& launch) {
@@ -96,7 +94,7 @@ void score_rows(const Visit& v) {
     if (v.cover != mask::Cover::full)
       fill_dropped(mask, v.launch.masked_score, queries, v.keys, mask.cover(queries, v.keys), s);
     for (std::size_t i = 0; s.columns < s.stride && i < count; ++i)
-      std::fill_n(s.row(i) + s.columns, s.stride - s.columns, -kInf);
+      std::fill_n(s.row(i) + s.columns, s.stride - s.columns, -kInfinity);
     v.loops.row_maxima(s, {&v.scratch.maxima[first], count});
   }
 }

@@ -12,7 +12,7 @@ namespace {
 using numerics::FormatId;
 
 /// Rows [first, first + rows) of a visit.
-struct Chunk {
+struct SoftmaxChunk {
   const Visit& v;
   std::size_t first;
   Block s;
@@ -24,7 +24,7 @@ struct Chunk {
 };
 
 /// Exponents of 2, into x.
-void exponents(const Chunk& c, Block x) {
+void exponents(const SoftmaxChunk& c, Block x) {
   const FastScratch& scratch = c.v.scratch;
   const std::span reference(&scratch.reference[c.first], c.s.rows);
   if (c.v.launch.from_accumulators) {
@@ -38,7 +38,7 @@ void exponents(const Chunk& c, Block x) {
 
 /// Stochastic rounding draws word j of a stream for column j of every row.
 template <typename Code>
-void encode_rows(const Chunk& c, std::span<const float> values, std::span<Code> codes) {
+void encode_rows(const SoftmaxChunk& c, std::span<const float> values, std::span<Code> codes) {
   const recipe::P& rule = c.v.launch.recipe.p;
   const numerics::Policy policy{.rounding = rule.rounding, .overflow = rule.overflow};
   const bool by_row = rule.rounding == numerics::Rounding::stochastic;
@@ -48,7 +48,7 @@ void encode_rows(const Chunk& c, std::span<const float> values, std::span<Code> 
 }
 
 /// cast() of rows whose groups have scales of their own.
-std::int64_t cast_groups(const Chunk& c, std::span<const float> values) {
+std::int64_t cast_groups(const SoftmaxChunk& c, std::span<const float> values) {
   std::int64_t saturated = 0;
   const bool has_codes = quant::leaves_scales(c.v.launch.p_rule);
   std::copy(values.begin(), values.end(), c.p.data);
@@ -64,7 +64,7 @@ std::int64_t cast_groups(const Chunk& c, std::span<const float> values) {
 
 /// p = what `values` become in P's format, which is not f32; its codes beside it.
 /// @return how many saturate.
-std::int64_t cast(const Chunk& c, std::span<const float> values) {
+std::int64_t cast_terms(const SoftmaxChunk& c, std::span<const float> values) {
   if (c.v.launch.p_grouped) return cast_groups(c, values);
   const recipe::P& rule = c.v.launch.recipe.p;
   const std::span<float> p(c.p.data, c.elements());
@@ -93,7 +93,7 @@ float packed_row(const Block& terms, std::size_t row, float first) {
 }
 
 /// A row sum of one number, P in f32.
-void add_packed_sums(const Chunk& c, const Block& terms) {
+void add_packed_sums(const SoftmaxChunk& c, const Block& terms) {
   const Launch& launch = c.v.launch;
   const bool fused = launch.recipe.softmax.row_sum_start == recipe::RowSumStart::fused_first;
   for (std::size_t i = 0; i < terms.rows; ++i) {
@@ -106,7 +106,7 @@ void add_packed_sums(const Chunk& c, const Block& terms) {
 }
 
 template <typename T>
-void add_row_sums(const Chunk& c, BlockOf<T> terms, const Lines<T>& alpha) {
+void add_row_sums(const SoftmaxChunk& c, BlockOf<T> terms, const Lines<T>& alpha) {
   const Launch& launch = c.v.launch;
   PartialSums<float>* partial = &c.v.block.state.partial[c.first];
   if (launch.recipe.softmax.row_sum_order == recipe::RowSumOrder::wgmma_quad)
@@ -120,7 +120,7 @@ void add_row_sums(const Chunk& c, BlockOf<T> terms, const Lines<T>& alpha) {
 }
 
 /// The row sum's terms of what the product reads, into `to`.
-void read_terms(const Chunk& c, Block to) {
+void read_terms(const SoftmaxChunk& c, Block to) {
   if (!c.v.launch.p_scaled_by_rows)
     return c.v.loops.multiply(c.p.elements(), c.v.launch.inverse_multiplier, to.elements());
   std::copy_n(c.p.data, c.elements(), to.data);
@@ -128,14 +128,14 @@ void read_terms(const Chunk& c, Block to) {
 }
 
 /// BF16 of every value, in place.
-void round_to_bf16(const Chunk& c, std::span<float> x) {
+void round_to_bf16(const SoftmaxChunk& c, std::span<float> x) {
   const std::span codes = c.v.scratch.wide_codes.first(x.size());
   numerics::encode(x, codes, FormatId::bf16, quant::cast_policy(FormatId::bf16));
   numerics::decode(codes, x, FormatId::bf16);
 }
 
 /// P in f32.
-std::int64_t softmax_rounded(const Chunk& c) {
+std::int64_t softmax_rounded(const SoftmaxChunk& c) {
   const recipe::Recipe& recipe = c.v.launch.recipe;
   const bool cast_needed = recipe.p.format != FormatId::f32;
   const bool scaled = c.v.launch.multiplier != 1.0f;
@@ -146,7 +146,7 @@ std::int64_t softmax_rounded(const Chunk& c) {
   powers(c.v.launch, p, p);
   if (scaled) c.v.loops.multiply(p, c.v.launch.multiplier, c.p.elements());
   const std::span<const float> values = scaled ? c.p.elements() : p;
-  const std::int64_t saturated = cast_needed ? cast(c, values) : 0;
+  const std::int64_t saturated = cast_needed ? cast_terms(c, values) : 0;
   Block terms = x;
   if (recipe.softmax.row_sum != recipe::RowSum::unquantized) {
     terms = c.x();
@@ -162,7 +162,7 @@ std::int64_t softmax_rounded(const Chunk& c) {
 }
 
 /// P in f64.
-std::int64_t softmax_exact(const Chunk& c) {
+std::int64_t softmax_exact(const SoftmaxChunk& c) {
   const recipe::Recipe& recipe = c.v.launch.recipe;
   const Block x = c.x();
   exponents(c, x);
@@ -175,10 +175,10 @@ std::int64_t softmax_exact(const Chunk& c) {
     narrow_nearest(p.elements(), factor, c.p.elements());
   } else if (c.v.launch.p_grouped) {
     narrow_nearest(p.elements(), factor, x.elements());
-    saturated = cast(c, x.elements());
+    saturated = cast_terms(c, x.elements());
   } else {
     narrow_to_odd(p.elements(), factor, x.elements());
-    saturated = cast(c, x.elements());
+    saturated = cast_terms(c, x.elements());
   }
   if (recipe.softmax.row_sum == recipe::RowSum::quantized) {
     read_terms(c, x);
@@ -198,11 +198,11 @@ void softmax_rows(const Visit& v) {
   const bool exact = v.launch.recipe.softmax.exp2 == recipe::Exp2::exact;
   for (std::size_t first = 0; first < v.rows; first += v.chunk()) {
     const std::size_t count = std::min(v.chunk(), v.rows - first);
-    const Chunk chunk{.v = v,
-                      .first = first,
-                      .s = v.scores().rows_from(first, count),
-                      .p = v.in(v.scratch.p_values).rows_from(first, count),
-                      .codes = v.in(v.scratch.codes).rows_from(first, count).elements()};
+    const SoftmaxChunk chunk{.v = v,
+                             .first = first,
+                             .s = v.scores().rows_from(first, count),
+                             .p = v.in(v.scratch.p_values).rows_from(first, count),
+                             .codes = v.in(v.scratch.codes).rows_from(first, count).elements()};
     v.block.saturated += exact ? softmax_exact(chunk) : softmax_rounded(chunk);
   }
 }

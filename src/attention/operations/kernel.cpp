@@ -3,13 +3,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <numbers>
+
+#include "infinity.hpp"
 
 namespace karat::attention {
 namespace {
-
-constexpr float kInf = std::numeric_limits<float>::infinity();
 
 float score_constant(const recipe::Qk& qk, std::size_t channels, double factor) {
   if (qk.score_scale == recipe::ScoreScale::omitted)
@@ -44,8 +43,8 @@ Kernel::Kernel(const recipe::Recipe& r, std::size_t d, double score_factor)
       c(score_constant(r.qk, d, score_factor)),
       fused(recipe::is_fused(r.qk.scale_order)),
       scores_scaled(r.qk.score_scale == recipe::ScoreScale::applied),
-      masked_score(r.softmax.masked_score.value_or(-kInf)),
-      initial_max(r.softmax.initial_max.value_or(-kInf)),
+      masked_score(r.softmax.masked_score.value_or(-kInfinity)),
+      initial_max(r.softmax.initial_max.value_or(-kInfinity)),
       from_accumulators(r.softmax.exponent == recipe::Exponent::accumulator),
       offset(holds_offset(r, Holder::reference) ? r.p.offset : 0.0f),
       score_offset(holds_offset(r, Holder::score) ? r.p.offset : 0.0f),
@@ -57,7 +56,7 @@ Kernel::Kernel(const recipe::Recipe& r, std::size_t d, double score_factor)
       p_scaled_by_rows(p_grouped && quant::leaves_scales(p_rule)) {}
 
 float Kernel::reference(float m, float f) const {
-  if (m == -kInf) return 0.0f;
+  if (m == -kInfinity) return 0.0f;
   if (fused && recipe.p.offset_enters == recipe::OffsetEnters::fused)
     return fp32.fused(m, f, -offset);
   return fp32.add(in_log2(m, f), -offset);

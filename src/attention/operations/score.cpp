@@ -1,15 +1,10 @@
 // Scores, maxima and exponents, in f32 operations of one rounding each.
 #include "karat/attention/operations/score.hpp"
 
+#include "infinity.hpp"
 #include "karat/attention/operations/probability.hpp"
 
 namespace karat::attention {
-namespace {
-
-constexpr float kInf = std::numeric_limits<float>::infinity();
-
-}  // namespace
-
 Scaled scaled(const Kernel& kernel, float a, float s_q, float s_k, Turn turn) {
   const numerics::Fp32& fp = kernel.fp32;
   if (turn == Turn::last && kernel.recipe.qk.scale_order == recipe::ScaleOrder::folded_until_last)
@@ -75,7 +70,7 @@ void SkipTest::row(std::size_t row, float m_before, float block_maximum, float f
       row + static_cast<std::size_t>(r.skip.rows) < static_cast<std::size_t>(r.block.q))
     return;
   any_ = true;
-  if (block_maximum == -kInf) return;
+  if (block_maximum == -kInfinity) return;
   const float gain =
       kernel_.fp32.add(kernel_.in_log2(block_maximum, f), -kernel_.in_log2(m_before, f));
   largest_ = gain > largest_ ? gain : largest_;
@@ -92,7 +87,7 @@ bool SkipTest::small() const {
 }
 
 float alpha_exponent(const Kernel& kernel, float m, float next, float f) {
-  return next == -kInf ? 0.0f : kernel.in_log2(kernel.fp32.add(m, -next), f);
+  return next == -kInfinity ? 0.0f : kernel.in_log2(kernel.fp32.add(m, -next), f);
 }
 
 void p_exponents(const Kernel& kernel, const RowScores& row, float m, float f, std::span<float> x) {
@@ -101,8 +96,8 @@ void p_exponents(const Kernel& kernel, const RowScores& row, float m, float f, s
   for (std::size_t n = 0; n < x.size(); ++n) {
     const float s = row.s[n];
     if (kernel.fused)
-      x[n] = s == -kInf ? -kInf : fp.fused(s, f, -reference);
-    else if (kernel.from_accumulators && s != -kInf && s != kernel.masked_score)
+      x[n] = s == -kInfinity ? -kInfinity : fp.fused(s, f, -reference);
+    else if (kernel.from_accumulators && s != -kInfinity && s != kernel.masked_score)
       x[n] = fp.fused(row.base[n], row.factor[n], -reference);
     else
       x[n] = fp.add(s, -reference);

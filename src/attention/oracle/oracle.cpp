@@ -20,7 +20,6 @@ namespace karat::attention {
 namespace {
 
 constexpr std::size_t kKeys = 256;  // keys per chunk of the dense oracle
-constexpr std::size_t kPad = 16;    // the kernels want channels in multiples of this
 
 void absorb_dense(OracleRows& rows, OracleChunk& chunk, const std::vector<float>& k,
                   const std::vector<float>& v, double scale) {
@@ -60,7 +59,7 @@ OracleResult oracle(const layout::Layout& layout, const HeadInput& input,
                     std::span<const std::int32_t> tokens, OracleMask mask, int threads,
                     const std::function<void(std::size_t, std::size_t)>& progress) {
   const std::size_t channels = layout.channels;
-  const std::size_t padded = (channels + kPad - 1) / kPad * kPad;
+  const std::size_t padded = (channels + kChannelStep - 1) / kChannelStep * kChannelStep;
   const double scale = score_scale(channels);
   std::vector<std::int32_t> original(layout.order.position_of.size());
   std::iota(original.begin(), original.end(), 0);

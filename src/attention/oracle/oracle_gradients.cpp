@@ -18,7 +18,6 @@ namespace karat::attention {
 namespace {
 
 constexpr std::size_t kChunk = 256;  // rows met at a time by the dense oracle
-constexpr std::size_t kPad = 16;     // the kernels want channels in multiples of this
 
 std::size_t round_up(std::size_t n, std::size_t to) { return (n + to - 1) / to * to; }
 
@@ -132,7 +131,7 @@ Sides make_sides(const layout::Layout& layout, const HeadInput& input, std::span
   const bool dense = mask == OracleMask::dense;
   const auto& query_order = dense ? original : layout.order.token_at;
   const auto& key_order = dense ? original : layout.key_order.token_at;
-  const std::size_t d = layout.channels, width = round_up(d, kPad);
+  const std::size_t d = layout.channels, width = round_up(d, kChannelStep);
   Sides sides{.queries = {.score = ordered_rows(input.q, d, query_order, width),
                           .dp = ordered_rows(d_o, d, query_order, width)},
               .keys = {.score = ordered_rows(input.k, d, key_order, width),

@@ -7,6 +7,8 @@
 
 namespace karat::attention {
 
+inline constexpr std::size_t kChannelStep = 16;  ///< the kernels want channels in multiples of it
+
 /// Streaming softmax state of `rows` query rows; rows are padded to a multiple of 4 with zeros.
 struct OracleRows {
   OracleRows(std::size_t rows, std::size_t channels);

@@ -15,7 +15,7 @@
 namespace karat::attention {
 namespace {
 
-constexpr double kInf = std::numeric_limits<double>::infinity();
+constexpr double kNoLimit = std::numeric_limits<double>::infinity();
 
 /// Ranges cut into pieces with means of their own.
 struct Pieces {
@@ -41,13 +41,13 @@ int piece_size(std::int64_t whole, int parts) {
 /// log of the sum of exp over the pieces of a pair, the largest taken out; e^x = exp2(x*log2 e).
 double log_sum_exp(std::span<const double> scores, std::size_t columns, video::Range rows,
                    video::Range cut) {
-  double largest = -kInf;
+  double largest = -kNoLimit;
   const auto each = [&](auto&& visit) {
     for (std::int64_t i = rows.begin; i < rows.end; ++i)
       for (std::int64_t j = cut.begin; j < cut.end; ++j) visit(scores[i * columns + j]);
   };
   each([&](double s) { largest = std::max(largest, s); });
-  if (largest == -kInf || largest == kInf) return largest;
+  if (largest == -kNoLimit || largest == kNoLimit) return largest;
   double sum = 0;
   each([&](double s) { sum += numerics::exp2_f64((s - largest) * std::numbers::log2e); });
   return largest + numerics::log2_f64(sum) * std::numbers::ln2;

@@ -20,7 +20,7 @@ namespace {
 
 using files::Json;
 
-[[noreturn]] void fail(const std::string& subject, const std::string& problem) {
+[[noreturn]] void wrong_schedule(const std::string& subject, const std::string& problem) {
   throw Error(
       ErrorKind::usage, subject, problem,
       "write {\"phases\": [{\"until\": 0.2, \"recipe\": ...}, ..., {\"recipe\": ...}]}, or a "
@@ -29,10 +29,10 @@ using files::Json;
 
 void require_keys(const Json& object, std::initializer_list<std::string_view> known,
                   const std::string& subject) {
-  if (!object.is_object()) fail(subject, "is not a JSON object");
+  if (!object.is_object()) wrong_schedule(subject, "is not a JSON object");
   for (const auto& [key, value] : object.items())
     if (std::find(known.begin(), known.end(), key) == known.end())
-      fail(subject, "unknown key \"" + key + "\"");
+      wrong_schedule(subject, "unknown key \"" + key + "\"");
 }
 
 /// t <= a*steps with a the shortest decimal that reads back as this f64.
@@ -56,7 +56,7 @@ bool within(int t, double a, int steps) {
 
 double number(const Json& node, const std::string& subject, double low, double high) {
   const double value = node.is_number() ? node.get<double>() : -1;
-  if (!(value >= low && value <= high)) fail(subject, "is not a number in its range");
+  if (!(value >= low && value <= high)) wrong_schedule(subject, "is not a number in its range");
   return value;
 }
 
@@ -67,7 +67,7 @@ double fraction(const Json& node, const std::string& subject) {
 
 int step_count(const Json& node, const std::string& subject) {
   const double count = number(node, subject, 0, 1 << 20);
-  if (count != std::floor(count)) fail(subject, "is not a whole number");
+  if (count != std::floor(count)) wrong_schedule(subject, "is not a whole number");
   return static_cast<int>(count);
 }
 
@@ -77,20 +77,21 @@ void require_order(const Schedule& schedule, const std::string& subject) {
     const Phase& phase = schedule.phases[i];
     const bool last = i + 1 == schedule.phases.size();
     if (last == phase.has_condition())
-      fail(subject, last ? "the last phase must have no condition"
-                         : "a phase before the last needs until, sigma_from, first or last");
+      wrong_schedule(subject,
+                     last ? "the last phase must have no condition"
+                          : "a phase before the last needs until, sigma_from, first or last");
     if (phase.until.has_value() + phase.sigma_from.has_value() + phase.first.has_value() +
             phase.last.has_value() >
         1)
-      fail(subject, "a phase has two conditions");
+      wrong_schedule(subject, "a phase has two conditions");
     if (!phase.until) continue;
-    if (*phase.until <= before) fail(subject, "fractions must rise from phase to phase");
+    if (*phase.until <= before) wrong_schedule(subject, "fractions must rise from phase to phase");
     before = *phase.until;
   }
 }
 
 Value extent(const Json& node, const std::string& subject) {
-  if (!node.is_array() || node.size() != 3) fail(subject, "is not [t, h, w]");
+  if (!node.is_array() || node.size() != 3) wrong_schedule(subject, "is not [t, h, w]");
   const auto side = [&](std::size_t i) {
     return static_cast<int>(number(node[i], subject, 1, 1 << 20));
   };
@@ -102,7 +103,7 @@ Schedule three_phases(const Json& document, const std::string& subject) {
   require_keys(document, {"name", "base", "alpha", "g", "W"}, subject);
   for (const auto& [key, size] : {std::pair{"alpha", 2u}, {"g", 3u}, {"W", 3u}})
     if (!document.contains(key) || !document[key].is_array() || document[key].size() != size)
-      fail(subject, "needs " + std::to_string(size) + " entries of " + key);
+      wrong_schedule(subject, "needs " + std::to_string(size) + " entries of " + key);
   constexpr std::array kNames{"coarse", "fine", "intermediate"};
   Schedule schedule;
   for (std::size_t i = 0; i < kNames.size(); ++i) {
@@ -122,12 +123,12 @@ Schedule three_phases(const Json& document, const std::string& subject) {
 Schedule listed_phases(const Json& document, const std::string& subject) {
   require_keys(document, {"name", "phases"}, subject);
   if (!document["phases"].is_array() || document["phases"].empty())
-    fail(subject, "\"phases\" is not a list of phases");
+    wrong_schedule(subject, "\"phases\" is not a list of phases");
   Schedule schedule;
   for (const Json& node : document["phases"]) {
     const std::string at = subject + ": phase " + std::to_string(schedule.phases.size() + 1);
     require_keys(node, {"until", "sigma_from", "first", "last", "recipe"}, at);
-    if (!node.contains("recipe")) fail(at, "has no recipe");
+    if (!node.contains("recipe")) wrong_schedule(at, "has no recipe");
     Phase& phase = schedule.phases.emplace_back();
     if (node.contains("until")) phase.until = fraction(node["until"], at + ": until");
     if (node.contains("sigma_from"))
@@ -140,12 +141,12 @@ Schedule listed_phases(const Json& document, const std::string& subject) {
 }
 
 Schedule schedule_from(const Json& document, const std::string& at) {
-  if (!document.is_object()) fail(at, "is not a JSON object");
+  if (!document.is_object()) wrong_schedule(at, "is not a JSON object");
   Schedule schedule = document.contains("phases") ? listed_phases(document, at)
                       : is_form(document)         ? from_form(document, at)
                                                   : three_phases(document, at);
   if (document.contains("name")) {
-    if (!document["name"].is_string()) fail(at, "\"name\" is not a text");
+    if (!document["name"].is_string()) wrong_schedule(at, "\"name\" is not a text");
     schedule.name = document["name"].get<std::string>();
   }
   require_order(schedule, at);

@@ -16,7 +16,7 @@ constexpr std::string recipe::Backward::*kInstructions[] = {
     &recipe::Backward::dk};
 
 /// In the order of GradientPart.
-constexpr GradientPartRow kParts[] = {
+constexpr GradientPartRow kGradientParts[] = {
     {GradientPart::q, Stands::alone, "q", "codes and scales of Q"},
     {GradientPart::k, Stands::alone, "k", "codes and scales of K"},
     {GradientPart::v, Stands::alone, "v", "codes and scales of V"},
@@ -33,9 +33,11 @@ constexpr GradientPartRow kParts[] = {
 
 }  // namespace
 
-std::span<const GradientPartRow> gradient_parts() { return kParts; }
+std::span<const GradientPartRow> gradient_parts() { return kGradientParts; }
 
-const GradientPartRow& row_of(GradientPart part) { return kParts[static_cast<std::size_t>(part)]; }
+const GradientPartRow& row_of(GradientPart part) {
+  return kGradientParts[static_cast<std::size_t>(part)];
+}
 
 std::string_view to_string(GradientPart part) { return row_of(part).name; }
 
@@ -126,7 +128,7 @@ Recipe with_gradient_part(Recipe base, const Recipe& recipe, GradientPart part) 
 std::vector<GradientRung> gradient_ladder(const Recipe& recipe) {
   std::vector<GradientRung> rungs;
   Recipe now = without_gradient_errors(recipe);
-  for (const GradientPartRow& row : kParts) {
+  for (const GradientPartRow& row : kGradientParts) {
     Recipe next = with_gradient_part(now, recipe, row.part);
     if (diff(now, next).empty()) continue;
     rungs.push_back({row.part, next});

@@ -6,12 +6,12 @@ namespace {
 
 std::string name_of(Output output) { return std::string(to_string(output)); }
 
-std::string cosine_text(const statistics::Average* i) {
+std::string page_cosine(const statistics::Average* i) {
   return i == nullptr ? "" : report::fixed_decimal(i->value, 6);
 }
 
 /// What the conditional amplifications of a recipe say.
-std::string verdict(const RecipeSummary& recipe) {
+std::string gradient_verdict(const RecipeSummary& recipe) {
   std::string errors, factors;
   for (const Output output : kGradients) {
     const std::string between = errors.empty() ? "" : ", ";
@@ -26,7 +26,7 @@ std::string verdict(const RecipeSummary& recipe) {
   return text + ", times what it costs a dense kernel: " + factors + ".";
 }
 
-void add_errors(report::HtmlPage& page, const Summary& summary) {
+void add_gradient_errors(report::HtmlPage& page, const Summary& summary) {
   page.heading("Apart and together");
   std::vector<Cells> rows;
   for (const RecipeSummary& r : summary.recipes)
@@ -37,8 +37,8 @@ void add_errors(report::HtmlPage& page, const Summary& summary) {
       rows.push_back({r.name, name_of(output), percent_interval(of(Measure::both)),
                       percent(of(Measure::mask)), percent(of(Measure::fp8)),
                       percent_interval(of(Measure::fp8_given_mask)),
-                      cosine_text(find(r.quantities, cosine_of(output, Measure::both))),
-                      cosine_text(find(r.quantities, cosine_of(output, Measure::fp8_given_mask)))});
+                      page_cosine(find(r.quantities, cosine_of(output, Measure::both))),
+                      page_cosine(find(r.quantities, cosine_of(output, Measure::fp8_given_mask)))});
     }
   page.table(Cells{"recipe", "", "both", "mask alone", "rounding alone", "rounding given the mask",
                    "cosine, both", "cosine given the mask"},
@@ -142,7 +142,7 @@ void add_ladder(report::HtmlPage& page, const RecipeSummary& recipe) {
     Cells& detail = details.emplace_back(Cells{name});
     for (const Output output : kGradients)
       detail.push_back(
-          cosine_text(find(recipe.quantities, cosine_of(output, Measure::alone, part.part))));
+          page_cosine(find(recipe.quantities, cosine_of(output, Measure::alone, part.part))));
     for (const Output output : kGradients)
       detail.push_back(percent(recipe, error_of(output, Measure::alone_dense, part.part)));
     for (const Output output : kGradients)
@@ -207,7 +207,7 @@ void add_gradient_sweeps(report::HtmlPage& page, const Summary& summary) {
 void add_gradients(report::HtmlPage& page, const StudyResult& result, const Summary& summary,
                    const Summary& with_sweeps) {
   Cells lines;
-  for (const RecipeSummary& recipe : summary.recipes) lines.push_back(verdict(recipe));
+  for (const RecipeSummary& recipe : summary.recipes) lines.push_back(gradient_verdict(recipe));
   page.answer(lines);
   page.paragraph(
       "Errors are relative L2 against gradients in FP64, of sampled queries (dq) and keys (dk, "
@@ -216,7 +216,7 @@ void add_gradients(report::HtmlPage& page, const StudyResult& result, const Summ
       std::string(to_string(result.output_gradient)) +
       ". Ranges in brackets are 95 % intervals over " + std::to_string(summary.prompts) +
       " prompts and their cells.");
-  add_errors(page, summary);
+  add_gradient_errors(page, summary);
   add_amplification(page, summary);
   page.heading("The ladder");
   page.paragraph(
