@@ -46,7 +46,7 @@ plan() {
    Debian packages that are missing (KARAT_SKIP_SETUP=1: none)
    build/release: everything and its tests
    build/fuzz or build/asan: $clang
-   build/python: the Python package and its tests, meanwhile
+   build/python, dist: the Python package and its tests, a wheel and a .deb that are used, meanwhile
    ctest: $( ((long)) && echo "all tests with their whole sweeps, hours" || echo "all tests; sweeps: --long")
 END
 }
@@ -94,15 +94,20 @@ run_instrumented() {
 start_python() {
   local arguments=()
   [[ $long == 1 ]] && arguments=(--long)
-  tools/python/test.sh "${arguments[@]}" >build/python.log 2>&1 &
+  {
+    local status=0
+    tools/python/test.sh "${arguments[@]}" || status=1
+    tests/install/packages.sh "${arguments[@]}" || status=1
+    exit "$status"
+  } >build/python.log 2>&1 &
   python="$!"
   trap 'kill "$python"; exit 1' INT TERM
 }
 
 finish_python() {
   local line
-  stage "Python package, begun after the release build"
-  wait "$python" || failed+=("Python package")
+  stage "Python package, wheel and .deb, begun after the release build"
+  wait "$python" || failed+=("Python package, wheel or .deb: see build/python.log")
   trap - INT TERM
   cat build/python.log
   while read -r line; do skipped+=("${line#skipped: }"); done < <(grep '^skipped: ' build/python.log)

@@ -24,6 +24,7 @@ from ._errors import (
 from ._golden import Golden, check, diagnose, load, read_tensors, save, write_tensors
 from ._masks import BlockMask, BlockMatrix, block_mask, mask_picture
 from ._numerics import decode, encode, generate, quantize, scaled_mm
+from ._paths import get_include, get_library
 from ._recipe import Recipe, names, schedule
 from ._report import CheckReport, Diagnosis
 
@@ -33,7 +34,7 @@ __all__ = [
     "ArrayError", "BlockMask", "BlockMatrix", "CheckReport", "Coded", "Diagnosis", "FileError",
     "Golden", "Gradients", "InternalError", "KaratError", "MissingPackage", "Recipe", "UsageError",
     "attend", "attention", "backward", "backward_stages", "block_mask", "capture", "check", "cost", "cost_picture", "decode", "diagnose", "encode",
-    "flashinfer", "generate", "load", "loop", "mask_picture", "names", "ptx", "quantize", "read_tensors", "save",
+    "flashinfer", "generate", "get_include", "get_library", "load", "loop", "mask_picture", "names", "ptx", "quantize", "read_tensors", "save",
     "scaled_dot_product_attention", "scaled_mm", "schedule", "stages", "testing", "truth", "view_as",
     "write_tensors",
 ]  # fmt: skip
