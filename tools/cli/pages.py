@@ -125,7 +125,7 @@ _karat() {{
     esac
   fi
   case "$before" in
-  --recipe) COMPREPLY=($(compgen -W {shlex.quote(' '.join(recipes))} -- "$word") $(compgen -f -- "$word")); return ;;
+  --recipe) COMPREPLY=($(compgen -W {shlex.quote(' '.join(recipes))} -- "$word") $(compgen -f -- "$word")); return 0 ;;
   esac
   case "$command" in
 {chr(10).join(cases)}
@@ -135,6 +135,7 @@ _karat() {{
   else
     COMPREPLY=($(compgen -f -- "$word"))
   fi
+  return 0
 }}
 complete -o filenames -F _karat karat
 """
