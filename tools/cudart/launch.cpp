@@ -76,6 +76,8 @@ void append_report(const ptx::Launch& launch, const ptx::Outcome& outcome,
 int run(ptx::Launch launch, const Settings& all) {
   const ptx::Outcome outcome = ptx::run(launch);
   for (const std::string& each : outcome.hazards) std::fprintf(stderr, "karat: %s\n", each.c_str());
+  if (outcome.not_looked_at.any())
+    std::fprintf(stderr, "karat: %s\n", ptx::to_text(outcome.not_looked_at).c_str());
   if (!all.report.empty()) append_report(launch, outcome, all.report);
   if (!outcome.fault) return kSuccess;
   std::fprintf(stderr, "karat: %s\n", outcome.fault->c_str());

@@ -30,6 +30,18 @@ struct InstructionCount {
   Ground ground = Ground::definition;
 };
 
+/// Accesses of global memory that a search for hazards did not look at. Where there are any, that
+/// it found nothing says less.
+struct NotLookedAt {
+  std::uint64_t in_clusters = 0;  ///< not, or only in part, compared with others of the cluster
+  std::uint64_t between_clusters = 0;  ///< nor with those of other clusters; once a page of 4 KiB
+  /// Loads, stores or atomics of the kernel may order warps or clusters through global memory,
+  /// which is not followed: none was looked at.
+  bool orders_by_memory = false;
+
+  bool any() const { return in_clusters > 0 || between_clusters > 0; }
+};
+
 struct Outcome {
   /// One line on what the kernel did wrong (a wild address, a deadlock ...); the outputs are then
   /// what was written until then.
@@ -37,6 +49,8 @@ struct Outcome {
   /// With Launch::hazards, one line for each pair of instructions of the first CTA that has any:
   /// the access, its warp and address, and the other access.
   std::vector<std::string> hazards;
+  HazardSearch searched = HazardSearch::off;  ///< Launch::hazards
+  NotLookedAt not_looked_at;                  ///< of a search
   files::Tensors outputs;
   std::vector<InstructionCount> instructions;  ///< those that ran, most frequent first
   std::uint64_t warp_instructions = 0;
@@ -55,7 +69,9 @@ Outcome run(Launch launch);
 
 /// Fields as docs/json.md says.
 files::Json to_json(const Outcome& outcome);
-/// The fidelity report for people.
+/// What a search did not look at, in a sentence; empty where that is nothing.
+std::string to_text(const NotLookedAt& not_looked_at);
+/// The fidelity report for people, and what a search came to.
 std::string to_text(const Outcome& outcome);
 
 }  // namespace karat::ptx

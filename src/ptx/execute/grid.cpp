@@ -103,15 +103,28 @@ void watch(Cluster& cluster, Witness* witness) {
   cluster.observers.clear();
 }
 
+/// What the searches of all clusters that run at once may hold, about; the trace of the grid comes
+/// to that.
+constexpr std::size_t kMostBytesOfSearches = std::size_t{512} << 20;
+
+/// How many clusters run at once.
+int threads_of(const GridLaunch& launch) {
+  // Atomics on global memory show the order of CTAs: then there is one, and one thread.
+  if (launch.program->atomic) return 1;
+  const int threads = launch.threads == 0 ? numerics::default_threads() : launch.threads;
+  if (!launch.hazards) return threads;
+  const std::size_t of_one = Hazards::most_bytes(
+      launch.cluster.count(), launch.program->dynamic_shared + launch.dynamic_shared - kSharedBase,
+      (launch.block.count() + 31) / 32);
+  return std::clamp(static_cast<int>(kMostBytesOfSearches / of_one), 1, threads);
+}
+
 }  // namespace
 
 GridRun run_grid(const GridLaunch& launch) {
   const Program& program = *launch.program;
   const std::uint64_t clusters = launch.grid.count() / launch.cluster.count();
-  // Atomics on global memory show the order of CTAs: then there is one, and one thread.
-  const int threads = program.atomic        ? 1
-                      : launch.threads == 0 ? numerics::default_threads()
-                                            : launch.threads;
+  const int threads = threads_of(launch);
   std::vector<std::unique_ptr<Bench>> benches(static_cast<std::size_t>(threads));
   std::atomic<std::uint64_t> first_fault{std::numeric_limits<std::uint64_t>::max()};
   std::uint64_t first_hazards = std::numeric_limits<std::uint64_t>::max();
@@ -120,6 +133,7 @@ GridRun run_grid(const GridLaunch& launch) {
   std::unique_ptr<GridTrace> trace;
   if (launch.hazards && clusters > 1 && !program.synchronizes)
     trace = std::make_unique<GridTrace>();
+  std::atomic<std::uint64_t> not_looked_at{0};
   GridRun run;
   numerics::parallel_for(clusters, threads, [&](std::size_t item, int worker) {
     if (item > first_fault.load()) return;
@@ -134,6 +148,7 @@ GridRun run_grid(const GridLaunch& launch) {
     if (launch.watcher) launch.watcher(bench->cluster);
     auto fault = run_cluster(bench->cluster);
     watch(bench->cluster, nullptr);
+    if (hazards) not_looked_at += hazards->not_looked_at();
     if (hazards && !hazards->found().empty()) {
       const std::lock_guard lock(guard);
       if (item < first_hazards) run.hazards = hazards->found();
@@ -145,7 +160,13 @@ GridRun run_grid(const GridLaunch& launch) {
     first_fault = item;
     run.fault = std::move(fault);
   });
-  if (trace != nullptr && run.hazards.empty()) run.hazards = trace->races(program, launch);
+  // Which clusters behind one with a fault have run, the threads decide.
+  if (run.fault && first_hazards > first_fault) run.hazards.clear();
+  if (trace != nullptr && !run.fault && run.hazards.empty())
+    run.hazards = trace->races(program, launch);
+  run.not_looked_at = {.in_clusters = not_looked_at,
+                       .between_clusters = trace == nullptr ? 0 : trace->not_looked_at(),
+                       .orders_by_memory = launch.hazards && program.synchronizes};
   run.executed.assign(program.code.size(), 0);
   for (const auto& bench : benches) {
     if (!bench) continue;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "execute/state.hpp"
+#include "karat/ptx/run.hpp"
 
 namespace karat::ptx {
 
@@ -27,8 +28,9 @@ struct GridLaunch {
 };
 
 struct GridRun {
-  std::optional<std::string> fault;     ///< of the first CTA in order that has one
-  std::vector<std::string> hazards;     ///< of the first CTA in order that has any
+  std::optional<std::string> fault;  ///< of the first CTA in order that has one
+  std::vector<std::string> hazards;  ///< of the first CTA in order that has any
+  NotLookedAt not_looked_at;
   std::vector<std::uint64_t> executed;  ///< per micro-operation, warps
 };
 

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "execute/matrix_bytes.hpp"
 #include "execute/memory.hpp"
 #include "execute/numbered_groups.hpp"
 #include "karat/ptx/schedule.hpp"
@@ -113,6 +114,7 @@ struct Barrier {
 struct Worker {
   units::Wgmma wgmma;
   units::Mma mma;
+  MatrixByteCache matrix_bytes;
   std::vector<std::uint64_t> executed;  ///< per micro-operation: warps that ran it
 };
 

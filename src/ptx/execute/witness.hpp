@@ -35,8 +35,8 @@ class Witness {
   virtual void copies_done(std::uint32_t /*mbarrier*/) {}
   /// The async proxy reads until the warp has waited: wgmma and stores of the bulk engine.
   enum class Reader : std::uint8_t { wgmma, store };
-  virtual void async_read(const Warp& /*warp*/, Reader /*reader*/, std::uint32_t /*begin*/,
-                          std::uint32_t /*bytes*/) {}
+  virtual void async_read(const Warp& /*warp*/, std::uint32_t /*begin*/, std::uint32_t /*bytes*/) {}
+  virtual void wgmma_read(const Warp& /*warp*/, const MatrixBytes& /*bytes*/) {}
   virtual void commit_reads(const Warp& /*warp*/, Reader /*reader*/) {}
   virtual void wait_reads(const Warp& /*warp*/, Reader /*reader*/, std::size_t /*left*/) {}
   /// A wgmma holds its accumulator (nobody may touch it) and A in registers (nobody may write it)

@@ -11,17 +11,22 @@ constexpr std::size_t kMostUnderWay = 1 << 17;
 
 void Hazards::copy(const Warp& warp, std::uint32_t begin, std::uint32_t bytes) {
   write(warp, begin, bytes);
-  for_granules(warp, begin, bytes, [&](std::size_t, Granule& granule, std::uint32_t) {
-    granule.copying = static_cast<std::uint16_t>(who(warp) + 1);
+  for_pieces(warp, begin, bytes, [&](const Piece& piece) {
+    for (std::size_t i = piece.begin; i < piece.end; ++i)
+      shared_.set_copying(i, static_cast<std::uint16_t>(who(warp) + 1));
   });
   add(copies_[who(warp)], {begin, bytes});
 }
 
-void Hazards::add(Groups& groups, Range range) {
-  if (groups.items() >= kMostUnderWay)
+void Hazards::require_room(std::size_t under_way) {
+  if (under_way >= kMostUnderWay)
     throw Fault{-1, "more than " + std::to_string(kMostUnderWay) +
                         " ranges of shared memory are copied or read that the warp does not wait "
                         "for"};
+}
+
+void Hazards::add(Groups& groups, Range range) {
+  require_room(groups.items());
   groups.add(range);
 }
 
@@ -41,10 +46,12 @@ void Hazards::wait_copies(const Warp& warp, std::size_t left) {
     know(warp, handed.front().who, handed.front().clock);
   while (const auto oldest = list.take_before(end))
     for (const Range& each : oldest->items)
-      for_granules(warp, each.begin, each.bytes, [&](std::size_t, Granule& granule, std::uint32_t) {
-        if (granule.copying != who(warp) + 1) return;
-        granule.copying = 0;
-        granule.write.clock = now(warp);
+      for_pieces(warp, each.begin, each.bytes, [&](const Piece& piece) {
+        for (std::size_t i = piece.begin; i < piece.end; ++i) {
+          if (shared_.write(i).copying != who(warp) + 1) continue;
+          shared_.set_copying(i, 0);
+          shared_.set_clock(i, now(warp));
+        }
       });
 }
 
@@ -76,10 +83,14 @@ void Hazards::hand_copies(const Warp& warp, std::span<const std::uint32_t> mbarr
   std::deque<Handed>& handed = handed_[who(warp)];
   while (const auto oldest = list.take_before(list.committed() + 1)) {
     for (const Range& each : oldest->items)
-      for_granules(warp, each.begin, each.bytes, [&](std::size_t, Granule& granule, std::uint32_t) {
-        if (granule.copying != who(warp) + 1) return;
-        granule.copying = 0;
-        set_write(granule, writer, engine_clock_, granule.write.pc);
+      for_pieces(warp, each.begin, each.bytes, [&](const Piece& piece) {
+        for (std::size_t i = piece.begin; i < piece.end; ++i) {
+          const Write& copied = shared_.write(i);
+          if (copied.copying != who(warp) + 1) continue;
+          const Write handed = write_by(writer, engine_clock_, copied.access.pc);
+          shared_.set_copying(i, 0);
+          shared_.set_write(piece.line, i, i + 1, handed);
+        }
       });
     handed.push_back({oldest->number, writer, engine_clock_});
   }
@@ -101,49 +112,78 @@ void Hazards::engine_write(const Warp& warp, std::uint32_t begin, std::uint32_t 
   Engine& engine = engine_of(ranked(warp, mbarrier), Part::bulk);
   ++engine_clock_;
   if (!live_.empty()) require_no_mbarrier(warp, begin, bytes);
-  for_granules(warp, begin, bytes, [&](std::size_t i, Granule& granule, std::uint32_t address) {
-    require_writable(warp, i, address);
-    require_proxy_fence(warp, granule, address,
-                        "the async proxy writes over a generic write with no fence.proxy.async "
-                        "behind it");
-    set_write(granule, engine.who, engine_clock_, warp.now.pc);
+  for_pieces(warp, begin, bytes, [&](const Piece& piece) {
+    require_writable(warp, piece);
+    if (!shows_writes(warp, shared_.line(piece.line)))
+      for (std::size_t i = piece.begin; i < piece.end; ++i)
+        require_proxy_fence(warp, shared_.write(i), address_of(piece, i),
+                            "the async proxy writes over a generic write with no "
+                            "fence.proxy.async behind it");
+    shared_.set_write(piece.line, piece.begin, piece.end,
+                      write_by(engine.who, engine_clock_, warp.now.pc));
   });
   engine.under_way.push_back({engine.who, engine_clock_, {}});
 }
 
 /// The async proxy sees a generic write behind a proxy fence only.
-void Hazards::require_proxy_fence(const Warp& warp, const Granule& granule, std::uint32_t address,
+void Hazards::require_proxy_fence(const Warp& warp, const Write& write, std::uint32_t address,
                                   const char* what) {
-  if (!is_bulk(granule.writer) && granule.write.clock > at(known_[who(warp)].async, granule.writer))
-    report(warp, what, address, granule.write.pc, granule.writer);
+  if (!is_bulk(write.writer) && !knows(known_[who(warp)].async, write))
+    report(warp, what, address, write.access.pc, write.writer);
 }
 
-void Hazards::async_read(const Warp& warp, Reader reader, std::uint32_t begin,
-                         std::uint32_t bytes) {
-  // Most of a range was written at once: one look is enough.
-  const Access nothing;
-  Access seen = nothing;
-  std::size_t seen_writer = 0;
-  for_granules(warp, begin, bytes, [&](std::size_t, Granule& granule, std::uint32_t address) {
-    const bool as_before = granule.copying == 0 && granule.writer == seen_writer &&
-                           granule.write.clock == seen.clock && granule.write.pc == seen.pc;
-    if (!as_before) {
-      require_after_write(warp, granule, address);
-      require_proxy_fence(warp, granule, address,
-                          "the async proxy reads a generic write with no fence.proxy.async behind "
-                          "it");
-      seen = granule.write;
-      seen_writer = granule.writer;
+void Hazards::require_readable_by_proxy(const Warp& warp, const Piece& piece) {
+  Line& line = shared_.line(piece.line);
+  if (line.kind == Line::Kind::mixed) shared_.settle(piece.line);
+  if (knows_writes(warp, line) && shows_writes(warp, line)) return;
+  for (std::size_t i = piece.begin; i < piece.end; ++i) {
+    require_after_write(warp, shared_.write(i), address_of(piece, i));
+    require_proxy_fence(warp, shared_.write(i), address_of(piece, i),
+                        "the async proxy reads a generic write with no fence.proxy.async behind "
+                        "it");
+  }
+}
+
+/// A bulk store; wgmmas say more of what they read.
+void Hazards::async_read(const Warp& warp, std::uint32_t begin, std::uint32_t bytes) {
+  for_pieces(warp, begin, bytes, [&](const Piece& piece) {
+    require_readable_by_proxy(warp, piece);
+    ++shared_.line(piece.line).storing;
+    for (std::size_t i = piece.begin; i < piece.end; ++i) {
+      SharedRecord::Storing& storing = shared_.storing(i);
+      ++storing.count;
+      storing.pc = warp.now.pc;
     }
-    ++granule.reading;
-    granule.reader_pc = warp.now.pc;
   });
-  add(groups(warp, reader), {begin, bytes});
+  add(stores_[who(warp)], {begin, bytes});
+}
+
+void Hazards::wgmma_read(const Warp& warp, const MatrixBytes& bytes) {
+  for (const units::ByteRange& each : *bytes)
+    for_pieces(warp, static_cast<std::uint32_t>(each.begin),
+               static_cast<std::uint32_t>(each.end - each.begin),
+               [&](const Piece& piece) { require_readable_by_proxy(warp, piece); });
+  NumberedGroups<std::uint32_t>& list = multiplied_[who(warp)];
+  require_room(list.items());
+  const std::size_t cta = warp.cta->rank;
+  list.add(wgmma_reads_.begin(
+      cta, warp.index / 4, bytes, warp.now.pc, [&](const WgmmaReads::Operand& old) {
+        for (std::size_t i = 0; i < warpgroups_; ++i)
+          for (const units::ByteRange& each : *old.bytes)
+            if (old.done[i].clock != 0)
+              for_pieces(warp, static_cast<std::uint32_t>(each.begin),
+                         static_cast<std::uint32_t>(each.end - each.begin),
+                         [&](const Piece& piece) {
+                           shared_.set_reads(piece.line, piece.begin, piece.end, warps_of_cta_ + i,
+                                             {old.done[i].clock, old.done[i].pc});
+                         });
+      }));
 }
 
 void Hazards::commit_reads(const Warp& warp, Reader reader) {
-  groups(warp, reader).commit();
-  if (reader == Reader::wgmma) registers_.commit(warp);
+  if (reader == Reader::store) return stores_[who(warp)].commit();
+  multiplied_[who(warp)].commit();
+  registers_.commit(warp);
 }
 
 void Hazards::hold(const Warp& warp, std::span<const Place> accumulator, std::span<const Place> a) {
@@ -151,7 +191,7 @@ void Hazards::hold(const Warp& warp, std::span<const Place> accumulator, std::sp
   for (const std::uint32_t key : seen_[who(warp)])
     if (const auto found = waiters_.find(key); found != waiters_.end())
       if (const auto own = found->second.find(who(warp)); own != found->second.end())
-        own->second.issued = groups(warp, Reader::wgmma).committed() + 1;
+        own->second.issued = multiplied_[who(warp)].committed() + 1;
   seen_[who(warp)].clear();
 }
 
@@ -164,35 +204,30 @@ void Hazards::touch(const Warp& warp, const MicroOp& op) {
 /// between commit and wait says nothing of that, so the reads are the warpgroup's, not the warps'.
 void Hazards::wait_wgmmas(const Warp& warp, std::size_t left) {
   registers_.wait(warp, left);
-  const std::uint64_t end = groups(warp, Reader::wgmma).end(left);
+  const std::uint64_t end = multiplied_[who(warp)].end(left);
   if (end == 0 || warpgroups_ == 0) return;
-  const std::size_t warpgroup = warp.index / 4, cta = warp.cta->rank * warps_of_cta_;
-  for (std::size_t w = warpgroup * 4; w < std::min(warpgroup * 4 + 4, warps_of_cta_); ++w) {
-    Groups& list = pending_[static_cast<std::size_t>(Reader::wgmma)][cta + w];
-    while (const auto oldest = list.take_before(end))
-      for (const Range& each : oldest->items)
-        for_granules(warp, each.begin, each.bytes,
-                     [&](std::size_t i, Granule& granule, std::uint32_t) {
-                       --granule.reading;
-                       Access& read = read_of(i, warps_of_cta_ + warpgroup);
-                       const auto clock = static_cast<std::uint32_t>(oldest->number + 1);
-                       if (clock >= read.clock) read = {clock, granule.reader_pc};
-                     });
-  }
+  const std::size_t warpgroup = warp.index / 4, rank = warp.cta->rank;
+  for (std::size_t w = warpgroup * 4; w < std::min(warpgroup * 4 + 4, warps_of_cta_); ++w)
+    while (const auto oldest = multiplied_[rank * warps_of_cta_ + w].take_before(end))
+      for (const std::uint32_t operand : oldest->items)
+        wgmma_reads_.end(rank, warpgroup, operand, static_cast<std::uint32_t>(oldest->number + 1));
   know(warp, wgmmas_of(who(warp)), static_cast<std::uint32_t>(end));
 }
 
 void Hazards::wait_reads(const Warp& warp, Reader reader, std::size_t left) {
   if (reader == Reader::wgmma) return wait_wgmmas(warp, left);
-  Groups& list = groups(warp, reader);
+  Groups& list = stores_[who(warp)];
   const std::uint64_t end = list.end(left);
   while (const auto oldest = list.take_before(end))
     for (const Range& each : oldest->items)
-      for_granules(warp, each.begin, each.bytes,
-                   [&](std::size_t i, Granule& granule, std::uint32_t) {
-                     --granule.reading;
-                     set_read(warp, i, granule.reader_pc);
-                   });
+      for_pieces(warp, each.begin, each.bytes, [&](const Piece& piece) {
+        --shared_.line(piece.line).storing;
+        // Of each granule the last store's instruction stands for all.
+        for (std::size_t i = piece.begin; i < piece.end; ++i) {
+          --shared_.storing(i).count;
+          set_reads(warp, {piece.line, i, i + 1, piece.cta}, shared_.storing(i).pc);
+        }
+      });
 }
 
 }  // namespace karat::ptx

@@ -1,14 +1,11 @@
-// Private: races in global memory. Weak accesses of one cluster are ordered by the clocks of its
-// warps; nothing orders those of two clusters but atomics, acquires and releases, and a kernel that
-// has any is not looked at.
+// Private: races in global memory inside one cluster, whose warps' clocks order weak accesses. A
+// kernel whose accesses themselves order warps or clusters is not looked at.
 #pragma once
 
 #include <array>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <optional>
-#include <string>
 #include <unordered_map>
 #include <vector>
 
@@ -16,49 +13,10 @@
 
 namespace karat::ptx {
 
-struct GridLaunch;
-
-/// What all clusters of a grid did, whatever their order: of each word the lowest and the highest
-/// cluster that wrote it, and that read it.
-class GridTrace {
- public:
-  /// Weak accesses of a cluster, by its number; bytes a plain part of one buffer.
-  void add(std::uint64_t cluster, bool writes, std::uint64_t address, std::uint64_t bytes,
-           std::uint32_t pc);
-  /// Lines for words that one cluster wrote and another one wrote or read; the same pair of
-  /// instructions once.
-  std::vector<std::string> races(const Program& program, const GridLaunch& launch) const;
-
- private:
-  static constexpr std::uint64_t kPage = 4096, kWords = kPage / 4;
-  /// Pages with a record; beyond that nothing new is recorded.
-  static constexpr std::size_t kMostPages = 12'000;
-  struct Who {
-    std::uint32_t cluster = 0, pc = 0;  ///< cluster plus one; 0: nobody
-  };
-  struct Record {
-    Who low_writer, high_writer, low_reader, high_reader;
-  };
-  struct Page {
-    std::mutex guard;
-    std::vector<Record> words;
-    /// Accesses narrower than a word, a record a byte, so that neighbours in a word do not meet.
-    std::vector<Record> bytes;
-  };
-  /// Null where there is no room for one more.
-  Page* page_at(std::uint64_t address);
-  static void note(Record& record, std::uint32_t cluster, bool writes, std::uint32_t pc);
-
-  mutable std::mutex guard_;
-  std::unordered_map<std::uint64_t, std::unique_ptr<Page>> pages_;
-};
-
 /// The order inside one cluster.
 class GlobalOrder {
  public:
-  GlobalOrder(const Cluster& cluster, GridTrace* grid);
-
-  bool looks() const { return looks_; }
+  explicit GlobalOrder(const Cluster& cluster) : looks_(!cluster.program->synchronizes) {}
 
   struct Race {
     std::uint64_t address = 0;
@@ -66,13 +24,20 @@ class GlobalOrder {
     std::size_t who = 0;
     bool written = false;  ///< by the other access
   };
+  /// A weak access.
   /// @param known  the warp's clock of everybody
-  std::optional<Race> access(const Warp& warp, Witness::GlobalAccess access, std::uint64_t address,
+  std::optional<Race> access(const Warp& warp, bool writes, std::uint64_t address,
                              std::uint64_t bytes, const std::vector<std::uint32_t>& known);
 
+  /// Weak accesses of which something was not looked at: beyond kMostBytes, or all.
+  std::uint64_t not_looked_at() const { return not_looked_at_; }
+
+  /// Of records, in one cluster.
+  static constexpr std::size_t kMostBytes = std::size_t{32} << 20;
+
  private:
-  static constexpr std::uint64_t kPage = 4096, kWords = kPage / 4;
-  static constexpr std::size_t kMostPages = 3'000;
+  static constexpr std::uint64_t kPage = 4096, kLine = 128;
+  static constexpr std::size_t kWords = kLine / 4;
   struct Access {
     std::uint32_t clock = 0, pc = 0;
     std::uint16_t who = 0;
@@ -84,12 +49,24 @@ class GlobalOrder {
   struct Record {
     Last writes, reads;
   };
+  using Words = std::array<Record, kWords>;
+  /// One record for all words until an access takes a part.
+  struct Line {
+    Record whole;
+    std::unique_ptr<Words> words;
+  };
+  using Page = std::array<Line, kPage / kLine>;
+
   static void put(Last& last, const Access& access);
+  /// Null where there is no room for one more.
+  Page* page_at(std::uint64_t address);
+  /// Null likewise.
+  Words* words_of(Line& line);
 
   bool looks_;
-  std::uint64_t cluster_number_;
-  GridTrace* grid_;
-  std::unordered_map<std::uint64_t, std::vector<Record>> pages_;
+  std::uint64_t not_looked_at_ = 0;
+  std::size_t bytes_ = 0;
+  std::unordered_map<std::uint64_t, std::unique_ptr<Page>> pages_;
 };
 
 }  // namespace karat::ptx

@@ -14,23 +14,31 @@ Hazards::Hazards(const Cluster& cluster, GridTrace* grid)
       warps_of_cta_(cluster.ctas[0].warps.size()),
       warps_(warps_of_cta_ * cluster.ctas.size()),
       warpgroups_(has_wgmma(cluster) ? (warps_of_cta_ + 3) / 4 : 0),
-      granules_of_cta_((cluster.ctas[0].shared.bytes.size() + kGranule - 1) / kGranule),
       known_(warps_),
-      granules_(granules_of_cta_ * cluster.ctas.size()),
-      reads_(granules_.size() * (warps_of_cta_ + warpgroups_)),
-      remote_reads_(cluster.ctas.size() > 1 ? granules_.size() : 0),
+      shared_(cluster.ctas.size(), cluster.ctas[0].shared.bytes.size(),
+              warps_of_cta_ + warpgroups_),
+      wgmma_reads_(cluster.ctas.size(), warpgroups_),
       seen_(warps_),
-      global_(cluster, grid),
+      global_(cluster),
+      grid_(grid),
       copies_(warps_),
+      stores_(warps_),
+      multiplied_(warps_),
       handed_(warps_),
       registers_(cluster) {
+  const Extent& at = cluster.ctas[0].position;
+  number_ = at.x + std::uint64_t{cluster.grid.x} * (at.y + std::uint64_t{cluster.grid.y} * at.z);
   for (std::size_t w = 0; w < warps_; ++w) {
     known_[w] = {Clock(warps_ + 1, 0), Clock(warps_ + 1, 0)};
     known_[w].all[w] = 1;
   }
-  for (auto& each : pending_) each.resize(warps_);
   for (std::size_t i = 0; i < warpgroups_ * cluster.ctas.size(); ++i)
     wgmmas_.push_back(new_part(Part::wgmma));
+}
+
+std::size_t Hazards::most_bytes(std::size_t ctas, std::size_t shared_bytes, std::size_t warps) {
+  return GlobalOrder::kMostBytes +
+         SharedRecord::most_bytes(ctas, shared_bytes, warps + (warps + 3) / 4);
 }
 
 void Hazards::join(Clock& into, const Clock& from) {
@@ -82,54 +90,96 @@ void Hazards::report(const Warp& warp, const HeldRegisters::Finding& finding) {
 }
 
 /// A generic access must know of the last write.
-void Hazards::require_after_write(const Warp& warp, const Granule& granule, std::uint32_t address) {
-  if (granule.copying != 0)
+void Hazards::require_after_write(const Warp& warp, const Write& write, std::uint32_t address) {
+  if (write.copying != 0)
     return report(warp, "touches what a cp.async writes, before its wait_group", address,
-                  granule.write.pc, granule.copying - 1u);
-  const std::size_t writer = granule.writer;
-  if (granule.write.clock > at(clock_of(warp), writer) && writer != who(warp))
-    report(warp, "race with a write", address, granule.write.pc, writer);
+                  write.access.pc, write.copying - 1u);
+  if (!knows(clock_of(warp), write) && write.writer != who(warp))
+    report(warp, "race with a write", address, write.access.pc, write.writer);
 }
 
-void Hazards::require_writable(const Warp& warp, std::size_t index, std::uint32_t address) {
-  require_after_write(warp, granules_[index], address);
-  require_no_reader(warp, index, address);
+bool Hazards::knows_reads(const Warp& warp, const Piece& piece) const {
+  const Line& line = shared_.line(piece.line);
+  if (line.storing != 0 || line.read_from_afar) return false;
+  for (std::size_t r = 0; r < warps_of_cta_ + warpgroups_; ++r) {
+    const std::uint32_t clock = shared_.newest_read(piece.line, r);
+    if (clock == 0) continue;
+    const std::size_t reader = reader_of_cta(piece.cta, r);
+    if (reader != who(warp) && clock > at(clock_of(warp), reader)) return false;
+  }
+  return true;
 }
 
-void Hazards::require_no_reader(const Warp& warp, std::size_t index, std::uint32_t address) {
-  const Granule& granule = granules_[index];
-  if (granule.reading != 0)
-    report(warp, "writes what wgmma or a bulk store may still read", address, granule.reader_pc,
-           who(warp));
-  const auto require = [&](const Access& read, std::size_t reader) {
-    if (reader != who(warp) && read.clock > at(clock_of(warp), reader))
-      report(warp, "race with a read", address, read.pc, reader);
+void Hazards::require_writable(const Warp& warp, const Piece& piece) {
+  if (!knows_writes(warp, shared_.line(piece.line)))
+    for (std::size_t i = piece.begin; i < piece.end; ++i)
+      require_after_write(warp, shared_.write(i), address_of(piece, i));
+  require_no_reader(warp, piece);
+}
+
+void Hazards::require_no_reader(const Warp& warp, const Piece& piece) {
+  require_wgmmas_over(warp, piece);
+  if (knows_reads(warp, piece)) return;
+  const Line& line = shared_.line(piece.line);
+  for (std::size_t i = piece.begin; i < piece.end; ++i) {
+    const std::uint32_t address = address_of(piece, i);
+    if (line.storing != 0 && shared_.storing(i).count != 0)
+      report(warp, "writes what wgmma or a bulk store may still read", address,
+             shared_.storing(i).pc, who(warp));
+    const auto require = [&](const Access& read, std::size_t reader) {
+      if (reader != who(warp) && read.clock > at(clock_of(warp), reader))
+        report(warp, "race with a read", address, read.pc, reader);
+    };
+    for (std::size_t r = 0; r < warps_of_cta_ + warpgroups_; ++r)
+      require(shared_.read(i, r), reader_of_cta(piece.cta, r));
+    if (line.read_from_afar)
+      require(shared_.read_from_afar(i).access, shared_.read_from_afar(i).who);
+  }
+}
+
+/// What wgmmas have read or may still read.
+void Hazards::require_wgmmas_over(const Warp& warp, const Piece& piece) {
+  if (warpgroups_ == 0) return;
+  const auto done_by = [&](std::size_t warpgroup) {
+    return wgmmas_[piece.cta * warpgroups_ + warpgroup];
   };
-  const std::size_t first = cta_of(index) * warps_of_cta_;
-  for (std::size_t w = 0; w < warps_of_cta_; ++w) require(read_of(index, w), first + w);
-  for (std::size_t i = 0; i < warpgroups_; ++i)
-    require(read_of(index, warps_of_cta_ + i), wgmmas_[cta_of(index) * warpgroups_ + i]);
-  if (!remote_reads_.empty()) require(remote_reads_[index].access, remote_reads_[index].who);
+  const auto known = [&](const WgmmaReads::Operand& operand, std::size_t warpgroup) {
+    return operand.done[warpgroup].clock <= at(clock_of(warp), done_by(warpgroup));
+  };
+  const std::uint64_t begin = address_of(piece, piece.begin);
+  wgmma_reads_.for_met(
+      piece.cta, begin, begin + (piece.end - piece.begin) * SharedRecord::kGranule,
+      [&](const WgmmaReads::Operand& operand) {
+        if (operand.under_way != 0) return true;
+        for (std::size_t i = 0; i < warpgroups_; ++i)
+          if (!known(operand, i)) return true;
+        return false;
+      },
+      [&](const WgmmaReads::Operand& operand, std::uint64_t at) {
+        const auto address = static_cast<std::uint32_t>(at);
+        if (operand.under_way != 0)
+          report(warp, "writes what wgmma or a bulk store may still read", address, operand.pc,
+                 done_by(operand.warpgroup));
+        for (std::size_t i = 0; i < warpgroups_; ++i)
+          if (!known(operand, i))
+            report(warp, "race with a read", address, operand.done[i].pc, done_by(i));
+      });
 }
 
-void Hazards::set_read(const Warp& warp, std::size_t granule, std::uint32_t pc) {
-  if (cta_of(granule) == warp.cta->rank)
-    read_of(granule, warp.index) = {now(warp), pc};
-  else
-    remote_reads_[granule] = {{now(warp), pc}, static_cast<std::uint16_t>(who(warp))};
-}
-
-void Hazards::set_write(Granule& granule, std::size_t writer, std::uint32_t clock,
-                        std::uint32_t pc) {
-  granule.write = {clock, pc};
-  granule.atomic = false;
-  granule.writer = static_cast<std::uint16_t>(writer);
+void Hazards::set_reads(const Warp& warp, const Piece& piece, std::uint32_t pc) {
+  const Access access{now(warp), pc};
+  if (piece.cta == warp.cta->rank)
+    return shared_.set_reads(piece.line, piece.begin, piece.end, warp.index, access);
+  for (std::size_t i = piece.begin; i < piece.end; ++i)
+    shared_.set_read_from_afar(i, {access, static_cast<std::uint16_t>(who(warp))});
 }
 
 void Hazards::read(const Warp& warp, std::uint32_t begin, std::uint32_t bytes) {
-  for_granules(warp, begin, bytes, [&](std::size_t i, Granule& granule, std::uint32_t address) {
-    require_after_write(warp, granule, address);
-    set_read(warp, i, warp.now.pc);
+  for_pieces(warp, begin, bytes, [&](const Piece& piece) {
+    if (!knows_writes(warp, shared_.line(piece.line)))
+      for (std::size_t i = piece.begin; i < piece.end; ++i)
+        require_after_write(warp, shared_.write(i), address_of(piece, i));
+    set_reads(warp, piece, warp.now.pc);
   });
 }
 
@@ -155,19 +205,23 @@ void Hazards::mbarrier(const Warp& warp, std::uint32_t address, bool live) {
 
 void Hazards::write(const Warp& warp, std::uint32_t begin, std::uint32_t bytes) {
   if (!live_.empty()) require_no_mbarrier(warp, begin, bytes);
-  for_granules(warp, begin, bytes, [&](std::size_t i, Granule& granule, std::uint32_t address) {
-    require_writable(warp, i, address);
-    set_write(granule, who(warp), now(warp), warp.now.pc);
+  for_pieces(warp, begin, bytes, [&](const Piece& piece) {
+    require_writable(warp, piece);
+    shared_.set_write(piece.line, piece.begin, piece.end,
+                      write_by(who(warp), now(warp), warp.now.pc));
   });
 }
 
 /// Atomics are in no order with each other, and need none.
 void Hazards::atomic(const Warp& warp, std::uint32_t begin, std::uint32_t bytes) {
-  for_granules(warp, begin, bytes, [&](std::size_t i, Granule& granule, std::uint32_t address) {
-    if (!granule.atomic) require_after_write(warp, granule, address);
-    require_no_reader(warp, i, address);
-    set_write(granule, who(warp), now(warp), warp.now.pc);
-    granule.atomic = true;
+  for_pieces(warp, begin, bytes, [&](const Piece& piece) {
+    for (std::size_t i = piece.begin; i < piece.end; ++i)
+      if (!shared_.write(i).atomic)
+        require_after_write(warp, shared_.write(i), address_of(piece, i));
+    require_no_reader(warp, piece);
+    Write write = write_by(who(warp), now(warp), warp.now.pc);
+    write.atomic = true;
+    shared_.set_write(piece.line, piece.begin, piece.end, write);
   });
 }
 

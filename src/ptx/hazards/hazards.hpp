@@ -13,12 +13,12 @@
 #include "execute/locate.hpp"
 #include "execute/witness.hpp"
 #include "hazards/global.hpp"
+#include "hazards/grid_trace.hpp"
 #include "hazards/registers.hpp"
+#include "hazards/shared_record.hpp"
+#include "hazards/wgmma_reads.hpp"
 
 namespace karat::ptx {
-
-/// Bytes of shared memory that have one record.
-inline constexpr std::size_t kGranule = 4;
 
 class Hazards final : public Witness {
  public:
@@ -27,6 +27,10 @@ class Hazards final : public Witness {
 
   /// One line each, in the order they were found; the same pair of instructions once.
   const std::vector<std::string>& found() const { return found_; }
+  /// Accesses of global memory that were not, or only in part, compared with others of the cluster.
+  std::uint64_t not_looked_at() const { return global_.not_looked_at(); }
+  /// Of the records of a cluster of such CTAs, at most (about).
+  static std::size_t most_bytes(std::size_t ctas, std::size_t shared_bytes, std::size_t warps);
 
   void read(const Warp& warp, std::uint32_t begin, std::uint32_t bytes) override;
   void write(const Warp& warp, std::uint32_t begin, std::uint32_t bytes) override;
@@ -39,8 +43,8 @@ class Hazards final : public Witness {
   void copies_done(std::uint32_t mbarrier) override { done(mbarrier, mbarrier + 1); }
   void engine_write(const Warp& warp, std::uint32_t begin, std::uint32_t bytes,
                     std::uint32_t mbarrier) override;
-  void async_read(const Warp& warp, Reader reader, std::uint32_t begin,
-                  std::uint32_t bytes) override;
+  void async_read(const Warp& warp, std::uint32_t begin, std::uint32_t bytes) override;
+  void wgmma_read(const Warp& warp, const MatrixBytes& bytes) override;
   void commit_reads(const Warp& warp, Reader reader) override;
   void wait_reads(const Warp& warp, Reader reader, std::size_t left) override;
   void hold(const Warp& warp, std::span<const Place> accumulator,
@@ -72,18 +76,10 @@ class Hazards final : public Witness {
   using Groups = NumberedGroups<Range>;
   /// To the groups of a warp, whose memory is bounded.
   static void add(Groups& groups, Range range);
-  struct Access {
-    std::uint32_t clock = 0, pc = 0;
-  };
-  /// Four bytes of shared memory.
-  struct Granule {
-    Access write;
-    std::uint16_t writer = 0;
-    std::uint16_t copying = 0;    ///< a warp's number plus one: cp.async under way
-    bool atomic = false;          ///< the last write was an atomic's
-    std::uint16_t reading = 0;    ///< async reads under way
-    std::uint32_t reader_pc = 0;  ///< of the last of them
-  };
+  static void require_room(std::size_t under_way);
+  using Access = SharedRecord::Access;
+  using Write = SharedRecord::Write;
+  using Line = SharedRecord::Line;
 
   static void join(Clock& into, const Clock& from);
   void join(Knowledge& into, const Knowledge& from) {
@@ -91,21 +87,45 @@ class Hazards final : public Witness {
     join(into.async, from.async);
     join(into.seen, from.seen);
   }
-  /// each(index, granule, ranked address) for what an access of the warp covers.
+  /// Granules of one line that an access covers.
+  struct Piece {
+    std::size_t line = 0, begin = 0, end = 0;
+    std::size_t cta = 0;
+  };
+  /// each(piece) for what an access of the warp covers.
   template <typename Each>
-  void for_granules(const Warp& warp, std::uint32_t begin, std::uint32_t bytes, Each each);
-  std::size_t cta_of(std::size_t granule) const { return granule / granules_of_cta_; }
-  /// The last read of a granule by a warp of its own CTA; behind the warps by the wgmmas of each
-  /// warpgroup.
-  Access& read_of(std::size_t granule, std::size_t reader_of_cta) {
-    return reads_[reader_of_cta * granules_.size() + granule];
+  void for_pieces(const Warp& warp, std::uint32_t begin, std::uint32_t bytes, Each each);
+  std::uint32_t address_of(const Piece& piece, std::size_t granule) const {
+    const std::size_t first = piece.cta * shared_.lines_of_cta() * SharedRecord::kOfLine;
+    return kSharedBase + static_cast<std::uint32_t>((granule - first) * SharedRecord::kGranule);
   }
-  void set_read(const Warp& warp, std::size_t granule, std::uint32_t pc);
-  void require_after_write(const Warp& warp, const Granule& granule, std::uint32_t address);
-  void require_proxy_fence(const Warp& warp, const Granule& granule, std::uint32_t address,
+  /// The warp knows of every write of the line: nothing of it needs a look.
+  bool knows_writes(const Warp& warp, const Line& line) const {
+    return line.kind != Line::Kind::mixed && line.copying == 0 &&
+           (line.last.writer == who(warp) || knows(clock_of(warp), line.last));
+  }
+  bool knows_reads(const Warp& warp, const Piece& piece) const;
+  /// Nor does the async proxy need one.
+  bool shows_writes(const Warp& warp, const Line& line) const {
+    return line.kind != Line::Kind::mixed &&
+           (is_bulk(line.last.writer) || knows(known_[who(warp)].async, line.last));
+  }
+  static bool knows(const Clock& clock, const Write& write) {
+    return write.access.clock <= at(clock, write.writer);
+  }
+  /// Who reads the granules of a CTA: its warps, behind them the wgmmas of its warpgroups.
+  std::size_t reader_of_cta(std::size_t cta, std::size_t reader) const {
+    return reader < warps_of_cta_ ? cta * warps_of_cta_ + reader
+                                  : wgmmas_[cta * warpgroups_ + reader - warps_of_cta_];
+  }
+  void set_reads(const Warp& warp, const Piece& piece, std::uint32_t pc);
+  void require_after_write(const Warp& warp, const Write& write, std::uint32_t address);
+  void require_proxy_fence(const Warp& warp, const Write& write, std::uint32_t address,
                            const char* what);
-  void require_no_reader(const Warp& warp, std::size_t index, std::uint32_t address);
-  void require_writable(const Warp& warp, std::size_t index, std::uint32_t address);
+  void require_no_reader(const Warp& warp, const Piece& piece);
+  void require_wgmmas_over(const Warp& warp, const Piece& piece);
+  void require_writable(const Warp& warp, const Piece& piece);
+  void require_readable_by_proxy(const Warp& warp, const Piece& piece);
   static std::uint32_t at(const Clock& clock, std::size_t who) {
     return who < clock.size() ? clock[who] : 0;
   }
@@ -125,7 +145,9 @@ class Hazards final : public Witness {
   std::size_t wgmmas_of(std::size_t warp) const {
     return wgmmas_[warp / warps_of_cta_ * warpgroups_ + warp % warps_of_cta_ / 4];
   }
-  void set_write(Granule& granule, std::size_t writer, std::uint32_t clock, std::uint32_t pc);
+  static Write write_by(std::size_t writer, std::uint32_t clock, std::uint32_t pc) {
+    return {.access = {clock, pc}, .writer = static_cast<std::uint16_t>(writer)};
+  }
   void report(const Warp& warp, const char* what, std::uint32_t address, std::uint32_t other_pc,
               std::size_t other);
   /// "warp 3", in a cluster "warp 3 of CTA 1"; the engines by their names.
@@ -133,27 +155,18 @@ class Hazards final : public Witness {
   bool is_new(std::uint32_t pc, std::uint32_t other_pc);
   std::size_t who(const Warp& warp) const { return number_in_cluster(warp); }
   Clock& clock_of(const Warp& warp) { return known_[who(warp)].all; }
+  const Clock& clock_of(const Warp& warp) const { return known_[who(warp)].all; }
   std::uint32_t now(const Warp& warp) const { return known_[who(warp)].all[who(warp)]; }
   void report(const Warp& warp, const HeldRegisters::Finding& finding);
   void wait_wgmmas(const Warp& warp, std::size_t left);
-  Groups& groups(const Warp& warp, Reader reader) {
-    return pending_[static_cast<std::size_t>(reader)][who(warp)];
-  }
 
   const Cluster& cluster_;
   std::size_t warps_of_cta_, warps_;
-  std::size_t warpgroups_;  ///< of a CTA; 0 where the kernel has no wgmma
-  std::size_t granules_of_cta_;
+  std::size_t warpgroups_;        ///< of a CTA; 0 where the kernel has no wgmma
   std::vector<Knowledge> known_;  ///< by each warp
   std::map<std::uint32_t, Sync> syncs_;
-  std::vector<Granule> granules_;
-  std::vector<Access> reads_;  ///< by reader of the granule's CTA, then by granule
-  /// The last read by a warp of another CTA; in clusters only.
-  struct RemoteRead {
-    Access access;
-    std::uint16_t who = 0;
-  };
-  std::vector<RemoteRead> remote_reads_;
+  SharedRecord shared_;
+  WgmmaReads wgmma_reads_;
   /// Warps that have seen a phase end: the next one must not end before they did.
   struct Waiter {
     std::uint32_t clock = 0, pc = 0;
@@ -164,7 +177,10 @@ class Hazards final : public Witness {
   std::vector<std::set<std::uint32_t>> seen_;  ///< mbarriers each warp saw since its last wgmma
   void require_waiters_known(std::uint32_t key, const Knowledge& gathered);
   GlobalOrder global_;
-  std::vector<Groups> copies_, pending_[2];
+  GridTrace* grid_;
+  std::uint64_t number_;  ///< of the cluster's first CTA in the grid
+  std::vector<Groups> copies_, stores_;
+  std::vector<NumberedGroups<std::uint32_t>> multiplied_;  ///< operands of wgmmas, by warp
   /// Who writes for an mbarrier without waiting: bulk copies, or cp.async.
   struct Engine {
     std::size_t who = 0;
@@ -197,16 +213,20 @@ class Hazards final : public Witness {
 
 /// The kernel itself finds accesses outside shared memory, and of CTAs that are not there.
 template <typename Each>
-void Hazards::for_granules(const Warp& warp, std::uint32_t begin, std::uint32_t bytes, Each each) {
+void Hazards::for_pieces(const Warp& warp, std::uint32_t begin, std::uint32_t bytes, Each each) {
+  constexpr std::size_t kOfLine = SharedRecord::kOfLine;
   const std::size_t rank = (ranked(warp, begin) >> kRankShift) - 1;
   begin = inside_shared(begin);
   if (begin < kSharedBase || bytes == 0 || rank >= cluster_.ctas.size()) return;
-  const std::size_t first = (begin - kSharedBase) / kGranule;
+  const std::uint64_t last = std::uint64_t{begin} - kSharedBase + bytes - 1;
+  std::size_t at = (begin - kSharedBase) / SharedRecord::kGranule;
   const std::size_t end =
-      std::min((begin - kSharedBase + bytes - 1) / kGranule + 1, granules_of_cta_);
-  for (std::size_t i = first; i < end; ++i) {
-    const std::size_t index = rank * granules_of_cta_ + i;
-    each(index, granules_[index], kSharedBase + static_cast<std::uint32_t>(i * kGranule));
+      std::min<std::size_t>(last / SharedRecord::kGranule + 1, shared_.granules_of_cta());
+  const std::size_t first = rank * shared_.lines_of_cta() * kOfLine;
+  while (at < end) {
+    const std::size_t stop = std::min(end, (at / kOfLine + 1) * kOfLine);
+    each(Piece{(first + at) / kOfLine, first + at, first + stop, rank});
+    at = stop;
   }
 }
 

@@ -48,9 +48,11 @@ void Hazards::require_waiters_known(std::uint32_t key, const Knowledge& gathered
 
 void Hazards::global(const Warp& warp, GlobalAccess access, std::uint64_t address,
                      std::uint64_t bytes) {
-  // The access itself finds what lies outside every buffer.
-  if (!global_.looks() || cluster_.memory->find(address, bytes) == nullptr) return;
-  const auto race = global_.access(warp, access, address, bytes, known_[who(warp)].all);
+  // The access itself finds what lies outside every buffer. Atomics are in order with each other.
+  if (access == GlobalAccess::atomic || cluster_.memory->find(address, bytes) == nullptr) return;
+  const bool writes = access == GlobalAccess::write;
+  if (grid_ != nullptr) grid_->add(number_, writes, address, bytes, warp.now.pc);
+  const auto race = global_.access(warp, writes, address, bytes, known_[who(warp)].all);
   if (!race || !is_new(warp.now.pc, race->pc)) return;
   const Program& program = *cluster_.program;
   found_.push_back(shown(program, program.code[warp.now.pc].instruction) + ", " +

@@ -77,7 +77,7 @@ void tell_bulk(const MicroOp& op, const Warp& warp, std::uint32_t lanes, Witness
     const auto address = [&](Place place) { return warp.lanes<std::uint64_t>(place)[lane]; };
     const std::uint32_t size = word(bulk.size);
     if (bulk.direction == Direction::to_global) {
-      witness.async_read(warp, Witness::Reader::store, word(bulk.from), size);
+      witness.async_read(warp, word(bulk.from), size);
       return witness.global(
           warp, bulk.reduces ? Witness::GlobalAccess::atomic : Witness::GlobalAccess::write,
           address(bulk.to), size);

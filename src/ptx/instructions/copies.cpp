@@ -3,6 +3,7 @@
 
 #include <cstring>
 
+#include "execute/lane_ranges.hpp"
 #include "execute/later.hpp"
 #include "execute/mbarrier_at.hpp"
 #include "instructions/families.hpp"
@@ -103,9 +104,13 @@ Step run_wait_stores(const MicroOp& op, Warp& warp, std::uint32_t) {
 void tell_cp_async(const MicroOp& op, const Warp& warp, std::uint32_t lanes, Witness& witness,
                    Moment moment) {
   if (moment == Moment::after) return;
-  for_lanes(lanes, [&](int lane) {
-    witness.copy(warp, warp.lanes<std::uint32_t>(op.a)[lane], static_cast<std::uint32_t>(op.value));
+  LaneRanges ranges([&](std::uint64_t begin, std::uint64_t end) {
+    witness.copy(warp, static_cast<std::uint32_t>(begin), static_cast<std::uint32_t>(end - begin));
   });
+  for_lanes(lanes, [&](int lane) {
+    ranges.add(warp.lanes<std::uint32_t>(op.a)[lane], static_cast<std::uint64_t>(op.value));
+  });
+  ranges.tell();
 }
 
 void tell_cp_async_arrive(const MicroOp& op, const Warp& warp, std::uint32_t lanes,

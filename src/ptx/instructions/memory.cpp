@@ -1,6 +1,7 @@
 // ld and st: all state spaces, vectors, and registers wider than what is loaded.
 #include <cstring>
 
+#include "execute/lane_ranges.hpp"
 #include "execute/locate.hpp"
 #include "execute/witness.hpp"
 #include "instructions/families.hpp"
@@ -76,23 +77,27 @@ void tell_transfer(const MicroOp& op, const Warp& warp, std::uint32_t lanes, Wit
                    Moment moment) {
   if (moment == Moment::after) return;
   const Transfer& transfer = *static_cast<const Transfer*>(op.detail);
-  const auto bytes = static_cast<std::uint32_t>(transfer.bytes) *
-                     static_cast<std::uint32_t>(transfer.places.size());
-  for_lanes(lanes, [&](int lane) {
-    std::uint64_t address = lane_address(op, warp, lane);
-    if (transfer.space == Space::generic && in_shared_window(address))
-      address -= kSharedWindow;
-    else if (transfer.space != Space::shared)
-      return in_global(address)
-                 ? witness.global(
-                       warp, kWrites ? Witness::GlobalAccess::write : Witness::GlobalAccess::read,
-                       address, bytes)
-                 : void();
-    if (kWrites)
-      witness.write(warp, static_cast<std::uint32_t>(address), bytes);
-    else
-      witness.read(warp, static_cast<std::uint32_t>(address), bytes);
+  const auto bytes = static_cast<std::uint64_t>(transfer.bytes) * transfer.places.size();
+  LaneRanges shared([&](std::uint64_t begin, std::uint64_t end) {
+    const auto at = static_cast<std::uint32_t>(begin),
+               size = static_cast<std::uint32_t>(end - begin);
+    kWrites ? witness.write(warp, at, size) : witness.read(warp, at, size);
   });
+  LaneRanges global([&](std::uint64_t begin, std::uint64_t end) {
+    witness.global(warp, kWrites ? Witness::GlobalAccess::write : Witness::GlobalAccess::read,
+                   begin, end - begin);
+  });
+  for_lanes(lanes, [&](int lane) {
+    const std::uint64_t address = lane_address(op, warp, lane);
+    if (transfer.space == Space::shared)
+      shared.add(address & 0xFFFF'FFFF, bytes);
+    else if (transfer.space == Space::generic && in_shared_window(address))
+      shared.add(address - kSharedWindow, bytes);
+    else if (in_global(address))
+      global.add(address, bytes);
+  });
+  shared.tell();
+  global.tell();
 }
 
 /// The instruction's qualifiers: space, vector length, type.

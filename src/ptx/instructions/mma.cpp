@@ -1,5 +1,6 @@
 // mma.sync, ldmatrix, stmatrix, movmatrix: matrices in the registers of one warp.
 #include "execute/groups.hpp"
+#include "execute/lane_ranges.hpp"
 #include "execute/witness.hpp"
 #include "instructions/families.hpp"
 #include "units/matrix_move.hpp"
@@ -62,13 +63,14 @@ void tell_move(const MicroOp& op, const Warp& warp, std::uint32_t lanes, Witness
                Moment moment) {
   if (moment == Moment::after || lanes != ~0u) return;  // it waits until all lanes are there
   const MoveDetail& detail = *static_cast<const MoveDetail*>(op.detail);
-  for (int row = 0; row < 8 * detail.op.count; ++row) {
-    const std::uint32_t address = warp.lanes<std::uint32_t>(detail.addresses)[row];
-    if (kStores)
-      witness.write(warp, address, 16);
-    else
-      witness.read(warp, address, 16);
-  }
+  LaneRanges ranges([&](std::uint64_t begin, std::uint64_t end) {
+    const auto at = static_cast<std::uint32_t>(begin),
+               size = static_cast<std::uint32_t>(end - begin);
+    kStores ? witness.write(warp, at, size) : witness.read(warp, at, size);
+  });
+  for (int row = 0; row < 8 * detail.op.count; ++row)
+    ranges.add(warp.lanes<std::uint32_t>(detail.addresses)[row], 16);
+  ranges.tell();
 }
 
 Step run_transpose(const MicroOp& op, Warp& warp, std::uint32_t lanes) {

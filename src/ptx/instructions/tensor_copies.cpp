@@ -101,7 +101,7 @@ void tell_tensor(const MicroOp& op, const Warp& warp, std::uint32_t lanes, Witne
       tell_copy(warp, shared, bytes, word(copy.mbarrier),
                 copy.ctas == kNowhere ? 0 : word(copy.ctas) & 0xFFFF, witness);
     else
-      witness.async_read(warp, Witness::Reader::store, shared, bytes);
+      witness.async_read(warp, shared, bytes);
   });
 }
 

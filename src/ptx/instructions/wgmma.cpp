@@ -135,14 +135,10 @@ void tell_issue(const MicroOp& op, const Warp& warp, std::uint32_t, Witness& wit
   if (moment == Moment::before) return;
   const WgmmaDetail& detail = *static_cast<const WgmmaDetail*>(op.detail);
   witness.hold(warp, detail.d, detail.a);
-  const auto reads = [&](const std::vector<units::ByteRange>& ranges) {
-    for (const units::ByteRange& each : ranges)
-      witness.async_read(warp, Witness::Reader::wgmma, static_cast<std::uint32_t>(each.begin),
-                         static_cast<std::uint32_t>(each.end - each.begin));
-  };
+  MatrixByteCache& bytes = warp.cta->cluster->worker->matrix_bytes;
   if (detail.a.empty())
-    reads(units::a_ranges(detail.op, *warp.lanes<std::uint64_t>(detail.a_descriptor)));
-  reads(units::b_ranges(detail.op, *warp.lanes<std::uint64_t>(detail.b_descriptor)));
+    witness.wgmma_read(warp, bytes.a(detail.op, *warp.lanes<std::uint64_t>(detail.a_descriptor)));
+  witness.wgmma_read(warp, bytes.b(detail.op, *warp.lanes<std::uint64_t>(detail.b_descriptor)));
 }
 
 void tell_fence(const MicroOp&, const Warp& warp, std::uint32_t, Witness& witness, Moment moment) {

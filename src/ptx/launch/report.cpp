@@ -16,6 +16,10 @@ files::Json to_json(const Outcome& outcome) {
   files::Json json;
   json["fault"] = outcome.fault ? files::Json(*outcome.fault) : files::Json(nullptr);
   json["hazards"] = outcome.hazards;
+  if (outcome.searched == HazardSearch::on)
+    json["not_looked_at"] = {{"in_clusters", outcome.not_looked_at.in_clusters},
+                             {"between_clusters", outcome.not_looked_at.between_clusters},
+                             {"orders_by_memory", outcome.not_looked_at.orders_by_memory}};
   json["ground"] = ground_name(outcome.ground());
   json["warp_instructions"] = outcome.warp_instructions;
   json["fused"] = outcome.fused;
@@ -31,6 +35,40 @@ files::Json to_json(const Outcome& outcome) {
   return json;
 }
 
+std::string to_text(const NotLookedAt& not_looked_at) {
+  if (!not_looked_at.any()) return "";
+  const auto accesses = [](std::uint64_t count) {
+    return std::to_string(count) + (count == 1 ? " access" : " accesses");
+  };
+  if (not_looked_at.orders_by_memory)
+    return accesses(not_looked_at.in_clusters) +
+           " of global memory were not looked at: the kernel may order warps or clusters through "
+           "it";
+  std::string text;
+  if (not_looked_at.in_clusters > 0)
+    text = accesses(not_looked_at.in_clusters) +
+           " of global memory were not looked at for races in "
+           "a cluster";
+  if (not_looked_at.between_clusters > 0)
+    text += (text.empty() ? "" : ", ") + accesses(not_looked_at.between_clusters) +
+            (text.empty() ? " of global memory were not looked at" : "") +
+            " for races between clusters";
+  return text + ": more than the search holds";
+}
+
+namespace {
+
+std::string search_text(const Outcome& outcome) {
+  const std::string missed = to_text(outcome.not_looked_at);
+  const std::size_t count = outcome.hazards.size();
+  const std::string found =
+      count > 0 ? std::to_string(count) + (count == 1 ? " hazard" : " hazards") : "no hazard";
+  return missed.empty() ? found + " found\n"
+                        : found + " found in what was looked at; " + missed + "\n";
+}
+
+}  // namespace
+
 std::string to_text(const Outcome& outcome) {
   std::string text = "      warps  places  rests on                instruction\n";
   for (const InstructionCount& each : outcome.instructions)
@@ -43,6 +81,7 @@ std::string to_text(const Outcome& outcome) {
   if (outcome.fused > 0)
     text += report::print("%llu sums took in a product, as ptxas does\n",
                           static_cast<unsigned long long>(outcome.fused));
+  if (outcome.searched == HazardSearch::on) text += search_text(outcome);
   return text;
 }
 

@@ -168,6 +168,8 @@ Outcome run(Launch launch) {
                            .threads = launch.threads});
   outcome.fault = std::move(done.fault);
   outcome.hazards = std::move(done.hazards);
+  outcome.searched = launch.hazards;
+  outcome.not_looked_at = done.not_looked_at;
   count_instructions(program, done.executed, outcome);
   if (onlookers.keeper) outcome.timeline = onlookers.keeper->take();
   for (auto& [name, tensor] : launch.tensors)

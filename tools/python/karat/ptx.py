@@ -37,6 +37,12 @@ class Run:
         return self.report["hazards"]
 
     @property
+    def not_looked_at(self) -> dict | None:
+        """With ``hazards=True``, what the search left out of global memory (docs/run.md); where its
+        counts are not 0, an empty ``hazards`` says less."""
+        return self.report.get("not_looked_at")
+
+    @property
     def ground(self) -> str:
         """What the bits rest on: the weakest ground of all instructions that ran."""
         return self.report["ground"]
