@@ -6,6 +6,7 @@
 #include "karat/files/paths.hpp"
 #include "karat/recipe/json.hpp"
 #include "kernel_case.hpp"
+#include "removals.hpp"
 
 namespace karat::kernels {
 namespace {
@@ -87,7 +88,7 @@ Rows rows_of(ptx::Launch launch) {
   return {of("out"), of("m"), of("l")};
 }
 
-Rows run_fa3(const char* file, const Recipe& recipe, const Head& head, ptx::Fuse fuse) {
+ptx::Launch fa3_launch(const char* file, const Recipe& recipe, const Head& head, ptx::Fuse fuse) {
   ptx::Launch launch = launch_of(file, head, fuse);
   for (const char* name : {"out", "m", "l"}) launch.arguments.push_back(ptx::PointerArgument{name});
   const attention::Kernel kernel(recipe, kChannels);
@@ -95,12 +96,16 @@ Rows run_fa3(const char* file, const Recipe& recipe, const Head& head, ptx::Fuse
   launch.arguments.push_back(
       scalar(kernel.factor(head.operands.q.scale(0, 0), head.operands.k.scale(0, 0))));
   launch.arguments.push_back(scalar(head.operands.v.scale(0, 0)));
-  Rows rows = rows_of(std::move(launch));
+  return launch;
+}
+
+Rows run_fa3(const char* file, const Recipe& recipe, const Head& head, ptx::Fuse fuse) {
+  Rows rows = rows_of(fa3_launch(file, recipe, head, fuse));
   rows.out = to_bf16(rows.out);
   return rows;
 }
 
-Rows run_sage(const Head& head) {
+ptx::Launch sage_launch(const Head& head) {
   ptx::Launch launch = launch_of("sage_fold.ptx", head, ptx::Fuse::ptxas);
   for (const auto& [name, operand] :
        {std::pair{"q_scale", &head.operands.q}, std::pair{"k_scale", &head.operands.k}}) {
@@ -113,7 +118,11 @@ Rows run_sage(const Head& head) {
   for (const char* name : {"out", "m", "l"}) launch.arguments.push_back(ptx::PointerArgument{name});
   launch.arguments.push_back(scalar(static_cast<std::uint32_t>(kTokens)));
   launch.arguments.push_back(scalar(attention::Kernel(recipe::preset("sage2_sm90"), kChannels).c));
-  Rows rows = rows_of(std::move(launch));
+  return launch;
+}
+
+Rows run_sage(const Head& head) {
+  Rows rows = rows_of(sage_launch(head));
   for (std::size_t e = 0; e < rows.out.size(); ++e)
     rows.out[e] *= head.operands.v.scale(0, e % kChannels);
   rows.out = to_bf16(rows.out);
@@ -173,6 +182,55 @@ TEST(CudaKernels, SageAttention2sFoldedScalesAreThePreset) {
           r.p.offset_enters = OffsetEnters::separate;
         }},
        {"offset_enters", [](Recipe& r) { r.p.offset_enters = OffsetEnters::separate; }}});
+}
+
+/// A CTA of each kernel, with one synchronisation after the other taken out.
+TEST(CudaKernels, EachSynchronisationThatIsRemovedIsNoticed) {
+  const auto expect_noticed = [](ptx::Launch launch, std::vector<ptx::Unnoticed> unnoticed) {
+    launch.grid = {1, 1, 1};
+    launch.limit = 3'000'000;
+    const ptx::Search search =
+        ptx::search_removals(std::move(launch), unnoticed, ptx::long_tests() ? 1 : 7);
+    EXPECT_EQ(search.wrong, "");
+    if (ptx::long_tests()) {
+      EXPECT_GE(search.share(), 0.9);
+    }
+  };
+  constexpr const char* kWholeGroup =
+      "what is written next only wgmmas have read, and a wait for a group is for all four warps'";
+  constexpr const char* kSameProxyFence = "both stages are written before the fence of line 811";
+  const auto fa3 = [&](const char* file, const char* name, std::size_t second_fence) {
+    const Recipe recipe = preset(name);
+    expect_noticed(fa3_launch(file, recipe, make_head(recipe, 3), ptx::Fuse::ptxas),
+                   {{288, kWholeGroup}, {second_fence, kSameProxyFence}});
+  };
+  fa3("fa3_step.ptx", "fa3_fp8", 2662);
+  fa3("fa3_step_lazy.ptx", "fa3_fp8_lazy_rescale", 2670);
+  expect_noticed(sage_launch(make_head(preset("sage2_sm90"), 5)), {{377, kWholeGroup}});
+}
+
+/// As in Synchronisation: no report and the same bits whoever goes first.
+TEST(CudaKernels, IntactTheyGiveNoReportAndTheSameBitsUnderEverySchedule) {
+  const Recipe fa3 = preset("fa3_fp8"), lazy = preset("fa3_fp8_lazy_rescale");
+  for (ptx::Launch launch :
+       {fa3_launch("fa3_step.ptx", fa3, make_head(fa3, 3), ptx::Fuse::ptxas),
+        fa3_launch("fa3_step_lazy.ptx", lazy, make_head(lazy, 3), ptx::Fuse::ptxas),
+        sage_launch(make_head(preset("sage2_sm90"), 5))}) {
+    launch.grid = {2, 1, 1};
+    const ptx::Outcome plain = ptx::run(launch);
+    launch.hazards = ptx::HazardSearch::on;
+    const std::uint64_t seeds = ptx::long_tests() ? 100 : 1;
+    for (std::uint64_t i = 0; i < seeds + 2; ++i) {
+      launch.schedule = i == 0   ? ptx::Schedule::eager
+                        : i == 1 ? ptx::Schedule::late
+                                 : ptx::Schedule::random;
+      launch.seed = i;
+      const ptx::Outcome watched = ptx::run(launch);
+      EXPECT_EQ(watched.fault.value_or(""), "") << launch.file << " " << i;
+      EXPECT_EQ(watched.hazards, std::vector<std::string>{}) << launch.file << " " << i;
+      EXPECT_EQ(watched.outputs, plain.outputs) << launch.file << " " << i;
+    }
+  }
 }
 
 }  // namespace

@@ -39,7 +39,6 @@ ptx::Launch gradients(bool dq) {
 struct Reason {
   std::vector<std::size_t> lines;
   const char* why;
-  Unnoticed::Kind kind = Unnoticed::needless;
 };
 
 constexpr const char* kSameBarrier = "another barrier stands between the same accesses";
@@ -52,8 +51,6 @@ constexpr const char* kSameFence =
     "its registers rest since a fence before it, where need be that of the last round";
 constexpr const char* kWholeGroup =
     "what is written next only wgmmas have read, and a wait for a group is for all four warps'";
-constexpr const char* kMoves =
-    "A in registers: what names them last is a mov, which does not count";
 
 struct Kernel {
   const char* name;
@@ -63,7 +60,7 @@ struct Kernel {
   std::vector<Unnoticed> unnoticed() const {
     std::vector<Unnoticed> list;
     for (const Reason& reason : reasons)
-      for (const std::size_t line : reason.lines) list.push_back({line, reason.why, reason.kind});
+      for (const std::size_t line : reason.lines) list.push_back({line, reason.why});
     return list;
   }
 };
@@ -76,8 +73,7 @@ std::vector<Kernel> kernels() {
         {{1956}, "the barrier of line 475 stands behind the last wait on the mbarriers"},
         {{232, 1929}, kLaterGroup},
         {{1955}, "nobody reads the last copies, and their bytes are not used again"},
-        {{1960, 1966}, kBytesRest},
-        {{1765}, kMoves, Unnoticed::gap}}},
+        {{1960, 1966}, kBytesRest}}},
       {"Sta", sta, {{{488, 2232}, kLaterGroup}, {{1810}, kSameProxyFence}, {{2119}, kWholeGroup}}},
       {"Flex",
        flex,
@@ -97,16 +93,15 @@ std::vector<Kernel> kernels() {
        {{{499, 548, 1974, 2023, 2173, 2826}, kLaterGroup},
         {{1602, 1763, 2455, 2617}, kSameProxyFence},
         {{1604, 2290, 2457}, kSameFence},
-        {{2769}, kWholeGroup},
-        {{1828, 2682}, kMoves, Unnoticed::gap}}},
+        {{2044, 2769}, kWholeGroup}}},
       {"FlexDkv",
        [] { return gradients(false); },
        {{{473, 522, 536, 543, 2138, 2187, 2196, 2202, 2353, 2394, 2403, 3167, 3216, 3225},
          kLaterGroup},
         {{1801, 2829}, "the next group takes its products in, and its wait is for all groups"},
+        {{2222}, kWholeGroup},
         {{1671, 1802, 1927, 2699, 2830, 2956}, kSameProxyFence},
-        {{1803, 2518, 2831}, kSameFence},
-        {{1737, 1992, 2765, 3021}, kMoves, Unnoticed::gap}}},
+        {{1803, 2518, 2831}, kSameFence}}},
   };
 }
 

@@ -91,6 +91,9 @@ TEST(Hazards, BulkStoresNeedAProxyFenceBehindTheWrite) {
   EXPECT_THAT(hazards_of(store("fence.proxy.async.shared::cta;", wait + write), 1), IsEmpty());
   EXPECT_THAT(hazards_of(store("", wait), 1),
               ElementsAre(HasSubstr("no fence.proxy.async behind it")));
+  // A fence shows what was written before it, not what comes with no barrier in between.
+  EXPECT_THAT(hazards_of("fence.proxy.async;" + store("", wait), 1),
+              ElementsAre(HasSubstr("no fence.proxy.async behind it")));
   EXPECT_THAT(hazards_of(store("fence.proxy.async;", write + wait), 1),
               ElementsAre(HasSubstr("writes what wgmma or a bulk store may still read")));
 }
@@ -140,6 +143,16 @@ TEST(Hazards, AWgmmaNeedsItsFence) {
   EXPECT_THAT(wgmma_hazards(fence + "add.u32 %r2, %r0, 1;", wait),
               ElementsAre(HasSubstr("touched with no wgmma.fence behind it")));
   EXPECT_THAT(wgmma_hazards("add.u32 %r2, %r0, 1;" + fence + "mov.u32 %r3, 0;", wait), IsEmpty());
+}
+
+TEST(Hazards, AMoveCarriesWhenItsSourceWasComputed) {
+  const std::string fence = "wgmma.fence.sync.aligned;", wait = "wgmma.wait_group.sync.aligned 0;";
+  const std::string compute = "add.u32 %r9, %r0, 1;", move = "mov.u32 %r8, %r9; mov.b32 %r2, %r8;";
+  EXPECT_THAT(wgmma_hazards(compute + fence + move, wait), IsEmpty());
+  EXPECT_THAT(wgmma_hazards(fence + compute + move, wait),
+              ElementsAre(HasSubstr("computed, and moved to its register, with no wgmma.fence")));
+  // What is read later than it is moved is not computed again.
+  EXPECT_THAT(wgmma_hazards(compute + fence + move + "add.u32 %r10, %r9, 1;", wait), IsEmpty());
 }
 
 TEST(Hazards, AddressesOfTheCtaItselfAreItsOwn) {
@@ -230,6 +243,75 @@ TEST(Hazards, ABarrierCountsOnceHoweverLanesCome) {
       "st.shared.u32 [%r2], 1; bra J;\nB: st.shared.u32 [%r2], 2;\nJ: bar.sync 0; "
       "sub.u32 %r3, 63, %r0; mad.lo.u32 %r3, %r3, 4, %r1; ld.shared.u32 %r4, [%r3];";
   EXPECT_THAT(hazards_of(body, 64), IsEmpty());
+}
+
+/// Warp 0 makes a tensor map in shared memory and copies it out; warp 1 stores a box by it.
+std::vector<std::string> map_hazards(const std::string& first, const std::string& second,
+                                     const std::string& fence) {
+  std::string body =
+      "mov.u32 %r1, tile; mad.lo.u32 %r2, %r0, 4, %r1; setp.ge.u32 %p1, %r0, 32; add.u64 %rd3, "
+      "%rd0, 128; mov.u32 %r5, 0; @%p1 bra BUILT;\nst.shared.u32 [%r2], %r5;\n" +
+      first + "\nsetp.ne.u32 %p2, %r0, 0; @%p2 bra MADE;\n";
+  for (const char* each :
+       {"global_address.shared::cta.b1024.b64 [%r1], %rd0;", "rank.shared::cta.b1024.b32 [%r1], 0;",
+        "box_dim.shared::cta.b1024.b32 [%r1], 0, 4;",
+        "global_dim.shared::cta.b1024.b32 [%r1], 0, 4;",
+        "element_stride.shared::cta.b1024.b32 [%r1], 0, 1;",
+        "elemtype.shared::cta.b1024.b32 [%r1], 2;",
+        "interleave_layout.shared::cta.b1024.b32 [%r1], 0;",
+        "swizzle_mode.shared::cta.b1024.b32 [%r1], 0;",
+        "fill_mode.shared::cta.b1024.b32 [%r1], 0;"})
+    body += std::string("tensormap.replace.tile.") + each + "\n";
+  body +=
+      "MADE: " + second +
+      "\ntensormap.cp_fenceproxy.global.shared::cta.tensormap::generic.release.gpu.sync.aligned "
+      "[%rd3], [%r1], 128;\n" +
+      fence +
+      "\nBUILT: bar.sync 0; setp.ne.u32 %p3, %r0, 32; @%p3 exit;\n"
+      "fence.proxy.async; cp.async.bulk.tensor.1d.global.shared::cta.tile.bulk_group [%rd3, "
+      "{%r5}], [%r1]; cp.async.bulk.commit_group; cp.async.bulk.wait_group 0;";
+  return hazards_of(body, 64);
+}
+
+TEST(Hazards, TensorMapsAreMadeByLanesThatMeetAndSeenBehindAFence) {
+  const std::string meet = "bar.warp.sync -1;",
+                    fence = "fence.proxy.tensormap::generic.acquire.gpu [%rd3], 128;";
+  EXPECT_THAT(map_hazards(meet, meet, fence), IsEmpty());
+  for (const auto& hazards : {map_hazards("", meet, fence), map_hazards(meet, "", fence)})
+    EXPECT_THAT(hazards, testing::Contains(HasSubstr("with no bar.warp.sync behind it")));
+  EXPECT_THAT(map_hazards(meet, meet, ""),
+              ElementsAre(HasSubstr("with no fence.proxy.tensormap behind its writing")));
+}
+
+TEST(Hazards, ManyTilesOfWgmmasAreAllRemembered) {
+  // 64 tiles in turn, more than have a record at once; the first one is then written unordered.
+  const auto body = [](const std::string& wait) {
+    return "mov.b64 %rd1, 4611686293305294848; or.b64 %rd1, %rd1, 64; mov.u32 %r20, 0;\n"
+           "LOOP: wgmma.fence.sync.aligned;\nwgmma.mma_async.sync.aligned.m64n8k32.f32.e4m3.e4m3 "
+           "{%r1,%r2,%r3,%r4}, {%r11,%r12,%r13,%r14}, %rd1, 0, 1, 1; "
+           "wgmma.commit_group.sync.aligned; wgmma.wait_group.sync.aligned 0;\n"
+           "add.u64 %rd1, %rd1, 64; add.u32 %r20, %r20, 1; setp.lt.u32 %p1, %r20, 64; @%p1 bra "
+           "LOOP;\n" +
+           wait + "setp.eq.u32 %p2, %r0, 128; @%p2 st.shared.u32 [1024], 5;\n";
+  };
+  const auto hazards = [&](const std::string& wait) {
+    const std::string split = "setp.ge.u32 %p3, %r0, 128; @%p3 bra OTHER;\n";
+    Launch launch = launch_of(split + body("") + wait +
+                                  "exit;\nOTHER: mov.u32 %r21, 0;\nSPIN: "
+                                  "add.u32 %r21, %r21, 1; setp.lt.u32 %p4, %r21, 9000; @%p4 bra "
+                                  "SPIN;\n" +
+                                  wait +
+                                  "setp.eq.u32 %p2, %r0, 128; @%p2 st.shared.u32 "
+                                  "[1024], 5;",
+                              160, 128, ".extern .shared .align 1024 .b8 pool[];\n");
+    launch.dynamic_shared = 64 * 1024 + 1024;
+    launch.hazards = HazardSearch::on;
+    const Outcome outcome = run(launch);
+    EXPECT_EQ(outcome.fault.value_or(""), "");
+    return outcome.hazards;
+  };
+  EXPECT_THAT(hazards("bar.sync 0;"), IsEmpty());
+  EXPECT_THAT(hazards(""), testing::Contains(HasSubstr("race with a read")));
 }
 
 }  // namespace

@@ -91,6 +91,50 @@ TEST(GlobalOrder, AKernelThatOrdersByMemoryIsNotLookedAt) {
               ElementsAre(HasSubstr("race between clusters")));
 }
 
+TEST(GlobalOrder, WhatIsNotLookedAtIsSaid) {
+  const auto outcome_of = [](const std::string& body, std::size_t words, std::uint32_t ctas) {
+    Launch launch = launch_of(body, 32, words, kShared);
+    launch.hazards = HazardSearch::on;
+    launch.grid = {ctas, 1, 1};
+    launch.limit = 100'000'000;
+    return run(launch);
+  };
+  Outcome outcome = outcome_of("st.global.u32 [%rd0], 1;", 64, 1);
+  EXPECT_FALSE(outcome.not_looked_at.any());
+  EXPECT_THAT(to_text(outcome), HasSubstr("\nno hazard found\n"));
+  // Order through memory is not followed.
+  outcome = outcome_of("st.release.gpu.global.u32 [%rd0], 1; ld.global.u32 %r1, [%rd0+4];", 64, 3);
+  EXPECT_TRUE(outcome.not_looked_at.orders_by_memory);
+  EXPECT_EQ(outcome.not_looked_at.in_clusters, 6u);
+  EXPECT_THAT(to_text(outcome),
+              HasSubstr("no hazard found in what was looked at; 6 accesses of "
+                        "global memory were not looked at: the kernel may order"));
+}
+
+TEST(GlobalOrder, AClusterHoldsItsFirstAccesses) {
+  // A word in each page of 150 MB, then one that another warp races for: behind the limit.
+  const std::string body =
+      "mov.u32 %r1, 0; setp.ge.u32 %p3, %r0, 32; @%p3 bra RACE;\nL: mul.wide.u32 %rd1, %r1, 4096; "
+      "add.u64 %rd1, %rd1, %rd0; ld.global.u32 %r2, [%rd1]; add.u32 %r1, %r1, 1; setp.lt.u32 "
+      "%p1, %r1, PAGES; @%p1 bra L;\nRACE: st.global.u32 [%rd0+PLACE], 1;";
+  const auto outcome_of = [&](std::uint32_t pages) {
+    std::string text = body;
+    text.replace(text.find("PAGES"), 5, std::to_string(pages));
+    text.replace(text.find("PLACE"), 5, std::to_string((pages - 1) * 4096 + 8));
+    Launch launch = launch_of(text, 64, std::size_t{pages} * 1024, kShared);
+    launch.hazards = HazardSearch::on;
+    launch.limit = 100'000'000;
+    return run(launch);
+  };
+  const Outcome few = outcome_of(100), many = outcome_of(20'000);
+  EXPECT_FALSE(few.not_looked_at.any());
+  EXPECT_THAT(few.hazards, Contains(HasSubstr("race with a write at global address")));
+  EXPECT_GT(many.not_looked_at.in_clusters, 5'000u);
+  EXPECT_LT(many.not_looked_at.in_clusters, 15'000u);
+  EXPECT_THAT(to_text(many), HasSubstr("accesses of global memory were not looked at for races in "
+                                       "a cluster: more than the search holds"));
+}
+
 /// Warp 0 completes `full` twice; warp 1 waits for the first phase and says so at `empty`, for
 /// which warp 0 waits in between, or does not.
 std::string phases(const std::string& between) {

@@ -21,10 +21,11 @@ struct Removal {
 
 inline std::vector<Removal> removals_of(const std::string& whole) {
   static constexpr std::string_view kNames[] = {
-      "bar.sync",          "fence.proxy.async",  "mbarrier.init",   "mbarrier.inval",
-      "mbarrier.arrive",   "mbarrier.try_wait",  "cp.async.commit", "cp.async.wait",
-      "cp.async.bulk.com", "cp.async.bulk.wait", "wgmma.fence",     "wgmma.commit_group",
-      "wgmma.wait_group"};
+      "bar.sync",           "bar.arrive",         "bar.warp.sync",   "barrier.sync",
+      "barrier.arrive",     "barrier.cluster",    "fence.",          "membar.",
+      "mbarrier.init",      "mbarrier.inval",     "mbarrier.arrive", "mbarrier.try_wait",
+      "cp.async.mbarrier",  "cp.async.commit",    "cp.async.wait",   "cp.async.bulk.com",
+      "cp.async.bulk.wait", "wgmma.commit_group", "wgmma.wait_group"};
   std::vector<Removal> list;
   std::size_t line = 0;
   for (std::size_t begin = 0, end = 0; begin < whole.size(); begin = end + 1) {
@@ -46,12 +47,10 @@ inline std::vector<Removal> removals_of(const std::string& whole) {
   return list;
 }
 
-/// Why a removal is not noticed, by its line.
+/// Why a removal is not noticed, by its line: what it orders is ordered without it.
 struct Unnoticed {
   std::size_t line;
   const char* why;
-  /// needless: it orders nothing that is not ordered already. gap: it does, and no run says so yet.
-  enum Kind { needless, gap } kind = needless;
 };
 
 /// What a search over all removals of a launch's kernel, or every `step`th, came to.
@@ -83,10 +82,10 @@ inline Search search_removals(Launch launch, std::span<const Unnoticed> unnotice
       if (noticed) break;
     }
     search.noticed += noticed;
-    const auto known = std::ranges::find(unnoticed, removals[i].line, &Unnoticed::line);
-    const bool needless = known != unnoticed.end() && known->kind == Unnoticed::needless;
+    const bool needless =
+        std::ranges::find(unnoticed, removals[i].line, &Unnoticed::line) != unnoticed.end();
     search.needless += needless;
-    if (noticed ? needless : known == unnoticed.end())
+    if (noticed == needless)
       search.wrong += (noticed ? " noticed: " : " not noticed: ") +
                       std::to_string(removals[i].line) + " " + removals[i].name;
   }

@@ -15,6 +15,9 @@ class Witness {
  public:
   virtual ~Witness() = default;
 
+  enum class MapAccess : std::uint8_t { read, write };
+  enum class MapStep : std::uint8_t { write, fence, use };
+
   virtual void read(const Warp& /*warp*/, std::uint32_t /*begin*/, std::uint32_t /*bytes*/) {}
   virtual void write(const Warp& /*warp*/, std::uint32_t /*begin*/, std::uint32_t /*bytes*/) {}
   /// Reads and writes in one step; unordered with others of its kind.
@@ -47,6 +50,14 @@ class Witness {
   virtual void touch(const Warp& /*warp*/, const MicroOp& /*op*/) {}
   /// fence.proxy.async
   virtual void fence(const Warp& /*warp*/) {}
+  /// bar.warp.sync, which orders the lanes of a warp.
+  virtual void meet_lanes(const Warp& /*warp*/) {}
+  /// Lanes read or write the 128 bytes of a tensor map that is being made in shared memory.
+  virtual void map_image(const Warp& /*warp*/, std::uint32_t /*lanes*/, std::uint32_t /*begin*/,
+                         MapAccess /*access*/) {}
+  /// A tensor map in global memory: it is written there, fence.proxy.tensormap shows it to the
+  /// bulk engine, which uses it.
+  virtual void map(const Warp& /*warp*/, MapStep /*step*/, std::uint64_t /*address*/) {}
   /// wgmma.fence
   virtual void fence_registers(const Warp& /*warp*/) {}
 

@@ -69,7 +69,7 @@ void Hazards::done(std::uint32_t mbarrier, std::uint32_t key) {
   Clock written(who + 1, 0);
   written[who] = clock;
   // What the bulk engine wrote the async proxy sees; what cp.async wrote only behind a fence.
-  join(syncs_[mbarrier].gathering, {written, is_bulk(who) ? written : Clock(), seen});
+  join(sync_of(mbarrier).gathering, {written, is_bulk(who) ? written : Clock(), seen});
 }
 
 void Hazards::hand_copies(const Warp& warp, std::span<const std::uint32_t> mbarriers) {

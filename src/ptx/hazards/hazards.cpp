@@ -25,7 +25,9 @@ Hazards::Hazards(const Cluster& cluster, GridTrace* grid)
       stores_(warps_),
       multiplied_(warps_),
       handed_(warps_),
-      registers_(cluster) {
+      registers_(cluster),
+      met_(warps_),
+      makes_maps_(makes_maps(cluster)) {
   const Extent& at = cluster.ctas[0].position;
   number_ = at.x + std::uint64_t{cluster.grid.x} * (at.y + std::uint64_t{cluster.grid.y} * at.z);
   for (std::size_t w = 0; w < warps_; ++w) {
@@ -207,8 +209,9 @@ void Hazards::write(const Warp& warp, std::uint32_t begin, std::uint32_t bytes) 
   if (!live_.empty()) require_no_mbarrier(warp, begin, bytes);
   for_pieces(warp, begin, bytes, [&](const Piece& piece) {
     require_writable(warp, piece);
-    shared_.set_write(piece.line, piece.begin, piece.end,
-                      write_by(who(warp), now(warp), warp.now.pc));
+    Write write = write_by(who(warp), now(warp), warp.now.pc);
+    if (makes_maps_) write.lane = lane_now(warp);
+    shared_.set_write(piece.line, piece.begin, piece.end, write);
   });
 }
 

@@ -51,6 +51,10 @@ class Hazards final : public Witness {
             std::span<const Place> a) override;
   void touch(const Warp& warp, const MicroOp& op) override;
   void fence(const Warp& warp) override;
+  void meet_lanes(const Warp& warp) override;
+  void map_image(const Warp& warp, std::uint32_t lanes, std::uint32_t begin,
+                 MapAccess access) override;
+  void map(const Warp& warp, MapStep step, std::uint64_t address) override;
   void fence_registers(const Warp& warp) override { registers_.fence(warp); }
   void global(const Warp& warp, GlobalAccess access, std::uint64_t address,
               std::uint64_t bytes) override;
@@ -133,6 +137,7 @@ class Hazards final : public Witness {
   /// warpgroup are one that reads, and its clock counts the groups that are over.
   enum class Part : std::uint8_t { bulk, copy, wgmma };
   std::size_t new_part(Part part) {
+    require_few(parts_.size());
     parts_.push_back(part);
     return warps_ + parts_.size() - 1;
   }
@@ -165,6 +170,12 @@ class Hazards final : public Witness {
   std::size_t warpgroups_;        ///< of a CTA; 0 where the kernel has no wgmma
   std::vector<Knowledge> known_;  ///< by each warp
   std::map<std::uint32_t, Sync> syncs_;
+  Sync& sync_of(std::uint32_t key) {
+    require_few(syncs_.size());
+    return syncs_[key];
+  }
+  /// Each has clocks of all others.
+  static void require_few(std::size_t mbarriers);
   SharedRecord shared_;
   WgmmaReads wgmma_reads_;
   /// Warps that have seen a phase end: the next one must not end before they did.
@@ -207,6 +218,18 @@ class Hazards final : public Witness {
   void require_no_mbarrier(const Warp& warp, std::uint32_t begin, std::uint32_t bytes);
   std::uint32_t engine_clock_ = 0;
   HeldRegisters registers_;
+  /// A tensor map that the cluster wrote to global memory, and fences behind that by warp.
+  struct Map {
+    std::size_t writer = 0;
+    Access write;
+    std::map<std::size_t, std::uint32_t> fences;
+  };
+  std::map<std::uint64_t, Map> maps_;
+  std::vector<std::uint32_t> met_;  ///< the clock at which a warp's lanes last met
+  static bool makes_maps(const Cluster& cluster);
+  bool makes_maps_;
+  std::uint8_t lane_now(const Warp& warp) const;
+  void require_lanes_met(const Warp& warp, const Piece& piece, std::uint8_t lane);
   std::set<std::pair<std::uint32_t, std::uint32_t>> pairs_;
   std::vector<std::string> found_;
 };

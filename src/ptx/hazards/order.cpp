@@ -2,24 +2,41 @@
 #include "hazards/hazards.hpp"
 
 namespace karat::ptx {
+namespace {
 
-void Hazards::fence(const Warp& warp) { known_[who(warp)].async = known_[who(warp)].all; }
+constexpr std::size_t kMostMbarriers = 4096;
+
+}  // namespace
+
+void Hazards::require_few(std::size_t mbarriers) {
+  if (mbarriers > kMostMbarriers)
+    throw Fault{-1, "more than " + std::to_string(kMostMbarriers) +
+                        " barriers and mbarriers are in use in one cluster"};
+}
+
+/// What the warp writes from now on is behind the fence.
+void Hazards::fence(const Warp& warp) {
+  Knowledge& known = known_[who(warp)];
+  known.async = known.all;
+  ++known.all[who(warp)];
+}
 
 void Hazards::arrive(const Warp& warp, std::uint32_t key) {
   Knowledge& known = known_[who(warp)];
-  join(syncs_[key].gathering, known);
+  join(sync_of(key).gathering, known);
   ++known.all[who(warp)];
 }
 
 void Hazards::complete(std::uint32_t key) {
-  Sync& sync = syncs_[key];
+  Sync& sync = sync_of(key);
   require_waiters_known(key, sync.gathering);
   sync.released = std::move(sync.gathering);
   sync.gathering = {};
 }
 
 void Hazards::wait(const Warp& warp, std::uint32_t key) {
-  join(known_[who(warp)], syncs_[key].released);
+  join(known_[who(warp)], sync_of(key).released);
+  met_[who(warp)] = now(warp);
   if (inside_shared(key) < kSharedBase) return;
   waiters_[key][who(warp)] = {now(warp), warp.now.pc};
   if (warpgroups_ > 0) seen_[who(warp)].insert(key);

@@ -17,15 +17,17 @@ HeldRegisters::HeldRegisters(const Cluster& cluster) : any_(has_wgmma(cluster)) 
 }
 
 /// A mov between fence and wgmma does not count as a touch: compilers leave copies of tied operands
-/// there, which the assembler takes out.
+/// there, which the assembler takes out. What it copies was computed when it was: that counts.
 std::optional<HeldRegisters::Finding> HeldRegisters::touch(const Warp& warp, const MicroOp& op) {
   if (!any_) return std::nullopt;
   const Program& program = *warp.cta->cluster->program;
   const Named& named = program.named[op.instruction];
+  if (named.reads.empty() && named.writes.empty()) return std::nullopt;
   OfWarp& own = of(warp);
   std::optional<Finding> found;
-  const auto visit = [&](Place place, bool writes) {
-    Register& each = at(own, place);
+  std::uint32_t computed = 0, computed_pc = 0;
+  if (named.counts) computed = own.fences + 1, computed_pc = warp.now.pc;
+  const auto visit = [&](Register& each, bool writes) {
     if (named.counts) {
       each.touched = own.fences + 1;
       each.touched_pc = warp.now.pc;
@@ -33,8 +35,18 @@ std::optional<HeldRegisters::Finding> HeldRegisters::touch(const Warp& warp, con
     if (each.accumulates > 0 || (writes && each.feeds > 0))
       found = {"touches a register of a wgmma under way", each.pc};
   };
-  for (const Place place : named.reads) visit(place, false);
-  for (const Place place : named.writes) visit(place, true);
+  for (const Place place : named.reads) {
+    Register& each = at(own, place);
+    visit(each, false);
+    if (!named.counts && each.computed > computed)
+      computed = each.computed, computed_pc = each.computed_pc;
+  }
+  for (const Place place : named.writes) {
+    Register& each = at(own, place);
+    visit(each, true);
+    each.computed = computed;
+    each.computed_pc = computed_pc;
+  }
   return found;
 }
 
@@ -47,6 +59,11 @@ std::optional<HeldRegisters::Finding> HeldRegisters::hold(const Warp& warp,
     if (each.touched > own.fences)
       found = {"wgmma takes a register that was touched with no wgmma.fence behind it",
                each.touched_pc};
+    else if (each.computed > own.fences)
+      found = {
+          "wgmma takes what was computed, and moved to its register, with no wgmma.fence "
+          "behind it",
+          each.computed_pc};
   };
   if (own.fences == 0) found = {"wgmma with no wgmma.fence before it", warp.now.pc};
   for (const Place place : a) {

@@ -41,7 +41,9 @@ class HeldRegisters {
     std::uint32_t feeds = 0;                    ///< wgmmas under way that read it as A
     std::uint32_t position = 0;                 ///< in the accumulator, and how large that is
     std::uint32_t pc = 0;                       ///< of the last wgmma that took it
-    std::uint32_t touched = 0, touched_pc = 0;  ///< the fences behind it then
+    std::uint32_t touched = 0, touched_pc = 0;  ///< the fences before it then, plus one
+    /// Likewise, when what it holds was computed: moves carry it on.
+    std::uint32_t computed = 0, computed_pc = 0;
   };
   struct Held {
     std::span<const Place> accumulator, a;

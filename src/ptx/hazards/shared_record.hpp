@@ -15,6 +15,8 @@ class SharedRecord {
   static constexpr std::size_t kGranule = 4;   ///< bytes
   static constexpr std::size_t kOfLine = 128;  ///< granules
 
+  static constexpr std::uint8_t kLanes = 32;
+
   struct Access {
     std::uint32_t clock = 0, pc = 0;
   };
@@ -23,6 +25,7 @@ class SharedRecord {
     std::uint16_t writer = 0;
     std::uint16_t copying = 0;  ///< a warp's number plus one: cp.async under way
     bool atomic = false;
+    std::uint8_t lane = kLanes;  ///< that wrote; kLanes: several, or nobody knows
   };
   struct Line {
     enum class Kind : std::uint8_t {

@@ -151,6 +151,11 @@ void tell_cluster_wait(const MicroOp&, const Warp& warp, std::uint32_t, Witness&
   if (moment == Moment::after) witness.wait(warp, Witness::kClusterKey);
 }
 
+void tell_warp_sync(const MicroOp&, const Warp& warp, std::uint32_t, Witness& witness,
+                    Moment moment) {
+  if (moment == Moment::after) witness.meet_lanes(warp);
+}
+
 void decode_cluster_barrier(Decoder& in, units::Opcode& opcode) {
   const bool arrives = opcode.take("arrive");
   if (!arrives && !opcode.take("wait")) opcode.refuse("neither arrive nor wait");
@@ -183,7 +188,9 @@ void decode_bar(Decoder& in) {
     opcode.expect_nothing_left();
     in.require_operands(1, 1);
     const Place a = in.read(in.operand(0), 32);
-    in.emit(run_warp_sync).a = a;
+    MicroOp& op = in.emit(run_warp_sync);
+    op.a = a;
+    op.tell = tell_warp_sync;
     return;
   }
   opcode.take("cta");

@@ -1,5 +1,6 @@
 // Instructions that change no value here: caches, registers to set free, grids that follow, fences.
 #include "execute/witness.hpp"
+#include "instructions/copies.hpp"
 #include "instructions/families.hpp"
 
 namespace karat::ptx {
@@ -9,6 +10,15 @@ Step run_nothing(const MicroOp&, Warp&, std::uint32_t) { return Step::next; }
 
 void tell_fence(const MicroOp&, const Warp& warp, std::uint32_t, Witness& witness, Moment moment) {
   if (moment == Moment::after) witness.fence(warp);
+}
+
+/// fence.proxy.tensormap::generic.acquire of the map at an address.
+void tell_map_fence(const MicroOp& op, const Warp& warp, std::uint32_t lanes, Witness& witness,
+                    Moment moment) {
+  if (moment == Moment::before) return;
+  for_lanes(lanes, [&](int lane) {
+    witness.map(warp, Witness::MapStep::fence, warp.lanes<std::uint64_t>(op.a)[lane]);
+  });
 }
 
 }  // namespace
@@ -26,6 +36,13 @@ void decode_nothing(Decoder& in) {
 /// Memory is kept in one order, so a fence has nothing to do; it is named for whoever watches.
 void decode_fence(Decoder& in) {
   const std::string& opcode = in.instruction().opcode;
+  if (opcode.starts_with("fence.proxy.tensormap") && !in.operands().empty()) {
+    const Place a = address64(in, in.operand(0));
+    MicroOp& op = in.emit(run_nothing);
+    op.a = a;
+    op.tell = tell_map_fence;
+    return;
+  }
   const bool proxy = opcode.starts_with("fence.proxy.async") && !opcode.ends_with(".global");
   in.emit(run_nothing).tell = proxy ? tell_fence : nullptr;
 }

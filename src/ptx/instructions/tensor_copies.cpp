@@ -87,7 +87,9 @@ void tell_tensor(const MicroOp& op, const Warp& warp, std::uint32_t lanes, Witne
   if (moment == Moment::after) return;
   const TensorCopy& copy = *static_cast<const TensorCopy*>(op.detail);
   for_lanes(lanes, [&](int lane) {
-    const units::TensorMap map = map_at(warp, warp.lanes<std::uint64_t>(copy.map)[lane], lane);
+    const std::uint64_t map_address = warp.lanes<std::uint64_t>(copy.map)[lane];
+    const units::TensorMap map = map_at(warp, map_address, lane);
+    witness.map(warp, Witness::MapStep::use, map_address);
     const std::uint32_t shared = warp.lanes<std::uint32_t>(copy.shared)[lane];
     const auto bytes = static_cast<std::uint32_t>(units::box_bytes(map));
     const auto word = [&](Place place) { return warp.lanes<std::uint32_t>(place)[lane]; };

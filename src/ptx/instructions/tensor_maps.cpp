@@ -2,6 +2,7 @@
 #include <cstring>
 
 #include "execute/locate.hpp"
+#include "execute/witness.hpp"
 #include "instructions/copies.hpp"
 #include "instructions/families.hpp"
 #include "instructions/qualifiers.hpp"
@@ -31,6 +32,30 @@ Step run_replace(const MicroOp& op, Warp& warp, std::uint32_t lanes) {
   return Step::next;
 }
 
+void tell_replace(const MicroOp& op, const Warp& warp, std::uint32_t lanes, Witness& witness,
+                  Moment moment) {
+  if (moment == Moment::after) return;
+  const Replacement& detail = *static_cast<const Replacement*>(op.detail);
+  for_lanes(lanes, [&](int lane) {
+    std::uint64_t address = warp.lanes<std::uint64_t>(detail.address)[lane];
+    const bool window = detail.space == Space::generic && in_shared_window(address);
+    if (window) address -= kSharedWindow;
+    if (window || detail.space == Space::shared)
+      witness.map_image(warp, 1u << lane, static_cast<std::uint32_t>(address),
+                        Witness::MapAccess::write);
+    else if (in_global(address))
+      witness.map(warp, Witness::MapStep::write, address);
+  });
+}
+
+void tell_copy_map(const MicroOp& op, const Warp& warp, std::uint32_t lanes, Witness& witness,
+                   Moment moment) {
+  if (moment == Moment::after) return;
+  const int lane = first_lane(lanes);
+  witness.map_image(warp, lanes, warp.lanes<std::uint32_t>(op.b)[lane], Witness::MapAccess::read);
+  witness.map(warp, Witness::MapStep::write, warp.lanes<std::uint64_t>(op.a)[lane]);
+}
+
 /// a: global destination, b: shared source.
 Step run_copy_map(const MicroOp& op, Warp& warp, std::uint32_t lanes) {
   const int lane = first_lane(lanes);
@@ -52,6 +77,7 @@ void decode_tensormap(Decoder& in) {
     MicroOp& op = in.emit(run_copy_map);
     op.a = a;
     op.b = b;
+    op.tell = tell_copy_map;
     return;
   }
   if (!opcode.take("replace")) opcode.refuse("not supported");
@@ -66,7 +92,9 @@ void decode_tensormap(Decoder& in) {
   const bool ordinal = in.operands().size() == 3;
   if (ordinal) detail.ordinal = static_cast<int>(in.constant(in.operand(1)));
   detail.value = in.read(in.operand(ordinal ? 2 : 1), detail.wide ? 64 : 32);
-  in.emit(run_replace).detail = in.keep(detail);
+  MicroOp& op = in.emit(run_replace);
+  op.detail = in.keep(detail);
+  op.tell = tell_replace;
 }
 
 }  // namespace karat::ptx

@@ -91,7 +91,7 @@ void Decoder::decode_all() {
 }
 
 /// wgmma is left out: what it holds it tells itself. Of the others only registers count that some
-/// wgmma takes.
+/// wgmma takes, or that moves bring there.
 void Decoder::name_registers() {
   const Function& function = *program_.function;
   program_.named.resize(function.body.size() + 1);
@@ -99,7 +99,29 @@ void Decoder::name_registers() {
   for (const Instruction& each : function.body)
     if (each.opcode.starts_with("wgmma.mma_async"))
       for (std::size_t o = 0; o < 2; ++o) add_places(each.operands[o], taken);
-  std::ranges::sort(taken);
+  const auto settle = [&] {
+    std::ranges::sort(taken);
+    const auto twice = std::ranges::unique(taken);
+    taken.erase(twice.begin(), twice.end());
+  };
+  settle();
+  // The sources of moves, then those of moves to them; no chain of moves is longer than their list.
+  std::vector<std::pair<std::vector<Place>, std::vector<Place>>> moves;
+  for (const Instruction& each : function.body) {
+    if (!each.opcode.starts_with("mov.") || each.operands.size() != 2 || taken.empty()) continue;
+    auto& [to, from] = moves.emplace_back();
+    add_places(each.operands[0], to);
+    add_places(each.operands[1], from);
+  }
+  for (std::size_t before = 0; before != taken.size();) {
+    before = taken.size();
+    const std::vector<Place> known = taken;
+    for (const auto& [to, from] : moves)
+      if (std::ranges::any_of(to,
+                              [&](Place each) { return std::ranges::binary_search(known, each); }))
+        taken.insert(taken.end(), from.begin(), from.end());
+    settle();
+  }
   const auto keep_taken = [&](std::vector<Place>& places) {
     std::erase_if(places, [&](Place each) { return !std::ranges::binary_search(taken, each); });
   };
