@@ -52,9 +52,10 @@ TEST(Barrier, AMissingWarpIsADeadlockNamingEachWarp) {
 }
 
 TEST(Barrier, ThreadsMustComeInWarps) {
-  EXPECT_THAT(fault_of("bar.sync 0, 33;", 32),
+  EXPECT_THAT(fault_of("mov.u32 %r1, 33; bar.sync 0, %r1;", 32),
               testing::HasSubstr("k.ptx:7: bar.sync, CTA (0, 0, 0), warp 0: barrier 0: "));
-  EXPECT_THAT(fault_of("bar.sync 16;", 32), testing::HasSubstr("barrier 16 is none of 0 to 15"));
+  EXPECT_THAT(fault_of("mov.u32 %r1, 16; bar.sync %r1;", 32),
+              testing::HasSubstr("barrier 16 is none of 0 to 15"));
 }
 
 /// Warp 1 hands a word to warp 0 through an mbarrier that two arrivals complete.

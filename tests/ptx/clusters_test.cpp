@@ -107,5 +107,49 @@ TEST(Cluster, AtomicsReachAnotherCtasSharedMemory) {
   EXPECT_THAT(hazards_of(launch), IsEmpty());
 }
 
+/// Each thread of a CTA stores 4 bytes into the other CTA and adds 5 and its number there.
+std::string async_stores(const std::string& behind) {
+  return std::string(kBegin) +
+         "mov.u32 %r20, 0; mad.lo.u32 %r4, %r0, 4, %r3; st.shared.u32 [%r4], %r20;\n"
+         "@%p1 mbarrier.init.shared::cta.b64 [%r2], 1;\n"
+         "@%p1 mbarrier.arrive.expect_tx.shared::cta.b64 _, [%r2], 388;\n" +
+         kMeet +
+         "xor.b32 %r7, %r1, 1; mapa.shared::cluster.u32 %r8, %r2, %r7; mapa.shared::cluster.u32 "
+         "%r9, %r4, %r7; mapa.shared::cluster.u32 %r10, %r3, %r7;\n"
+         "add.u32 %r11, %r0, 100; setp.ge.u32 %p5, %r0, 32; setp.lt.u32 %p6, %r0, 31;\n"
+         "@%p5 st.async.shared::cluster.mbarrier::complete_tx::bytes.u32 [%r9], %r11, [%r8];\n"
+         "@%p6 red.async.relaxed.cluster.shared::cluster.mbarrier::complete_tx::bytes.add.u32 "
+         "[%r10+4], 5, [%r8];\n"
+         "@%p6 red.async.relaxed.cluster.shared::cluster.mbarrier::complete_tx::bytes.max.u32 "
+         "[%r10+8], %r11, [%r8];\n"
+         "@%p1 st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.v2.b32 [%r10+112], {7, "
+         "8}, [%r8];\n"
+         "@%p1 red.async.relaxed.cluster.shared::cluster.mbarrier::complete_tx::bytes.or.b32 "
+         "[%r10+12], 9, [%r8];\n" +
+         behind + kWriteTile + kMeet;
+}
+
+TEST(Cluster, AsynchronousStoresCountAtTheOthersMbarrier) {
+  for (const Schedule schedule : {Schedule::eager, Schedule::late, Schedule::random}) {
+    Launch launch = pair_of(async_stores(kWait));
+    launch.schedule = schedule;
+    launch.hazards = HazardSearch::on;
+    const Outcome outcome = run(launch);
+    EXPECT_EQ(outcome.fault.value_or(""), "");
+    EXPECT_THAT(outcome.hazards, IsEmpty());
+    const auto words = words_of(outcome);
+    for (std::size_t rank = 0; rank < 2; ++rank)
+      for (std::size_t t = 0; t < 64; ++t)
+        EXPECT_EQ(words[64 + 64 * rank + t], t >= 32   ? 100 + t
+                                             : t == 1  ? 31 * 5
+                                             : t == 2  ? 130
+                                             : t == 3  ? 9
+                                             : t == 28 ? 7
+                                             : t == 29 ? 8
+                                                       : 0)
+            << rank << " " << t;
+  }
+}
+
 }  // namespace
 }  // namespace karat::ptx

@@ -174,5 +174,24 @@ TEST(Readings, TheLimitIsTheLastOperationThatMayRun) {
   EXPECT_THAT(run(launch).fault.value_or(""), HasSubstr("the limit of 2 "));
 }
 
+/// 1 and -2 in the halves against -1 and -2: p is the low half's, q the high half's.
+TEST(Readings, ComparisonsOfHalvesGiveOneEach) {
+  const auto words = run_kernel(
+      "mov.u32 %r1, 0xC0003C00; mov.u32 %r2, 0xC000BC00; mov.u32 %r9, 0;\n"
+      "setp.gt.f16x2 %p1|%p2, %r1, %r2; setp.ge.f16x2 %p3|%p4, %r1, %r2;\n"
+      "setp.ne.u32 %p9, %r9, 0; setp.ge.or.f16x2 %p5|%p6, %r2, %r1, %p9;\n"
+      "selp.u32 %r3, 1, 0, %p1; @%p2 add.u32 %r3, %r3, 2; @%p3 add.u32 %r3, %r3, 4; @%p4 add.u32 "
+      "%r3, %r3, 8; @%p5 add.u32 %r3, %r3, 16; @%p6 add.u32 %r3, %r3, 32; st.global.u32 [%rd0], "
+      "%r3;\n"
+      "set.gt.f16x2.f16x2 %r4, %r1, %r2; st.global.u32 [%rd0+4], %r4;\n"
+      "set.eq.u32.f16x2 %r4, %r1, %r2; st.global.u32 [%rd0+8], %r4;\n"
+      "mov.u32 %r1, 0x7FC03F80; set.equ.bf16x2.bf16x2 %r4, %r1, %r1; st.global.u32 [%rd0+12], "
+      "%r4;\n"
+      "set.eq.s32.bf16x2 %r4, %r1, %r1; st.global.u32 [%rd0+16], %r4;",
+      1, 5);
+  EXPECT_THAT(words,
+              testing::ElementsAre(1 + 4 + 8 + 32, 0x3C00u, 0xFFFF0000u, 0x3F803F80u, 0xFFFFu));
+}
+
 }  // namespace
 }  // namespace karat::ptx

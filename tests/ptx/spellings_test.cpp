@@ -460,7 +460,7 @@ TEST(Spelling, WhatIsNotSupportedIsRefused) {
                            "L: vote.ballot.b32 %r1, %p1;",
                            "cp.async.bulk.tensor.2d.shared::cta.global.mbarrier::complete_tx::"
                            "bytes [%r1], [%rd1, {%r2}], [%r4];",
-                           "red.async.relaxed.cluster.global.add.u32 [%rd1], 1;",
+                           "red.async.relaxed.cluster.global.add.u32 [%rd1], 1, [%r1];",
                            "mov.u32 %r1, %frob;",
                            "mov.u32 %r1, %p1;"})
     EXPECT_THAT(decoded(line), testing::StartsWith("k.ptx:")) << line;

@@ -123,12 +123,14 @@ std::vector<Operand> elements(const Operand& value) {
 }  // namespace
 
 void decode_atomic(Decoder& in) {
+  if (in.instruction().opcode.starts_with("red.async.")) return decode_async_store(in);
   units::Opcode opcode(in.instruction().opcode);
   const bool returns = opcode.base() == "atom";
   Atomic atomic{.space = take_space(opcode)};
-  if (opcode.take("async")) in.refuse("red.async is not supported");
+  if (!returns && (opcode.take("acq_rel") || opcode.take("acquire")))
+    in.refuse("it gives nothing that could acquire");
   take_hints(opcode);
-  opcode.take("noftz");
+  const bool unflushed = opcode.take("noftz");
   const auto vector = opcode.take_one_of({"v2", "v4", "v8"});
   const std::string name(
       opcode.take_one_of({"exch", "cas", "add", "min", "max", "inc", "dec", "and", "or", "xor"}));
@@ -137,6 +139,12 @@ void decode_atomic(Decoder& in) {
   opcode.expect_nothing_left();
   const std::size_t copies = vector.empty() ? 1 : static_cast<std::size_t>(vector[1] - '0');
   const bool packed = type == "f16x2" || type == "bf16x2";
+  const bool half = packed || type == "f16" || type == "bf16";
+  if (half != unflushed) in.refuse(".noftz stands with halves, and only there");
+  const bool extreme = name == "min" || name == "max", real = half || type[0] == 'f';
+  if ((name == "add" && type == "s64") || (extreme && real && (!half || vector.empty())) ||
+      (!vector.empty() && ((!half && type != "f32") || atomic.space == Space::shared)))
+    in.refuse("this operation has no such type");
   atomic.kind = name == "exch" ? Kind::exchange : name == "cas" ? Kind::compare : Kind::reduce;
   if (type == "b16" && atomic.kind == Kind::compare) {
     atomic.bytes = 2;

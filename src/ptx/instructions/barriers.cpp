@@ -194,7 +194,9 @@ void decode_bar(Decoder& in) {
     return;
   }
   opcode.take("cta");
-  const bool aligned = opcode.take("aligned") || opcode.base() == "bar";
+  const bool says = opcode.take("aligned"), short_form = opcode.base() == "bar";
+  if (says && short_form) opcode.refuse("bar is aligned without saying so");
+  const bool aligned = says || short_form;
   NamedBarrierOp detail{.reduction = take_reduction(opcode), .aligned = aligned};
   const bool reduces = detail.reduction != BarrierReduction::none;
   if (opcode.take("arrive"))
@@ -204,6 +206,13 @@ void decode_bar(Decoder& in) {
   opcode.expect_nothing_left();
   const std::size_t first = reduces ? 1 : 0, last = in.operands().size() - (reduces ? 1 : 0);
   in.require_operands(first * 2 + 1, first * 2 + 2);
+  const auto number = [&](std::size_t i) -> std::int64_t {
+    return in.operand(i).kind == OperandKind::immediate ? in.constant(in.operand(i)) : 0;
+  };
+  if (number(first) < 0 || number(first) > 15) in.refuse("barriers are numbered from 0 to 15");
+  if (first + 1 < last && number(first + 1) % 32 != 0) in.refuse("threads are a multiple of 32");
+  if (detail.waiting == Waiting::arrive && first + 1 >= last)
+    in.refuse("a number of threads is missing");
   detail.id = in.read(in.operand(first), 32);
   if (first + 1 < last) detail.threads = in.read(in.operand(first + 1), 32);
   Place d = kNowhere;

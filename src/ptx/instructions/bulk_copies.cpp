@@ -99,6 +99,7 @@ void decode_bulk_copy(Decoder& in, units::Opcode& opcode, bool reduces) {
                                       : Direction::between_shared;
   opcode.take("L2::cache_hint");
   const bool multicast = opcode.take("multicast::cluster");
+  if (multicast && to != "shared::cluster") opcode.refuse("a multicast goes to .shared::cluster");
   if (!opcode.take("mbarrier::complete_tx::bytes")) opcode.take("bulk_group");
   if (reduces) {
     if (bulk.direction != Direction::to_global) opcode.refuse("reductions into shared memory");

@@ -173,6 +173,9 @@ void decode_cp_async(Decoder& in, units::Opcode& opcode) {
   if (opcode.take("wait_group"))
     return emit_group(in, run_wait_copies, tell_wait_copies, groups_left(in));
   if (opcode.take("wait_all")) return emit_group(in, run_wait_copies, tell_wait_copies, -1);
+  const bool level2 = opcode.take("cg");
+  if (opcode.text().find(".shared::cluster") != std::string_view::npos)
+    opcode.refuse("it copies into the own CTA");
   take_hints(opcode);
   if (take_space(opcode) != Space::shared || take_space(opcode) != Space::global)
     opcode.refuse("it copies from global to shared memory");
@@ -181,6 +184,7 @@ void decode_cp_async(Decoder& in, units::Opcode& opcode) {
   const Place a = in.address32(in.operand(0)), b = address64(in, in.operand(1));
   const std::int64_t size = in.constant(in.operand(2));
   if (size != 4 && size != 8 && size != 16) in.refuse("it copies 4, 8 or 16 bytes");
+  if (level2 && size != 16) in.refuse(".cg copies 16 bytes");
   Place c = kNowhere;
   bool ignores = false;
   if (in.operands().size() > 3) {

@@ -188,6 +188,7 @@ void decode_shfl(Decoder& in) {
   detail.b = in.read(in.operand(2), 32);
   detail.c = in.read(in.operand(3), 32);
   detail.members = in.read(in.operand(4), 32);
+  if (two && to.parts[0].kind == OperandKind::sink) in.refuse("its value goes into a register");
   detail.d = in.write(two ? to.parts[0] : to, 32);
   if (two) detail.predicate = in.write_predicate(to.parts[1]);
   in.emit(run_shuffle).detail = in.keep(detail);
@@ -227,6 +228,7 @@ void decode_match(Decoder& in) {
   detail.a = in.read(in.operand(1), detail.wide ? 64 : 32);
   detail.members = in.read(in.operand(2), 32);
   detail.d = in.write(two ? to.parts[0] : to, 32);
+  if (two && !detail.all) in.refuse("match.any gives no predicate");
   if (two) detail.predicate = in.write_predicate(to.parts[1]);
   in.emit(run_match).detail = in.keep(detail);
 }
@@ -246,6 +248,8 @@ void decode_elect(Decoder& in) {
 
 void decode_redux(Decoder& in) {
   in.require_operands(3, 3);
+  if (in.instruction().opcode.ends_with("f32") && in.architecture() < 100)
+    in.refuse("f32 needs sm_100");
   const ReduxDetail detail{units::redux_op(in.instruction().opcode)};
   const Place a = in.read(in.operand(1), 32), b = in.read(in.operand(2), 32);
   const Place d = in.write(in.operand(0), 32);

@@ -42,8 +42,9 @@ void decode_nothing(Decoder& in);  // hints.cpp
 void decode_fence(Decoder& in);
 void decode_load(Decoder& in);  // memory.cpp
 void decode_store(Decoder& in);
-void decode_atomic(Decoder& in);  // atomics.cpp
-void decode_cvta(Decoder& in);    // addresses.cpp
+void decode_atomic(Decoder& in);       // atomics.cpp
+void decode_async_store(Decoder& in);  // async_stores.cpp
+void decode_cvta(Decoder& in);         // addresses.cpp
 void decode_mapa(Decoder& in);
 void decode_isspacep(Decoder& in);
 void decode_bar(Decoder& in);        // barriers.cpp

@@ -61,7 +61,7 @@ std::optional<Type> narrower_result(const Decoder& in) {
 void require_wide_registers(const Decoder& in) {
   const std::string& text = in.instruction().opcode;
   const auto type = type_named(text.substr(text.rfind('.') + 1));
-  if (!type || type->bytes != 4 || text.starts_with("cvt.")) return;
+  if (!type || type->bytes != 4 || text.starts_with("cvt.") || text.starts_with("slct.")) return;
   for (const Operand& each : in.operands())
     if (in.is_register(each) && in.type_of(each).kind != TypeClass::predicate &&
         in.type_of(each).bytes < 4)

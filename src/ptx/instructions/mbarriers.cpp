@@ -179,12 +179,25 @@ void decode_mbarrier(Decoder& in) {
     const Place a = in.read(in.operand(1), 64);
     return emit_on(in, run_pending_count, a, kNowhere, in.write(in.operand(0), 32));
   }
-  take_hints(opcode);
+  const bool remote = in.instruction().opcode.find(".shared::cluster") != std::string::npos;
+  const bool arrives = what == "arrive" || what == "arrive_drop";
+  const bool waits = what == "try_wait" || what == "test_wait";
+  const auto order = opcode.take_one_of({"release", "acquire", "relaxed"});
+  const auto scope = opcode.take_one_of({"cta", "cluster", "gpu", "sys"});
+  if (order.empty() != scope.empty()) opcode.refuse("a memory order and its scope stand together");
+  if ((order == "acquire" && !waits) || (order == "release" && !arrives))
+    opcode.refuse("the part ." + std::string(order));
+  if (remote && (waits || what == "init" || what == "inval"))
+    opcode.refuse("this is done in the own CTA");
   take_space(opcode);
   opcode.take("b64");
   const bool parity = opcode.take("parity"), expect = opcode.take("expect_tx");
-  opcode.take("noComplete");
+  if (opcode.take("noComplete") && (order == "relaxed" || scope == "cluster" || remote))
+    opcode.refuse(".noComplete is released in its CTA");
   opcode.expect_nothing_left();
+  if (what == "test_wait") in.require_operands(3, 3);
+  if (remote && arrives && in.operand(0).kind == OperandKind::reg)
+    opcode.refuse("an arrival in another CTA gives no state: _ is its result");
   if (what == "try_wait")
     return decode_wait(in, run_try_wait<Test::parity>, run_try_wait<Test::state>, parity);
   if (what == "test_wait")

@@ -116,7 +116,8 @@ Transfer transfer_of(Decoder& in, const Operand& address, std::size_t& count) {
   opcode.expect_nothing_left();
   transfer.bytes = type->bytes;
   transfer.sign = type->kind == TypeClass::signed_integer;
-  if (count * type->bytes > 32) in.refuse("more than 32 bytes a lane");
+  const std::size_t most = in.architecture() >= 100 ? 32 : 16;
+  if (count * type->bytes > most) in.refuse("more than " + std::to_string(most) + " bytes a lane");
   return transfer;
 }
 
@@ -166,6 +167,7 @@ void decode_load(Decoder& in) {
 }
 
 void decode_store(Decoder& in) {
+  if (in.instruction().opcode.starts_with("st.async.")) return decode_async_store(in);
   in.require_operands(2, 3);
   std::size_t count = 0;
   Transfer transfer = transfer_of(in, in.operand(0), count);

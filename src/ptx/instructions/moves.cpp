@@ -135,6 +135,10 @@ void decode_mov(Decoder& in) {
     op.detail = in.keep(std::move(parts));
     return;
   }
+  if (const auto special =
+          from.kind == OperandKind::special ? special_named(from.name) : std::nullopt;
+      special && special->bytes > 0 && special->bytes * 8 != bits && bits > 16)
+    in.refuse(from.name + " has " + std::to_string(special->bytes * 8) + " bits");
   const Place a = in.read(from, width), d = in.write(to, width);
   MicroOp& op = in.emit(width == 64 ? run_copy<std::uint64_t> : run_copy<std::uint32_t>);
   op.a = a;

@@ -127,11 +127,14 @@ void decode_tensor_copy(Decoder& in, units::Opcode& opcode, bool reduces) {
   const auto rank = opcode.take_one_of({"1d", "2d", "3d", "4d", "5d"});
   if (rank.empty()) opcode.refuse("the number of dimensions is missing");
   TensorCopy copy{.rank = static_cast<std::size_t>(rank[0] - '0')};
-  const bool to_global = opcode.take_first() == "global";
+  const std::string_view to = opcode.take_first();
+  const bool to_global = to == "global";
   opcode.take_first();
   copy.action = reduces ? Action::reduce : to_global ? Action::store : Action::load;
-  for (const char* each : {"tile", "L2::cache_hint", "cta_group::1"}) opcode.take(each);
+  for (const char* each : {"tile", "L2::cache_hint"}) opcode.take(each);
+  if (in.architecture() >= 100) opcode.take("cta_group::1");
   const bool multicast = opcode.take("multicast::cluster");
+  if (multicast && to != "shared::cluster") opcode.refuse("a multicast goes to .shared::cluster");
   if (!opcode.take("mbarrier::complete_tx::bytes")) opcode.take("bulk_group");
   if (reduces) {
     copy.reduction = units::reduction(opcode.take_first());

@@ -67,6 +67,22 @@ Step run_copy_map(const MicroOp& op, Warp& warp, std::uint32_t lanes) {
   return Step::next;
 }
 
+/// Of fields that take one of a few numbers; -1 of others.
+std::int64_t last_value(units::TensorMapField field) {
+  switch (field) {
+    case units::TensorMapField::elemtype:
+      return 12;
+    case units::TensorMapField::interleave_layout:
+      return 2;
+    case units::TensorMapField::swizzle_mode:
+      return 3;
+    case units::TensorMapField::fill_mode:
+      return 1;
+    default:
+      return -1;
+  }
+}
+
 }  // namespace
 
 void decode_tensormap(Decoder& in) {
@@ -91,6 +107,10 @@ void decode_tensormap(Decoder& in) {
   detail.address = address64(in, in.operand(0));
   const bool ordinal = in.operands().size() == 3;
   if (ordinal) detail.ordinal = static_cast<int>(in.constant(in.operand(1)));
+  if (detail.ordinal < 0 || detail.ordinal > 4) in.refuse("dimensions are numbered from 0 to 4");
+  const std::int64_t last = last_value(detail.field);
+  if (last >= 0 && (in.constant(in.operand(1)) < 0 || in.constant(in.operand(1)) > last))
+    in.refuse("its value is a number from 0 to " + std::to_string(last));
   detail.value = in.read(in.operand(ordinal ? 2 : 1), detail.wide ? 64 : 32);
   MicroOp& op = in.emit(run_replace);
   op.detail = in.keep(detail);

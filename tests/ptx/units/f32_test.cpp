@@ -169,9 +169,9 @@ TEST(PtxF64, RoundsOnce) {
 }
 
 TEST(PtxLaneOp, RefusesWhatItLacks) {
-  for (const char* opcode : {"add.cc.u32", "fma.rn.f128", "ex2.approx.ftz.bf16x2", "add.rz.f64",
-                             "mul.wide.s64", "foo.f32", "mul.f32.f32", "cvt.rs.f16x2.f32",
-                             "lg2.f32", "min.relu.u32", "cvt.rn.e4m3x2.f32"}) {
+  for (const char* opcode :
+       {"add.cc.u32", "fma.rn.f128", "ex2.approx.bf16x2", "add.rz.f64", "mul.wide.s64", "foo.f32",
+        "mul.f32.f32", "cvt.rs.f16x2.f32", "lg2.f32", "min.relu.u32", "cvt.rn.e4m3x2.f32"}) {
     EXPECT_THROW(lane_op(opcode), Error) << opcode;
   }
   EXPECT_TRUE(is_lane_op("fma.rn.f32"));

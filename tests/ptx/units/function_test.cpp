@@ -120,6 +120,26 @@ TEST(PtxFunctions, ExactFormsRoundOnce) {
   }
 }
 
+TEST(PtxFunctions, HalvesAreThatOfF32Rounded) {
+  Words words(14);
+  const auto a = words.next<std::uint32_t>();
+  for (const auto& [type, flush] : {std::pair("f16", ""), std::pair("bf16", ".ftz")}) {
+    const std::string to(type), half = "." + to, pair = half + "x2", ex2 = "ex2.approx";
+    for (const std::string& base : {ex2 + flush, std::string("tanh.approx")}) {
+      EXPECT_EQ(lane_op(base + pair).fidelity, Fidelity::stand_in);
+      const auto low = run<std::uint32_t>("cvt.f32" + half, a);
+      const std::string single = base == "tanh.approx" ? base : ex2;
+      const auto wanted =
+          run<std::uint32_t>("cvt.rn" + half + ".f32", run<std::uint32_t>(single + ".f32", low));
+      const auto one = run<std::uint32_t>(base + half, a), two = run<std::uint32_t>(base + pair, a);
+      for (std::size_t l = 0; l < kLanes; ++l) {
+        EXPECT_EQ(one[l], wanted[l]) << base << type << a[l];
+        EXPECT_EQ(two[l] & 0xFFFF, wanted[l]) << base << type << a[l];
+      }
+    }
+  }
+}
+
 TEST(PtxFunctions, StandInsSaySo) {
   for (const char* opcode : {"sin.approx.f32", "cos.approx.ftz.f32", "tanh.approx.f32",
                              "sqrt.approx.f32", "lg2.approx.f32", "div.approx.f32"}) {

@@ -82,6 +82,7 @@ TEST(PtxHalves, ExtremesAndSigns) {
       const auto a = words.next<std::uint32_t>(), b = words.next<std::uint32_t>();
       const auto low = run<std::uint32_t>("min" + type, a, b),
                  high = run<std::uint32_t>("max.NaN" + type, a, b),
+                 magnitude = run<std::uint32_t>("max.NaN.xorsign.abs" + type, a, b),
                  absolute = run<std::uint32_t>("abs" + type, a),
                  negated = run<std::uint32_t>("neg" + type, a);
       for (std::size_t l = 0; l < kLanes; ++l) {
@@ -99,6 +100,10 @@ TEST(PtxHalves, ExtremesAndSigns) {
           const std::uint32_t larger = std::isnan(x) || std::isnan(y) ? 0x7FFF : first ? q : p;
           ASSERT_EQ((low[l] >> half) & 0xFFFF, smaller) << x << " " << y;
           ASSERT_EQ((high[l] >> half) & 0xFFFF, larger) << x << " " << y;
+          const std::uint32_t most = std::isnan(x) || std::isnan(y)
+                                         ? 0x7FFF
+                                         : std::max(p & 0x7FFF, q & 0x7FFF) | ((p ^ q) & 0x8000);
+          ASSERT_EQ((magnitude[l] >> half) & 0xFFFF, most) << x << " " << y;
         }
       }
     }

@@ -214,6 +214,10 @@ CompareOp compare_op(std::string_view text) {
     const bool flush = opcode.take("ftz");
     const std::string_view name = opcode.take_first();
     opcode.expect_nothing_left();
+    const bool unsigned_name = name == "lo" || name == "ls" || name == "hi" || name == "hs";
+    if (unsigned_name && !type.starts_with('u')) opcode.refuse("it compares numbers without sign");
+    if (type.starts_with("b") && type != "bf16" && name != "eq" && name != "ne")
+      opcode.refuse("bits are equal or not");
     op = typed(type, name, flush);
   }
   if (!op.run) opcode.refuse("no such comparison");

@@ -2,6 +2,7 @@
 #include <array>
 #include <bit>
 #include <cstdint>
+#include <cstdlib>
 #include <span>
 #include <type_traits>
 
@@ -230,6 +231,47 @@ LaneOp double_from_float(const Request& r) {
 
 bool is_integer_name(std::string_view type) { return type[0] == 'u' || type[0] == 's'; }
 
+int bits_of(std::string_view type) {
+  return type == "bf16" ? 16 : type == "tf32" ? 19 : std::atoi(type.data() + 1);
+}
+
+/// Whether every integer of `from` is one of `to`, so that there is nothing to clamp.
+bool holds(std::string_view to, std::string_view from) {
+  if (to[0] == from[0]) return bits_of(to) >= bits_of(from);
+  return to[0] == 's' && bits_of(to) > bits_of(from);
+}
+
+/// The qualifiers that ptxas takes with a pair of types (PTX ISA, "cvt").
+void require_form(const Opcode& opcode, const Request& r) {
+  const bool to_integer = is_integer_name(r.to), from_integer = is_integer_name(r.from);
+  const bool whole = r.rounding.size() == 3 && r.rounding.back() == 'i';
+  const bool rounds = !r.rounding.empty() && !whole;
+  const bool brain = r.to == "bf16" || r.from == "bf16";
+  const auto refuse_if = [&](bool wrong, const char* why) {
+    if (wrong) opcode.refuse(why);
+  };
+  refuse_if(r.flush == Flush::yes && r.to != "f32" && r.from != "f32", ".ftz without f32");
+  refuse_if(r.clamp == Clamp::yes && brain, ".sat with bf16");
+  refuse_if((r.satfinite || r.relu == Relu::yes) &&
+                (r.from != "f32" || (r.to != "f16" && r.to != "bf16" && r.to != "tf32")),
+            ".relu and .satfinite go from f32 to f16, bf16 and tf32");
+  if (to_integer && from_integer) {
+    refuse_if(!r.rounding.empty(), "integers are not rounded");
+    refuse_if(r.clamp == Clamp::yes && holds(r.to, r.from), "there is nothing to clamp");
+  } else if (to_integer) {
+    refuse_if(!whole, "one of .rni, .rzi, .rmi, .rpi is missing");
+  } else if (from_integer) {
+    refuse_if(!rounds, "a rounding is missing");
+  } else if (r.to == r.from) {
+    refuse_if(rounds, "one of .rni, .rzi, .rmi, .rpi or none");
+  } else {
+    refuse_if(whole, "it rounds to no integer");
+    const bool narrows = bits_of(r.to) < bits_of(r.from);
+    refuse_if(narrows && !rounds, "a rounding is missing");
+    refuse_if(!narrows && rounds && !brain, "nothing is rounded");
+  }
+}
+
 }  // namespace
 
 LaneOp convert_op(Opcode opcode) {
@@ -244,6 +286,7 @@ LaneOp convert_op(Opcode opcode) {
   if (opcode.take("relu")) r.relu = Relu::yes;
   r.satfinite = opcode.take("satfinite");
   opcode.expect_nothing_left();
+  require_form(opcode, r);
   LaneOp op;
   const bool to_integer = is_integer_name(r.to), from_integer = is_integer_name(r.from);
   if (to_integer && from_integer)

@@ -1,12 +1,14 @@
 // Reciprocals, roots, exponentials, logarithms of f32 lanes: the special-function unit's tables and
 // the scalings ptxas writes around them; correctly rounded forms by IEEE operations.
 // PTX ISA, "Floating Point Instructions".
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstdint>
 #include <numbers>
 #include <span>
 
+#include "karat/numerics/formats/convert.hpp"
 #include "karat/numerics/functions/elementary.hpp"
 #include "karat/numerics/functions/mufu/mufu.hpp"
 #include "karat/numerics/functions/mufu/scaling.hpp"
@@ -18,6 +20,7 @@ namespace karat::ptx::units {
 namespace {
 
 using Word = std::uint32_t;
+using numerics::FormatId;
 using numerics::Mufu;
 
 struct Lanes {
@@ -227,6 +230,45 @@ LaneOp approximate_op(std::string_view base, Flush flush) {
   return unary(KARAT_FLUSHED_EACH(each, hyperbolic_tangent), Fidelity::stand_in);
 }
 
+/// ex2 and tanh of f16 and bf16, one or two a register: the f32 function, rounded. What the unit
+/// gives is not known.
+template <LaneOp::Run kFunction, FormatId kFormat, bool kTwo>
+void of_halves(void* d, const void* a, const void*, const void*) {
+  const auto* words = static_cast<const Word*>(a);
+  auto* out = static_cast<Word*>(d);
+  Word result[kLanes] = {};
+  for (int shift = 0; shift < (kTwo ? 32 : 16); shift += 16) {
+    Word single[kLanes];
+    for (int l = 0; l < kLanes; ++l)
+      single[l] = std::bit_cast<Word>(numerics::decode(words[l] >> shift & 0xFFFF, kFormat));
+    kFunction(single, single, nullptr, nullptr);
+    for (int l = 0; l < kLanes; ++l) {
+      const float y = std::bit_cast<float>(single[l]);
+      result[l] |= (std::isnan(y) ? 0x7FFFu : numerics::encode(y, kFormat, numerics::kAsComputed))
+                   << shift;
+    }
+  }
+  std::copy_n(result, kLanes, out);
+}
+template <FormatId kFormat, bool kTwo>
+LaneOp half_function(std::string_view base) {
+  return unary(base == "ex2" ? &of_halves<ex2<Flush::no>, kFormat, kTwo>
+                             : &of_halves<each<hyperbolic_tangent, Flush::no>, kFormat, kTwo>,
+               Fidelity::stand_in);
+}
+LaneOp half_function_op(Opcode opcode, std::string_view type) {
+  const std::string_view base = opcode.base();
+  const bool brain = type.starts_with("bf16");
+  if (!opcode.take("approx")) opcode.refuse("the part .approx is missing");
+  if (opcode.take("ftz") != (base == "ex2" && brain))
+    opcode.refuse("ex2 of bf16 takes .ftz, the others do not");
+  opcode.expect_nothing_left();
+  if (type == "f16") return half_function<FormatId::f16, false>(base);
+  if (type == "f16x2") return half_function<FormatId::f16, true>(base);
+  if (type == "bf16") return half_function<FormatId::bf16, false>(base);
+  return half_function<FormatId::bf16, true>(base);
+}
+
 #undef KARAT_FLUSHED
 #undef KARAT_FLUSHED_EACH
 
@@ -237,7 +279,11 @@ LaneOp function_op(Opcode opcode) {
   const bool exact = base == "div" || base == "rcp" || base == "sqrt";
   const bool approximate = base == "ex2" || base == "lg2" || base == "rsqrt" || base == "sin" ||
                            base == "cos" || base == "tanh";
-  if ((!exact && !approximate) || opcode.take_last() != "f32") return {};
+  if (!exact && !approximate) return {};
+  const std::string_view type = opcode.take_last();
+  const bool half = type == "f16" || type == "f16x2" || type == "bf16" || type == "bf16x2";
+  if (half && (base == "ex2" || base == "tanh")) return half_function_op(opcode, type);
+  if (type != "f32") return {};
   const Flush flush = opcode.take("ftz") ? Flush::yes : Flush::no;
   if (opcode.take("approx")) {
     opcode.expect_nothing_left();

@@ -127,13 +127,18 @@ void fused(void* d, const void* a, const void* b, const void* c) {
   finish<kFormat, kCount, kFlush, kAfter>(x.of, d);
 }
 
-template <FormatId kFormat, Count kCount, Flush kFlush, Extreme kExtreme, Nan kNan>
+enum class Sign { own, product };  ///< .xorsign.abs: of the magnitudes, with the signs' product
+
+template <FormatId kFormat, Count kCount, Flush kFlush, Extreme kExtreme, Nan kNan, Sign kSign>
 void extreme(void* d, const void* a, const void* b, const void*) {
   Codes<kCount> x(a);
   const Codes<kCount> y(b);
   const auto place = [](Code code) { return code & 0x8000 ? -1 - (code & 0x7FFF) : int{code}; };
   for (std::size_t i = 0; i < kSize<kCount>; ++i) {
-    const Code p = flushed<kFormat, kFlush>(x.of[i]), q = flushed<kFormat, kFlush>(y.of[i]);
+    constexpr Code kKept = kSign == Sign::product ? 0x7FFF : 0xFFFF;
+    const Code p = flushed<kFormat, kFlush>(x.of[i]) & kKept;
+    const Code q = flushed<kFormat, kFlush>(y.of[i]) & kKept;
+    const Code sign = (x.of[i] ^ y.of[i]) & 0x8000 & ~kKept;
     const bool p_nan = is_nan<kFormat>(p), q_nan = is_nan<kFormat>(q);
     if ((p_nan && q_nan) || (kNan == Nan::wins && (p_nan || q_nan))) {
       x.of[i] = kNan16;
@@ -142,6 +147,7 @@ void extreme(void* d, const void* a, const void* b, const void*) {
     } else {
       x.of[i] = (place(p) < place(q)) == (kExtreme == Extreme::min) ? p : q;
     }
+    if (x.of[i] != kNan16) x.of[i] |= sign;
   }
   x.store(d);
 }
@@ -173,9 +179,12 @@ LaneOp sums(std::string_view base) {
 }
 
 template <FormatId kFormat, Count kCount, Flush kFlush, Extreme kExtreme>
-LaneOp extremes(bool nan) {
-  return nan ? of(&extreme<kFormat, kCount, kFlush, kExtreme, Nan::wins>, 2)
-             : of(&extreme<kFormat, kCount, kFlush, kExtreme, Nan::loses>, 2);
+LaneOp extremes(bool nan, bool product) {
+  if (product)
+    return nan ? of(&extreme<kFormat, kCount, kFlush, kExtreme, Nan::wins, Sign::product>, 2)
+               : of(&extreme<kFormat, kCount, kFlush, kExtreme, Nan::loses, Sign::product>, 2);
+  return nan ? of(&extreme<kFormat, kCount, kFlush, kExtreme, Nan::wins, Sign::own>, 2)
+             : of(&extreme<kFormat, kCount, kFlush, kExtreme, Nan::loses, Sign::own>, 2);
 }
 
 template <FormatId kFormat, Count kCount, Flush kFlush>
@@ -183,9 +192,11 @@ LaneOp flushed_op(Opcode& opcode) {
   const std::string_view base = opcode.base();
   if (base == "min" || base == "max") {
     const bool nan = opcode.take("NaN");
+    const bool product = opcode.take("xorsign");
+    if (product && !opcode.take("abs")) opcode.refuse(".xorsign takes .abs");
     opcode.expect_nothing_left();
-    return base == "min" ? extremes<kFormat, kCount, kFlush, Extreme::min>(nan)
-                         : extremes<kFormat, kCount, kFlush, Extreme::max>(nan);
+    return base == "min" ? extremes<kFormat, kCount, kFlush, Extreme::min>(nan, product)
+                         : extremes<kFormat, kCount, kFlush, Extreme::max>(nan, product);
   }
   if (base == "abs" || base == "neg") {
     opcode.expect_nothing_left();

@@ -174,7 +174,7 @@ void pack3(void* d, const void* a, const void* b, const void* c) {
 }
 
 LaneOp integer_pack(Opcode& opcode) {
-  opcode.take("sat");
+  if (!opcode.take("sat")) opcode.refuse(".sat is missing");
   const bool third = opcode.take("b32");
   if (!opcode.take("s32")) opcode.refuse("a source other than s32");
   const std::string_view to = opcode.take_last();
@@ -200,8 +200,9 @@ LaneOp pack_op(Opcode opcode) {
   if (opcode.take("pack")) return integer_pack(opcode);
   const std::string_view from = opcode.take_last(), to = opcode.take_last();
   if (!to.ends_with("x2") && !from.ends_with("x2")) return {};
-  const std::string_view rounding = opcode.take_one_of({"rn", "rz"}, "rn");
-  const Flush flush = opcode.take("ftz") ? Flush::yes : Flush::no;
+  const std::string_view rounding = opcode.take_one_of({"rn", "rz"});
+  if (rounding.empty()) opcode.refuse("a rounding is missing");
+  const Flush flush = Flush::no;  // pairs take no .ftz
   const Relu relu = opcode.take("relu") ? Relu::yes : Relu::no;
   const bool satfinite = opcode.take("satfinite");
   opcode.expect_nothing_left();
