@@ -3,9 +3,13 @@
 attention. Keys are visited last block first, 128 a block; logits are normal with the deviation named;
 the error of O is against FP64 of the same inputs.
 
-usage: tools/pictures/saturation.py [karat binary] [SVG file]   about 4 minutes of one processor"""
+usage: tools/pictures/saturation.py [KARAT]           measures, prints and writes table and picture:
+                                                      about 6 minutes of one processor
+       tools/pictures/saturation.py --check [KARAT]   the picture holds the page's table, and some of it
+                                                      measured again (KARAT_LONG=1: all) is what it says"""
 import json
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -13,14 +17,17 @@ import tempfile
 
 import numpy as np
 
-KARAT = sys.argv[1] if len(sys.argv) > 1 else "build/release/karat"
-OUT = sys.argv[2] if len(sys.argv) > 2 else "docs/pictures/saturation.svg"
+CHECK = "--check" in sys.argv
+KARAT = ([word for word in sys.argv[1:] if word != "--check"] or ["build/release/karat"])[0]
+DOCS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "docs")
+PAGE, PICTURE = os.path.join(DOCS, "saturation.md"), os.path.join(DOCS, "pictures", "saturation.svg")
+BEGIN, END = "<!-- saturation: begin -->\n", "<!-- saturation: end -->\n"
 CHANNELS = 128
 DEVIATIONS = [0.25, 0.5, 1.0, 1.5, 2.0]
 LENGTHS = [127, 128, 129, 130, 1024, 8192]
 OFFSETS, THRESHOLDS = [4, 8], [0, 4, 8]
 LARGEST = {"e4m3": np.log2(448), "e5m2": np.log2(57344)}
-DRAWN = [128, 129, 8192]
+COMBINATIONS = [(code, offset, threshold) for code in LARGEST for offset in OFFSETS for threshold in THRESHOLDS]
 ROWS = 256  # of long heads, spread evenly
 
 
@@ -61,36 +68,56 @@ def outputs(path, rows):
     return (bits[0][:, rows].astype(np.uint32) << 16).view(np.float32).astype(np.float64)
 
 
-def measure(folder):
+def measure(folder, lengths, deviations):
     """Relative L2 error by (code, offset, threshold, length, deviation)."""
     errors = {}
-    for length in LENGTHS:
+    for length in lengths:
         rows = np.arange(length) if length < 1000 else np.linspace(0, length - 1, ROWS).astype(int)
-        for deviation in DEVIATIONS:
+        for deviation in deviations:
             given, *values = inputs(folder, length, deviation)
             exact = truth(*values, rows)
-            for code in LARGEST:
-                for offset in OFFSETS:
-                    for threshold in THRESHOLDS:
-                        edited = recipe(os.path.join(folder, "r.json"), code, offset, threshold)
-                        o = os.path.join(folder, "o.safetensors")
-                        subprocess.run([KARAT, "attend", "--recipe", edited, "--in", given,
-                                        "--grid", f"1,1,{length}", "-o", o, "--quiet"], check=True)
-                        off = outputs(o, rows) - exact
-                        errors[code, offset, threshold, length, deviation] = (
-                            np.linalg.norm(off) / np.linalg.norm(exact))
+            for code, offset, threshold in COMBINATIONS:
+                edited = recipe(os.path.join(folder, "r.json"), code, offset, threshold)
+                o = os.path.join(folder, "o.safetensors")
+                subprocess.run([KARAT, "attend", "--recipe", edited, "--in", given,
+                                "--grid", f"1,1,{length}", "-o", o, "--quiet"], check=True)
+                off = outputs(o, rows) - exact
+                errors[code, offset, threshold, length, deviation] = np.linalg.norm(off) / np.linalg.norm(exact)
     return errors
 
 
+def safe(code, offset, threshold):
+    return offset + threshold < LARGEST[code]
+
+
 def table(errors):
-    print("| format | offset | threshold | keys |", " | ".join(f"{d}" for d in DEVIATIONS), "|")
-    print("|---" * (4 + len(DEVIATIONS)) + "|")
-    for code in LARGEST:
-        for offset in OFFSETS:
-            for threshold in THRESHOLDS:
-                for length in LENGTHS:
-                    row = [f"{100 * errors[code, offset, threshold, length, d]:.1f} %" for d in DEVIATIONS]
-                    print(f"| {code.upper()} | {offset} | {threshold} | {length} |", " | ".join(row), "|")
+    """The page's: a cell holds the errors of all deviations, percent."""
+    lines = ["| format | offset | threshold | safe | " + " | ".join(f"{n} keys" for n in LENGTHS) + " |",
+             "|---" * (4 + len(LENGTHS)) + "|"]
+    for code, offset, threshold in COMBINATIONS:
+        cells = [" ".join(f"{100 * errors[code, offset, threshold, n, d]:.1f}" for d in DEVIATIONS) for n in LENGTHS]
+        said = "yes" if safe(code, offset, threshold) else "no"
+        lines.append(f"| {code.upper()} | {offset} | {threshold} | {said} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def errors_of(text):
+    """The errors that a table says."""
+    errors = {}
+    for line in text.splitlines()[2:]:
+        code, offset, threshold, said, *cells = (cell.strip() for cell in line.strip("|").split("|"))
+        assert (said == "yes") == safe(code.lower(), int(offset), int(threshold)), line
+        for length, cell in zip(LENGTHS, cells, strict=True):
+            for deviation, percent in zip(DEVIATIONS, cell.split(), strict=True):
+                errors[code.lower(), int(offset), int(threshold), length, deviation] = float(percent) / 100
+    return errors
+
+
+def page_parts():
+    """The page before its table, the table, and what follows."""
+    with open(PAGE) as file:
+        before, rest = file.read().split(BEGIN)
+    return (before, *rest.split(END))
 
 
 COLOURS = {0: "#2a5db0", 4: "#d68910", 8: "#c0392b"}
@@ -127,17 +154,20 @@ def panel(errors, code, length, left, top, width, height):
 
 
 def draw(errors):
-    width, height, gap = 250, 180, 66
-    total_width, total_height = 3 * (width + gap) + 30, 2 * (height + 62) + 96
+    width, height, gap = 250, 150, 66
+    columns, rows = 3, len(LARGEST) * len(LENGTHS) // 3
+    total_width, total_height = columns * (width + gap) + 30, rows * (height + 58) + 96
     parts = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{total_width}" height="{total_height}" '
              f'viewBox="0 0 {total_width} {total_height}" font-family="sans-serif" font-size="12">',
+             f'<desc>\n{table(errors)}</desc>',
              f'<rect width="{total_width}" height="{total_height}" fill="white"/>',
              '<text x="60" y="24" font-size="14">Error of O against FP64 by the deviation of the logits: what P '
              'saturates to under a lazy rescale</text>']
-    for i, code in enumerate(LARGEST):
-        for j, length in enumerate(DRAWN):
-            parts += panel(errors, code, length, 60 + j * (width + gap), 62 + i * (height + 62), width, height)
-    y = total_height - 34
+    panels = [(code, length) for code in LARGEST for length in LENGTHS]
+    for i, (code, length) in enumerate(panels):
+        parts += panel(errors, code, length, 60 + i % columns * (width + gap), 62 + i // columns * (height + 58),
+                       width, height)
+    y = total_height - 30
     parts.append(f'<text x="60" y="{y + 4}">rescale threshold</text>')
     for i, threshold in enumerate(THRESHOLDS):
         x = 176 + 70 * i
@@ -150,12 +180,33 @@ def draw(errors):
     return "\n".join(parts) + "\n</svg>\n"
 
 
-def main():
+def check():
+    stands = page_parts()[1]
+    with open(PICTURE) as file:
+        drawn, = re.findall(r"<desc>\n(.*?)</desc>", file.read(), re.S)
+    assert drawn == stands, "docs/pictures/saturation.svg was drawn from another table than docs/saturation.md has"
+    said = errors_of(stands)
+    assert len(said) == len(COMBINATIONS) * len(LENGTHS) * len(DEVIATIONS)
+    lengths, deviations = (LENGTHS, DEVIATIONS) if os.environ.get("KARAT_LONG") else ([129], [0.5])
     with tempfile.TemporaryDirectory() as folder:
-        errors = measure(folder)
-    table(errors)
-    with open(OUT, "w") as file:
-        file.write(draw(errors))
+        measured = measure(folder, lengths, deviations)
+    for key, error in measured.items():
+        assert abs(error - said[key]) < 0.001, f"{key}: measured {100 * error:.2f} %, the page says {100 * said[key]:.1f} %"
+    print(len(measured), "of", len(said), "errors measured again")
+
+
+def main():
+    if CHECK:
+        return check()
+    with tempfile.TemporaryDirectory() as folder:
+        errors = measure(folder, LENGTHS, DEVIATIONS)
+    made = table(errors)
+    print(made, end="")
+    before, _, behind = page_parts()
+    with open(PAGE, "w") as file:
+        file.write(before + BEGIN + made + END + behind)
+    with open(PICTURE, "w") as file:
+        file.write(draw(errors_of(made)))
 
 
 if __name__ == "__main__":
