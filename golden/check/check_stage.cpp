@@ -35,17 +35,44 @@ bool Comparison::widened() const {
   return bounds::leaves_freedom(more);
 }
 
-const bounds::OutputBounds& Comparison::bounds(std::size_t batch, std::size_t head,
-                                               bounds::Summation summation) {
-  const auto [found, missing] = bounds_.try_emplace({{batch, head}, summation});
+bool Comparison::branch_is_free() const {
+  return golden_.recipe().branch.kind != recipe::BranchKind::none &&
+         bounds::leaves_freedom(freedom_);
+}
+
+FreeBranch& Comparison::free_branch(std::size_t b, std::size_t h) {
+  const auto found = branches_.find({b, h});
+  if (found != branches_.end()) return found->second;
+  std::optional<std::vector<float>> own;
+  if (candidate_.find("branch")) own = candidate_rows({"branch", StageKind::matrix, ""}, b, h);
+  return branches_
+      .try_emplace({b, h}, golden_, b, h, std::move(own), options_.threads, [this] { step(); })
+      .first->second;
+}
+
+bool Comparison::on_another_branch(const StageRow& row, std::size_t b, std::size_t h) {
+  return row.name == "o" && branch_is_free() && free_branch(b, h).moves_outputs();
+}
+
+const Comparison::Ranges& Comparison::ranges(std::size_t batch, std::size_t head,
+                                             bounds::Summation summation) {
+  const auto [found, missing] = ranges_.try_emplace({{batch, head}, summation});
   if (missing) {
     bounds::Freedom freedom = freedom_;
     freedom.summation = summation;
-    found->second =
-        bounds::attend_with_bounds(
-            golden_.recipe(), golden_.layout(batch, head), golden_.operands(batch, head), {},
-            options_.threads, [this](std::size_t, std::size_t) { step(); }, freedom)
-            .bounds;
+    attention::QuantisedHead operands = golden_.operands(batch, head);
+    const bounds::BranchRange* range = nullptr;
+    if (branch_is_free()) {
+      FreeBranch& branch = free_branch(batch, head);
+      if (branch.own())
+        operands.branch = *branch.own();
+      else
+        range = &branch.range();
+    }
+    bounds::BoundedResult result = bounds::attend_with_bounds(
+        golden_.recipe(), golden_.layout(batch, head), operands, {}, options_.threads,
+        [this](std::size_t, std::size_t) { step(); }, freedom, range);
+    found->second = {std::move(result.bounds), std::move(result.golden.o)};
   }
   return found->second;
 }
@@ -198,13 +225,18 @@ LegalSpread& Comparison::spread(std::size_t b, std::size_t h) {
     if (!operands_ || operands_of_ != head) {
       operands_ = golden_.operands(head.first, head.second);
       operands_of_ = head;
+      if (branch_is_free())
+        if (const auto* own = free_branch(head.first, head.second).own()) operands_->branch = *own;
     }
     return *operands_;
   };
-  return spreads_
-      .try_emplace(head, golden_.recipe(), golden_.layout(b, h), operands, freedom_,
-                   options_.threads, [this] { step(); })
-      .first->second;
+  const auto [found, missing] =
+      spreads_.try_emplace(head, golden_.recipe(), golden_.layout(b, h), operands, freedom_,
+                           options_.threads, [this] { step(); });
+  if (missing && branch_is_free() && !free_branch(b, h).own())
+    found->second.add_branches(
+        [this, b, h](std::size_t kernel) { return free_branch(b, h).kernel(kernel); });
+  return found->second;
 }
 
 std::optional<Doubt> Comparison::beyond_spread(const StageRow& row, std::size_t b, std::size_t h,
@@ -212,6 +244,9 @@ std::optional<Doubt> Comparison::beyond_spread(const StageRow& row, std::size_t 
                                                std::span<const float> candidate,
                                                const std::function<bool(std::size_t)>& skip) {
   const std::size_t channels = row.kind == StageKind::matrix ? golden_.shape().channels : 1;
+  if (row.name == "branch")
+    return free_branch(b, h).judge(
+        golden, candidate, [&](std::size_t token) { return !skip || !skip(token * channels); });
   return spread(b, h).judge(
       {.stage = spread_stage(row.name),
        .format = golden_.format(row.name),
@@ -225,7 +260,8 @@ StageReport Comparison::stage(const StageRow& row) {
   require_shape(row);
   const std::string bound = std::string(row.bound);
   const bool recomputed = !bound.empty() && widened();
-  const bool bounded = recomputed || (!bound.empty() && golden_.has(bound + "_low"));
+  const bool branch = row.name == "branch" && branch_is_free();
+  const bool bounded = branch || recomputed || (!bound.empty() && golden_.has(bound + "_low"));
   std::optional<std::int64_t> unlikely;
   std::vector<Doubt> doubts;
   const auto doubt = [&](std::optional<Doubt> found, std::size_t b, std::size_t h) {
@@ -250,7 +286,12 @@ StageReport Comparison::stage(const StageRow& row) {
       std::vector<float> low, high;
       const auto legal = [&] {
         if (!bounded) return Legal{};
-        if (recomputed) return range_of(bounds(b, h, freedom_.summation), row.name);
+        if (branch) {
+          const bounds::BranchRange& range = free_branch(b, h).range();
+          return Legal{range.low, range.high};
+        }
+        if (recomputed || on_another_branch(row, b, h))
+          return range_of(ranges(b, h, freedom_.summation).bounds, row.name);
         low = golden_.values(bound + "_low", extents_of(row.kind), b, h);
         high = golden_.values(bound + "_high", extents_of(row.kind), b, h);
         return Legal{low, high};
@@ -274,7 +315,7 @@ StageReport Comparison::stage(const StageRow& row) {
             tally.differing() == differing_before)
           return;
         const Legal worst = legal();
-        const Legal likely = range_of(bounds(b, h, bounds::Summation::likely), row.name);
+        const Legal likely = range_of(ranges(b, h, bounds::Summation::likely).bounds, row.name);
         unlikely = unlikely.value_or(0);
         for (std::size_t i = 0; i < candidate.size(); ++i)
           *unlikely += !(skip && skip(i)) && golden[i] != candidate[i] &&
@@ -285,7 +326,10 @@ StageReport Comparison::stage(const StageRow& row) {
       const auto look_closer = [&] {
         if (!bounded || tally.differing() == differing_before || tally.outside() > outside_before)
           return;
-        doubt(beyond_spread(row, b, h, golden, candidate, skip), b, h);
+        const bool beside_own = on_another_branch(row, b, h) && free_branch(b, h).own();
+        const std::vector<float>& reference =
+            beside_own ? ranges(b, h, freedom_.summation).o : golden;
+        doubt(beyond_spread(row, b, h, reference, candidate, skip), b, h);
       };
       if (row.name != "o") {
         tally.add(golden, candidate, legal, locate, skip);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "block_spread.hpp"
+#include "free_branch.hpp"
 #include "karat/bounds/bounds.hpp"
 #include "karat/bounds/head_work.hpp"
 #include "karat/bounds/teacher_forced.hpp"
@@ -35,7 +36,8 @@ constexpr cases::Extents extents_of(StageKind kind) {
 struct StageRow {
   std::string_view name;
   StageKind kind;
-  std::string_view bound;  ///< prefix of the legal range in the golden file; empty: bit-equal
+  std::string_view bound;  ///< prefix of the legal range in the golden file; empty: bit-equal,
+                           ///< but for the branch, whose range is computed
 };
 
 /// Stages that hold a value per token, in the order of computation; taps come after the operands.
@@ -88,9 +90,13 @@ class Comparison {
   cases::TensorLayout layout_of(const StageRow& row) const;
   /// Is more free than the golden file's own bounds say?
   bool widened() const;
+  /// A head's ranges, and the golden outputs beside the candidate's own branch.
+  struct Ranges {
+    bounds::OutputBounds bounds;
+    std::vector<float> o;
+  };
   /// Ranges of one head with `summation`, computed when first asked for.
-  const bounds::OutputBounds& bounds(std::size_t batch, std::size_t head,
-                                     bounds::Summation summation);
+  const Ranges& ranges(std::size_t batch, std::size_t head, bounds::Summation summation);
   /// Tells where the work stands; may throw what stops it.
   void step() const;
   /// The rows whose FP64 truth the file holds, added to outputs().
@@ -103,6 +109,11 @@ class Comparison {
                                      std::span<const float> candidate,
                                      const std::function<bool(std::size_t)>& skip);
   LegalSpread& spread(std::size_t b, std::size_t h);
+  /// Has the recipe a branch, and is it free?
+  bool branch_is_free() const;
+  FreeBranch& free_branch(std::size_t b, std::size_t h);
+  /// Whether a row of this stage stands on another branch than the golden one.
+  bool on_another_branch(const StageRow& row, std::size_t b, std::size_t h);
 
   LegalGradients& legal_gradients(std::size_t b, std::size_t kv_head);
   /// The rows whose FP64 truth the file holds, added to gradient_errors(). The error gate, where
@@ -146,15 +157,15 @@ class Comparison {
   const cases::TensorSource& candidate_;
   const CheckOptions& options_;
   bounds::Freedom freedom_;
-  std::map<std::pair<std::pair<std::size_t, std::size_t>, bounds::Summation>, bounds::OutputBounds>
-      bounds_;
+  std::map<std::pair<std::pair<std::size_t, std::size_t>, bounds::Summation>, Ranges> ranges_;
   using Head = std::pair<std::size_t, std::size_t>;
+  std::map<Head, FreeBranch> branches_;
   std::map<Head, LegalSpread> spreads_;
   std::vector<Head> opened_;                        ///< of legal_gradients_, the latest used last
   std::map<Head, LegalGradients> legal_gradients_;  ///< by batch entry and head of k and v
   std::map<std::string, GradientError> gradient_errors_;
-  Head operands_of_{};  ///< whose operands are held
-  std::optional<attention::QuantisedHead> operands_;
+  Head operands_of_{};                                ///< whose operands are held
+  std::optional<attention::QuantisedHead> operands_;  ///< with the branch that outputs stand on
   OutputErrors outputs_;
   std::size_t done_ = 0, total_ = 0;  ///< heads of stages
 };

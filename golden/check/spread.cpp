@@ -65,13 +65,17 @@ LegalSpread::LegalSpread(const recipe::Recipe& recipe, const layout::Layout& lay
 void LegalSpread::run(const std::vector<int>& blocks) {
   const attention::QuantisedHead& head = operands_();
   const bounds::LegalKernels kernels(recipe_, layout_, head, freedom_);
+  std::vector<std::span<const float>> branches(LegalDraws::kKernels);
+  if (branches_)
+    for (std::size_t k = 0; k < branches.size(); ++k) branches[k] = branches_(k);
   std::mutex mutex;
   attention::AttendOptions options{.threads = threads_, .query_blocks = blocks, .tapped = blocks};
   options.on_tap = [&](attention::BlockTap&& tap, const attention::HeadResult&) {
     Kernels made;
-    for (const bounds::LegalKernel& kernel : bounds::kLegalKernels) {
+    for (std::size_t k = 0; k < LegalDraws::kKernels; ++k) {
       step_();
-      made.push_back(kernels.run(kernel, tap, bounds::Detail::outputs));
+      made.push_back(
+          kernels.run(bounds::kLegalKernels[k], tap, bounds::Detail::outputs, branches[k]));
     }
     const std::lock_guard lock(mutex);
     runs_[tap.query_block] = std::move(made);

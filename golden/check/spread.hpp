@@ -37,6 +37,10 @@ class LegalSpread {
       const recipe::Recipe& recipe, const layout::Layout& layout, Operands operands,
       bounds::Freedom freedom, int threads, std::function<void()> step = [] {});
 
+  /// What each of bounds::kLegalKernels adds to its outputs, in the place of the head's own branch.
+  using Branches = std::function<std::span<const float>(std::size_t kernel)>;
+  void add_branches(Branches branches) { branches_ = std::move(branches); }
+
   /// Nothing when the candidate deviates as legal kernels do: over the head, in every query block,
   /// every row and every value. The doubt names scope, query block, token and channel.
   std::optional<Doubt> judge(const HeadRows& rows);
@@ -58,6 +62,7 @@ class LegalSpread {
   bounds::Freedom freedom_;
   int threads_;
   std::function<void()> step_;
+  Branches branches_;
   std::map<int, Kernels> runs_;
 };
 

@@ -164,7 +164,7 @@ class FaultyKernel {
       terms.branch = branch;
       if (l == 0) {
         std::ranges::fill(row, attention::output_without_keys(launch_.recipe));
-        attention::add_branch(launch_, row, branch, Path::fast);
+        attention::add_branch(launch_, row, terms.branch, Path::fast);
       } else {
         attention::finish_row(launch_, row, r, terms, Path::fast, last);
       }

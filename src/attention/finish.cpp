@@ -52,7 +52,7 @@ void finish(const Launch& launch, video::Range queries, const RowState& state, n
     terms.branch = branch;
     if (l == 0.0f) {
       std::ranges::fill(row, output_without_keys(launch.recipe));
-      add_branch(launch, row, branch, path);
+      add_branch(launch, row, terms.branch, path);
       result.lse[token] = -std::numeric_limits<float>::infinity();
       continue;
     }

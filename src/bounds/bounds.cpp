@@ -49,16 +49,18 @@ bool leaves_freedom(const Freedom& freedom) {
 
 struct HeadBounds::State {
   State(const recipe::Recipe& recipe, const layout::Layout& layout,
-        const attention::QuantisedHead& head, int threads, Freedom allowed)
-      : free(recipe, layout, head, allowed), pv(free, threads), finish(free) {}
+        const attention::QuantisedHead& head, int threads, Freedom allowed,
+        const BranchRange* branch)
+      : free(recipe, layout, head, allowed), pv(free, threads), finish(free, branch) {}
   FreeLaunch free;
   PvBounds pv;
   FinishBounds finish;
 };
 
 HeadBounds::HeadBounds(const recipe::Recipe& recipe, const layout::Layout& layout,
-                       const attention::QuantisedHead& head, int threads, Freedom freedom)
-    : state_(std::make_unique<State>(recipe, layout, head, threads, freedom)) {}
+                       const attention::QuantisedHead& head, int threads, Freedom freedom,
+                       const BranchRange* branch)
+    : state_(std::make_unique<State>(recipe, layout, head, threads, freedom, branch)) {}
 
 HeadBounds::~HeadBounds() = default;
 

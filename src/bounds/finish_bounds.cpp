@@ -12,8 +12,10 @@
 namespace karat::bounds {
 namespace {}  // namespace
 
-FinishBounds::FinishBounds(const FreeLaunch& free)
-    : free_(free), factors_(attention::output_factors(free.launch, free.launch.multiplier)) {}
+FinishBounds::FinishBounds(const FreeLaunch& free, const BranchRange* branch)
+    : free_(free),
+      branch_(branch),
+      factors_(attention::output_factors(free.launch, free.launch.multiplier)) {}
 
 /// A kernel's r is an f32 number between the real ends, so it lies between their roundings too.
 /// The recipe's own is monotone, rcp.approx too (tests/numerics/mufu_test.cpp).
@@ -42,6 +44,19 @@ Interval FinishBounds::lse(Interval l, float golden) const {
   return {static_cast<float>(golden - spread * unit), static_cast<float>(golden + spread * unit)};
 }
 
+std::vector<Interval> FinishBounds::branch_terms(std::int32_t token) const {
+  const attention::Launch& launch = free_.launch;
+  const auto terms = [&](std::span<const float> branch) {
+    return attention::branch_terms(launch, branch, token);
+  };
+  const std::vector<float> a = terms(branch_ ? branch_->low : launch.head.branch),
+                           b = terms(branch_ ? branch_->high : launch.head.branch);
+  std::vector<Interval> both;  // a weight below zero turns the ends round
+  for (std::size_t j = 0; j < a.size(); ++j)
+    both.emplace_back(std::min(a[j], b[j]), std::max(a[j], b[j]));
+  return both;
+}
+
 void FinishBounds::row(Interval l, std::span<Interval> o, const GoldenRow& golden,
                        BlockBounds& bounds) const {
   bounds.row_l_low.push_back(l.low);
@@ -52,13 +67,18 @@ void FinishBounds::row(Interval l, std::span<Interval> o, const GoldenRow& golde
   bounds.lse_high.push_back(legal.high);
   if (has_keys) {
     const Interval r = reciprocal(l);
-    const std::vector<float> branch = attention::branch_terms(free_.launch, golden.token);
     attention::finish_row(
         free_.launch, o, [r](std::size_t) { return r; },
-        {factors_, free_.launch.head.smoothed.v_mean, 1.0f, branch}, numerics::Path::fast, {},
+        {factors_, free_.launch.head.smoothed.v_mean, 1.0f}, numerics::Path::fast, {},
         MultiplyAdd{free_.freedom.contraction});
+  } else if (branch_ != nullptr) {
+    std::ranges::fill(o, Interval(attention::output_without_keys(free_.launch.recipe)));
   } else {
     std::copy(golden.o.begin(), golden.o.end(), o.begin());
+  }
+  if (has_keys || branch_ != nullptr) {
+    const std::vector<Interval> branch = branch_terms(golden.token);
+    attention::add_branch(free_.launch, o, std::span<const Interval>(branch), numerics::Path::fast);
   }
   for (const Interval& value : o) {
     bounds.out_low.push_back(value.low);

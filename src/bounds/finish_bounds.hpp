@@ -17,16 +17,19 @@ struct GoldenRow {
 
 class FinishBounds {
  public:
-  /// References the launch.
-  explicit FinishBounds(const FreeLaunch& free);
+  /// References its arguments. @param branch  null: the head's own
+  FinishBounds(const FreeLaunch& free, const BranchRange* branch);
   /// Appends one row's legal l, lse and outputs. `o`, its legal accumulators, is used up.
   void row(Interval l, std::span<Interval> o, const GoldenRow& golden, BlockBounds& bounds) const;
 
  private:
   Interval reciprocal(Interval l) const;
   Interval lse(Interval l, float golden) const;
+  /// What is added to a token's row; empty: nothing.
+  std::vector<Interval> branch_terms(std::int32_t token) const;
 
   const FreeLaunch& free_;
+  const BranchRange* branch_;
   std::vector<float> factors_;
 };
 

@@ -30,13 +30,14 @@ std::vector<float> gather(std::span<const float> per_token, const layout::Layout
 
 BoundedResult attend_with_bounds(const recipe::Recipe& recipe, const layout::Layout& layout,
                                  const attention::QuantisedHead& head, const std::vector<int>& taps,
-                                 int threads, const Steps& progress, Freedom allowed) {
+                                 int threads, const Steps& progress, Freedom allowed,
+                                 const BranchRange* branch) {
   attention::AttendOptions options{.threads = threads, .tapped = taps, .progress = progress};
   const Freedom freedom = freedom_of(recipe, allowed);
   if (!leaves_freedom(freedom)) return {attention::attend(recipe, layout, head, options), {}};
 
   const std::size_t tokens = layout.order.position_of.size();
-  const HeadBounds head_bounds(recipe, layout, head, threads, freedom);
+  const HeadBounds head_bounds(recipe, layout, head, threads, freedom, branch);
   OutputBounds bounds;
   for (auto* rows : {&bounds.l_low, &bounds.l_high, &bounds.lse_low, &bounds.lse_high})
     rows->resize(tokens);

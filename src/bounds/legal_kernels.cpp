@@ -7,6 +7,7 @@
 #include <numbers>
 
 #include "any_order.hpp"
+#include "coin.hpp"
 #include "karat/attention/operations/finish.hpp"
 #include "karat/attention/operations/probability.hpp"
 #include "karat/attention/operations/pv.hpp"
@@ -21,21 +22,6 @@ namespace {
 
 using numerics::Path;
 
-/// A coin per call.
-class Coin {
- public:
-  explicit Coin(std::uint32_t seed) : state_(seed * 2654435761u + 0x9E3779B9u) {}
-  bool toss() {
-    state_ ^= state_ << 13;
-    state_ ^= state_ >> 17;
-    state_ ^= state_ << 5;
-    return state_ >> 31 != 0;
-  }
-
- private:
-  std::uint32_t state_;
-};
-
 /// The recipe with the order of the row sum that kernel `seed` takes where any is allowed.
 recipe::Recipe reordered(recipe::Recipe recipe, Freedom freedom, std::uint32_t seed) {
   using recipe::RowSumOrder;
@@ -48,11 +34,13 @@ recipe::Recipe reordered(recipe::Recipe recipe, Freedom freedom, std::uint32_t s
 
 class Run {
  public:
-  Run(const FreeLaunch& free, const LegalKernel& kernel, const attention::BlockTap& tap)
+  Run(const FreeLaunch& free, const LegalKernel& kernel, const attention::BlockTap& tap,
+      std::span<const float> branch)
       : free_(free),
         launch_(free.launch),
         kernel_(kernel),
         tap_(tap),
+        branch_(branch),
         coin_(kernel.seed + 97u * static_cast<std::uint32_t>(tap.query_block)),
         rows_(static_cast<std::size_t>(tap.queries.size())),
         o_(rows_ * launch_.channels, 0.0f),
@@ -173,12 +161,12 @@ class Run {
       const std::span<float> row(&result.out[i * launch_.channels], launch_.channels);
       const float l = result.l.emplace_back(attention::row_sum(launch_, sums_[i]));
       const std::vector<float> branch = attention::branch_terms(
-          launch_,
+          launch_, branch_,
           launch_.layout.order.token_at[tap_.queries.begin + static_cast<std::int64_t>(i)]);
       terms.branch = branch;
       if (l == 0 || visits == 0) {
         std::ranges::fill(row, attention::output_without_keys(launch_.recipe));
-        attention::add_branch(launch_, row, branch, Path::fast);
+        attention::add_branch(launch_, row, terms.branch, Path::fast);
         result.lse.push_back(-kInfinity);
         continue;
       }
@@ -212,6 +200,7 @@ class Run {
   const Launch& launch_;
   const LegalKernel& kernel_;
   const attention::BlockTap& tap_;
+  std::span<const float> branch_;  ///< of the head
   Coin coin_;
   std::size_t rows_;
   std::vector<float> o_;
@@ -234,10 +223,11 @@ LegalKernels::LegalKernels(const recipe::Recipe& recipe, const layout::Layout& l
 LegalKernels::~LegalKernels() = default;
 
 LegalRows LegalKernels::run(const LegalKernel& kernel, const attention::BlockTap& tap,
-                            Detail detail) const {
+                            Detail detail, std::span<const float> branch) const {
   const recipe::Recipe recipe = reordered(state_->recipe, state_->freedom, kernel.seed);
   const FreeLaunch free(recipe, state_->layout, state_->head, state_->freedom);
-  return Run(free, kernel, tap).all(detail);
+  const std::span<const float> added = branch.empty() ? state_->head.branch : branch;
+  return Run(free, kernel, tap, added).all(detail);
 }
 
 }  // namespace karat::bounds

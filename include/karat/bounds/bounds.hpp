@@ -60,11 +60,18 @@ enum class Detail {
   stages,   ///< p, l and o after every key block too
 };
 
+/// Legal values of a head's branch, tokens x channels; branch_range() makes them.
+struct BranchRange {
+  std::vector<float> low, high;
+};
+
 /// Bounds of one head's query blocks. Thread-safe; keeps V packed and references its arguments.
 class HeadBounds {
  public:
+  /// @param branch  what is added to the outputs; null: the head's own
   HeadBounds(const recipe::Recipe& recipe, const layout::Layout& layout,
-             const attention::QuantisedHead& head, int threads = 0, Freedom freedom = {});
+             const attention::QuantisedHead& head, int threads = 0, Freedom freedom = {},
+             const BranchRange* branch = nullptr);
   ~HeadBounds();
   HeadBounds(const HeadBounds&) = delete;
   HeadBounds& operator=(const HeadBounds&) = delete;

@@ -25,9 +25,11 @@ struct BoundedResult {
 
 using Steps = std::function<void(std::size_t done, std::size_t total)>;
 
+/// @param branch  what may be added to the outputs; null: the head's own
 BoundedResult attend_with_bounds(const recipe::Recipe& recipe, const layout::Layout& layout,
                                  const attention::QuantisedHead& head, const std::vector<int>& taps,
-                                 int threads, const Steps& progress, Freedom allowed = {});
+                                 int threads, const Steps& progress, Freedom allowed = {},
+                                 const BranchRange* branch = nullptr);
 
 /// Rows of a query block's tokens, gathered from values per token.
 std::vector<float> gather(std::span<const float> per_token, const layout::Layout& layout,

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "karat/attention/attend.hpp"
@@ -42,7 +43,9 @@ class LegalKernels {
   /// kNoFreedom the golden bits. Beside exp2 a kernel takes, where `freedom` allows it, another
   /// order of the row sum and of f32.fma's P V, fused multiply-adds (every second kernel; where a
   /// key block is promoted at once), and a reciprocal an ulp off.
-  LegalRows run(const LegalKernel& kernel, const attention::BlockTap& tap, Detail detail) const;
+  /// @param branch  what is added to the outputs; empty: the head's own
+  LegalRows run(const LegalKernel& kernel, const attention::BlockTap& tap, Detail detail,
+                std::span<const float> branch = {}) const;
 
  private:
   struct State;

@@ -32,9 +32,10 @@ std::vector<float> output_factors(const Launch& launch, float multiplier) {
   return factors;
 }
 
-std::vector<float> branch_terms(const Launch& launch, std::int32_t token) {
-  if (launch.head.branch.empty()) return {};
-  const float* row = &launch.head.branch[static_cast<std::size_t>(token) * launch.channels];
+std::vector<float> branch_terms(const Launch& launch, std::span<const float> branch,
+                                std::int32_t token) {
+  if (branch.empty()) return {};
+  const float* row = &branch[static_cast<std::size_t>(token) * launch.channels];
   std::vector<float> terms(row, row + launch.channels);
   for (float& x : terms) x = launch.fp32.multiply(launch.recipe.branch.weight, x);
   return terms;

@@ -28,8 +28,12 @@ float output_without_keys(const recipe::Recipe& recipe);
 /// the divisor holds the multiplier.
 std::vector<float> output_factors(const Launch& launch, float multiplier);
 
-/// fl(branch.weight*b) per channel of a token, b its row of QuantisedHead::branch; empty without.
-std::vector<float> branch_terms(const Launch& launch, std::int32_t token);
+/// fl(branch.weight*b) per channel of a token, b its row of the head's branch; empty without.
+std::vector<float> branch_terms(const Launch& launch, std::span<const float> branch,
+                                std::int32_t token);
+inline std::vector<float> branch_terms(const Launch& launch, std::int32_t token) {
+  return branch_terms(launch, launch.head.branch, token);
+}
 
 /// What the accumulators of a row meet behind the division.
 struct OutputTerms {
@@ -40,8 +44,8 @@ struct OutputTerms {
 };
 
 /// type(fl(x + branch)) of a row that the sparse kernel stored; as it is without a branch.
-template <typename V>
-void add_branch(const Kernel& kernel, std::span<V> row, std::span<const float> branch,
+template <typename V, typename B>
+void add_branch(const Kernel& kernel, std::span<V> row, std::span<const B> branch,
                 numerics::Path path,
                 numerics::Rounding rounding = numerics::Rounding::nearest_even) {
   if (branch.empty()) return;

@@ -1,0 +1,83 @@
+// The operations of a second branch, each written once; what they are made of (kernel values,
+// intervals, kernels that sum in another order) is a parameter.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <span>
+#include <vector>
+
+#include "karat/attention/head.hpp"
+#include "karat/recipe/recipe.hpp"
+
+namespace karat::attention {
+
+/// SLA's linear attention, tokens x channels (attention/branch.hpp says the formulas).
+///
+/// `With` gives Values, a vector of one value an element, and
+///   values(span)                as they are
+///   softmax(Values&, width)     each row becomes its softmax, cast
+///   products(a, b, terms)       row i of a times row j of b, cast: rows of a x rows of b
+///   columns(values, width)      transposed
+///   sums(rows, width)           of each row, cast
+///   add(Values&, float)         to each, cast
+///   scale(Values&, float)       each, cast
+///   divide(Values&, by, width)  each row by its number, cast
+///   means(rows, width, ranges)  of each range's rows, cast
+template <typename With>
+typename With::Values linear_branch(const With& with, const HeadInput& input, std::size_t channels,
+                                    float epsilon) {
+  using Values = typename With::Values;
+  const std::size_t tokens = input.k.size() / channels;
+  Values q = with.values(input.q), k = with.values(input.k);
+  with.softmax(q, channels);
+  with.softmax(k, channels);
+  const Values features = with.columns(k, channels);
+  // Row j holds KV_ij for every i.
+  const Values kv = with.products(with.columns(with.values(input.v), channels), features, tokens);
+  const Values z = with.sums(features, tokens);
+  Values rows = with.products(q, kv, channels), below = with.products(q, z, channels);
+  with.add(below, epsilon);
+  with.divide(rows, below, channels);
+  return rows;
+}
+
+/// VSA's attention between means: a row for each range of queries.
+template <typename With>
+typename With::Values coarse_rows(const With& with, const layout::Layout& layout,
+                                  const HeadInput& input) {
+  using Values = typename With::Values;
+  const std::size_t channels = layout.channels;
+  const std::vector<std::int32_t>& token_at = layout.order.token_at;
+  const auto means = [&](std::span<const float> values, const std::vector<video::Range>& ranges) {
+    std::vector<float> rows(token_at.size() * channels, 0.0f);
+    for (std::size_t at = 0; at < token_at.size(); ++at)
+      if (token_at[at] >= 0)
+        std::copy_n(&values[token_at[at] * channels], channels, &rows[at * channels]);
+    return with.means(rows, channels, ranges);
+  };
+  const Values q = means(input.q, layout.means.queries), k = means(input.k, layout.means.keys);
+  Values p = with.products(q, k, channels);
+  with.scale(p, static_cast<float>(1 / std::sqrt(static_cast<double>(channels))));
+  with.softmax(p, layout.means.keys.size());
+  return with.products(p, with.columns(means(input.v, layout.means.keys), channels),
+                       layout.means.keys.size());
+}
+
+/// The branch of every token, original order: tokens x channels; nothing where there is none.
+template <typename With>
+typename With::Values branch_rows(const With& with, const recipe::Branch& branch,
+                                  const layout::Layout& layout, const HeadInput& input) {
+  const std::size_t channels = layout.channels;
+  if (branch.kind == recipe::BranchKind::none) return {};
+  if (branch.kind == recipe::BranchKind::linear)
+    return linear_branch(with, input, channels, branch.epsilon);
+  const auto of_range = coarse_rows(with, layout, input);
+  typename With::Values rows(static_cast<std::size_t>(layout.order.tokens()) * channels);
+  for (std::size_t r = 0; r < layout.means.queries.size(); ++r)
+    for (std::int64_t at = layout.means.queries[r].begin; at < layout.means.queries[r].end; ++at)
+      std::copy_n(&of_range[r * channels], channels, &rows[layout.order.token_at[at] * channels]);
+  return rows;
+}
+
+}  // namespace karat::attention
