@@ -233,6 +233,12 @@ std::string verdict_text(const CheckReport& report, const GoldenFile& golden,
   return candidate.subject() + std::string(words) + golden.subject();
 }
 
+std::string next_text(const CheckReport& report, const GoldenFile& golden,
+                      const cases::TensorSource& candidate) {
+  if (report.passed) return "";
+  return "next: karat diagnose " + golden.subject() + " " + candidate.subject() + "\n";
+}
+
 std::string to_text(const CheckReport& report, const GoldenFile& golden,
                     const cases::TensorSource& candidate, report::Painter painted) {
   std::string text = print("%-11s %-9s %23s %12s %9s %9s  %s\n", "stage", "result", "differing",
@@ -260,10 +266,7 @@ std::string to_text(const CheckReport& report, const GoldenFile& golden,
           truth_text(report.outputs) + gradients_text(report.gradients);
   for (const recipe::InstructionEvidence& each : evidence_of(golden.recipe()))
     text += each.instruction + ": " + std::string(each.evidence) + "\n";
-  text += verdict_text(report, golden, candidate) + "\n";
-  if (!report.passed)
-    text += "next: karat diagnose " + golden.subject() + " " + candidate.subject() + "\n";
-  return text;
+  return text + verdict_text(report, golden, candidate) + "\n";
 }
 
 }  // namespace karat::golden

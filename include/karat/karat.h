@@ -331,7 +331,8 @@ typedef struct karat_candidate {
   size_t count;
 } karat_candidate;
 /* Compares stage by stage. The report has the fields of `karat check --json`; "passed" says whether
- * it is a match, "verdict" more: "matches", "undecided" or "differs".
+ * it is a match, "verdict" more: "matches", "undecided" or "differs"; "text" is the report in words,
+ * as `karat check` prints it.
  * `options`: NULL or a JSON object with any of layout ("BHSD", "BSHD"), v_layout (of v and v_codes
  * where it differs: "BHSD", "BSHD", "BHDS"), order ("original", "tiled"), batch, head, block
  * (select one), allow (a list of "order", "contraction", "reciprocal": more than exp2 is free),
@@ -344,9 +345,9 @@ KARAT_API karat_status karat_check(const char* golden, const karat_candidate* ca
                                    void* context, karat_error* error);
 
 /* Which kernel would have produced these bits? The report has the fields of `karat diagnose
- * --json`, hypotheses best first. `options`: layout, order, batch, head, block and threads of
- * karat_check, and alarm ("outside", "any-bit"), blocks (sampled query blocks, 4), most (hypotheses
- * reported, 10). Progress in hypotheses. */
+ * --json`, hypotheses best first, and "text", what `karat diagnose` prints. `options`: layout,
+ * order, batch, head, block and threads of karat_check, and alarm ("outside", "any-bit"), blocks
+ * (sampled query blocks, 4), most (hypotheses reported, 10). Progress in hypotheses. */
 KARAT_API karat_status karat_diagnose(const char* golden, const karat_candidate* candidate,
                                       const char* options, char** report, karat_progress progress,
                                       void* context, karat_error* error);

@@ -34,7 +34,7 @@ def golden(tmp_path_factory, heads):
 @pytest.fixture(scope="session")
 def command_line():
     """karat of build/release: command_line("attend", ...) gives exit status and both outputs;
-    command_line.start() the running process."""
+    command_line.start() the running process, command_line.program the file."""
     program = Path(__file__).parents[2] / "build/release/karat"
     if not program.exists():
         pytest.skip(f"{program} is not built")
@@ -49,6 +49,7 @@ def command_line():
         return subprocess.CompletedProcess(process.args, process.returncode, out, error)
 
     run.start = start
+    run.program = program
     return run
 
 

@@ -23,20 +23,13 @@ def snippets():
     return re.findall(r"```python\n(.*?)```", section, re.S)
 
 
-def test_snippets(tmp_path, monkeypatch, karat_golden):
-    calls, _, adoption, h5 = snippets()
+def test_snippets(tmp_path, monkeypatch):
+    calls, _, _, h5 = snippets()
     q, k, v = karat.generate("gaussian", grid=(6, 16, 16))
     a = karat.encode(np.ones((4, 128), np.float32), "e4m3")
     space = {"q": q, "k": k, "v": v, "a": a, "b": a.view(TransposingArray)}
     exec(calls, space)
     assert space["o"].shape == q.shape and (space["d"] == 128).all()
-
-    def my_kernel(q, k, v):
-        return karat.attend(q, k, v, recipe="fpsattention", grid=(6, 16, 16))
-
-    space = {"karat": karat, "my_kernel": my_kernel}
-    exec(adoption, space)
-    space["test_my_kernel"](karat_golden)
 
     monkeypatch.chdir(tmp_path)
     golden = karat.save("golden.h5", q, k, v, recipe="fpsattention", grid=(6, 16, 16))
@@ -54,3 +47,20 @@ def test_training_snippet():
     )
     exec(snippets()[1], {"karat": karat, "q": q, "k": k, "v": v})
     assert all(x.grad is not None and x.grad.abs().sum() > 0 for x in (q, k, v))
+
+
+def test_adoption_snippet(karat_golden):
+    """A kernel of PyTorch tensors; one that sums P after its cast fails, with its mistake named."""
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed (tools/test.sh --long)")
+
+    def kernel(q, k, v, recipe="fpsattention"):
+        assert all(isinstance(x, torch.Tensor) and x.dtype == torch.bfloat16 for x in (q, k, v))
+        return karat.torch.attention(q, k, v, recipe=recipe, grid=(6, 16, 16))
+
+    space = {"karat": karat, "my_kernel": kernel}
+    exec(snippets()[2], space)
+    space["test_my_kernel"](karat_golden)
+    wrong = {"base": "fpsattention", "softmax": {"row_sum": "quantized"}}
+    space["my_kernel"] = lambda q, k, v: kernel(q, k, v, wrong)
+    with pytest.raises(AssertionError, match=r"error against FP64(.|\n)* 1\. .*softmax\.row_sum"):
+        space["test_my_kernel"](karat_golden)

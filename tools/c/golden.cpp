@@ -124,7 +124,10 @@ karat_status karat_check(const char* golden, const karat_candidate* candidate, c
     *c::required(report, "report") = c::judged(
         golden, candidate, options, golden::check_fields(), c::steps_of(progress, context),
         [](const auto& file, const auto& source, const golden::CheckOptions& how) {
-          return to_json(golden::check(file, source, how), file, source);
+          const golden::CheckReport report = golden::check(file, source, how);
+          files::Json json = to_json(report, file, source);
+          json["text"] = to_text(report, file, source);
+          return json;
         });
   });
 }
@@ -139,7 +142,9 @@ karat_status karat_diagnose(const char* golden, const karat_candidate* candidate
         [&](const auto& file, const auto& source, const golden::DiagnoseOptions& how) {
           const golden::Diagnosis diagnosis = golden::diagnose(file, source, how);
           const std::chrono::duration<double> time = std::chrono::steady_clock::now() - begin;
-          return to_json(diagnosis, file.subject(), source.subject(), time.count());
+          files::Json json = to_json(diagnosis, file.subject(), source.subject(), time.count());
+          json["text"] = to_text(diagnosis, file.subject(), source.subject());
+          return json;
         });
   });
 }

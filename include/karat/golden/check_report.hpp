@@ -24,6 +24,10 @@ std::string doubt_text(const Doubt& doubt);
 std::string verdict_text(const CheckReport& report, const GoldenFile& golden,
                          const cases::TensorSource& candidate);
 
+/// "next: karat diagnose g.h5 c.npy", for a candidate that is a file and no match; else nothing.
+std::string next_text(const CheckReport& report, const GoldenFile& golden,
+                      const cases::TensorSource& candidate);
+
 /// A line per stage, the first difference in full, the verdict; only verdicts are painted.
 std::string to_text(const CheckReport& report, const GoldenFile& golden,
                     const cases::TensorSource& candidate,

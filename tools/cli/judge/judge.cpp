@@ -89,7 +89,8 @@ int run_check(int argc, char** argv) {
   if (given->count("json") > 0)
     print_json("check", 1, to_json(report, judged.golden, *judged.candidate));
   else
-    std::cout << to_text(report, judged.golden, *judged.candidate, painted);
+    std::cout << to_text(report, judged.golden, *judged.candidate, painted)
+              << next_text(report, judged.golden, *judged.candidate);
   return report.passed ? match : mismatch;
 }
 

@@ -160,7 +160,8 @@ int run_run(int argc, char** argv) {
     std::cout << ptx::to_text(outcome);
     if (judgement)
       std::cout << "\n"
-                << to_text(judgement->report, judgement->golden, judgement->candidate, painted);
+                << to_text(judgement->report, judgement->golden, judgement->candidate, painted)
+                << next_text(judgement->report, judgement->golden, judgement->candidate);
   }
   for (const std::string& each : outcome.hazards) std::cerr << "karat: " << each << "\n";
   const bool passed = !judgement || judgement->report.passed;

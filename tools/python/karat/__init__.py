@@ -30,6 +30,16 @@ from ._report import CheckReport, Diagnosis
 
 __version__ = _version()
 
+
+def __getattr__(name: str) -> object:
+    """karat.torch, which imports PyTorch, when it is asked for."""
+    if name == "torch":
+        import importlib
+
+        return importlib.import_module(".torch", __name__)
+    raise AttributeError(f"module 'karat' has no attribute {name!r}")
+
+
 __all__ = [
     "ArrayError", "BlockMask", "BlockMatrix", "CheckReport", "Coded", "Diagnosis", "FileError",
     "Golden", "Gradients", "InternalError", "KaratError", "MissingPackage", "Recipe", "UsageError",

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Sequence
 import ml_dtypes
 import numpy as np
 
-from ._errors import ArrayError, UsageError
+from ._errors import ArrayError, UsageError, require_torch
 
 # karat's name -> (the type karat._core sees, the type users see)
 _TYPES: dict[str, tuple[np.dtype, np.dtype]] = {
@@ -178,15 +178,20 @@ def like(array: np.ndarray, type: str, torch_wanted: bool) -> Any:
     """A result in the user's own kind of tensor; memory is shared, not copied."""
     if not torch_wanted:
         return typed(array, type)
+    torch = require_torch("a result in torch tensors")
+    if type in ("bf16", "f16"):
+        return torch.from_numpy(array.view(np.int16)).view(torch_type(type))
+    if type in ("e4m3", "e5m2", "e8m0"):
+        return torch.from_numpy(array).view(torch_type(type))
+    return torch.from_numpy(array)
+
+
+def torch_type(type: str) -> Any:
+    """PyTorch's dtype by karat's name; codes it has no name for are uint8."""
     import torch
 
-    if type in ("bf16", "f16"):
-        wanted = torch.bfloat16 if type == "bf16" else torch.float16
-        return torch.from_numpy(array.view(np.int16)).view(wanted)
-    if type in ("e4m3", "e5m2"):
-        wanted = torch.float8_e4m3fn if type == "e4m3" else torch.float8_e5m2
-        return torch.from_numpy(array).view(wanted)
-    return torch.from_numpy(array)
+    name = next(name for name, known in _TORCH.items() if known == type)
+    return getattr(torch, name, torch.uint8)
 
 
 def blocks(taps: str | Sequence[int] | None) -> str | None:
@@ -205,5 +210,7 @@ def named_views(tensors: dict[str, Any]) -> list[tuple[str, str, np.ndarray]]:
     return named
 
 
-def typed_dict(handed_over: tuple[list[tuple[str, str, np.ndarray]], str]) -> dict[str, np.ndarray]:
-    return {name: typed(array, type) for name, type, array in handed_over[0]}
+def typed_dict(
+    handed_over: tuple[list[tuple[str, str, np.ndarray]], str], torch: bool = False
+) -> dict[str, Any]:
+    return {name: like(array, type, torch) for name, type, array in handed_over[0]}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 from typing import Any, NamedTuple, Sequence
 
@@ -10,7 +9,7 @@ import numpy as np
 
 from . import _core
 from ._arrays import View, blocks, empty, like, typed, view
-from ._errors import ArrayError, MissingPackage, UsageError
+from ._errors import ArrayError, UsageError
 from ._heads import Heads, heads_of
 from ._masks import given_mask
 from ._recipe import Recipe, RecipeLike, as_recipe
@@ -192,38 +191,6 @@ def backward_stages(
     return found | {name: typed(x, type) for name, x in rooms.items()} | {"delta": delta}
 
 
-_function: Any = None  # the torch.autograd.Function, made when PyTorch is there
-
-
-def _autograd_function() -> Any:
-    global _function
-    if _function is not None:
-        return _function
-    import torch
-
-    from ._attention import attend
-
-    class Attention(torch.autograd.Function):
-        @staticmethod
-        def forward(ctx, q, k, v, options):  # type: ignore[no-untyped-def]
-            values = tuple(x.detach() for x in (q, k, v))
-            o, lse = attend(*values, return_lse=True, **options)
-            ctx.save_for_backward(q, k, v, o, lse)
-            ctx.options = options
-            # PyTorch rounds a gradient to the type of what it is a gradient of.
-            return o.to(q.dtype) if o.element_size() == 1 else o
-
-        @staticmethod
-        @torch.autograd.function.once_differentiable
-        def backward(ctx, do):  # type: ignore[no-untyped-def]
-            q, k, v, o, lse = (x.detach() for x in ctx.saved_tensors)
-            made = backward(q, k, v, do.contiguous(), o=o, lse=lse, **ctx.options)
-            return (*(x.to(of.dtype) for x, of in zip(made, (q, k, v))), None)
-
-    _function = Attention
-    return Attention
-
-
 def attention(
     q: Any,
     k: Any,
@@ -237,32 +204,13 @@ def attention(
     mask_order: str | None = None,
     threads: int = 0,
 ) -> Any:
-    """Attention that a model can be trained through: a torch.autograd.Function whose forward is
-    attend() and whose backward is backward(), bit for bit, on CPU tensors.
+    """karat.torch.attention(): attention that a model can be trained through and compiled with.
 
-    Arguments as for attend(); q, k and v are PyTorch tensors, any of which may require a gradient.
-    Gradients come in the tensors' own types: exact where those hold the recipe's backward.output,
-    else rounded by PyTorch. An FP8 output comes in q's type, exactly: PyTorch would round its
-    gradient to FP8. There is no second derivative.
+    Raises MissingPackage without PyTorch.
     """
-    torch = sys.modules.get("torch")
-    if torch is None:
-        try:
-            import torch  # type: ignore[no-redef]
-        except ImportError:
-            raise MissingPackage(
-                "torch: karat.attention is an autograd function; install PyTorch, or call "
-                "karat.attend and karat.backward on NumPy arrays"
-            ) from None
-    for x, name in ((q, "q"), (k, "k"), (v, "v")):
-        if not isinstance(x, torch.Tensor):
-            raise ArrayError(
-                f"{name}: {type(x).__name__} is no PyTorch tensor; for arrays there are karat.attend "
-                "and karat.backward"
-            )
-    made, _ = recipe_with_backward(recipe)
-    options = {
-        "recipe": made, "grid": grid, "text": text, "layout": layout, "mask": mask,
-        "mask_order": mask_order, "threads": threads,
-    }  # fmt: skip
-    return _autograd_function().apply(q, k, v, options)
+    from .torch import attention as through_autograd
+
+    return through_autograd(
+        q, k, v, recipe=recipe, grid=grid, text=text, layout=layout, mask=mask,
+        mask_order=mask_order, threads=threads,
+    )  # fmt: skip

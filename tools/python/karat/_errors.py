@@ -1,5 +1,7 @@
 """The exceptions of karat. Each is also the built-in type one expects for its case."""
 
+from typing import Any
+
 
 class KaratError(Exception):
     """Anything karat refuses; the message is one line: subject, problem, what to do next."""
@@ -23,3 +25,12 @@ class InternalError(KaratError, RuntimeError):
 
 class MissingPackage(KaratError, ImportError):
     """An optional package that this function needs."""
+
+
+def require_torch(what: str) -> Any:
+    """The module. Raises MissingPackage, saying what needs it."""
+    try:
+        import torch
+    except ImportError:
+        raise MissingPackage(f"torch: {what} needs PyTorch; pip install torch") from None
+    return torch

@@ -20,13 +20,16 @@ from ._report import CheckReport, Diagnosis
 PathLike = Any  # str or os.PathLike
 
 
-def read_tensors(path: PathLike, names: Sequence[str] | None = None) -> dict[str, np.ndarray]:
+def read_tensors(
+    path: PathLike, names: Sequence[str] | None = None, *, torch: bool = False
+) -> dict[str, Any]:
     """Tensors of a safetensors, npy or HDF5 file by name, told apart by content.
 
-    BF16 and FP8 come as ml_dtypes types. ``names`` reads these alone. Raises FileError.
+    BF16 and FP8 come as ml_dtypes types; with ``torch`` everything as PyTorch tensors. ``names``
+    reads these alone. Raises FileError.
     """
     wanted = None if names is None else json.dumps(list(names))
-    return typed_dict(_core.load(os.fspath(path), wanted))
+    return typed_dict(_core.load(os.fspath(path), wanted), torch)
 
 
 def write_tensors(
@@ -43,15 +46,17 @@ def write_tensors(
     _core.save(os.fspath(path), named_views(dict(tensors)), text)
 
 
-class Golden(Mapping[str, np.ndarray]):
+class Golden(Mapping[str, Any]):
     """A golden file, opened: arrays by stage name, read when asked for.
 
     ``golden["o"]``, ``golden["q_codes"]``, ``golden["tap/0/0/3/s"]`` and every other dataset of
-    docs/golden.md, with or without its group. BF16 and FP8 come as ml_dtypes types.
+    docs/golden.md, with or without its group. BF16 and FP8 come as ml_dtypes types; with ``torch``
+    everything comes as PyTorch tensors on the CPU: torch.bfloat16, torch.float8_e4m3fn, ...
     """
 
-    def __init__(self, path: PathLike):
+    def __init__(self, path: PathLike, *, torch: bool = False):
         self.path = os.fspath(path)
+        self.torch = torch
         listed = json.loads(_core.list(self.path))
         self._names = [each["name"] for each in listed if "problem" not in each]
         order = "order/position_of_token"
@@ -75,9 +80,9 @@ class Golden(Mapping[str, np.ndarray]):
                 return candidate
         raise KeyError(f"{name}: {self.path} holds {', '.join(self._names[:12])}, ...")
 
-    def __getitem__(self, name: str) -> np.ndarray:
+    def __getitem__(self, name: str) -> Any:
         full = self._name(name)
-        return read_tensors(self.path, [full])[full]
+        return read_tensors(self.path, [full], torch=self.torch)[full]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
@@ -86,18 +91,24 @@ class Golden(Mapping[str, np.ndarray]):
         return len(self._names)
 
     def __repr__(self) -> str:
-        return f"karat.Golden({self.path!r}, recipe={self.recipe.name!r}, grid={self.grid})"
+        kind = ", torch=True" if self.torch else ""
+        return f"karat.Golden({self.path!r}, recipe={self.recipe.name!r}, grid={self.grid}{kind})"
 
     @property
-    def inputs(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def inputs(self) -> tuple[Any, Any, Any]:
         """q, k, v [B, H, S, D] as they went in; k and v may have fewer heads."""
-        read = read_tensors(self.path, ["inputs/q", "inputs/k", "inputs/v"])
+        names = ["inputs/q", "inputs/k", "inputs/v"]
+        read = read_tensors(self.path, names, torch=self.torch)
         return read["inputs/q"], read["inputs/k"], read["inputs/v"]
 
     @property
     def has_backward(self) -> bool:
         """Whether it holds dO and the gradients under it too."""
         return "stages/dq" in self._names
+
+    def numpy(self) -> Golden:
+        """The same file, whose arrays come as NumPy's."""
+        return Golden(self.path) if self.torch else self
 
     def check(self, candidate: Any, **options: Any) -> CheckReport:
         """karat.check(self, candidate, ...)."""
@@ -128,6 +139,7 @@ def save(
     taps: str | Sequence[int] | None = None,
     dq_taps: str | Sequence[int] | None = None,
     dkv_taps: str | Sequence[int] | None = None,
+    torch: bool | None = None,
     threads: int = 0,
 ) -> Golden:
     """Computes a case and writes its golden file: inputs, every stage, legal ranges, FP64 truth.
@@ -137,6 +149,7 @@ def save(
     do: the gradient of o, as for backward(); the file then holds the backward of the same run too.
     dq_taps, dkv_taps: likewise query blocks and key blocks of the backward, which may be cut
         otherwise than the forward's. None: as taps says; four key blocks beside a list.
+    torch: whether the Golden gives PyTorch tensors; None: when q, k and v are.
     """
     given = heads_of(q, k, v, grid, layout, text, (q_scale, k_scale, v_scale))
     gradient: dict[str, Any] = {}
@@ -151,12 +164,13 @@ def save(
         path=os.fspath(path), seed=seed, taps=blocks(taps), threads=threads,
         dq_taps=blocks(dq_taps), dkv_taps=blocks(dkv_taps), **gradient,
     )  # fmt: skip
-    return Golden(path)
+    return Golden(path, torch=given.torch if torch is None else torch)
 
 
-def load(path: PathLike) -> Golden:
-    """Opens a golden file; its hash is checked first. Raises FileError."""
-    return Golden(path)
+def load(path: PathLike, *, torch: bool = False) -> Golden:
+    """Opens a golden file; its hash is checked first. With ``torch`` its arrays come as PyTorch
+    tensors. Raises FileError."""
+    return Golden(path, torch=torch)
 
 
 def check(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from typing import Any, Callable, NamedTuple, Sequence
 
-from ._errors import MissingPackage, UsageError
+from ._errors import UsageError, require_torch
 
 TEXT_PLACES = ("none", "first", "last")
 
@@ -61,15 +61,6 @@ def find_layers(model: Any, paths: Sequence[str]) -> list[Any]:
         for block in getattr(model, before):
             found.append(getattr(block, after))
     return found
-
-
-def require_torch(what: str) -> Any:
-    """The module. Raises MissingPackage, saying what needs it."""
-    try:
-        import torch
-    except ImportError:
-        raise MissingPackage(f"torch: {what} needs PyTorch; pip install torch") from None
-    return torch
 
 
 class Call(NamedTuple):

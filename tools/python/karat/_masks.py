@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Sequence
 
 import numpy as np
@@ -188,6 +188,34 @@ def _bytes(pairs: Any, name: str) -> np.ndarray:
             "uint8, int8) that are True where a pair is kept"
         )
     return seen.array.view(np.uint8)
+
+
+def dismantled(mask: Any) -> tuple[str, list[Any]]:
+    """A mask as a text and its tensors, for what takes nothing else; assembled() undoes it.
+
+    NumPy or PyTorch, as they are in the mask.
+    """
+    if isinstance(mask, BlockMatrix):
+        return json.dumps({"BLOCK_SIZE": [int(n) for n in mask.BLOCK_SIZE]}), [mask.kept]
+    if isinstance(mask, BlockMask) or hasattr(mask, "kv_num_blocks"):
+        blocks = as_block_mask(mask)
+        facts: dict[str, Any] = {field.name: getattr(blocks, field.name) for field in fields(blocks)}
+        arrays = {name: x for name, x in facts.items() if isinstance(x, np.ndarray)}
+        rest = {name: x for name, x in facts.items() if name not in arrays}
+        return json.dumps({"blocks": rest, "names": list(arrays)}), list(arrays.values())
+    return "pairs", [mask]
+
+
+def assembled(facts: str, tensors: Sequence[Any]) -> Any:
+    """The mask that was dismantled()."""
+    if facts == "pairs":
+        return tensors[0]
+    said = json.loads(facts)
+    if "BLOCK_SIZE" in said:
+        query, key = said["BLOCK_SIZE"]
+        return BlockMatrix(tensors[0], (query, key))
+    arrays = {name: np.asarray(x) for name, x in zip(said["names"], tensors)}
+    return BlockMask(**(said["blocks"] | arrays))
 
 
 def given_mask(mask: Any, recipe: Recipe, order: str | None = None) -> _core.Mask | None:

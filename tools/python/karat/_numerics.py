@@ -230,13 +230,14 @@ def generate(
     sigma: float = 0.5,
     head_kind: str | None = None,
     do: bool = False,
+    torch: bool = False,
     threads: int = 0,
-) -> tuple[np.ndarray, ...]:
+) -> tuple[Any, ...]:
     """Q, K, V of a workload made from a seed, bfloat16 [B, H, S, D] (docs/workloads.md).
 
     kind: one of ``karat.names("workloads")``. text: tokens behind the video's. kv_heads: heads of K
-    and V, a divisor of heads; 0: as many. do: a gradient of the output as a fourth array. Values
-    depend on the arguments alone.
+    and V, a divisor of heads; 0: as many. do: a gradient of the output as a fourth array. torch: as
+    PyTorch tensors. Values depend on the arguments alone.
     """
     question: dict[str, Any] = dict(
         kind=kind, grid=[int(n) for n in grid], text=text, heads=heads, kv_heads=kv_heads,
@@ -247,7 +248,7 @@ def generate(
     if do:
         question["do"] = True
     named, _ = _core.generate(json.dumps(question), threads)
-    made = {name: like(array, type, False) for name, type, array in named}
+    made = {name: like(array, type, torch) for name, type, array in named}
     names = ("q", "k", "v", "do") if do else ("q", "k", "v")
     return tuple(made[name] for name in names)
 

@@ -58,6 +58,7 @@ def _name(golden: Golden) -> str:
 
 def definition(golden: Golden) -> dict[str, Any]:
     """The Definition: axes, inputs q, k, v and outputs o, lse, and karat as reference."""
+    golden = golden.numpy()
     o, q = golden["o"], golden["q"]
     batch, heads, tokens, channels = o.shape
     four = ["batch", "heads", "tokens", "head_dim"]
@@ -113,6 +114,7 @@ def export(golden: Golden, root: str | os.PathLike[str]) -> Path:
     A workload that is there already is not added twice. Raises UsageError for cases that hold codes
     instead of q, k, v.
     """
+    golden = golden.numpy()
     if "inputs/q" not in golden:
         raise UsageError(f"{golden.path}: holds codes, not q, k and v; export a case of values")
     if any(name.startswith("mask/given/") for name in golden):
@@ -152,6 +154,7 @@ def judge(
         where not
     measured. The stage table is the trace's log, the stages its correctness.extra.
     """
+    golden = golden.numpy()
     report = check(golden, candidate)
     _, named = candidate_arguments(candidate)
     absolute = relative = 0.0

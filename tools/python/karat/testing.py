@@ -3,7 +3,7 @@
 import karat.testing
 
 def test_my_kernel(karat_golden):
-    golden = karat_golden("fpsattention", grid=(6, 16, 16))
+    golden = karat_golden("fpsattention", grid=(6, 16, 16), torch=True)
     karat.testing.assert_matches(golden, my_kernel(*golden.inputs))
 """
 
@@ -13,6 +13,7 @@ from typing import Any, Mapping, Sequence
 
 from ._errors import UsageError
 from ._golden import Golden, PathLike, check
+from ._golden import diagnose as explain
 from ._report import CheckReport
 
 
@@ -27,12 +28,15 @@ def assert_matches(
     allow: str | Sequence[str] = (),
     error_ratio: float | None = None,
     strict: bool = False,
+    diagnose: bool = False,
 ) -> CheckReport:
-    """Raises AssertionError with the stage table and the first divergence unless `output` matches;
-    an undecided verdict is no match.
+    """Raises AssertionError with what ``karat check`` prints unless `output` matches; an undecided
+    verdict is no match.
 
     output: the kernel's o, a dict of stages by name, or a file; it, layout, v_layout, order, allow,
         error_ratio and strict as for karat.check. stages: judge these alone; each must be there.
+    diagnose: a failure also says what ``karat diagnose`` makes of the output: the recipe edit or
+        mistake that explains it. That takes seconds to minutes, only where something fails.
 
     Returns the report.
     """
@@ -54,9 +58,10 @@ def assert_matches(
     judged = report.stages if stages is None else [s for s in report.stages if s["stage"] in stages]
     if stages is not None and len(judged) < len(stages) and not isinstance(output, Mapping):
         raise UsageError(f"stages: {', '.join(stages)} are not all in {output}")
-    results = {stage["result"] for stage in judged}
-    if results & {"differs", "undecided"}:
-        subject = golden.path if isinstance(golden, Golden) else golden
-        words = "does not match" if "differs" in results else "is undecided against"
-        raise AssertionError(f"{words} {subject}\n{report.table()}")
+    if {stage["result"] for stage in judged} & {"differs", "undecided"}:
+        *table, verdict = report.table().splitlines()
+        lines = [verdict, *table]
+        if diagnose:
+            lines.append(str(explain(golden, output, layout=layout, order=order)))
+        raise AssertionError("\n".join(lines))
     return report
