@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Runs a tutorial as it stands: writes its files, runs its commands, compares what they print.
+"""Runs a page as it stands: writes its files, runs its commands, compares what they print.
 
-    python docs/tutorials/run.py kernel_engineer FOLDER
+    python docs/tutorials/run.py docs/tutorials/kernel_engineer.md FOLDER
 
 Files and commands go to FOLDER, which must be new or empty. Needs karat and python on PATH, as
 `pip install` puts them. In a page
@@ -21,7 +21,6 @@ import time
 from pathlib import Path
 from typing import Iterator, NamedTuple
 
-HERE = Path(__file__).parent
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.S | re.M)
 NAMED = re.compile(r"`([\w.]+)`:\s*\Z")
 STATUS = re.compile(r"#\s*exits with (\d+)\s*\Z")
@@ -88,4 +87,4 @@ def run(page: Path, folder: Path) -> None:
 if __name__ == "__main__":
     if len(sys.argv) != 3:
         sys.exit(__doc__)
-    run(HERE / f"{sys.argv[1].removesuffix('.md')}.md", Path(sys.argv[2]))
+    run(Path(sys.argv[1]), Path(sys.argv[2]))

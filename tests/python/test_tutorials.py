@@ -1,4 +1,4 @@
-"""The tutorials, run as they stand: files, commands and what they print (docs/tutorials/run.py)."""
+"""The tutorials and the FAQ, run as they stand: files, commands and what they print (docs/tutorials/run.py)."""
 
 import importlib.util
 import os
@@ -10,23 +10,23 @@ import pytest
 
 TUTORIALS = Path(__file__).parents[2] / "docs/tutorials"
 NEED_TORCH = ("kernel_engineer", "researcher")
-NAMES = sorted(page.stem for page in TUTORIALS.glob("*.md"))
+PAGES = [*sorted(TUTORIALS.glob("*.md")), TUTORIALS.parent / "faq.md"]
 
 spec = importlib.util.spec_from_file_location("tutorial", TUTORIALS / "run.py")
 tutorial = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(tutorial)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_tutorial(name, command_line, tmp_path):
-    if name in NEED_TORCH and importlib.util.find_spec("torch") is None:
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_page(page, command_line, tmp_path):
+    if page.stem in NEED_TORCH and importlib.util.find_spec("torch") is None:
         pytest.skip("PyTorch is not installed (tools/test.sh --long)")
     programs = tmp_path / "bin"
     programs.mkdir()
     (programs / "karat").symlink_to(command_line.program)
     path = os.pathsep.join([str(programs), str(Path(sys.executable).parent), os.environ["PATH"]])
     done = subprocess.run(
-        [sys.executable, TUTORIALS / "run.py", name, tmp_path / "work"],
+        [sys.executable, TUTORIALS / "run.py", page, tmp_path / "work"],
         env=os.environ | {"PATH": path}, capture_output=True, text=True, timeout=1200,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
