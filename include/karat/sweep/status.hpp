@@ -31,7 +31,7 @@ struct Status {
 
 Status status_of(const Plan& plan);
 
-/// Lines for a terminal. @param names of shards come from the plan
+/// Lines for a terminal; names of shards come from the plan.
 std::string to_text(const Status& status, const Plan& plan,
                     report::Painter painted = report::unpainted);
 /// The fields of docs/json.md, "karat.sweep_status".
