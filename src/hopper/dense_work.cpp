@@ -40,8 +40,8 @@ std::vector<TileRun> dense_work(const Plan& plan, const Shape& shape) {
   const std::int64_t outer = plan.outer(), inner = plan.inner();
   const std::int64_t tiles = (outside + outer - 1) / outer;
   const int blocks = static_cast<int>((inside + inner - 1) / inner);
-  const bool masked = inside % inner != 0 || plan.end_mask == EndMask::first_block;
-  if (shape.causality == Causality::none) return {{tiles, blocks, masked ? 1.0 / blocks : 0.0}};
+  // The block at the end is compared with it.
+  if (shape.causality == Causality::none) return {{tiles, blocks, 1.0 / blocks}};
   const std::int64_t offset = shape.keys - shape.queries;  // the last query sees the last key
   const auto seen = [&](std::int64_t tile) {
     if (keys) {  // the queries from the first one that sees the tile's first key

@@ -6,6 +6,7 @@
 #include <numeric>
 #include <optional>
 
+#include "division.hpp"
 #include "karat/numerics/base/error.hpp"
 #include "schedule.hpp"
 #include "supply.hpp"
@@ -16,19 +17,7 @@ namespace {
 
 constexpr double kFree = 1e6;  // a rate no kernel notices
 
-enum class Ideal { none, waves, imbalance };
-
-/// Every tile's keys in `splits` runs of equal length, the last ones with what is left.
-std::vector<TileRun> split_runs(const std::vector<TileRun>& runs, int splits) {
-  if (splits == 1) return runs;
-  std::vector<TileRun> out;
-  for (const TileRun& run : runs) {
-    const int each = (run.blocks + splits - 1) / splits, rest = run.blocks % each;
-    out.push_back({run.tiles * (run.blocks / each), each, run.masked_share});
-    if (rest > 0) out.push_back({run.tiles, rest, run.masked_share});
-  }
-  return out;
-}
+enum class Ideal { none, waves, imbalance, combined };
 
 /// Runs whose tiles all have the mean number of blocks (rounded up and down to keep the total).
 std::vector<TileRun> levelled(const std::vector<TileRun>& runs) {
@@ -45,13 +34,16 @@ std::vector<TileRun> levelled(const std::vector<TileRun>& runs) {
 
 /// The kernel that combines parts: CTAs that find nothing to combine leave at once, the others move
 /// FP32 parts out and in and 16-bit outputs.
-double combine_us(const Machine& m, const Timing& t, const Plan& p, const Shape& shape,
-                  KeySplits splits, double mhz) {
-  if (splits.most == 1) return 0;
-  const double ctas = combine_ctas(p, shape) * t.combine_cta / (m.sms * mhz);
+Combining combining(const Machine& m, const Timing& t, const Plan& p, const Shape& shape,
+                    KeySplits division, double mhz) {
+  if (division.most == 1) return {};
+  const double ctas = combine_ctas(p, shape);
   const double rows = double(shape.batch) * shape.heads * double(shape.queries);
-  const double bytes = splits.taken > 1 ? rows * p.head_dim * (2.0 * 4 * splits.taken + 2) : 0;
-  return t.combine_us + ctas + bytes / (m.l2_gb_per_s * t.l2_share) * 1e-3;
+  const double bytes = division.taken > 1 ? rows * p.head_dim * (2.0 * 4 * division.taken + 2) : 0;
+  return {.launch_us = t.combine_us,
+          .ctas = ctas,
+          .ctas_us = ctas * t.combine_cta / (m.sms * mhz),
+          .traffic_us = bytes / (m.l2_gb_per_s * t.l2_share) * 1e-3};
 }
 
 /// The clock a board holds. One that power limits gains where SMs idle, operands are zero padding
@@ -71,8 +63,9 @@ double held_clock(const Machine& m, const Timing& t, const Plan& p, double activ
   return std::min(mhz, m.short_launch_clock_mhz);
 }
 
-LaunchTime simulate(const Machine& machine, const Timing& timing, Plan plan, const Shape& shape,
-                    const Work& work, Ideal ideal, std::optional<double> clock_mhz = {}) {
+LaunchTime simulate(const Machine& machine, const Timing& timing, const Plan& undivided,
+                    const Shape& shape, const Work& work, Ideal ideal,
+                    std::optional<double> clock_mhz = {}) {
   if (work.head.empty() || total_blocks(work.head) <= 0 || work.copies <= 0) {
     throw Error(ErrorKind::usage, "work", "keeps no block", "widen the window");
   }
@@ -87,12 +80,10 @@ LaunchTime simulate(const Machine& machine, const Timing& timing, Plan plan, con
     masked += run.masked_share * double(run.tiles) * run.blocks;
   }
   masked /= total_blocks(runs);
-  const KeySplits splits = work.listed ? KeySplits{} : key_splits(plan, shape, machine.sms);
-  // hopper/flash_fwd_launch_template.h: the kernel that can divide keys has no clusters.
-  if (splits.most > 1) plan.multicast = Multicast::none;
-  out.splits = splits.taken;
-  if (out.splits > 1) plan.o_bytes = 4;
-  runs = split_runs(runs, out.splits);
+  out.division = work.listed ? KeySplits{} : key_splits(undivided, shape, machine.sms);
+  const DividedLaunch parts = divided(undivided, runs, out.division);
+  const Plan& plan = parts.plan;
+  runs = parts.runs;
   out.tiles = total_tiles(runs) * work.copies;
   out.blocks = total_blocks(runs) * double(work.copies);
   out.waves = double(out.tiles) / (double(machine.sms) * plan.ctas_per_sm);
@@ -110,8 +101,9 @@ LaunchTime simulate(const Machine& machine, const Timing& timing, Plan plan, con
   out.clock_mhz = clock_mhz.value_or(held_clock(machine, timing, plan, mean / done.end,
                                                 costs.tensor_use(plan.ctas_per_sm),
                                                 out.clocks / machine.clock_mhz));
-  out.combine_us = combine_us(machine, timing, plan, shape, splits, out.clock_mhz);
-  out.us = out.launch_us + out.combine_us + out.clocks / out.clock_mhz;
+  if (ideal != Ideal::combined)
+    out.combining = combining(machine, timing, plan, shape, out.division, out.clock_mhz);
+  out.us = out.launch_us + out.combining.us() + out.clocks / out.clock_mhz;
   out.steady_clocks = costs.steady(plan.ctas_per_sm) / plan.ctas_per_sm;
   for (int u = 0; u < kUnits; ++u) {
     out.busy_share[u] = done.busy[u] / (out.us * out.clock_mhz * machine.sms);
@@ -137,7 +129,8 @@ void limit_power(Machine& machine, const Timing& timing, double watts) {
 
 std::string part_name(Part part) {
   static constexpr const char* kNames[kParts] = {
-      "tensor core", "MUFU", "FP32", "shared memory", "L2", "HBM", "waves", "imbalance", "launch"};
+      "tensor core", "MUFU",  "FP32",      "shared memory", "L2",
+      "HBM",         "waves", "imbalance", "launch",        "combining keys"};
   return kNames[static_cast<int>(part)];
 }
 
@@ -186,7 +179,10 @@ LaunchTime launch_time_without(Part part, const Machine& machine, const Timing& 
       ideal = Ideal::imbalance;
       break;
     case Part::launch:
-      t.launch_us = t.prepare_us = t.combine_us = t.combine_cta = 0;
+      t.launch_us = t.prepare_us = 0;
+      break;
+    case Part::combining:
+      ideal = Ideal::combined;
       break;
   }
   // A part that costs nothing does not change the clock.

@@ -178,7 +178,6 @@ Plan make_plan(const PlanRequest& request, const Machine& machine) {
       fa3 && width == Width::bf16 && row->dims >= 128 && !causal && !varying && !lists_read
           ? Multicast::pairs
           : Multicast::none;
-  plan.end_mask = fa3 && !lists_read ? EndMask::first_block : EndMask::where_ragged;
   plan.v_transpose = width == Width::eight_bit ? s.v_transpose : VTranspose::none;
   plan.qk = request.qk;
   plan.pv = request.pv;

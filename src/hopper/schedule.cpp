@@ -110,7 +110,8 @@ class Scheduler {
   };
 
   /// The first tiles go to the SMs in turn, a further one to the SM that has least to do. CTAs of
-  /// one SM share it evenly; at its end one of them is alone for half a tile on average.
+  /// one SM share it evenly; at its end one of them is alone for half a tile on average. Which
+  /// tiles of the first round meet on an SM follows from no source: one SM has the longest ones.
   void dynamic(const std::vector<TileRun>& runs, std::int64_t copies) {
     const int residents = p_.ctas_per_sm;
     std::vector<Load> loads(m_.sms);
@@ -144,6 +145,11 @@ class Scheduler {
                             : load.work + alone(costs_.at(load.last, 1).next,
                                                 costs_.at(load.last, residents).next, residents);
     }
+    int longest = 0;
+    for (const TileRun& run : runs) longest = std::max(longest, run.blocks);
+    const auto together = std::min<std::int64_t>((served + m_.sms - 1) / m_.sms, residents);
+    const std::vector<int> meeting(static_cast<std::size_t>(together), longest);
+    out_.sm_end[0] = std::max(out_.sm_end[0], beginning(meeting));
   }
 
   /// What the last of `residents` CTAs takes longer than its share: half a tile on its own.

@@ -2,7 +2,9 @@
 // flash_prepare_scheduler.cu, and the grid of flash_fwd_combine_launch_template.h.
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
+#include "division.hpp"
 #include "karat/hopper/plan.hpp"
 
 namespace karat::hopper {
@@ -33,6 +35,7 @@ int choose_splits(std::int64_t query_tiles, int key_blocks, int sms) {
 
 KeySplits key_splits(const Plan& plan, const Shape& shape, int sms) {
   KeySplits out;
+  if (plan.division) return *plan.division;
   if (plan.split_rule == Splits::never) return out;
   // Query heads that share K and V are packed into the rows of one tile.
   const std::int64_t rows = shape.queries * (shape.heads / shape.key_heads());
@@ -53,6 +56,18 @@ KeySplits key_splits(const Plan& plan, const Shape& shape, int sms) {
     const double blocks = double(of_head) * key_blocks * shape.batch * shape.key_heads();
     const auto of_sm = std::max<std::int64_t>(1, std::llround(std::ceil(1.1 * blocks / sms)));
     out.taken = static_cast<int>(std::clamp<std::int64_t>(rounds(key_blocks, of_sm), 1, out.most));
+  }
+  return out;
+}
+
+DividedLaunch divided(Plan plan, const std::vector<TileRun>& runs, KeySplits division) {
+  // hopper/flash_fwd_launch_template.h: the kernel that can divide keys has no clusters.
+  if (division.most > 1) plan.multicast = Multicast::none;
+  if (division.taken > 1) plan.o_bytes = 4;
+  DividedLaunch out{.plan = std::move(plan), .runs = runs};
+  for (TileRun& run : out.runs) {
+    const int each = static_cast<int>(rounds(run.blocks, division.taken));
+    run.tiles *= rounds(run.blocks, std::max(1, each)), run.blocks = each;
   }
   return out;
 }

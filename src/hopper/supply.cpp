@@ -59,7 +59,7 @@ Supply make_supply(const Machine& m, const Timing& t, const Plan& p, const Shape
   } else {
     s.kv_miss = resident ? per_head : std::max(per_head, 1.0 / std::min(rows * sharing, at_once));
   }
-  s.q_real = std::min(1.0, outer_tokens / (rows * p.outer()));
+  s.q_real = std::min(1.0, outer_tokens / p.outer());
   s.kv_real = std::min(1.0, inner_tokens / (unique * p.inner()));
   s.listed = work.listed && p.lists == BlockLists::read ? 1 : 0;
   return s;

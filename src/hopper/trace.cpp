@@ -3,7 +3,9 @@
 #include <map>
 #include <nlohmann/json.hpp>
 #include <tuple>
+#include <utility>
 
+#include "division.hpp"
 #include "karat/files/json_file.hpp"
 #include "karat/hopper/answer.hpp"
 #include "supply.hpp"
@@ -67,6 +69,24 @@ class Events {
     }
   }
 
+  /// Kernel after kernel, and what an SM does in the one that combines.
+  void combined(int pid, const LaunchTime& launch) {
+    const Combining& c = launch.combining;
+    const double attention = launch.us - c.us();
+    process(pid,
+            "keys in " + std::to_string(launch.division.taken) + " parts, kernel after kernel");
+    track(pid, 1, "launches");
+    slice(pid, 1, "attention", 0, attention, {{"parts", launch.division.taken}});
+    slice(pid, 1, "combine", attention, c.us(), {{"ctas", c.ctas}});
+    track(pid, 2, "one SM of the combining kernel");
+    const auto all = {std::pair{"launch", c.launch_us}, {"CTAs", c.ctas_us}, {"L2", c.traffic_us}};
+    double begin = attention;
+    for (const auto& [name, us] : all) {
+      if (us > 0) slice(pid, 2, name, begin, us, files::Json::object());
+      begin += us;
+    }
+  }
+
   std::string text() {
     return files::Json{{"displayTimeUnit", "ns"}, {"traceEvents", std::move(events_)}}.dump();
   }
@@ -80,17 +100,18 @@ class Events {
 std::vector<Slice> timeline(const Question& q, const Plan& plan, const LaunchTime& launch,
                             const TraceOptions& options) {
   const MaskedWork masked = work_of(q, plan);
+  const DividedLaunch parts = divided(plan, masked.work.head, launch.division);
   std::vector<TileWork> first;
-  for (const TileRun& run : masked.work.head) {
+  for (const TileRun& run : parts.runs) {
     for (std::int64_t i = 0; i < run.tiles && std::ssize(first) < options.tiles; ++i) {
       if (run.blocks == 0) continue;
       first.push_back({std::min(run.blocks, options.most_blocks), run.masked_share});
     }
   }
   std::vector<Slice> slices;
-  const Supply supply =
-      make_supply(q.machine, q.timing, plan, q.shape, masked.work, launch.clock_mhz, launch.tiles);
-  run_sm(q.machine, q.timing, plan, supply, plan.ctas_per_sm, first, &slices);
+  const Supply supply = make_supply(q.machine, q.timing, parts.plan, q.shape, masked.work,
+                                    launch.clock_mhz, launch.tiles);
+  run_sm(q.machine, q.timing, parts.plan, supply, plan.ctas_per_sm, first, &slices);
   std::stable_sort(slices.begin(), slices.end(), [](const Slice& a, const Slice& b) {
     return std::tie(a.unit, a.begin) < std::tie(b.unit, b.begin);
   });
@@ -116,6 +137,7 @@ std::string perfetto_trace(const Question& q, const AttentionCost& cost,
   };
   int pid = 1;
   sm(pid, "", cost.plan, cost.launch);
+  if (cost.launch.division.most > 1) events.combined(++pid, cost.launch);
   if (!backward) return events.text();
   const int launches = ++pid;
   double begin = 0;

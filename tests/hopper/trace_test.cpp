@@ -60,6 +60,37 @@ TEST(Trace, TracksAndBusyTimes) {
   EXPECT_NEAR(sm["MUFU"], scores / 16 * q.timing.mufu_clk_per_warp / 8, 1e-6 * scores);
 }
 
+/// Tiles of nine key blocks are shared out among the SMs: an SM computes parts of tiles, writes
+/// them in FP32, and another kernel combines them.
+TEST(Trace, DividedKeysShowTheirPartsAndTheKernelThatCombines) {
+  Question q = dense_question();
+  q.shape = {.heads = 2, .queries = 256, .keys = 9 * 176, .head_dim = 128};
+  const auto show = [&] {
+    const AttentionCost cost = attention_cost(q, Detail::time);
+    return std::pair{cost, clocks_of(nlohmann::json::parse(perfetto_trace(q, cost)))};
+  };
+  auto [whole, undivided] = show();
+  q.splits = Splits::heuristic;
+  auto [cost, clocks] = show();
+  const KeySplits division = cost.launch.division;
+  ASSERT_EQ(whole.launch.division.taken, 1);
+  ASSERT_GT(division.taken, 1);
+  ASSERT_EQ(clocks.size(), 2u);
+  auto &part = clocks["one SM of H100 SXM"], &tile = undivided["one SM of H100 SXM"];
+  // Two tiles a CTA, of eight blocks at most; a part has fewer.
+  // An SM shows two tiles, of eight blocks at most, or two parts of tiles.
+  const double block = 4.0 * cost.plan.block_q * cost.plan.block_k * 128 / 4096;
+  const int blocks = (9 + division.taken - 1) / division.taken;
+  EXPECT_NEAR(part["tensor core"], 2 * blocks * block, 1e-6 * block);
+  EXPECT_NEAR(tile["tensor core"], 2 * 8 * block, 1e-6 * block);
+  EXPECT_EQ(cost.launch.tiles, 4 * ((9 + blocks - 1) / blocks));
+  auto& launches =
+      clocks["keys in " + std::to_string(division.taken) + " parts, kernel after kernel"];
+  EXPECT_NEAR(launches["launches"], cost.launch.us, 1e-6 * cost.launch.us);
+  EXPECT_NEAR(launches["one SM of the combining kernel"], cost.launch.combining.us(), 1e-9);
+  EXPECT_GT(cost.launch.combining.traffic_us, 0);
+}
+
 /// Five products in one kernel; four and three in two. The launches add up to the answer.
 TEST(Trace, BackwardKernelsFollowEachOnAnSmOfItsOwn) {
   for (const char* recipe : {"fa3_bf16", "fps_ste_bf16"}) {

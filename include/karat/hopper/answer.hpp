@@ -42,7 +42,9 @@ struct TraceOptions {
 };
 
 /// Tracks: one per unit, one per warpgroup of each CTA. Times are microseconds at the launch's
-/// clock. The busy time of a unit's track is the work asked of it. With a backward, its kernels
+/// clock. The busy time of a unit's track is the work asked of it. Where keys are divided, the
+/// CTAs are those of the parts, and a process shows the launch and the kernel that combines, with
+/// what an SM does in it. With a backward, its kernels
 /// follow: one track with the launches in their order and full length, then an SM for each kernel
 /// that multiplies. Kernels are processes of their own that begin at 0.
 std::string perfetto_trace(const Question& question, const AttentionCost& cost,

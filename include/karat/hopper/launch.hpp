@@ -21,9 +21,10 @@ enum class Part {
   hbm,        ///< likewise HBM
   waves,      ///< SMs share the last wave's work to the last clock
   imbalance,  ///< every query tile has the mean number of blocks
-  launch,     ///< launch latency, the kernel in front, and the one behind but for its traffic
+  launch,     ///< launch latency and the kernel in front
+  combining   ///< the kernel that combines the parts of divided keys
 };
-inline constexpr int kParts = 9;
+inline constexpr int kParts = 10;
 std::string part_name(Part part);
 
 /// All query tiles of a launch: one head's, repeated for every batch entry and head.
@@ -42,15 +43,24 @@ inline constexpr std::array kUnitNames = {"tensor core",   "MUFU",        "FP32"
                                           "shared memory", "L2",          "HBM"};
 inline constexpr int kUnits = kUnitNames.size();
 
+/// The kernel behind a launch that may divide keys.
+struct Combining {
+  double launch_us = 0;
+  double ctas = 0;        ///< of the whole launch
+  double ctas_us = 0;     ///< their start and their look at what there is to combine
+  double traffic_us = 0;  ///< FP32 parts and outputs through L2
+  double us() const { return launch_us + ctas_us + traffic_us; }
+};
+
 struct LaunchTime {
   double us = 0;
   double clock_mhz = 0;  ///< the clock it was computed at
   double clocks = 0;     ///< of the busiest SM, without the launch
   double launch_us = 0;
-  double combine_us = 0;  ///< kernel that merges key splits
-  int splits = 1;
+  KeySplits division;  ///< of the keys
+  Combining combining;
   int walked = 0;            ///< tiles handed to SMs one by one; the others are counted
-  std::int64_t tiles = 0;    ///< query tiles, splits counted
+  std::int64_t tiles = 0;    ///< query tiles, parts of divided ones counted
   double waves = 0;          ///< tiles / CTA slots
   double blocks = 0;         ///< padded key blocks computed
   double steady_clocks = 0;  ///< per block far inside a tile

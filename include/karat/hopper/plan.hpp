@@ -43,9 +43,6 @@ enum class Lengths { fixed, varying };     ///< varying: cu_seqlens, a tile sear
 enum class Splits { never, heuristic };    ///< may a kernel share one tile's keys out?
 enum class BlockLists { computed, read };  ///< where a sparse kernel's next block comes from
 enum class Multicast { none, pairs };      ///< do two CTAs of a cluster load K and V once?
-/// Which key blocks a kernel compares with the sequence's end: the ragged one, or always the one
-/// that it visits first (FlashAttention-3's mainloop begins at the end).
-enum class EndMask { where_ragged, first_block };
 
 /// What a kernel computes. With P = exp(S - lse) a backward has five products: S = Q K^T,
 /// dP = dO V^T, dV = P^T dO, dQ = dS K, dK = dS^T Q.
@@ -54,6 +51,15 @@ enum class Pass {
   gradients,       ///< all five over one block of keys at a time; dQ is added to FP32 memory
   key_gradients,   ///< S, dP, dV and dK over one block of keys at a time
   query_gradients  ///< S, dP and dQ over one block of queries at a time
+};
+
+/// How FlashAttention-3 divides the keys of a query tile among CTAs.
+struct KeySplits {
+  /// What the host allows. Beyond 1 it launches the kernel that can divide keys, and the one that
+  /// combines parts behind it, whether or not any tile is divided.
+  int most = 1;
+  int taken = 1;  ///< by every tile
+  friend bool operator==(const KeySplits&, const KeySplits&) = default;
 };
 
 struct Plan {
@@ -78,9 +84,9 @@ struct Plan {
   VTranspose v_transpose = VTranspose::none;
   Lengths lengths = Lengths::fixed;
   Splits split_rule = Splits::never;
+  std::optional<KeySplits> division;  ///< empty: by split_rule
   BlockLists lists = BlockLists::computed;
   Multicast multicast = Multicast::none;
-  EndMask end_mask = EndMask::where_ragged;
   int o_bytes = 2;  ///< of an element of O as a tile writes it: 4 where parts are combined later
   int ctas_per_sm = 1;
   int promote_every = 0;       ///< keys after which PV's partial sums are added in FP32; 0 = never
@@ -163,13 +169,6 @@ std::vector<Plan> make_backward_plans(Kernel kernel, int head_dim, Causality cau
 /// best; 1 from 0.8 tiles per SM or at most 4 key blocks (FlashAttention-3's num_splits_heuristic).
 int choose_splits(std::int64_t query_tiles, int key_blocks, int sms);
 
-/// How FlashAttention-3 divides the keys of a query tile among CTAs.
-struct KeySplits {
-  /// What the host allows. Beyond 1 it launches the kernel that can divide keys, and the one that
-  /// combines parts behind it, whether or not any tile is divided.
-  int most = 1;
-  int taken = 1;  ///< by every tile
-};
 /// The host divides where the tiles of the launch are few, or K and V of a head exceed 50 MiB and
 /// its queries fill the SMs twice. With varying lengths it looks at one sequence instead of the
 /// batch, and a kernel in front takes as many of the allowed splits as give every SM its share of

@@ -75,14 +75,14 @@ files::Json to_json(const Answer& a) {
                   {"smem_bytes", p.smem_bytes},
                   {"varlen", p.lengths == Lengths::varying},
                   {"multicast", p.multicast == Multicast::pairs},
-                  {"splits", c.launch.splits}};
+                  {"splits", c.launch.division.taken}};
   json["launch"] = {{"clock_mhz", c.launch.clock_mhz},
                     {"tiles", c.launch.tiles},
                     {"waves", c.launch.waves},
                     {"blocks", c.launch.blocks},
                     {"clocks_per_block", c.launch.steady_clocks},
                     {"launch_us", c.launch.launch_us},
-                    {"combine_us", c.launch.combine_us}};
+                    {"combine_us", c.launch.combining.us()}};
   for (const Saving& s : c.savings)
     json["bound_by"].push_back(
         {{"part", part_name(s.part)}, {"saves_ms", s.ms}, {"share", s.ms / c.time_ms}});

@@ -116,10 +116,13 @@ std::string to_text(const Answer& a) {
       "work         %.1f %% of all pairs kept, %.1f %% computed in padded blocks; %lld tiles, "
       "%.2f waves%s; clock %.0f MHz\n",
       100 * c.density, 100 * c.padded_density, static_cast<long long>(l.tiles), l.waves,
-      l.splits > 1 ? print(", keys split %d ways", l.splits).c_str() : "", l.clock_mhz);
-  if (l.combine_us > 0)
-    text +=
-        print("             of it %.1f us in the kernel that combines key splits\n", l.combine_us);
+      l.division.taken > 1 ? print(", keys split %d ways", l.division.taken).c_str() : "",
+      l.clock_mhz);
+  if (l.division.most > 1)
+    text += print(
+        "             of it %.1f us in the kernel that combines key splits; its rule divides by "
+        "steps, so that a longer launch may be faster\n",
+        l.combining.us());
   text += bound_line(c.savings, c.time_ms);
   text += "             (time saved if that part were free of charge)\nbusy        ";
   for (int u = 0; u < kUnits; ++u) {

@@ -37,8 +37,8 @@ struct Supply {
   double q_miss = 1;               ///< share of Q bytes that come from HBM
   double kv_miss = 0.1;            ///< likewise of K and V
   double o_miss = 1;               ///< share of O that goes to HBM during the launch
-  double q_real = 1;   ///< share of the query rows that exist; the rest is zeros, not fetched
-  double kv_real = 1;  ///< likewise of the keys
+  double q_real = 1;   ///< share of the first tile's rows that exist; the rest is not fetched
+  double kv_real = 1;  ///< share of all blocks' keys that do
   double listed = 0;   ///< 1: the next block is read from a list
 };
 
