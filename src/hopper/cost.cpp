@@ -4,12 +4,14 @@
 #include <algorithm>
 #include <cmath>
 #include <string>
+#include <tuple>
 #include <utility>
 
 #include "karat/hopper/calibration.hpp"
 #include "karat/layout/arrangement.hpp"
 #include "karat/numerics/base/error.hpp"
 #include "karat/numerics/formats/format.hpp"
+#include "list_plan.hpp"
 
 namespace karat::hopper {
 namespace {
@@ -174,6 +176,11 @@ MaskedWork listed_work(const Question& q, const Plan& plan) {
 
 bool predicted(const recipe::Recipe& r) { return r.predict.rule != recipe::PredictRule::never; }
 
+/// Lists of blocks, known by their share alone.
+bool by_density(const Question& q) {
+  return predicted(q.recipe) || (takes_density(q.recipe) && q.density);
+}
+
 double predicted_density(const Question& q) {
   const recipe::Predict& rule = q.recipe.predict;
   if (q.density) {
@@ -212,18 +219,6 @@ MaskedWork predicted_work(const Question& q, const Plan& plan) {
   return out;
 }
 
-constexpr int kRowsOfWarpgroup = 64;  ///< of a matrix instruction over four warps
-constexpr int kKeysOfStep = 16;       ///< of an instruction of PV in 16 bits
-
-/// A tile that lies inside a block of the selection: all its rows then visit the same blocks. The
-/// largest that the kernel can hold, or the kernel's own where none does.
-int inside_block(int selected, int own, int granule) {
-  for (int size = own / granule * granule; size > 0; size -= granule) {
-    if (selected % size == 0) return size;
-  }
-  return own;
-}
-
 MaskedWork all_work(const Question& q, const Plan& plan) {
   MaskedWork out;
   const Shape shape = shape_of(q);
@@ -254,39 +249,42 @@ Kernel implied_kernel(const recipe::Recipe& recipe) {
   return v == Element::bf16 ? Kernel::sta : Kernel::fpsattention;
 }
 
-Plan plan_of(const Question& q) {
-  const Element v = element_of(q.recipe.v.format, "v");
-  PlanRequest request{.kernel = q.kernel.value_or(implied_kernel(q.recipe)),
-                      .head_dim = q.shape.head_dim,
-                      .qk = element_of(q.recipe.q.format, "q"),
-                      .pv = v,
-                      .causality = listed(q.recipe) ? Causality::none : shape_of(q).causality,
-                      .promote_every = v == Element::bf16 ? 0 : q.recipe.pv.promote_every,
-                      .extra_per_score = extra_per_score(q.recipe),
-                      .lengths = q.lengths,
-                      .splits = q.splits};
-  if (!predicted(q.recipe)) return make_plan(request, q.machine);
-  request.lists = BlockLists::read;
-  // The kernel's own tile; promotion may need the smaller one.
-  const int promote_every = std::exchange(request.promote_every, 0);
-  const Plan own = make_plan(request, q.machine);
-  request.promote_every = promote_every;
-  request.block_q = inside_block(q.recipe.block.q, own.block_q, kRowsOfWarpgroup);
-  request.block_k = inside_block(q.recipe.block.k, own.block_k, kKeysOfStep);
-  return make_plan(request, q.machine);
+bool takes_density(const recipe::Recipe& recipe) {
+  return predicted(recipe) || recipe.skip.rule == recipe::SkipRule::next_step;
 }
+
+namespace {
+
+Plan plan_with(const Question& q, OpenStructure structure) {
+  const Element v = element_of(q.recipe.v.format, "v");
+  const PlanRequest request{.kernel = q.kernel.value_or(implied_kernel(q.recipe)),
+                            .head_dim = q.shape.head_dim,
+                            .qk = element_of(q.recipe.q.format, "q"),
+                            .pv = v,
+                            .causality = listed(q.recipe) ? Causality::none : shape_of(q).causality,
+                            .promote_every = v == Element::bf16 ? 0 : q.recipe.pv.promote_every,
+                            .extra_per_score = extra_per_score(q.recipe),
+                            .lengths = q.lengths,
+                            .splits = q.splits};
+  if (!by_density(q)) return make_plan(request, q.machine);
+  return list_plan(request, q.recipe.block.q, q.recipe.block.k, structure, q.machine);
+}
+
+}  // namespace
+
+Plan plan_of(const Question& q) { return plan_with(q, OpenStructure::assumed); }
 
 MaskedWork work_of(const Question& q, const Plan& plan) {
   validate(q.shape);
-  if (q.density && !predicted(q.recipe)) {
+  if (q.density && !takes_density(q.recipe)) {
     throw Error(
         ErrorKind::usage, "density",
         "is about masks predicted from Q and K, and recipe " + q.recipe.name + " predicts none",
-        "leave it out, or choose a recipe with predict.rule");
+        "leave it out, or choose a recipe with predict.rule or skip.rule next_step");
   }
-  MaskedWork out = predicted(q.recipe) ? predicted_work(q, plan)
-                   : listed(q.recipe)  ? listed_work(q, plan)
-                                       : all_work(q, plan);
+  MaskedWork out = by_density(q)      ? predicted_work(q, plan)
+                   : listed(q.recipe) ? listed_work(q, plan)
+                                      : all_work(q, plan);
   out.work.copies = std::int64_t{q.shape.batch} * q.shape.heads;
   for (const TileRun& run : out.work.head) {
     out.padded_pairs += double(run.tiles) * run.blocks * plan.block_q * plan.block_k;
@@ -304,12 +302,17 @@ Question dense_bf16(Question q) {
   return q;
 }
 
-double attention_ms(const Question& q) {
-  const Plan plan = plan_of(q);
+namespace {
+
+double milliseconds(const Question& q, const Plan& plan) {
   const LaunchTime launch =
       launch_time(q.machine, q.timing, plan, shape_of(q), work_of(q, plan).work);
   return calibrated_us(q.machine, plan, shape_of(q), launch) * 1e-3;
 }
+
+}  // namespace
+
+double attention_ms(const Question& q) { return milliseconds(q, plan_of(q)); }
 
 AttentionCost attention_cost(const Question& q, Detail detail) {
   AttentionCost cost;
@@ -324,6 +327,11 @@ AttentionCost attention_cost(const Question& q, Detail detail) {
     constexpr double kNineOfTen = 1.645;  // of a normal distribution, in standard deviations
     const double share = std::exp(kNineOfTen * q.machine.calibration->spread);
     cost.low_ms = cost.time_ms / share, cost.high_ms = cost.time_ms * share;
+  }
+  if (by_density(q)) {
+    const double a = milliseconds(q, plan_with(q, OpenStructure::fastest));
+    const double b = milliseconds(q, plan_with(q, OpenStructure::slowest));
+    std::tie(cost.open_low_ms, cost.open_high_ms) = std::minmax({a, b, cost.time_ms});
   }
   const double flop_per_pair = 4.0 * q.shape.head_dim * static_cast<double>(masked.work.copies);
   const double all = static_cast<double>(q.shape.queries) * static_cast<double>(q.shape.keys);

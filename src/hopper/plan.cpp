@@ -138,8 +138,8 @@ Plan make_plan(const PlanRequest& request, const Machine& machine) {
                 "is known with fixed lengths and whole keys alone",
                 "leave out --varlen and --split-keys, or choose fa3");
   }
-  const bool lists_read = request.lists.value_or(s.lists) == BlockLists::read;
-  if (lists_read && request.splits == Splits::heuristic) {
+  const bool listed = request.lists.value_or(s.lists) != BlockLists::computed;
+  if (listed && request.splits == Splits::heuristic) {
     throw Error(ErrorKind::usage, "kernel " + std::string(s.name),
                 "shares out whole keys, not the blocks that a list names",
                 "leave out --split-keys, or choose a recipe without a mask");
@@ -172,12 +172,12 @@ Plan make_plan(const PlanRequest& request, const Machine& machine) {
     plan.order = TileOrder::longest_first;
   plan.split_rule = request.splits;
   plan.lists = request.lists.value_or(s.lists);
+  plan.packing = request.packing;
   // hopper/flash_fwd_launch_template.h: clusters of two for 16-bit operands from d = 128 on.
   // Two tiles with lists of their own have no loads in common.
-  plan.multicast =
-      fa3 && width == Width::bf16 && row->dims >= 128 && !causal && !varying && !lists_read
-          ? Multicast::pairs
-          : Multicast::none;
+  plan.multicast = fa3 && width == Width::bf16 && row->dims >= 128 && !causal && !varying && !listed
+                       ? Multicast::pairs
+                       : Multicast::none;
   plan.v_transpose = width == Width::eight_bit ? s.v_transpose : VTranspose::none;
   plan.qk = request.qk;
   plan.pv = request.pv;

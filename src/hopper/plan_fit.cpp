@@ -10,6 +10,9 @@
 namespace karat::hopper {
 namespace {
 
+constexpr double kThreads = 128;           // of a warpgroup
+constexpr double kProducerRegisters = 56;  // FA3's setmaxnreg beside one consumer
+
 /// Registers a consumer thread may hold, by FA3's setmaxnreg budgets; without a producer the
 /// compiler's limit of 255.
 int register_budget(const Plan& plan) {
@@ -26,11 +29,10 @@ std::string plan_title(const Plan& plan) {
 }  // namespace
 
 int registers_needed(const Plan& plan) {
-  const double threads = 128;
   const double rows = plan.rows_per_warpgroup();
-  const double scores = rows * plan.block_k / threads;
+  const double scores = rows * plan.block_k / kThreads;
   const double p = plan.p_path == PPath::registers ? scores * bytes_of(plan.pv) / 4 : 0;
-  const double outputs = rows * plan.tile_dim / threads;
+  const double outputs = rows * plan.tile_dim / kThreads;
   const double products = plan.promote_every > 0 ? 2 * outputs : outputs;
   const bool both = plan.overlap == Overlap::previous_pv;
   const double during_qk = scores + (both ? p + products : outputs);
@@ -69,10 +71,12 @@ void check_fits(const Plan& plan, const Machine& machine) {
 
 int residents(const Plan& plan, const Machine& machine) {
   const double by_smem = machine.smem_kib_per_cta * 1024 / plan.smem_bytes;
-  // setmaxnreg hands out all registers; the compiler allocates eights.
-  const double registers = plan.producer
-                               ? double(machine.registers)
-                               : std::ceil(plan.registers_per_thread / 8.0) * 8 * plan.threads();
+  // The compiler and setmaxnreg allocate eights.
+  const double consumers =
+      std::ceil(plan.registers_per_thread / 8.0) * 8 * kThreads * plan.warpgroups;
+  const double needed = consumers + (plan.producer ? kProducerRegisters * kThreads : 0);
+  const bool all = plan.producer && plan.packing == Packing::alone;
+  const double registers = all ? double(machine.registers) : needed;
   const double by_registers = machine.registers / registers;
   const double by_warps = machine.max_warps / (plan.threads() / 32.0);
   return std::max(

@@ -35,8 +35,8 @@ constexpr files::RequestField<KernelRequest> kKernelFields[] = {
         "backward", "the gradients' kernels too (predicted, not validated)"),
     request::number<&KernelRequest::density>(
         "density",
-        "share, above 0, of the key blocks that a mask predicted from Q and K keeps; default: "
-        "predict.share where the recipe says it",
+        "share, above 0, of the key blocks that a mask predicted from Q and K, or left by the step "
+        "before, keeps; default: predict.share where the recipe says it",
         0, 1)};
 
 constexpr files::RequestField<ModelRequest> kModelFields[] = {

@@ -120,8 +120,9 @@ TEST(Answer, AMaskThatNeedsTensorsCountsByItsDensity) {
   EXPECT_THAT(problem([&] { time(); }), HasSubstr("its gradients visit is open"));
 }
 
-/// Its blocks come from lists: each is waited for, two tiles share no loads, and a tile lies inside
-/// one block of the selection.
+/// Its blocks come from lists: two tiles share no loads, and a tile lies inside one block of the
+/// selection. A kernel's own tile waits for each block's number; smaller ones are kernels for such
+/// blocks, whose producers read ahead and whose CTAs share an SM.
 TEST(Answer, APredictedMaskIsNoDenseKernelThatSkips) {
   struct Row {
     const char* recipe;
@@ -143,12 +144,17 @@ TEST(Answer, APredictedMaskIsNoDenseKernelThatSkips) {
       }
       EXPECT_EQ(plan.block_q, row.block_q) << row.recipe;
       EXPECT_EQ(plan.block_k, row.block_k) << row.recipe;
-      EXPECT_EQ(plan.lists, BlockLists::read) << row.recipe;
+      const bool ahead = plan.block_q == 64 && question.recipe.q.format != numerics::FormatId::int8;
+      EXPECT_EQ(plan.lists, ahead ? BlockLists::ahead : BlockLists::read) << row.recipe;
       EXPECT_EQ(plan.multicast, Multicast::none) << row.recipe;
       const double once = attention_ms(question);
       question.timing.list_read *= 2;
-      EXPECT_GT(attention_ms(question), 1.02 * once) << row.recipe;
+      EXPECT_GT(attention_ms(question), (ahead ? 0.999 : 1.02) * once) << row.recipe;
       question.timing.list_read /= 2;
+      const AttentionCost cost = attention_cost(question, Detail::time);
+      EXPECT_LE(cost.open_low_ms, cost.time_ms) << row.recipe;
+      EXPECT_GE(cost.open_high_ms, cost.time_ms) << row.recipe;
+      EXPECT_GT(cost.open_high_ms, 1.02 * cost.open_low_ms) << row.recipe;
     }
     question.kernel = Kernel::fa3;
     question.splits = Splits::heuristic;
@@ -156,6 +162,43 @@ TEST(Answer, APredictedMaskIsNoDenseKernelThatSkips) {
       EXPECT_THAT(problem([&] { plan_of(question); }), HasSubstr("shares out whole keys"));
     }
   }
+}
+
+/// Video Sparse Attention's authors print 85 % of FlashAttention-3's rate for cubes of 64 tokens
+/// (arXiv 2505.13389; not among the rows that anything is fitted on). The most that the structure
+/// leaves open reaches 70 %: L2 at its assumed share bounds it there.
+TEST(Answer, CubesOf64TokensStandBesideWhatTheirAuthorsPrint) {
+  Question question{.recipe = recipe::preset("vsa")};
+  ask(question, KernelRequest{});
+  ask(question, ModelRequest{.model = "wan2.1-1.3b"});
+  const AttentionCost cost = attention_cost(question, Detail::bounds);
+  const double rate = cost.speedup * cost.density;  // of FlashAttention-3's
+  std::printf("%.0f %% of FlashAttention-3's rate, at worst %.0f %%\n", 100 * rate,
+              100 * rate * cost.time_ms / cost.open_high_ms);
+  EXPECT_GT(rate, 0.65);
+  EXPECT_LT(rate, 0.85);
+  EXPECT_EQ(cost.savings.front().part, Part::l2);
+}
+
+/// LiteAttention's first step visits everything; a later one what its list keeps, by
+/// FlashAttention-3's kernel.
+TEST(Answer, TilesThatTheStepBeforeLeftOutCountByTheirDensity) {
+  Question question{.recipe = recipe::preset("lite_fp8")};
+  ask(question, KernelRequest{});
+  ask(question, ShapeRequest{.tokens = 32768, .heads = 12});
+  const AttentionCost first = attention_cost(question, Detail::time);
+  question.density = 1;
+  const AttentionCost all = attention_cost(question, Detail::time);
+  question.density = 0.25;
+  const AttentionCost quarter = attention_cost(question, Detail::time);
+  EXPECT_EQ(first.density, 1);
+  EXPECT_EQ(quarter.plan.kernel, Kernel::fa3);
+  EXPECT_EQ(quarter.plan.block_q, first.plan.block_q);
+  EXPECT_EQ(quarter.plan.block_k, first.plan.block_k);
+  EXPECT_DOUBLE_EQ(quarter.density, 0.25);
+  EXPECT_GT(all.time_ms, first.time_ms);  // lists are read
+  EXPECT_NEAR(all.time_ms / quarter.time_ms, 4, 0.3);
+  EXPECT_EQ(first.open_high_ms, 0);
 }
 
 TEST(Answer, WhatADensityCannotSayIsRefused) {

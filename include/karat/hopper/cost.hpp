@@ -37,9 +37,13 @@ struct Question {
 /// @throws Error(usage) for operands no Hopper kernel takes (FP32).
 Kernel implied_kernel(const recipe::Recipe& recipe);
 
-/// The plan of a question. A predicted mask is read from lists, and its tiles lie inside the blocks
-/// that recipe.block selects where the kernel can hold such a tile. @throws Error(usage) as
-/// make_plan().
+/// May a density be said of it? Its mask is predicted from Q and K, or left by the step before
+/// (skip.rule next_step; without a density that is the first step, which visits everything).
+bool takes_density(const recipe::Recipe& recipe);
+
+/// The plan of a question. A mask that counts by its density is read from lists, and its tiles lie
+/// inside the blocks that recipe.block selects where the kernel can hold such a tile.
+/// @throws Error(usage) as make_plan().
 Plan plan_of(const Question& question);
 
 /// Work per query tile in padded blocks, counted with the mask layer.
@@ -48,9 +52,10 @@ struct MaskedWork {
   double kept_pairs = 0;    ///< (query, key) tokens of one head
   double padded_pairs = 0;  ///< in blocks as computed
 };
-/// A mask that is predicted from Q and K counts by its density alone: every query tile visits that
-/// share of the plan's key blocks, rounded up, at least one; the density is the question's, or
-/// predict.share where rule means selects by it. What a second branch costs is not in it.
+/// A mask that is predicted from Q and K, or left by the step before, counts by its density alone:
+/// every query tile visits that share of the plan's key blocks, rounded up, at least one; the
+/// density is the question's, or predict.share where rule means selects by it. What a second branch
+/// costs is not in it.
 /// @throws Error(usage) when a window has no grid, or grid and shape disagree; for a predicted mask
 ///   whose density nobody said, or that is causal besides; for a density that no mask needs.
 MaskedWork work_of(const Question& question, const Plan& plan);
@@ -71,10 +76,13 @@ struct AttentionCost {
   LaunchTime launch;
   double time_ms = 0;
   double low_ms = 0, high_ms = 0;  ///< nine of ten launches, on a calibrated board; else 0
-  double tflops = 0;               ///< 4 x head_dim x kept pairs x heads x batch / time
-  double padded_tflops = 0;        ///< likewise of padded blocks
-  double peak_share = 0;           ///< tflops / the board's dense peak in the format of QK
-  double density = 0;              ///< kept pairs / all pairs
+  /// What the structure of a kernel that reads lists leaves open: who reads them, and how many CTAs
+  /// share an SM; 0 for other kernels.
+  double open_low_ms = 0, open_high_ms = 0;
+  double tflops = 0;         ///< 4 x head_dim x kept pairs x heads x batch / time
+  double padded_tflops = 0;  ///< likewise of padded blocks
+  double peak_share = 0;     ///< tflops / the board's dense peak in the format of QK
+  double density = 0;        ///< kept pairs / all pairs
   double padded_density = 0;
   double dense_bf16_ms = 0;     ///< FlashAttention-3 in BF16 over all pairs on the same GPU
   double speedup = 0;           ///< dense_bf16_ms / time_ms

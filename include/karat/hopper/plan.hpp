@@ -39,10 +39,15 @@ enum class Residency { persistent, one_per_tile };  ///< CTAs per launch
 enum class Dispatch { fixed, dynamic };             ///< tile i to CTA i mod n, or to the first free
 enum class TileOrder { heads_in_turn, longest_first };  ///< of a dynamic scheduler
 enum class VTranspose { none, in_kernel };              ///< FP8 wants V with keys contiguous
-enum class Lengths { fixed, varying };     ///< varying: cu_seqlens, a tile search, no TMA store
-enum class Splits { never, heuristic };    ///< may a kernel share one tile's keys out?
-enum class BlockLists { computed, read };  ///< where a sparse kernel's next block comes from
-enum class Multicast { none, pairs };      ///< do two CTAs of a cluster load K and V once?
+enum class Lengths { fixed, varying };   ///< varying: cu_seqlens, a tile search, no TMA store
+enum class Splits { never, heuristic };  ///< may a kernel share one tile's keys out?
+/// Where a sparse kernel's next block comes from. Read: whoever issues waits for it. Ahead: the
+/// producer has it before the loads are due.
+enum class BlockLists { computed, read, ahead };
+/// CTAs on an SM of a kernel with a producer: setmaxnreg hands all registers to one, or each takes
+/// what it needs.
+enum class Packing { alone, as_many_as_fit };
+enum class Multicast { none, pairs };  ///< do two CTAs of a cluster load K and V once?
 
 /// What a kernel computes. With P = exp(S - lse) a backward has five products: S = Q K^T,
 /// dP = dO V^T, dV = P^T dO, dQ = dS K, dK = dS^T Q.
@@ -86,6 +91,7 @@ struct Plan {
   Splits split_rule = Splits::never;
   std::optional<KeySplits> division;  ///< empty: by split_rule
   BlockLists lists = BlockLists::computed;
+  Packing packing = Packing::alone;
   Multicast multicast = Multicast::none;
   int o_bytes = 2;  ///< of an element of O as a tile writes it: 4 where parts are combined later
   int ctas_per_sm = 1;
@@ -152,6 +158,7 @@ struct PlanRequest {
   Lengths lengths = Lengths::fixed;
   Splits splits = Splits::never;
   std::optional<BlockLists> lists;  ///< empty: as the kernel does
+  Packing packing = Packing::alone;
 };
 
 /// @throws Error(usage) for a head dimension without a tile, an element format the kernel does not

@@ -7,10 +7,11 @@ namespace karat::hopper {
 
 Answer answer(const Question& question, const std::optional<RunRequest>& run, Detail detail,
               std::string title) {
-  if (question.gradients == Gradients::computed &&
-      question.recipe.predict.rule != recipe::PredictRule::never)
+  const bool predicted = question.recipe.predict.rule != recipe::PredictRule::never;
+  if (question.gradients == Gradients::computed && (predicted || question.density))
     throw Error(ErrorKind::usage, "recipe " + question.recipe.name,
-                "its mask is predicted from Q and K: which key blocks its gradients visit is open",
+                "its mask is predicted from Q and K or left by the step before: which key blocks "
+                "its gradients visit is open",
                 "leave the backward out");
   Answer answer{.title = std::move(title),
                 .question = question,

@@ -64,6 +64,10 @@ files::Json to_json(const Answer& a) {
     json["low_ms"] = c.low_ms;
     json["high_ms"] = c.high_ms;
   }
+  if (c.open_high_ms > 0) {
+    json["open_low_ms"] = c.open_low_ms;
+    json["open_high_ms"] = c.open_high_ms;
+  }
   json["plan"] = {{"kernel", kernel_name(p.kernel)},
                   {"block_q", p.block_q},
                   {"block_k", p.block_k},

@@ -111,6 +111,9 @@ std::string to_text(const Answer& a) {
     text += print("             %s to %s in nine of ten launches (calibrated on %d rows)\n",
                   milliseconds(c.low_ms).c_str(), milliseconds(c.high_ms).c_str(),
                   a.question.machine.calibration->rows);
+  if (c.open_high_ms > 0)
+    text += print("             %s to %s by how its kernel reads lists and shares an SM (open)\n",
+                  milliseconds(c.open_low_ms).c_str(), milliseconds(c.open_high_ms).c_str());
   text += "plan         " + plan_line(c.plan) + "\n";
   text += print(
       "work         %.1f %% of all pairs kept, %.1f %% computed in padded blocks; %lld tiles, "

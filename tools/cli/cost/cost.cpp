@@ -93,7 +93,7 @@ std::vector<Answer> phases(const std::string& path, const Question& base, Run ru
     ++counts[recipe::phase_of(schedule, step, steps, sigma)];
   }
   const auto predicts = [](const recipe::Phase& phase) {
-    return phase.recipe.predict.rule != recipe::PredictRule::never;
+    return hopper::takes_density(phase.recipe);
   };
   if (base.density && std::ranges::none_of(schedule.phases, predicts))
     throw Error(ErrorKind::usage, "--density", "no phase of the schedule predicts a mask",
