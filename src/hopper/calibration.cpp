@@ -10,7 +10,9 @@
 namespace karat::hopper {
 namespace {
 
-constexpr double kNoise = 0.05, kClockSpread = 0.15, kLaunchSpread = 0.5, kFactorScale = 0.05;
+constexpr double kNoise = 0.05, kClockSpread = 0.15, kLaunchSpread = 0.35, kFactorScale = 0.05;
+constexpr double kFreedom =
+    3;  ///< of Student's distribution of a row's noise: some rows lie far off
 constexpr int kFitRounds = 40;
 
 /// The model's answer to a row, in its two parts.
@@ -66,9 +68,11 @@ Values fit(const std::vector<Prediction>& rows, int groups, std::size_t without)
       const std::size_t at[] = {0, 1, std::size_t{2} + p.group};
       const double slope[] = {-body / (launch + body), launch / (launch + body), 1};
       const double rest = std::log(p.measured / predicted(p, v));
+      // Student's noise as a normal one that widens with what is left so far.
+      const double held = (kFreedom + 1) / (kFreedom * kNoise * kNoise + rest * rest);
       for (int i = 0; i < 3; ++i) {
-        b[at[i]] += slope[i] * rest / (kNoise * kNoise);
-        for (int j = 0; j < 3; ++j) a[at[i]][at[j]] += slope[i] * slope[j] / (kNoise * kNoise);
+        b[at[i]] += slope[i] * rest * held;
+        for (int j = 0; j < 3; ++j) a[at[i]][at[j]] += slope[i] * slope[j] * held;
       }
     }
     const Values step = solve(std::move(a), std::move(b));

@@ -38,7 +38,7 @@ Element element_of(FormatId format, const char* field) {
 /// What a mask lists one by one. Both lie far beyond any launch the model was held against: 75600
 /// tokens are 1182 x 591 blocks.
 constexpr double kMostTiles = 1 << 22;       ///< query tiles of a launch
-constexpr double kMostBlockPairs = 1 << 25;  ///< of a query block and a key block of one head
+constexpr double kMostBlockPairs = 1 << 23;  ///< of a query block and a key block of one head
 
 void require_at_most(double most, double count, const std::string& subject,
                      const std::string& what) {

@@ -12,7 +12,7 @@
 namespace karat::mask {
 namespace {
 
-/// Disjoint, possibly empty.
+/// Disjoint, possibly empty. Of a later row neither end of either comes earlier.
 using Intervals = std::array<Range, 2>;
 
 struct CausalRows {
@@ -37,7 +37,15 @@ class RowMask final : public Mask {
 
   Cover cover(Range queries, Range keys) const override {
     const Cover base = base_->cover(queries, keys);
-    if (base == Cover::none) return base;
+    if (base == Cover::none || queries.size() <= 0 || keys.size() <= 0) return Cover::none;
+    // Between the first row's and the last one's: what some row may keep, and what every row keeps.
+    const Intervals first = rows_(queries.begin), last = rows_(queries.end - 1);
+    bool apart = true;
+    for (std::size_t i = 0; i < first.size(); ++i) {
+      if (last[i].begin <= keys.begin && keys.end <= first[i].end) return base;
+      apart = apart && (last[i].end <= keys.begin || keys.end <= first[i].begin);
+    }
+    if (apart) return Cover::none;
     bool kept = false, dropped = base == Cover::partial;
     for (auto q = queries.begin; q < queries.end && !(kept && dropped); ++q) {
       std::int64_t inside = 0;

@@ -3,9 +3,14 @@
 
 #include <gtest/gtest.h>
 
+#include <cctype>
 #include <cmath>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <map>
+#include <sstream>
 #include <vector>
 
 #include "left_out.hpp"
@@ -36,9 +41,21 @@ class Accuracy : public testing::Test {
   std::vector<MeasuredRow> rows_;
 };
 
-/// Divided keys have no target of their own: few tiles, FP32 parts, a second kernel.
-double allowed(const Group& group) {
-  return group.name.ends_with("split keys") ? 0.08 : group.target;
+/// Lines of the table of errors in docs/time-model.md, by their names.
+std::map<std::string, std::string> lines_of_page() {
+  std::ifstream file(std::filesystem::path(KARAT_SOURCE_DIR) / "docs/time-model.md");
+  std::map<std::string, std::string> out;
+  bool inside = false;
+  for (std::string line; std::getline(file, line);) {
+    if (line == std::string(kColumns) + kLeftOutColumns) {
+      inside = true;
+    } else if (!line.starts_with("|")) {
+      inside = false;
+    } else if (inside && !line.starts_with("|---")) {
+      out[line.substr(2, line.find(" |", 2) - 2)] = line;
+    }
+  }
+  return out;
 }
 
 TEST_F(Accuracy, EveryGroupOfRows) {
@@ -57,21 +74,50 @@ TEST_F(Accuracy, EveryGroupOfRows) {
               100 * varlen.mean());
   EXPECT_EQ(varlen.rows, 400);
   EXPECT_LE(varlen.mean(), 0.045);
-  for (const Group& group : all) EXPECT_LE(group.errors.mean(), allowed(group)) << group.name;
+  constexpr double kDividedKeys = 0.08;  // nobody set them a target
+  for (const Group& group : all)
+    EXPECT_LE(group.errors.mean(), group.target > 0 ? group.target : kDividedKeys) << group.name;
   EXPECT_EQ(left_out(rows_), (std::set<std::string>{"cudnn", "cudnn_varlen", "tlx_fa"}));
 }
 
-/// At most 1.5 times worse, unless within the noise of a campaign, or by what the other rows leave
-/// open: it adds to the rows' own error in squares.
+/// The page shows the table that the tool prints. (What left-out fits change is compared where they
+/// are made.)
+TEST_F(Accuracy, ThePageShowsTheSameErrors) {
+  const std::map<std::string, std::string> page = lines_of_page();
+  const std::vector<Group> all = groups(rows_, model_of(rows_));
+  EXPECT_EQ(page.size(), all.size());
+  for (const Group& group : all) {
+    ASSERT_TRUE(page.contains(group.name)) << group.name;
+    EXPECT_TRUE(page.at(group.name).starts_with(line_of(group)))
+        << page.at(group.name) << "\nprint it with time_model left-out: " << line_of(group);
+  }
+}
+
+/// Numbers of a line, whatever stands between them.
+std::vector<double> numbers(std::string line) {
+  for (char& c : line)
+    if (!std::isdigit(static_cast<unsigned char>(c)) && c != '.') c = ' ';
+  std::istringstream text(line);
+  return {std::istream_iterator<double>(text), {}};
+}
+
+/// No source is predicted more than 1.5 times worse by a fit that never saw it, where an error
+/// below the noise counts as the noise.
 TEST_F(Accuracy, SourcesThatAFitNeverSaw) {
   if (std::getenv("KARAT_LONG") == nullptr) GTEST_SKIP() << "eight fits; KARAT_LONG=1 runs it";
-  constexpr double kNoise = 0.04;
+  const std::map<std::string, std::string> page = lines_of_page();
   for (const LeftOutSource& source : leave_sources_out(rows_)) {
     for (const LeftOutGroup& g : source.groups) {
-      std::printf("%-55s %4.1f %% -> %4.1f %%, spread %.1f %%\n", g.name.c_str(), 100 * g.with,
-                  100 * g.without, 100 * g.spread);
-      EXPECT_LE(g.without, std::max({1.5 * g.with, kNoise, std::hypot(g.with, g.spread)}))
-          << g.name;
+      const std::string line = line_of(g);
+      std::printf("%s\n", line.c_str());
+      EXPECT_LE(g.times_noise(), 1.5) << g.with.name;
+      ASSERT_TRUE(page.contains(g.with.name)) << g.with.name;
+      const std::size_t known = line_of(g.with).size();
+      const auto shown = numbers(page.at(g.with.name).substr(known));
+      const auto found = numbers(line.substr(known));
+      ASSERT_EQ(shown.size(), found.size()) << page.at(g.with.name);
+      for (std::size_t i = 0; i < shown.size(); ++i)
+        EXPECT_NEAR(shown[i], found[i], 0.11) << page.at(g.with.name) << "\n" << line;
     }
   }
 }

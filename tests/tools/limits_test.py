@@ -98,14 +98,25 @@ class Sizes(Case):
     """Work is bounded before it begins, and the limit stands in the message."""
 
     def costs_little(self, arguments):
-        """An answer in 200 MB. (What instrumented code holds besides is not the model's.)"""
-        command = subprocess.Popen([KARAT, "cost", *arguments], stdout=subprocess.DEVNULL)
-        _, status, usage = os.wait4(command.pid, 0)
-        command.returncode = os.waitstatus_to_exitcode(status)
-        self.assertEqual(command.returncode, 0, arguments)
-        with open(KARAT, "rb") as program:
-            if b"__asan_init" not in program.read():
-                self.assertLess(usage.ru_maxrss, 200 * 1024, arguments)
+        """An answer in 200 MB and a second of processor time, which other work on the machine can
+        only lengthen: the best of three counts. (What instrumented or unoptimised code takes
+        besides is not the model's.)"""
+        with open(KARAT, "rb") as file:
+            program = file.read()
+        best = None
+        for _ in range(3):
+            command = subprocess.Popen([KARAT, "cost", *arguments], stdout=subprocess.DEVNULL)
+            _, status, usage = os.wait4(command.pid, 0)
+            command.returncode = os.waitstatus_to_exitcode(status)
+            self.assertEqual(command.returncode, 0, arguments)
+            if b"__asan_init" in program:
+                return
+            self.assertLess(usage.ru_maxrss, 200 * 1024, arguments)
+            seconds = usage.ru_utime + usage.ru_stime
+            best = seconds if best is None else min(best, seconds)
+            if best < 1 or b".debug_info" in program:
+                return
+        self.assertLess(best, 1, arguments)
 
     def test_cost(self):
         # Equal tiles are counted, not walked: any launch is answered, until it cannot be counted.
@@ -121,6 +132,11 @@ class Sizes(Case):
                           ["--recipe", "subblock", "--seqlen", "2147483647", "--heads", "40"],
                           ["--recipe", "svg2", "--density", "0.3", "--seqlen", "1048576",
                            "--batch", "100000"],
+                          ["--recipe", "lite_fp8", "--density", "0.3", "--seqlen", "2147483647",
+                           "--batch", "100"],
+                          ["--recipe", "fpsattention", "--grid", "30,100,110"],
+                          ["--recipe", "svg1_spatial", "--grid", "24,100,100"],
+                          ["--recipe", "fps_ste_bf16", "--backward", "--grid", "21,100,100"],
                           ["--backward", "--causal", "--seqlen", "2147483647"],
                           ["--backward", "--seqlen", "4096", "--batch", "100000", "--heads", "40"]):
             self.costs_little(arguments)
@@ -131,7 +147,7 @@ class Sizes(Case):
         self.fails(2, "query tiles", "1000000000000000",
                    arguments=["cost", "--seqlen", "2147483647", "--heads", "2147483647"])
         windowed = ["cost", "--recipe", "fpsattention"]
-        self.fails(2, "33554432", arguments=windowed + ["--grid", "1000,1000,100"])
+        self.fails(2, "8388608", arguments=windowed + ["--grid", "1000,1000,100"])
         self.fails(2, "pairs", arguments=windowed + ["--grid", "100,100,100", "--tile", "1,1,1"])
         self.fails(2, "4194304", arguments=windowed + ["--grid", "1000,1000,1000"])
         self.fails(2, "4194304", arguments=windowed + ["--grid", "1000,1000,1000", "--sweep",

@@ -16,13 +16,22 @@ inline constexpr int kNewtonSteps = 20;
 /// One line of the table for the constants that the library holds and for those of a fit without
 /// its source.
 struct LeftOutGroup {
-  std::string name;
-  int rows = 0;
-  double with = 0, without = 0;  ///< mean errors
+  Group with;          ///< by the library's constants
+  double without = 0;  ///< mean error
   /// Root mean square over the rows of what the other rows leave open in their predictions: the
   /// spread that the constants' own spreads make. An error of this size is no surprise.
   double spread = 0;
+
+  double times() const { return without / with.errors.mean(); }
+  double times_noise() const { return times_of_noise(with.errors.mean(), without, with.noise); }
 };
+
+inline constexpr const char* kLeftOutColumns = " left out | times | of noise | spread |";
+
+inline std::string line_of(const LeftOutGroup& g) {
+  return line_of(g.with) + report::print(" %.1f %% | %.1f | %.1f | %.1f %% |", 100 * g.without,
+                                         g.times(), g.times_noise(), 100 * g.spread);
+}
 
 struct LeftOutSource {
   std::string name;
@@ -55,9 +64,7 @@ inline LeftOutSource leave_out(const std::vector<MeasuredRow>& rows, const std::
     std::vector<const MeasuredRow*> members;
     for (const MeasuredRow& row : rows)
       if (row.has_plan && group_name(row) == without[i].name) members.push_back(&row);
-    out.groups.push_back({.name = without[i].name,
-                          .rows = without[i].errors.rows,
-                          .with = with[i].errors.mean(),
+    out.groups.push_back({.with = with[i],
                           .without = without[i].errors.mean(),
                           .spread = spread_of(fit, held, members)});
   }

@@ -2,7 +2,8 @@
 //
 //   time_model table FOLDER              errors of every group of rows
 //   time_model fit FOLDER                fits the "(fit)" constants
-//   time_model left-out FOLDER           errors of every source that is left out of the fit
+//   time_model left-out FOLDER           the same beside errors of sources left out of the fit:
+//                                        the table of docs/time-model.md
 //   time_model residuals FOLDER OUT.svg  errors of the H100's varlen rows by shape, and a drawing
 //   time_model constants                 the table of constants of docs/time-model.md
 //
@@ -44,14 +45,11 @@ void fit(const std::vector<MeasuredRow>& all) {
 }
 
 void print_left_out(const std::vector<MeasuredRow>& rows) {
-  std::printf(
-      "| source, board, kernel | rows | all rows | left out | times | spread |\n"
-      "|---|---|---|---|---|---|\n");
+  std::printf("%s%s\n|---|---|---|---|---|---|---|---|---|---|---|---|\n", kColumns,
+              kLeftOutColumns);
   std::string lost;
   for (const LeftOutSource& source : leave_sources_out(rows)) {
-    for (const LeftOutGroup& g : source.groups)
-      std::printf("| %s | %d | %.1f %% | %.1f %% | %.1f | %.1f %% |\n", g.name.c_str(), g.rows,
-                  100 * g.with, 100 * g.without, g.without / g.with, 100 * g.spread);
+    for (const LeftOutGroup& g : source.groups) std::printf("%s\n", line_of(g).c_str());
     if (source.lost.empty()) continue;
     lost += "without " + source.name + " the spread grows by half or more of:";
     for (const std::string_view constant : source.lost) lost += " " + std::string(constant);
