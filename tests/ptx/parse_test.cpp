@@ -42,7 +42,8 @@ TEST(Tokens, OpcodesAreOneWordAndLabelsEndAtTheirColon) {
 
 TEST(Parse, VariablesKeepSpaceAlignmentAndValues) {
   const Module module = parsed(
-      ".global .align 8 .b8 table[6] = {1, 2, 0xFF};\n.const .v4 .f32 one = {0f3F800000};\n"
+      ".global .attribute(.managed) .align 8 .b8 table[6] = {1, 2, 0xFF};\n.const .v4 .f32 one = "
+      "{0f3F800000};\n"
       ".extern .shared .align 128 .b8 pool[];\n.global .u64 link[2] = {table, generic(table)+4};");
   ASSERT_EQ(module.variables.size(), 4u);
   EXPECT_EQ(module.variables[0].bytes, 6u);

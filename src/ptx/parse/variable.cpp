@@ -68,6 +68,8 @@ Variable take_variable(Cursor& in, Space space) {
       align = in.require_integer("an alignment");
       if (align == 0 || (align & (align - 1)) != 0 || align > 1024)
         in.fail("alignments are powers of two up to 1024");
+    } else if (in.take_if(".attribute")) {  // .managed, .unified: where the host sees it
+      while (!in.done() && !in.at(";") && !in.take_if(")")) in.take();
     } else if (in.take_if(".v2")) {
       lanes = 2;
     } else if (in.take_if(".v4")) {

@@ -1,6 +1,7 @@
 // f32 arithmetic of lanes against MPFR, and PTX's own rules: flushing, NaN, saturation, extremes.
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <cmath>
 #include <functional>
 #include <string>
@@ -166,6 +167,16 @@ TEST(PtxF64, RoundsOnce) {
       }
     }
   }
+}
+
+TEST(PtxF64, ApproximationsAreStandIns) {
+  WideRegister a;
+  a.fill(std::bit_cast<std::uint64_t>(3.0));
+  EXPECT_EQ(run<std::uint64_t>("rcp.approx.ftz.f64", a)[5], 0x3FD5555500000000);
+  EXPECT_EQ(run<std::uint64_t>("rsqrt.approx.f64", a)[5],
+            std::bit_cast<std::uint64_t>(1 / std::sqrt(3.0)));
+  EXPECT_EQ(run<std::uint64_t>("rsqrt.approx.ftz.f64", a)[5] & 0xFFFFFFFF, 0u);
+  EXPECT_EQ(lane_op("rsqrt.approx.f64").fidelity, Fidelity::stand_in);
 }
 
 TEST(PtxLaneOp, RefusesWhatItLacks) {

@@ -70,6 +70,31 @@ struct Root {
 struct Reciprocal {
   static Word of(Word a) { return word(1.0 / value(a)); }
 };
+// Stand-ins: what the unit gives is not known. PTX says of the flushed forms that the low 32 bits
+// are zeros.
+constexpr Word kHigh = 0xFFFFFFFF00000000;
+Word flushed(Word a) { return (a >> 52 & 0x7FF) == 0 ? a & Word{1} << 63 : a; }
+struct ReciprocalHigh {
+  static Word of(Word a) { return flushed(word(1.0 / value(flushed(a)))) & kHigh; }
+};
+struct InverseRoot {
+  static Word of(Word a) { return word(1.0 / std::sqrt(value(a))); }
+};
+struct InverseRootHigh {
+  static Word of(Word a) { return flushed(InverseRoot::of(flushed(a))) & kHigh; }
+};
+
+LaneOp approximate(Opcode& opcode) {
+  const bool high = opcode.take("ftz"), rcp = opcode.base() == "rcp";
+  opcode.expect_nothing_left();
+  if (rcp && !high) opcode.refuse("it takes .ftz");
+  LaneOp op = rcp    ? unary<ReciprocalHigh>()
+              : high ? unary<InverseRootHigh>()
+                     : unary<InverseRoot>();
+  op.fidelity = Fidelity::stand_in;
+  return op;
+}
+
 struct CopySign {
   static Word of(Word a, Word b) { return (a & (Word{1} << 63)) | (b & ~(Word{1} << 63)); }
 };
@@ -90,6 +115,7 @@ struct MinMax {
 LaneOp f64_op(Opcode opcode) {
   if (opcode.take_last() != "f64") return {};
   const std::string_view base = opcode.base();
+  if ((base == "rcp" || base == "rsqrt") && opcode.take("approx")) return approximate(opcode);
   if (base != "cvt") opcode.take("rn");
   LaneOp op;
   if (base == "add") op = binary<Add>();
