@@ -17,6 +17,9 @@ for argument in "$@"; do
 done
 
 jobs="$(nproc)"
+# Tests with threads of their own run beside each other: waiting threads that spin would take half of
+# the time from the others.
+export OMP_WAIT_POLICY=passive
 # What reads foreign bytes or computes indices. Numeric sweeps are too slow under sanitizers, and so
 # are those tests of golden that run one engine over and over.
 sanitized_tests=(files video mask quant recipe golden)
