@@ -54,6 +54,15 @@ stands_alone() {  # FOLDER
 # `use`, for a shell inside a chroot.
 script() { declare -f use; echo "set -euo pipefail"; echo "$1"; }
 
+# The loader asks /proc where a program lies.
+run_in() {  # CHROOT
+  local status=0
+  mount -t proc proc "$1/proc"
+  env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 chroot "$1" bash || status="$?"
+  umount "$1/proc"
+  return "$status"
+}
+
 in_chroot() {  # SUITE
   local suite="$1" place="$folder/chroot-$1"
   if [[ ! -x "$place/usr/bin/python3" ]]; then
@@ -68,21 +77,25 @@ in_chroot() {  # SUITE
   rm -rf "$place/packages"
   mkdir "$place/packages"
   cp dist/karat-*.whl dist/karat_*.deb "$place/packages/"
-  # A wheel is for one Python. Its command line is for all.
-  if ls dist/karat-*-"$(chroot "$place" python3 -c 'import sys; print("cp%d%d" % sys.version_info[:2])')"-*.whl \
-      >/dev/null 2>&1; then
-    script 'python3 -m venv /venv && /venv/bin/pip -q install /packages/karat-*.whl
-            use /venv/bin/karat /venv/bin/python' | chroot "$place" bash
+  # A wheel is for one Python, its command line for any. What it depends on is fetched out here.
+  local python
+  python="$(chroot "$place" python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')"
+  if ls dist/karat-*-"cp${python/./}"-*.whl >/dev/null 2>&1; then
+    build/python/venv/bin/pip --disable-pip-version-check -q download -d "$place/packages" \
+      --python-version "$python" --only-binary=:all: numpy ml_dtypes
+    script 'python3 -m venv /venv
+            /venv/bin/pip -q install --no-index --find-links /packages /packages/karat-*.whl
+            use /venv/bin/karat /venv/bin/python' | run_in "$place"
     echo "packages: the wheel works on $suite"
   else
     script 'python3 -m zipfile -e /packages/karat-*.whl /wheel && chmod +x /wheel/karat/bin/karat
-            use /wheel/karat/bin/karat ""' | chroot "$place" bash
-    skip "import karat on $suite: the wheel is for another Python; its command line works there"
+            use /wheel/karat/bin/karat ""' | run_in "$place"
+    skip "import karat on $suite: the wheel is for another Python than $python; its command line works there"
   fi
   # A .deb is for the release that it was built on.
   [[ "$suite" == "$(. /etc/os-release && echo "$VERSION_CODENAME")" ]] || return 0
   script 'apt-get -q update && apt-get -q install -y --no-install-recommends /packages/karat_*.deb
-          use /usr/bin/karat ""' | chroot "$place" bash >"$folder/deb-$suite.log" 2>&1 || {
+          use /usr/bin/karat ""' | run_in "$place" >"$folder/deb-$suite.log" 2>&1 || {
     tail -n 20 "$folder/deb-$suite.log"
     die "the .deb does not work on $suite"
   }
