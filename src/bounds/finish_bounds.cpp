@@ -10,7 +10,6 @@
 #include "karat/numerics/functions/exp2.hpp"
 
 namespace karat::bounds {
-namespace {}  // namespace
 
 FinishBounds::FinishBounds(const FreeLaunch& free, const BranchRange* branch)
     : free_(free),
