@@ -20,14 +20,14 @@ run() {
 took=()
 
 echo "== plan: missing Debian packages; building karat alone, without tests, for this machine's
-   vectors ($(nproc) cores: 5 to 10 minutes the first time on two); make, export, attend and check of
+   vectors, on $(nproc) cores, minutes the first time; make, export, attend and check of
    one head (a minute)"
 begin="$SECONDS"
 karat_setup
 took+=("$((SECONDS - begin)) s  Debian packages")
 echo "== building"
 cmake --preset demo >/dev/null
-# %f of %t and an estimate of what is left: one line on a terminal.
+# Sources done of all, and seconds so far.
 export NINJA_STATUS="[%f/%t, %e s] "
 run "building karat" cmake --build --preset demo -j "$(nproc)"
 mkdir -p "$out"
