@@ -20,12 +20,25 @@ struct Removal {
 };
 
 inline std::vector<Removal> removals_of(const std::string& whole) {
-  static constexpr std::string_view kNames[] = {
-      "bar.sync",           "bar.arrive",         "bar.warp.sync",   "barrier.sync",
-      "barrier.arrive",     "barrier.cluster",    "fence.",          "membar.",
-      "mbarrier.init",      "mbarrier.inval",     "mbarrier.arrive", "mbarrier.try_wait",
-      "cp.async.mbarrier",  "cp.async.commit",    "cp.async.wait",   "cp.async.bulk.com",
-      "cp.async.bulk.wait", "wgmma.commit_group", "wgmma.wait_group"};
+  static constexpr std::string_view kNames[] = {"bar.sync",
+                                                "bar.arrive",
+                                                "bar.warp.sync",
+                                                "fence.",
+                                                "membar.",
+                                                "mbarrier.init",
+                                                "mbarrier.inval",
+                                                "mbarrier.arrive",
+                                                "mbarrier.try_wait",
+                                                "barrier.sync",
+                                                "barrier.arrive",
+                                                "barrier.cluster",
+                                                "cp.async.mbarrier",
+                                                "cp.async.commit",
+                                                "cp.async.wait",
+                                                "cp.async.bulk.com",
+                                                "cp.async.bulk.wait",
+                                                "wgmma.commit_group",
+                                                "wgmma.wait_group"};
   std::vector<Removal> list;
   std::size_t line = 0;
   for (std::size_t begin = 0, end = 0; begin < whole.size(); begin = end + 1) {
@@ -37,9 +50,13 @@ inline std::vector<Removal> removals_of(const std::string& whole) {
       if (at == std::string_view::npos || text.find("//") < at) continue;
       Removal removal{.line = line, .name = std::string(name), .text = whole};
       removal.text.replace(begin, text.size(), text.size(), ' ');
-      // A loop around the wait ends at once when its predicate is true.
-      if (name == "mbarrier.try_wait") removal.text.replace(begin, 24, "setp.eq.u32 complete,0,0");
-      if (name == "mbarrier.try_wait") removal.text[begin + 24] = ';';
+      // A loop around the wait ends at once when its predicate, the first operand, is true.
+      if (name == "mbarrier.try_wait") {
+        const std::size_t first = text.find_first_not_of(" \t", text.find_first_of(" \t", at));
+        const std::string_view predicate = text.substr(first, text.find(',') - first);
+        const std::string instead = "setp.eq.u32 " + std::string(predicate) + ",0,0;";
+        removal.text.replace(begin, instead.size(), instead);
+      }
       list.push_back(std::move(removal));
       break;
     }
