@@ -231,6 +231,7 @@ TEST(Answer, TheCombiningKernelIsInTextAndBounds) {
   EXPECT_EQ(launch.division.taken, 1);
   EXPECT_GT(launch.combining.us(), 0.05 * launch.us);
   EXPECT_THAT(to_text(found), HasSubstr("us in the kernel that combines key splits"));
+  EXPECT_THAT(to_text(found), HasSubstr("a larger launch may be faster"));
   const auto saved = [&](Part part) {
     const auto saving = std::ranges::find(found.cost.savings, part, &Saving::part);
     return saving == found.cost.savings.end() ? NAN : saving->ms * 1e3;

@@ -122,10 +122,13 @@ std::string to_text(const Answer& a) {
       l.division.taken > 1 ? print(", keys split %d ways", l.division.taken).c_str() : "",
       l.clock_mhz);
   if (l.division.most > 1)
-    text += print(
-        "             of it %.1f us in the kernel that combines key splits; its rule divides by "
-        "steps, so that a longer launch may be faster\n",
-        l.combining.us());
+    text += print("             of it %.1f us in the kernel that combines key splits\n",
+                  l.combining.us());
+  if (c.plan.split_rule == Splits::heuristic)
+    text +=
+        "             keys are divided by FlashAttention-3's rule, which makes steps: a larger "
+        "launch "
+        "may be faster\n";
   text += bound_line(c.savings, c.time_ms);
   text += "             (time saved if that part were free of charge)\nbusy        ";
   for (int u = 0; u < kUnits; ++u) {
