@@ -60,8 +60,8 @@ class GivenRows : public testing::Test {
 };
 
 /// Which two rows a group gives is drawn again and again: the mean comes back to within 2 points,
-/// and so do most draws. Two rows of a campaign whose rows spread by 5 % do not always know better: a
-/// tenth misses by twice that and more.
+/// and so do most draws. Two rows of a campaign whose rows spread by 5 % do not always know better:
+/// a tenth misses by twice that and more.
 TEST_F(GivenRows, TwoRowsAGroupBringFalsifiedTimesBack) {
   struct Falsified {
     double clock, launch_us, d80;
