@@ -149,6 +149,14 @@ class BadInputs(Case):
                 self.refuses(3, name, word, "batch 1, head 2, token 7, channel 5",
                              arguments=["--in", "bad.safetensors"])
 
+    def test_help_of_a_command_and_the_version(self):
+        for words in (["make"], ["sweep", "plan"]):
+            help_first = self.succeeds("help", *words).stdout
+            self.assertEqual(help_first, self.succeeds(*words, "--help").stdout)
+            self.assertIn("Usage:", help_first)
+        self.assertEqual(self.succeeds("-V").stdout, self.succeeds("--version").stdout)
+        self.fails(2, "mke: no such command", "did you mean karat make", arguments=["help", "mke"])
+
     def test_grids(self):
         for grid, code in (("2,3,5", 2), ("0,1,24", 2), ("2,3", 2), ("a,b,c", 2), ("-1,2,3", 2),
                            ("2,3,99999999999", 2)):

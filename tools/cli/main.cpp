@@ -4,6 +4,8 @@
 #include <exception>
 #include <iostream>
 #include <new>
+#include <span>
+#include <vector>
 
 #include "command.hpp"
 #include "interrupt.hpp"
@@ -20,7 +22,7 @@ using karat::cli::Command;
 std::string help() {
   std::string text =
       "karat measures how pure a kernel's gold is: FP8 block-sparse video attention, bit for bit.\n"
-      "\nusage: karat COMMAND [OPTIONS]     karat COMMAND --help\n\n";
+      "\nusage: karat COMMAND [OPTIONS]     karat help COMMAND     karat --version\n\n";
   for (const Command& command : karat::cli::commands())
     text +=
         "  " + std::string(command.name) +
@@ -41,17 +43,26 @@ const Command& find_command(std::string_view name) {
               "did you mean karat " + nearest + "?");
 }
 
+/// `karat help make` is `karat make --help`, `karat help sweep plan` likewise.
+int help_on(std::span<char*> words) {
+  std::string option = "--help";
+  std::vector<char*> line(words.begin(), words.end());
+  line.push_back(option.data());
+  return find_command(words.front()).run(static_cast<int>(line.size()), line.data());
+}
+
 int run(int argc, char** argv) {
   if (argc < 2) {
     std::cerr << help();
     return karat::cli::usage;
   }
   const std::string_view first = argv[1];
+  if (first == "help" && argc > 2) return help_on({argv + 2, static_cast<std::size_t>(argc) - 2});
   if (first == "--help" || first == "-h" || first == "help") {
     std::cout << help();
     return karat::cli::match;
   }
-  if (first == "--version") {
+  if (first == "--version" || first == "-V") {
     std::cout << "karat " << KARAT_VERSION << "\n";
     return karat::cli::match;
   }
