@@ -50,7 +50,8 @@ std::string CommandLine::help() const {
     const auto at = text.find("      --" + argument + " ");
     if (at != std::string::npos) text.erase(at, text.find('\n', at) + 1 - at);
   }
-  return note_.empty() ? text : text + "\n" + note_ + "\n";
+  if (!note_.empty()) text += "\n" + note_ + "\n";
+  return text + examples_of(name_);
 }
 
 void CommandLine::require_known(int argc, char** argv) const {

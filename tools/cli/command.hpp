@@ -76,6 +76,9 @@ class CommandLine {
   cxxopts::Options options_;
 };
 
+/// The examples of a command's help, "sweep plan" for one below another; nothing where it has none.
+std::string examples_of(std::string_view command);
+
 /// The text of an option, or nothing.
 std::optional<std::string> text_of(const cxxopts::ParseResult& given, const std::string& option);
 /// @throws Error(usage) when a positional argument or option is missing.
