@@ -222,8 +222,8 @@ class Capture:
         if calls == 0 and self._wanted(layer):
             raise UsageError(
                 f"capture: layer {layer} did not call scaled_dot_product_attention; choose that "
-                'backend (diffusers: model.set_attention_backend("native")) and do not compile '
-                "the model"
+                'backend (diffusers: model.set_attention_backend("native")), call it as '
+                "torch.nn.functional.scaled_dot_product_attention and do not compile the model"
             )
 
     def _wanted(self, layer: int) -> list[dict[str, Any]]:
