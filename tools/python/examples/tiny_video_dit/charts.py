@@ -14,7 +14,8 @@ import intervals
 import matplotlib
 import numpy as np
 import pictures
-from tables import HERE, Cells
+from cells import HERE, Cells
+from schedule_table import last_drifts, root_mean_square
 
 matplotlib.use("svg")
 matplotlib.rcParams |= {
@@ -24,6 +25,17 @@ matplotlib.rcParams |= {
 from matplotlib import pyplot  # noqa: E402
 
 COLOURS = {"coarse": "#c44", "intermediate": "#d92", "fine": "#27b", "fp8": "#2a7"}
+
+
+TABLE = json.loads((HERE / "schedules.json").read_text())
+COMPARED = ("paper's shape", "uniform mixture", "dense warm-up")  # beside the chosen ones
+FRAMES = {
+    "base-0.dense": "full precision", "base-0.fp8": "FP8", "base-0.window": "window (3,3,3)",
+    "base-0.fine": "both, fine", "base-0.naive": "both, a scale a tensor",
+    "base-0.coarse": "coarse", "control-0.coarse": "coarse, more training",
+    "coarse_qat-0.coarse": "coarse, trained", "fine_qat-0.fine": "fine, trained",
+    "base-0.no_score_scale": "scales left out",
+}  # fmt: skip
 
 
 def keep(figure, path: Path) -> None:
@@ -56,11 +68,16 @@ def sensitivity(result: dict, path: Path) -> None:
     for kernel, local in result["local"].items():
         found = [x for x in result["perturbed"] if x["kernel"] == kernel]
         steps = range(len(local))
-        ends = [np.sqrt(np.mean([x["drift"] ** 2 for x in found if x["step"] == s])) for s in steps]
         axes[0].plot(steps, local, color=COLOURS[kernel], label=kernel)
-        axes[1].plot(steps, ends, color=COLOURS[kernel])
+        if found:
+            of_step = ([x["drift"] for x in found if x["step"] == s] for s in steps)
+            ends = [np.sqrt(np.mean(np.square(drift))) for drift in of_step]
+            axes[1].plot(steps, ends, color=COLOURS[kernel])
+    for one in result["step_weights_by_seed"]:
+        axes[2].plot(one["step"], color="#bbb", linewidth=0.7)
     axes[2].plot(result["step_weights"], color="black")
-    for axis, title in zip(axes, ("error of attention", "drift of the last latent", "weight")):
+    titles = ("error of attention", "drift of the last latent", "weight (grey: by seed)")
+    for axis, title in zip(axes, titles):
         axis.set_title(title)
         axis.set_xlabel("step")
         axis.set_yscale("log")
@@ -69,38 +86,58 @@ def sensitivity(result: dict, path: Path) -> None:
 
 
 def schedules(result: dict, path: Path) -> None:
-    """Predicted against measured drift, and drift against the work of a run."""
-    figure, axes = pyplot.subplots(1, 3, figsize=(7.2, 2.8))
-    for axis in axes[:2]:
-        axis.set_title("drift, measured")
-    for one in result["schedules"]:
-        mark = "o" if one["name"].startswith(("paper", "chosen", "uniform", "dense warm")) else "."
-        axes[0].plot(one["predicted"], one["measured"], mark, color="#27b")
-        axes[1].plot(one["cost"], one["measured"], mark, color="#27b")
-        axes[1].annotate(one["name"], (one["cost"], one["measured"]), fontsize=4)
-        if mark == "o":
-            drift = np.sqrt(np.mean(np.square(one["drift"]), axis=0))
-            axes[2].plot(drift, label=one["name"])
-    axes[2].set_title("drift over steps")
-    for axis, below in zip(axes, ("predicted", "work", "step")):
-        axis.set_xlabel(below)
-    axes[2].legend(fontsize=5)
+    """Measured drift beside what was predicted; drift over steps; drift against work."""
+    figure, (bars, over, work) = pyplot.subplots(
+        1, 3, figsize=(9.6, 3.2), width_ratios=(1.2, 1, 0.8)
+    )
+    listed = sorted(result["schedules"], key=lambda x: -x["measured"])
+    colours = ("#c44", "#d92", "#27b", "#2a7", "#777")
+    shown = dict(zip((*TABLE["chosen"].values(), *COMPARED), colours))
+    for place, one in enumerate(listed):
+        last = last_drifts(one)
+        value, low, high = intervals.interval([last], root_mean_square)
+        bars.barh(place, value, height=0.6, color=shown.get(one["name"], "#bcd"))
+        bars.plot([low, high], [place, place], color="black", linewidth=1)
+    places = range(len(listed))
+    for name, mark in (("predicted", "o"), ("aligned", "x")):
+        found = [one[name] for one in listed]
+        bars.plot(found, places, mark, color="black", markersize=3, label=name)
+    bars.set_yticks(places, [one["name"] for one in listed])
+    bars.set_title("drift of the last latent")
+    bars.legend()
+    for one in listed:
+        drift = np.sqrt(np.mean(np.square(one["drift"]), axis=0))
+        if one["name"] in shown:
+            over.plot(range(1, len(drift) + 1), drift, color=shown[one["name"]], label=one["name"])
+        own = one["name"].startswith("all ")
+        work.plot(one["cost"], one["measured"], "s" if own else "o", markersize=3,
+                  color=shown.get(one["name"], "#777" if own else "#bcd"))  # fmt: skip
+        if own:
+            work.annotate(one["name"], (one["cost"], one["measured"]), fontsize=6,
+                          xytext=(4, 3), textcoords="offset points")  # fmt: skip
+    over.set_title("drift over steps")
+    over.set_xlabel("steps done")
+    over.legend(fontsize=6)
+    work.set_title("drift against work")
+    work.set_xlabel("share of the pairs")
+    work.margins(x=0.3)
     keep(figure, path)
 
 
 def frames(cells: Cells, samples: Path, path: Path, seeds: list[int]) -> None:
-    """Each seed under each measured kernel of the base weights, one row a video with the kernel's
-    name before it, every other frame. Refuses a folder that has none of them."""
+    """Each seed under each kept cell of FRAMES, one row a video with the cell's name before it,
+    every other frame. Refuses a folder that has none of them."""
     rows, names = [], []
     for seed in seeds:
-        for kernel in ("dense", "fp8", "window", "fine", "coarse", "no_score_scale"):
-            kept = samples / f"base-0.{kernel}.npz"
-            if f"base-0.{kernel}" in cells.cells and kept.exists():
+        for cell, name in FRAMES.items():
+            kept = samples / f"{cell}.npz"
+            if cell in cells.cells and kept.exists():
                 rows.append(np.load(kept)[str(seed)][:, ::2])
-                names.append(kernel)
+                names.append(f"{seed} {name}")
     if not rows:
         raise SystemExit(f"{samples}: holds no samples of measured cells; run tools/training.sh")
-    pictures.write(path, pictures.named(pictures.strip(np.stack(rows), enlarge=2), names))
+    strip = pictures.strip(np.stack(rows), enlarge=3)
+    pictures.write(path, pictures.named(strip, names, width=150))
 
 
 def main() -> None:

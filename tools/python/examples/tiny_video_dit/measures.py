@@ -36,6 +36,13 @@ def features(net: FeatureNet, videos: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return net.features(seen).double().numpy(), net(seen).argmax(1).numpy()
 
 
+def principal(mean: np.ndarray, covariance: np.ndarray, count: int) -> np.ndarray:
+    """The directions [16, count] in which features of these moments vary most, each divided by its
+    standard deviation: (features - mean) @ it has mean 0 and covariance 1."""
+    variances, directions = np.linalg.eigh(covariance)
+    return (directions / np.sqrt(variances))[:, ::-1][:, :count]
+
+
 def moments(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and covariance of features [N, 16]."""
     return features.mean(0), np.cov(features, rowvar=False)

@@ -83,6 +83,13 @@ def choice(schedule: Schedule):
     return lambda step, layer: recipes[schedule[step]]
 
 
+def local_error(study: dict, step: int, recipe: int) -> float:
+    """Root mean square of a recipe's local errors in a step, over seeds, layers and heads."""
+    rows = study["local"]["rows"]
+    squares = [row[6] ** 2 for row in rows if (row[1], row[5]) == (step, recipe)]
+    return float(np.sqrt(np.mean(squares)))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--weights", type=Path, default=HERE / "weights")
@@ -127,7 +134,6 @@ def main() -> None:
         name: loop.predicted(study, choice(schedule), errors="aligned")
         for name, schedule in all_schedules.items()
     }
-    local = np.array(study["local"]["rows"])
     result = {
         "weights": TABLE["weights"], "shares": shares, "work": budget,
         "perturb_seeds": given.perturb_seeds, "held_out_seeds": given.held_out_seeds,
@@ -138,11 +144,8 @@ def main() -> None:
             for x in study["runs"] if x["kind"] == "step"
         ],
         "local": {
-            kernel: [
-                float(np.sqrt(np.mean(local[(local[:, 1] == s) & (local[:, 5] == i), 6] ** 2)))
-                for s in range(STEPS)
-            ]
-            for i, kernel in enumerate(TABLE["candidates"])
+            kernel: [local_error(study, step, place) for step in range(STEPS)]
+            for place, kernel in enumerate(TABLE["candidates"])
         },
         "schedules": [
             {

@@ -114,12 +114,12 @@ def measure(model, videos, reference, net, seeds, held_out: int) -> dict:
 
 
 def of_the_data(net) -> dict:
-    """What real videos show: the moments that samples are held against, and groups of as many
+    """What real videos show: the moments that samples are held against, and 16 groups of as many
     videos as a cell has samples."""
     count = sample.SETTINGS["seeds"]
     known = measures.features(net, data.batch("reference", range(1000, 1512))[0])[0]
     groups = []
-    for first in range(2000, 2000 + 3 * count, count):
+    for first in range(2000, 2000 + 16 * count, count):
         seen = measures.features(net, data.batch("reference", range(first, first + count))[0])
         groups.append([[round(x, 4) for x in row] for row in seen[0].tolist()])
     mean, covariance = measures.moments(known)

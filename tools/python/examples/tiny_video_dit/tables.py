@@ -1,53 +1,29 @@
 #!/usr/bin/env python3
-"""Writes the tables of docs/training.md from results/*.json, between their marks in the page.
+"""Writes the tables of docs/training.md from results/*.json and the settings, between their marks.
 
     tables.py docs/training.md            # or --check: is the page what the results say?"""
 
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
 import sys
 from pathlib import Path
 
+import data
 import intervals
-import measures
 import numpy as np
-
-HERE = Path(__file__).parent
-SEEDS = (0, 1, 2)
-NOT_RUN = "not run"
-
-
-class Cells:
-    """The measured cells of Table A by row, training seed after training seed."""
-
-    def __init__(self, result: dict) -> None:
-        self.cells, self.data = result["cells"], result["data"]
-
-    def seeds(self, weights: str, kernel: str) -> list[int]:
-        return [s for s in SEEDS if f"{weights.format(seed=s)}.{kernel}" in self.cells]
-
-    def values(self, weights: str, kernel: str, name: str, seeds: list[int]) -> list[np.ndarray]:
-        return [
-            np.array(self.cells[f"{weights.format(seed=s)}.{kernel}"][name], float) for s in seeds
-        ]
-
-
-def figure(found: tuple[float, float, float], digits: int = 3) -> str:
-    value, low, high = (f"{x:.{digits}g}" for x in found)
-    return f"{value} ({low} to {high})"
-
-
-def frechet_of(cells: Cells) -> intervals.Measure:
-    known = np.array(cells.data["mean"]), np.array(cells.data["covariance"])
-    return lambda groups: float(np.mean([measures.frechet(x, known) for x in groups]))
+import ratios
+import sample
+import schedule_table
+from cells import HERE, NOT_RUN, Cells, figure, frechet_of, shapes_seen
+from model import Shape, VideoDiT
+from train import Plan
 
 
 def table_a(cells: Cells) -> str:
     lines = [
-        "| row | training seeds | drift | PSNR, dB | SSIM | class seen, % | Fréchet "
+        "| row | training seeds | drift | PSNR, dB | SSIM | shape seen, % | Fréchet "
         "| held-out loss, 1e-3 |",
         "|---|---|---|---|---|---|---|---|",
     ]
@@ -60,12 +36,15 @@ def table_a(cells: Cells) -> str:
         def values(name: str) -> list[np.ndarray]:
             return cells.values(row["weights"], row["kernel"], name, seeds)
 
+        def shapes(*row) -> list[np.ndarray]:
+            return shapes_seen(cells, *row)
+
         itself = row["kernel"] == "dense" and row["weights"].startswith("base")
         shown = [
             "0" if itself else figure(intervals.interval(values("drift"))),
             "" if itself else figure(intervals.interval(values("psnr"))),
             "1" if itself else figure(intervals.interval(values("ssim"))),
-            figure(intervals.interval([100 * x for x in values("right")])),
+            figure(intervals.interval(shapes(row["weights"], row["kernel"], seeds)), most=100),
             figure(intervals.interval(values("features"), frechet_of(cells))),
             figure(intervals.interval([1000 * x for x in values("loss")])),
         ]
@@ -76,66 +55,60 @@ def table_a(cells: Cells) -> str:
     return "\n".join(lines)
 
 
-def paired(cells: Cells) -> str:
-    """Rows against each other, sample by sample: geometric means of ratios."""
-    lines = ["| ratio | of | training seeds | value |", "|---|---|---|---|"]
-    for row in json.loads((HERE / "ratios.json").read_text())["ratios"]:
-        over, under = row["over"], row["under"]
-        used = [over, *under]
-        seeds = [s for s in SEEDS if all(s in cells.seeds(w, k) for w, k in used)]
-        if not seeds:
-            lines.append(f"| {row['name']} | {row['of']} | {NOT_RUN} | |")
-            continue
-        tops = cells.values(*over, row["of"], seeds)
-        bottoms = [cells.values(*x, row["of"], seeds) for x in under]
-        logs = [
-            np.log(top) - 0.5 * np.log(sum(x[i] ** 2 for x in bottoms))
-            for i, top in enumerate(tops)
-        ]
-        found = tuple(np.exp(x) for x in intervals.interval(logs))
-        lines.append(
-            f"| {row['name']} | {row['of']} | {', '.join(map(str, seeds))} | {figure(found)} |"
-        )
-    return "\n".join(lines)
+def phase_words(plan: Plan) -> str:
+    sizes = {1: f"{data.SIZE} x {data.SIZE}", 2: f"{data.SIZE // 2} x {data.SIZE // 2}"}
+    return ", then ".join(
+        f"{p.steps} steps of {p.batch} videos of {sizes[p.coarser]}" for p in plan.phases
+    )
 
 
-def phases(schedule: list[str]) -> str:
-    """Runs of one kernel, as "coarse 5, fine 6, ..."; a long mixture by its counts."""
-    runs = [(kernel, len(list(group))) for kernel, group in itertools.groupby(schedule)]
-    if len(runs) > 4:
-        counts = sorted({(kernel, schedule.count(kernel)) for kernel in schedule})
-        return "in turn: " + ", ".join(f"{kernel} {count}" for kernel, count in counts)
-    return ", ".join(f"{kernel} {count}" for kernel, count in runs)
-
-
-def table_of_schedules(result: dict) -> str:
-    """Measured drift is the root mean square over the held-out seeds."""
-    lines = ["| schedule | steps | work | predicted drift | measured |", "|---|---|---|---|---|"]
-    for one in sorted(result["schedules"], key=lambda x: x["measured"]):
-        last = np.array([drift[-1] for drift in one["drift"]])
-        found = intervals.interval([last], lambda x: float(np.sqrt(np.mean(x[0] ** 2))))
-        lines.append(
-            f"| {one['name']} | {phases(one['kernels'])} | {one['cost']:.3f} "
-            f"| {one['predicted']:.3f} | {figure(found)} |"
-        )
-    first, last = result["perturb_seeds"], result["held_out_seeds"]
+def settings() -> str:
+    """What ran, from the files that the scripts read."""
+    shape, how = Shape(), sample.SETTINGS
+    count = sum(x.numel() for x in VideoDiT(shape).parameters())
+    runs = json.loads((HERE / "schedules.json").read_text())
+    held_out = json.loads((HERE / "rows.json").read_text())["held_out_videos"]
+    t, h, w = shape.grid
+    lines = ["| setting | value |", "|---|---|"]
     lines.append(
-        f"\nSpearman's rank correlation of predicted and measured: {result['spearman']:.2f}, "
-        f"{len(result['schedules'])} schedules; {first[1] - first[0]} seeds perturbed, "
-        f"{last[1] - last[0]} others held out; weights {result['weights']}."
+        f"| model | {t}x{h}x{w} = {t * h * w} tokens, {shape.layers} layers, {shape.heads} heads "
+        f"of {shape.head_dim}, {count / 1e6:.2f} million parameters |"
+    )
+    for name, words in (("base", "training"), ("finetune", "fine-tuning, or more training")):
+        plan = Plan.named(name)
+        lines.append(
+            f"| {words} | {phase_words(plan)}; rate {plan.rate:g} after {plan.warm_up} steps, "
+            f"falling to 0 in the last {100 * plan.cool_down:.0f} %; weights averaged with "
+            f"{plan.mean_decay:g}; class left out for {100 * plan.no_class:.0f} % |"
+        )
+    first, last = how["first_seed"], how["first_seed"] + how["seeds"] - 1
+    lines.append(
+        f"| sampling | {how['steps']} Euler steps, shift {how['shift']:g}, guidance "
+        f"{how['guidance']:g}: {2 * how['steps']} forwards; {how['seeds']} seeds, {first} to "
+        f"{last} |"
+    )
+    lines.append(f"| held-out loss | {held_out} videos |")
+    perturbed, held = runs["perturb_seeds"], runs["held_out_seeds"]
+    lines.append(
+        f"| schedules | {' and '.join(runs['perturb'])} in one step at a time, seeds "
+        f"{perturbed[0]} to {perturbed[1] - 1}; whole runs on seeds {held[0]} to {held[1] - 1} |"
     )
     return "\n".join(lines)
 
 
 def tables() -> dict[str, str]:
     """Every table whose result is there."""
-    made: dict[str, str] = {}
+    made, known = {"settings": settings()}, {}
     table, runs = (HERE / "results" / f"{name}.json" for name in ("table_a", "schedules"))
     if table.exists():
         cells = Cells(json.loads(table.read_text()))
-        made |= {"table-a": table_a(cells), "ratios": paired(cells)}
+        made |= {"table-a": table_a(cells), "ratios": ratios.table(cells)}
+        known |= ratios.figures(cells)
     if runs.exists():
-        made["schedules"] = table_of_schedules(json.loads(runs.read_text()))
+        result = json.loads(runs.read_text())
+        made["schedules"] = schedule_table.table(result)
+        known |= schedule_table.figures(result)
+    made["claims"] = ratios.claims(known)
     return made
 
 
