@@ -6,7 +6,8 @@
 #   --page     no measuring: writes tables and pictures of docs/training.md from FOLDER/results
 # Results go to FOLDER (out/training). Stopped, it continues where it was when given again; a folder
 # keeps to the shipped weights or to --all, and what was measured from other weights or settings is
-# refused. Processes have one thread. PYTHON names an interpreter with karat, torch, safetensors,
+# refused. Processes have one thread. KARAT names the command karat (build/release/karat otherwise),
+# which chooses schedules. PYTHON names an interpreter with karat, torch, safetensors,
 # scikit-image and, for --page, matplotlib (build/python/venv of tools/python/test.sh --long
 # otherwise). Without them --quick is skipped, anything else fails.
 set -euo pipefail
@@ -37,6 +38,11 @@ if [[ $mode == default || $mode == all ]]; then
   if [[ $(<"$out/mode") != "$mode" ]]; then
     echo "$out: holds a run of other weights ($(<"$out/mode")); give another FOLDER" >&2
     exit 2
+  fi
+  export KARAT=${KARAT:-build/release/karat}
+  if ! "$KARAT" --version >/dev/null 2>&1; then
+    echo "tools/training.sh: $KARAT cannot be run; build it, or set KARAT" >&2
+    exit 1
   fi
 fi
 run() { "$python" -B "$here/$1.py" "${@:2}"; }

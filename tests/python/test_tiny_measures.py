@@ -15,12 +15,14 @@ if not hasattr(torch.nn, "RMSNorm"):
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tools/python/examples/tiny_video_dit"))
 
+import cells as cell  # noqa: E402
 import data  # noqa: E402
 import flow  # noqa: E402
 import intervals  # noqa: E402
 import measures  # noqa: E402
 import pictures  # noqa: E402
-import tables  # noqa: E402
+import ratios  # noqa: E402
+import schedule_table  # noqa: E402
 from scipy.linalg import sqrtm  # noqa: E402
 from scipy.stats import t  # noqa: E402
 
@@ -108,12 +110,62 @@ def test_ratios_are_geometric_means_sample_by_sample(monkeypatch):
         {"name": "none", "of": "drift", "over": ["base-{seed}", "coarse"],
          "under": [["base-{seed}", "window"]]},
     ]  # fmt: skip
-    monkeypatch.setattr(tables.json, "loads", lambda _: {"ratios": rows})
-    made = tables.paired(tables.Cells({"cells": cells, "data": {}})).splitlines()
+    monkeypatch.setattr(ratios.json, "loads", lambda _: {"ratios": rows})
+    made = ratios.ratios(cell.Cells({"cells": cells, "data": {}}))
     # seed 1 has no window, so that seed 0 alone counts: sqrt(3 * 2), and sqrt(3/3 * 8/4)
-    assert made[2].startswith("| one | drift | 0 | 2.45 (")
-    assert made[3].startswith("| both | drift | 0 | 1.41 (")
-    assert made[4] == "| none | drift | not run | |"
+    assert [x.seeds for x in made] == [[0], [0], []]
+    assert made[0].text.startswith("2.45 (") and made[1].text.startswith("1.41 (")
+    assert made[2].text == "" and made[2].trained == "not run"
+
+
+def test_the_share_recovered_is_of_means():
+    """Full precision 1, 6 and 3 more without training through it, 2 more with: (5 - 2) / (5 - 1)."""
+    full, without, through = (np.array(x) for x in ([1.0, 1], [7.0, 3], [2.0, 2]))
+    assert ratios.recovered_share([np.stack((full, without, through), 1)] * 2) == 75
+    cells = {
+        "control-0.dense": {"loss": full}, "control-0.coarse": {"loss": without},
+        "coarse_qat-0.coarse": {"loss": through},
+    }  # fmt: skip
+    told = {x.name: x for x in ratios.recovered(cell.Cells({"cells": cells, "data": {}}))}
+    assert told["coarse: lost loss recovered, FP8 backward"].text.startswith("75 (")
+    assert told["fine: lost loss recovered, FP8 backward"].seeds == []
+
+
+def test_a_claim_without_its_figures_is_undecided(monkeypatch):
+    rows = [{"claim": "c", "verdict": "for", "figures": ["a, loss", "b, drift"],
+             "text": "{a, loss} and {b, drift}"}]  # fmt: skip
+    monkeypatch.setattr(ratios.json, "loads", lambda _: {"claims": rows})
+    lines = [ratios.claims(x).splitlines()[2] for x in ({"a, loss": "1", "b, drift": "2"}, {"a, loss": "1"})]
+    assert lines[0] == "| c | **for** | 1 and 2 |"
+    assert lines[1] == "| c | **undecided: not run** | 1 and not run |"
+
+
+def test_principal_components_are_white():
+    random = np.random.default_rng(2)
+    seen = random.normal(size=(400, 5)) @ random.normal(size=(5, 5)) + 3
+    mean, covariance = measures.moments(seen)
+    onto = measures.principal(mean, covariance, 3)
+    found = measures.moments((seen - mean) @ onto)
+    np.testing.assert_allclose(found[0], 0, atol=1e-9)
+    np.testing.assert_allclose(found[1], np.eye(3), atol=1e-9)
+    left = seen - mean - (seen - mean) @ onto @ np.linalg.pinv(onto)
+    assert np.trace(np.cov(left, rowvar=False)) == pytest.approx(np.linalg.eigvalsh(covariance)[:2].sum())
+
+
+def test_schedules_are_compared_at_equal_work():
+    def one(name, cost, predicted, drift):
+        return {"name": name, "kernels": ["coarse"], "cost": cost, "predicted": predicted,
+                "aligned": predicted, "drift": [[0.0, x] for x in drift],
+                "measured": np.sqrt(np.mean(np.square(drift)))}  # fmt: skip
+
+    chosen = one(schedule_table.THREE_PHASES, 0.4, 1, (1.0, 2.0))
+    others = [one("a", 0.5, 2, (2.0, 4.0)), one("b", 0.5, 4, (3.0, 4.0)), one("c", 0.5, 3, (4.0, 5.0))]
+    result = {"work": 0.5, "schedules": [chosen, *others], "step_weights": [8.0, 2.0, 1.0, 0.5]}
+    told = schedule_table.figures(result)
+    assert told["three phases / a, drift"].startswith("0.5 (")
+    assert told["first step / middle step, weight"] == "8"
+    assert told["equal work, rank correlation"] == "0.50"
+    assert told["all, rank correlation"] == "0.80"
 
 
 def test_rows_of_a_picture_have_their_names():
@@ -131,7 +183,7 @@ def test_a_folder_without_samples_is_refused(tmp_path):
     import charts
 
     video = np.zeros((3, 12, 24, 24))
-    cells = tables.Cells({"cells": {"base-0.fine": {}}, "data": {}})
+    cells = cell.Cells({"cells": {"base-0.fine": {}}, "data": {}})
     np.savez(tmp_path / "base-0.dense.npz", **{"1": video})  # sampled, not measured
     with pytest.raises(SystemExit, match="holds no samples"):
         charts.frames(cells, tmp_path, tmp_path / "f.png", [1])
@@ -141,6 +193,6 @@ def test_a_folder_without_samples_is_refused(tmp_path):
 
 
 def test_phases_are_told_in_words():
-    assert tables.phases(["coarse"] * 5 + ["fine"] * 2) == "coarse 5, fine 2"
-    mixed = list(itertools.chain(*[["fine", "coarse"]] * 3))
-    assert tables.phases(mixed) == "in turn: coarse 3, fine 3"
+    assert schedule_table.phases(["coarse"] * 5 + ["fine"] * 2) == "coarse 5, fine 2"
+    mixed = list(itertools.chain(*[["fine", "coarse"]] * 4))
+    assert schedule_table.phases(mixed) == "mixed: coarse 4, fine 4"

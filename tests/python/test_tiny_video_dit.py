@@ -140,6 +140,8 @@ def test_the_script_keeps_weights_apart_and_says_what_it_lacks(tmp_path):
     (tmp_path / "mode").write_text("default\n")
     done = go("--all", tmp_path)
     assert done.returncode == 2 and "holds a run of other weights (default)" in done.stderr
+    done = go(tmp_path, KARAT="/nowhere/karat")
+    assert done.returncode == 1 and "/nowhere/karat cannot be run" in done.stderr
 
 
 def test_a_coarse_grid_keeps_places():
