@@ -27,10 +27,16 @@ def interval(
     With one training seed its samples alone are resampled, and n counts these: the interval then
     says nothing about other trainings."""
     random = np.random.Generator(np.random.Philox(7))
-    value, draws = measure(groups), []
-    for _ in range(DRAWS):
-        picked = [groups[i] for i in random.integers(len(groups), size=len(groups))]
-        draws.append(measure([x[random.integers(len(x), size=len(x))] for x in picked]))
+    value, many, count = measure(groups), len(groups), len(groups[0])
+    group = random.integers(many, size=(DRAWS, many))
+    drawn = random.integers(count, size=(DRAWS, many, count))
+    if measure is mean:
+        draws = np.stack(groups)[group[:, :, None], drawn].reshape(DRAWS, -1).mean(1)
+    else:
+        draws = [
+            measure([groups[i][x] for i, x in zip(which, samples)])
+            for which, samples in zip(group, drawn)
+        ]
     n = len(groups) if len(groups) > 1 else len(groups[0])
     half = float(np.std(draws)) * np.sqrt(n / (n - 1)) * t.ppf(0.975, n - 1)
     return value, value - half, value + half
