@@ -124,9 +124,9 @@ karat_status karat_check(const char* golden, const karat_candidate* candidate, c
     *c::required(report, "report") = c::judged(
         golden, candidate, options, golden::check_fields(), c::steps_of(progress, context),
         [](const auto& file, const auto& source, const golden::CheckOptions& how) {
-          const golden::CheckReport report = golden::check(file, source, how);
-          files::Json json = to_json(report, file, source);
-          json["text"] = to_text(report, file, source);
+          const golden::CheckReport checked = golden::check(file, source, how);
+          files::Json json = to_json(checked, file, source);
+          json["text"] = to_text(checked, file, source);
           return json;
         });
   });

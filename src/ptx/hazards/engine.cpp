@@ -87,9 +87,9 @@ void Hazards::hand_copies(const Warp& warp, std::span<const std::uint32_t> mbarr
         for (std::size_t i = piece.begin; i < piece.end; ++i) {
           const Write& copied = shared_.write(i);
           if (copied.copying != who(warp) + 1) continue;
-          const Write handed = write_by(writer, engine_clock_, copied.access.pc);
+          const Write by_engine = write_by(writer, engine_clock_, copied.access.pc);
           shared_.set_copying(i, 0);
-          shared_.set_write(piece.line, i, i + 1, handed);
+          shared_.set_write(piece.line, i, i + 1, by_engine);
         }
       });
     handed.push_back({oldest->number, writer, engine_clock_});

@@ -27,16 +27,16 @@ namespace karat::attention {
 template <typename With>
 typename With::Values linear_branch(const With& with, const HeadInput& input, std::size_t channels,
                                     float epsilon) {
-  using Values = typename With::Values;
+  using Rows = typename With::Values;
   const std::size_t tokens = input.k.size() / channels;
-  Values q = with.values(input.q), k = with.values(input.k);
+  Rows q = with.values(input.q), k = with.values(input.k);
   with.softmax(q, channels);
   with.softmax(k, channels);
-  const Values features = with.columns(k, channels);
+  const Rows features = with.columns(k, channels);
   // Row j holds KV_ij for every i.
-  const Values kv = with.products(with.columns(with.values(input.v), channels), features, tokens);
-  const Values z = with.sums(features, tokens);
-  Values rows = with.products(q, kv, channels), below = with.products(q, z, channels);
+  const Rows kv = with.products(with.columns(with.values(input.v), channels), features, tokens);
+  const Rows z = with.sums(features, tokens);
+  Rows rows = with.products(q, kv, channels), below = with.products(q, z, channels);
   with.add(below, epsilon);
   with.divide(rows, below, channels);
   return rows;
@@ -46,7 +46,7 @@ typename With::Values linear_branch(const With& with, const HeadInput& input, st
 template <typename With>
 typename With::Values coarse_rows(const With& with, const layout::Layout& layout,
                                   const HeadInput& input) {
-  using Values = typename With::Values;
+  using Rows = typename With::Values;
   const std::size_t channels = layout.channels;
   const std::vector<std::int32_t>& token_at = layout.order.token_at;
   const auto means = [&](std::span<const float> values, const std::vector<video::Range>& ranges) {
@@ -56,8 +56,8 @@ typename With::Values coarse_rows(const With& with, const layout::Layout& layout
         std::copy_n(&values[token_at[at] * channels], channels, &rows[at * channels]);
     return with.means(rows, channels, ranges);
   };
-  const Values q = means(input.q, layout.means.queries), k = means(input.k, layout.means.keys);
-  Values p = with.products(q, k, channels);
+  const Rows q = means(input.q, layout.means.queries), k = means(input.k, layout.means.keys);
+  Rows p = with.products(q, k, channels);
   with.scale(p, static_cast<float>(1 / std::sqrt(static_cast<double>(channels))));
   with.softmax(p, layout.means.keys.size());
   return with.products(p, with.columns(means(input.v, layout.means.keys), channels),
