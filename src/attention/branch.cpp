@@ -21,16 +21,6 @@ class BranchOperations {
   BranchOperations(const recipe::Recipe& recipe, numerics::Path path)
       : fp_{recipe.subnormals}, recipe_(recipe), path_(path) {}
 
-  Values values(std::span<const float> x) const { return {x.begin(), x.end()}; }
-
-  Values columns(const Values& x, std::size_t width) const {
-    const std::size_t rows = x.size() / width;
-    Values turned(x.size());
-    for (std::size_t i = 0; i < rows; ++i)
-      for (std::size_t j = 0; j < width; ++j) turned[j * rows + i] = x[i * width + j];
-    return turned;
-  }
-
   Values products(const Values& a, const Values& b, std::size_t terms) const {
     const auto& fma = numerics::instruction("f32.fma");
     const std::size_t m = a.size() / terms, n = b.size() / terms;
@@ -41,7 +31,7 @@ class BranchOperations {
     Values made(m * n);
     numerics::chain(fma, rows, columns, numerics::Start::absent,
                     numerics::row_major(made.data(), m, n), path_);
-    to_type(made);
+    cast(made);
     return made;
   }
 
@@ -57,7 +47,7 @@ class BranchOperations {
       }
       for (float& x : row) x = fp_.divide(x, sum);
     }
-    to_type(rows);
+    cast(rows);
   }
 
   Values sums(const Values& rows, std::size_t width) const {
@@ -67,38 +57,29 @@ class BranchOperations {
       for (std::size_t i = 0; i < width; ++i) sum = fp_.add(sum, rows[first + i]);
       made.push_back(sum);
     }
-    to_type(made);
+    cast(made);
     return made;
   }
 
-  void add(Values& values, float x) const {
-    for (float& value : values) value = fp_.add(x, value);
-    to_type(values);
-  }
-  void scale(Values& values, float factor) const {
-    for (float& value : values) value = fp_.multiply(value, factor);
-    to_type(values);
-  }
-  void divide(Values& rows, const Values& by, std::size_t width) const {
-    for (std::size_t e = 0; e < rows.size(); ++e) rows[e] = fp_.divide(rows[e], by[e / width]);
-    to_type(rows);
+  float add(float a, float b) const { return fp_.add(a, b); }
+  float multiply(float a, float b) const { return fp_.multiply(a, b); }
+  float divide(float a, float b) const { return fp_.divide(a, b); }
+  void cast(Values& values) const {
+    const numerics::FormatId format = recipe_.branch.format;
+    if (format != numerics::FormatId::f32)
+      attention::cast(std::span<float>(values), format,
+                      quant::cast_policy(format, numerics::Rounding::nearest_even), path_);
   }
 
   Values means(const std::vector<float>& rows, std::size_t width,
                std::span<const video::Range> ranges) const {
     const std::vector<double> wide = range_means(rows, width, ranges, recipe_.predict.means);
     Values made(wide.begin(), wide.end());
-    to_type(made);
+    cast(made);
     return made;
   }
 
  private:
-  void to_type(Values& values) const {
-    const numerics::FormatId format = recipe_.branch.format;
-    if (format != numerics::FormatId::f32)
-      cast(values, format, quant::cast_policy(format, numerics::Rounding::nearest_even), path_);
-  }
-
   numerics::Fp32 fp_;
   const recipe::Recipe& recipe_;
   numerics::Path path_;

@@ -48,16 +48,6 @@ class RangeOperations {
         means_(recipe.predict.means == recipe::Means::bf16 ? numerics::FormatId::bf16 : format_),
         threads_(threads) {}
 
-  Values values(std::span<const float> x) const { return {x.begin(), x.end()}; }
-
-  Values columns(const Values& x, std::size_t width) const {
-    const std::size_t rows = x.size() / width;
-    Values turned(x.size());
-    for (std::size_t i = 0; i < rows; ++i)
-      for (std::size_t j = 0; j < width; ++j) turned[j * rows + i] = x[i * width + j];
-    return turned;
-  }
-
   Values products(const Values& a, const Values& b, std::size_t terms) const {
     const std::size_t m = a.size() / terms, n = b.size() / terms;
     const Spread left(a), right(b);
@@ -76,7 +66,7 @@ class RangeOperations {
         made[i * n + j] = summed(sum - half, sum + half, size, terms);
       }
     });
-    to_type(made);
+    cast(made);
     return made;
   }
 
@@ -84,29 +74,25 @@ class RangeOperations {
     numerics::parallel_for(rows.size() / width, threads_, [&](std::size_t row, int) {
       softmax_row(std::span(&rows[row * width], width));
     });
-    to_type(rows);
+    cast(rows);
   }
 
   Values sums(const Values& rows, std::size_t width) const {
     Values made;
     for (std::size_t first = 0; first < rows.size(); first += width)
       made.push_back(sum_of(std::span(&rows[first], width)));
-    to_type(made);
+    cast(made);
     return made;
   }
 
-  void add(Values& values, float x) const {
-    for (Interval& value : values) value = fp_.add(value, Interval(x));
-    to_type(values);
+  Interval add(Interval a, Interval b) const { return fp_.add(a, b); }
+  Interval multiply(Interval a, Interval b) const { return fp_.multiply(a, b); }
+  Interval divide(Interval x, Interval by) const {
+    if (!(by.low > 0)) return {-kInf, kInf};
+    return {fp_.divide(x.low, x.low < 0 ? by.low : by.high),
+            fp_.divide(x.high, x.high < 0 ? by.high : by.low)};
   }
-  void scale(Values& values, float factor) const {
-    for (Interval& value : values) value = fp_.multiply(value, Interval(factor));
-    to_type(values);
-  }
-  void divide(Values& rows, const Values& by, std::size_t width) const {
-    for (std::size_t e = 0; e < rows.size(); ++e) rows[e] = quotient(rows[e], by[e / width]);
-    to_type(rows);
-  }
+  void cast(Values& values) const { to_type(values, format_); }
 
   Values means(const std::vector<float>& rows, std::size_t width,
                std::span<const video::Range> ranges) const {
@@ -116,16 +102,14 @@ class RangeOperations {
         Values terms;
         for (std::int64_t i = range.begin; i < range.end; ++i)
           terms.emplace_back(rows[i * width + j]);
-        made.push_back(quotient(sum_of(terms), Interval(static_cast<float>(range.size()))));
+        made.push_back(divide(sum_of(terms), Interval(static_cast<float>(range.size()))));
       }
-    bounds::to_type(made, means_);
-    to_type(made);
+    to_type(made, means_);
+    cast(made);
     return made;
   }
 
  private:
-  void to_type(std::span<Interval> made) const { bounds::to_type(made, format_); }
-
   /// A sum of so many terms whose exact value lies between low and high. Twelve roundings more than
   /// any order of f32 additions has cover a tensor core's step, and one of them the sums in f64.
   Interval summed(double low, double high, double size, std::size_t terms) const {
@@ -143,12 +127,6 @@ class RangeOperations {
       size += std::max(std::abs(double{x.low}), std::abs(double{x.high}));
     }
     return summed(low, high, size, terms.size());
-  }
-
-  Interval quotient(Interval x, Interval by) const {
-    if (!(by.low > 0)) return {-kInf, kInf};
-    return {fp_.divide(x.low, x.low < 0 ? by.low : by.high),
-            fp_.divide(x.high, x.high < 0 ? by.high : by.low)};
   }
 
   /// One end of e^x, x <= 0.
@@ -171,7 +149,7 @@ class RangeOperations {
       x = {exp_end(below.low, -1), exp_end(below.high, 1)};
     }
     const Interval sum = sum_of(row);
-    for (Interval& x : row) x = quotient(x, sum);
+    for (Interval& x : row) x = divide(x, sum);
   }
 
   numerics::Fp32 fp_;

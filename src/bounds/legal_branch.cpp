@@ -25,23 +25,13 @@ class LegalOperations {
         coin_(kernel.seed),
         lanes_(std::size_t{4} << kernel.seed % 6) {}
 
-  Values values(std::span<const float> x) const { return {x.begin(), x.end()}; }
-
-  Values columns(const Values& x, std::size_t width) const {
-    const std::size_t rows = x.size() / width;
-    Values turned(x.size());
-    for (std::size_t i = 0; i < rows; ++i)
-      for (std::size_t j = 0; j < width; ++j) turned[j * rows + i] = x[i * width + j];
-    return turned;
-  }
-
   Values products(const Values& a, const Values& b, std::size_t terms) const {
     Values made;
     for (std::size_t i = 0; i < a.size(); i += terms)
       for (std::size_t j = 0; j < b.size(); j += terms)
         made.push_back(
             in_lanes(terms, [x = &a[i], y = &b[j]](std::size_t t) { return x[t] * y[t]; }));
-    to_type(made);
+    cast(made);
     return made;
   }
 
@@ -53,29 +43,21 @@ class LegalOperations {
       const float sum = in_lanes(width, [&](std::size_t t) { return row[t]; });
       for (float& x : row) x = fp_.divide(x, sum);
     }
-    to_type(rows);
+    cast(rows);
   }
 
   Values sums(const Values& rows, std::size_t width) const {
     Values made;
     for (std::size_t first = 0; first < rows.size(); first += width)
       made.push_back(in_lanes(width, [x = &rows[first]](std::size_t t) { return x[t]; }));
-    to_type(made);
+    cast(made);
     return made;
   }
 
-  void add(Values& values, float x) const {
-    for (float& value : values) value = fp_.add(x, value);
-    to_type(values);
-  }
-  void scale(Values& values, float factor) const {
-    for (float& value : values) value = fp_.multiply(value, factor);
-    to_type(values);
-  }
-  void divide(Values& rows, const Values& by, std::size_t width) const {
-    for (std::size_t e = 0; e < rows.size(); ++e) rows[e] = fp_.divide(rows[e], by[e / width]);
-    to_type(rows);
-  }
+  float add(float a, float b) const { return fp_.add(a, b); }
+  float multiply(float a, float b) const { return fp_.multiply(a, b); }
+  float divide(float a, float b) const { return fp_.divide(a, b); }
+  void cast(Values& values) const { to_type(values, format_); }
 
   Values means(const std::vector<float>& rows, std::size_t width,
                std::span<const video::Range> ranges) const {
@@ -132,8 +114,6 @@ class LegalOperations {
       attention::cast(std::span<float>(values), format,
                       quant::cast_policy(format, numerics::Rounding::nearest_even));
   }
-  void to_type(Values& values) const { to_type(values, format_); }
-
   numerics::Fp32 fp_;
   numerics::FormatId format_, means_;  ///< of results, and of means before
   Errs errs_;

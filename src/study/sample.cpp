@@ -79,8 +79,7 @@ Sample draw(std::vector<std::vector<std::int32_t>> blocks, const SampleSpec& spe
     sample.blocks.push_back(block);
   }
   std::sort(sample.blocks.begin(), sample.blocks.end());
-  const auto repeated = std::ranges::unique(sample.blocks);
-  sample.blocks.erase(repeated.begin(), repeated.end());
+  sample.blocks.erase(std::unique(sample.blocks.begin(), sample.blocks.end()), sample.blocks.end());
   return sample;
 }
 

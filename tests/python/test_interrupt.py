@@ -12,6 +12,15 @@ import pytest
 
 import karat
 
+
+@pytest.fixture(autouse=True)
+def interrupts_are_heard():
+    """Shells start what runs in the background with SIGINT ignored, and children inherit that."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture(scope="module")
 def long_heads():
     """One tensor for q, k and v: some 20 seconds of attention on two cores, truth far more."""

@@ -101,8 +101,7 @@ void Decoder::name_registers() {
       for (std::size_t o = 0; o < 2; ++o) add_places(each.operands[o], taken);
   const auto settle = [&] {
     std::ranges::sort(taken);
-    const auto twice = std::ranges::unique(taken);
-    taken.erase(twice.begin(), twice.end());
+    taken.erase(std::unique(taken.begin(), taken.end()), taken.end());
   };
   settle();
   // The sources of moves, then those of moves to them; no chain of moves is longer than their list.

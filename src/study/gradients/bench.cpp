@@ -18,7 +18,7 @@ std::vector<int> blocks_of(std::span<const std::int32_t> tokens, const video::To
     found.push_back(static_cast<int>(past - blocks.begin()) - 1);
   }
   std::ranges::sort(found);
-  found.erase(std::ranges::unique(found).begin(), found.end());
+  found.erase(std::unique(found.begin(), found.end()), found.end());
   return found;
 }
 
@@ -102,7 +102,7 @@ std::vector<Gradients> GradientBench::truths(const layout::Layout& layout,
   }
   for (auto* list : {&queries, &keys}) {
     std::ranges::sort(*list);
-    list->erase(std::ranges::unique(*list).begin(), list->end());
+    list->erase(std::unique(list->begin(), list->end()), list->end());
   }
   const auto truth =
       attention::oracle_gradients(layout, head_.values, d_o_, queries, keys, mask, threads_);

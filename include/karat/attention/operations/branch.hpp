@@ -12,33 +12,43 @@
 
 namespace karat::attention {
 
+/// The transposed matrix.
+template <typename Values>
+Values transposed(const Values& x, std::size_t width) {
+  const std::size_t rows = x.size() / width;
+  Values turned(x.size());
+  for (std::size_t i = 0; i < rows; ++i)
+    for (std::size_t j = 0; j < width; ++j) turned[j * rows + i] = x[i * width + j];
+  return turned;
+}
+
 /// SLA's linear attention, tokens x channels (attention/branch.hpp says the formulas).
 ///
 /// `With` gives Values, a vector of one value an element, and
-///   values(span)                as they are
 ///   softmax(Values&, width)     each row becomes its softmax, cast
 ///   products(a, b, terms)       row i of a times row j of b, cast: rows of a x rows of b
-///   columns(values, width)      transposed
 ///   sums(rows, width)           of each row, cast
-///   add(Values&, float)         to each, cast
-///   scale(Values&, float)       each, cast
-///   divide(Values&, by, width)  each row by its number, cast
 ///   means(rows, width, ranges)  of each range's rows, cast
+///   add(a, b), multiply(a, b), divide(a, b)  of two values, rounded to f32
+///   cast(Values&)               to the branch's type
 template <typename With>
 typename With::Values linear_branch(const With& with, const HeadInput& input, std::size_t channels,
                                     float epsilon) {
   using Rows = typename With::Values;
   const std::size_t tokens = input.k.size() / channels;
-  Rows q = with.values(input.q), k = with.values(input.k);
+  Rows q(input.q.begin(), input.q.end()), k(input.k.begin(), input.k.end());
+  const Rows v(input.v.begin(), input.v.end());
   with.softmax(q, channels);
   with.softmax(k, channels);
-  const Rows features = with.columns(k, channels);
+  const Rows features = transposed(k, channels);
   // Row j holds KV_ij for every i.
-  const Rows kv = with.products(with.columns(with.values(input.v), channels), features, tokens);
+  const Rows kv = with.products(transposed(v, channels), features, tokens);
   const Rows z = with.sums(features, tokens);
   Rows rows = with.products(q, kv, channels), below = with.products(q, z, channels);
-  with.add(below, epsilon);
-  with.divide(rows, below, channels);
+  for (auto& x : below) x = with.add(epsilon, x);
+  with.cast(below);
+  for (std::size_t e = 0; e < rows.size(); ++e) rows[e] = with.divide(rows[e], below[e / channels]);
+  with.cast(rows);
   return rows;
 }
 
@@ -58,9 +68,11 @@ typename With::Values coarse_rows(const With& with, const layout::Layout& layout
   };
   const Rows q = means(input.q, layout.means.queries), k = means(input.k, layout.means.keys);
   Rows p = with.products(q, k, channels);
-  with.scale(p, static_cast<float>(1 / std::sqrt(static_cast<double>(channels))));
+  const auto scale = static_cast<float>(1 / std::sqrt(static_cast<double>(channels)));
+  for (auto& x : p) x = with.multiply(x, scale);
+  with.cast(p);
   with.softmax(p, layout.means.keys.size());
-  return with.products(p, with.columns(means(input.v, layout.means.keys), channels),
+  return with.products(p, transposed(means(input.v, layout.means.keys), channels),
                        layout.means.keys.size());
 }
 
