@@ -5,6 +5,7 @@
 #include <cmath>
 #include <functional>
 #include <numeric>
+#include <ostream>
 
 #include "check_case.hpp"
 #include "karat/attention/attend.hpp"
@@ -194,6 +195,10 @@ struct Branch {
   const char* preset;
   numerics::FormatId format;
 };
+
+void PrintTo(const Branch& branch, std::ostream* out) {
+  *out << branch.preset << (branch.format == numerics::FormatId::f32 ? " f32" : " bf16");
+}
 
 class BranchCheck : public testing::TestWithParam<Branch> {
  protected:

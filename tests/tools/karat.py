@@ -57,7 +57,7 @@ class Case(unittest.TestCase):
         return os.path.join(self.folder, name)
 
     def karat(self, *arguments, **options):
-        options.setdefault("timeout", 120)
+        options.setdefault("timeout", 600)
         return subprocess.run([KARAT, *map(str, arguments)], capture_output=True, text=True,
                               cwd=self.folder, **options)
 

@@ -63,6 +63,9 @@ struct Size {
   video::Extent3 grid;
   int blocks;
 };
+void PrintTo(const Size& size, std::ostream* out) {
+  *out << size.grid.t << "x" << size.grid.h << "x" << size.grid.w;
+}
 constexpr Size kSizes[] = {{{4, 16, 16}, 4}, {{8, 32, 32}, 2}, {{21, 30, 52}, 1}};
 
 std::string joined(const std::vector<std::string>& names) {
