@@ -82,8 +82,8 @@ std::optional<Doubt> Comparison::note_gradient(std::string_view name, std::size_
   return doubt;
 }
 
-double GradientError::Side::cosine(double truth) const {
-  return squared > 0 && truth > 0 ? product / std::sqrt(squared * truth) : 0;
+double GradientError::Side::cosine(double of_truth) const {
+  return squared > 0 && of_truth > 0 ? product / std::sqrt(squared * of_truth) : 0;
 }
 
 void GradientError::add(std::span<const double> exact, std::span<const float> of_golden,

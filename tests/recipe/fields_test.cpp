@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <limits>
 #include <set>
+#include <stdexcept>
 #include <type_traits>
 
 #include "expect_error.hpp"
@@ -47,13 +48,18 @@ TEST(Fields, PathsAreUniqueAndDescribed) {
   }
 }
 
-/// Converts to anything but `Aggregate`, so that Aggregate{Any, Any} fills members.
+/// Converts to anything but `Aggregate`, so that Aggregate{Any, Any} fills members; never
+/// evaluated.
 template <class Aggregate>
 struct Any {
   template <class Member>
-  requires(!std::is_same_v<Member, Aggregate>) operator Member&() const;
+  requires(!std::is_same_v<Member, Aggregate>) operator Member&() const {
+    throw std::logic_error("only its type is used");
+  }
   template <class Member>
-  requires(!std::is_same_v<Member, Aggregate>) operator Member&&() const;
+  requires(!std::is_same_v<Member, Aggregate>) operator Member&&() const {
+    throw std::logic_error("only its type is used");
+  }
 };
 
 /// How many members an aggregate has: the most initialisers it takes.

@@ -119,7 +119,7 @@ struct GradientError {
   /// Squared norms, squared distances from the truth, and products with it.
   struct Side {
     double squared = 0, error = 0, product = 0;
-    double cosine(double truth) const;
+    double cosine(double of_truth) const;
   } golden, candidate;
   void add(std::span<const double> exact, std::span<const float> of_golden,
            std::span<const float> of_candidate);
