@@ -1,6 +1,7 @@
 """The small video model's measures and intervals, against closed forms."""
 
 import itertools
+import json
 import sys
 from pathlib import Path
 
@@ -13,7 +14,8 @@ for module in ("safetensors", "PIL", "skimage", "scipy"):
 if not hasattr(torch.nn, "RMSNorm"):
     pytest.skip("PyTorch is older than 2.4: it has no RMSNorm", allow_module_level=True)
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "tools/python/examples/tiny_video_dit"))
+EXAMPLE = Path(__file__).parents[2] / "tools/python/examples/tiny_video_dit"
+sys.path.insert(0, str(EXAMPLE))
 
 import cells as cell  # noqa: E402
 import data  # noqa: E402
@@ -132,12 +134,28 @@ def test_the_share_recovered_is_of_means():
 
 
 def test_a_claim_without_its_figures_is_undecided(monkeypatch):
-    rows = [{"claim": "c", "verdict": "for", "figures": ["a, loss", "b, drift"],
-             "text": "{a, loss} and {b, drift}"}]  # fmt: skip
+    rows = [{"claim": "c", "verdicts": [["for", {"a, loss": [1, None]}]],
+             "figures": ["a, loss", "b, drift"], "text": "{a, loss} and {b, drift}"}]  # fmt: skip
     monkeypatch.setattr(ratios.json, "loads", lambda _: {"claims": rows})
     lines = [ratios.claims(x).splitlines()[2] for x in ({"a, loss": "1", "b, drift": "2"}, {"a, loss": "1"})]
     assert lines[0] == "| c | **for** | 1 and 2 |"
     assert lines[1] == "| c | **undecided: not run** | 1 and not run |"
+
+
+def test_a_verdict_needs_whole_intervals():
+    rules = [["for", {"a": [1.1, None], "b": [2, 3]}], ["against", {"a": [None, 1.1]}]]
+    for a, b, told in (
+        ("1.2 (1.1 to 1.3)", "2.5", "for"), ("1.2 (1.09 to 1.3)", "2.5", "undecided"),
+        ("1.2 (1.1 to 1.3)", "2.5 (2 to 3.01)", "undecided"), ("0.9 (-1e+03 to 1.1) %", "9", "against"),
+    ):  # fmt: skip
+        assert ratios.verdict(rules, {"a": a, "b": b}) == told
+
+
+def test_every_verdict_names_figures_that_it_shows():
+    for row in json.loads((EXAMPLE / "claims.json").read_text())["claims"]:
+        for _, wanted in row["verdicts"]:
+            assert wanted and set(wanted) <= set(row["figures"])
+        assert all("{" + name + "}" in row["text"] for name in row["figures"])
 
 
 def test_principal_components_are_white():

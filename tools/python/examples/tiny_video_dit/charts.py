@@ -45,7 +45,7 @@ def keep(figure, path: Path) -> None:
 
 
 def quality(cells: Cells, path: Path) -> None:
-    """Drift and held-out loss of every measured row, with intervals."""
+    """Drift and held-out loss of every measured row, with intervals; a dot is a training seed."""
     rows = json.loads((HERE / "rows.json").read_text())["rows"]
     rows = [row for row in rows if cells.seeds(row["weights"], row["kernel"])][::-1]
     figure, axes = pyplot.subplots(1, 2, figsize=(7.2, 0.6 + 0.2 * len(rows)), sharey=True)
@@ -57,6 +57,9 @@ def quality(cells: Cells, path: Path) -> None:
             value, low, high = intervals.interval(groups)
             axis.barh(place, value, color="#27b", height=0.6)
             axis.plot([max(low, 0), high], [place, place], color="black", linewidth=1)
+            if len(groups) > 1:
+                means = [group.mean() for group in groups]
+                axis.plot(means, [place] * len(means), "o", color="#d92", markersize=2.5)
         axis.set_title(title)
     axes[0].set_yticks(range(len(rows)), [row["name"] for row in rows])
     keep(figure, path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import NamedTuple
 
 import intervals
@@ -74,6 +75,24 @@ def table(cells: Cells) -> str:
     return "\n".join(lines)
 
 
+def ends(figure: str) -> tuple[float, float]:
+    """Of the interval as it is printed; a figure without one ends where it is."""
+    numbers = [float(x) for x in re.findall(r"-?[0-9.]+(?:e[-+][0-9]+)?", figure)]
+    return min(numbers), max(numbers)
+
+
+def verdict(verdicts: list, known: dict[str, str]) -> str:
+    """The first [verdict, {figure: [least, most]}] all of whose figures' intervals lie inside."""
+    for told, wanted in verdicts:
+        for name, (least, most) in wanted.items():
+            low, high = ends(known[name])
+            if (least is not None and low < least) or (most is not None and high > most):
+                break
+        else:
+            return told
+    return "undecided"
+
+
 def claims(known: dict[str, str]) -> str:
     """claims.json with its figures: {name of a ratio, what it is of} becomes the figure; a claim
     whose figures have not all run is undecided."""
@@ -84,8 +103,8 @@ def claims(known: dict[str, str]) -> str:
             if not known.get(name):
                 missing.append(name)
             text = text.replace("{" + name + "}", known.get(name) or NOT_RUN)
-        verdict = "undecided: not run" if missing else row["verdict"]
-        lines.append(f"| {row['claim']} | **{verdict}** | {text} |")
+        told = "undecided: not run" if missing else verdict(row["verdicts"], known)
+        lines.append(f"| {row['claim']} | **{told}** | {text} |")
     return "\n".join(lines)
 
 
