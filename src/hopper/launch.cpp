@@ -63,6 +63,12 @@ double held_clock(const Machine& m, const Timing& t, const Plan& p, double activ
   return std::min(mhz, m.short_launch_clock_mhz);
 }
 
+/// What the bytes of all tiles take at the board's rate of L2 or HBM, whatever the clock. An SM may
+/// draw in bursts; all of them together get no more than that.
+double board_us(UnitId memory, const Machine& m, const Supply& supply, const Schedule& done) {
+  return done.busy[static_cast<int>(memory)] / (supply.active * m.clock_mhz);
+}
+
 LaunchTime simulate(const Machine& machine, const Timing& timing, const Plan& undivided,
                     const Shape& shape, const Work& work, Ideal ideal,
                     std::optional<double> clock_mhz = {}) {
@@ -90,10 +96,8 @@ LaunchTime simulate(const Machine& machine, const Timing& timing, const Plan& un
   // A kernel in front sorts sequences, or zeroes the counter that tiles are drawn from.
   const bool prepared = plan.lengths == Lengths::varying || draws_tiles(plan);
   out.launch_us = timing.launch_us + (prepared ? timing.prepare_us : 0);
-  out.clock_mhz = machine.clock_mhz;
-  TileCosts costs(machine, timing, plan,
-                  make_supply(machine, timing, plan, shape, work, out.clock_mhz, out.tiles),
-                  masked);
+  const Supply supply = make_supply(machine, timing, plan, shape, work, out.tiles);
+  TileCosts costs(machine, timing, plan, supply, masked);
   const Schedule done = schedule(machine, plan, costs, runs, work.copies);
   const double mean = std::accumulate(done.sm_end.begin(), done.sm_end.end(), 0.0) / machine.sms;
   out.clocks = ideal == Ideal::waves ? mean : done.end;
@@ -103,11 +107,16 @@ LaunchTime simulate(const Machine& machine, const Timing& timing, const Plan& un
                                                 out.clocks / machine.clock_mhz));
   if (ideal != Ideal::combined)
     out.combining = combining(machine, timing, plan, shape, out.division, out.clock_mhz);
-  out.us = out.launch_us + out.combining.us() + out.clocks / out.clock_mhz;
+  const double l2_us = board_us(UnitId::l2, machine, supply, done);
+  const double hbm_us = board_us(UnitId::hbm, machine, supply, done);
+  out.memory_us = std::max(l2_us, hbm_us);
+  out.us = out.launch_us + out.combining.us() + std::max(out.clocks / out.clock_mhz, out.memory_us);
   out.steady_clocks = costs.steady(plan.ctas_per_sm) / plan.ctas_per_sm;
   for (int u = 0; u < kUnits; ++u) {
     out.busy_share[u] = done.busy[u] / (out.us * out.clock_mhz * machine.sms);
   }
+  out.busy_share[static_cast<int>(UnitId::l2)] = l2_us / out.us;
+  out.busy_share[static_cast<int>(UnitId::hbm)] = hbm_us / out.us;
   out.events = costs.events();
   out.walked = static_cast<int>(done.walked);
   return out;

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <string>
 
 #include "karat/hopper/launch.hpp"
 
@@ -147,6 +148,36 @@ TEST(Laws, UnevenTilesWaitForTheLongest) {
   const LaunchTime real = launch_time(m, {}, plan, shape, uneven);
   const LaunchTime level = launch_time_without(Part::imbalance, m, {}, plan, shape, uneven);
   EXPECT_GT(real.us, 2 * level.us);
+}
+
+/// Many tiles of a block or two: whatever an SM draws in bursts, all of them read Q, K, V and write
+/// O no faster than HBM gives.
+TEST(Laws, TheBoardsMemoryIsTheFloor) {
+  int bound = 0;
+  for (const char* gpu : {"H100", "H100-PCIe", "H200", "H20"}) {
+    const Machine m = machine(gpu);
+    for (const Kernel kernel : {Kernel::fa2, Kernel::fa3, Kernel::sta, Kernel::flex}) {
+      for (const int dim : {64, 128}) {
+        for (const std::int64_t tokens : {64, 128, 200, 256, 512}) {
+          const Plan plan = make_plan({.kernel = kernel, .head_dim = dim}, m);
+          Shape shape = shape_of(tokens, 40, dim);
+          shape.batch = 20000;
+          const Work work = dense(plan, shape);
+          const LaunchTime launch = launch_time(m, {}, plan, shape, work);
+          const double bytes = 4.0 * shape.batch * 40 * double(tokens) * dim * 2;
+          const std::string name = std::string(gpu) + " " + std::string(kernel_name(kernel)) +
+                                   " d" + std::to_string(dim) + " L" + std::to_string(tokens);
+          const double rate = m.hbm_gb_per_s * Timing{}.hbm_share * 1e3;  // bytes in us
+          EXPECT_GE(launch.us, 0.999 * bytes / rate) << name;
+          for (const double share : launch.busy_share) EXPECT_LE(share, 1 + 1e-9) << name;
+          if (launch.us > launch.launch_us + 1.001 * launch.memory_us) continue;
+          ++bound;
+          EXPECT_LT(launch_time_without(Part::hbm, m, {}, plan, shape, work).us, launch.us) << name;
+        }
+      }
+    }
+  }
+  EXPECT_GE(bound, 5);
 }
 
 /// Tiles are simulated once per length, and long ones not to their end.

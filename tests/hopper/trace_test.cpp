@@ -3,9 +3,11 @@
 
 #include <map>
 #include <nlohmann/json.hpp>
+#include <string_view>
 
 #include "karat/hopper/answer.hpp"
 #include "karat/recipe/json.hpp"
+#include "supply.hpp"
 
 namespace karat::hopper {
 namespace {
@@ -77,7 +79,6 @@ TEST(Trace, DividedKeysShowTheirPartsAndTheKernelThatCombines) {
   ASSERT_GT(division.taken, 1);
   ASSERT_EQ(clocks.size(), 2u);
   auto &part = clocks["one SM of H100 SXM"], &tile = undivided["one SM of H100 SXM"];
-  // Two tiles a CTA, of eight blocks at most; a part has fewer.
   // An SM shows two tiles, of eight blocks at most, or two parts of tiles.
   const double block = 4.0 * cost.plan.block_q * cost.plan.block_k * 128 / 4096;
   const int blocks = (9 + division.taken - 1) / division.taken;
@@ -89,6 +90,27 @@ TEST(Trace, DividedKeysShowTheirPartsAndTheKernelThatCombines) {
   EXPECT_NEAR(launches["launches"], cost.launch.us, 1e-6 * cost.launch.us);
   EXPECT_NEAR(launches["one SM of the combining kernel"], cost.launch.combining.us(), 1e-9);
   EXPECT_GT(cost.launch.combining.traffic_us, 0);
+}
+
+/// The trace shows the SM that the answer was computed from: its blocks follow at the answer's
+/// pace, where L2 is what they wait for too.
+TEST(Trace, BlocksFollowAtThePaceOfTheAnswer) {
+  for (const char* recipe : {"vsa", "fa3_bf16"}) {
+    Question q = dense_question();
+    q.recipe = recipe::load_recipe(recipe);
+    q.shape.queries = q.shape.keys = 65536;
+    const AttentionCost cost = attention_cost(q, Detail::time);
+    constexpr int kBlocks = 64;
+    std::map<int, double> begin;
+    for (const Slice& slice :
+         timeline(q, cost.plan, cost.launch, {.tiles = 1, .most_blocks = kBlocks}))
+      if (slice.unit == static_cast<int>(UnitId::tensor) && slice.cta == 0 && slice.group == 0 &&
+          std::string_view(slice.label) == "QK")
+        begin[slice.block] = slice.begin;
+    ASSERT_EQ(begin.size(), std::size_t{kBlocks}) << recipe;
+    const double pace = (begin[kBlocks - 1] - begin[kBlocks / 2 - 1]) / (kBlocks / 2);
+    EXPECT_NEAR(pace / cost.plan.ctas_per_sm / cost.launch.steady_clocks, 1, 0.01) << recipe;
+  }
 }
 
 /// Five products in one kernel; four and three in two. The launches add up to the answer.

@@ -57,14 +57,15 @@ struct LaunchTime {
   double clock_mhz = 0;  ///< the clock it was computed at
   double clocks = 0;     ///< of the busiest SM, without the launch
   double launch_us = 0;
-  KeySplits division;  ///< of the keys
+  double memory_us = 0;  ///< of its bytes at the board's rates of L2 or HBM: the tiles' floor
+  KeySplits division;    ///< of the keys
   Combining combining;
   int walked = 0;            ///< tiles handed to SMs one by one; the others are counted
   std::int64_t tiles = 0;    ///< query tiles, parts of divided ones counted
   double waves = 0;          ///< tiles / CTA slots
   double blocks = 0;         ///< padded key blocks computed
   double steady_clocks = 0;  ///< per block far inside a tile
-  std::array<double, kUnits> busy_share{};  ///< of all SMs over the whole launch
+  std::array<double, kUnits> busy_share{};  ///< of all SMs, or of the board's L2 and HBM
   std::vector<double> sm_clocks;            ///< end of every SM's last tile
   std::uint64_t events = 0;                 ///< of the SM's simulation
 };

@@ -250,8 +250,9 @@ class GradientSm : Units {
     cta.second_free.pop_front(), cta.second_free.push_back(second);
     if (d_.dq_bytes <= 0) return;
     const Who w{cta.index, p_.warpgroups, j};
-    cta.dq_stored = transfer(first + t_.tma_latency, d_.dq_bytes, d_.dq_bytes * t_.reduce_passes,
-                             s_.kv_miss, w, "add dQ");
+    const double l2_bytes = d_.dq_bytes * t_.reduce_passes;
+    cta.dq_stored =
+        transfer(first + t_.tma_latency, d_.dq_bytes, l2_bytes, l2_bytes * s_.kv_miss, w, "add dQ");
   }
 
   void end_tile(GradientCta& cta, int blocks) {
@@ -267,8 +268,8 @@ class GradientSm : Units {
     const Who w{cta.index, p_.warpgroups, blocks - 1};
     const double ready =
         all + t_.smem_latency + t_.barrier_arrive + t_.barrier_wait + t_.tma_latency;
-    cta.stored =
-        std::max(cta.dq_stored, transfer(ready, d_.out_bytes, d_.out_bytes, s_.o_miss, w, "store"));
+    cta.stored = std::max(cta.dq_stored, transfer(ready, d_.out_bytes, d_.out_bytes,
+                                                  d_.out_bytes * s_.o_miss, w, "store"));
     for (GradientActor& actor : cta.actors) actor.ready = cta.stored;
     cta.tile_end.push_back(cta.stored);
   }

@@ -258,8 +258,9 @@ class Sm : Units {
     const Who w{cta.index, p_.warpgroups, blocks - 1};
     const double ready = written + t_.barrier_wait + t_.tma_latency;
     use(UnitId::smem, ready, d_.o_bytes / m_.smem_bytes_per_clk, w, "store O");
-    cta.stored = std::max(transfer(ready, d_.o_bytes, d_.o_bytes, s_.o_miss, w, "store O"),
-                          ready + d_.o_bytes / m_.smem_bytes_per_clk);
+    cta.stored =
+        std::max(transfer(ready, d_.o_bytes, d_.o_bytes, d_.o_bytes * s_.o_miss, w, "store O"),
+                 ready + d_.o_bytes / m_.smem_bytes_per_clk);
     // Without TMA the consumers write O themselves.
     if (p_.lengths == Lengths::varying) {
       cta.stored += double(p_.block_q) * p_.tile_dim * p_.o_bytes / 1024 * t_.varlen_store;

@@ -40,6 +40,7 @@ struct Supply {
   double q_real = 1;   ///< share of the first tile's rows that exist; the rest is not fetched
   double kv_real = 1;  ///< share of all blocks' keys that do
   double listed = 0;   ///< 1: the next block is read from a list
+  double active = 1;   ///< SMs at work, which share the board's rates
 };
 
 struct SmRun {

@@ -37,26 +37,27 @@ class Units {
     if (trace_) trace_->push_back({-1, w.cta, w.group, begin, end, label, w.block});
   }
 
-  /// A load or store of `bytes`: latency, then the SM's port, and its shares of L2 and HBM, of
-  /// which it may use what it has not used since the launch began.
-  double transfer(double ready, double bytes, double l2_bytes, double miss, Who w,
+  /// A load or store of `bytes`: the SM's port, and its shares of L2 and HBM, of which it may use
+  /// what it has not used since the launch began.
+  double transfer(double ready, double bytes, double l2_bytes, double hbm_bytes, Who w,
                   const char* label) {
     const double begin = std::max(ready, port_free_);
     const double clocks = bytes / s_.port_bytes_per_clk;
     port_free_ = begin + clocks;
     l2_used_ += l2_bytes / s_.l2_bytes_per_clk;
-    hbm_used_ += l2_bytes * miss / s_.hbm_bytes_per_clk;
+    hbm_used_ += hbm_bytes / s_.hbm_bytes_per_clk;
     use(UnitId::l2, begin, l2_bytes / s_.l2_bytes_per_clk, w, label);
-    use(UnitId::hbm, begin, l2_bytes * miss / s_.hbm_bytes_per_clk, w, label);
+    use(UnitId::hbm, begin, hbm_bytes / s_.hbm_bytes_per_clk, w, label);
     return std::max({port_free_, l2_used_, hbm_used_});
   }
 
-  /// A TMA load whose request leaves not before `ready`; `sent` is its issuer's last request.
+  /// A TMA load whose request leaves not before `ready`; `sent` is its issuer's last request. A
+  /// cluster asks L2 once for all its CTAs; what of each one's bytes comes from HBM stays the same.
   double load(double& sent, double ready, double bytes, double shared, double miss, double written,
               Who w, const char* label) {
     sent = std::max(sent, ready) + t_.tma_issue;
     const double latency = t_.tma_latency + t_.l2_latency + miss * (t_.hbm_latency - t_.l2_latency);
-    const double end = transfer(sent + latency, bytes, bytes * shared, miss, w, label);
+    const double end = transfer(sent + latency, bytes, bytes * shared, bytes * miss, w, label);
     use(UnitId::smem, end - written, written, w, label);
     return end;
   }
