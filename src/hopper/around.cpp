@@ -182,6 +182,7 @@ RunTime run_time(const Question& question, const RunRequest& request) {
   if (model.text == video::TextAttention::cross) {
     Question cross = dense;
     cross.grid.reset();
+    cross.shape.causality = Causality::none;
     cross.shape.keys = model.text_tokens;
     t.cross_ms = layers * attention_ms(cross);
   }
@@ -227,6 +228,7 @@ IterationTime iteration_time(const Question& question, const RunRequest& request
     Question cross = dense_bf16(q);
     cross.recipe.backward.loop = recipe::BackwardLoop::key_blocks;
     cross.grid.reset();
+    cross.shape.causality = Causality::none;
     cross.shape.keys = model.text_tokens;
     t.cross_ms = layers * backward_cost(cross, Detail::time).time_ms;
   }

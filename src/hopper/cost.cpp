@@ -86,6 +86,7 @@ Plan plan_with(const Question& q, OpenStructure structure) {
 Plan plan_of(const Question& q) { return plan_with(q, OpenStructure::assumed); }
 
 Question dense_bf16(Question q) {
+  q.shape = shape_of(q);
   q.recipe = recipe::Recipe{};
   q.density.reset();
   q.recipe.mask.kind = recipe::MaskKind::none;

@@ -109,8 +109,12 @@ MaskedWork listed_work(const Question& q, const Plan& plan) {
   require_tiles(std::ceil(tokens_of_grid / plan.block_q), q.shape);
   require_block_pairs(std::ceil(tokens_of_grid / plan.block_q),
                       std::ceil(tokens_of_grid / plan.block_k), *q.grid);
-  // Of the video alone: text fills blocks of its own, which everything visits.
-  const layout::Arrangement among_video = layout::arrange(q.recipe.mask, {.grid = *q.grid});
+  // Of the video alone: text fills blocks of its own behind it. Everything visits them; where the
+  // launch is causal, only text does.
+  const bool causal = shape_of(q).causality == Causality::causal;
+  recipe::Mask spec = q.recipe.mask;
+  if (causal) spec.causal = recipe::Causal::on;
+  const layout::Arrangement among_video = layout::arrange(spec, {.grid = *q.grid});
   const video::TokenOrder& order = among_video.order;
   if (order.tokens() + q.text_tokens != q.shape.queries || q.shape.queries != q.shape.keys) {
     throw Error(ErrorKind::usage, "grid",
@@ -128,9 +132,10 @@ MaskedWork listed_work(const Question& q, const Plan& plan) {
       mask::block_map(*among_video.mask, std::move(query_blocks), std::move(key_blocks));
   const bool keys = plan.keys_outside();
   const int text_inside = blocks_for(q.text_tokens, plan.inner());
+  const int beside_video = causal && !keys ? 0 : text_inside;
   MaskedWork out;
   for (const auto& [visited, partial] : visits(map, keys)) {
-    const int blocks = visited + text_inside;
+    const int blocks = visited + beside_video;
     // Shares are kept in sixteenths so that equal tiles stay one run.
     const double share = blocks > 0 ? std::round(16.0 * double(partial) / blocks) / 16 : 0;
     append(out.work.head, {1, blocks, share});
@@ -138,12 +143,13 @@ MaskedWork listed_work(const Question& q, const Plan& plan) {
   const std::size_t inside = keys ? map.rows.size() : map.key_blocks.size();
   const int all = static_cast<int>(inside) + text_inside;
   const int text_tiles = blocks_for(q.text_tokens, plan.outer());
-  if (text_tiles > 0) append(out.work.head, {text_tiles, all, 0});
+  if (text_tiles > 0) append(out.work.head, {text_tiles, causal && keys ? text_inside : all, 0});
   out.work.unique_key_blocks = all;
   out.work.listed = true;
   const double tokens = static_cast<double>(order.tokens()), text = q.text_tokens;
-  out.kept_pairs =
-      static_cast<double>(among_video.mask->kept_pairs()) + tokens * text + text * (tokens + text);
+  const double among_text = causal ? text * (text + 1) / 2 : text * text;
+  out.kept_pairs = static_cast<double>(among_video.mask->kept_pairs()) +
+                   (causal ? 1 : 2) * tokens * text + among_text;
   return out;
 }
 

@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "karat/hopper/around.hpp"
+#include "karat/layout/arrangement.hpp"
 #include "karat/numerics/base/error.hpp"
 #include "karat/recipe/json.hpp"
 
@@ -70,6 +71,40 @@ TEST(Cost, ShapesThatDisagreeAreRefused) {
   EXPECT_THROW(work_of(q, plan_of(q)), Error);
   q.grid.reset();
   EXPECT_THROW(work_of(q, plan_of(q)), Error);
+}
+
+/// --causal beside a window takes the keys behind a query away, as the recipe's own field does, and
+/// text is seen by text alone.
+TEST(Cost, ACausalWindowKeepsTheKeysBefore) {
+  for (const int text : {0, 200}) {
+    Question q;
+    q.recipe = recipe::load_recipe("sta_bf16");
+    q.machine = machine("H100");
+    q.grid = video::Extent3{12, 48, 48};
+    q.text_tokens = text;
+    q.shape = {.heads = 4, .head_dim = 128};
+    q.shape.queries = q.shape.keys = q.grid->volume() + text;
+    const AttentionCost all = attention_cost(q, Detail::time);
+    Question own = q;
+    own.recipe.mask.causal = recipe::Causal::on;
+    q.shape.causality = Causality::causal;
+    const AttentionCost flag = attention_cost(q, Detail::time);
+    const AttentionCost field = attention_cost(own, Detail::time);
+    EXPECT_EQ(flag.time_ms, field.time_ms);
+    EXPECT_EQ(flag.speedup, field.speedup);
+    EXPECT_LT(flag.time_ms, 0.8 * all.time_ms);
+    EXPECT_LT(flag.dense_bf16_ms, 0.7 * all.dense_bf16_ms);
+    const auto mask = layout::arrange(own.recipe.mask, {.grid = *q.grid, .text = text}).mask;
+    EXPECT_EQ(work_of(q, plan_of(q)).kept_pairs, static_cast<double>(mask->kept_pairs()));
+    q.recipe.backward.loop = recipe::BackwardLoop::key_blocks;
+    for (const Plan& plan :
+         make_backward_plans(Kernel::fa3, 128, Causality::causal, BlockLists::read, q.machine)) {
+      ASSERT_TRUE(plan.keys_outside());
+      const MaskedWork masked = work_of(q, plan);
+      EXPECT_GE(masked.padded_pairs, masked.kept_pairs);
+      EXPECT_LT(masked.padded_pairs, 1.4 * masked.kept_pairs);
+    }
+  }
 }
 
 TEST(Cost, DenseAnswerAddsUp) {

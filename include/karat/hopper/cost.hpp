@@ -60,7 +60,7 @@ struct MaskedWork {
 ///   whose density nobody said, or that is causal besides; for a density that no mask needs.
 MaskedWork work_of(const Question& question, const Plan& plan);
 
-/// The same question about FlashAttention-3 in BF16 over all pairs.
+/// The same question about FlashAttention-3 in BF16 over all pairs; causal where this one is.
 Question dense_bf16(Question question);
 /// Milliseconds of one launch alone.
 double attention_ms(const Question& question);
