@@ -88,6 +88,34 @@ bool same(const GroupFactor& g, const Plan& plan, const Shape& shape) {
 
 }  // namespace
 
+namespace {
+
+/// A row further off than this is none of the model's: another unit, another kernel.
+constexpr double kOtherUnit = 100;
+/// Where half of the rows still lie further off than this, what was fitted is not their board.
+constexpr double kOtherBoard = 1.6;
+
+void require_likely(const Prediction& p, std::size_t row) {
+  const double times = p.measured / (p.launch + p.body);
+  if (times < kOtherUnit && times > 1 / kOtherUnit) return;
+  throw Error(ErrorKind::usage, "row " + std::to_string(row + 1) + " of the measurements",
+              "takes " + std::to_string(p.measured * 1e-3) + " ms, the model says " +
+                  std::to_string((p.launch + p.body) * 1e-3),
+              "give milliseconds, and the kernel that ran");
+}
+
+void require_followed(std::vector<double> errors, const Machine& machine) {
+  const auto middle = errors.begin() + static_cast<std::ptrdiff_t>(errors.size() / 2);
+  std::nth_element(errors.begin(), middle, errors.end());
+  if (*middle <= std::log(kOtherBoard)) return;
+  throw Error(ErrorKind::usage, "measurements",
+              "lie a factor of " + std::to_string(std::exp(*middle)) + " from the " + machine.name +
+                  " when its clock is fitted to them",
+              "name the board that was measured (gpu), and give milliseconds");
+}
+
+}  // namespace
+
 CalibrationReport calibrate(std::span<const Measurement> rows, const Machine& machine,
                             const Timing& timing) {
   if (rows.empty()) throw Error(ErrorKind::usage, "calibration", "has no rows", "measure some");
@@ -112,22 +140,26 @@ CalibrationReport calibrate(std::span<const Measurement> rows, const Machine& ma
                            .body = launch.us - launch.launch_us,
                            .group = group,
                            .measured = row.ms * 1e3});
+    require_likely(predictions.back(), predictions.size() - 1);
   }
   const int groups = static_cast<int>(out.factors.size());
   const Values all = fit(predictions, groups, predictions.size());
   out.clock = std::exp(all[0]), out.launch = std::exp(all[1]);
   for (int g = 0; g < groups; ++g) out.factors[g].factor = std::exp(all[2 + g]);
   double squares = 0;
+  std::vector<double> errors;
   const auto count = static_cast<double>(predictions.size());
   for (std::size_t i = 0; i < predictions.size(); ++i) {
     const Prediction& p = predictions[i];
     const auto error = [&](const Values& v) { return std::log(predicted(p, v) / p.measured); };
     const double left_out = error(fit(predictions, groups, i));
     report.before += std::abs(error(Values(all.size(), 0.0))) / count;
-    report.after += std::abs(error(all)) / count;
+    errors.push_back(std::abs(error(all)));
+    report.after += errors.back() / count;
     report.left_out += std::abs(left_out) / count;
     squares += left_out * left_out / count;
   }
+  require_followed(std::move(errors), machine);
   // One row says nothing of its own spread.
   out.spread = std::max(std::sqrt(squares), kNoise);
   out.rows = static_cast<int>(rows.size());

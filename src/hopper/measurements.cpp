@@ -8,6 +8,7 @@
 #include "karat/hopper/calibration.hpp"
 #include "karat/numerics/base/error.hpp"
 #include "karat/numerics/base/split.hpp"
+#include "karat/numerics/base/suggest.hpp"
 
 namespace karat::hopper {
 namespace {
@@ -16,6 +17,26 @@ constexpr const char* kHelp =
     "columns: kernel, dtype, batch, heads, seqlen, head_dim, ms; kv_heads, causal and varlen if "
     "need "
     "be";
+
+/// Columns that may be left out, and letters by which others call them.
+struct Optional {
+  std::string_view name, hint;
+};
+constexpr Optional kOptional[] = {{"kv_heads", "kv"}, {"causal", "causal"}, {"varlen", "varlen"}};
+
+/// A heading of which no column is lost: none twice, and none that is nearly an optional one.
+void require_columns(const std::vector<std::string>& names, const std::string& subject) {
+  for (auto name = names.begin(); name != names.end(); ++name) {
+    if (std::find(names.begin(), name, *name) != name)
+      throw Error(ErrorKind::usage, subject, "names column " + *name + " twice", kHelp);
+    if (std::ranges::find(kOptional, *name, &Optional::name) != std::end(kOptional)) continue;
+    for (const Optional& known : kOptional)
+      if (numerics::edit_distance(*name, known.name) <= 2 ||
+          name->find(known.hint) != std::string::npos)
+        throw Error(ErrorKind::usage, subject, "has a column " + *name + ", which says nothing",
+                    "did you mean " + std::string(known.name) + "?");
+  }
+}
 
 /// One line of the file by column name.
 class Row {
@@ -93,12 +114,18 @@ std::vector<Measurement> read_measurements(const std::filesystem::path& path) {
   };
   next();
   const std::vector<std::string> names = numerics::split(line);
+  require_columns(names, path.string());
   std::vector<Measurement> rows;
   for (int number = 2; next(); ++number) {
     if (line.empty()) continue;
     const std::vector<std::string> cells = numerics::split(line);
-    rows.push_back(
-        measurement(Row(names, cells, path.string() + " line " + std::to_string(number))));
+    const std::string subject = path.string() + " line " + std::to_string(number);
+    if (cells.size() > names.size())
+      throw Error(ErrorKind::usage, subject,
+                  "has " + std::to_string(cells.size()) + " cells under " +
+                      std::to_string(names.size()) + " columns",
+                  kHelp);
+    rows.push_back(measurement(Row(names, cells, subject)));
   }
   if (rows.empty()) throw Error(ErrorKind::usage, path.string(), "holds no rows", kHelp);
   return rows;

@@ -179,7 +179,51 @@ TEST(Calibration, ReadsRowsAndRefusesBadOnes) {
   EXPECT_THAT(problem(head + "fa3,fp4,1,8,1024,64,1\n"), HasSubstr("dtype"));
   EXPECT_THAT(problem(head + "fa3,bf16,1.5,8,1024,64,1\n"), HasSubstr("batch"));
   EXPECT_THAT(problem("kernel,dtype\nfa3,bf16\n"), HasSubstr("batch: is missing"));
+  const std::string row = "fa3,bf16,1,8,1024,64,0.1";
+  EXPECT_THAT(problem(head + row + ",7\n"), HasSubstr("line 2: has 8 cells under 7 columns"));
+  for (const auto& [column, meant] : {std::pair{"casual", "causal"},
+                                      {"is_causal", "causal"},
+                                      {"heads_kv", "kv_heads"},
+                                      {"kvheads", "kv_heads"}})
+    EXPECT_THAT(problem("kernel,dtype,batch,heads,seqlen,head_dim,ms," + std::string(column) +
+                        "\n" + row + ",1\n"),
+                HasSubstr(std::string("did you mean ") + meant));
+  EXPECT_THAT(problem("kernel,dtype,batch,heads,seqlen,head_dim,ms,ms\n" + row + ",0.2\n"),
+              HasSubstr("names column ms twice"));
+  EXPECT_EQ(problem("kernel,dtype,batch,heads,seqlen,head_dim,ms,host\n" + row + ",a\n"),
+            "accepted");
   EXPECT_THROW(read_measurements("/absent.csv"), Error);
+}
+
+/// Microseconds, another board's rows, or a row that is no measurement: nothing is written that
+/// looks like a calibration.
+TEST(Calibration, RowsOfSomethingElseAreRefused) {
+  const auto rows_on = [](const Machine& m, double unit) {
+    std::vector<Measurement> rows;
+    for (const std::int64_t tokens : {1024, 4096, 16384}) {
+      rows.push_back(row_of(tokens, 128));
+      const Plan plan = make_plan(rows.back().request, m);
+      const Shape& shape = rows.back().shape;
+      rows.back().ms = unit * launch_time(m, {}, plan, shape, dense(plan, shape)).us * 1e-3;
+    }
+    return rows;
+  };
+  const auto problem = [](const std::vector<Measurement>& rows) -> std::string {
+    try {
+      calibrate(rows, machine("H100"), {});
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "accepted";
+  };
+  EXPECT_THAT(problem(rows_on(machine("H100"), 1000)), HasSubstr("give milliseconds"));
+  EXPECT_THAT(problem(rows_on(machine("H20"), 1)), HasSubstr("name the board that was measured"));
+  EXPECT_EQ(problem(rows_on(machine("H100"), 1.4)), "accepted");
+  std::vector<Measurement> rows = rows_on(machine("H100"), 1);
+  rows[1].ms = 1e9;
+  EXPECT_THAT(problem(rows), HasSubstr("row 2 of the measurements"));
+  rows[1].ms = 3 * rows_on(machine("H100"), 1)[1].ms;
+  EXPECT_EQ(problem(rows), "accepted");  // one far off is left to its own
 }
 
 TEST(Calibration, ABoardCarriesIt) {

@@ -19,7 +19,7 @@ struct Measurement {
 
 /// Reads rows of CSV under a heading that names kernel, dtype (bf16, fp16 or fp8), batch, heads,
 /// seqlen, head_dim and ms, and may name kv_heads, causal (0 or 1) and varlen (0 or 1), in any
-/// order; other columns are ignored.
+/// order; other columns are ignored, but for one that is nearly called so (kv_head).
 /// @throws Error(input_output) when the file cannot be read, Error(usage) with file, line and
 /// column
 ///   for a value that is none
@@ -35,10 +35,12 @@ struct CalibrationReport {
 
 /// Finds a clock and a launch constant for the board and a factor per kernel, format, head
 /// dimension and causality: measured = factor x (launch + body / clock). The most likely values
-/// where a row's noise has a spread of 5 %, the clock's logarithm one of 15 %, the launch's of 50
+/// where a row's noise has a spread of 5 %, the clock's logarithm one of 15 %, the launch's of 35
 /// %, and a factor's lies around the model's own as Cauchy's distribution of scale 5 %: what few
 /// rows say little about stays near 1, and what is far off is followed.
-/// @throws Error(usage) without rows, or for a kernel without a plan
+/// @throws Error(usage) without rows, for a kernel without a plan, for a row a hundred times off,
+/// and
+///   where half of the rows lie a factor of 1.6 and more from what was fitted to them
 CalibrationReport calibrate(std::span<const Measurement> rows, const Machine& machine,
                             const Timing& timing);
 
