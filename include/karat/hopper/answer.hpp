@@ -22,6 +22,8 @@ struct Answer {
   std::optional<RunTime> run;              ///< where a model's run was asked for
   std::optional<BackwardCost> backward;    ///< where the gradients were asked for
   std::optional<IterationTime> iteration;  ///< where both were
+  /// What the recipe does that its time does not count.
+  std::vector<std::string> left_out;
 };
 /// @throws Error(usage) for a recipe that predicts its mask from Q and K where nobody said its
 ///   density, or where its gradients are asked for: there are no tensors here

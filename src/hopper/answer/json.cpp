@@ -68,6 +68,7 @@ files::Json to_json(const Answer& a) {
     json["open_low_ms"] = c.open_low_ms;
     json["open_high_ms"] = c.open_high_ms;
   }
+  if (!a.left_out.empty()) json["left_out"] = a.left_out;
   json["plan"] = {{"kernel", kernel_name(p.kernel)},
                   {"block_q", p.block_q},
                   {"block_k", p.block_k},

@@ -114,6 +114,7 @@ std::string to_text(const Answer& a) {
   if (c.open_high_ms > 0)
     text += print("             %s to %s by how its kernel reads lists and shares an SM (open)\n",
                   milliseconds(c.open_low_ms).c_str(), milliseconds(c.open_high_ms).c_str());
+  for (const std::string& what : a.left_out) text += "without      " + what + "\n";
   text += "plan         " + plan_line(c.plan) + "\n";
   text += print(
       "work         %.1f %% of all pairs kept, %.1f %% computed in padded blocks; %lld tiles, "
