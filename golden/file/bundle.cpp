@@ -215,6 +215,10 @@ std::vector<std::filesystem::path> write_bundle(const GoldenFile& golden, Bundle
   if (!golden.has("q"))
     throw Error(ErrorKind::usage, golden.subject(), "holds codes, not q, k and v",
                 "export a case of values");
+  if (golden.recipe().branch.kind != recipe::BranchKind::none)
+    throw Error(ErrorKind::usage, golden.subject(),
+                "holds an output with a second branch in it, which no operation of the graph says",
+                "export a case of the fine branch alone: branch.kind none");
   const bool backward = golden.has_backward();
   if (backward && strategy == ReferenceStrategy::precision_uplift)
     throw Error(ErrorKind::usage, golden.subject(),

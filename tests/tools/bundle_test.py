@@ -132,6 +132,21 @@ class Bundle(Case):
         self.fails(2, "matched_precision", arguments=["export", "g.h5", "c", "--bundle", "hipdnn",
                                                       "--strategy", "precision_uplift"])
 
+    def test_a_second_branch_is_no_part_of_the_graph(self):
+        for recipe in ("vsa", "sla"):
+            self.make(recipe=recipe)
+            for strategy in ("matched_precision", "precision_uplift"):
+                self.fails(2, "second branch", "branch.kind", arguments=["export", "g.h5", "b", "--bundle", "hipdnn",
+                                                                         "--strategy", strategy])
+            self.assertFalse(os.path.exists(self.path("b")))
+        with open(self.path("fine.json"), "w") as file:
+            json.dump({"base": "vsa", "branch": {"kind": "none"}}, file)
+        self.make(recipe="fine.json")
+        self.export()
+        node, _, tensors = read_bundle(self.path("b"), "case")
+        o = self.dense_with(tensors, node["attributes"]["attn_scale"])
+        np.testing.assert_allclose(tensors["o"], o, rtol=2**-6, atol=2e-2)
+
     def test_bad_requests(self):
         self.make()
         self.fails(2, "hipdnn", arguments=["export", "g.h5", "b", "--bundle", "hipdn"])
