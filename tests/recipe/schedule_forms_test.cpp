@@ -147,6 +147,22 @@ TEST(ScheduleForms, TensorRtLlmIsDenseUntilATime) {
   });
 }
 
+/// A schedule that is TensorRT-LLM's comes back as it was: for a run of other steps, and where all
+/// of a run's steps are dense or sparse.
+TEST(ScheduleForms, TensorRtLlmsTimeStaysWhatItWas) {
+  for (const char* until : {"0.9", "1.0", "0.001", "0.123456789"}) {
+    const std::string text = R"({"trtllm": {"dense": "fa3_bf16", "sparse": "subblock",)"
+                             R"( "target_sparsity": 0.75, "disabled_until": )" +
+                             std::string(until) + "}}";
+    const Schedule s = parse_schedule(text, "s");
+    const std::vector<double> levels = sigmas(50, 5), others = sigmas(8, 3);
+    const std::string written =
+        write_schedule(ScheduleForm::trtllm, s, {.steps = 50, .sigmas = levels});
+    EXPECT_EQ(nlohmann::json::parse(written), nlohmann::json::parse(text));
+    expect_same(s, parse_schedule(written, "again"), {.steps = 8, .sigmas = others});
+  }
+}
+
 TEST(ScheduleForms, TensorRtLlmsOwnKernelHasAFactor) {
   const std::string front = R"({"trtllm": {"dense": "fa3_bf16", "target_sparsity": 0.5,)"
                             R"( "disabled_until": 0.9, "sparse": )";

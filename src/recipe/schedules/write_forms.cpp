@@ -113,15 +113,9 @@ std::string write_sglang(const Schedule& schedule, const ScheduleRun& run) {
          ":" + std::to_string(ends.end) + "\n";
 }
 
-std::string write_trtllm(const Schedule& schedule, const ScheduleRun& run) {
+/// TensorRT-LLM's form: dense until a time, then sparse.
+std::string trtllm_text(const Recipe& dense, const Recipe& sparse, double until) {
   constexpr auto kForm = ScheduleForm::trtllm;
-  const std::vector<Stretch> stretches = stretches_of(schedule, run);
-  if (stretches.size() != 2)
-    refuse(kForm, "it is dense until a time and sparse from there on; this has " +
-                      std::to_string(stretches.size()) + " stretches of steps");
-  const auto& [dense, sparse] = std::pair(*stretches[0].recipe, *stretches[1].recipe);
-  if (run.sigmas.empty())
-    refuse(kForm, "it says a time, and this sampler has no noise level that is one");
   if (!has_sparsity_target(sparse))
     refuse(kForm, "it has a sparsity target; recipe " + sparse.name +
                       " selects no share of the key blocks and has no factor a*exp(b*target)");
@@ -131,6 +125,30 @@ std::string write_trtllm(const Schedule& schedule, const ScheduleRun& run) {
   if (target < 0)
     refuse(kForm, "its sparsity target is from 0 to 1; recipe " + sparse.name +
                       " has predict.share above 1");
+  Json form{{keys::dense, recipe_json(dense)},
+            {keys::sparse, recipe_json(sparse)},
+            {keys::target_sparsity, target},
+            {keys::disabled_until, until}};
+  if (factor) {
+    form[keys::a] = double{sparse.skip.factor};
+    form[keys::b] = 0;
+  }
+  return files::format_json(Json{{keys::trtllm, std::move(form)}});
+}
+
+std::string write_trtllm(const Schedule& schedule, const ScheduleRun& run) {
+  constexpr auto kForm = ScheduleForm::trtllm;
+  const std::vector<Phase>& phases = schedule.phases;
+  if (phases.size() == 2 && phases[0].sigma_from && *phases[0].sigma_from > 0 &&
+      *phases[0].sigma_from <= 1)
+    return trtllm_text(phases[0].recipe, phases[1].recipe, *phases[0].sigma_from);
+  const std::vector<Stretch> stretches = stretches_of(schedule, run);
+  if (stretches.size() != 2)
+    refuse(kForm, "it is dense until a time and sparse from there on; this has " +
+                      std::to_string(stretches.size()) +
+                      (stretches.size() == 1 ? " stretch" : " stretches") + " of steps");
+  if (run.sigmas.empty())
+    refuse(kForm, "it says a time, and this sampler has no noise level that is one");
   // Six digits of a time that lies between the last dense step's and the first sparse one's.
   const double last_dense = run.sigmas[stretches[0].steps - 1];
   const double first_sparse = run.sigmas[stretches[0].steps];
@@ -141,15 +159,7 @@ std::string write_trtllm(const Schedule& schedule, const ScheduleRun& run) {
     refuse(kForm,
            "it is disabled until a time above 0 and up to 1; the noise levels here go from " +
                std::to_string(last_dense) + " to " + std::to_string(first_sparse));
-  Json form{{keys::dense, recipe_json(dense)},
-            {keys::sparse, recipe_json(sparse)},
-            {keys::target_sparsity, target},
-            {keys::disabled_until, until}};
-  if (factor) {
-    form[keys::a] = double{sparse.skip.factor};
-    form[keys::b] = 0;
-  }
-  return files::format_json(Json{{keys::trtllm, std::move(form)}});
+  return trtllm_text(*stretches[0].recipe, *stretches[1].recipe, until);
 }
 
 std::string write_fastvideo(const Schedule& schedule, const ScheduleRun& run) {
