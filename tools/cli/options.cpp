@@ -1,6 +1,7 @@
 // Text of the command line into values, with nothing left over.
 #include "options.hpp"
 
+#include <array>
 #include <charconv>
 
 namespace karat::cli {
@@ -39,12 +40,20 @@ std::vector<std::int64_t> parse_integers(std::string_view text, const std::strin
 }
 
 video::Extent3 parse_extent(std::string_view text, const std::string& option) {
-  const std::vector<std::int64_t> v = parse_integers(text, option, 1);
-  if (v.size() != 3)
-    throw Error(ErrorKind::usage, option,
-                "\"" + std::string(text) + "\" has " + std::to_string(v.size()) + " numbers",
-                "give three: time,height,width");
-  return {static_cast<int>(v[0]), static_cast<int>(v[1]), static_cast<int>(v[2])};
+  const auto parts = split(text, text.find('x') == std::string_view::npos ? ',' : 'x');
+  std::array<int, 3> extent{};
+  bool whole = parts.size() == extent.size();
+  for (std::size_t i = 0; whole && i < extent.size(); ++i) {
+    const char *begin = parts[i].data(), *end = begin + parts[i].size();
+    const auto [stop, error] = std::from_chars(begin, end, extent[i]);
+    whole = error == std::errc{} && stop == end && extent[i] >= 1;
+  }
+  if (!whole)
+    throw Error(
+        ErrorKind::usage, option,
+        "\"" + std::string(text) + "\" is not three whole numbers from 1 (time, height, width)",
+        "give T,H,W or TxHxW, as 21,30,52 or 21x30x52");
+  return {extent[0], extent[1], extent[2]};
 }
 
 video::Extent3 parse_grid(std::string_view text, const std::string& option) {
@@ -89,6 +98,25 @@ files::FieldValue parse_value(const std::string& text, const std::string& subjec
     }
   }
   return text;
+}
+
+std::vector<std::string> parse_names(std::string_view text, const std::string& option) {
+  std::vector<std::string> names;
+  for (std::string_view part : split(text)) {
+    while (part.starts_with(' ')) part.remove_prefix(1);
+    while (part.ends_with(' ')) part.remove_suffix(1);
+    if (part.empty())
+      throw Error(ErrorKind::usage, option, "has an empty name in its list",
+                  "give names separated by commas");
+    names.emplace_back(part);
+  }
+  return names;
+}
+
+report::TableStyle table_style(const cxxopts::ParseResult& given) {
+  if (given.count("markdown") == 0) return report::TableStyle::aligned;
+  refuse_beside(given, "markdown", {"json"});
+  return report::TableStyle::markdown;
 }
 
 void refuse_beside(const cxxopts::ParseResult& given, const std::string& with,

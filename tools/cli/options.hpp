@@ -13,6 +13,7 @@
 #include "karat/files/request.hpp"
 #include "karat/numerics/base/choice.hpp"
 #include "karat/numerics/base/split.hpp"
+#include "karat/report/table.hpp"
 #include "karat/video/grid.hpp"
 
 namespace karat::cli {
@@ -26,10 +27,21 @@ double parse_number(std::string_view text, const std::string& option, std::int64
 /// Numbers separated by commas.
 std::vector<std::int64_t> parse_integers(std::string_view text, const std::string& option,
                                          std::int64_t low);
-/// "T,H,W", each at least 1.
+/// "T,H,W" or "TxHxW", each at least 1: grids, tiles and windows of every command.
 video::Extent3 parse_extent(std::string_view text, const std::string& option);
 /// An extent of tokens: 2^31 - 1 together at most, as token numbers are 32-bit.
 video::Extent3 parse_grid(std::string_view text, const std::string& option);
+
+/// Names separated by commas, spaces around them allowed. @throws Error(usage) for an empty one
+std::vector<std::string> parse_names(std::string_view text, const std::string& option);
+
+/// Of commands that compute with a recipe's instructions.
+inline const Option kVerbose{"v,verbose", "also say what the recipe's instructions rest on",
+                             Takes::nothing};
+/// Of commands that print tables.
+inline const Option kMarkdown{"markdown", "tables as Markdown", Takes::nothing};
+/// @throws Error(usage) where --json was given too
+report::TableStyle table_style(const cxxopts::ParseResult& given);
 
 using numerics::Named;
 using numerics::parse_choice;
@@ -47,7 +59,9 @@ template <typename Request>
 void add_options(CommandLine& line, std::span<const files::RequestField<Request>> fields,
                  const std::string& group = "") {
   for (const auto& field : fields)
-    line.add({{option_name(field), std::string(field.meaning),
+    line.add({{option_name(field),
+               std::string(field.meaning) +
+                   (field.kind == files::FieldKind::extent ? " (TxHxW too)" : ""),
                field.kind == files::FieldKind::flag ? Takes::nothing : Takes::text,
                std::string(field.otherwise)}},
              group);

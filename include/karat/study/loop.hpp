@@ -11,6 +11,7 @@
 #include "karat/files/json_file.hpp"
 #include "karat/recipe/recipe.hpp"
 #include "karat/report/html.hpp"
+#include "karat/report/table.hpp"
 #include "karat/study/sensitivity.hpp"
 #include "karat/video/grid.hpp"
 
@@ -83,8 +84,8 @@ LoopStudy read_loop(const std::filesystem::path& path);
 /// @throws Error(input_output) where none were recorded
 SensitivityTable sensitivity(const LoopStudy& study, const std::string& subject);
 
-/// Lines for a terminal.
-std::string to_text(const LoopStudy& study);
+/// Lines for a terminal, or for a page of Markdown.
+std::string to_text(const LoopStudy& study, report::TableStyle style = report::TableStyle::aligned);
 /// The fields of docs/json.md, "karat.loop_report", but for the file's name.
 files::Json to_json(const LoopStudy& study);
 /// One HTML file that needs nothing else. The same arguments give the same bytes.

@@ -43,39 +43,49 @@ Json prediction_json(const std::optional<LoopPrediction>& prediction) {
 
 }  // namespace
 
-std::string to_text(const LoopStudy& study) {
+std::string to_text(const LoopStudy& study, report::TableStyle style) {
+  using report::Table;
   const std::size_t seeds = seed_count(study);
   std::string text = print("%s: %s tokens, %d steps, %d layers, %zu seed%s, %zu runs\n",
                            study.model.c_str(), video::to_string(study.grid).c_str(), study.steps,
                            study.layers, seeds, seeds == 1 ? "" : "s", study.runs.size());
-  const auto runs = whole_runs(study);
-  if (!runs.empty()) text += "\nDrift of the last latent\n";
-  for (const WholeRuns& run : runs)
-    text += print("  %-28s %s\n", run.name.c_str(), with_interval(run.drift.back()).c_str());
-  if (!study.rows.empty())
-    text += "\nLocal error of attention's output, first, middle and last step\n";
-  for (std::size_t r = 0; r < study.recipes.size(); ++r) {
-    const auto errors = local_errors(study, static_cast<int>(r));
-    std::string line;
-    for (const std::size_t step : {std::size_t{0}, errors.size() / 2, errors.size() - 1})
-      line += print(" %-28s", errors[step] ? with_interval(*errors[step]).c_str() : "-");
-    if (!study.rows.empty())
-      text += print("  %-28s%s\n", study.recipes[r].name.c_str(), line.c_str());
+  if (const auto runs = whole_runs(study); !runs.empty()) {
+    Table table{.columns = {{"run"}, {"drift"}}, .rows = {}};
+    for (const WholeRuns& run : runs)
+      table.rows.push_back({run.name, with_interval(run.drift.back())});
+    text += "\nDrift of the last latent\n" + report::to_text(table, style);
+  }
+  if (!study.rows.empty()) {
+    Table table{.columns = {{"recipe"}, {"first"}, {"middle"}, {"last"}}, .rows = {}};
+    for (std::size_t r = 0; r < study.recipes.size(); ++r) {
+      const auto errors = local_errors(study, static_cast<int>(r));
+      std::vector<std::string> row{study.recipes[r].name};
+      for (const std::size_t step : {std::size_t{0}, errors.size() / 2, errors.size() - 1})
+        row.push_back(errors[step] ? with_interval(*errors[step]) : "-");
+      table.rows.push_back(std::move(row));
+    }
+    text += "\nLocal error of attention's output, first, middle and last step\n" +
+            report::to_text(table, style);
   }
   if (study.weights) {
-    text += "\nSquared drift per squared local error, by step\n";
+    Table table{.columns = {{"step"}, {"weight"}}, .rows = {}};
     for (int step = 0; step < study.steps; ++step)
-      text += print("  %-4d %s\n", step, with_interval(step_weight(*study.weights, step)).c_str());
+      table.rows.push_back(
+          {std::to_string(step), with_interval(step_weight(*study.weights, step))});
+    text += "\nSquared drift per squared local error, by step\n" + report::to_text(table, style);
   }
   bool predictions = false;
   for (const LoopSchedule& one : study.schedules) predictions = predictions || one.predicted;
   if (predictions) {
-    text += "\nSchedules: drift predicted" + in_brackets(study.prediction) + " and measured\n";
+    const auto number = [](const std::optional<double>& value) {
+      return value ? print("%.4g", *value) : "-";
+    };
+    Table table{.columns = {{"schedule"}, {"predicted"}, {"measured"}}, .rows = {}};
     for (const LoopSchedule& one : study.schedules)
-      text += print("  %-28s %-10s %s\n", one.name.c_str(),
-                    one.predicted ? print("%.4g", *one.predicted).c_str() : "-",
-                    one.measured ? print("%.4g", *one.measured).c_str() : "-");
-    if (study.spearman) text += print("  rank correlation (Spearman) %.3f\n", *study.spearman);
+      table.rows.push_back({one.name, number(one.predicted), number(one.measured)});
+    text += "\nSchedules: drift predicted" + in_brackets(study.prediction) + " and measured\n" +
+            report::to_text(table, style);
+    if (study.spearman) text += print("rank correlation (Spearman) %.3f\n", *study.spearman);
   }
   return text;
 }

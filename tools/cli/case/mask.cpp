@@ -135,9 +135,9 @@ int run_mask(int argc, char** argv) {
   CommandLine line("mask",
                    "Blocks and densities of a 3-D tile mask; a picture; PyTorch's BlockMask.");
   line.add(
-      {{"grid", "T,H,W tokens"},
-       {"tile", "tokens of a mask tile"},
-       {"window", "extent of the window"},
+      {{"grid", "T,H,W or TxHxW tokens"},
+       {"tile", "tokens of a mask tile, T,H,W or TxHxW"},
+       {"window", "extent of the window, T,H,W or TxHxW"},
        {"unit", "of the window: tiles (default), tokens_by_tile, tokens_exact"},
        {"border", "clamp (default) or truncate"},
        {"centre", "query (default) or key"},

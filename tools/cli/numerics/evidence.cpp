@@ -1,8 +1,6 @@
 // karat evidence: a capture of GPU instructions, or published rows, against the emulator.
 #include "karat/evidence/evidence.hpp"
 
-#include <algorithm>
-#include <cstdio>
 #include <iostream>
 #include <nlohmann/json.hpp>
 
@@ -14,31 +12,26 @@
 namespace karat::cli {
 namespace {
 
-std::string padded(std::string text, std::size_t width) {
-  text.resize(std::max(width, text.size()), ' ');
-  return text;
-}
-
-void print_table(const evidence::Report& report) {
-  std::size_t width = std::string("instruction").size();
-  for (const evidence::Finding& finding : report.findings)
-    width = std::max(width, finding.instruction.size());
-  std::cout << padded("instruction", width) << "        rows       equal\n";
+/// A row per instruction; below them what there is to say of one.
+void print_table(const evidence::Report& report, report::TableStyle style) {
+  report::Table table{.columns = {{"instruction"},
+                                  {"rows", report::Align::right},
+                                  {"equal", report::Align::right},
+                                  {""}},
+                      .rows = {}};
+  std::string remarks;
   for (const evidence::Finding& finding : report.findings) {
-    char numbers[64];
-    std::snprintf(numbers, sizeof numbers, " %11llu %11llu ",
-                  static_cast<unsigned long long>(finding.rows),
-                  static_cast<unsigned long long>(finding.equal));
     const bool open = finding.rows == 0, equal = finding.rows == finding.equal;
-    std::cout << padded(finding.instruction, width) << numbers << " "
-              << (open    ? painted("open", Tone::faint)
-                  : equal ? painted("equal", Tone::good)
-                          : painted("differs", Tone::bad))
-              << "\n";
+    table.rows.push_back({finding.instruction, std::to_string(finding.rows),
+                          std::to_string(finding.equal),
+                          open    ? painted("open", Tone::faint)
+                          : equal ? painted("equal", Tone::good)
+                                  : painted("differs", Tone::bad)});
     if (const std::string difference = finding.first_difference(); !difference.empty())
-      std::cout << "  first difference: " << difference << "\n";
-    if (!finding.note.empty()) std::cout << "  " << finding.note << "\n";
+      remarks += finding.instruction + ": first difference: " + difference + "\n";
+    if (!finding.note.empty()) remarks += finding.instruction + ": " + finding.note + "\n";
   }
+  std::cout << report::to_text(table, style) << remarks;
   if (report.origin == evidence::Origin::emulator)
     std::cout << "These words were written by the emulator itself: they prove the path, nothing "
                  "about silicon.\n";
@@ -92,13 +85,15 @@ int run_evidence(int argc, char** argv) {
        {"tiles", "of 512 cases each per instruction of the synthetic capture", Takes::text, "2048"},
        {"sweep-step", "the synthetic capture sweeps every n-th block of 2^20 inputs", Takes::text,
         "1"},
-       {"threads", "0: all the machine offers", Takes::text, "0"}});
+       {"threads", "0: all the machine offers", Takes::text, "0"},
+       kMarkdown});
   line.note(
       "--json prints a list of {instruction, rows, equal, ...}.\n"
       "Exit code 0 when all rows are equal, 1 when some differ.");
   const auto given = line.parse(argc, argv);
   if (!given) return match;
   const Narration narration = cli::narration(*given);
+  const report::TableStyle style = table_style(*given);
   if (given->count("emulate") > 0) return emulate(*given, narration);
 
   const evidence::Options options{
@@ -117,7 +112,7 @@ int run_evidence(int argc, char** argv) {
   if (given->count("json") > 0)
     std::cout << files::format_json(evidence::to_json(report));
   else
-    print_table(report);
+    print_table(report, style);
   return report.all_equal() ? match : mismatch;
 }
 

@@ -13,6 +13,7 @@
 #include "karat/files/paths.hpp"
 #include "karat/numerics/tensor_core/mixed.hpp"
 #include "karat/numerics/tensor_core/step.hpp"
+#include "options.hpp"
 
 namespace karat::cli {
 namespace {
@@ -54,21 +55,24 @@ void print_trace(const numerics::StepTrace& trace, std::size_t step, int digits)
               hex(trace.result, digits).c_str());
 }
 
-void list_instructions(bool json) {
+void list_instructions(bool json, report::TableStyle style) {
   files::Json body;
+  report::Table table{
+      .columns = {{"instruction"}, {"K", report::Align::right}, {"evidence"}, {"note"}},
+      .rows = {}};
   for (const numerics::Instruction& row : numerics::instructions()) {
-    if (!json) {
-      std::printf("%-28s K = %-3d %-14s %s\n", std::string(name(row)).c_str(), k_group(row),
-                  std::string(evidence_name(evidence(row))).c_str(),
-                  std::string(evidence_note(row)).c_str());
-      continue;
-    }
+    const std::string evidence(evidence_name(numerics::evidence(row)));
+    table.rows.push_back({std::string(name(row)), std::to_string(k_group(row)), evidence,
+                          std::string(evidence_note(row))});
     body["instructions"].push_back({{"name", name(row)},
                                     {"k", k_group(row)},
-                                    {"evidence", evidence_name(evidence(row))},
+                                    {"evidence", evidence},
                                     {"note", evidence_note(row)}});
   }
-  if (json) print_json("mma", 1, body);
+  if (json)
+    print_json("mma", 1, body);
+  else
+    std::fputs(report::to_text(table, style).c_str(), stdout);
 }
 
 using Codes = std::vector<std::uint32_t>;
@@ -174,7 +178,8 @@ int run_mma(int argc, char** argv) {
   line.add({{"instruction", "its name, such as hopper.wgmma.e4m3.f32"},
             {"in", "lines \"a b c\" in hexadecimal, - for standard input"},
             {"explain", "show exponents, grid and what was truncated", Takes::nothing},
-            {"list", "list the instructions and what each rests on", Takes::nothing}});
+            {"list", "list the instructions and what each rests on", Takes::nothing},
+            kMarkdown});
   line.note(
       "Operands are concatenated in order, lower case, no prefix: two digits for FP8 and INT8, "
       "four\n"
@@ -184,7 +189,7 @@ int run_mma(int argc, char** argv) {
   if (!given) return match;
   const bool json = given->count("json") > 0, wants_trace = given->count("explain") > 0;
   if (given->count("list") > 0) {
-    list_instructions(json);
+    list_instructions(json, table_style(*given));
     return match;
   }
   const numerics::Instruction& instruction = numerics::instruction(required(*given, "instruction"));

@@ -42,7 +42,8 @@ void declare_study(CommandLine& line) {
             {"csv", "the sensitivity table, which karat tune reads"},
             {"table", "the same as JSON"},
             {"figures", "every figure as CSV"},
-            {"html", "the report, one HTML file"}},
+            {"html", "the report, one HTML file"},
+            kMarkdown},
            "Output");
   line.note("A study that is stopped continues when the same command is given again.");
 }
@@ -93,7 +94,7 @@ int report_loop(const cxxopts::ParseResult& given, const std::string& path,
   std::optional<study::SensitivityTable> errors;
   if (csv || table) errors = study::sensitivity(loop, path);
   const files::Json fields = to_json(loop);
-  const std::string text = to_text(loop);
+  const std::string text = to_text(loop, table_style(given));
   reading.over();
   if (csv) files::write_file(*csv, study::sensitivity_csv(*errors));
   if (table) files::write_json(*table, study::sensitivity_json(*errors));
@@ -149,6 +150,7 @@ int run_study(int argc, char** argv) {
     if (given->count(option_name(field)) > 0)
       throw Error(ErrorKind::usage, "--" + option_name(field), "says nothing without --plan",
                   "leave it out");
+  (void)table_style(*given);  // refused before the work, not after it
   const study::StudyRequest asked = study_request(*given);
   const study::ChosenStudy choice = study::choose_study(asked);
   const std::string out = required(*given, "out");
@@ -172,7 +174,7 @@ int run_study(int argc, char** argv) {
     answer.update(to_json(result, summary));
     print_json("study", 1, answer);
   } else {
-    std::cout << to_text(result, summary);
+    std::cout << to_text(result, summary, table_style(*given));
   }
   return match;
 }
