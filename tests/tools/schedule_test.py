@@ -50,6 +50,17 @@ class Schedules(Case):
         form = json.loads(self.succeeds("recipes", "--schedule", "fa:sdpa:3:3", "--format", "xdit").stdout)
         self.assertEqual(form["xdit"], {"high": "fa3_bf16", "low": "fa2_bf16", "steps_at_both_ends": 3})
 
+    def test_noise_levels_without_a_model_are_listed_as_they_are(self):
+        line = ["recipes", "--schedule", self.written(TIMED)]
+        done = self.succeeds(*line)
+        self.assertEqual(done.stdout.splitlines(), ["noise level from 0.9  fa3_bf16", "otherwise             subblock_edited"])
+        self.assertIn("--model lists the steps", done.stderr)
+        report = json.loads(self.succeeds(*line, "--json").stdout)
+        self.assertIsNone(report["steps"])
+        self.assertEqual(report["schedule"]["phases"][0], TIMED["phases"][0])
+        form = json.loads(self.succeeds(*line, "--format", "karat").stdout)
+        self.assertEqual(form, report["schedule"])
+
     def test_what_a_form_cannot_hold_is_refused_with_the_reason(self):
         for form, schedule, why in (("xdit", "fa:sdpa:3:2", "one number of steps for both ends"),
                                     ("sglang", self.written(TIMED), "is no preset"),
@@ -64,7 +75,7 @@ class Schedules(Case):
         self.fails(2, "--format", "xdit", arguments=[*line, "--format", "xdot"])
         self.fails(2, "fb", arguments=["recipes", "--schedule", "fb:sdpa:3:3"])
         self.fails(3, "no.json", arguments=["recipes", "--schedule", "no.json"])
-        self.fails(2, "noise level", arguments=["recipes", "--schedule", self.written(TIMED)])
+        self.fails(2, "--format xdit", "noise level", "--model", arguments=["recipes", "--schedule", self.written(TIMED), "--format", "xdit"])
         self.fails(2, "--steps", arguments=[*line, "--steps", 0])
         self.fails(2, "wan3", arguments=[*line, "--model", "wan3"])
         self.fails(2, "--recipe", arguments=["recipes", "fa3_fp8", "--schedule", "fa:sdpa:3:3"])

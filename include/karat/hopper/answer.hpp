@@ -11,6 +11,7 @@
 #include "karat/hopper/around.hpp"
 #include "karat/hopper/backward.hpp"
 #include "karat/hopper/cost.hpp"
+#include "karat/report/table.hpp"
 
 namespace karat::hopper {
 
@@ -32,7 +33,8 @@ Answer answer(const Question& question, const std::optional<RunRequest>& run, De
 
 std::string to_text(const Answer& answer);
 /// A row per answer under a heading.
-std::string to_table(std::span<const Answer> answers);
+std::string to_table(std::span<const Answer> answers,
+                     report::TableStyle style = report::TableStyle::aligned);
 std::string to_csv(std::span<const Answer> answers);
 /// The fields of docs/time-model.md, "JSON".
 files::Json to_json(const Answer& answer);

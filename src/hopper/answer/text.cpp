@@ -148,16 +148,24 @@ std::string to_text(const Answer& a) {
   return text;
 }
 
-std::string to_table(std::span<const Answer> answers) {
-  std::string text = print("%-34s %11s %9s %7s %9s %9s  %s\n", "", "attention", "TFLOP/s", "peak",
-                           "speed-up", "run", "bound by");
-  for (const Answer& a : answers) {
-    const std::string bound = a.cost.savings.empty() ? "" : part_name(a.cost.savings.front().part);
-    text += print("%-34s %11s %9.0f %5.0f %% %8.2fx %9s  %s\n", a.title.c_str(),
-                  milliseconds(a.cost.time_ms).c_str(), a.cost.tflops, 100 * a.cost.peak_share,
-                  a.cost.speedup, a.run ? short_time(a.run->run_s).c_str() : "", bound.c_str());
-  }
-  return text;
+std::string to_table(std::span<const Answer> answers, report::TableStyle style) {
+  using report::Align;
+  report::Table table{.columns = {{""},
+                                  {"attention", Align::right},
+                                  {"TFLOP/s", Align::right},
+                                  {"peak", Align::right},
+                                  {"density", Align::right},
+                                  {"speed-up", Align::right},
+                                  {"run", Align::right},
+                                  {"bound by"}},
+                      .rows = {}};
+  for (const Answer& a : answers)
+    table.rows.push_back({a.title, milliseconds(a.cost.time_ms), print("%.0f", a.cost.tflops),
+                          print("%.0f %%", 100 * a.cost.peak_share),
+                          print("%.1f %%", 100 * a.cost.density), print("%.2fx", a.cost.speedup),
+                          a.run ? short_time(a.run->run_s) : "",
+                          a.cost.savings.empty() ? "" : part_name(a.cost.savings.front().part)});
+  return report::to_text(table, style);
 }
 
 std::string to_csv(std::span<const Answer> answers) {

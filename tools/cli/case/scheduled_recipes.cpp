@@ -6,6 +6,7 @@
 
 #include "karat/files/atomic_file.hpp"
 #include "karat/recipe/schedule_forms.hpp"
+#include "karat/report/text.hpp"
 #include "karat/video/models.hpp"
 #include "options.hpp"
 
@@ -62,14 +63,28 @@ files::Json steps_json(const std::vector<const recipe::Recipe*>& recipes, const 
 }
 
 /// "steps 0 to 9  fa3_bf16", a line for each stretch of one phase.
-void print_steps(const std::vector<const recipe::Recipe*>& recipes) {
+report::Table table_of(const std::vector<const recipe::Recipe*>& recipes) {
+  report::Table table{.columns = {{}, {}}, .rows = {}};
   for (std::size_t begin = 0; begin < recipes.size();) {
     std::size_t end = begin;
     while (end < recipes.size() && recipes[end] == recipes[begin]) ++end;
-    std::printf("steps %4zu to %4zu  %s\n", begin, end - 1, recipes[begin]->name.c_str());
+    table.rows.push_back(
+        {report::print("steps %4zu to %4zu", begin, end - 1), recipes[begin]->name});
     begin = end;
   }
+  return table;
 }
+
+/// "noise level from 0.9  fa3_bf16", a line for each phase.
+report::Table table_of(const recipe::Schedule& schedule) {
+  report::Table table{.columns = {{}, {}}, .rows = {}};
+  for (const recipe::Phase& phase : schedule.phases)
+    table.rows.push_back({condition_of(phase), phase.recipe.name});
+  return table;
+}
+
+constexpr std::string_view kNeedsSampler =
+    "which steps have a noise level follows from a model's sampler";
 
 }  // namespace
 
@@ -85,6 +100,14 @@ void add_schedule_options(CommandLine& line) {
            "Schedule");
 }
 
+std::string condition_of(const recipe::Phase& phase) {
+  if (phase.sigma_from) return report::print("noise level from %g", *phase.sigma_from);
+  if (phase.until) return report::print("until %g of the steps", *phase.until);
+  if (phase.first) return "first " + std::to_string(*phase.first) + " steps";
+  if (phase.last) return "last " + std::to_string(*phase.last) + " steps";
+  return "otherwise";
+}
+
 void require_schedule(const cxxopts::ParseResult& given) {
   for (const char* option : kOptions)
     if (given.count(option) > 0)
@@ -96,23 +119,32 @@ void print_schedule(const cxxopts::ParseResult& given) {
   refuse_beside(given, "schedule", {"recipe", "other"});
   const recipe::Schedule schedule = recipe::load_schedule(required(given, "schedule"));
   const ScheduledRun run = scheduled_run(given);
-  if (recipe::needs_sigma(schedule) && run.sigmas.empty())
-    throw Error(ErrorKind::usage, "--schedule", "asks for the noise level of each step",
-                "add a model whose sampler has them, for example --model wan2.1-14b");
   const auto format = text_of(given, "format"), out = text_of(given, "out");
+  // karat's own form and a list of phases say noise levels as they are; everything else counts
+  // steps
+  const bool counted = !recipe::needs_sigma(schedule) || !run.sigmas.empty();
+  if (!counted && format && *format != "karat")
+    throw Error(ErrorKind::usage, "--format " + *format,
+                "the form counts steps, and " + std::string(kNeedsSampler),
+                "add a model whose sampler has them, for example --model wan2.1-14b");
   if (!format) refuse_beside(given, "schedule without --format", {"out", "layers", "heads"});
+  const report::TableStyle style = table_style(given);
   std::string text;
   if (format) text = written(schedule, *format, run);
   if (out) files::write_file(*out, text);
+  std::vector<const recipe::Recipe*> recipes;
+  if (counted) recipes = recipe::recipes_of(schedule, run.steps, run.sigmas);
   if (given.count("json") > 0) {
     files::Json body{{"schedule", recipe::schedule_json(schedule)}};
-    body["steps"] = steps_json(recipe::recipes_of(schedule, run.steps, run.sigmas), run);
+    body["steps"] = counted ? steps_json(recipes, run) : files::Json();
     if (format) body["format"] = {{"name", *format}, {"text", text}};
     print_json("recipes.schedule", 1, body);
   } else if (format) {
     if (!out) std::fputs(text.c_str(), stdout);
   } else {
-    print_steps(recipe::recipes_of(schedule, run.steps, run.sigmas));
+    std::fputs(report::to_text(counted ? table_of(recipes) : table_of(schedule), style).c_str(),
+               stdout);
+    if (!counted) say(narration(given), std::string(kNeedsSampler) + ": --model lists the steps");
   }
 }
 

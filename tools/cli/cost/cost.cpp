@@ -3,6 +3,8 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "case/scheduled_recipes.hpp"
+#include "cost/recipe_table.hpp"
 #include "interrupt.hpp"
 #include "karat/files/atomic_file.hpp"
 #include "karat/hopper/answer.hpp"
@@ -21,10 +23,12 @@ using hopper::answer;
 using hopper::Question;
 using Run = std::optional<hopper::RunRequest>;
 
-/// The shape of a model's run, or one in numbers.
+/// The shape of a model's run, or one in numbers, for which a schedule may have its --steps.
 Run read_shape(const cxxopts::ParseResult& given, Question& question) {
   if (given.count("model") == 0) {
-    refuse_beside(given, "seqlen or --grid", hopper::model_fields());
+    for (const auto& field : hopper::model_fields())
+      if (field.name != "steps" || given.count("schedule") == 0)
+        refuse_beside(given, "seqlen or --grid", {option_name(field)});
     hopper::ShapeRequest asked;
     read_options(given, hopper::shape_fields(), asked);
     ask(question, asked);
@@ -79,62 +83,112 @@ std::vector<Answer> sweep(const cxxopts::ParseResult& given, const Question& bas
   return answers;
 }
 
-/// An answer per phase of the schedule, each about the steps that run with it.
-std::vector<Answer> phases(const std::string& path, const Question& base, Run run) {
-  if (!run)
-    throw Error(ErrorKind::usage, "--schedule", "is about a model's run", "add --model wan2.1-14b");
-  const recipe::Schedule schedule = recipe::load_schedule(path);
-  const int steps = run->steps;
-  const bool flow = run->model->sampler.kind == video::SamplerKind::rectified_flow;
+/// How many of the steps each phase has; nothing where that needs a sampler and nobody named one.
+std::optional<std::vector<int>> steps_of_phases(const recipe::Schedule& schedule, const Run& run,
+                                                int steps) {
+  const bool flow = run && run->model->sampler.kind == video::SamplerKind::rectified_flow;
+  if (recipe::needs_sigma(schedule) && !flow) {
+    if (!run) return std::nullopt;
+    throw Error(ErrorKind::usage, "--schedule",
+                "a phase asks for the step's noise level, and the sampler of " +
+                    std::string(run->model->name) + " has none",
+                "name a model that has, for example wan2.1-14b, or cut phases by steps");
+  }
   std::vector<int> counts(schedule.phases.size(), 0);
   for (int step = 0; step < steps; ++step) {
     std::optional<double> sigma;
     if (flow) sigma = video::sigma(*run->model, step, steps);
     ++counts[recipe::phase_of(schedule, step, steps, sigma)];
   }
+  return counts;
+}
+
+/// An answer per phase of a schedule, about the steps that run with it, and what they are together.
+struct Phases {
+  std::vector<Answer> answers;
+  std::optional<hopper::RunTime> run;  ///< of a model
+  /// Of a shape in numbers: one layer and forward of every step; 0 where the steps are not known.
+  int steps = 0;
+  double attention_ms = 0, dense_ms = 0;
+};
+
+Phases price_phases(const recipe::Schedule& schedule, const Question& base, Run run, int steps) {
+  const auto counts = steps_of_phases(schedule, run, steps);
   const auto predicts = [](const recipe::Phase& phase) {
     return hopper::takes_density(phase.recipe);
   };
   if (base.density && std::ranges::none_of(schedule.phases, predicts))
     throw Error(ErrorKind::usage, "--density", "no phase of the schedule predicts a mask",
                 "leave it out");
-  std::vector<Answer> answers;
-  for (std::size_t i = 0; i < counts.size(); ++i) {
-    if (counts[i] == 0) continue;
+  Phases out;
+  if (run) out.run.emplace();
+  for (std::size_t i = 0; i < schedule.phases.size(); ++i) {
+    const recipe::Phase& phase = schedule.phases[i];
+    const int of_phase = counts ? (*counts)[i] : 0;
+    if (counts && of_phase == 0) continue;
     Question q = base;
-    q.recipe = schedule.phases[i].recipe;
-    if (!predicts(schedule.phases[i])) q.density.reset();
-    run->steps = counts[i];
-    answers.push_back(answer(q, run, hopper::Detail::time,
-                             std::to_string(counts[i]) + " steps " + q.recipe.name));
+    q.recipe = phase.recipe;
+    if (!predicts(phase)) q.density.reset();
+    if (run) run->steps = of_phase;
+    const std::string when = counts ? std::to_string(of_phase) + " steps" : condition_of(phase);
+    out.answers.push_back(answer(q, run, hopper::Detail::bounds, when + " " + q.recipe.name));
+    const Answer& made = out.answers.back();
+    if (run) {
+      out.run->run_s += made.run->run_s;
+      out.run->dense_run_s += made.run->dense_run_s;
+    }
+    out.steps += of_phase;
+    out.attention_ms += of_phase * made.cost.time_ms;
+    out.dense_ms += of_phase * made.cost.dense_bf16_ms;
   }
-  return answers;
+  if (run) out.run->speedup = out.run->dense_run_s / out.run->run_s;
+  return out;
 }
 
-/// The phases' runs together.
-hopper::RunTime together(const std::vector<Answer>& phases) {
-  hopper::RunTime total;
-  for (const Answer& phase : phases) {
-    total.run_s += phase.run->run_s;
-    total.dense_run_s += phase.run->dense_run_s;
-  }
-  total.speedup = total.dense_run_s / total.run_s;
-  return total;
+std::string phases_text(const Phases& phases) {
+  if (phases.run)
+    return report::print("whole run       %.0f s, dense BF16 %.0f s: %.2fx\n", phases.run->run_s,
+                         phases.run->dense_run_s, phases.run->speedup);
+  if (phases.steps > 0)
+    return report::print(
+        "%d steps, attention of one layer and forward each: %.2f ms, dense BF16 %.2f ms: %.2fx\n",
+        phases.steps, phases.attention_ms, phases.dense_ms, phases.dense_ms / phases.attention_ms);
+  return "Which steps have these noise levels follows from a model's sampler: --model tells it, "
+         "and the time of a run.\n";
+}
+
+files::Json phases_json(const Phases& phases) {
+  if (phases.run)
+    return {{"run_s", phases.run->run_s},
+            {"dense_run_s", phases.run->dense_run_s},
+            {"speedup", phases.run->speedup}};
+  if (phases.steps == 0) return {{"steps", nullptr}};
+  return {{"steps", phases.steps},
+          {"attention_ms", phases.attention_ms},
+          {"dense_attention_ms", phases.dense_ms},
+          {"speedup", phases.dense_ms / phases.attention_ms}};
 }
 
 void declare_cost(CommandLine& line) {
   line.add({{"recipe", "preset or FILE.json (default fa3_bf16)"},
+            {"recipes", "several beside each other, fastest first: NAME,FILE.json,... or all"},
             {"schedule", "FILE.json: a recipe for every step of the model's run"}});
   add_options(line, hopper::kernel_fields());
   add_options(line, hopper::model_fields(), "shape of a model");
   add_options(line, hopper::shape_fields(), "shape in numbers");
-  line.add({{"tile", "mask tile T,H,W"}, {"window", "window T,H,W"}}, "shape in numbers");
+  line.add({{"tile", "mask tile, T,H,W or TxHxW"}, {"window", "window, T,H,W or TxHxW"}},
+           "shape in numbers");
   line.add(
-      {{"compare", "several GPUs: H20,H100,H200"},
+      {{"compare", "several GPUs: H20,H100,H200; --gpu takes them too"},
+       {"baseline", "with --recipes: what ratios refer to (default fa3_bf16)"},
+       {"errors",
+        "with --recipes: the study of their errors, as karat tune --from; default: the "
+        "built-in one"},
        {"sweep", "window, tile or window,tile"},
        {"windows", "what --sweep window tries: \"3,3,3 5,5,5\""},
        {"tiles", "what --sweep tile tries"},
        {"csv", "one line per answer", Takes::nothing},
+       kMarkdown,
        {"trace", "timeline of one SM for Perfetto, with --backward its kernels too: FILE.json"},
        {"svg", "Gantt, roofline and occupancy, FILE.svg"}},
       "answers");
@@ -187,50 +241,191 @@ Question read_recipe(const cxxopts::ParseResult& given) {
   return q;
 }
 
-std::vector<Answer> answers_to(const cxxopts::ParseResult& given) {
-  Question q = read_recipe(given);
-  hopper::KernelRequest kernel;
-  read_options(given, hopper::kernel_fields(), kernel);
-  const auto gpus = text_of(given, "compare");
-  if (gpus) kernel.gpu = std::string(split(*gpus, ',').front());
-  ask(q, kernel);
-  const Run run = read_shape(given, q);
-  if (gpus) {
-    std::vector<Answer> answers;
-    for (const std::string_view gpu : split(*gpus, ',')) {
-      q.machine = hopper::load_machine(std::string(gpu));
-      answers.push_back(answer(q, run, hopper::Detail::bounds, q.machine.name));
-    }
-    return answers;
+/// What is asked, but for the GPU.
+struct Asked {
+  Question question;
+  hopper::KernelRequest kernel = {};
+  Run run = {};
+  std::vector<std::string> gpus;
+
+  /// The question about one of the GPUs.
+  Question on(const std::string& gpu) const {
+    hopper::KernelRequest here = kernel;
+    here.gpu = gpu;
+    Question q = question;
+    ask(q, here);
+    return q;
   }
-  if (const auto path = text_of(given, "schedule")) {
-    refuse_beside(given, "schedule",
-                  {"recipe", "sweep", "tile", "window", "dense-steps", "trace", "svg", "backward"});
-    return phases(*path, q, run);
-  }
-  if (given.count("sweep") > 0) return sweep(given, q, run);
-  return {answer(q, run, hopper::Detail::bounds, q.machine.name)};
+};
+
+Asked read_asked(const cxxopts::ParseResult& given) {
+  if (given.count("compare") > 0) refuse_beside(given, "compare", {"gpu"});
+  const std::string option = given.count("compare") > 0 ? "compare" : "gpu";
+  Asked asked{.question = read_recipe(given),
+              .gpus = parse_names(text_of(given, option).value_or("H100"), "--" + option)};
+  read_options(given, hopper::kernel_fields(), asked.kernel);
+  asked.run = read_shape(given, asked.question);
+  if (asked.gpus.size() > 1)
+    for (const char* drawing : {"trace", "svg"})
+      if (given.count(drawing) > 0)
+        throw Error(ErrorKind::usage, std::string("--") + drawing, "draws one GPU",
+                    "name one: --gpu " + asked.gpus.front());
+  return asked;
 }
 
-void print_answers(const cxxopts::ParseResult& given, const std::vector<Answer>& answers) {
-  std::optional<hopper::RunTime> total;
-  if (given.count("schedule") > 0) total = together(answers);
+/// "H20, tile 6,8,8 window 3,3,3" where there are several GPUs.
+std::vector<Answer> titled(std::vector<Answer> answers, bool several_gpus) {
+  for (Answer& answer : answers)
+    if (several_gpus && answer.title != answer.question.machine.name)
+      answer.title = answer.question.machine.name + ", " + answer.title;
+  return answers;
+}
+
+/// The recipes of --recipes, each once, and the baseline among them.
+std::vector<recipe::Recipe> asked_recipes(const cxxopts::ParseResult& given,
+                                          const std::string& baseline) {
+  const std::string text = *text_of(given, "recipes");
+  std::vector<std::string> names;
+  if (text == "all")
+    for (const std::string_view preset : recipe::preset_names()) names.emplace_back(preset);
+  else
+    names = parse_names(text, "--recipes");
+  if (std::ranges::find(names, baseline) == names.end()) names.push_back(baseline);
+  std::vector<recipe::Recipe> recipes;
+  for (const std::string& name : names) {
+    recipe::Recipe recipe = recipe::load_recipe(name);
+    if (std::ranges::find(recipes, recipe.name, &recipe::Recipe::name) == recipes.end())
+      recipes.push_back(std::move(recipe));
+  }
+  return recipes;
+}
+
+/// "its mask is predicted ...", without the recipe's name in front.
+std::string reason_of(const Error& error, const std::string& recipe) {
+  std::string_view text = error.what();
+  const std::string front = "recipe " + recipe + ": ";
+  if (text.starts_with(front)) text.remove_prefix(front.size());
+  return std::string(text);
+}
+
+/// A row for every recipe on every GPU. Under "all" those without a time are left out.
+RecipeTable recipe_table(const cxxopts::ParseResult& given, const Asked& asked) {
+  refuse_beside(given, "recipes",
+                {"recipe", "schedule", "sweep", "windows", "tiles", "tile", "window", "backward",
+                 "trace", "svg"});
+  const bool all = *text_of(given, "recipes") == "all";
+  const std::string baseline = text_of(given, "baseline").value_or("fa3_bf16");
+  const std::vector<recipe::Recipe> recipes = asked_recipes(given, baseline);
+  if (asked.kernel.density && std::ranges::none_of(recipes, hopper::takes_density))
+    throw Error(ErrorKind::usage, "--density", "none of the recipes predicts a mask",
+                "leave it out");
+  const auto study = text_of(given, "errors");
+  RecipeTable table{
+      .baseline = recipe::load_recipe(baseline).name,
+      .errors = study ? known_errors(study::read_sensitivity(*study), *study) : shipped_errors()};
+  Progress bar("recipes", narration(given), 0, "recipes");
+  std::size_t done = 0;
+  for (const std::string& gpu : asked.gpus) {
+    const Question base = asked.on(gpu);
+    std::vector<Answer> answers;
+    for (const recipe::Recipe& recipe : recipes) {
+      bar.update(done++, asked.gpus.size() * recipes.size());
+      Question q = base;
+      q.recipe = recipe;
+      if (!hopper::takes_density(recipe)) q.density.reset();
+      try {
+        answers.push_back(answer(q, asked.run, hopper::Detail::bounds, recipe.name));
+      } catch (const Error& error) {
+        if (!all || recipe.name == table.baseline || error.kind() != ErrorKind::usage) throw;
+        table.left_out.push_back({recipe.name, reason_of(error, recipe.name)});
+      }
+    }
+    for (RecipeRow& row : compared(std::move(answers), table.baseline, table.errors))
+      table.rows.push_back(std::move(row));
+  }
+  return table;
+}
+
+int print_recipes(const cxxopts::ParseResult& given, const RecipeTable& table) {
+  if (given.count("json") > 0) {
+    print_json("cost.recipes", 1, to_json(table));
+  } else if (given.count("csv") > 0) {
+    std::vector<Answer> answers;
+    for (const RecipeRow& row : table.rows) answers.push_back(row.answer);
+    std::cout << hopper::to_csv(answers);
+  } else {
+    std::cout << to_text(table, table_style(given));
+  }
+  return match;
+}
+
+/// A schedule on every GPU.
+int print_schedules(const cxxopts::ParseResult& given, const Asked& asked) {
+  refuse_beside(given, "schedule",
+                {"recipe", "sweep", "tile", "window", "dense-steps", "trace", "svg", "backward"});
+  const recipe::Schedule schedule = recipe::load_schedule(*text_of(given, "schedule"));
+  const int steps = asked.run ? asked.run->steps : whole(given, "steps", 50, 1, 1 << 20);
+  std::vector<Phases> priced;
+  {
+    const NothingHalfWritten guard;
+    for (const std::string& gpu : asked.gpus) {
+      priced.push_back(price_phases(schedule, asked.on(gpu), asked.run, steps));
+      priced.back().answers = titled(std::move(priced.back().answers), asked.gpus.size() > 1);
+    }
+  }
+  std::vector<Answer> answers;
+  for (const Phases& one : priced)
+    answers.insert(answers.end(), one.answers.begin(), one.answers.end());
   if (given.count("json") > 0) {
     files::Json body = to_json(answers.front());
     if (answers.size() > 1)
       for (const Answer& each : answers) body["answers"].push_back(to_json(each));
-    if (total)
-      body["schedule"] = {{"run_s", total->run_s},
-                          {"dense_run_s", total->dense_run_s},
-                          {"speedup", total->speedup}};
+    body["schedule"] = phases_json(priced.front());
+    if (priced.size() > 1)
+      for (std::size_t i = 0; i < priced.size(); ++i) {
+        files::Json one{{"gpu", priced[i].answers.front().question.machine.name}};
+        one.update(phases_json(priced[i]));
+        body["schedules"].push_back(std::move(one));
+      }
     print_json("cost", 1, body);
   } else if (given.count("csv") > 0) {
     std::cout << hopper::to_csv(answers);
   } else {
-    std::cout << (answers.size() > 1 ? hopper::to_table(answers) : to_text(answers.front()));
-    if (total)
-      std::cout << report::print("whole run       %.0f s, dense BF16 %.0f s: %.2fx\n", total->run_s,
-                                 total->dense_run_s, total->speedup);
+    const bool table = answers.size() > 1 || given.count("markdown") > 0;
+    std::cout << (table ? hopper::to_table(answers, table_style(given)) : to_text(answers.front()));
+    for (const Phases& one : priced)
+      std::cout << (priced.size() > 1 ? one.answers.front().question.machine.name + ": " : "")
+                << phases_text(one);
+  }
+  return match;
+}
+
+std::vector<Answer> answers_to(const cxxopts::ParseResult& given, const Asked& asked) {
+  const NothingHalfWritten guard;
+  std::vector<Answer> answers;
+  for (const std::string& gpu : asked.gpus) {
+    const Question q = asked.on(gpu);
+    if (given.count("sweep") > 0) {
+      for (Answer& each : titled(sweep(given, q, asked.run), asked.gpus.size() > 1))
+        answers.push_back(std::move(each));
+    } else {
+      answers.push_back(answer(q, asked.run, hopper::Detail::bounds, q.machine.name));
+    }
+  }
+  return answers;
+}
+
+void print_answers(const cxxopts::ParseResult& given, const std::vector<Answer>& answers) {
+  if (given.count("json") > 0) {
+    files::Json body = to_json(answers.front());
+    if (answers.size() > 1)
+      for (const Answer& each : answers) body["answers"].push_back(to_json(each));
+    print_json("cost", 1, body);
+  } else if (given.count("csv") > 0) {
+    std::cout << hopper::to_csv(answers);
+  } else {
+    const bool table = answers.size() > 1 || given.count("markdown") > 0;
+    std::cout << (table ? hopper::to_table(answers, table_style(given)) : to_text(answers.front()));
   }
 }
 
@@ -246,10 +441,21 @@ int run_cost(int argc, char** argv) {
   if (given->count("calibrate") > 0) return calibrate_board(*given);
   if (given->count("out") > 0)
     throw Error(ErrorKind::usage, "--out", "is the board that --calibrate writes", "leave it out");
-  const std::vector<Answer> answers = [&] {
-    const NothingHalfWritten guard;
-    return answers_to(*given);
-  }();
+  for (const char* option : {"baseline", "errors"})
+    if (given->count(option) > 0 && given->count("recipes") == 0)
+      throw Error(ErrorKind::usage, std::string("--") + option, "says nothing without --recipes",
+                  "leave it out");
+  (void)table_style(*given);  // refused before the work, not after it
+  const Asked asked = read_asked(*given);
+  if (given->count("recipes") > 0) {
+    const RecipeTable table = [&] {
+      const NothingHalfWritten guard;
+      return recipe_table(*given, asked);
+    }();
+    return print_recipes(*given, table);
+  }
+  if (given->count("schedule") > 0) return print_schedules(*given, asked);
+  const std::vector<Answer> answers = answers_to(*given, asked);
   const Answer& first = answers.front();
   if (const auto path = text_of(*given, "trace"))
     files::write_file(*path, hopper::perfetto_trace(first.question, first.cost, first.backward));
