@@ -7,7 +7,6 @@
 #include "karat/bounds/liberties.hpp"
 #include "karat/golden/check_report.hpp"
 #include "karat/numerics/formats/convert.hpp"
-#include "karat/recipe/evidence.hpp"
 
 namespace karat::golden {
 
@@ -264,8 +263,6 @@ std::string to_text(const CheckReport& report, const GoldenFile& golden,
   for (const StageReport& stage : report.stages) text += doubts_text(stage);
   text += freedom_text(report.freedom, golden.recipe().backward) + tiles_text(report.outputs) +
           truth_text(report.outputs) + gradients_text(report.gradients);
-  for (const recipe::InstructionEvidence& each : evidence_of(golden.recipe()))
-    text += each.instruction + ": " + std::string(each.evidence) + "\n";
   return text + verdict_text(report, golden, candidate) + "\n";
 }
 

@@ -38,7 +38,7 @@ class Frame(Case):
 
     def test_missing_value_and_superfluous_argument(self):
         self.fails(2, "recipe", arguments=["make", "--recipe"])
-        self.fails(2, "too many", arguments=["check", "a", "b", "c"])
+        self.fails(2, "too many", arguments=["check", "a", "b", "c", "d"])
 
     def test_json_goes_to_stdout_and_narration_to_stderr(self):
         done = self.succeeds("make", "--recipe", "fpsattention", "--grid", "2,3,4", "--channels", 32,
@@ -47,7 +47,6 @@ class Frame(Case):
         self.assertEqual((report["schema"], report["version"]), ("karat.make", 1))
         self.assertIn("GMAC/s".replace("G", ""), done.stderr)
         self.assertIn("peak memory", done.stderr)
-        self.assertIn("hopper.wgmma.e4m3.f32: hardware_rows", done.stderr)
 
     def test_quiet_says_nothing(self):
         done = self.succeeds("make", "--recipe", "fpsattention", "--grid", "2,3,4", "--channels", 32,

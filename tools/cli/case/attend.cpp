@@ -148,7 +148,7 @@ int run_attend(int argc, char** argv) {
   say(narration, "wrote " + out + ": " + short_number(work) + "MAC in " + short_time(seconds) +
                      " (" + short_number(work / seconds) + "MAC/s), peak memory " +
                      short_number(peak_memory()) + "B");
-  say_evidence(narration, recipe);
+  if (given->count("verbose") > 0) say_evidence(narration, recipe);
   const bool skips = recipe.skip.rule != recipe::SkipRule::never;
   if (skips) say(narration, visits.told(recipe));
   const bool outputs_given = of.inputs->gives_outputs();

@@ -7,6 +7,7 @@ void add_case_options(CommandLine& line) {
   add_options(line, cases::case_fields(), "Case");
   add_options(line, cases::token_fields(), "Case");
   add_options(line, cases::workload_fields(), "Case");
+  line.add({kVerbose});
 }
 
 cases::CaseRequest read_case(const cxxopts::ParseResult& given) {

@@ -96,7 +96,7 @@ int run_make(int argc, char** argv) {
                      " x " + std::to_string(shape.heads) + " heads of " +
                      video::to_string(shape.grid) + " = " + std::to_string(shape.tokens()) +
                      " tokens x " + std::to_string(shape.channels));
-  say_evidence(narration, of.recipe);
+  if (given->count("verbose") > 0) say_evidence(narration, of.recipe);
   say(narration, "attention " + short_number(summary.multiply_adds) + "MAC in " +
                      short_time(summary.attention_seconds) + " (" +
                      rate(summary.multiply_adds, summary.attention_seconds) + "), truth " +

@@ -1,10 +1,12 @@
 // karat check and karat diagnose: what is to be said of a candidate beside a golden file.
+#include <algorithm>
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "case/case_options.hpp"
 #include "interrupt.hpp"
+#include "judge/side_by_side.hpp"
 #include "karat/files/atomic_file.hpp"
-#include "karat/golden/check_report.hpp"
 #include "karat/golden/diagnose_report.hpp"
 #include "karat/golden/request.hpp"
 #include "options.hpp"
@@ -64,34 +66,58 @@ struct Judged {
 }  // namespace
 
 int run_check(int argc, char** argv) {
-  CommandLine line("check", "Compare a candidate with a golden file, stage by stage.",
-                   {"golden", "candidate"});
+  CommandLine line("check", "Compare a candidate, or two, with a golden file, stage by stage.",
+                   {"golden", "candidate", "other"});
   declare_judging(line, golden::check_fields());
-  line.add({{"html", "also write a page with heat maps here"}});
+  line.add({{"other", "a second candidate of the same golden file: both side by side"},
+            {"html", "also write a page with heat maps here, of one candidate"},
+            kVerbose,
+            kMarkdown});
   line.note(
-      "exit code 0: every stage equal, or no farther than legal kernels lie;\n"
-      "1: a stage differs or is undecided.");
+      "exit code 0: every stage equal, or no farther than legal kernels lie, of both where two "
+      "are\n"
+      "given; 1: a stage differs or is undecided.");
   const auto given = line.parse(argc, argv);
   if (!given) return match;
   golden::CheckOptions options;
   read(*given, golden::check_fields(), options);
+  const report::TableStyle style = table_style(*given);
+  const auto other = text_of(*given, "other"), page = text_of(*given, "html");
+  if (other && page)
+    throw Error(ErrorKind::usage, "--html", "is a page about one candidate",
+                "check them one by one for their pages");
   NothingHalfWritten reading;
-  const Judged judged(*given);
-  golden::CheckReport report;
-  {
+  Judged judged(*given);
+  const golden::GoldenFile& golden = judged.golden;
+  std::vector<Checked> candidates;
+  candidates.push_back({std::move(judged.candidate), {}});
+  if (other) candidates.push_back({cases::TensorSource::open(*other), {}});
+  for (Checked& one : candidates) {
     Progress bar("heads", narration(*given));
     options.progress = bar.callback();
-    report = golden::check(judged.golden, *judged.candidate, options);
+    one.report = golden::check(golden, *one.candidate, options);
   }
   reading.over();
-  if (const auto page = text_of(*given, "html"))
-    files::write_file(*page, std::string_view(to_page(report, judged.golden, *judged.candidate)));
-  if (given->count("json") > 0)
-    print_json("check", 1, to_json(report, judged.golden, *judged.candidate));
-  else
-    std::cout << to_text(report, judged.golden, *judged.candidate, painted)
-              << next_text(report, judged.golden, *judged.candidate);
-  return report.passed ? match : mismatch;
+  const Checked& first = candidates.front();
+  if (page)
+    files::write_file(*page, std::string_view(to_page(first.report, golden, *first.candidate)));
+  const bool passed =
+      std::ranges::all_of(candidates, [](const Checked& one) { return one.report.passed; });
+  if (given->count("json") > 0 && other) {
+    files::Json body{{"golden", golden.subject()}, {"passed", passed}};
+    for (const Checked& one : candidates)
+      body["candidates"].push_back(to_json(one.report, golden, *one.candidate));
+    print_json("check.pair", 1, body);
+  } else if (given->count("json") > 0) {
+    print_json("check", 1, to_json(first.report, golden, *first.candidate));
+  } else if (other || style == report::TableStyle::markdown) {
+    std::cout << side_by_side(candidates, golden, style, painted);
+  } else {
+    std::cout << to_text(first.report, golden, *first.candidate, painted)
+              << next_text(first.report, golden, *first.candidate);
+  }
+  if (given->count("verbose") > 0) say_evidence(narration(*given), golden.recipe());
+  return passed ? match : mismatch;
 }
 
 int run_diagnose(int argc, char** argv) {
