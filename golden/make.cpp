@@ -8,6 +8,7 @@
 #include "file/gradient_truth.hpp"
 #include "file/truth_rows.hpp"
 #include "karat/bounds/head_work.hpp"
+#include "karat/case/formats.hpp"
 #include "karat/case/groups.hpp"
 #include "karat/case/taps.hpp"
 
@@ -20,10 +21,30 @@ double seconds_since(Clock::time_point begin) {
   return std::chrono::duration<double>(Clock::now() - begin).count();
 }
 
+/// Said before the work: a golden file holds every code.
+void require_storable(const recipe::Recipe& recipe) {
+  const auto require = [](const char* field, const quant::Rule& rule) {
+    if (cases::has_dtype(quant::entering_format(rule))) return;
+    throw Error(ErrorKind::usage, std::string(field) + ".format",
+                "a golden file has no type for codes of 4 bits (" +
+                    std::string(numerics::format(rule.format).name) + ")",
+                "give " + std::string(field) +
+                    ".enters bf16, or compute the outputs alone: karat attend");
+  };
+  require("q", recipe.q);
+  require("k", recipe.k);
+  require("v", recipe.v);
+  require("p", rule_of(recipe.p));
+  if (!recipe.backward.exists()) return;
+  require("backward.p", recipe.backward.p);
+  require("backward.ds", recipe.backward.ds);
+}
+
 }  // namespace
 
 MakeSummary make(const cases::Case& of, const MakeOptions& options,
                  const std::filesystem::path& destination) {
+  require_storable(of.recipe);
   const cases::InputShape& shape = of.shape();
   const bool per_head = cases::layouts_of(of) == cases::Layouts::per_head;
   const std::vector<std::int32_t> rows = truth_rows(shape.tokens(), options.seed);

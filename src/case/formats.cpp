@@ -35,11 +35,17 @@ void encode_into(std::span<const float> values, FormatId format, files::Tensor& 
 
 }  // namespace
 
+bool has_dtype(FormatId format) {
+  return std::any_of(std::begin(kRows), std::end(kRows),
+                     [&](const Row& row) { return row.format == format; });
+}
+
 DType dtype_of(FormatId format) {
   for (const Row& row : kRows)
     if (row.format == format) return row.dtype;
-  throw Error(ErrorKind::internal, std::string(numerics::format(format).name),
-              "cannot be stored as a tensor");
+  throw Error(ErrorKind::usage, std::string(numerics::format(format).name),
+              "files have no type for codes of 4 bits",
+              "let the values enter as bf16, or give a format of 8 bits or more");
 }
 
 bool has_format(DType dtype) {

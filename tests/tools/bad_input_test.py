@@ -346,6 +346,23 @@ class Golden(Case):
         self.fails(2, "--order", "tiled", arguments=good + ["--order", "tile"])
 
 
+class FourBits(Case):
+    def test_a_golden_file_refuses_codes_it_has_no_type_for(self):
+        for name in ("q", "k", "v"):
+            for form in ("e2m1", "int4"):
+                for base in ("fa3_fp8", "fa3_bf16", "sage2_sm90"):
+                    with open(self.path("r.json"), "w") as file:
+                        json.dump({"base": base, name: {"format": form}}, file)
+                    case = ["--recipe", "r.json", "--grid", "2,4,8", "--channels", "64", "--quiet", "-o"]
+                    self.fails(2, f"{name}.format", "4 bits", form, f"{name}.enters bf16",
+                               arguments=["make", *case, "g.h5"])
+                    self.assertNotIn("g.h5", self.files())
+                    self.succeeds("attend", *case, "o.safetensors")  # the action it names
+        with open(self.path("r.json"), "w") as file:
+            json.dump({"base": "fa3_bf16", "v": {"format": "e2m1", "enters": "bf16"}}, file)
+        self.succeeds("make", *case, "g.h5")
+
+
 class Disk(Case):
     MAKE = ["make", "--recipe", "fpsattention", "--grid", "6,16,16", "--quiet", "-o"]
 

@@ -9,7 +9,9 @@
 
 namespace karat::cases {
 
-/// @throws Error(internal) for a format no stage is stored in (4 bits)
+/// Whether files have a type for its codes: none for 4 bits.
+bool has_dtype(numerics::FormatId format);
+/// @throws Error(usage) for a format without one
 files::DType dtype_of(numerics::FormatId format);
 /// The format whose codes a type holds; integers that are no codes have none.
 bool has_format(files::DType dtype);
