@@ -34,16 +34,24 @@ files::Json schedule_json(const Result& result, std::span<const std::uint16_t> a
   return json;
 }
 
-files::Json chosen_schedule(const Result& result, ScheduleKind kind) {
-  const Tuned& main = result.main();
-  const TunedPoint* point = main.front(kind).within(main.budget_s);
+const TunedPoint& chosen_point(const Tuned& tuned, ScheduleKind kind) {
+  const TunedPoint* point = tuned.front(kind).within(tuned.budget_s);
   if (!point)
     throw Error(ErrorKind::internal, "schedule", "no point of the front meets the budget", {});
+  return *point;
+}
+
+Assignment whole_steps(const Result& result, const TunedPoint& point) {
   const auto groups = static_cast<std::size_t>(result.errors.groups);
   Assignment steps;
-  for (std::size_t i = 0; i < point->assignment.size(); i += groups)
-    steps.push_back(point->assignment[i]);
-  return schedule_json(result, steps,
+  for (std::size_t i = 0; i < point.assignment.size(); i += groups)
+    steps.push_back(point.assignment[i]);
+  return steps;
+}
+
+files::Json chosen_schedule(const Result& result, ScheduleKind kind) {
+  const Tuned& main = result.main();
+  return schedule_json(result, whole_steps(result, chosen_point(main, kind)),
                        std::string(to_string(kind)) + " for " + result.times[main.gpu].gpu);
 }
 

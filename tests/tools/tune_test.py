@@ -1,4 +1,5 @@
 """karat tune as a user runs it: what it claims, what karat cost says of its schedule, bad input."""
+import csv
 import json
 import unittest
 
@@ -40,6 +41,76 @@ class Tune(Case):
         self.assertTrue(any("do not fix the alphas" in note for note in report["notes"]))
         with open(self.path("page.html")) as file:
             self.assertIn("<svg", file.read())
+
+    def test_the_decision_comes_first_in_words(self):
+        line = ["--gpu", "H20,H100", "--resamples", "20"]
+        for kind, schedule in (("three_phase", []), ("general_by_step", ["--schedule", "general"])):
+            report = self.tuned(*line, *schedule)
+            decision = report["decision"]
+            self.assertEqual(decision["gpu"], report["gpu"])
+            steps = decision["steps"]
+            self.assertEqual((steps[0]["first"], steps[-1]["last"]), (1, 50))
+            for before, after in zip(steps, steps[1:]):
+                self.assertEqual(before["last"] + 1, after["first"])
+                self.assertNotEqual(before["recipe"], after["recipe"])
+            self.assertEqual([s["recipe"] for s in steps], [p["recipe"] for p in report["schedule"]["phases"]])
+            self.assertLessEqual(decision["time_s"], report["budget_s"] * (1 + 1e-9))
+            within = {p["kind"]: p for p in report["tuned"][1]["within_budget"]}
+            self.assertEqual(decision["dense_warm_up_error"], within["dense_warmup"]["error"])
+            if kind in within:
+                self.assertEqual(decision["error"], within[kind]["error"])
+            first, second = self.succeeds("tune", "--quick", *line, *schedule).stdout.splitlines()[:2]
+            self.assertEqual(first, "H20: " + decision["text"])
+            self.assertTrue(second.startswith("H100: "), second)
+            self.assertRegex(decision["text"], r"^steps 1 to \d+ \w+, \d+ to \d+ \w+.*: \d+ s, error [\d.]+; "
+                                               r"a dense warm-up: [\d.]+$")
+        form = self.tuned(*line, "--format", "xdit")
+        ends = [s["recipe"] for s in form["decision"]["steps"]]
+        self.assertLessEqual(len(ends), 3)
+        best = next(p for p in report["tuned"][1]["within_budget"] if p["kind"] == "three_phase")
+        self.assertGreaterEqual(form["decision"]["error"], best["error"] * (1 - 1e-9))
+
+    def test_equal_recipes_have_no_transition(self):
+        line = ["tune", "--quick", "--candidates", "fpsattention", "--resamples", "20", "--budget", "1x"]
+        text = self.succeeds(*line, "--csv", "f.csv").stdout
+        self.assertTrue(text.startswith("H20: all 50 steps fpsattention: "), text)
+        rows = [row.split() for row in text.split("under every weighting\n")[1].split("\n\n")[0].splitlines()[1:]]
+        self.assertTrue(rows)
+        for row in rows:
+            self.assertEqual((row[2:4], row[-1]), (["-", "-"], "fpsattention"), row)
+        with open(self.path("f.csv")) as file:
+            for point in csv.DictReader(file):
+                self.assertEqual((point["alpha1"], point["alpha2"]), ("", ""))
+
+    def test_the_study_says_model_grid_steps_and_recipes(self):
+        with open(self.path("own.json"), "w") as file:
+            json.dump({"base": "fa3_fp8", "name": "own", "softmax": {"row_sum": "quantized"}}, file)
+        self.succeeds("study", "--recipes", "fa3_bf16,own.json", "--model", "wan2.1-1.3b", "--grid", "4,8,8", "--channels",
+                      "64", "--prompts", "1", "--steps", "0,49", "--heads", "0", "--rows", "16", "--draws", "2",
+                      "--ladder", "none", "-o", "s.h5", "--csv", "s.csv", "--quiet")
+        tune = ["tune", "--json", "--resamples", "20"]
+        done = self.succeeds(*tune, "--from", "s.h5")
+        self.assertEqual(done.stderr, "")
+        report = json.loads(done.stdout)
+        self.assertEqual((report["model"], report["grid"], report["steps"], report["candidates"]),
+                         ("wan2.1-1.3b", [4, 8, 8], 50, ["fa3_bf16", "own"]))
+        with open(self.path("own.json"), "w") as file:
+            json.dump({"base": "fa3_fp8", "name": "own"}, file)
+        done = self.succeeds(*tune, "--from", "s.h5", "--model", "wan2.1-14b", "--resolution", "480p", "--steps", "40",
+                             "--candidates", "fa3_bf16,own.json")
+        report = json.loads(done.stdout)
+        self.assertEqual((report["model"], report["grid"], report["steps"]), ("wan2.1-14b", [21, 30, 52], 40))
+        warnings = done.stderr.strip().splitlines()
+        self.assertEqual(len(warnings), 4, warnings)
+        for warning, words in zip(warnings, (("--model wan2.1-14b", "wan2.1-1.3b"), ("21,30,52", "4,8,8"),
+                                             ("--steps 40", "50"), ("own.json", "softmax.row_sum", "quantized"))):
+            self.assertTrue(warning.startswith("warning: "), warning)
+            for word in words:
+                self.assertIn(word, warning)
+        self.assertEqual(self.succeeds(*tune, "--from", "s.h5", "--steps", "40", "--quiet").stderr, "")
+        done = self.succeeds(*tune, "--from", "s.csv", "--candidates", "fa3_bf16,own.json")
+        self.assertIn("names no model: times are of wan2.1-14b", done.stderr)
+        self.assertEqual(json.loads(done.stdout)["grid"], [21, 30, 52])
 
     def test_weights_of_the_user_can_decide(self):
         with open(self.path("w.txt"), "w") as file:

@@ -4,6 +4,7 @@
 
 #include "karat/report/text.hpp"
 #include "karat/tune/report.hpp"
+#include "report/pictures.hpp"
 
 namespace karat::tune {
 namespace {
@@ -127,6 +128,12 @@ Json regret_json(const Result& result, const Regret& r) {
           {"worst_time_regret", r.worst_time_ratio - 1}};
 }
 
+/// A transition point, nothing between equal recipes.
+std::string alpha_text(const std::optional<ThreePhases>& phases, int behind, double steps) {
+  if (!phases || !is_transition(*phases, behind)) return "";
+  return print("%.6g", (behind == 0 ? phases->first : phases->second) / steps);
+}
+
 }  // namespace
 
 Json to_json(const Result& result, const Request& request, const Json& schedule) {
@@ -183,9 +190,8 @@ std::string to_csv(const Result& result) {
                   std::string(to_string(front.kind)).c_str(), point.time_s, point.error,
                   interval ? print("%.9g", interval->low).c_str() : "",
                   interval ? print("%.9g", interval->high).c_str() : "",
-                  point.phases ? print("%.6g", point.phases->first / steps).c_str() : "",
-                  point.phases ? print("%.6g", point.phases->second / steps).c_str() : "",
-                  point.what.c_str());
+                  alpha_text(point.phases, 0, steps).c_str(),
+                  alpha_text(point.phases, 1, steps).c_str(), point.what.c_str());
       }
   return text;
 }

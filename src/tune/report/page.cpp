@@ -46,6 +46,7 @@ const Comparison* near_budget(const Tuned& tuned, ScheduleKind baseline, Schedul
 
 std::vector<std::string> answer_lines(const Result& result) {
   std::vector<std::string> lines;
+  const std::vector<Decision> decided = decisions(result, ScheduleKind::three_phase);
   for (std::size_t gpu = 0; gpu < result.times.size(); ++gpu) {
     const Tuned& tuned = result.of(gpu, result.main_weights);
     const TunedPoint* three = tuned.front(ScheduleKind::three_phase).within(tuned.budget_s);
@@ -53,13 +54,11 @@ std::vector<std::string> answer_lines(const Result& result) {
     const TunedPoint* groups = tuned.front(ScheduleKind::general).within(tuned.budget_s);
     if (!three || !steps || !groups) continue;
     const StepTimes& times = result.times[gpu];
-    std::string line = times.gpu + ", " + seconds(tuned.budget_s) + " s (" +
+    std::string line = times.gpu + ": " + to_text(decided[gpu], result) + ". Within " +
+                       seconds(tuned.budget_s) + " s (" +
                        fixed_decimal(times.dense_s * result.errors.steps / tuned.budget_s, 2) +
                        "x dense BF16), weights " + result.weights[tuned.weights].name() +
-                       ": alpha1 = " + fixed_decimal(tuned.alphas.alpha1, 2) +
-                       ", alpha2 = " + fixed_decimal(tuned.alphas.alpha2, 2) + " with " +
-                       phases_text(result, tuned.alphas.phases) + "; error " +
-                       error_with_interval(*three) + ". ";
+                       "; error with its interval " + error_with_interval(*three) + ". ";
     if (const Comparison* c =
             near_budget(tuned, ScheduleKind::dense_warmup, ScheduleKind::three_phase))
       line += "A dense warm-up (" + c->what + ") has " + error_text(c->error) +
@@ -76,8 +75,12 @@ void add_alphas(HtmlPage& page, const Result& result) {
   for (const Tuned& tuned : result.tuned) {
     const Alphas& a = tuned.alphas;
     rows.push_back({result.times[tuned.gpu].gpu, result.weights[tuned.weights].name(),
-                    ranged(two_decimals(a.alpha1), a.alpha1_interval, two_decimals),
-                    ranged(two_decimals(a.alpha2), a.alpha2_interval, two_decimals),
+                    is_transition(a.phases, 0)
+                        ? ranged(two_decimals(a.alpha1), a.alpha1_interval, two_decimals)
+                        : "",
+                    is_transition(a.phases, 1)
+                        ? ranged(two_decimals(a.alpha2), a.alpha2_interval, two_decimals)
+                        : "",
                     phases_text(result, a.phases), error_text(std::sqrt(a.phases.error)),
                     a.held_out_error ? error_text(*a.held_out_error) : "",
                     a.same_recipes ? fixed_decimal(100 * *a.same_recipes, 0) + " %" : ""});
@@ -190,8 +193,11 @@ std::string_view title_of(ScheduleKind kind) {
 }
 
 std::string phases_text(const Result& result, const ThreePhases& phases) {
-  return result.recipes[phases.recipe[0]].name + " | " + result.recipes[phases.recipe[1]].name +
-         " | " + result.recipes[phases.recipe[2]].name;
+  std::string text = result.recipes[phases.recipe[0]].name;
+  for (const int behind : {0, 1})
+    if (is_transition(phases, behind))
+      text += " | " + result.recipes[phases.recipe[behind + 1]].name;
+  return text;
 }
 
 std::string html_page(const Result& result, const Request& request,

@@ -18,7 +18,11 @@ std::string weight_chart(const Result& result);
 
 /// "three phases", "dense warm-up": a kind of schedule in words.
 std::string_view title_of(ScheduleKind kind);
-/// "fpsattention | sta_bf16 | fa3_fp8".
+/// "fpsattention | sta_bf16 | fa3_fp8"; equal neighbours once.
 std::string phases_text(const Result& result, const ThreePhases& phases);
+/// Whether the recipe changes there: behind the first phase (0), the second (1).
+inline bool is_transition(const ThreePhases& phases, int behind) {
+  return phases.recipe[behind] != phases.recipe[behind + 1];
+}
 
 }  // namespace karat::tune

@@ -9,54 +9,63 @@
 namespace karat::tune {
 namespace {
 
+using report::Align;
 using report::print;
 
 std::string interval_text(const std::optional<statistics::Interval>& interval) {
   return interval ? print(" [%.4f, %.4f]", interval->low, interval->high) : "";
 }
 
-/// The drift that measured weights expect of an error.
-std::string drift_text(const StepWeights& weights, double error) {
-  return weights.drift_scale > 0 ? print("   drift %.4g", error * std::sqrt(weights.drift_scale))
-                                 : "";
-}
-
 /// The best of every kind within the budget.
-std::string chosen_text(const Result& result, const Tuned& tuned) {
-  std::string text;
+report::Table chosen_table(const Result& result, const Tuned& tuned) {
+  const double drift = result.weights[tuned.weights].drift_scale;
+  report::Table table{.columns = {{"schedule"}, {"time", Align::right}, {"error"}}, .rows = {}};
+  if (drift > 0) table.columns.push_back({"drift"});
+  table.columns.push_back({"what"});
   for (const TunedFront& front : tuned.fronts) {
     const TunedPoint* point = front.within(tuned.budget_s);
     if (!point) continue;
     if (front.kind == ScheduleKind::general && result.errors.groups == 1) continue;
-    text +=
-        print("  %-23s %8.1f s   error %.4f%s%s   %s\n", std::string(title_of(front.kind)).c_str(),
-              point->time_s, point->error, interval_text(point->interval).c_str(),
-              drift_text(result.weights[tuned.weights], point->error).c_str(), point->what.c_str());
+    std::vector<std::string> row{
+        std::string(title_of(front.kind)), print("%.1f s", point->time_s),
+        print("error %.4f", point->error) + interval_text(point->interval)};
+    if (drift > 0) row.push_back(print("drift %.4g", point->error * std::sqrt(drift)));
+    row.push_back(point->what);
+    table.rows.push_back(std::move(row));
   }
-  return text;
+  return table;
 }
 
-std::string alphas_text(const Result& result) {
-  std::string text = print("%-6s %-12s %-22s %-22s %-10s %-9s %s\n", "GPU", "weights", "alpha1",
-                           "alpha2", "error", "held out", "recipes");
+report::Table alphas_table(const Result& result) {
+  report::Table table{
+      .columns =
+          {{"GPU"}, {"weights"}, {"alpha1"}, {"alpha2"}, {"error"}, {"held out"}, {"recipes"}},
+      .rows = {}};
   for (const Tuned& tuned : result.tuned) {
     const Alphas& a = tuned.alphas;
-    const auto ranged = [](double value, const std::optional<statistics::Interval>& interval) {
+    const auto ranged = [&](int behind, double value,
+                            const std::optional<statistics::Interval>& interval) {
+      if (!is_transition(a.phases, behind)) return std::string("-");
       return interval ? print("%.2f [%.2f, %.2f]", value, interval->low, interval->high)
                       : print("%.2f", value);
     };
-    text += print("%-6s %-12s %-22s %-22s %-10.4f %-9s %s\n", result.times[tuned.gpu].gpu.c_str(),
-                  result.weights[tuned.weights].name().c_str(),
-                  ranged(a.alpha1, a.alpha1_interval).c_str(),
-                  ranged(a.alpha2, a.alpha2_interval).c_str(), std::sqrt(a.phases.error),
-                  a.held_out_error ? print("%.4f", *a.held_out_error).c_str() : "-",
-                  phases_text(result, a.phases).c_str());
+    table.rows.push_back(
+        {result.times[tuned.gpu].gpu, result.weights[tuned.weights].name(),
+         ranged(0, a.alpha1, a.alpha1_interval), ranged(1, a.alpha2, a.alpha2_interval),
+         print("%.4f", std::sqrt(a.phases.error)),
+         a.held_out_error ? print("%.4f", *a.held_out_error) : "-", phases_text(result, a.phases)});
   }
-  return text;
+  return table;
 }
 
-std::string comparisons_text(const Result& result, const Tuned& tuned) {
-  std::string text;
+report::Table comparisons_table(const Result& result, const Tuned& tuned) {
+  report::Table table{.columns = {{"baseline"},
+                                  {"time", Align::right},
+                                  {"its error -> ours"},
+                                  {"ratio"},
+                                  {"verdict"},
+                                  {"what"}},
+                      .rows = {}};
   for (const Comparison& c : tuned.comparisons) {
     if (c.ours != ScheduleKind::three_phase &&
         !(c.ours == ScheduleKind::general && c.baseline == ScheduleKind::sta_search))
@@ -66,11 +75,11 @@ std::string comparisons_text(const Result& result, const Tuned& tuned) {
         c.error > 0 ? print("x %.3f", c.our_error / c.error) +
                           (c.ratio ? print(" [%.3f, %.3f]", c.ratio->low, c.ratio->high) : "")
                     : "";
-    text += print("  %-22s %8.1f s   error %.4f -> %.4f %-22s %-10s %s\n",
-                  std::string(title_of(c.baseline)).c_str(), c.time_s, c.error, c.our_error,
-                  ratio.c_str(), std::string(to_string(c.verdict)).c_str(), c.what.c_str());
+    table.rows.push_back({std::string(title_of(c.baseline)), print("%.1f s", c.time_s),
+                          print("error %.4f -> %.4f", c.error, c.our_error), ratio,
+                          std::string(to_string(c.verdict)), c.what});
   }
-  return text;
+  return table;
 }
 
 std::string regrets_text(const Result& result) {
@@ -100,11 +109,14 @@ std::string phase_counts_text(const Tuned& tuned) {
 
 }  // namespace
 
-std::string to_text(const Result& result, const Request& request) {
+std::string to_text(const Result& result, const Request& request,
+                    std::span<const Decision> decisions, report::TableStyle style) {
   const StepErrors& e = result.errors;
   const Tuned& main = result.main();
-  std::string text = print(
-      "%s at %s tokens, %d steps x %d forwards; %zu recipes; errors of %s (%d of %d steps, %d "
+  std::string text;
+  for (const Decision& each : decisions) text += each.gpu + ": " + to_text(each, result) + "\n";
+  text += print(
+      "\n%s at %s tokens, %d steps x %d forwards; %zu recipes; errors of %s (%d of %d steps, %d "
       "groups, %d seed%s)\n",
       std::string(request.model->name).c_str(), video::to_string(request.run.grid).c_str(), e.steps,
       request.run.forwards_per_step, result.candidates, request.source.c_str(),
@@ -119,15 +131,16 @@ std::string to_text(const Result& result, const Request& request) {
     text += print("\n%s, weights %s, within %.1f s (%.2fx dense BF16)\n", times.gpu.c_str(),
                   result.weights[tuned.weights].name().c_str(), tuned.budget_s,
                   times.dense_s * e.steps / tuned.budget_s);
-    text += chosen_text(result, tuned);
-    text += "  by phases               " + phase_counts_text(tuned) + "\n";
+    text += report::to_text(chosen_table(result, tuned), style);
+    text += "error by the number of phases: " + phase_counts_text(tuned) + "\n";
   }
-  text += "\nThree phases within the budget, under every weighting\n" + alphas_text(result);
+  text += "\nThree phases within the budget, under every weighting\n" +
+          report::to_text(alphas_table(result), style);
   text += print(
       "\nAt equal time on %s, weights %s: baseline -> three phases (STA's search: -> every "
       "group for itself too)\n",
       result.times[main.gpu].gpu.c_str(), result.weights[main.weights].name().c_str());
-  text += comparisons_text(result, main);
+  text += report::to_text(comparisons_table(result, main), style);
   if (!result.regrets.empty())
     text += "\nOne GPU's three-phase schedule on another\n" + regrets_text(result);
   text += "\n";

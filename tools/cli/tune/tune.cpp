@@ -1,12 +1,15 @@
 // karat tune: which recipe in which denoising step, from measured errors and modelled times.
+#include <algorithm>
+#include <array>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include "interrupt.hpp"
 #include "karat/files/atomic_file.hpp"
+#include "karat/files/hdf5.hpp"
 #include "karat/files/paths.hpp"
 #include "karat/hopper/request.hpp"
-#include "karat/numerics/base/split.hpp"
+#include "karat/recipe/fields.hpp"
 #include "karat/recipe/json.hpp"
 #include "karat/recipe/schedule_forms.hpp"
 #include "karat/tune/measured_problem.hpp"
@@ -17,19 +20,6 @@
 
 namespace karat::cli {
 namespace {
-
-std::vector<std::string> listed(std::string_view text, const std::string& option) {
-  std::vector<std::string> parts;
-  for (std::string_view part : numerics::split(text)) {
-    while (part.starts_with(' ')) part.remove_prefix(1);
-    while (part.ends_with(' ')) part.remove_suffix(1);
-    if (part.empty())
-      throw Error(ErrorKind::usage, "--" + option, "has an empty name in its list",
-                  "give names separated by commas");
-    parts.emplace_back(part);
-  }
-  return parts;
-}
 
 /// "900", "900s" or "1.8x".
 tune::Budget parse_budget(const std::string& text) {
@@ -44,14 +34,45 @@ tune::Budget parse_budget(const std::string& text) {
   return budget;
 }
 
-void read_model(const cxxopts::ParseResult& given, tune::Request& request) {
+/// What a study says of the run that it measured, as far as it does.
+struct MeasuredRun {
+  std::string model;
+  std::optional<video::Extent3> grid;
+  std::optional<int> steps;
+  std::vector<recipe::Recipe> recipes;
+};
+
+/// Model, grid and steps of the run: those given, else the study's. What differs is said in a
+/// warning each.
+void read_model(const cxxopts::ParseResult& given, const MeasuredRun& measured,
+                tune::Request& request, std::vector<std::string>& warnings) {
   hopper::ModelRequest asked{.model = "wan2.1-14b"};
+  const bool priced = std::ranges::find(video::models(), measured.model, &video::Model::name) !=
+                      video::models().end();
+  if (priced) asked.model = measured.model;
   read_options(given, hopper::model_fields(), asked);
   request.run = hopper::run_of(asked);
   request.model = request.run.model;
+  if (measured.grid && given.count("resolution") == 0) request.run.grid = *measured.grid;
+  if (measured.steps && given.count("steps") == 0) request.run.steps = *measured.steps;
+  const std::string& study = request.source;
+  if (given.count("from") > 0 && !priced && given.count("model") == 0)
+    warnings.push_back(study +
+                       (measured.model.empty()
+                            ? " names no model"
+                            : " measured " + measured.model + ", whose size karat does not know") +
+                       ": times are of " + asked.model + "; --model says another");
+  if (!measured.model.empty() && given.count("model") > 0 && asked.model != measured.model)
+    warnings.push_back("--model " + asked.model + ": " + study + " measured " + measured.model);
+  if (measured.grid && request.run.grid != *measured.grid)
+    warnings.push_back("--resolution: times are of " + video::to_string(request.run.grid) +
+                       " tokens, " + study + " measured " + video::to_string(*measured.grid));
+  if (measured.steps && request.run.steps != *measured.steps)
+    warnings.push_back("--steps " + std::to_string(request.run.steps) + ": " + study +
+                       " measured a run of " + std::to_string(*measured.steps));
 }
 
-/// The recipe of that name among those that a loop study holds, or none.
+/// The recipe of that name among those that a study holds in full, or none.
 const recipe::Recipe* find(std::span<const recipe::Recipe> recorded, std::string_view name) {
   for (const recipe::Recipe& one : recorded)
     if (one.name == name) return &one;
@@ -61,11 +82,17 @@ const recipe::Recipe* find(std::span<const recipe::Recipe> recorded, std::string
 /// The candidates named, those recorded in the study before presets and files; without --candidates
 /// every recipe of the study that is a preset, or recorded in it, and has a time.
 void read_candidates(const cxxopts::ParseResult& given, std::span<const recipe::Recipe> recorded,
-                     tune::Request& request) {
+                     tune::Request& request, std::vector<std::string>& warnings) {
   if (const auto text = text_of(given, "candidates")) {
-    for (const std::string& name : listed(*text, "candidates")) {
+    for (const std::string& name : parse_names(*text, "--candidates")) {
       const recipe::Recipe* own = find(recorded, name);
       request.candidates.push_back(own != nullptr ? *own : recipe::load_recipe(name));
+      const recipe::Recipe& chosen = request.candidates.back();
+      if (own = find(recorded, chosen.name); own == nullptr) continue;
+      for (const recipe::Difference& each : diff(*own, chosen))
+        warnings.push_back("--candidates " + name + ": its " + each.field->path + " is " +
+                           recipe::to_text(each.right) + ", " + request.source + " measured " +
+                           recipe::to_text(each.left));
     }
     return;
   }
@@ -113,26 +140,47 @@ void read_times(const cxxopts::ParseResult& given, tune::Request& request) {
   if (path) {
     request.own_times = tune::parse_times(files::read_text(*path), *path);
   } else {
-    for (const std::string& name : listed(gpu.value_or("H20"), "gpu"))
+    for (const std::string& name : parse_names(gpu.value_or("H20"), "--gpu"))
       request.machines.push_back(hopper::load_machine(name));
   }
 }
 
-/// The study's errors, and the recipes of one that holds them.
-study::SensitivityTable read_table(const std::string& path, std::vector<recipe::Recipe>& recorded) {
+/// What an HDF5 result says of itself; nothing of a file that is none.
+MeasuredRun run_of_result(const std::string& path) {
+  MeasuredRun run;
+  const files::Hdf5Reader file(path);
+  if (!file.attributes("").contains("study")) return run;
+  const files::Json asked = files::parse_json(file.text("", "study"), path);
+  run.steps = static_cast<int>(file.integer("", "steps"));
+  if (const auto source = asked.find("source");
+      source != asked.end() && source->value("kind", "") == "generated") {
+    run.model = source->at("model").get<std::string>();
+    const auto grid = source->at("grid").get<std::array<int, 3>>();
+    run.grid = video::Extent3{grid[0], grid[1], grid[2]};
+  }
+  for (const files::Json& recipe : asked.value("recipes", files::Json::array()))
+    run.recipes.push_back(recipe::parse_recipe(recipe.dump(), path));
+  return run;
+}
+
+/// The study's errors, and what it says of its run.
+study::SensitivityTable read_table(const std::string& path, MeasuredRun& run) {
   const std::string text = files::read_text(path);
   if (study::looks_like_loop(text)) {
     const files::Json json = files::parse_json(text, path);
     if (json.contains("schema") && json["schema"] == "karat.loop") {
       study::LoopStudy loop = study::parse_loop(json, path);
-      recorded = loop.recipes;
+      run = {.model = loop.model, .grid = loop.grid, .steps = loop.steps, .recipes = loop.recipes};
       return study::sensitivity(loop, path);
     }
   }
-  return study::read_sensitivity(path);
+  study::SensitivityTable table = study::read_sensitivity(path);
+  if (text.starts_with("\x89HDF")) run = run_of_result(path);
+  return table;
 }
 
-tune::Request tune_request(const cxxopts::ParseResult& given) {
+/// What is asked; `warnings` are for stderr.
+tune::Request tune_request(const cxxopts::ParseResult& given, std::vector<std::string>& warnings) {
   tune::Request request;
   const auto from = text_of(given, "from");
   const bool quick = given.count("quick") > 0;
@@ -143,9 +191,9 @@ tune::Request tune_request(const cxxopts::ParseResult& given) {
     throw Error(ErrorKind::usage, "--from", "is missing",
                 "name a study's result, or give --quick for built-in data");
   if (from) files::require_readable(*from);
-  std::vector<recipe::Recipe> recorded;
+  MeasuredRun measured;
   if (from) {
-    request.table = read_table(*from, recorded);
+    request.table = read_table(*from, measured);
   } else {
     request.table = tune::builtin_sensitivity();
   }
@@ -155,9 +203,9 @@ tune::Request tune_request(const cxxopts::ParseResult& given) {
         "The built-in study measured generated heads on 6x40x64 tokens: a demonstrator. What it "
         "says "
         "about a model needs that model's captures.");
-  read_model(given, request);
+  read_model(given, measured, request, warnings);
   read_times(given, request);
-  read_candidates(given, recorded, request);
+  read_candidates(given, measured.recipes, request, warnings);
   read_weights(given, request);
   using tune::Decide;
   const Named<Decide> decisions[] = {{to_string(Decide::step), Decide::step},
@@ -193,16 +241,19 @@ void declare_tune(CommandLine& line) {
        {"resamples", "of the bootstrap over seeds (default 1000)"},
        {"seed", "of the bootstrap (default 0)"}},
       "choices");
-  line.add({{"model", "wan2.1-14b (default), ..."},
-            {"resolution", "480p, 720p, ... or WIDTHxHEIGHTxFRAMES"},
-            {"steps", "denoising steps"},
+  line.add({{"model", "wan2.1-14b, ... (default: the study's, else wan2.1-14b)"},
+            {"resolution",
+             "480p, 720p, ... or WIDTHxHEIGHTxFRAMES (default: the study's grid, else the model's "
+             "first)"},
+            {"steps", "denoising steps (default: the study's, else the model's)"},
             {"forwards", "forwards a step"},
             {"gpus", "sequence-parallel degree"},
             {"linear", "bf16, fp8 or fp8_block linear layers"}},
            "run");
   line.add({{"o,out", "the schedule, FILE.json for karat make and karat cost"},
             {"html", "report, FILE.html"},
-            {"csv", "all fronts, FILE.csv"}},
+            {"csv", "all fronts, FILE.csv"},
+            kMarkdown},
            "answers");
 }
 
@@ -214,9 +265,11 @@ int run_tune(int argc, char** argv) {
   line.note("How it decides, and what the answers mean: docs/tune.md.");
   const auto given = line.parse(argc, argv);
   if (!given) return match;
+  const report::TableStyle style = table_style(*given);
+  std::vector<std::string> warnings;
   tune::Request request = [&] {
     const NothingHalfWritten guard;
-    return tune_request(*given);
+    return tune_request(*given, warnings);
   }();
   static constexpr Named<tune::ScheduleKind> kKinds[] = {
       {"three_phase", tune::ScheduleKind::three_phase},
@@ -232,6 +285,7 @@ int run_tune(int argc, char** argv) {
   if (form && given->count("schedule") > 0)
     throw Error(ErrorKind::usage, "--schedule", "stands beside --format, which says its own kind",
                 "leave one out");
+  for (const std::string& warning : warnings) say(narration(*given), "warning: " + warning);
   const tune::Result result = [&] {
     const NothingHalfWritten guard;
     Progress bar("tune", narration(*given), 0, "fronts");
@@ -240,13 +294,16 @@ int run_tune(int argc, char** argv) {
   }();
   std::string text;
   files::Json schedule;
+  std::vector<tune::Decision> decided;
   if (form) {
     const recipe::Schedule chosen = tune::form_schedule(result, *form);
     text =
         recipe::write_schedule(*form, chosen, {.steps = request.run.steps, .sigmas = result.sigma});
     schedule = recipe::schedule_json(chosen);
+    decided = {tune::decision(result, chosen)};
   } else {
     schedule = tune::chosen_schedule(result, kind);
+    decided = tune::decisions(result, kind);
     text = files::format_json(schedule);
   }
   if (const auto path = text_of(*given, "out")) files::write_file(*path, text);
@@ -254,9 +311,11 @@ int run_tune(int argc, char** argv) {
   if (const auto path = text_of(*given, "html"))
     files::write_file(*path, tune::html_page(result, request, {typed(argc, argv), KARAT_VERSION}));
   if (given->count("json") > 0) {
-    print_json("tune", 1, to_json(result, request, schedule));
+    files::Json body = to_json(result, request, schedule);
+    body["decision"] = to_json(decided.front(), result);
+    print_json("tune", 1, body);
   } else {
-    std::fputs(to_text(result, request).c_str(), stdout);
+    std::fputs(to_text(result, request, decided, style).c_str(), stdout);
   }
   return match;
 }
