@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 OPTION = re.compile(r"^(?:  -(?P<letter>\w),|     ) --(?P<name>[\w-]+)(?P<arg> arg)?(?:\s+(?P<meaning>.*))?$")
 COMMAND = re.compile(r"^  (?P<name>[a-z]+)\s{2,}(?P<summary>\S.*)$")
+RECIPE = ("recipe", "baseline")  # options that name one recipe
 GROUP = re.compile(r"^ (?P<name>\S.*) options:$")
 
 
@@ -125,7 +126,7 @@ _karat() {{
     esac
   fi
   case "$before" in
-  --recipe) COMPREPLY=($(compgen -W {shlex.quote(' '.join(recipes))} -- "$word") $(compgen -f -- "$word")); return 0 ;;
+  --recipe|--baseline) COMPREPLY=($(compgen -W {shlex.quote(' '.join(recipes))} -- "$word") $(compgen -f -- "$word")); return 0 ;;
   esac
   case "$command" in
 {chr(10).join(cases)}
@@ -167,7 +168,7 @@ def zsh_function(command, recipes):
     for option in command.options():
         values = ""
         if option.takes:
-            values = f":recipe:({' '.join(recipes)})" if option.name == "recipe" else ":value:_files"
+            values = f":recipe:({' '.join(recipes)})" if option.name in RECIPE else ":value:_files"
         rows += [f"'{spelling}[{zsh_text(option.meaning)}]{values}'" for spelling in option.spellings()]
     rows.append("'*:file:_files'")
     return f"{name}() {{\n  _arguments {(' ' + chr(92) + chr(10) + '    ').join(rows)}\n}}"
@@ -191,7 +192,7 @@ def fish(commands, recipes):
                 lines.append(f"complete -c karat -f -n {shlex.quote(first)} -a {name} -d {shlex.quote(below.summary)}")
         for option in command.options():
             letter = f" -s {option.letter}" if option.letter else ""
-            takes = (f" -r -a {shlex.quote(' '.join(recipes))}" if option.name == "recipe" else
+            takes = (f" -r -a {shlex.quote(' '.join(recipes))}" if option.name in RECIPE else
                      " -r -F" if option.takes else "")
             lines.append(f"complete -c karat -n {shlex.quote(seen)}{letter} -l {option.name}{takes}"
                          f" -d {shlex.quote(option.meaning)}")
