@@ -1,12 +1,14 @@
 // A check as one page: the stage table, heat maps of o by tile, ulp histograms.
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <utility>
 #include <vector>
 
 #include "karat/golden/check_report.hpp"
+#include "karat/report/chart.hpp"
+#include "karat/report/heat_map.hpp"
 #include "karat/report/html.hpp"
-#include "karat/report/svg.hpp"
 
 namespace karat::golden {
 namespace {
@@ -55,60 +57,71 @@ void add_stages(report::HtmlPage& page, const CheckReport& report) {
   page.table(header, rows, results);
 }
 
-/// Bars of log10(1 + count) for every ulp bin that is not empty, equal values left out.
+/// How many values lie how far from the golden one, equal values left out.
 std::string histogram(const StageReport& stage) {
-  std::vector<std::pair<std::string, std::int64_t>> bars;
-  for (std::size_t i = 1; i < stage.ulp_histogram.size(); ++i)
-    if (stage.ulp_histogram[i] > 0)
-      bars.emplace_back(i == 1 ? "1" : "<2^" + std::to_string(i), stage.ulp_histogram[i]);
-  if (bars.empty()) return "";
-  constexpr double kBar = 46, kHeight = 110, kLeft = 10, kTop = 18;
-  report::Svg svg(kLeft * 2 + kBar * static_cast<double>(bars.size()), kTop + kHeight + 24);
-  double most = 0;
-  for (const auto& [label, count] : bars) most = std::max(most, std::log10(1.0 + count));
-  for (std::size_t i = 0; i < bars.size(); ++i) {
-    const double x = kLeft + kBar * static_cast<double>(i);
-    const double height = kHeight * std::log10(1.0 + bars[i].second) / most;
-    svg.rect({x + 4, kTop + kHeight - height}, kBar - 8, height, {.fill = "#4c78a8", .stroke = ""});
-    svg.text({x + kBar / 2, kTop + kHeight - height - 4}, std::to_string(bars[i].second),
-             {.size = 9, .anchor = report::Anchor::middle});
-    svg.text({x + kBar / 2, kTop + kHeight + 14}, bars[i].first,
-             {.size = 10, .anchor = report::Anchor::middle});
+  report::Chart chart{
+      .title = stage.stage,
+      .x = {.title = "distance from the golden value", .unit = "ulp"},
+      .y = {.title = "values, logarithmic", .scale = report::Scale::logarithmic, .whole = true},
+      .width = 640,
+      .height = 260};
+  report::Series bars = report::make_series("", 0, report::Mark::columns);
+  for (std::size_t i = 1; i < stage.ulp_histogram.size(); ++i) {
+    if (stage.ulp_histogram[i] == 0) continue;
+    bars.points.push_back(
+        {static_cast<double>(chart.x.names.size()), static_cast<double>(stage.ulp_histogram[i])});
+    bars.words.push_back(std::to_string(stage.ulp_histogram[i]));
+    chart.x.names.push_back(i == 1 ? "1" : "<2^" + std::to_string(i));
   }
-  return svg.str();
+  if (bars.points.empty()) return "";
+  chart.series.push_back(std::move(bars));
+  return draw(chart);
 }
 
-/// White for no value outside, through orange to dark red for all.
-std::string heat(double share) {
-  if (share <= 0) return "#f4f6f8";
-  const double t = std::sqrt(share);
-  const auto mix = [&](double from, double to) { return static_cast<int>(from + (to - from) * t); };
-  return print("#%02x%02x%02x", mix(255, 140), mix(214, 10), mix(170, 20));
+std::vector<std::string> numbers(int count, int step = 1) {
+  std::vector<std::string> names;
+  for (int i = 0; i < count; ++i) names.push_back(std::to_string(i * step));
+  return names;
 }
 
-/// Tiles of one head: t from left to right, each a map of h x w. Where tiles are no boxes of the
-/// grid (clusters, text), one strip.
-std::string tile_map(std::span<const TileError> tiles, video::Extent3 counts) {
-  constexpr double kCell = 16, kGap = 18, kTop = 16;
-  if (static_cast<std::size_t>(counts.volume()) != tiles.size())
-    counts = {1, 1, static_cast<int>(tiles.size())};
-  const double map_width = kCell * counts.w;
-  report::Svg svg(20 + (map_width + kGap) * counts.t, kTop + kCell * counts.h + 12);
-  for (int t = 0; t < counts.t; ++t) {
-    const double left = 10 + (map_width + kGap) * t;
-    svg.text({left, kTop - 4}, "t " + std::to_string(t), {.size = 10});
-    for (int h = 0; h < counts.h; ++h)
-      for (int w = 0; w < counts.w; ++w) {
-        const TileError& tile = tiles[(static_cast<std::size_t>(t) * counts.h + h) * counts.w + w];
-        const double share = tile.compared > 0 ? static_cast<double>(tile.outside) /
-                                                     static_cast<double>(tile.compared)
-                                               : 0.0;
-        const std::string colour = heat(share);
-        svg.rect({left + kCell * w, kTop + kCell * h}, kCell, kCell,
-                 {.fill = colour, .stroke = "#d0d7de", .stroke_width = 0.5});
-      }
+/// Tiles of one head: a map of h x w for each t. Where tiles are no boxes of the grid (clusters,
+/// text), their numbers row by row.
+std::string tile_maps(std::span<const TileError> tiles, video::Extent3 counts) {
+  constexpr int kRow = 32;
+  report::HeatMaps all{.x = {.title = "tile of w"},
+                       .y = {.title = "tile of h"},
+                       .colour = {.title = "values of a tile outside what correct kernels write",
+                                  .unit = "%",
+                                  .scale = report::Scale::logarithmic,
+                                  .factor = 100},
+                       .least = 1,
+                       .most = 1,
+                       .nothing = "none outside",
+                       .maps = {}};
+  const bool boxes = static_cast<std::size_t>(counts.volume()) == tiles.size();
+  const auto count = static_cast<int>(tiles.size());
+  if (!boxes) {
+    counts = {1, (count + kRow - 1) / kRow, std::min(count, kRow)};
+    all.x.title = "tile, added to its row";
+    all.y.title = "first tile of the row";
   }
-  return svg.str();
+  all.x.names = numbers(counts.w);
+  all.y.names = numbers(counts.h, boxes ? 1 : kRow);
+  const std::size_t per_map = static_cast<std::size_t>(counts.h) * counts.w;
+  for (std::size_t i = 0; i < tiles.size(); ++i) {
+    if (i % per_map == 0)
+      all.maps.push_back(
+          {.title = boxes ? "tile " + std::to_string(i / per_map) + " of t" : "", .values = {}});
+    const TileError& tile = tiles[i];
+    const bool any = tile.outside > 0;
+    const double share =
+        any ? static_cast<double>(tile.outside) / static_cast<double>(tile.compared) : 0;
+    if (any) all.least = std::min(all.least, share);
+    all.maps.back().values.push_back(any ? share : std::numeric_limits<double>::quiet_NaN());
+    all.maps.back().words.push_back(any ? std::to_string(tile.outside) : "");
+  }
+  all.least = std::min(0.1, std::pow(10, std::floor(std::log10(all.least))));
+  return draw(all);
 }
 
 video::Extent3 tile_counts(const GoldenFile& golden) {
@@ -135,10 +148,10 @@ void add_heat_maps(report::HtmlPage& page, const CheckReport& report, const Gold
     if (shown++ == 0) {
       page.heading("o by query tile");
       page.paragraph(
-          "Share of a tile's values that no correct kernel can write: grey none, dark red all. One "
-          "map of h (down) x w (across) for each t.");
+          "Share of a tile's values that no correct kernel can write: white none, dark red all. "
+          "Where cells have room, how many.");
     }
-    page.figure(tile_map(head, tile_counts(golden)),
+    page.figure(tile_maps(head, tile_counts(golden)),
                 print("batch %zu, head %zu: %lld values outside", first.batch, first.head,
                       static_cast<long long>(outside)));
   }
@@ -152,8 +165,8 @@ void add_histograms(report::HtmlPage& page, const CheckReport& report) {
     if (!std::exchange(any, true)) {
       page.heading("Distance in ulp");
       page.paragraph(
-          "Values by distance from the golden one, on a logarithmic scale; equal values are left "
-          "out.");
+          "Values by distance from the golden one, in units of its last place; equal values are "
+          "left out.");
     }
     page.figure(svg, stage.stage);
   }

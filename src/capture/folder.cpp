@@ -57,7 +57,9 @@ class Capture final : public Source {
     files::Json list = files::Json::array();
     for (const auto& file : seen_)
       list.push_back({{"name", file.filename().string()}, {"sha256", files::sha256_file(file)}});
-    return {{"kind", "capture"}, {"files", list}};
+    return {{"kind", "capture"},
+            {"grid", {facts_.grid.t, facts_.grid.h, facts_.grid.w}},
+            {"files", list}};
   }
   std::string head_kind(const Job&) const override { return ""; }
 

@@ -6,220 +6,177 @@
 #include <cmath>
 #include <cstdio>
 #include <limits>
+#include <utility>
 
 #include "karat/report/text.hpp"
 
 namespace karat::report {
 namespace {
 
-constexpr double kLeft = 64, kRight = 16, kTop = 34, kBottom = 48, kLegendRow = 18;
-constexpr std::string_view kInk = "#1f2328", kQuiet = "#57606a", kGrid = "#e6e9ec",
-                           kFrame = "#afb8c1";
+constexpr double kEdge = 8, kTitleSize = 14, kTitleRow = 18, kTop = 28, kBottom = 52,
+                 kLegendRow = 18;
+/// On a logarithmic axis intervals may reach so far below the smallest value, farther they are cut.
+constexpr double kFarBelow = 0.2;
 
-/// One axis: from values to user units.
-class Ruler {
- public:
-  Ruler(Scale scale, double from, double to) : scale_(scale), from_(from), to_(to) {}
-
-  bool shows(double value) const {
-    return std::isfinite(value) && (scale_ == Scale::linear || value > 0);
-  }
-  void cover(double value) {
-    if (!shows(value)) return;
-    low_ = std::min(low_, place(value));
-    high_ = std::max(high_, place(value));
-  }
-  /// Call once everything is covered.
-  void settle(double margin) {
-    if (!(low_ <= high_)) low_ = 0, high_ = 1;
-    // Values closer than this are one value: no ticks could be told apart between them.
-    const double same = 1e-12 * std::max(std::abs(low_), std::abs(high_));
-    const double room = high_ - low_ > same       ? margin * (high_ - low_)
-                        : scale_ == Scale::linear ? 0.5
-                                                  : 0.3;
-    low_ -= room;
-    high_ += room;
-  }
-  double at(double value) const {
-    return from_ + (place(value) - low_) / (high_ - low_) * (to_ - from_);
-  }
-  std::vector<double> ticks() const { return scale_ == Scale::linear ? round_values() : decades(); }
-
- private:
-  double place(double value) const { return scale_ == Scale::linear ? value : std::log10(value); }
-  std::vector<double> round_values() const {
-    const double rough = (high_ - low_) / 6, power = std::pow(10, std::floor(std::log10(rough)));
-    const double step = power * (rough / power > 5   ? 10
-                                 : rough / power > 2 ? 5
-                                 : rough / power > 1 ? 2
-                                                     : 1);
-    std::vector<double> out;
-    for (double v = std::ceil(low_ / step) * step; v <= high_; v += step)
-      out.push_back(std::abs(v) < step * 1e-9 ? 0 : v);
-    return out;
-  }
-  std::vector<double> decades() const {
-    const std::vector<double> parts =
-        high_ - low_ > 3 ? std::vector<double>{1} : std::vector<double>{1, 2, 5};
-    std::vector<double> out;
-    for (int power = static_cast<int>(std::floor(low_)); power <= std::ceil(high_); ++power)
-      for (const double part : parts) {
-        const double v = part * std::pow(10, power);
-        if (place(v) >= low_ && place(v) <= high_) out.push_back(v);
-      }
-    return out;
-  }
-  Scale scale_;
-  double from_, to_;
-  double low_ = std::numeric_limits<double>::infinity();
-  double high_ = -std::numeric_limits<double>::infinity();
-};
-
-struct Frame {
-  Ruler x, y;
-  double left, right, top, bottom;
-};
-
-std::vector<Point> path_of(const Series& series, const Frame& frame) {
+std::vector<Point> path_of(const Series& series, const Panel& panel) {
   std::vector<Point> path;
   for (const Point& p : series.points) {
-    if (!frame.x.shows(p.x) || !frame.y.shows(p.y)) continue;
-    const Point at{frame.x.at(p.x), frame.y.at(p.y)};
+    if (!panel.x.shows(p.x) || !panel.y.shows(p.y)) continue;
+    const Point at{panel.x.at(p.x), panel.y.at(p.y)};
     if (series.mark == Mark::staircase && !path.empty()) path.push_back({at.x, path.back().y});
     path.push_back(at);
   }
   return path;
 }
 
-/// The band of a line's intervals as one closed shape; ends below the axis stop at the frame.
-void draw_band(Svg& svg, const Series& series, const Frame& frame) {
+/// The band of a line's intervals as one closed shape.
+void draw_band(Svg& svg, const Series& series, const Panel& panel) {
   std::vector<Point> upper, lower;
-  const auto clipped = [&](double value) {
-    return frame.y.shows(value) ? std::clamp(frame.y.at(value), frame.top, frame.bottom)
-                                : frame.bottom;
-  };
   for (const Bar& bar : series.intervals) {
-    if (!frame.x.shows(bar.x)) continue;
-    const double x = frame.x.at(bar.x);
+    if (!panel.x.shows(bar.x)) continue;
+    const double x = panel.x.clipped(bar.x);
     if (series.mark == Mark::staircase && !upper.empty()) {
       upper.push_back({x, upper.back().y});
       lower.push_back({x, lower.back().y});
     }
-    upper.push_back({x, clipped(bar.high)});
-    lower.push_back({x, clipped(bar.low)});
+    upper.push_back({x, panel.y.clipped(bar.high)});
+    lower.push_back({x, panel.y.clipped(bar.low)});
   }
   upper.insert(upper.end(), lower.rbegin(), lower.rend());
   const std::string pale = paler(series.colour, 0.78);
-  if (!upper.empty()) svg.polyline(upper, {.fill = pale});
+  if (!upper.empty()) svg.polyline(upper, {.fill = pale, .role = "mark"});
 }
 
-void draw_series(Svg& svg, const Series& series, const Frame& frame) {
-  const std::vector<Point> path = path_of(series, frame);
-  if (series.mark != Mark::dots) {
-    if (path.size() == 1) svg.circle(path.front(), 3, {.fill = series.colour});
-    svg.polyline(path, {.stroke = series.colour, .stroke_width = 2});
-    return;
+/// Half the width of a column: most of the least distance between two.
+double half_column(const Series& series, const Panel& panel) {
+  double least = (panel.right - panel.left) / 4;
+  for (std::size_t i = 1; i < series.points.size(); ++i)
+    least = std::min(least,
+                     std::abs(panel.x.at(series.points[i].x) - panel.x.at(series.points[i - 1].x)));
+  return std::min(0.42 * least, 40.0);
+}
+
+void draw_columns(Svg& svg, const Series& series, const Panel& panel) {
+  const double half = half_column(series, panel);
+  for (const Point at : path_of(series, panel)) {
+    const double from = std::max(panel.left, at.x - half), to = std::min(panel.right, at.x + half);
+    svg.rect({from, at.y}, to - from, panel.y.clipped(0) - at.y,
+             {.fill = series.colour, .role = "mark"});
   }
+}
+
+void draw_dots(Svg& svg, const Series& series, const Panel& panel) {
   for (const Bar& bar : series.intervals) {
-    if (!frame.x.shows(bar.x) || !frame.y.shows(bar.high)) continue;
-    const double x = frame.x.at(bar.x), top = std::max(frame.y.at(bar.high), frame.top);
-    const double bottom =
-        frame.y.shows(bar.low) ? std::min(frame.y.at(bar.low), frame.bottom) : frame.bottom;
-    svg.line({x, top}, {x, bottom}, {.stroke = series.colour, .stroke_width = 1});
+    if (!panel.x.shows(bar.x) || !panel.y.shows(bar.high)) continue;
+    const double x = panel.x.clipped(bar.x);
+    svg.line({x, panel.y.clipped(bar.high)}, {x, panel.y.clipped(bar.low)},
+             {.stroke = series.colour, .stroke_width = 1, .role = "mark"});
   }
-  for (const Point at : path)
-    svg.circle(at, 4, {.fill = series.colour, .stroke = "#ffffff", .stroke_width = 1});
+  for (const Point at : path_of(series, panel))
+    svg.circle(at, 4,
+               {.fill = series.colour, .stroke = "#ffffff", .stroke_width = 1, .role = "mark"});
 }
 
-void draw_axes(Svg& svg, const Chart& chart, const Frame& frame) {
-  for (const double value : frame.y.ticks()) {
-    const double y = frame.y.at(value);
-    svg.line({frame.left, y}, {frame.right, y}, {.stroke = kGrid});
-    svg.text({frame.left - 6, y + 4}, short_decimal(value),
-             {.size = 11, .anchor = Anchor::end, .fill = kQuiet});
+void draw_series(Svg& svg, const Series& series, const Panel& panel) {
+  const std::vector<Point> path = path_of(series, panel);
+  if (series.mark == Mark::columns) {
+    draw_columns(svg, series, panel);
+  } else if (series.mark == Mark::dots) {
+    draw_dots(svg, series, panel);
+  } else {
+    if (path.size() == 1) svg.circle(path.front(), 3, {.fill = series.colour, .role = "mark"});
+    svg.polyline(path, {.stroke = series.colour, .stroke_width = 2, .role = "mark"});
   }
-  if (chart.x.names.empty()) {
-    for (const double value : frame.x.ticks()) {
-      const double x = frame.x.at(value);
-      svg.line({x, frame.top}, {x, frame.bottom}, {.stroke = kGrid});
-      svg.text({x, frame.bottom + 16}, short_decimal(value, 5),
-               {.size = 11, .anchor = Anchor::middle, .fill = kQuiet});
-    }
+  for (std::size_t i = 0; i < std::min(series.words.size(), series.points.size()); ++i) {
+    const Point& p = series.points[i];
+    if (panel.x.shows(p.x) && panel.y.shows(p.y))
+      svg.text({panel.x.at(p.x), panel.y.at(p.y) - 5}, series.words[i],
+               {.size = 10, .anchor = Anchor::middle, .fill = kQuiet});
   }
-  for (std::size_t i = 0; i < chart.x.names.size(); ++i)
-    svg.text({frame.x.at(static_cast<double>(i)), frame.bottom + 16}, chart.x.names[i],
-             {.size = 11, .anchor = Anchor::middle, .fill = kQuiet});
-  svg.rect({frame.left, frame.top}, frame.right - frame.left, frame.bottom - frame.top,
-           {.stroke = kFrame});
-  svg.text({(frame.left + frame.right) / 2, frame.bottom + 36}, chart.x.title,
-           {.size = 12, .anchor = Anchor::middle, .fill = kInk});
-  const double middle = (frame.top + frame.bottom) / 2;
-  svg.text({16, middle}, chart.y.title,
-           {.size = 12, .anchor = Anchor::middle, .fill = kInk, .rotate = -90});
 }
 
-double name_width(std::string_view name) { return 34 + 6.6 * static_cast<double>(name.size()); }
-
-/// Rows the legend takes; draws them when `svg` is given.
-int legend(const Chart& chart, Svg* svg, double top) {
-  double x = kLeft;
+/// Draws the legend where `svg` is given. Returns its rows.
+int legend(const Chart& chart, Svg* svg, Point corner) {
+  double x = kEdge;
   int row = 0;
+  bool any = false;
   for (const Series& series : chart.series) {
     if (series.name.empty()) continue;
-    if (x > kLeft && x + name_width(series.name) > chart.width) {
-      x = kLeft;
+    any = true;
+    const double width = 34 + text_width(series.name, 12);
+    if (x > kEdge && x + width > chart.width) {
+      x = kEdge;
       ++row;
     }
     if (svg) {
-      const double y = top + row * kLegendRow;
-      if (series.mark == Mark::dots) {
+      const double y = corner.y + row * kLegendRow;
+      if (series.mark == Mark::dots)
         svg->circle({x + 9, y}, 4, {.fill = series.colour});
-      } else {
+      else if (series.mark == Mark::columns)
+        svg->rect({x + 3, y - 6}, 12, 12, {.fill = series.colour});
+      else
         svg->line({x, y}, {x + 18, y}, {.stroke = series.colour, .stroke_width = 3});
-      }
-      svg->text({x + 24, y + 4}, series.name, {.size = 12});
+      svg->text({x + 24, y + 4}, series.name, {.size = 12, .role = "legend"});
     }
-    x += name_width(series.name);
+    x += width;
   }
-  return row + 1;
+  return any ? row + 1 : 0;
+}
+
+void cover(Panel& panel, const Chart& chart) {
+  double least = std::numeric_limits<double>::infinity();
+  for (const Series& series : chart.series)
+    for (const Point& p : series.points) {
+      panel.x.cover(p.x);
+      panel.y.cover(p.y);
+      if (series.mark == Mark::columns)
+        panel.y.cover(chart.y.scale == Scale::linear ? 0 : 0.5 * p.y);
+      if (p.y > 0) least = std::min(least, p.y);
+    }
+  for (const Series& series : chart.series)
+    for (const Bar& bar : series.intervals) {
+      panel.y.cover(bar.high);
+      if (chart.y.scale == Scale::linear || bar.low > kFarBelow * least) panel.y.cover(bar.low);
+    }
+  for (const Marker& marker : chart.markers) panel.x.cover(marker.x);
 }
 
 }  // namespace
 
-std::string draw(const Chart& chart) {
-  const int rows = legend(chart, nullptr, 0);
-  Svg svg(chart.width, chart.height + rows * kLegendRow);
-  Frame frame{.x = Ruler(chart.x.scale, kLeft, chart.width - kRight),
-              .y = Ruler(chart.y.scale, chart.height - kBottom, kTop),
-              .left = kLeft,
-              .right = chart.width - kRight,
-              .top = kTop,
-              .bottom = chart.height - kBottom};
-  for (const Series& series : chart.series) {
-    for (const Point& p : series.points) {
-      frame.x.cover(p.x);
-      frame.y.cover(p.y);
-    }
-    if (series.mark != Mark::dots || chart.y.scale != Scale::linear) continue;
-    for (const Bar& bar : series.intervals) {
-      frame.y.cover(bar.low);
-      frame.y.cover(bar.high);
-    }
-  }
-  for (const Marker& marker : chart.markers) frame.x.cover(marker.x);
-  frame.x.settle(0.03);
-  frame.y.settle(0.06);
-  svg.text({kLeft, 20}, chart.title, {.size = 14, .fill = kInk, .bold = true});
+double draw(Svg& svg, Point corner, const Chart& chart) {
+  svg.begin_group("panel", corner);
+  Panel panel(chart.x, chart.y);
+  cover(panel, chart);
+  const auto titles = wrapped(chart.title, chart.width - 2 * kEdge, 1.07 * kTitleSize);
+  double top = 2;
+  for (const std::string& line : titles)
+    svg.text({kEdge, top += kTitleRow}, line, {.size = kTitleSize, .fill = kInk, .bold = true});
+  top += 10;
+  const bool words =
+      std::ranges::any_of(chart.series, [](const Series& s) { return !s.words.empty(); });
+  const double below =
+      panel.fit(chart.width, top, chart.height - kTop - kBottom, 0.03, words ? 0.15 : 0.06);
   for (const Series& series : chart.series)
-    if (series.mark != Mark::dots) draw_band(svg, series, frame);
-  draw_axes(svg, chart, frame);
+    if (series.mark == Mark::line || series.mark == Mark::staircase) draw_band(svg, series, panel);
+  panel.draw_axes(svg);
   for (const Marker& marker : chart.markers) {
-    const double x = frame.x.at(marker.x);
-    svg.line({x, frame.top}, {x, frame.bottom}, {.stroke = kQuiet, .stroke_width = 1});
-    svg.text({x + 4, frame.top + 12}, marker.name, {.size = 11, .fill = kQuiet});
+    if (!panel.x.shows(marker.x)) continue;
+    const double x = panel.x.at(marker.x);
+    svg.line({x, panel.top}, {x, panel.bottom}, {.stroke = kQuiet, .role = "mark"});
+    const bool left = x + 8 + text_width(marker.name, 11) > panel.right;
+    svg.text({x + (left ? -4 : 4), panel.top + 12}, marker.name,
+             {.size = 11, .anchor = left ? Anchor::end : Anchor::start, .fill = kQuiet});
   }
-  for (const Series& series : chart.series) draw_series(svg, series, frame);
-  legend(chart, &svg, chart.height + 4);
+  for (const Series& series : chart.series) draw_series(svg, series, panel);
+  const int rows = legend(chart, &svg, {0, below + 10});
+  svg.end_group();
+  return below + rows * kLegendRow + kEdge;
+}
+
+std::string draw(const Chart& chart) {
+  Svg measured(1, 1);
+  Svg svg(chart.width, draw(measured, {0, 0}, chart));
+  draw(svg, {0, 0}, chart);
   return svg.str();
 }
 

@@ -18,7 +18,7 @@ h2 { font-size: 19px; margin: 36px 0 8px; border-bottom: 1px solid #d8dee4; padd
 .answer.bad { border-color: #cf222e; }
 td.good { color: #1a7f37; } td.unsure { color: #9a6700; font-weight: 600; }
 td.bad { color: #cf222e; font-weight: 600; } td.faint { color: #57606a; }
-figure { margin: 16px 0; }
+figure { margin: 16px 0; overflow-x: auto; }
 figcaption { color: #57606a; font-size: 13px; }
 .side { display: flex; flex-wrap: wrap; gap: 12px; }
 .side > div { flex: 1 1 460px; min-width: 0; }

@@ -1,11 +1,15 @@
 // Implementation of report/svg.hpp.
 #include "karat/report/svg.hpp"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 
 namespace karat::report {
 namespace {
+
+/// A picture in a narrow window is scrolled rather than made narrower than this.
+constexpr double kLegible = 720;
 
 /// Fixed point with trailing zeros dropped; -0 is 0.
 std::string number(double x) {
@@ -27,6 +31,11 @@ std::string attribute(std::string_view name, double value) {
 }
 
 }  // namespace
+
+double text_width(std::string_view text, double size) {
+  const auto letters = std::ranges::count_if(text, [](char c) { return (c & 0xc0) != 0x80; });
+  return 0.58 * size * static_cast<double>(letters);
+}
 
 std::string escape_xml(std::string_view text) {
   std::string out;
@@ -55,11 +64,13 @@ std::string escape_xml(std::string_view text) {
 }
 
 Svg::Svg(double width, double height) {
-  body_ = "<svg xmlns=\"http://www.w3.org/2000/svg\"" +
-          attribute("viewBox", "0 0 " + number(width) + " " + number(height)) +
-          attribute("width", width) + attribute("height", height) +
-          attribute("style", "max-width:100%;height:auto") +
-          attribute("font-family", "system-ui, sans-serif") + ">\n";
+  body_ =
+      "<svg xmlns=\"http://www.w3.org/2000/svg\"" +
+      attribute("viewBox", "0 0 " + number(width) + " " + number(height)) +
+      attribute("width", width) + attribute("height", height) +
+      attribute("style", "max-width:100%;min-width:" + number(std::min(kLegible, 0.85 * width)) +
+                             "px;height:auto") +
+      attribute("font-family", "system-ui, sans-serif") + ">\n";
   rect({0, 0}, width, height, {.fill = "#ffffff"});
 }
 
@@ -67,6 +78,7 @@ void Svg::shape(std::string_view element, const Paint& paint) {
   body_ += "<" + std::string(element) + attribute("fill", paint.fill.empty() ? "none" : paint.fill);
   if (!paint.stroke.empty())
     body_ += attribute("stroke", paint.stroke) + attribute("stroke-width", paint.stroke_width);
+  if (!paint.role.empty()) body_ += attribute("class", paint.role);
   body_ += "/>\n";
 }
 
@@ -103,8 +115,18 @@ void Svg::text(Point at, std::string_view text, const TextStyle& style) {
   if (style.rotate != 0)
     body_ += attribute("transform", "rotate(" + number(style.rotate) + " " + number(at.x) + " " +
                                         number(at.y) + ")");
+  if (!style.role.empty()) body_ += attribute("class", style.role);
   body_ += ">" + escape_xml(text) + "</text>\n";
 }
+
+void Svg::begin_group(std::string_view role, Point offset) {
+  body_ += "<g" + attribute("class", role);
+  if (offset.x != 0 || offset.y != 0)
+    body_ += attribute("transform", "translate(" + number(offset.x) + " " + number(offset.y) + ")");
+  body_ += ">\n";
+}
+
+void Svg::end_group() { body_ += "</g>\n"; }
 
 std::string Svg::str() const { return body_ + "</svg>\n"; }
 

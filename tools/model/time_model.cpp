@@ -62,8 +62,8 @@ void draw(const std::vector<MeasuredRow>& rows, const std::vector<double>& error
           const std::string& path) {
   report::Chart chart{
       .title = "ln(predicted / measured) over measured time, H100 SXM, FlashAttention-3 BF16",
-      .x = {.title = "measured us", .scale = report::Scale::logarithmic},
-      .y = {.title = "error, cut at 0.3"},
+      .x = {.title = "measured", .unit = "us", .scale = report::Scale::logarithmic},
+      .y = {.title = "logarithm of the ratio, cut at 0.3", .unit = "nepers"},
       .width = 920};
   for (const int dim : {64, 72, 80, 0}) {
     report::Series series =

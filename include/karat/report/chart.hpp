@@ -4,21 +4,16 @@
 #include <string>
 #include <vector>
 
+#include "karat/report/axes.hpp"
 #include "karat/report/svg.hpp"
 
 namespace karat::report {
-
-enum class Scale { linear, logarithmic };
-struct Axis {
-  std::string title;
-  Scale scale = Scale::linear;
-  std::vector<std::string> names{};  ///< of x = 0, 1, ...; empty: numbers
-};
 
 enum class Mark {
   line,
   staircase,  ///< each value holds until the next x: a front of the best so far
   dots,
+  columns,  ///< of values that are not negative: from 0, or the frame's lower side, up
 };
 /// An interval in y at one x.
 struct Bar {
@@ -29,7 +24,8 @@ struct Series {
   std::string colour;  ///< "#rrggbb"
   Mark mark = Mark::line;
   std::vector<Point> points{};
-  std::vector<Bar> intervals{};  ///< a pale band for lines and staircases, whiskers for dots
+  std::vector<Bar> intervals{};      ///< a pale band for lines and staircases, whiskers for dots
+  std::vector<std::string> words{};  ///< one above each point; empty: none
 };
 /// A line at one x, with a word at its top.
 struct Marker {
@@ -45,9 +41,11 @@ struct Chart {
   double width = 640, height = 400;
 };
 
-/// Values that an axis cannot show (not finite; not positive on a logarithmic one) are left out.
-/// Ticks are round numbers; the legend stands below.
+/// Values that an axis cannot show (not finite; not positive on a logarithmic one) are left out,
+/// intervals end at the frame. Ticks are those of ticks(); the legend stands below.
 std::string draw(const Chart& chart);
+/// Draws it with its upper left corner there. Returns its height.
+double draw(Svg& svg, Point corner, const Chart& chart);
 
 /// Distinct colours for up to eight series, safe for the colour-blind; they repeat beyond.
 std::string_view series_colour(std::size_t index);

@@ -5,13 +5,14 @@
 
 #include "karat/ptx/timeline.hpp"
 #include "karat/report/svg.hpp"
+#include "karat/report/ticks.hpp"
 
 namespace karat::ptx {
 namespace {
 
 using report::Anchor;
 
-constexpr double kLeft = 130, kWidth = 1100, kTop = 50, kRow = 18, kBar = 12, kBottom = 70;
+constexpr double kLeft = 130, kWidth = 1100, kTop = 50, kRow = 18, kBar = 12, kBottom = 88;
 constexpr const char* kColours[] = {"#2f81c7", "#e0a030", "#3fa66b"};  // run, wait, tensor
 constexpr const char* kMeanings[] = {"runs", "waits", "wgmma under way"};
 
@@ -20,15 +21,6 @@ std::uint64_t end_of(const Timeline& timeline) {
   for (const Timeline::Track& track : timeline.tracks)
     for (const Timeline::Slice& each : track.slices) end = std::max(end, each.end);
   return end;
-}
-
-/// 1, 2 or 5 times a power of ten: about eight steps fit.
-std::uint64_t step_of(std::uint64_t end) {
-  std::uint64_t step = 1;
-  for (const std::uint64_t factor : {2, 5, 10})
-    for (std::uint64_t power = 1; power <= end; power *= 10)
-      if (end / (power * factor) >= 6) step = std::max(step, power * factor);
-  return step;
 }
 
 }  // namespace
@@ -94,10 +86,14 @@ std::string to_svg(const Timeline& timeline) {
            "instructions of warps, no time of a GPU: waits end with whoever ended them" +
                std::string(timeline.cut ? "; later slices are left out" : ""),
            {.size = 11, .fill = "#57606a"});
-  for (std::uint64_t at = 0; at <= end; at += step_of(end)) {
-    svg.line({x(at), kTop}, {x(at), below}, {.stroke = "#d8dee4"});
-    svg.text({x(at), below + 16}, std::to_string(at), {.size = 10, .anchor = Anchor::middle});
+  for (const report::Tick& tick :
+       report::ticks(0, static_cast<double>(end), {.whole = true, .most = 10})) {
+    const double at = x(static_cast<std::uint64_t>(tick.value));
+    svg.line({at, kTop}, {at, below}, {.stroke = "#d8dee4"});
+    svg.text({at, below + 16}, tick.label, {.size = 10, .anchor = Anchor::middle});
   }
+  svg.text({kLeft + kWidth / 2, below + 32}, "position, in instructions of warps",
+           {.size = 12, .anchor = Anchor::middle});
   double y = kTop;
   const auto label = [&](const std::string& text) {
     svg.text({kLeft - 8, y + kBar - 1}, text, {.size = 11, .anchor = Anchor::end});
@@ -117,12 +113,12 @@ std::string to_svg(const Timeline& timeline) {
   }
   double at = kLeft;
   for (std::size_t i = 0; i < 3; ++i) {
-    svg.rect({at, below + 32}, 12, 12, {.fill = kColours[i]});
-    svg.text({at + 18, below + 42}, kMeanings[i], {.size = 11});
+    svg.rect({at, below + 50}, 12, 12, {.fill = kColours[i]});
+    svg.text({at + 18, below + 60}, kMeanings[i], {.size = 11});
     at += 140;
   }
-  svg.line({at + 6, below + 32}, {at + 6, below + 44}, {.stroke = "#8250df"});
-  svg.text({at + 18, below + 42}, "a barrier's phase is over", {.size = 11});
+  svg.line({at + 6, below + 50}, {at + 6, below + 62}, {.stroke = "#8250df"});
+  svg.text({at + 18, below + 60}, "a barrier's phase is over", {.size = 11});
   return svg.str();
 }
 

@@ -30,12 +30,15 @@ void add_point(Series& series, double x, const LoopMean& mean) {
     series.intervals.push_back({x, mean.interval->low, mean.interval->high});
 }
 
-Chart chart_of(const std::string& title, const std::string& x, const std::string& y) {
-  return {.title = title,
-          .x = {.title = x},
-          .y = {.title = y, .scale = report::Scale::logarithmic},
-          .width = 640,
-          .height = 380};
+const report::Axis kRelative{.title = "relative L2 error", .unit = "ratio"};
+
+report::Axis step_axis(const std::string& what) {
+  return {.title = what + ", noisiest first", .whole = true};
+}
+
+Chart chart_of(const std::string& title, report::Axis x, report::Axis y) {
+  y.scale = report::Scale::logarithmic;
+  return {.title = title, .x = std::move(x), .y = std::move(y), .width = 640, .height = 380};
 }
 
 void add_answer(HtmlPage& page, const LoopStudy& study) {
@@ -60,8 +63,8 @@ void add_drift(HtmlPage& page, const LoopStudy& study) {
   const auto runs = whole_runs(study);
   if (runs.empty()) return;
   page.heading("Drift over denoising steps");
-  Chart chart = chart_of("Drift of the latents against the unmodified run", "step, noisiest first",
-                         "|x - unmodified| / |unmodified|");
+  Chart chart = chart_of("Drift of the latents against the unmodified run", step_axis("step"),
+                         {.title = "|x - unmodified| / |unmodified|", .unit = "ratio"});
   for (std::size_t r = 0; r < runs.size(); ++r) {
     Series series = report::make_series(runs[r].name, r);
     for (std::size_t step = 0; step < runs[r].drift.size(); ++step)
@@ -78,8 +81,8 @@ void add_local(HtmlPage& page, const LoopStudy& study) {
       "|o - exact| / |exact| of each head, exact being FP32 attention on the same inputs; root "
       "mean "
       "square over heads, branches and seeds.");
-  Chart steps = chart_of("By step", "step, noisiest first", "relative L2");
-  Chart layers = chart_of("By layer", "layer", "relative L2");
+  Chart steps = chart_of("By step", step_axis("step"), kRelative);
+  Chart layers = chart_of("By layer", {.title = "layer", .whole = true}, kRelative);
   for (std::size_t r = 0; r < study.recipes.size(); ++r) {
     const auto add = [&](Chart& chart, const std::vector<std::optional<LoopMean>>& means) {
       Series series = report::make_series(study.recipes[r].name, r);
@@ -100,8 +103,8 @@ void add_weights(HtmlPage& page, const LoopStudy& study) {
   page.paragraph(
       "Squared drift of the last latent over the squared local error, with one step perturbed at a "
       "time. karat tune --weights takes these numbers.");
-  Chart chart = chart_of("Measured propagation weights", "step perturbed, noisiest first",
-                         "squared drift / squared error");
+  Chart chart = chart_of("Measured propagation weights", step_axis("step perturbed"),
+                         {.title = "squared drift / squared error", .unit = "ratio"});
   Series series = report::make_series("all layers of the step", 0);
   std::vector<Row> rows;
   for (int step = 0; step < study.steps; ++step) {
@@ -138,7 +141,8 @@ std::string how_predicted(const std::optional<LoopPrediction>& prediction) {
 void add_schedules(HtmlPage& page, const LoopStudy& study) {
   if (study.schedules.empty()) return;
   page.heading("Schedules");
-  Chart chart = chart_of("Predicted and measured", "drift predicted", "drift measured");
+  Chart chart = chart_of("Predicted and measured", {.title = "drift predicted", .unit = "ratio"},
+                         {.title = "drift measured", .unit = "ratio"});
   chart.x.scale = report::Scale::logarithmic;
   Series dots = report::make_series("a schedule each", 0, report::Mark::dots);
   std::vector<Row> rows;

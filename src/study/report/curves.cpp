@@ -11,14 +11,15 @@ namespace {
 /// Something a row can be sorted by.
 struct LocusAxis {
   std::string_view name;
-  std::string_view title;  ///< with units
+  std::string_view title, unit;
   double RowRecord::*value;
+  double factor = 1;
 };
 constexpr LocusAxis kLocusAxes[] = {
-    {"kept mass", "share of attention the mask keeps", &RowRecord::kept_mass},
-    {"entropy", "entropy of the row's attention (nats)", &RowRecord::entropy},
-    {"largest logit", "largest logit of the row (nats)", &RowRecord::max_logit},
-    {"edge", "tokens from the query to the window's edge", &RowRecord::edge}};
+    {"kept mass", "share of attention the mask keeps", "%", &RowRecord::kept_mass, 100},
+    {"entropy", "entropy of the row's attention", "nats", &RowRecord::entropy},
+    {"largest logit", "largest logit of the row", "nats", &RowRecord::max_logit},
+    {"edge", "from the query to the window's edge", "tokens", &RowRecord::edge}};
 
 /// Rows between two quantiles of an axis: sqrt(sum of squared errors / sum of squared truth).
 struct LocusBin {
@@ -67,7 +68,7 @@ void add_steps(report::HtmlPage& page, const StudyResult& result, const Summary&
   for (const auto& [measure, title] :
        {std::pair{Measure::both, "Error of the recipe"},
         {Measure::fp8_given_mask, "FP8's share: error given the mask"}}) {
-    report::Chart chart = error_chart(title, "step, noisiest first", 340);
+    report::Chart chart = error_chart(title, step_axis(), 340);
     for (std::size_t r = 0; r < summary.recipes.size(); ++r) {
       const RecipeSummary& recipe = summary.recipes[r];
       report::Series series = report::make_series(recipe.name, r);
@@ -104,8 +105,10 @@ void add_loci(report::HtmlPage& page, const StudyResult& result) {
     for (const LocusAxis& axis : kLocusAxes) {
       const auto bins = locus(result, r, axis);
       if (bins.empty()) continue;
-      report::Chart chart =
-          error_chart("By " + std::string(axis.name), std::string(axis.title), 320);
+      report::Chart chart = error_chart(
+          "By " + std::string(axis.name),
+          {.title = std::string(axis.title), .unit = std::string(axis.unit), .factor = axis.factor},
+          320);
       report::Series mask = report::make_series("mask", 0),
                      fp8 = report::make_series("FP8 given the mask", 1),
                      both = report::make_series("both", 2);
@@ -134,7 +137,7 @@ void add_sweeps(report::HtmlPage& page, const Summary& summary) {
   std::vector<Cells> rows;
   for (const SweepAxis axis : axes) {
     const std::string name(to_string(axis));
-    report::Chart chart = error_chart(name, "", 300);
+    report::Chart chart = error_chart("Sweep of " + name, {.title = "value of " + name}, 300);
     report::Series both = report::make_series("both", 2),
                    fp8 = report::make_series("FP8 given the mask", 1);
     for (const RecipeSummary& r : summary.recipes) {

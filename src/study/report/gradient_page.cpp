@@ -1,4 +1,5 @@
 // The page of a study of gradients from the answer down.
+#include "report/effects.hpp"
 #include "report/gradients.hpp"
 
 namespace karat::study {
@@ -58,8 +59,8 @@ constexpr Form kForms[] = {
 std::string amplification_chart(const std::vector<const RecipeSummary*>& recipes,
                                 const Form& form) {
   report::Chart chart{.title = form.words,
-                      .x = {.title = ""},
-                      .y = {.title = "times"},
+                      .x = {.title = "recipe"},
+                      .y = {.title = "amplification", .unit = "times"},
                       .width = 900,
                       .height = 320};
   for (const RecipeSummary* recipe : recipes) chart.x.names.push_back(recipe->name);
@@ -106,7 +107,7 @@ void add_amplification(report::HtmlPage& page, const Summary& summary) {
 report::Chart chart_of_parts(const RecipeSummary& recipe, const std::string& title,
                              Measure measure) {
   const bool so_far = measure == Measure::given;
-  report::Chart chart = error_chart(title, "", 380);
+  report::Chart chart = error_chart(title, {.title = "part of the recipe"}, 380);
   chart.width = 900;
   for (const GradientPartRow& part : gradient_parts())
     if (find(recipe.quantities, error_of(Output::dq, Measure::rung, part.part)) != nullptr)
@@ -169,7 +170,7 @@ void add_ladder(report::HtmlPage& page, const RecipeSummary& recipe) {
 void add_steps(report::HtmlPage& page, const Summary& summary) {
   std::vector<std::string> charts;
   for (const Output output : kGradients) {
-    report::Chart chart = error_chart("Error of " + name_of(output), "step, noisiest first", 320);
+    report::Chart chart = error_chart("Error of " + name_of(output), step_axis(), 320);
     for (std::size_t r = 0; r < summary.recipes.size(); ++r) {
       report::Series series = report::make_series(summary.recipes[r].name, r);
       for (const StepPoint& point : summary.recipes[r].steps)
@@ -207,6 +208,8 @@ void add_gradient_sweeps(report::HtmlPage& page, const Summary& summary) {
 void add_gradients(report::HtmlPage& page, const StudyResult& result, const Summary& summary,
                    const Summary& with_sweeps) {
   Cells lines;
+  if (const std::string largest = largest_effect(summary); !largest.empty())
+    lines.push_back(largest);
   for (const RecipeSummary& recipe : summary.recipes) lines.push_back(gradient_verdict(recipe));
   page.answer(lines);
   page.paragraph(

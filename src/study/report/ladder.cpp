@@ -7,7 +7,8 @@ namespace karat::study {
 namespace {
 
 void ladder_of(report::HtmlPage& page, const RecipeSummary& recipe) {
-  report::Chart chart = error_chart(recipe.name + ": error under the mask, part by part", "", 380);
+  report::Chart chart = error_chart(recipe.name + ": error under the mask, part by part",
+                                    {.title = "part of the recipe"}, 380);
   chart.width = 900;
   report::Series so_far = report::make_series("all parts up to this one", 0);
   report::Series alone = report::make_series("this part alone", 1, report::Mark::dots);

@@ -1,27 +1,17 @@
 // The page from the answer down to the command.
 #include "karat/study/page.hpp"
 
+#include "report/effects.hpp"
 #include "report/gradients.hpp"
 
 namespace karat::study {
 namespace {
 
-/// What an amplification over root-sum-square says.
-std::string verdict(const RecipeSummary& recipe) {
-  const statistics::Average* rss = find(recipe.amplifications, Amplification::rss);
-  if (rss == nullptr)
-    return recipe.name + ": the mask drops nothing here, so there is no interaction.";
-  std::string text = recipe.name + ": FP8 and mask together make " +
-                     percent(recipe, Measure::both) + " error, " + factor(rss) +
-                     " times the root-sum-square of each alone: ";
-  if (rss->low > 1) return text + "they amplify each other.";
-  if (rss->high < 1) return text + "less than independent errors would.";
-  return text + "no different from independent errors.";
-}
-
-void add_answer(report::HtmlPage& page, const Summary& summary) {
+void add_answer(report::HtmlPage& page, const StudyResult& result, const Summary& summary) {
   Cells lines;
-  for (const RecipeSummary& recipe : summary.recipes) lines.push_back(verdict(recipe));
+  if (const std::string largest = largest_effect(summary); !largest.empty())
+    lines.push_back(largest);
+  for (const RecipeSummary& recipe : summary.recipes) lines.push_back(effect_of(result, recipe));
   page.answer(lines);
   page.paragraph(
       "Errors are relative L2 against dense attention in FP64, of sampled rows, averaged over all "
@@ -41,8 +31,8 @@ void add_errors(report::HtmlPage& page, const Summary& summary) {
                    "attention the mask keeps", "both, through guidance"},
              rows);
   report::Chart chart{.title = "Amplification, geometric mean and 95 % interval",
-                      .x = {.title = ""},
-                      .y = {.title = "times"},
+                      .x = {.title = "recipe"},
+                      .y = {.title = "amplification", .unit = "times"},
                       .width = 900,
                       .height = 380};
   const struct {
@@ -125,10 +115,11 @@ std::string html_page(const StudyResult& result, const Summary& all,
   if (gradients) {
     add_gradients(page, result, summary, all);
   } else {
-    add_answer(page, summary);
+    add_answer(page, result, summary);
     add_errors(page, summary);
     add_ladders(page, summary);
     add_steps(page, result, summary);
+    add_cells(page, result, summary);
     add_loci(page, result);
     add_sweeps(page, all);
     add_guidance(page, result, summary);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "karat/report/chart.hpp"
@@ -49,17 +50,25 @@ inline report::Bar bar(double x, const statistics::Average& i) {
 }
 
 /// Relative L2 errors on a logarithmic axis.
-inline report::Chart error_chart(const std::string& title, const std::string& x, double height) {
+inline report::Chart error_chart(const std::string& title, report::Axis x, double height) {
   return {.title = title,
-          .x = {.title = x},
-          .y = {.title = "relative L2", .scale = report::Scale::logarithmic},
+          .x = std::move(x),
+          .y = {.title = "relative L2 error",
+                .unit = "%",
+                .scale = report::Scale::logarithmic,
+                .factor = 100},
           .width = 520,
           .height = height};
+}
+
+inline report::Axis step_axis() {
+  return {.title = "denoising step, noisiest first", .whole = true};
 }
 
 // Each section adds itself, or nothing where there is nothing to say.
 void add_ladders(report::HtmlPage& page, const Summary& summary);
 void add_steps(report::HtmlPage& page, const StudyResult& result, const Summary& summary);
+void add_cells(report::HtmlPage& page, const StudyResult& result, const Summary& summary);
 void add_loci(report::HtmlPage& page, const StudyResult& result);
 void add_sweeps(report::HtmlPage& page, const Summary& summary);
 

@@ -2,6 +2,8 @@
 #include "report/text.hpp"
 
 #include "karat/study/report.hpp"
+#include "report/advice.hpp"
+#include "report/effects.hpp"
 
 namespace karat::study {
 namespace {
@@ -25,8 +27,10 @@ report::Table ladder_table(const RecipeSummary& r) {
 
 std::string to_text(const StudyResult& result, const Summary& summary, report::TableStyle style) {
   if (result.pass == Pass::backward) return gradients_text(result, summary, style);
-  std::string text = print("relative L2 error against dense FP64 attention, mean over %zu cells\n",
-                           result.jobs.size());
+  std::string text = largest_effect(summary);
+  if (!text.empty()) text += "\n\n";
+  text += print("relative L2 error against dense FP64 attention, mean over %zu cells\n",
+                result.jobs.size());
   report::Table errors{
       .columns = figure_columns({"recipe"}, {"both", "mask", "fp8", "fp8 | mask", "guided"}),
       .rows = {}};
@@ -48,6 +52,10 @@ std::string to_text(const StudyResult& result, const Summary& summary, report::T
         {r.name, of(Amplification::sum), of(Amplification::rss), of(Amplification::conditional)});
   }
   text += report::to_text(factors, style);
+  for (const auto& r : summary.recipes)
+    if (find(r.amplifications, Amplification::rss) == nullptr)
+      if (const auto advice = tile_advice(result, r.recipe))
+        text += print("\n%s: the mask drops nothing: %s\n", r.name.c_str(), advice->c_str());
   for (const auto& r : summary.recipes)
     if (const report::Table ladder = ladder_table(r); !ladder.rows.empty())
       text += "\n" + report::to_text(ladder, style);

@@ -44,6 +44,32 @@ const Comparison* near_budget(const Tuned& tuned, ScheduleKind baseline, Schedul
   return found;
 }
 
+/// Of the baselines near the budgets, the one that three phases differ from most.
+std::string largest_effect(const Result& result) {
+  const Comparison* largest = nullptr;
+  std::string gpu;
+  double size = 0;
+  for (const Tuned& tuned : result.tuned) {
+    if (tuned.weights != result.main_weights) continue;
+    for (const ScheduleKind baseline :
+         {ScheduleKind::uniform, ScheduleKind::dense_warmup, ScheduleKind::sta_search}) {
+      const Comparison* c = near_budget(tuned, baseline, ScheduleKind::three_phase);
+      if (!c || !(c->error > 0) || !(c->our_error > 0)) continue;
+      const double found = std::abs(std::log(c->our_error / c->error));
+      if (largest && found <= size) continue;
+      largest = c;
+      gpu = result.times[tuned.gpu].gpu;
+      size = found;
+    }
+  }
+  if (!largest) return "";
+  return "Largest effect: on " + gpu + " three phases have " +
+         ranged(two_decimals(largest->our_error / largest->error), largest->ratio, two_decimals) +
+         " times the error of " + std::string(title_of(largest->baseline)) + " (" + largest->what +
+         ") in the same " + seconds(largest->time_s) +
+         " s: " + std::string(to_string(largest->verdict)) + ".";
+}
+
 std::vector<std::string> answer_lines(const Result& result) {
   std::vector<std::string> lines;
   const std::vector<Decision> decided = decisions(result, ScheduleKind::three_phase);
@@ -67,6 +93,8 @@ std::vector<std::string> answer_lines(const Result& result) {
     if (result.errors.groups > 1) line += ", every group for itself " + error_text(groups->error);
     lines.push_back(line + ".");
   }
+  if (std::string largest = largest_effect(result); !largest.empty())
+    lines.push_back(std::move(largest));
   return lines;
 }
 

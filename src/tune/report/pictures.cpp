@@ -84,7 +84,7 @@ std::string schedule_strips(const Result& result, std::size_t gpu) {
   const auto rows = static_cast<double>(result.weights.size());
   const double group =
       2 * (kRow + kGap) + (result.errors.groups > 1 ? kTall + kGap : 0) + kGroupGap;
-  Svg svg(kWidth, 40 + rows * group + 56);
+  Svg svg(kWidth, 40 + rows * group + 76);
   svg.text({8, 20}, result.times[gpu].gpu + ": recipe of each step", {.size = 14, .bold = true});
   double y = 36;
   for (std::size_t w = 0; w < result.weights.size(); ++w) {
@@ -102,12 +102,15 @@ std::string schedule_strips(const Result& result, std::size_t gpu) {
     y += kGroupGap;
   }
   draw_step_numbers(svg, result.errors.steps, y + 2);
+  svg.text({kLeft + (kWidth - kLeft - 16) / 2, y + 20}, "denoising step, noisiest first",
+           {.size = 12, .anchor = report::Anchor::middle});
+  y += 20;
   double x = 8;
   for (std::size_t c = 0; c < used.size(); ++c) {
     if (!used[c]) continue;
     svg.rect({x, y + 20}, 14, 14, {.fill = recipe_colour(c)});
     svg.text({x + 20, y + 31}, result.recipes[c].name, {.size = 12});
-    x += 44 + 6.6 * static_cast<double>(result.recipes[c].name.size());
+    x += 44 + report::text_width(result.recipes[c].name, 12);
   }
   return svg.str();
 }
@@ -117,7 +120,8 @@ std::string front_chart(const Result& result, const Tuned& tuned) {
                                            "#6e7781", "#cc79a7", "#7f5539"};
   report::Chart chart = half_page(
       result.times[tuned.gpu].gpu + ", weights " + result.weights[tuned.weights].name(),
-      {.title = "seconds of a whole run"}, {.title = "error", .scale = report::Scale::logarithmic});
+      {.title = "time of a whole run", .unit = "s"},
+      {.title = "relative L2 error", .unit = "ratio", .scale = report::Scale::logarithmic});
   chart.markers = {{tuned.budget_s, "budget"}};
   for (const ScheduleKind kind :
        {ScheduleKind::uniform, ScheduleKind::dense_warmup, ScheduleKind::sta_search,
@@ -142,8 +146,10 @@ std::string front_chart(const Result& result, const Tuned& tuned) {
 std::string sensitivity_chart(const Result& result) {
   const StepErrors& e = result.errors;
   report::Chart chart =
-      half_page("Error of each recipe over the steps", {.title = "step"},
-                {.title = "relative L2, all groups", .scale = report::Scale::logarithmic});
+      half_page("Error of each recipe over the steps", {.title = "denoising step", .whole = true},
+                {.title = "relative L2 error, all groups",
+                 .unit = "ratio",
+                 .scale = report::Scale::logarithmic});
   const statistics::Resamples bootstrap(e.seeds, 400, 0);
   const auto groups = static_cast<std::size_t>(e.groups);
   const auto candidates = static_cast<std::size_t>(e.candidates);
@@ -173,12 +179,12 @@ std::string sensitivity_chart(const Result& result) {
 
 std::string weight_chart(const Result& result) {
   report::Chart chart =
-      half_page("What each step counts", {.title = "step"}, {.title = "percent of the whole"});
+      half_page("What each step counts", {.title = "denoising step", .whole = true},
+                {.title = "share of the whole", .unit = "%", .factor = 100});
   for (std::size_t w = 0; w < result.weights.size(); ++w) {
     report::Series series = report::make_series(result.weights[w].name(), w);
     for (std::size_t step = 0; step < result.weights[w].weight.size(); ++step)
-      series.points.push_back(
-          {static_cast<double>(step + 1), 100 * result.weights[w].weight[step]});
+      series.points.push_back({static_cast<double>(step + 1), result.weights[w].weight[step]});
     chart.series.push_back(std::move(series));
   }
   return draw(chart);
