@@ -43,12 +43,11 @@ std::vector<std::string> hazards_of(Launch launch, Schedule schedule = Schedule:
   return outcome.hazards;
 }
 
-std::string multicast(const std::string& behind) {
-  return std::string(kBegin) +
-         "@%p1 mbarrier.init.shared::cta.b64 [%r2], 1;\n"
-         "@%p1 fence.mbarrier_init.release.cluster;\n"
-         "@%p1 mbarrier.arrive.expect_tx.shared::cta.b64 _, [%r2], 256;\n" +
-         kMeet +
+constexpr const char* kFence = "@%p1 fence.mbarrier_init.release.cluster;\n";
+
+std::string multicast(const std::string& behind, const std::string& fence = kFence) {
+  return std::string(kBegin) + "@%p1 mbarrier.init.shared::cta.b64 [%r2], 1;\n" + fence +
+         "@%p1 mbarrier.arrive.expect_tx.shared::cta.b64 _, [%r2], 256;\n" + kMeet +
          "and.pred %p2, %p1, %p4; mov.u16 %rs1, 3;\n"
          "@%p2 "
          "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster "
@@ -92,6 +91,95 @@ TEST(Cluster, RemoteAccessesNeedAnOrder) {
   EXPECT_THAT(hazards_of(pair_of(remote(kArrive, kStore, kWait))),
               Contains(HasSubstr("race with a")));
   EXPECT_THAT(hazards_of(pair_of(remote(kStore, kArrive, ""))), Contains(HasSubstr("race with a")));
+}
+
+constexpr const char* kMeetRelaxed =
+    "barrier.cluster.arrive.relaxed.aligned; barrier.cluster.wait.acquire.aligned;\n";
+
+/// Thread 0 of CTA 1 arrives at CTA 0's mbarrier, which was begun before `meet`.
+std::string arrival(const std::string& meet, const std::string& first, const std::string& second) {
+  return std::string(kBegin) + "@%p1 mbarrier.init.shared::cta.b64 [%r2], 1;\n" + meet +
+         "mapa.shared::cluster.u32 %r8, %r2, 0;\n@%p4 bra FIRST;\n" + second +
+         "@%p1 mbarrier.arrive.release.cluster.shared::cluster.b64 _, [%r8];\nexit;\nFIRST:\n" +
+         first;
+}
+
+TEST(Cluster, AFenceOfInitsReleasesThemToARelaxedBarrier) {
+  const std::string meet = kMeetRelaxed;
+  EXPECT_THAT(hazards_of(pair_of(arrival(kFence + meet, kWait, ""))), IsEmpty());
+  EXPECT_THAT(hazards_of(pair_of(arrival("@%p1 fence.acq_rel.cluster;\n" + meet, kWait, ""))),
+              IsEmpty());
+  EXPECT_THAT(hazards_of(pair_of(arrival(meet, kWait, ""))),
+              Contains(HasSubstr("race with a write")));
+  // Of what else the warp wrote it says nothing.
+  const auto word = [&](const std::string& fence) {
+    return hazards_of(pair_of(std::string(kBegin) + "@%p1 st.shared.u32 [%r3], 7;\n" + fence +
+                              kMeetRelaxed + "mapa.shared::cluster.u32 %r7, %r3, 0;\n" +
+                              "@!%p4 ld.shared::cluster.u32 %r5, [%r7];\n" + kMeet));
+  };
+  EXPECT_THAT(word("@%p1 fence.acq_rel.cluster;\n"), IsEmpty());
+  EXPECT_THAT(word(kFence), Contains(HasSubstr("race with a write")));
+}
+
+TEST(Cluster, AMulticastNeedsTheFenceOfInits) {
+  EXPECT_THAT(hazards_of(pair_of(multicast(kWait, ""))),
+              testing::ElementsAre(HasSubstr("no fence.mbarrier_init behind its init")));
+  EXPECT_THAT(hazards_of(pair_of(multicast(kWait, "@%p1 fence.proxy.async.shared::cta;\n"))),
+              IsEmpty());
+}
+
+TEST(Cluster, ACtaStaysUntilNobodyNeedsItsSharedMemory) {
+  const std::string meet = kMeet;
+  EXPECT_THAT(hazards_of(pair_of(arrival(meet, kWait, ""))), IsEmpty());
+  EXPECT_THAT(hazards_of(pair_of(arrival(meet, "", ""))),
+              Contains(HasSubstr("accesses shared memory of a CTA that may have ended")));
+  EXPECT_THAT(hazards_of(pair_of(arrival(meet, "", "")), Schedule::late),
+              Contains(HasSubstr("ends its CTA with no order behind another CTA's access")));
+  for (const Schedule schedule : {Schedule::eager, Schedule::late}) {
+    // Both CTAs wait for the copy, or neither does.
+    std::string copied = multicast(kWait);
+    copied.resize(copied.size() - meet.size());
+    EXPECT_THAT(hazards_of(pair_of(copied), schedule), IsEmpty());
+    EXPECT_THAT(hazards_of(pair_of(multicast("exit;\n")), schedule),
+                Contains(HasSubstr("ends its CTA while a bulk copy of its shared memory may be")));
+  }
+}
+
+TEST(Cluster, ACtaIsThereOnceItHasMetAnother) {
+  const auto store = [](const std::string& before) {
+    return hazards_of(pair_of(std::string(kBegin) + before +
+                              "mapa.shared::cluster.u32 %r7, %r3, 0; and.pred %p2, %p1, %p4;\n"
+                              "xor.pred %p2, %p1, %p2;\n"
+                              "@%p2 st.shared::cluster.u32 [%r7], %r0;\n" +
+                              kMeet));
+  };
+  EXPECT_THAT(store(kMeetRelaxed), IsEmpty());
+  EXPECT_THAT(store(""), Contains(HasSubstr("accesses shared memory of CTA 0, which may not have "
+                                            "begun")));
+}
+
+TEST(Cluster, ACopyBetweenCtasReadsUntilItsMbarrierHasCounted) {
+  // CTA 0 copies its tile to CTA 1, which waits; `behind` is what CTA 0 does next.
+  const auto copy = [](const std::string& behind) {
+    return hazards_of(pair_of(
+        std::string(kBegin) +
+        "mad.lo.u32 %r4, %r0, 4, %r3; st.shared.u32 [%r4], %r0; fence.proxy.async;\n"
+        "@%p1 mbarrier.init.shared::cta.b64 [%r2], 1;\n"
+        "@%p1 fence.mbarrier_init.release.cluster;\n"
+        "@%p1 mbarrier.arrive.expect_tx.shared::cta.b64 _, [%r2], 256;\n" +
+        kMeet +
+        "mapa.shared::cluster.u32 %r7, %r3, 1; mapa.shared::cluster.u32 %r8, %r2, 1;\n"
+        "@!%p4 bra TAKE; and.pred %p2, %p1, %p4;\n"
+        "@%p2 cp.async.bulk.shared::cluster.shared::cta.mbarrier::complete_tx::bytes [%r7], "
+        "[%r3], 256, [%r8];\n" +
+        behind + "exit;\nTAKE:\n" + kWait + kMeet));
+  };
+  const std::string meet = kMeet;
+  EXPECT_THAT(copy(meet), IsEmpty());
+  EXPECT_THAT(copy(meet + "st.shared.u32 [%r4], 1;\n"), IsEmpty());
+  EXPECT_THAT(copy("st.shared.u32 [%r4], 1;\n" + meet),
+              Contains(HasSubstr("race with a read at shared address")));
+  EXPECT_THAT(copy(""), Contains(HasSubstr("ends its CTA while a bulk copy")));
 }
 
 TEST(Cluster, AtomicsReachAnotherCtasSharedMemory) {

@@ -96,6 +96,10 @@ TEST(Hazards, BulkStoresNeedAProxyFenceBehindTheWrite) {
               ElementsAre(HasSubstr("no fence.proxy.async behind it")));
   EXPECT_THAT(hazards_of(store("fence.proxy.async;", write + wait), 1),
               ElementsAre(HasSubstr("writes what wgmma or a bulk store may still read")));
+  // Nor may the CTA's memory go before it was read.
+  EXPECT_THAT(hazards_of(store("fence.proxy.async;", ""), 1),
+              ElementsAre(HasSubstr("leaves while its bulk store may still read shared memory at "
+                                    "shared address 0x400; the other access: k.ptx:")));
 }
 
 /// Hazards of one wgmma m64n8k32 with `before` and `behind` it; %r1 to %r4 are its accumulator.
@@ -175,6 +179,39 @@ TEST(Hazards, TheClustersBarrierOrders) {
   EXPECT_THAT(with(".relaxed"), testing::Contains(HasSubstr("race with a write")));
 }
 
+TEST(Hazards, WhoArrivesAtABarrierAgainKnowsThatItsRoundIsOver) {
+  // Warp 1 passes twice where warp 0 waits twice; in between they meet elsewhere, or do not.
+  const auto pass = [](const std::string& between) {
+    return hazards_of("setp.ge.u32 %p1, %r0, 32; @%p1 bra PASS;\nbar.sync 1, 64;\n" + between +
+                          "bar.sync 1, 64; exit;\nPASS: bar.arrive 1, 64;\n" + between +
+                          "bar.arrive 1, 64;",
+                      64);
+  };
+  EXPECT_THAT(pass("bar.sync 2, 64;"), IsEmpty());
+  EXPECT_THAT(pass(""), ElementsAre(HasSubstr("arrives at barrier 1 again with no order behind the "
+                                              "end of the round it arrived at before")));
+  // A warp that arrives and then waits counts twice in one round, as it means to.
+  EXPECT_THAT(hazards_of("setp.ge.u32 %p1, %r0, 32; @%p1 bra BOTH;\nbar.arrive 1, 96; exit;\n"
+                         "BOTH: bar.arrive 1, 96; bar.sync 1, 96;",
+                         64),
+              IsEmpty());
+}
+
+TEST(Hazards, ARelaxedArrivalHandsNothingOn) {
+  const auto arrive = [](const std::string& how) {
+    return hazards_of(
+        "mov.u32 %r1, tile; setp.eq.u32 %p1, %r0, 0; @%p1 mbarrier.init.shared.b64 [tile+128], 32; "
+        "bar.sync 0; setp.ge.u32 %p2, %r0, 32; @%p2 bra W;\n"
+        "L: mbarrier.try_wait.parity.shared.b64 %p3, [tile+128], 0; @!%p3 bra L; ld.shared.u32 "
+        "%r3, [tile]; exit;\nW: setp.eq.u32 %p4, %r0, 32; @%p4 st.shared.u32 [tile], 5; " +
+            how + "shared::cta.b64 _, [tile+128];",
+        64);
+  };
+  EXPECT_THAT(arrive("mbarrier.arrive.release.cta."), IsEmpty());
+  EXPECT_THAT(arrive("fence.acq_rel.cta; mbarrier.arrive.relaxed.cta."), IsEmpty());
+  EXPECT_THAT(arrive("mbarrier.arrive.relaxed.cta."), ElementsAre(HasSubstr("race with a write")));
+}
+
 TEST(Hazards, AFenceOfGlobalMemoryShowsNoSharedOne) {
   const auto store = [](const std::string& fence) {
     return hazards_of("st.shared.v4.u32 [tile], {1, 2, 3, 4};" + fence +
@@ -229,7 +266,8 @@ TEST(Hazards, BulkLoadsOverAGenericWriteNeedAProxyFence) {
         "mbarrier.arrive.expect_tx.shared.b64 _, [tile+128], 16;" +
             fence +
             "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [tile], [%rd0], "
-            "16, [tile+128];",
+            "16, [tile+128];\nL: mbarrier.try_wait.parity.shared.b64 %p1, [tile+128], 0; @!%p1 "
+            "bra L;",
         1);
   };
   EXPECT_THAT(load("fence.proxy.async.shared::cta;"), IsEmpty());

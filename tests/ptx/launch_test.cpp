@@ -110,6 +110,8 @@ TEST_F(LaunchFile, EveryMistakeIsOneLine) {
   EXPECT_EQ(problem("{\"i32\": -4},", ""), "parameters: add takes 4, the launch gives 3");
   EXPECT_EQ(problem("{\"pointer\": \"out\"}", "{\"pointer\": \"o\"}"),
             "\"o\": the launch has no tensor of this name");
+  EXPECT_EQ(problem("\"fill\": \"ones\"", "\"fill\": \"ones\", \"address\": 0"),
+            "out: address 0x0 is not where global memory can lie");
   EXPECT_EQ(problem("\"at\": 8", "\"at\": 9"),
             "patch at byte 9: it ends behind the argument's 16 bytes");
   EXPECT_EQ(problem("[32]", "[64]"), "block: add requires 32 x 1 x 1 threads");

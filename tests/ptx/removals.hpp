@@ -81,22 +81,23 @@ struct Search {
   }
 };
 
-/// Each removal runs under the eager schedule, then under the late one.
-inline Search search_removals(Launch launch, std::span<const Unnoticed> unnoticed,
+/// Each removal runs under the eager schedule, then under the late one; then likewise in the next
+/// launch of the same kernel.
+inline Search search_removals(std::vector<Launch> launches, std::span<const Unnoticed> unnoticed,
                               std::size_t step) {
-  launch.hazards = HazardSearch::on;
-  const std::vector<Removal> removals = removals_of(launch.ptx);
+  const std::vector<Removal> removals = removals_of(launches.front().ptx);
   Search search;
   for (std::size_t i = 0; i < removals.size(); i += step) {
-    launch.ptx = removals[i].text;
     ++search.removed;
     bool noticed = false;
-    for (const Schedule schedule : {Schedule::eager, Schedule::late}) {
-      launch.schedule = schedule;
+    for (std::size_t j = 0; j < 2 * launches.size() && !noticed; ++j) {
+      Launch& launch = launches[j / 2];
+      launch.hazards = HazardSearch::on;
+      launch.ptx = removals[i].text;
+      launch.schedule = j % 2 == 0 ? Schedule::eager : Schedule::late;
       const Outcome outcome = run(launch);
       noticed = outcome.fault.has_value() || !outcome.hazards.empty();
       search.faults += outcome.fault.has_value();
-      if (noticed) break;
     }
     search.noticed += noticed;
     const bool needless =
@@ -107,8 +108,15 @@ inline Search search_removals(Launch launch, std::span<const Unnoticed> unnotice
                       std::to_string(removals[i].line) + " " + removals[i].name;
   }
   std::printf("%s: %zu removed, %zu needless, %zu noticed, %zu of them as faults\n",
-              launch.file.c_str(), search.removed, search.needless, search.noticed, search.faults);
+              launches.front().file.c_str(), search.removed, search.needless, search.noticed,
+              search.faults);
   return search;
+}
+inline Search search_removals(Launch launch, std::span<const Unnoticed> unnoticed,
+                              std::size_t step) {
+  std::vector<Launch> launches;
+  launches.push_back(std::move(launch));
+  return search_removals(std::move(launches), unnoticed, step);
 }
 
 /// Whether whole sweeps are asked for.

@@ -78,7 +78,7 @@ TEST(Schedule, LateDataShowsAPhaseThatExpectsTooLittle) {
   for (const Schedule each : {Schedule::eager, Schedule::late})
     EXPECT_THAT(run_under(each, body, 1, 0, HazardSearch::on).hazards, testing::IsEmpty());
   EXPECT_THAT(run_under(Schedule::late, wrong, 1, 0, HazardSearch::on).hazards,
-              ElementsAre(HasSubstr("race with a write")));
+              ElementsAre(HasSubstr("race with a write"), HasSubstr("ends its CTA while a bulk")));
 }
 
 TEST(Schedule, StoresReadLateAndAreDoneAtTheEnd) {

@@ -39,12 +39,14 @@ std::string begin() {
 constexpr const char* kWaitFull =
     "and.b32 %r2, %r1, 1;\nF: mbarrier.try_wait.parity.shared.b64 %p2, [full], %r2; @!%p2 bra "
     "F;\n";
-constexpr const char* kAgain =
-    "add.u32 %r1, %r1, 1; setp.lt.u32 %p3, %r1, 4; @%p3 bra LOOP; exit;\n";
+constexpr const char* kAgain = "add.u32 %r1, %r1, 1; setp.lt.u32 %p3, %r1, 4; @%p3 bra LOOP;\n";
 
-/// One warpgroup whose thread 0 fills k again as soon as its own warp has waited.
+/// One warpgroup whose thread 0 fills k again as soon as its own warp has waited; in the end all
+/// wait for the last copy.
 std::string refill(const std::string& wait, const std::string& refill = kLoad) {
-  return begin() + kLoad + "LOOP:\n" + kWaitFull + kWgmma + wait + refill + kAgain;
+  return begin() + kLoad + "LOOP:\n" + kWaitFull + kWgmma + wait + refill + kAgain +
+         "and.b32 %r2, %r1, 1;\nG: mbarrier.try_wait.parity.shared.b64 %p2, [full], %r2; @!%p2 bra "
+         "G;\n";
 }
 
 constexpr const char* kRelease = "@%p1 mbarrier.arrive.shared.b64 _, [empty];\n";
@@ -52,7 +54,7 @@ constexpr const char* kRelease = "@%p1 mbarrier.arrive.shared.b64 _, [empty];\n"
 /// Warps 0 to 3 consume what warp 4 loads; `consume` ends with one elected thread's release.
 std::string pipeline(const std::string& consume) {
   return begin() + "setp.ge.u32 %p4, %r0, 128; @%p4 bra PRODUCER;\nLOOP:\n" + kWaitFull + consume +
-         kAgain + "PRODUCER: setp.eq.u32 %p1, %r0, 128;\nMORE:\n" + kLoad +
+         kAgain + "exit;\nPRODUCER: setp.eq.u32 %p1, %r0, 128;\nMORE:\n" + kLoad +
          "and.b32 %r2, %r1, 1;\nE: mbarrier.try_wait.parity.shared.b64 %p2, [empty], %r2; @!%p2 "
          "bra E;\nadd.u32 %r1, %r1, 1; setp.lt.u32 %p3, %r1, 4; @%p3 bra MORE; exit;\n";
 }

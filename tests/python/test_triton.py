@@ -197,6 +197,26 @@ def test_settings_reach_the_run():
 
 
 @triton.jit
+def counted(x, n):
+    tl.store(x + tl.program_id(0), 1)
+    tl.atomic_add(n, 1)
+
+
+def test_what_a_search_leaves_out_is_said():
+    x, n = torch.zeros(4, dtype=torch.int32), torch.zeros(1, dtype=torch.int32)
+    with karat.triton.configured(hazards=True):
+        sums(torch.randn(2, 50), torch.randn(2, 50))
+        assert karat.triton.last_run().not_looked_at == {
+            "in_clusters": 0, "between_clusters": 0, "orders_by_memory": False
+        }  # fmt: skip
+        counted[(4,)](x, n)
+        left_out = karat.triton.last_run().not_looked_at
+        assert left_out["orders_by_memory"] and left_out["in_clusters"] == 4
+    counted[(4,)](x, n)
+    assert karat.triton.last_run().not_looked_at is None and n.item() == 8
+
+
+@triton.jit
 def products(a, b, out, PROMOTE: tl.constexpr):
     i = tl.arange(0, 64)
     k = tl.arange(0, 128)

@@ -25,8 +25,9 @@ void Memory::place_at(std::uint64_t address, std::span<std::byte> buffer, const 
     throw Error(ErrorKind::usage, name, "address " + hexadecimal(address) + " " + problem);
   };
   if (address % 256 != 0) refuse("is no multiple of 256");
-  if (address < begin_ || address - begin_ > kMostSpan || address >= kSharedWindow ||
-      buffer.size() > kMostSpan || buffer.size() >= kSharedWindow - address)
+  if (address == 0 || address < begin_ || address - begin_ > kMostSpan ||
+      address >= kSharedWindow || buffer.size() > kMostSpan ||
+      buffer.size() >= kSharedWindow - address)
     refuse("is not where global memory can lie");
   const std::uint64_t first = (address - begin_) >> kStepBits;
   const std::uint64_t end = ((address - begin_ + buffer.size()) >> kStepBits) + 1;

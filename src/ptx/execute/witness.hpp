@@ -32,6 +32,9 @@ class Witness {
   /// The bulk engine writes for a warp, and completes transactions of an mbarrier later.
   virtual void engine_write(const Warp& /*warp*/, std::uint32_t /*begin*/, std::uint32_t /*bytes*/,
                             std::uint32_t /*mbarrier*/) {}
+  /// What such a copy reads, where that is shared memory; behind its engine_write().
+  virtual void engine_read(const Warp& /*warp*/, std::uint32_t /*begin*/, std::uint32_t /*bytes*/,
+                           std::uint32_t /*mbarrier*/) {}
   /// The oldest engine_write(), or lane of hand_copies(), for this mbarrier (its key) has taken
   /// effect: just before the mbarrier is told.
   virtual void engine_done(std::uint32_t /*mbarrier*/) {}
@@ -50,6 +53,10 @@ class Witness {
   virtual void touch(const Warp& /*warp*/, const MicroOp& /*op*/) {}
   /// fence.proxy.async
   virtual void fence(const Warp& /*warp*/) {}
+  /// What a fence releases to whoever sees a relaxed arrival behind it: mbarriers that the warp has
+  /// begun (fence.mbarrier_init), or all it did.
+  enum class Released : std::uint8_t { mbarriers, all };
+  virtual void release(const Warp& /*warp*/, Released /*what*/) {}
   /// bar.warp.sync, which orders the lanes of a warp.
   virtual void meet_lanes(const Warp& /*warp*/) {}
   /// Lanes read or write the 128 bytes of a tensor map that is being made in shared memory.
@@ -67,13 +74,22 @@ class Witness {
 
   /// An mbarrier begins (it is live until it is invalidated) or ends at an address.
   virtual void mbarrier(const Warp& /*warp*/, std::uint32_t /*address*/, bool /*live*/) {}
+  /// A warp arrives at it, counts transactions or looks at it.
+  virtual void use_mbarrier(const Warp& /*warp*/, std::uint32_t /*address*/) {}
   /// Keys of named barriers are named_key(), that of the cluster's kClusterKey, of mbarriers their
   /// ranked() address.
   static constexpr std::uint32_t kClusterKey = 16;
-  virtual void arrive(const Warp& /*warp*/, std::uint32_t /*key*/) {}
+  enum class Arrival : std::uint8_t {
+    waits,    ///< releases what its warp did before, and waits for the round's end
+    passes,   ///< likewise, and goes on
+    relaxed,  ///< goes on, and releases what a fence before it does
+  };
+  virtual void arrive(const Warp& /*warp*/, std::uint32_t /*key*/, Arrival /*how*/) {}
   /// The phase in progress is over: what arrived is what the next waiters see.
   virtual void complete(std::uint32_t /*key*/) {}
   virtual void wait(const Warp& /*warp*/, std::uint32_t /*key*/) {}
+  /// The warp's last lanes have left the kernel.
+  virtual void leave(const Warp& /*warp*/) {}
 };
 
 /// The same number for a shared address whoever gives it: its CTA's rank plus one is in it.

@@ -111,6 +111,8 @@ void Hazards::engine_write(const Warp& warp, std::uint32_t begin, std::uint32_t 
                            std::uint32_t mbarrier) {
   Engine& engine = engine_of(ranked(warp, mbarrier), Part::bulk);
   ++engine_clock_;
+  require_begun(warp, mbarrier);
+  visit(warp, begin, engine.who, engine_clock_);
   if (!live_.empty()) require_no_mbarrier(warp, begin, bytes);
   for_pieces(warp, begin, bytes, [&](const Piece& piece) {
     require_writable(warp, piece);
@@ -123,6 +125,19 @@ void Hazards::engine_write(const Warp& warp, std::uint32_t begin, std::uint32_t 
                       write_by(engine.who, engine_clock_, warp.now.pc));
   });
   engine.under_way.push_back({engine.who, engine_clock_, {}});
+}
+
+/// The copy reads until its mbarrier has counted it.
+void Hazards::engine_read(const Warp& warp, std::uint32_t begin, std::uint32_t bytes,
+                          std::uint32_t mbarrier) {
+  const std::size_t reader = engine_of(ranked(warp, mbarrier), Part::bulk).who;
+  visit(warp, begin, reader, engine_clock_);
+  for_pieces(warp, begin, bytes, [&](const Piece& piece) {
+    require_readable_by_proxy(warp, piece);
+    for (std::size_t i = piece.begin; i < piece.end; ++i)
+      shared_.set_read_from_afar(
+          i, {{engine_clock_, warp.now.pc}, static_cast<std::uint16_t>(reader)});
+  });
 }
 
 /// The async proxy sees a generic write behind a proxy fence only.

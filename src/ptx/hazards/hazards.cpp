@@ -15,10 +15,12 @@ Hazards::Hazards(const Cluster& cluster, GridTrace* grid)
       warps_(warps_of_cta_ * cluster.ctas.size()),
       warpgroups_(has_wgmma(cluster) ? (warps_of_cta_ + 3) / 4 : 0),
       known_(warps_),
+      fenced_(warps_),
       shared_(cluster.ctas.size(), cluster.ctas[0].shared.bytes.size(),
               warps_of_cta_ + warpgroups_),
       wgmma_reads_(cluster.ctas.size(), warpgroups_),
       seen_(warps_),
+      guests_(cluster.ctas.size()),
       global_(cluster),
       grid_(grid),
       copies_(warps_),
@@ -177,6 +179,7 @@ void Hazards::set_reads(const Warp& warp, const Piece& piece, std::uint32_t pc) 
 }
 
 void Hazards::read(const Warp& warp, std::uint32_t begin, std::uint32_t bytes) {
+  visit(warp, begin);
   for_pieces(warp, begin, bytes, [&](const Piece& piece) {
     if (!knows_writes(warp, shared_.line(piece.line)))
       for (std::size_t i = piece.begin; i < piece.end; ++i)
@@ -206,6 +209,7 @@ void Hazards::mbarrier(const Warp& warp, std::uint32_t address, bool live) {
 }
 
 void Hazards::write(const Warp& warp, std::uint32_t begin, std::uint32_t bytes) {
+  visit(warp, begin);
   if (!live_.empty()) require_no_mbarrier(warp, begin, bytes);
   for_pieces(warp, begin, bytes, [&](const Piece& piece) {
     require_writable(warp, piece);
@@ -217,6 +221,7 @@ void Hazards::write(const Warp& warp, std::uint32_t begin, std::uint32_t bytes) 
 
 /// Atomics are in no order with each other, and need none.
 void Hazards::atomic(const Warp& warp, std::uint32_t begin, std::uint32_t bytes) {
+  visit(warp, begin);
   for_pieces(warp, begin, bytes, [&](const Piece& piece) {
     for (std::size_t i = piece.begin; i < piece.end; ++i)
       if (!shared_.write(i).atomic)

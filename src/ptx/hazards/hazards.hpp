@@ -14,6 +14,8 @@
 #include "execute/witness.hpp"
 #include "hazards/global.hpp"
 #include "hazards/grid_trace.hpp"
+#include "hazards/guests.hpp"
+#include "hazards/passings.hpp"
 #include "hazards/registers.hpp"
 #include "hazards/shared_record.hpp"
 #include "hazards/wgmma_reads.hpp"
@@ -43,6 +45,8 @@ class Hazards final : public Witness {
   void copies_done(std::uint32_t mbarrier) override { done(mbarrier, mbarrier + 1); }
   void engine_write(const Warp& warp, std::uint32_t begin, std::uint32_t bytes,
                     std::uint32_t mbarrier) override;
+  void engine_read(const Warp& warp, std::uint32_t begin, std::uint32_t bytes,
+                   std::uint32_t mbarrier) override;
   void async_read(const Warp& warp, std::uint32_t begin, std::uint32_t bytes) override;
   void wgmma_read(const Warp& warp, const MatrixBytes& bytes) override;
   void commit_reads(const Warp& warp, Reader reader) override;
@@ -51,6 +55,7 @@ class Hazards final : public Witness {
             std::span<const Place> a) override;
   void touch(const Warp& warp, const MicroOp& op) override;
   void fence(const Warp& warp) override;
+  void release(const Warp& warp, Released what) override;
   void meet_lanes(const Warp& warp) override;
   void map_image(const Warp& warp, std::uint32_t lanes, std::uint32_t begin,
                  MapAccess access) override;
@@ -59,9 +64,11 @@ class Hazards final : public Witness {
   void global(const Warp& warp, GlobalAccess access, std::uint64_t address,
               std::uint64_t bytes) override;
   void mbarrier(const Warp& warp, std::uint32_t address, bool live) override;
-  void arrive(const Warp& warp, std::uint32_t key) override;
+  void use_mbarrier(const Warp& warp, std::uint32_t address) override;
+  void arrive(const Warp& warp, std::uint32_t key, Arrival how) override;
   void complete(std::uint32_t key) override;
   void wait(const Warp& warp, std::uint32_t key) override;
+  void leave(const Warp& warp) override;
 
  private:
   using Clock = std::vector<std::uint32_t>;  ///< per warp, then per other participant
@@ -70,6 +77,8 @@ class Hazards final : public Witness {
     /// What happened before, though its accesses are in no order with those behind: copies that
     /// were issued after it have arrived. Says that a phase was seen.
     Clock seen;
+    /// Up to when others' mbarriers have begun, and a fence has said so.
+    Clock begun;
   };
   struct Sync {
     Knowledge gathering, released;
@@ -90,6 +99,7 @@ class Hazards final : public Witness {
     join(into.all, from.all);
     join(into.async, from.async);
     join(into.seen, from.seen);
+    join(into.begun, from.begun);
   }
   /// Granules of one line that an access covers.
   struct Piece {
@@ -167,8 +177,9 @@ class Hazards final : public Witness {
 
   const Cluster& cluster_;
   std::size_t warps_of_cta_, warps_;
-  std::size_t warpgroups_;        ///< of a CTA; 0 where the kernel has no wgmma
-  std::vector<Knowledge> known_;  ///< by each warp
+  std::size_t warpgroups_;         ///< of a CTA; 0 where the kernel has no wgmma
+  std::vector<Knowledge> known_;   ///< by each warp
+  std::vector<Knowledge> fenced_;  ///< what a warp's relaxed arrivals hand on
   std::map<std::uint32_t, Sync> syncs_;
   Sync& sync_of(std::uint32_t key) {
     require_few(syncs_.size());
@@ -187,6 +198,24 @@ class Hazards final : public Witness {
   std::map<std::uint32_t, std::map<std::size_t, Waiter>> waiters_;
   std::vector<std::set<std::uint32_t>> seen_;  ///< mbarriers each warp saw since its last wgmma
   void require_waiters_known(std::uint32_t key, const Knowledge& gathered);
+  Passings passings_;
+  void require_round_over(const Warp& warp, std::uint32_t key);
+  Guests guests_;
+  std::size_t cta_of(const Warp& warp, std::uint32_t address) const {
+    return (ranked(warp, address) >> kRankShift) - 1;
+  }
+  /// Whether this has happened before what the warp does next, in whatever order to it.
+  bool has_seen(const Warp& warp, std::size_t who, std::uint32_t clock) const {
+    const Knowledge& known = known_[this->who(warp)];
+    return clock <= at(known.all, who) || clock <= at(known.seen, who);
+  }
+  void visit(const Warp& warp, std::uint32_t address, std::size_t visitor, std::uint32_t clock);
+  /// Its access of a CTA's shared memory, where that is another one's.
+  void visit(const Warp& warp, std::uint32_t address) {
+    if (cta_of(warp, address) != warp.cta->rank) visit(warp, address, who(warp), now(warp));
+  }
+  void require_cta_begun(const Warp& warp, std::size_t cta);
+  void require_begun(const Warp& warp, std::uint32_t mbarrier);
   GlobalOrder global_;
   GridTrace* grid_;
   std::uint64_t number_;  ///< of the cluster's first CTA in the grid

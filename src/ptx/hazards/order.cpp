@@ -21,15 +21,60 @@ void Hazards::fence(const Warp& warp) {
   ++known.all[who(warp)];
 }
 
-void Hazards::arrive(const Warp& warp, std::uint32_t key) {
+void Hazards::release(const Warp& warp, Released what) {
   Knowledge& known = known_[who(warp)];
-  join(sync_of(key).gathering, known);
+  Knowledge& fenced = fenced_[who(warp)];
+  if (what == Released::all) {
+    join(known.begun, known.all);
+    fenced = known;
+  } else {
+    if (known.begun.size() <= who(warp)) known.begun.resize(who(warp) + 1, 0);
+    known.begun[who(warp)] = now(warp);
+    join(fenced.begun, known.begun);
+  }
   ++known.all[who(warp)];
+}
+
+/// Whoever waits for a relaxed arrival sees that it has come, and what a fence before it released.
+void Hazards::arrive(const Warp& warp, std::uint32_t key, Arrival how) {
+  Knowledge& known = known_[who(warp)];
+  if (how == Arrival::passes) require_round_over(warp, key);
+  Knowledge& gathering = sync_of(key).gathering;
+  if (how == Arrival::relaxed) {
+    join(gathering, fenced_[who(warp)]);
+    join(gathering.seen, known.all);
+    join(gathering.seen, known.seen);
+  } else {
+    join(gathering, known);
+  }
+  ++known.all[who(warp)];
+}
+
+/// Of a CTA's named barriers: an mbarrier counts each arrival of a phase, and the cluster's barrier
+/// each warp once.
+void Hazards::require_round_over(const Warp& warp, std::uint32_t key) {
+  if (key == kClusterKey || inside_shared(key) >= kSharedBase) return;
+  const auto early = passings_.pass(
+      key, who(warp), warp.now.pc,
+      [&](std::size_t other, std::uint32_t clock) { return has_seen(warp, other, clock); });
+  if (!early || !is_new(warp.now.pc, *early)) return;
+  const Program& program = *cluster_.program;
+  found_.push_back(shown(program, program.code[warp.now.pc].instruction) + ", " +
+                   name_of(who(warp)) + ": arrives at barrier " +
+                   std::to_string(inside_shared(key)) +
+                   " again with no order behind the end of the round it arrived at before: one "
+                   "round may count it twice; the other access: " +
+                   shown(program, program.code[*early].instruction));
 }
 
 void Hazards::complete(std::uint32_t key) {
   Sync& sync = sync_of(key);
   require_waiters_known(key, sync.gathering);
+  if (key != kClusterKey && inside_shared(key) < kSharedBase) {
+    Clock arrived = sync.gathering.all;
+    arrived.resize(std::min(arrived.size(), warps_));
+    passings_.complete(key, arrived);
+  }
   sync.released = std::move(sync.gathering);
   sync.gathering = {};
 }

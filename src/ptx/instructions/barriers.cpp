@@ -27,7 +27,10 @@ std::uint32_t live_threads(const Cta& cta) {
 bool arrive(const NamedBarrierOp& detail, Warp& warp, std::uint32_t lanes, std::uint32_t id) {
   Barrier& barrier = warp.cta->barriers[id];
   warp.at_barrier[id] = 0;
-  if (warp.cta->witness != nullptr) warp.cta->witness->arrive(warp, named_key(*warp.cta, id));
+  if (warp.cta->witness != nullptr)
+    warp.cta->witness->arrive(
+        warp, named_key(*warp.cta, id),
+        detail.waiting == Waiting::sync ? Witness::Arrival::waits : Witness::Arrival::passes);
   const int lane = first_lane(lanes);
   const bool whole = detail.threads == kNowhere;
   const std::uint32_t expected =
@@ -134,8 +137,9 @@ Step run_cluster_arrive(const MicroOp& op, Warp& warp, std::uint32_t) {
     throw Fault{-1, "it arrives twice at the cluster's barrier without waiting"};
   warp.cluster_round = cluster.round + 1;
   ++cluster.arrived;
-  if (warp.cta->witness != nullptr && op.value != 0)
-    warp.cta->witness->arrive(warp, Witness::kClusterKey);
+  if (warp.cta->witness != nullptr)
+    warp.cta->witness->arrive(warp, Witness::kClusterKey,
+                              op.value != 0 ? Witness::Arrival::passes : Witness::Arrival::relaxed);
   finish_cluster_round(cluster);
   return Step::next;
 }

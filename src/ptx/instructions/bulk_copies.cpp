@@ -86,6 +86,8 @@ void tell_bulk(const MicroOp& op, const Warp& warp, std::uint32_t lanes, Witness
       witness.global(warp, Witness::GlobalAccess::read, address(bulk.from), size);
     tell_copy(warp, word(bulk.to), size, word(bulk.mbarrier),
               bulk.ctas == kNowhere ? 0 : word(bulk.ctas) & 0xFFFF, witness);
+    if (bulk.direction == Direction::between_shared)
+      witness.engine_read(warp, word(bulk.from), size, word(bulk.mbarrier));
   });
 }
 

@@ -41,6 +41,11 @@ Step leave_kernel(const MicroOp&, Warp& warp, std::uint32_t lanes) {
   return Step::next;
 }
 
+void tell_leaving(const MicroOp&, const Warp& warp, std::uint32_t, Witness& witness,
+                  Moment moment) {
+  if (moment == Moment::after && warp.done()) witness.leave(warp);
+}
+
 void decode_bra(Decoder& in) {
   const std::string& opcode = in.instruction().opcode;
   if (opcode != "bra" && opcode != "bra.uni") in.refuse("not supported");
@@ -52,7 +57,7 @@ void decode_bra(Decoder& in) {
 
 void decode_exit(Decoder& in) {
   in.require_operands(0, 0);
-  in.emit(leave_kernel);
+  in.emit(leave_kernel).tell = tell_leaving;
 }
 
 void decode_trap(Decoder& in) {
@@ -87,7 +92,8 @@ void decode_call(Decoder& in) {
   if (name != "__assertfail")
     in.refuse("calls of " + name +
               " are not supported: it has no body here, calls itself, takes an argument's address "
-              "or has arguments in registers");
+              "or has arguments in registers; or the kernel is 32 calls deep or beyond 2^20 "
+              "instructions");
   in.emit(run_trap).detail = in.keep(std::string("an assertion of the kernel failed"));
 }
 

@@ -21,6 +21,8 @@ const Family* family_named(std::string_view name);
 Step branch(const MicroOp& op, Warp& warp, std::uint32_t lanes);
 Step branch_by_index(const MicroOp& op, Warp& warp, std::uint32_t lanes);
 Step leave_kernel(const MicroOp& op, Warp& warp, std::uint32_t lanes);
+void tell_leaving(const MicroOp& op, const Warp& warp, std::uint32_t lanes, Witness& witness,
+                  Moment moment);
 Step read_clock(const MicroOp& op, Warp& warp, std::uint32_t lanes);
 Step invert_predicate(const MicroOp& op, Warp& warp, std::uint32_t lanes);
 

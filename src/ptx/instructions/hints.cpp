@@ -11,6 +11,11 @@ Step run_nothing(const MicroOp&, Warp&, std::uint32_t) { return Step::next; }
 void tell_fence(const MicroOp&, const Warp& warp, std::uint32_t, Witness& witness, Moment moment) {
   if (moment == Moment::after) witness.fence(warp);
 }
+template <Witness::Released kWhat>
+void tell_release(const MicroOp&, const Warp& warp, std::uint32_t, Witness& witness,
+                  Moment moment) {
+  if (moment == Moment::after) witness.release(warp, kWhat);
+}
 
 /// fence.proxy.tensormap::generic.acquire of the map at an address.
 void tell_map_fence(const MicroOp& op, const Warp& warp, std::uint32_t lanes, Witness& witness,
@@ -43,8 +48,14 @@ void decode_fence(Decoder& in) {
     op.tell = tell_map_fence;
     return;
   }
-  const bool proxy = opcode.starts_with("fence.proxy.async") && !opcode.ends_with(".global");
-  in.emit(run_nothing).tell = proxy ? tell_fence : nullptr;
+  Tell tell = tell_release<Witness::Released::all>;
+  if (opcode.starts_with("fence.mbarrier_init"))
+    tell = tell_release<Witness::Released::mbarriers>;
+  else if (opcode.starts_with("fence.proxy.async"))
+    tell = opcode.ends_with(".global") ? nullptr : tell_fence;
+  else if (opcode.starts_with("fence.proxy") || opcode.starts_with("fence.acquire"))
+    tell = nullptr;
+  in.emit(run_nothing).tell = tell;
 }
 
 }  // namespace karat::ptx

@@ -108,7 +108,7 @@ Step run_pending_count(const MicroOp& op, Warp& warp, std::uint32_t lanes) {
   return Step::next;
 }
 
-enum class Told { arrival, wait, use, begin, end };
+enum class Told { arrival, relaxed, wait, use, begin, end };
 
 template <Told kTold>
 void tell(const MicroOp& op, const Warp& warp, std::uint32_t lanes, Witness& witness,
@@ -118,8 +118,11 @@ void tell(const MicroOp& op, const Warp& warp, std::uint32_t lanes, Witness& wit
     if (moment == Moment::before) {
       if (kTold == Told::begin || kTold == Told::end)
         return witness.mbarrier(warp, address, kTold == Told::begin);
-      witness.read(warp, address, 8);
-      if (kTold == Told::arrival) witness.arrive(warp, ranked(warp, address));
+      witness.use_mbarrier(warp, address);
+      if (kTold == Told::arrival || kTold == Told::relaxed)
+        witness.arrive(
+            warp, ranked(warp, address),
+            kTold == Told::relaxed ? Witness::Arrival::relaxed : Witness::Arrival::passes);
     } else if (kTold == Told::wait && (warp.predicate(op.d) >> lane & 1) != 0) {
       witness.wait(warp, ranked(warp, address));
     }
@@ -139,12 +142,13 @@ Tell tell_of(Run run) {
   return tell<Told::arrival>;
 }
 
-void emit_on(Decoder& in, Run run, Place a, Place b, Place d) {
+MicroOp& emit_on(Decoder& in, Run run, Place a, Place b, Place d) {
   MicroOp& op = in.emit(run);
   op.tell = tell_of(run);
   op.a = a;
   op.b = b;
   op.d = d;
+  return op;
 }
 
 void decode_wait(Decoder& in, Run parity_run, Run state_run, bool parity) {
@@ -154,7 +158,7 @@ void decode_wait(Decoder& in, Run parity_run, Run state_run, bool parity) {
 }
 
 /// [state,] [address] [, count]
-void decode_arrival(Decoder& in, bool drop, bool expect) {
+void decode_arrival(Decoder& in, bool drop, bool expect, bool relaxed) {
   const bool returns = in.operand(0).kind != OperandKind::address;
   const std::size_t at = returns ? 1 : 0;
   in.require_operands(at + (expect ? 2 : 1), at + 2);
@@ -166,7 +170,8 @@ void decode_arrival(Decoder& in, bool drop, bool expect) {
   const Run run = drop
                       ? (expect ? run_change<Change::drop_expect> : run_change<Change::arrive_drop>)
                       : (expect ? run_change<Change::arrive_expect> : run_change<Change::arrive>);
-  emit_on(in, run, a, b, d);
+  MicroOp& op = emit_on(in, run, a, b, d);
+  if (relaxed) op.tell = tell<Told::relaxed>;
 }
 
 }  // namespace
@@ -177,7 +182,8 @@ void decode_mbarrier(Decoder& in) {
   if (what == "pending_count") {
     in.require_operands(2, 2);
     const Place a = in.read(in.operand(1), 64);
-    return emit_on(in, run_pending_count, a, kNowhere, in.write(in.operand(0), 32));
+    emit_on(in, run_pending_count, a, kNowhere, in.write(in.operand(0), 32));
+    return;
   }
   const bool remote = in.instruction().opcode.find(".shared::cluster") != std::string::npos;
   const bool arrives = what == "arrive" || what == "arrive_drop";
@@ -203,14 +209,22 @@ void decode_mbarrier(Decoder& in) {
   if (what == "test_wait")
     return decode_wait(in, run_test_wait<Test::parity>, run_test_wait<Test::state>, parity);
   if (what == "arrive" || what == "arrive_drop")
-    return decode_arrival(in, what == "arrive_drop", expect);
+    return decode_arrival(in, what == "arrive_drop", expect, order == "relaxed");
   const Place a = in.address32(in.operand(0));
-  if (what == "inval") return emit_on(in, run_inval, a, kNowhere, kNowhere);
-  const Place b = in.read(in.operand(1), 32);
-  if (what == "init") return emit_on(in, run_init, a, b, kNowhere);
-  if (what == "expect_tx" || expect) return emit_on(in, run_change<Change::expect>, a, b, kNowhere);
-  if (what == "complete_tx") return emit_on(in, run_change<Change::complete>, a, b, kNowhere);
-  in.refuse("not supported");
+  if (what == "inval") {
+    emit_on(in, run_inval, a, kNowhere, kNowhere);
+    return;
+  }
+  Run run = nullptr;
+  if (what == "init")
+    run = run_init;
+  else if (what == "expect_tx" || expect)
+    run = run_change<Change::expect>;
+  else if (what == "complete_tx")
+    run = run_change<Change::complete>;
+  else
+    in.refuse("not supported");
+  emit_on(in, run, a, in.read(in.operand(1), 32), kNowhere);
 }
 
 }  // namespace karat::ptx

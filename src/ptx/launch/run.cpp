@@ -46,7 +46,7 @@ void require_shape(const Launch& launch, const Function& kernel) {
       refuse("launch", "grid, block and cluster are at least 1");
   if (extent_of(block).count() > kMostThreads || block.x > kMostThreads || block.y > kMostThreads ||
       block.z > 64)
-    refuse("block", "a CTA has at most 1024 threads");
+    refuse("block", "a CTA has at most 1024 threads, 64 along z");
   if (grid.y > 65535 || grid.z > 65535 || grid.x > 0x7FFFFFFF)
     refuse("grid", "at most 2^31 - 1, 65535 and 65535 CTAs");
   if (extent_of(cluster).count() > 16 || grid.x % cluster.x != 0 || grid.y % cluster.y != 0 ||

@@ -84,7 +84,7 @@ void Decoder::decode_all() {
   name_registers();
   instruction_ = nullptr;
   first.push_back(static_cast<std::uint32_t>(program_.code.size()));
-  emit(leave_kernel);  // a body may end without ret
+  emit(leave_kernel).tell = tell_leaving;  // a body may end without ret
   for (MicroOp& op : program_.code)
     if (op.run == branch || op.run == branch_by_index) op.target = first[op.target];
   program_.register_places = places_;

@@ -73,7 +73,7 @@ void TimelineKeeper::wait_reads(const Warp& warp, Reader reader, std::size_t lef
       keep(own.tensor, {Timeline::Kind::tensor, each.begin, own.now, name_of(each.pc)});
 }
 
-void TimelineKeeper::arrive(const Warp& warp, std::uint32_t key) {
+void TimelineKeeper::arrive(const Warp& warp, std::uint32_t key, Arrival) {
   std::uint64_t& gathered = gathering_[key];
   gathered = std::max(gathered, of(warp).now);
 }

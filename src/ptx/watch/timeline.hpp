@@ -26,7 +26,7 @@ class TimelineKeeper final : public Witness, public Observer {
             std::span<const Place> a) override;
   void commit_reads(const Warp& warp, Reader reader) override;
   void wait_reads(const Warp& warp, Reader reader, std::size_t left) override;
-  void arrive(const Warp& warp, std::uint32_t key) override;
+  void arrive(const Warp& warp, std::uint32_t key, Arrival how) override;
   void complete(std::uint32_t key) override;
   void wait(const Warp& warp, std::uint32_t key) override;
 

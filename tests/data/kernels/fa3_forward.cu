@@ -5,27 +5,53 @@
 // What it is for: the executor's way through such a kernel, and docs/recipes/fa3_bf16.md, whose
 // roundings it has. Built with fast math, as FlashAttention-3 is:
 //   nvcc -arch=sm_90a -O3 -use_fast_math -ptx fa3_forward.cu
+// With FP8: Q, K, V and P in E4M3, as docs/recipes/fa3_fp8.md; V comes transposed:
+//   nvcc -arch=sm_90a -O3 -use_fast_math -DFP8=1 -ptx fa3_forward.cu -o fa3_forward_fp8.ptx
 #include "pipeline.cuh"
 #include "wgmma.cuh"
 
+#ifndef FP8
+#define FP8 0
+#endif
+
 namespace {
 
-constexpr unsigned kQueries = 128, kKeys = 176, kChannels = 128, kHalf = 64, kStages = 2;
+constexpr unsigned kQueries = 128, kKeys = FP8 ? 224 : 176, kChannels = 128, kHalf = 64;
+constexpr unsigned kStages = 2, kCodeBytes = FP8 ? 1 : 2;
+/// P is 2 to this power times the probability.
+constexpr float kOffset = FP8 ? 8 : 0;
 constexpr unsigned kConsumers = 256, kThreads = 384, kCtas = 2, kWarp = 32;
-/// Bytes of half the channels of a tile of keys; tiles hold one half behind the other.
-constexpr unsigned kKeyHalf = kKeys * kHalf * 2, kQueryHalf = kQueries * kHalf * 2;
+/// Bytes of half a tile of keys or values, which one CTA loads for both, and of a tile of queries.
+constexpr unsigned kKeyHalf = kKeys * kHalf * kCodeBytes;
+constexpr unsigned kQueryBytes = kQueries * kChannels * kCodeBytes;
 /// L2 policies of the driver API: kept longest, and dropped first.
 constexpr unsigned long long kEvictLast = 0x14F0000000000000ull;
 
 /// Named barriers. 0 is __syncthreads(); kTurn is that of the first consumer.
 enum Named : unsigned { kQueryFree = 1, kOutputReady = 2, kTurn = 3 };
 
+#if FP8
 struct Shared {
-  unsigned short q[2][kQueries][kHalf];
+  unsigned char q[kQueries][kChannels];
+  unsigned char k[kStages][kKeys][kChannels];
+  /// Transposed: 32 keys of half the channels one after the other.
+  unsigned char v[kStages][2][kKeys / 32][kHalf][32];
+  unsigned short o[2][kQueries][kHalf];
+  Barrier q_full, k_full[kStages], k_free[kStages], v_full[kStages], v_free[kStages];
+};
+#else
+/// Tiles hold one half of the channels behind the other; the output takes the queries' place.
+struct Shared {
+  union {
+    unsigned short q[2][kQueries][kHalf];
+    unsigned short o[2][kQueries][kHalf];
+  };
   unsigned short k[kStages][2][kKeys][kHalf];
   unsigned short v[kStages][2][kKeys][kHalf];
   Barrier q_full, k_full[kStages], k_free[kStages], v_full[kStages], v_free[kStages];
 };
+
+#endif
 
 /// Which stage of a pipeline comes next, and which of its phases.
 struct Place {
@@ -58,13 +84,40 @@ __device__ void release(Barrier& free) {
   if (warp < kCtas && elected()) arrive_at(free, warp);
 }
 
-__device__ void load_half(unsigned short (&tile)[2][kKeys][kHalf], const CUtensorMap& map,
-                          const Work& work, int block, Barrier& full) {
-  const int half = cluster_rank();
+/// Half of a tile, by one CTA for both.
+__device__ void load_half(void* tile, const CUtensorMap& map, Corner at, Barrier& full) {
   expect(full, 2 * kKeyHalf);
-  load(tile[half], map, {0, int(block * kKeys), half, int(work.head), int(work.batch)}, full,
-       (1 << kCtas) - 1, kEvictLast);
+  load(tile, map, at, full, (1 << kCtas) - 1, kEvictLast);
 }
+#if FP8
+__device__ void load_keys(Shared& shared, unsigned stage, const CUtensorMap& map, const Work& work,
+                          int block) {
+  const int half = cluster_rank(), row = half * int(kKeys / 2);
+  load_half(shared.k[stage][row], map,
+            {0, block * int(kKeys) + row, 0, int(work.head), int(work.batch)},
+            shared.k_full[stage]);
+}
+__device__ void load_values(Shared& shared, unsigned stage, const CUtensorMap& map,
+                            const Work& work, int block) {
+  const int half = cluster_rank();
+  load_half(shared.v[stage][half], map,
+            {0, half * int(kHalf), block * int(kKeys / 32), int(work.head), int(work.batch)},
+            shared.v_full[stage]);
+}
+#else
+__device__ void load_keys(Shared& shared, unsigned stage, const CUtensorMap& map, const Work& work,
+                          int block) {
+  const int half = cluster_rank();
+  load_half(shared.k[stage][half], map,
+            {0, int(block * kKeys), half, int(work.head), int(work.batch)}, shared.k_full[stage]);
+}
+__device__ void load_values(Shared& shared, unsigned stage, const CUtensorMap& map,
+                            const Work& work, int block) {
+  const int half = cluster_rank();
+  load_half(shared.v[stage][half], map,
+            {0, int(block * kKeys), half, int(work.head), int(work.batch)}, shared.v_full[stage]);
+}
+#endif
 
 __device__ void produce(Shared& shared, const CUtensorMap& q, const CUtensorMap& k,
                         const CUtensorMap& v, const Sizes& sizes) {
@@ -76,15 +129,15 @@ __device__ void produce(Shared& shared, const CUtensorMap& q, const CUtensorMap&
     if (!first) meet(kQueryFree, kConsumers + kWarp);
     first = false;
     if (elected()) {
-      expect(shared.q_full, 2 * kQueryHalf);
+      expect(shared.q_full, kQueryBytes);
       load(shared.q, q, {0, int(work.tile * kQueries), 0, int(work.head), int(work.batch)},
            shared.q_full);
     }
     for (int block = sizes.blocks() - 1; block >= 0; --block) {
       wait(shared.k_free[at.stage], at.phase);
-      if (elected()) load_half(shared.k[at.stage], k, work, block, shared.k_full[at.stage]);
+      if (elected()) load_keys(shared, at.stage, k, work, block);
       wait(shared.v_free[at.stage], at.phase);
-      if (elected()) load_half(shared.v[at.stage], v, work, block, shared.v_full[at.stage]);
+      if (elected()) load_values(shared, at.stage, v, work, block);
       at.step();
     }
   }
@@ -121,7 +174,7 @@ __device__ void step(float (&s)[kKeys / 2], Softmax& state, float scale, float (
   }
 #pragma unroll
   for (int mi = 0; mi < 2; ++mi) {
-    const float max_scaled = state.row_max[mi] * scale;
+    const float max_scaled = state.row_max[mi] * scale - kOffset;
 #pragma unroll
     for (unsigned i = 0; i < kKeys / 2; ++i)
       if (i % 4 / 2 == static_cast<unsigned>(mi)) s[i] = exp2f(s[i] * scale - max_scaled);
@@ -143,11 +196,21 @@ __device__ unsigned bf16x2(float first, float second) {
   return pair;
 }
 
-using Factor = unsigned[kKeys / 16][4];
+/// P as wgmma takes it from registers.
+using Factor = unsigned[kKeys * kCodeBytes / 32][4];
 
 __device__ void code(const float (&s)[kKeys / 2], Factor& p) {
+#if FP8
+  // Keys stand in V as they come out here: 0 1 8 9 2 3 10 11 ... of 16.
+#pragma unroll
+  for (unsigned i = 0; i < kKeys / 8; ++i) {
+    const unsigned at = i / 4 * 16 + i % 4 / 2 * 8 + i % 2 * 2;
+    p[i / 4][i % 4] = e4m3x2(s[at], s[at + 1]) | e4m3x2(s[at + 4], s[at + 5]) << 16;
+  }
+#else
 #pragma unroll
   for (unsigned i = 0; i < kKeys / 4; ++i) p[i / 4][i % 4] = bf16x2(s[2 * i], s[2 * i + 1]);
+#endif
 }
 
 __device__ void fence_wgmma() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
@@ -161,12 +224,19 @@ __device__ void begin_scores(float (&s)[kKeys / 2], Shared& shared, unsigned con
                              unsigned stage) {
   settle(s);
   fence_wgmma();
+#if FP8
+#pragma unroll
+  for (unsigned g = 0; g < kChannels / 32; ++g)
+    wgmma_e4m3_n224(s, swizzled(&shared.q[consumer * 64][g * 32]),
+                    swizzled(&shared.k[stage][0][g * 32]), g > 0);
+#else
 #pragma unroll
   for (unsigned g = 0; g < kChannels / 16; ++g) {
     const unsigned half = g / 4, at = g % 4 * 16;
     wgmma_bf16_n176(s, swizzled(&shared.q[half][consumer * 64][at]),
                     swizzled(&shared.k[stage][half][0][at]), g > 0);
   }
+#endif
   commit();
 }
 
@@ -174,22 +244,31 @@ __device__ void begin_output(float (&o)[kChannels / 2], Factor& p, Shared& share
                              unsigned stage) {
   settle(o);
 #pragma unroll
-  for (unsigned g = 0; g < kKeys / 16; ++g) settle(p[g]);
+  for (auto& each : p) settle(each);
   fence_wgmma();
+#if FP8
+#pragma unroll
+  for (unsigned g = 0; g < kKeys / 32; ++g)
+#pragma unroll
+    for (unsigned half = 0; half < 2; ++half)
+      wgmma_e4m3_n64(reinterpret_cast<float(&)[kHalf / 2]>(o[half * kHalf / 2]), p[g],
+                     swizzled_by_32(shared.v[stage][half][g]), 1);
+#else
 #pragma unroll
   for (unsigned g = 0; g < kKeys / 16; ++g)
     wgmma_bf16_n128(o, p[g], swizzled(&shared.v[stage][0][g * 16][0], kKeyHalf));
+#endif
   commit();
 }
 
-/// O in BF16 to where this warpgroup's queries were, as the map of the output reads it.
+/// O in BF16, as the map of the output reads it.
 __device__ void put(const float (&o)[kChannels / 2], Shared& shared, unsigned consumer) {
   const unsigned t = threadIdx.x % 128, lane = t % kWarp;
   const unsigned row = consumer * 64 + t / kWarp * 16 + lane / 8 % 2 * 8 + lane % 8;
 #pragma unroll
   for (unsigned g = 0; g < kChannels / 16; ++g) {
     const unsigned chunk = g % 4 * 2 + lane / 16;
-    const unsigned to = shared_address(&shared.q[g / 4][row][(chunk ^ row % 8) * 8]);
+    const unsigned to = shared_address(&shared.o[g / 4][row][(chunk ^ row % 8) * 8]);
     asm volatile("stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(to),
                  "r"(bf16x2(o[8 * g], o[8 * g + 1])), "r"(bf16x2(o[8 * g + 2], o[8 * g + 3])),
                  "r"(bf16x2(o[8 * g + 4], o[8 * g + 5])), "r"(bf16x2(o[8 * g + 6], o[8 * g + 7]))
@@ -200,11 +279,13 @@ __device__ void put(const float (&o)[kChannels / 2], Shared& shared, unsigned co
 
 __device__ float natural_log_of_sum(float row_max, float row_sum, float scale) {
   constexpr float kLn2 = 0.693147180559945309f;
-  return __fadd_rn(__fmul_rn(__fmul_rn(row_max, scale), kLn2), __fmul_rn(__log2f(row_sum), kLn2));
+  float highest = __fmul_rn(row_max, scale);
+  if constexpr (kOffset != 0) highest = __fsub_rn(highest, kOffset);
+  return __fadd_rn(__fmul_rn(highest, kLn2), __fmul_rn(__log2f(row_sum), kLn2));
 }
 
 __device__ void consume(Shared& shared, const CUtensorMap& out, float* lse, const Sizes& sizes,
-                        float scale) {
+                        float scale, float v_scale) {
   const unsigned t = threadIdx.x % 128, consumer = threadIdx.x / 128 - 1, lane = t % kWarp;
   const unsigned mine = kTurn + consumer, other = kTurn + 1 - consumer;
   if (consumer == 1) pass(other, kConsumers);
@@ -267,7 +348,7 @@ __device__ void consume(Shared& shared, const CUtensorMap& out, float* lse, cons
       const float inverse = 1.0f / sum;
 #pragma unroll
       for (unsigned i = 0; i < kChannels / 2; ++i)
-        if (i % 4 / 2 == static_cast<unsigned>(mi)) o[i] *= inverse;
+        if (i % 4 / 2 == static_cast<unsigned>(mi)) o[i] = o[i] * inverse * v_scale;
       const unsigned token = row + 8 * mi;
       if (lane % 4 == 0 && token < sizes.tokens)
         lse[(work.batch * sizes.heads + work.head) * sizes.tokens + token] =
@@ -278,7 +359,7 @@ __device__ void consume(Shared& shared, const CUtensorMap& out, float* lse, cons
     if (threadIdx.x / kWarp == kThreads / kWarp - 1) {
       meet(kOutputReady, kConsumers + kWarp);
       if (elected()) {
-        store(out, shared.q, {0, int(work.tile * kQueries), 0, int(work.head), int(work.batch)});
+        store(out, shared.o, {0, int(work.tile * kQueries), 0, int(work.head), int(work.batch)});
         asm volatile("cp.async.bulk.wait_group.read 0;" ::: "memory");
       }
       __syncwarp();
@@ -292,10 +373,21 @@ __device__ void consume(Shared& shared, const CUtensorMap& out, float* lse, cons
 /// q, k, v and out [batches, tokens, heads, 128] in BF16, through maps of five dimensions [batch,
 /// head, half of the channels, token, 64 channels] with boxes of 128 queries and both halves, or
 /// 176 keys and one half; lse [batches, heads, tokens]; scale c of the recipe.
+/// FP8: q and k through maps [batch, head, 1, token, 128 channels] with boxes of 128 queries or 112
+/// keys; v [batches, heads, 128, keys] through a map [batch, head, 32 keys each, channel, key] with
+/// boxes of 7 times 32 keys of 64 channels; scale fl(fl(s_q*s_k)*c).
 extern "C" __global__ void __cluster_dims__(kCtas, 1, 1) __launch_bounds__(kThreads, 1)
     fa3_forward(const __grid_constant__ CUtensorMap q, const __grid_constant__ CUtensorMap k,
                 const __grid_constant__ CUtensorMap v, const __grid_constant__ CUtensorMap out,
-                float* lse, unsigned tokens, unsigned heads, unsigned batches, float scale) {
+                float* lse, unsigned tokens, unsigned heads, unsigned batches, float scale
+#if FP8
+                ,
+                float v_scale
+#endif
+    ) {
+#if !FP8
+  constexpr float v_scale = 1;
+#endif
   extern __shared__ __align__(1024) unsigned char bytes[];
   Shared& shared = *reinterpret_cast<Shared*>(bytes);
   if (threadIdx.x == 0) {
@@ -316,6 +408,6 @@ extern "C" __global__ void __cluster_dims__(kCtas, 1, 1) __launch_bounds__(kThre
     if (threadIdx.x < kWarp) produce(shared, q, k, v, sizes);
   } else {
     take_registers<240>();
-    consume(shared, out, lse, sizes, scale);
+    consume(shared, out, lse, sizes, scale, v_scale);
   }
 }

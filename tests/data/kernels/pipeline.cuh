@@ -112,3 +112,7 @@ __device__ inline unsigned long long swizzled(const void* shared, unsigned colum
   return shared_address(shared) >> 4 | static_cast<unsigned long long>(columns >> 4) << 16 |
          (1024ull >> 4) << 32 | 1ull << 62;
 }
+/// Likewise of an operand whose rows of 32 bytes are swizzled by 32 bytes.
+__device__ inline unsigned long long swizzled_by_32(const void* shared) {
+  return shared_address(shared) >> 4 | 1ull << 16 | (256ull >> 4) << 32 | 3ull << 62;
+}

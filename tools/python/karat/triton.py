@@ -74,7 +74,14 @@ class LastRun:
 
     @property
     def hazards(self) -> list[str]:
+        """One line each; empty without ``hazards=True``."""
         return self.report["hazards"]
+
+    @property
+    def not_looked_at(self) -> dict[str, Any] | None:
+        """With ``hazards=True``, what the search left out of global memory, as karat.ptx.Run has
+        it; None without."""
+        return self.report.get("not_looked_at")
 
     @property
     def ground(self) -> str:
