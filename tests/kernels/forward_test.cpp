@@ -3,6 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <initializer_list>
+#include <span>
+
 #include "cases.hpp"
 #include "karat/attention/operations/kernel.hpp"
 #include "karat/files/paths.hpp"
@@ -192,33 +195,43 @@ TEST(WarpSpecialisedForward, OtherRoundingsShow) {
   EXPECT_GT(differing(values_of(ptx::run(launch).outputs.at("lse")), lse), 0u);
 }
 
+/// Launches of one head, each of another number of tokens, with one synchronisation after the other
+/// taken out.
+void expect_noticed(const char* preset, ptx::Launch (*launch_of)(const Case&),
+                    std::initializer_list<int> tokens, std::span<const ptx::Unnoticed> needless) {
+  std::vector<ptx::Launch> launches;
+  for (const int each : tokens) {
+    launches.push_back(launch_of(make_case(preset, {1, 20, each / 20}, 1)));
+    launches.back().limit = 20'000'000;
+  }
+  if (!ptx::long_tests()) launches.resize(1);
+  const ptx::Search search =
+      ptx::search_removals(std::move(launches), needless, ptx::long_tests() ? 1 : 19);
+  EXPECT_EQ(search.wrong, "");
+}
+
 constexpr const char* kOfTheLastBlock =
     "a warp frees the keys of a block before the values of the one before, for which the producer "
     "has waited: but for the third block of a tile";
 constexpr const char* kOfTheEnd =
     "the last wait is for the values of the last block, freed behind all others";
-constexpr ptx::Unnoticed kNeedless[] = {
-    {228, kOfTheLastBlock},
-    {313, kOfTheLastBlock},
-    {737, kOfTheLastBlock},
-    {833, kOfTheEnd},
-    {845, kOfTheEnd},
-    {862, kOfTheEnd},
-    {3051, "its registers rest since the fence of line 2719"},
-    {4999, "the lanes meet at the bar.arrive of line 924, or leave"}};
+constexpr const char* kSameFence = "its registers rest since the fence of the scores";
+constexpr const char* kLanesMeet = "the lanes meet at the bar.arrive behind it, or leave";
 
-/// The producer's loop is unrolled by four with up to three blocks before it: 7, 6, 5 and 4 blocks
-/// of keys take each of its ways.
+// The producer's loop is unrolled by four with up to three blocks before it: 7, 6, 5 and 4 blocks
+// of keys take each of its ways.
 TEST(WarpSpecialisedForward, EachSynchronisationThatIsRemovedIsNoticed) {
-  std::vector<ptx::Launch> launches;
-  for (const int tokens : {1100, 1000, 840, 700}) {
-    launches.push_back(forward_launch(make_case("fa3_bf16", {1, 20, tokens / 20}, 1)));
-    launches.back().limit = 20'000'000;
-  }
-  if (!ptx::long_tests()) launches.resize(1);
-  const ptx::Search search =
-      ptx::search_removals(std::move(launches), kNeedless, ptx::long_tests() ? 1 : 19);
-  EXPECT_EQ(search.wrong, "");
+  constexpr ptx::Unnoticed kNeedless[] = {
+      {228, kOfTheLastBlock}, {313, kOfTheLastBlock}, {737, kOfTheLastBlock}, {833, kOfTheEnd},
+      {845, kOfTheEnd},       {862, kOfTheEnd},       {3051, kSameFence},     {4999, kLanesMeet}};
+  expect_noticed("fa3_bf16", forward_launch, {1100, 1000, 840, 700}, kNeedless);
+}
+
+TEST(WarpSpecialisedForward, SoItIsInFp8) {
+  constexpr ptx::Unnoticed kNeedless[] = {
+      {237, kOfTheLastBlock}, {324, kOfTheLastBlock}, {765, kOfTheLastBlock}, {865, kOfTheEnd},
+      {877, kOfTheEnd},       {894, kOfTheEnd},       {3377, kSameFence},     {5812, kLanesMeet}};
+  expect_noticed("fa3_fp8", fp8_launch, {1360, 1200, 1000, 840}, kNeedless);
 }
 
 }  // namespace

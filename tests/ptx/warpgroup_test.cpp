@@ -115,6 +115,21 @@ TEST(Warpgroups, AnEarlyReleaseIsReportedThoughTheWgmmaWasOver) {
               Contains(AllOf(HasSubstr("race with a read"), HasSubstr("warps 0 to 3"))));
 }
 
+TEST(Warpgroups, ABadDescriptorIsTheFaultOfItsWgmma) {
+  // The second of two on one accumulator reads far outside shared memory.
+  const std::string wgmma =
+      "wgmma.mma_async.sync.aligned.m64n8k32.f32.e4m3.e4m3 {%f1,%f2,%f3,%f4}, {%r5,%r6,%r7,%r8}, ";
+  const std::string body = "mov.b64 %rd1, 64; mov.b64 %rd2, 16383;\nwgmma.fence.sync.aligned;\n" +
+                           wgmma + "%rd1, 0, 1, 1;\n" + wgmma + "%rd2, 1, 1, 1;\n" +
+                           "wgmma.commit_group.sync.aligned;\nwgmma.wait_group.sync.aligned 0;";
+  for (const Schedule schedule : {Schedule::eager, Schedule::late}) {
+    Launch launch = launch_of(body, 128, 64, ".shared .align 1024 .b8 tile[2048];\n");
+    launch.schedule = schedule;
+    EXPECT_THAT(run(launch).fault.value_or("no fault"),
+                testing::StartsWith("k.ptx:11: wgmma.mma_async"));
+  }
+}
+
 TEST(Warpgroups, PlainReadsOfItsWarpsAreNotTheWgmmas) {
   // Warp 3 reads k itself before the wgmma: warp 0's wait does not order that.
   const std::string read = "setp.ge.u32 %p4, %r0, 96; @%p4 ld.shared.u32 %r4, [k];\n";

@@ -8,6 +8,7 @@
 #include "execute/witness.hpp"
 #include "instructions/families.hpp"
 #include "instructions/wgmma_detail.hpp"
+#include "karat/numerics/base/error.hpp"
 
 namespace karat::ptx {
 namespace {
@@ -55,6 +56,19 @@ void compute(Cta& cta, std::uint32_t first, std::span<const IssuedWgmma> issued)
       steps, cta.shared);
 }
 
+/// Likewise; what one of them cannot compute is its own fault, not that of the commit or the wait.
+void compute_or_blame(Cta& cta, std::uint32_t first, std::span<const IssuedWgmma> issued) {
+  try {
+    compute(cta, first, issued);
+  } catch (const Error& error) {
+    if (error.kind() == ErrorKind::internal) throw;
+    if (issued.size() == 1) throw Fault{-1, error.what(), &cta.warps[first], issued[0].detail->pc};
+    for (std::size_t i = 0; i < issued.size(); ++i)
+      compute_or_blame(cta, first, issued.subspan(i, 1));
+    throw;
+  }
+}
+
 /// How many of a warp's wgmmas are of groups before `end`.
 std::size_t count_before(const Warp& warp, std::uint64_t end) {
   std::size_t count = 0;
@@ -74,7 +88,7 @@ void compute_all(Cta& cta, std::uint32_t first, std::uint64_t end_group) {
   for (std::size_t i = 0; i < issued.size();) {
     std::size_t end = i + 1;
     while (end < issued.size() && goes_on(issued[end - 1], issued[end])) ++end;
-    compute(cta, first, issued.subspan(i, end - i));
+    compute_or_blame(cta, first, issued.subspan(i, end - i));
     i = end;
   }
   const auto done = static_cast<std::ptrdiff_t>(issued.size());
@@ -216,6 +230,7 @@ void decode_wgmma(Decoder& in) {
   detail.scale_d = in.read_predicate(in.operand(3));
   in.rests_on(detail.op.fidelity);
   MicroOp& op = in.emit(run_issue);
+  detail.pc = static_cast<std::uint32_t>(in.program().code.size() - 1);
   op.detail = in.keep(std::move(detail));
   op.tell = tell_issue;
 }

@@ -14,6 +14,7 @@ struct WgmmaDetail {
   std::string kind;  ///< the opcode and what else decides `op`
   std::vector<Place> d, a;
   Place a_descriptor = 0, b_descriptor = 0, scale_d = 0;
+  std::uint32_t pc = 0;  ///< of its micro-operation
 };
 
 }  // namespace karat::ptx
