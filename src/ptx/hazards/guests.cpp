@@ -42,7 +42,9 @@ void Hazards::leave(const Warp& warp) {
   const Cta& cta = *warp.cta;
   if (!std::ranges::all_of(cta.warps, &Warp::done)) return;
   for (const auto& [visitor, guest] : guests_.of(cta.rank)) {
-    const auto seen = [&](const Warp& each) { return has_seen(each, visitor, guest.clock); };
+    const auto seen = [&, who = visitor, clock = guest.clock](const Warp& each) {
+      return has_seen(each, who, clock);
+    };
     if (std::ranges::any_of(cta.warps, seen)) continue;
     report(warp,
            visitor < warps_ ? "ends its CTA with no order behind another CTA's access of its "
