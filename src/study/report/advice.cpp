@@ -73,7 +73,7 @@ std::optional<Extent3> smaller_tile(const recipe::Recipe& recipe, Extent3 grid) 
   constexpr std::array kSides{1, 2, 3, 4, 6, 8, 12, 16};
   const Extent3 largest = recipe.mask.tile;
   std::optional<Extent3> best;
-  std::tuple<bool, int, int> merit;
+  std::tuple<bool, double, int> merit;
   for (const int t : kSides)
     for (const int h : kSides)
       for (const int w : kSides) {
@@ -84,8 +84,9 @@ std::optional<Extent3> smaller_tile(const recipe::Recipe& recipe, Extent3 grid) 
         if (kept_share(recipe.mask, tile, grid) > kLargestShare) continue;
         if (!recipe::problems(with_tile(recipe, tile)).empty()) continue;
         const bool divides = grid.t % t == 0 && grid.h % h == 0 && grid.w % w == 0;
-        // Of equal size, the one with the most equal sides.
-        const std::tuple found{divides, static_cast<int>(tile.volume()), std::min({t, h, w})};
+        const std::tuple found{divides,
+                               static_cast<double>(std::min({t, h, w})) / std::max({t, h, w}),
+                               static_cast<int>(tile.volume())};
         if (best && found <= merit) continue;
         best = tile;
         merit = found;

@@ -10,8 +10,9 @@
 namespace karat::study {
 
 /// A tile no larger than the recipe's, with which its window of tiles keeps at most half of the
-/// pairs of that grid: the largest, before others one that divides the grid. Nothing where the
-/// mask is no window that follows tiles, or no tile of 16 tokens or more does it.
+/// pairs of that grid: one that divides the grid before others, then the one with the most equal
+/// sides, then the largest. Nothing where the mask is no window that follows tiles, or no tile of
+/// 16 tokens or more does it.
 std::optional<video::Extent3> smaller_tile(const recipe::Recipe& recipe, video::Extent3 grid);
 
 /// Why the mask of that recipe of the result drops nothing, and which tile drops something:
