@@ -9,7 +9,7 @@ namespace karat::report {
 namespace {
 
 /// A picture in a narrow window is scrolled rather than made narrower than this.
-constexpr double kLegible = 720;
+constexpr double kLegible = 560;
 
 /// Fixed point with trailing zeros dropped; -0 is 0.
 std::string number(double x) {
