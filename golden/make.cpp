@@ -25,11 +25,11 @@ double seconds_since(Clock::time_point begin) {
 void require_storable(const recipe::Recipe& recipe) {
   const auto require = [](const char* field, const quant::Rule& rule) {
     if (cases::has_dtype(quant::entering_format(rule))) return;
-    throw Error(ErrorKind::usage, std::string(field) + ".format",
-                "a golden file has no type for codes of 4 bits (" +
-                    std::string(numerics::format(rule.format).name) + ")",
-                "give " + std::string(field) +
-                    ".enters bf16, or compute the outputs alone: karat attend");
+    throw Error(
+        ErrorKind::usage, std::string(field) + ".format",
+        "a golden file has no type for codes of 4 bits (" +
+            std::string(numerics::format(rule.format).name) + ")",
+        "give " + std::string(field) + ".enters bf16, or compute the outputs alone: karat attend");
   };
   require("q", recipe.q);
   require("k", recipe.k);

@@ -30,7 +30,8 @@ constexpr Example kExamples[] = {
     {"recipes", "karat recipes fpsattention"},
     {"recipes", "karat recipes fa2_bf16 fa3_bf16"},
     {"cost", "karat cost --gpu H100 --model wan2.1-14b --resolution 720p --recipe fpsattention"},
-    {"cost", "karat cost --gpu H20,H100 --model wan2.1-14b --recipes fa3_bf16,fa3_fp8,fpsattention"},
+    {"cost",
+     "karat cost --gpu H20,H100 --model wan2.1-14b --recipes fa3_bf16,fa3_fp8,fpsattention"},
     {"study",
      "karat study --recipes fa3_bf16,fa3_fp8 --grid 4,8,8 --channels 64 --prompts 2 --steps 0,49 "
      "--heads 0 --rows 16 --draws 2 --ladder none -o study.h5 --html study.html"},

@@ -145,7 +145,7 @@ void read_times(const cxxopts::ParseResult& given, tune::Request& request) {
   }
 }
 
-/// What an HDF5 result says of itself; nothing of a file that is none.
+/// What an HDF5 result says of itself.
 MeasuredRun run_of_result(const std::string& path) {
   MeasuredRun run;
   const files::Hdf5Reader file(path);
@@ -175,7 +175,7 @@ study::SensitivityTable read_table(const std::string& path, MeasuredRun& run) {
     }
   }
   study::SensitivityTable table = study::read_sensitivity(path);
-  if (text.starts_with("\x89HDF")) run = run_of_result(path);
+  if (!study::looks_like_loop(text) && !text.starts_with("prompt,")) run = run_of_result(path);
   return table;
 }
 
@@ -285,13 +285,13 @@ int run_tune(int argc, char** argv) {
   if (form && given->count("schedule") > 0)
     throw Error(ErrorKind::usage, "--schedule", "stands beside --format, which says its own kind",
                 "leave one out");
-  for (const std::string& warning : warnings) say(narration(*given), "warning: " + warning);
   const tune::Result result = [&] {
     const NothingHalfWritten guard;
     Progress bar("tune", narration(*given), 0, "fronts");
     request.progress = bar.callback();
     return tune::run(request);
   }();
+  for (const std::string& warning : warnings) say(narration(*given), "warning: " + warning);
   std::string text;
   files::Json schedule;
   std::vector<tune::Decision> decided;
