@@ -63,10 +63,15 @@ double held_clock(const Machine& m, const Timing& t, const Plan& p, double activ
   return std::min(mhz, m.short_launch_clock_mhz);
 }
 
+double mean_end(const Schedule& done) {
+  return std::accumulate(done.sm_end.begin(), done.sm_end.end(), 0.0) /
+         static_cast<double>(done.sm_end.size());
+}
+
 /// What the bytes of all tiles take at the board's rate of L2 or HBM, whatever the clock. An SM may
 /// draw in bursts; all of them together get no more than that.
-double board_us(UnitId memory, const Machine& m, const Supply& supply, const Schedule& done) {
-  return done.busy[static_cast<int>(memory)] / (supply.active * m.clock_mhz);
+double board_us(UnitId memory, const Supply& supply, const Schedule& done) {
+  return done.busy[static_cast<int>(memory)] / (supply.active * supply.mhz);
 }
 
 LaunchTime simulate(const Machine& machine, const Timing& timing, const Plan& undivided,
@@ -96,19 +101,28 @@ LaunchTime simulate(const Machine& machine, const Timing& timing, const Plan& un
   // A kernel in front sorts sequences, or zeroes the counter that tiles are drawn from.
   const bool prepared = plan.lengths == Lengths::varying || draws_tiles(plan);
   out.launch_us = timing.launch_us + (prepared ? timing.prepare_us : 0);
-  const Supply supply = make_supply(machine, timing, plan, shape, work, out.tiles);
+  const auto supply_at = [&](double mhz) {
+    return make_supply(machine, timing, plan, shape, work, mhz, out.tiles);
+  };
+  // What the board holds follows from a first look at the clock it sustains; then L2 and HBM give
+  // so much a clock as they do at the clock held.
+  out.clock_mhz = clock_mhz.value_or(machine.clock_mhz);
+  if (!clock_mhz && machine.clock_mhz < machine.short_launch_clock_mhz) {
+    TileCosts costs(machine, timing, plan, supply_at(machine.clock_mhz), masked);
+    const Schedule done = schedule(machine, plan, costs, runs, work.copies);
+    out.clock_mhz = held_clock(machine, timing, plan, mean_end(done) / done.end,
+                               costs.tensor_use(plan.ctas_per_sm), done.end / machine.clock_mhz);
+    out.events = costs.events();
+  }
+  const Supply supply = supply_at(out.clock_mhz);
   TileCosts costs(machine, timing, plan, supply, masked);
   const Schedule done = schedule(machine, plan, costs, runs, work.copies);
-  const double mean = std::accumulate(done.sm_end.begin(), done.sm_end.end(), 0.0) / machine.sms;
-  out.clocks = ideal == Ideal::waves ? mean : done.end;
+  out.clocks = ideal == Ideal::waves ? mean_end(done) : done.end;
   out.sm_clocks = done.sm_end;
-  out.clock_mhz = clock_mhz.value_or(held_clock(machine, timing, plan, mean / done.end,
-                                                costs.tensor_use(plan.ctas_per_sm),
-                                                out.clocks / machine.clock_mhz));
   if (ideal != Ideal::combined)
     out.combining = combining(machine, timing, plan, shape, out.division, out.clock_mhz);
-  const double l2_us = board_us(UnitId::l2, machine, supply, done);
-  const double hbm_us = board_us(UnitId::hbm, machine, supply, done);
+  const double l2_us = board_us(UnitId::l2, supply, done);
+  const double hbm_us = board_us(UnitId::hbm, supply, done);
   out.memory_us = std::max(l2_us, hbm_us);
   out.us = out.launch_us + out.combining.us() + std::max(out.clocks / out.clock_mhz, out.memory_us);
   out.steady_clocks = costs.steady(plan.ctas_per_sm) / plan.ctas_per_sm;
@@ -117,7 +131,7 @@ LaunchTime simulate(const Machine& machine, const Timing& timing, const Plan& un
   }
   out.busy_share[static_cast<int>(UnitId::l2)] = l2_us / out.us;
   out.busy_share[static_cast<int>(UnitId::hbm)] = hbm_us / out.us;
-  out.events = costs.events();
+  out.events += costs.events();
   out.walked = static_cast<int>(done.walked);
   return out;
 }

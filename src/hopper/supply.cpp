@@ -25,12 +25,11 @@ std::int64_t total_tiles(const std::vector<TileRun>& runs) {
 }
 
 Supply make_supply(const Machine& m, const Timing& t, const Plan& p, const Shape& shape,
-                   const Work& work, std::int64_t tiles) {
+                   const Work& work, double mhz, std::int64_t tiles) {
   const double active = std::min<double>(m.sms, std::ceil(double(tiles) / p.ctas_per_sm));
-  const double per_clk =
-      1e3 / m.clock_mhz / active;  // GB/s of the board -> bytes per clock of an SM
+  const double per_clk = 1e3 / mhz / active;  // GB/s of the board -> bytes per clock of an SM
   Supply s;
-  s.active = active;
+  s.active = active, s.mhz = mhz;
   s.port_bytes_per_clk = kL2ToSm;
   s.l2_bytes_per_clk = m.l2_gb_per_s * t.l2_share * per_clk;
   s.hbm_bytes_per_clk = m.hbm_gb_per_s * t.hbm_share * per_clk;

@@ -109,8 +109,8 @@ std::vector<Slice> timeline(const Question& q, const Plan& plan, const LaunchTim
     }
   }
   std::vector<Slice> slices;
-  const Supply supply =
-      make_supply(q.machine, q.timing, parts.plan, q.shape, masked.work, launch.tiles);
+  const Supply supply = make_supply(q.machine, q.timing, parts.plan, q.shape, masked.work,
+                                    launch.clock_mhz, launch.tiles);
   run_sm(q.machine, q.timing, parts.plan, supply, plan.ctas_per_sm, first, &slices);
   std::stable_sort(slices.begin(), slices.end(), [](const Slice& a, const Slice& b) {
     return std::tie(a.unit, a.begin) < std::tie(b.unit, b.begin);

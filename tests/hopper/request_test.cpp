@@ -167,7 +167,7 @@ TEST(Answer, APredictedMaskIsNoDenseKernelThatSkips) {
 
 /// Video Sparse Attention's authors print 85 % of FlashAttention-3's rate for cubes of 64 tokens
 /// (arXiv 2505.13389; not among the rows that anything is fitted on). The most that the structure
-/// leaves open reaches 68 %: L2 at its assumed share bounds it there.
+/// leaves open reaches 66 %: L2 at its assumed share bounds it there.
 TEST(Answer, CubesOf64TokensStandBesideWhatTheirAuthorsPrint) {
   Question question{.recipe = recipe::preset("vsa")};
   ask(question, KernelRequest{});

@@ -41,6 +41,7 @@ struct Supply {
   double kv_real = 1;  ///< share of all blocks' keys that do
   double listed = 0;   ///< 1: the next block is read from a list
   double active = 1;   ///< SMs at work, which share the board's rates
+  double mhz = 0;      ///< the clock that these shares count by
 };
 
 struct SmRun {
