@@ -145,8 +145,8 @@ void read_times(const cxxopts::ParseResult& given, tune::Request& request) {
   }
 }
 
-/// What an HDF5 result says of itself.
-MeasuredRun run_of_result(const std::string& path) {
+/// What an HDF5 result says of itself. A recipe of another version of karat counts by its name.
+MeasuredRun run_of_result(const std::string& path) try {
   MeasuredRun run;
   const files::Hdf5Reader file(path);
   if (!file.attributes("").contains("study")) return run;
@@ -158,9 +158,16 @@ MeasuredRun run_of_result(const std::string& path) {
     const auto grid = source->at("grid").get<std::array<int, 3>>();
     run.grid = video::Extent3{grid[0], grid[1], grid[2]};
   }
-  for (const files::Json& recipe : asked.value("recipes", files::Json::array()))
-    run.recipes.push_back(recipe::parse_recipe(recipe.dump(), path));
+  for (const files::Json& recipe : asked.value("recipes", files::Json::array())) {
+    try {
+      run.recipes.push_back(recipe::parse_recipe(recipe.dump(), path));
+    } catch (const Error&) {
+    }
+  }
   return run;
+} catch (const nlohmann::json::exception&) {
+  throw Error(ErrorKind::input_output, path, "says of its own run what no study says",
+              "let karat study write it again");
 }
 
 /// The study's errors, and what it says of its run.
