@@ -9,6 +9,7 @@
 
 #include "engine.hpp"
 #include "fast/visit.hpp"
+#include "karat/attention/phases.hpp"
 #include "karat/numerics/base/error.hpp"
 #include "karat/numerics/base/parallel.hpp"
 
@@ -102,10 +103,9 @@ std::vector<std::span<const int>> group_blocks(const Launch& launch, std::span<c
   return groups;
 }
 
-}  // namespace
-
-HeadResult attend(const recipe::Recipe& recipe, const layout::Layout& layout,
-                  const QuantisedHead& head, const AttendOptions& options) {
+/// attend(); `phases` may be null.
+HeadResult run(const recipe::Recipe& recipe, const layout::Layout& layout,
+               const QuantisedHead& head, const AttendOptions& options, PhaseSeconds* phases) {
   const Launch launch(recipe, layout, head, options.score_factor.value_or(1.0));
   require_one_scale_per_segment(launch);
   require_one_factor(launch);
@@ -128,8 +128,13 @@ HeadResult attend(const recipe::Recipe& recipe, const layout::Layout& layout,
 
   const int threads = options.threads > 0 ? options.threads : numerics::default_threads();
   const bool fast = options.path == numerics::Path::fast;
+  PhaseClock packing;
+  if (phases != nullptr) packing.enter(Phase::pack_keys);
   const PackedHead packed = fast ? pack_head(launch, chosen, threads) : PackedHead{};
+  if (phases != nullptr) packing.stop();
   std::vector<FastScratch> scratch(fast ? threads : 0);
+  for (FastScratch& s : scratch)
+    if (phases != nullptr) s.clock.emplace();
   std::vector<BlockTap> passing(options.on_tap ? threads : 0);
   std::atomic<std::int64_t> saturated = 0;
   std::atomic<std::size_t> done = 0;
@@ -153,7 +158,23 @@ HeadResult attend(const recipe::Recipe& recipe, const layout::Layout& layout,
       options.progress(++done, chosen.size());
   });
   result.saturated_p_codes = saturated;
+  if (phases != nullptr) *phases += packing.seconds();
+  for (const FastScratch& s : scratch)
+    if (s.clock) *phases += s.clock->seconds();
   return result;
+}
+
+}  // namespace
+
+HeadResult attend(const recipe::Recipe& recipe, const layout::Layout& layout,
+                  const QuantisedHead& head, const AttendOptions& options) {
+  return run(recipe, layout, head, options, nullptr);
+}
+
+HeadResult attend_by_phases(const recipe::Recipe& recipe, const layout::Layout& layout,
+                            const QuantisedHead& head, const AttendOptions& options,
+                            PhaseSeconds& seconds) {
+  return run(recipe, layout, head, options, &seconds);
 }
 
 }  // namespace karat::attention

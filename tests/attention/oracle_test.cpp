@@ -3,10 +3,15 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
 #include <cmath>
+#include <numbers>
 #include <numeric>
 
 #include "karat/attention/attend.hpp"
+#include "karat/attention/operations/kernel.hpp"
+#include "karat/numerics/functions/exp2.hpp"
 #include "karat/recipe/json.hpp"
 #include "random_head.hpp"
 
@@ -57,6 +62,90 @@ TEST(Oracle, EqualsTheTextbookFormula) {
           for (std::size_t j = 0; j < channels; ++j)
             ASSERT_NEAR(result.o[token * channels + j], static_cast<double>(expected[j]), 1e-13);
           ASSERT_NEAR(result.lse[token], static_cast<double>(expected[channels]), 1e-13);
+        }
+      }
+    }
+  }
+}
+
+/// One row, one operation after the other, in the order that oracle/oracle_rows.hpp states.
+struct PlainRow {
+  std::span<const float> q;
+  std::size_t channels;
+  double m = -INFINITY;
+  std::array<double, 8> l{};
+  std::vector<double> o = std::vector<double>(channels, 0.0);
+
+  /// Tokens of a chunk of keys; negative: dropped, or no token.
+  void absorb(const RandomHead& head, const std::vector<std::int64_t>& keys) {
+    std::vector<double> s(keys.size(), -INFINITY);
+    for (std::size_t n = 0; n < keys.size(); ++n) {
+      if (keys[n] < 0) continue;
+      double sum = 0;
+      for (std::size_t j = 0; j < channels; ++j)
+        sum += double{q[j]} * double{head.k[static_cast<std::size_t>(keys[n]) * channels + j]};
+      s[n] = sum * score_scale(channels);
+    }
+    const double largest = std::max(m, *std::ranges::max_element(s));
+    if (largest == -INFINITY) return;
+    const double alpha = numerics::exp2_f64(m - largest);
+    m = largest;
+    for (double& sum : l) sum *= alpha;
+    for (double& sum : o) sum *= alpha;
+    for (std::size_t n = 0; n < keys.size(); ++n) {
+      const double p = numerics::exp2_f64(s[n] - m);
+      l[n % 8] += p;
+      for (std::size_t j = 0; keys[n] >= 0 && j < channels; ++j)
+        o[j] += p * double{head.v[static_cast<std::size_t>(keys[n]) * channels + j]};
+    }
+  }
+
+  double sum() const { return ((l[0] + l[4]) + (l[2] + l[6])) + ((l[1] + l[5]) + (l[3] + l[7])); }
+};
+
+PlainRow plain_row(const RandomHead& head, const layout::Layout& layout, std::size_t token,
+                   OracleMask mask) {
+  const std::size_t d = layout.channels, tokens = layout.order.position_of.size();
+  PlainRow row{.q = std::span(head.q).subspan(token * d, d), .channels = d};
+  std::vector<std::int64_t> keys;
+  if (mask == OracleMask::dense) {
+    for (std::size_t begin = 0; begin < tokens; begin += 256) {
+      keys.resize(std::min<std::size_t>(256, tokens - begin));
+      std::iota(keys.begin(), keys.end(), begin);
+      row.absorb(head, keys);
+    }
+    return row;
+  }
+  const std::int64_t position = layout.order.position_of[token];
+  for (const video::Range block : layout.blocks.key_blocks) {
+    if (layout.mask->cover({position, position + 1}, block) == mask::Cover::none) continue;
+    keys.clear();
+    for (std::int64_t at = block.begin; at < block.end; ++at)
+      keys.push_back(layout.mask->keeps(position, at) ? layout.key_order.token_at[at] : -1);
+    row.absorb(head, keys);
+  }
+  return row;
+}
+
+TEST(Oracle, EqualsItsOwnOrderOfOperationsBitForBit) {
+  recipe::Recipe holes = recipe::preset("fpsattention");
+  holes.mask.window = {1, 3, 1};
+  holes.mask.unit = mask::Unit::tokens_exact;
+  for (const recipe::Recipe& recipe : {recipe::preset("fpsattention"), holes}) {
+    for (const Flavour flavour : {Flavour::normal, Flavour::one_hot, Flavour::tails}) {
+      const Extent3 grid{5, 9, 17};
+      const std::size_t channels = flavour == Flavour::tails ? 24 : 32;
+      const RandomHead head = random_head(grid, channels, flavour, 17);
+      const layout::Layout layout = layout::make_layout(recipe, grid, channels);
+      std::vector<std::int32_t> tokens(grid.volume());
+      std::iota(tokens.begin(), tokens.end(), 0);
+      for (const OracleMask mask : {OracleMask::dense, OracleMask::sparse}) {
+        const auto result = oracle(layout, head.input(), tokens, mask, 2);
+        for (std::size_t token = 0; token < tokens.size(); token += 5) {
+          const PlainRow row = plain_row(head, layout, token, mask);
+          for (std::size_t j = 0; j < channels; ++j)
+            ASSERT_EQ(result.o[token * channels + j], row.o[j] / row.sum());
+          ASSERT_EQ(result.lse[token], (row.m + numerics::log2_f64(row.sum())) * std::numbers::ln2);
         }
       }
     }

@@ -72,11 +72,14 @@ void multiply_by_v(const Visit& v) {
   // Where T is added later, the first segment's addition rescales on the way.
   const bool promoted = launch.recipe.pv.promote_every != 0;
   bool rescaled = !promoted || has_exact_p(launch);
+  scratch.enter(Phase::rescale);
   if (rescaled) rescale_outputs(v);
   for (const PackedSegment& segment : v.packed.segments) {
     const MatrixView<const float> p{&scratch.p_values[segment.keys.begin - v.keys.begin], v.rows,
                                     static_cast<std::size_t>(segment.keys.size()), v.stride(), 1};
+    scratch.enter(Phase::pack_p);
     scratch.p.pack(launch.pv, p);
+    scratch.enter(Phase::pv);
     if (!promoted) {
       chain(launch.pv, scratch.p, segment.v, Start::from_d,
             numerics::row_major(v.block.state.o.data(), v.rows, channels));
@@ -84,6 +87,7 @@ void multiply_by_v(const Visit& v) {
     }
     chain(launch.pv, scratch.p, segment.v, Start::absent,
           numerics::row_major(t.data, v.rows, channels));
+    scratch.enter(Phase::rescale);
     scale_product(v, segment, t);
     if (rescaled)
       v.loops.add({v.block.state.o.data(), v.rows * channels}, t.elements());
@@ -172,17 +176,22 @@ void start_block(const Launch& launch, int query_block, QueryBlock& block) {
 
 void run_visit(const Visit& v, std::size_t visit) {
   const Block a = v.accumulators();
+  v.scratch.enter(Phase::qk);
   chain(v.launch.qk, v.block.q, v.packed.k, Start::absent,
         {a.data, a.rows, a.columns, a.stride, 1});
+  v.scratch.enter(Phase::scores);
   score_rows(v);
   if (advance_rows(v, visit) == Step::skipped) {
     skip_rows(v);
+    v.scratch.enter(Phase::rescale);
     rescale_outputs(v);
   } else {
     softmax_rows(v);
     multiply_by_v(v);
   }
-  if (v.tap != nullptr) record(v, visit, *v.tap);
+  if (v.tap == nullptr) return;
+  v.scratch.enter(Phase::record);
+  record(v, visit, *v.tap);
 }
 
 }  // namespace
@@ -218,6 +227,7 @@ void run_blocks_fast(const Launch& launch, const PackedHead& packed,
     widest = std::max(widest, map.key_blocks[entry.key_block].size());
   reserve(scratch, static_cast<std::size_t>(most_rows), static_cast<std::size_t>(widest),
           launch.channels, launch.from_accumulators);
+  scratch.enter(Phase::start_block);
   for (std::size_t b = 0; b < query_blocks.size(); ++b)
     start_block(launch, query_blocks[b], scratch.blocks[b]);
   for (std::size_t visit = 0; visit < visits.size(); ++visit) {
@@ -239,12 +249,14 @@ void run_blocks_fast(const Launch& launch, const PackedHead& packed,
                 visit);
     }
   }
+  scratch.enter(Phase::finish);
   for (std::size_t b = 0; b < query_blocks.size(); ++b) {
     const QueryBlock& block = scratch.blocks[b];
     saturated += block.saturated;
     if (!block.small_blocks.empty()) result.small_blocks[query_blocks[b]] = block.small_blocks;
     finish(launch, block.queries, block.state, numerics::Path::fast, result);
   }
+  if (scratch.clock) scratch.clock->stop();
 }
 
 }  // namespace karat::attention

@@ -4,38 +4,18 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "engine.hpp"
 #include "karat/attention/operations/score.hpp"
+#include "karat/attention/phases.hpp"
 #include "karat/numerics/tensor_core/tensor_core.hpp"
+#include "lines.hpp"
 #include "softmax_rows.hpp"
 
 namespace karat::attention {
-
-/// Numbers that start on a cache line; growing discards what was in there.
-template <typename T>
-class Lines {
- public:
-  T* data() { return lines_.data()->values; }
-  const T* data() const { return lines_.data()->values; }
-  T& operator[](std::size_t i) { return data()[i]; }
-  const T& operator[](std::size_t i) const { return data()[i]; }
-  /// At least `count` elements, and a line behind them.
-  void reserve(std::size_t count) {
-    const std::size_t needed = count / kPerLine + 2;
-    if (lines_.size() < needed) lines_ = std::vector<Line>(needed);
-  }
-  std::span<T> first(std::size_t count) { return {data(), count}; }
-
- private:
-  static constexpr std::size_t kPerLine = 64 / sizeof(T);
-  struct alignas(64) Line {
-    T values[kPerLine];
-  };
-  std::vector<Line> lines_;
-};
 
 /// Keys of a block whose T is formed and promoted together.
 struct PackedSegment {
@@ -85,6 +65,11 @@ struct FastScratch {
   Lines<float> p_scale;                          ///< per row, where Kernel::p_scaled_by_rows
   Lines<float> factor;                           ///< per channel
   Lines<double> alpha_exact;
+  std::optional<PhaseClock> clock;
+
+  void enter(Phase phase) {
+    if (clock) clock->enter(phase);
+  }
 };
 
 struct Visit {

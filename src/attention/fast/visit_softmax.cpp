@@ -141,12 +141,15 @@ std::int64_t softmax_rounded(const SoftmaxChunk& c) {
   const bool scaled = c.v.launch.multiplier != 1.0f;
   // What needs neither factor nor cast is computed in place.
   const Block x = cast_needed || scaled ? c.x() : c.p;
+  c.v.scratch.enter(Phase::exponentials);
   exponents(c, x);
   const std::span<float> p(x.data, c.elements());
   powers(c.v.launch, p, p);
   if (scaled) c.v.loops.multiply(p, c.v.launch.multiplier, c.p.elements());
   const std::span<const float> values = scaled ? c.p.elements() : p;
+  c.v.scratch.enter(Phase::cast);
   const std::int64_t saturated = cast_needed ? cast_terms(c, values) : 0;
+  c.v.scratch.enter(Phase::row_sums);
   Block terms = x;
   if (recipe.softmax.row_sum != recipe::RowSum::unquantized) {
     terms = c.x();
@@ -165,10 +168,12 @@ std::int64_t softmax_rounded(const SoftmaxChunk& c) {
 std::int64_t softmax_exact(const SoftmaxChunk& c) {
   const recipe::Recipe& recipe = c.v.launch.recipe;
   const Block x = c.x();
+  c.v.scratch.enter(Phase::exponentials);
   exponents(c, x);
   const BlockOf<double> p{c.v.scratch.exact.data(), x.rows, x.columns, x.stride};
   widen(x.elements(), p.elements());
   numerics::exp2_f64(p.elements(), p.elements());
+  c.v.scratch.enter(Phase::cast);
   const double factor = c.v.launch.multiplier;
   std::int64_t saturated = 0;
   if (recipe.p.format == FormatId::f32) {
@@ -180,6 +185,7 @@ std::int64_t softmax_exact(const SoftmaxChunk& c) {
     narrow_to_odd(p.elements(), factor, x.elements());
     saturated = cast_terms(c, x.elements());
   }
+  c.v.scratch.enter(Phase::row_sums);
   if (recipe.softmax.row_sum == recipe::RowSum::quantized) {
     read_terms(c, x);
     widen(x.elements(), p.elements());

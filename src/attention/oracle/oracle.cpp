@@ -7,7 +7,9 @@
 #include <limits>
 #include <numbers>
 #include <numeric>
+#include <utility>
 
+#include "fast/dropped.hpp"
 #include "karat/attention/branch.hpp"
 #include "karat/attention/operations/kernel.hpp"
 #include "karat/numerics/base/parallel.hpp"
@@ -21,35 +23,59 @@ namespace {
 
 constexpr std::size_t kKeys = 256;  // keys per chunk of the dense oracle
 
-void absorb_dense(OracleRows& rows, OracleChunk& chunk, const std::vector<float>& k,
-                  const std::vector<float>& v, double scale) {
-  const std::size_t keys = k.size() / rows.channels;
-  for (std::size_t begin = 0; begin < keys; begin += kKeys) {
-    chunk.load(&k[begin * rows.channels], &v[begin * rows.channels], std::min(kKeys, keys - begin),
-               rows.channels);
-    absorb(rows, chunk, scale);
-  }
+/// What all items read: keys and values in the order and the pieces in which rows meet them.
+struct Keys {
+  std::vector<video::Range> ranges;
+  ScorePanels k;
+  std::vector<float> v;  ///< positions x k.width()
+};
+
+Keys make_keys(const layout::Layout& layout, const HeadInput& input, OracleMask mask, int threads) {
+  std::vector<std::int32_t> original(layout.order.position_of.size());
+  std::iota(original.begin(), original.end(), 0);
+  const bool dense = mask == OracleMask::dense;
+  const auto& order = dense ? original : layout.key_order.token_at;
+  auto ranges = dense ? pieces(original.size(), kKeys) : layout.blocks.key_blocks;
+  ScorePanels k(input.k, layout.channels, order, ranges, threads);
+  std::vector<float> v = ordered_rows(input.v, layout.channels, order, k.width());
+  return {std::move(ranges), std::move(k), std::move(v)};
+}
+
+void absorb_range(OracleRows& rows, OracleChunk& chunk, const Keys& keys, std::size_t range,
+                  double scale, const std::function<void(double*, std::size_t)>& drop = {}) {
+  const video::Range at = keys.ranges[range];
+  chunk.load(keys.k, range, &keys.v[at.begin * rows.channels], static_cast<std::size_t>(at.size()));
+  absorb(rows, chunk, scale, drop);
 }
 
 void absorb_kept(OracleRows& rows, OracleChunk& chunk, const layout::Layout& layout,
-                 const OracleItem& item, std::span<const std::int32_t> tokens,
-                 const std::vector<float>& k, const std::vector<float>& v, double scale) {
+                 const OracleItem& item, std::span<const std::int32_t> tokens, const Keys& keys,
+                 double scale) {
   auto entries = layout.blocks.rows[item.block];
   std::sort(entries.begin(), entries.end(),
             [](const auto& x, const auto& y) { return x.key_block < y.key_block; });
+  const auto position = [&](std::size_t i) {
+    return std::int64_t{layout.order.position_of[tokens[item.rows[i]]]};
+  };
   for (const auto& entry : entries) {
-    const video::Range keys = layout.blocks.key_blocks[entry.key_block];
-    chunk.load(&k[keys.begin * rows.channels], &v[keys.begin * rows.channels], keys.size(),
-               rows.channels);
-    if (entry.cover == mask::Cover::partial) {
-      chunk.dropped.resize(rows.rows * chunk.keys);
-      for (std::size_t i = 0; i < rows.rows; ++i)
-        for (std::size_t n = 0; n < chunk.keys; ++n)
-          chunk.dropped[i * chunk.keys + n] =
-              !layout.mask->keeps(layout.order.position_of[tokens[item.rows[i]]],
-                                  keys.begin + static_cast<std::int64_t>(n));
+    const auto block = static_cast<std::size_t>(entry.key_block);
+    if (entry.cover != mask::Cover::partial) {
+      absorb_range(rows, chunk, keys, block, scale);
+      continue;
     }
-    absorb(rows, chunk, scale);
+    const video::Range columns = keys.ranges[block];
+    const auto drop = [&](double* s, std::size_t stride) {
+      // Rows that follow each other are masked together.
+      for (std::size_t first = 0, end; first < rows.rows; first = end) {
+        for (end = first + 1; end < rows.rows && position(end) == position(end - 1) + 1;) ++end;
+        const video::Range queries{position(first), position(end - 1) + 1};
+        fill_dropped<double>(
+            *layout.mask, -std::numeric_limits<double>::infinity(), queries, columns,
+            layout.mask->cover(queries, columns),
+            {s + first * stride, end - first, static_cast<std::size_t>(columns.size()), stride});
+      }
+    };
+    absorb_range(rows, chunk, keys, block, scale, drop);
   }
 }
 
@@ -59,29 +85,27 @@ OracleResult oracle(const layout::Layout& layout, const HeadInput& input,
                     std::span<const std::int32_t> tokens, OracleMask mask, int threads,
                     const std::function<void(std::size_t, std::size_t)>& progress) {
   const std::size_t channels = layout.channels;
-  const std::size_t padded = (channels + kChannelStep - 1) / kChannelStep * kChannelStep;
   const double scale = score_scale(channels);
-  std::vector<std::int32_t> original(layout.order.position_of.size());
-  std::iota(original.begin(), original.end(), 0);
-  const auto& order = mask == OracleMask::dense ? original : layout.key_order.token_at;
-  const std::vector<float> k = ordered_rows(input.k, channels, order, padded);
-  const std::vector<float> v = ordered_rows(input.v, channels, order, padded);
+  const Keys keys = make_keys(layout, input, mask, threads);
+  const std::size_t width = keys.k.width();
   const std::vector<OracleItem> items =
       mask == OracleMask::dense ? dense_items(tokens.size())
                                 : sparse_items(layout.order, layout.blocks.query_blocks, tokens);
   OracleResult result{.o = std::vector<double>(tokens.size() * channels),
                       .lse = std::vector<double>(tokens.size())};
   std::atomic<std::size_t> done = 0;
-  numerics::parallel_for(items.size(), threads, [&](std::size_t index, int) {
+  std::vector<OracleChunk> chunks(threads > 0 ? threads : numerics::default_threads());
+  numerics::parallel_for(items.size(), threads, [&](std::size_t index, int worker) {
     const OracleItem& item = items[index];
-    OracleRows rows(item.rows.size(), padded);
+    OracleRows rows(item.rows.size(), width);
     for (std::size_t i = 0; i < rows.rows; ++i)
-      std::copy_n(&input.q[tokens[item.rows[i]] * channels], channels, &rows.q[i * padded]);
-    OracleChunk chunk;
+      std::copy_n(&input.q[tokens[item.rows[i]] * channels], channels, &rows.q[i * width]);
+    OracleChunk& chunk = chunks[worker];
     if (mask == OracleMask::dense)
-      absorb_dense(rows, chunk, k, v, scale);
+      for (std::size_t range = 0; range < keys.ranges.size(); ++range)
+        absorb_range(rows, chunk, keys, range, scale);
     else
-      absorb_kept(rows, chunk, layout, item, tokens, k, v, scale);
+      absorb_kept(rows, chunk, layout, item, tokens, keys, scale);
     for (std::size_t i = 0; i < rows.rows; ++i) {
       const double* p = &rows.l[i * 8];
       const double l = ((p[0] + p[4]) + (p[2] + p[6])) + ((p[1] + p[5]) + (p[3] + p[7]));
@@ -89,7 +113,7 @@ OracleResult oracle(const layout::Layout& layout, const HeadInput& input,
       result.lse[row] = l == 0 ? -std::numeric_limits<double>::infinity()
                                : (rows.m[i] + numerics::log2_f64(l)) * std::numbers::ln2;
       for (std::size_t j = 0; j < channels; ++j)
-        result.o[row * channels + j] = l == 0 ? 0.0 : rows.o[i * padded + j] / l;
+        result.o[row * channels + j] = l == 0 ? 0.0 : rows.o[i * width + j] / l;
     }
     if (progress) progress(++done, items.size());
   });

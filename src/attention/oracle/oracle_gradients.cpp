@@ -5,6 +5,7 @@
 #include <limits>
 #include <numbers>
 #include <numeric>
+#include <utility>
 
 #include "karat/attention/backward.hpp"
 #include "karat/attention/operations/kernel.hpp"
@@ -18,8 +19,6 @@ namespace karat::attention {
 namespace {
 
 constexpr std::size_t kChunk = 256;  // rows met at a time by the dense oracle
-
-std::size_t round_up(std::size_t n, std::size_t to) { return (n + to - 1) / to * to; }
 
 /// Rows whose products are scores (q or k) and dP (dO or v), in one order of positions.
 struct Side {
@@ -52,21 +51,42 @@ QueryRows query_rows(const layout::Layout& layout, const HeadInput& input,
 
 /// What a group of rows gathers: from scores' gradients, and (keys alone) from P.
 struct Gathered {
-  std::size_t rows, padded;
-  std::vector<double> score, dp;  ///< padded x channels, the rows themselves
+  std::size_t rows;
+  std::vector<double> score, dp;  ///< rows x channels, the rows themselves
   std::vector<double> lse2, delta;
   std::vector<double> from_ds, from_p;
 };
 
+/// Buffers of one worker.
+struct MeetingScratch {
+  Lines<double> panels, p, ds;
+};
+
+std::vector<std::int32_t> ascending(std::size_t count) {
+  std::vector<std::int32_t> order(count);
+  std::iota(order.begin(), order.end(), 0);
+  return order;
+}
+
+/// Rows of one side meet ranges of the other's.
 class Meeting {
  public:
-  Meeting(const Side& rows, const Side& others, std::size_t channels, double scale)
-      : rows_(rows), others_(others), channels_(channels), scale_(scale) {}
+  Meeting(const Side& rows, const Side& others, std::size_t channels, double scale,
+          std::vector<video::Range> ranges, int threads)
+      : rows_(rows),
+        others_(others),
+        channels_(channels),
+        scale_(scale),
+        ranges_(std::move(ranges)),
+        score_(others.score, channels, ascending(others.score.size() / channels), ranges_, threads),
+        dp_(others.dp, channels, ascending(others.dp.size() / channels), ranges_, threads) {}
+
+  std::size_t ranges() const { return ranges_.size(); }
 
   Gathered gather(std::span<const std::int64_t> at) const {
-    Gathered g{.rows = at.size(), .padded = round_up(at.size(), 4)};
-    for (auto* x : {&g.score, &g.dp, &g.from_ds}) x->assign(g.padded * channels_, 0.0);
-    if (!rows_.queries()) g.from_p.assign(g.padded * channels_, 0.0);
+    Gathered g{.rows = at.size()};
+    for (auto* x : {&g.score, &g.dp, &g.from_ds}) x->assign(g.rows * channels_, 0.0);
+    if (!rows_.queries()) g.from_p.assign(g.rows * channels_, 0.0);
     for (std::size_t i = 0; i < at.size(); ++i) {
       const auto from = static_cast<std::size_t>(at[i]) * channels_;
       std::copy_n(&rows_.score[from], channels_, &g.score[i * channels_]);
@@ -78,37 +98,40 @@ class Meeting {
     return g;
   }
 
-  /// The rows meet [begin, begin + count) of the other side. keeps(i, n): row i and the n-th other.
+  /// The rows meet a range of the other side. keeps(i, n): row i and the range's n-th other.
   template <typename Keeps>
-  void absorb(Gathered& g, std::size_t begin, std::size_t count, const Keeps& keeps) const {
-    const std::size_t stride = round_up(count, 16), first = begin * channels_;
-    const auto products = [&](const std::vector<double>& x, const std::vector<float>& y) {
-      std::vector<double> s(g.padded * stride, 0.0);
-      add_scores(x.data(), transposed(&y[first], count, channels_, stride).data(), g.padded, stride,
-                 channels_, s.data());
-      return s;
+  void absorb(Gathered& g, std::size_t range, MeetingScratch& scratch, const Keeps& keeps) const {
+    const auto begin = static_cast<std::size_t>(ranges_[range].begin);
+    const auto count = static_cast<std::size_t>(ranges_[range].size());
+    const std::size_t stride = whole_panels(count);
+    const auto products = [&](const std::vector<double>& x, const ScorePanels& y,
+                              Lines<double>& to) {
+      y.widen_range(range, scratch.panels);
+      to.reserve(g.rows * stride);
+      make_scores(x.data(), scratch.panels.data(), g.rows, stride, channels_, to.data());
     };
-    std::vector<double> p = products(g.score, others_.score);
-    std::vector<double> ds = products(g.dp, others_.dp);
-    for (std::size_t i = 0; i < g.padded; ++i)
-      for (std::size_t n = 0; n < stride; ++n) {
-        double& weight = p[i * stride + n];
-        double& gradient = ds[i * stride + n];
-        if (i >= g.rows || n >= count || !keeps(i, n)) {
-          weight = gradient = 0.0;
-          continue;
-        }
-        const bool own = rows_.queries();
-        weight = numerics::exp2_f64(weight * scale_ - (own ? g.lse2[i] : others_.lse2[begin + n]));
-        gradient = weight * (gradient - (own ? g.delta[i] : others_.delta[begin + n]));
+    products(g.score, score_, scratch.p);
+    products(g.dp, dp_, scratch.ds);
+    const bool own = rows_.queries();
+    for (std::size_t i = 0; i < g.rows; ++i) {
+      const std::span p(&scratch.p[i * stride], count), ds(&scratch.ds[i * stride], count);
+      for (std::size_t n = 0; n < count; ++n)
+        p[n] = p[n] * scale_ - (own ? g.lse2[i] : others_.lse2[begin + n]);
+      numerics::exp2_f64(p, p);
+      for (std::size_t n = 0; n < count; ++n) {
+        if (!keeps(i, n))
+          p[n] = ds[n] = 0.0;
+        else
+          ds[n] = p[n] * (ds[n] - (own ? g.delta[i] : others_.delta[begin + n]));
       }
-    const auto weighted = [&](const std::vector<double>& by, const std::vector<float>& y,
+    }
+    const auto weighted = [&](const Lines<double>& by, const std::vector<float>& y,
                               std::vector<double>& sum) {
-      const std::vector<double> wide(y.begin() + first, y.begin() + first + count * channels_);
-      add_weighted(by.data(), wide.data(), g.padded, stride, count, channels_, sum.data());
+      make_value_panels(&y[begin * channels_], count, channels_, scratch.panels);
+      add_weighted(by.data(), scratch.panels.data(), g.rows, stride, count, channels_, sum.data());
     };
-    weighted(ds, others_.score, g.from_ds);
-    if (!rows_.queries()) weighted(p, others_.dp, g.from_p);
+    weighted(scratch.ds, others_.score, g.from_ds);
+    if (!own) weighted(scratch.p, others_.dp, g.from_p);
   }
 
  private:
@@ -116,6 +139,8 @@ class Meeting {
   const Side& others_;
   std::size_t channels_;
   double scale_;
+  std::vector<video::Range> ranges_;
+  ScorePanels score_, dp_;  ///< of the others
 };
 
 /// Both sides in the order of positions or of tokens.
@@ -131,7 +156,7 @@ Sides make_sides(const layout::Layout& layout, const HeadInput& input, std::span
   const bool dense = mask == OracleMask::dense;
   const auto& query_order = dense ? original : layout.order.token_at;
   const auto& key_order = dense ? original : layout.key_order.token_at;
-  const std::size_t d = layout.channels, width = round_up(d, kChannelStep);
+  const std::size_t d = layout.channels, width = whole_panels(d);
   Sides sides{.queries = {.score = ordered_rows(input.q, d, query_order, width),
                           .dp = ordered_rows(d_o, d, query_order, width)},
               .keys = {.score = ordered_rows(input.k, d, key_order, width),
@@ -186,31 +211,31 @@ OracleGradients oracle_gradients(const layout::Layout& layout, const HeadInput& 
                        const std::vector<video::Range>& other_blocks,
                        const std::vector<std::vector<std::int32_t>>& met,
                        std::vector<double>& from_ds, std::vector<double>& from_p) {
-    const Meeting meeting(own, others, sides.width, score_scale(d));
+    const Meeting meeting(own, others, sides.width, score_scale(d),
+                          dense ? pieces(others.score.size() / sides.width, kChunk) : other_blocks,
+                          threads);
     const auto items = dense ? dense_items(tokens.size()) : sparse_items(order, blocks, tokens);
     from_ds.resize(tokens.size() * d);
     if (!own.queries()) from_p.resize(tokens.size() * d);
-    numerics::parallel_for(items.size(), threads, [&](std::size_t index, int) {
+    std::vector<MeetingScratch> scratch(threads > 0 ? threads : numerics::default_threads());
+    numerics::parallel_for(items.size(), threads, [&](std::size_t index, int worker) {
       const OracleItem& item = items[index];
       std::vector<std::int64_t> at;
       for (const std::size_t row : item.rows)
         at.push_back(dense ? tokens[row] : order.position_of[tokens[row]]);
       Gathered g = meeting.gather(at);
       if (dense) {
-        const std::size_t count = others.score.size() / sides.width;
-        for (std::size_t begin = 0; begin < count; begin += kChunk)
-          meeting.absorb(g, begin, std::min(kChunk, count - begin),
-                         [](std::size_t, std::size_t) { return true; });
+        for (std::size_t range = 0; range < meeting.ranges(); ++range)
+          meeting.absorb(g, range, scratch[worker], [](std::size_t, std::size_t) { return true; });
       } else {
-        for (const std::int32_t block : met[item.block]) {
-          const video::Range range = other_blocks[block];
-          meeting.absorb(g, static_cast<std::size_t>(range.begin),
-                         static_cast<std::size_t>(range.size()), [&](std::size_t i, std::size_t n) {
-                           const auto other = range.begin + static_cast<std::int64_t>(n);
+        for (const std::int32_t block : met[item.block])
+          meeting.absorb(g, static_cast<std::size_t>(block), scratch[worker],
+                         [&](std::size_t i, std::size_t n) {
+                           const auto other =
+                               other_blocks[block].begin + static_cast<std::int64_t>(n);
                            return own.queries() ? layout.mask->keeps(at[i], other)
                                                 : layout.mask->keeps(other, at[i]);
                          });
-        }
       }
       for (std::size_t i = 0; i < g.rows; ++i)
         for (std::size_t j = 0; j < d; ++j) {

@@ -7,7 +7,7 @@
 namespace karat::attention {
 
 std::vector<OracleItem> dense_items(std::size_t rows) {
-  constexpr std::size_t kRows = 128;
+  constexpr std::size_t kRows = 256;  // each converts all keys to f64 for itself
   std::vector<OracleItem> items;
   for (std::size_t i = 0; i < rows; ++i) {
     if (i % kRows == 0) items.emplace_back();
@@ -29,7 +29,10 @@ std::vector<OracleItem> sparse_items(const video::TokenOrder& order,
     by_block[block].rows.push_back(i);
   }
   std::vector<OracleItem> items;
-  for (auto& [block, item] : by_block) items.push_back(std::move(item));
+  for (auto& [block, item] : by_block) {
+    std::ranges::sort(item.rows, {}, [&](std::size_t i) { return order.position_of[tokens[i]]; });
+    items.push_back(std::move(item));
+  }
   return items;
 }
 

@@ -16,7 +16,8 @@ struct OracleItem {
 };
 
 std::vector<OracleItem> dense_items(std::size_t rows);
-/// One item for each of the ascending `blocks` of positions that holds asked tokens.
+/// One item for each of the ascending `blocks` of positions that holds asked tokens; its
+/// rows stand in the order of positions.
 std::vector<OracleItem> sparse_items(const video::TokenOrder& order,
                                      std::span<const video::Range> blocks,
                                      std::span<const std::int32_t> tokens);

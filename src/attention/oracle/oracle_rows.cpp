@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <limits>
 
+#include "fast/softmax_rows.hpp"
+#include "karat/numerics/base/parallel.hpp"
 #include "karat/numerics/base/simd.hpp"
 #include "karat/numerics/functions/exp2.hpp"
 #undef HWY_TARGET_INCLUDE
@@ -16,47 +18,141 @@
 HWY_BEFORE_NAMESPACE();
 namespace karat::attention::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
-using D = hn::CappedTag<double, 8>;
-using V = hn::Vec<D>;
+using OracleD = hn::CappedTag<double, 8>;
+using OracleV = hn::Vec<OracleD>;
+using OracleNarrow = hn::Rebind<float, OracleD>;
 
-/// c[4 x columns] += a[4 x depth] * b[depth x columns], depth ascending; columns a multiple of 16.
-template <bool kFused>
-void Panel(const double* a, size_t a_stride, const double* b, size_t b_stride, size_t depth,
-           double* c, size_t c_stride, size_t columns) {
-  const D d;
+/// Rows whose sums of two vectors stay in registers, of which AVX-512 has 32 and AVX2 16.
+constexpr size_t kTileRows = HWY_TARGET <= HWY_AVX3 ? 8 : 6;
+/// What a product does with the sums that are there.
+enum class Sums { begin_at_zero, go_on };
+
+/// c[kRows x 2 vectors] = a[kRows x depth] * b[depth x 16], depth ascending.
+template <size_t kRows, bool kFused, Sums kSums>
+HWY_INLINE void Tile(const double* HWY_RESTRICT a, size_t a_stride, const double* HWY_RESTRICT b,
+                     size_t depth, double* HWY_RESTRICT c, size_t c_stride) {
+  const OracleD d;
   const size_t lanes = hn::Lanes(d);
-  const auto step = [](V x, V y, V sum) HWY_ATTR {
-    return kFused ? hn::MulAdd(x, y, sum) : hn::Add(hn::Mul(x, y), sum);
-  };
-  for (size_t j = 0; j < columns; j += 2 * lanes) {
-    V sum[4][2];
-    HWY_UNROLL(4) for (size_t r = 0; r < 4; ++r) {
-      sum[r][0] = hn::LoadU(d, c + r * c_stride + j);
-      sum[r][1] = hn::LoadU(d, c + r * c_stride + j + lanes);
+  OracleV sum[kRows][2];
+  HWY_UNROLL(8) for (size_t r = 0; r < kRows; ++r) {
+    HWY_UNROLL(2) for (size_t v = 0; v < 2; ++v) {
+      sum[r][v] = kSums == Sums::go_on ? hn::LoadU(d, c + r * c_stride + v * lanes) : hn::Zero(d);
     }
-    for (size_t k = 0; k < depth; ++k) {
-      const V b0 = hn::LoadU(d, b + k * b_stride + j);
-      const V b1 = hn::LoadU(d, b + k * b_stride + j + lanes);
-      HWY_UNROLL(4) for (size_t r = 0; r < 4; ++r) {
-        const V x = hn::Set(d, a[r * a_stride + k]);
-        sum[r][0] = step(x, b0, sum[r][0]);
-        sum[r][1] = step(x, b1, sum[r][1]);
+  }
+  for (size_t k = 0; k < depth; ++k) {
+    const OracleV b0 = hn::Load(d, b + k * kPanelColumns);
+    const OracleV b1 = hn::Load(d, b + k * kPanelColumns + lanes);
+    HWY_UNROLL(8) for (size_t r = 0; r < kRows; ++r) {
+      const OracleV x = hn::Set(d, a[r * a_stride + k]);
+      if constexpr (kFused) {
+        sum[r][0] = hn::MulAdd(x, b0, sum[r][0]);
+        sum[r][1] = hn::MulAdd(x, b1, sum[r][1]);
+      } else {
+        sum[r][0] = hn::Add(sum[r][0], hn::Mul(x, b0));
+        sum[r][1] = hn::Add(sum[r][1], hn::Mul(x, b1));
       }
     }
-    HWY_UNROLL(4) for (size_t r = 0; r < 4; ++r) {
-      hn::StoreU(sum[r][0], d, c + r * c_stride + j);
-      hn::StoreU(sum[r][1], d, c + r * c_stride + j + lanes);
+  }
+  HWY_UNROLL(8) for (size_t r = 0; r < kRows; ++r) {
+    HWY_UNROLL(2) for (size_t v = 0; v < 2; ++v) {
+      hn::StoreU(sum[r][v], d, c + r * c_stride + v * lanes);
     }
   }
 }
 
-void Scores(const double* q, const double* kt, size_t stride, size_t channels, double* s) {
-  Panel<true>(q, channels, kt, stride, channels, s, stride, stride);
+/// All rows meet one panel.
+template <bool kFused, Sums kSums>
+void PanelOfRows(const double* a, size_t a_stride, const double* b, size_t depth, size_t rows,
+                 double* c, size_t c_stride) {
+  const size_t width = 2 * hn::Lanes(OracleD());
+  for (size_t j = 0; j < kPanelColumns; j += width) {
+    const double* from = a;
+    double* to = c + j;
+    size_t left = rows;
+    for (; left >= kTileRows; left -= kTileRows) {
+      Tile<kTileRows, kFused, kSums>(from, a_stride, b + j, depth, to, c_stride);
+      from += kTileRows * a_stride;
+      to += kTileRows * c_stride;
+    }
+    for (; left >= 4; left -= 4) {
+      Tile<4, kFused, kSums>(from, a_stride, b + j, depth, to, c_stride);
+      from += 4 * a_stride;
+      to += 4 * c_stride;
+    }
+    for (; left > 0; --left) {
+      Tile<1, kFused, kSums>(from, a_stride, b + j, depth, to, c_stride);
+      from += a_stride;
+      to += c_stride;
+    }
+  }
 }
 
-void Accumulate(const double* p, size_t stride, size_t keys, const double* v, size_t channels,
-                double* o) {
-  Panel<false>(p, stride, v, channels, keys, o, channels, channels);
+void Scores(const double* x, const double* panels, size_t rows, size_t stride, size_t channels,
+            double* s) {
+  for (size_t n = 0; n < stride; n += kPanelColumns)
+    PanelOfRows<true, Sums::begin_at_zero>(x, channels, panels + n * channels, channels, rows,
+                                           s + n, stride);
+}
+
+void Accumulate(const double* p, const double* panels, size_t rows, size_t stride, size_t terms,
+                size_t channels, double* o) {
+  // As many terms at a time as leave a panel in the first-level cache beside the rows.
+  constexpr size_t kTerms = 128;
+  for (size_t first = 0; first < terms; first += kTerms) {
+    const size_t count = HWY_MIN(kTerms, terms - first);
+    for (size_t j = 0; j < channels; j += kPanelColumns)
+      PanelOfRows<false, Sums::go_on>(p + first, stride, panels + j * terms + first * kPanelColumns,
+                                      count, rows, o + j, channels);
+  }
+}
+
+void ValuePanels(const float* rows, size_t count, size_t channels, double* panels) {
+  const OracleD d;
+  for (size_t j = 0; j < channels; j += kPanelColumns)
+    for (size_t n = 0; n < count; ++n, panels += kPanelColumns)
+      for (size_t e = 0; e < kPanelColumns; e += hn::Lanes(d))
+        hn::Store(hn::PromoteTo(d, hn::LoadU(OracleNarrow(), rows + n * channels + j + e)), d,
+                  panels + e);
+}
+
+/// s *= scale over n elements. @return the largest of them and of `maximum`, NaN left out
+double ScaleRow(double* s, size_t n, double scale, double maximum) {
+  const OracleD d;
+  const OracleV factor = hn::Set(d, scale);
+  OracleV largest = hn::Set(d, maximum);
+  for (size_t i = 0; i < n; i += hn::Lanes(d)) {
+    const OracleV x = hn::Mul(hn::Load(d, s + i), factor);
+    hn::Store(x, d, s + i);
+    largest = hn::IfThenElse(hn::Lt(largest, x), x, largest);
+  }
+  HWY_ALIGN double lanes[hn::MaxLanes(OracleD())];
+  hn::Store(largest, d, lanes);
+  for (size_t i = 0; i < hn::Lanes(d); ++i) maximum = maximum < lanes[i] ? lanes[i] : maximum;
+  return maximum;
+}
+
+void SubtractFromRow(double* s, size_t n, double subtracted) {
+  const OracleD d;
+  const OracleV x = hn::Set(d, subtracted);
+  for (size_t i = 0; i < n; i += hn::Lanes(d)) hn::Store(hn::Sub(hn::Load(d, s + i), x), d, s + i);
+}
+
+/// x *= factor over n elements, a multiple of 8.
+void ScaleBy(double* x, size_t n, double factor) {
+  const OracleD d;
+  const OracleV by = hn::Set(d, factor);
+  for (size_t i = 0; i < n; i += hn::Lanes(d))
+    hn::StoreU(hn::Mul(hn::LoadU(d, x + i), by), d, x + i);
+}
+
+/// l[i mod 8] += s[i] over n elements in ascending order.
+void AddRow(const double* s, size_t n, double* l) {
+  const OracleD d;
+  for (size_t lane = 0; lane < 8; lane += hn::Lanes(d)) {
+    OracleV sum = hn::LoadU(d, l + lane);
+    for (size_t i = 0; i < n; i += 8) sum = hn::Add(sum, hn::Load(d, s + i + lane));
+    hn::StoreU(sum, d, l + lane);
+  }
 }
 
 }  // namespace karat::attention::HWY_NAMESPACE
@@ -66,83 +162,109 @@ HWY_AFTER_NAMESPACE();
 namespace karat::attention {
 HWY_EXPORT(Scores);
 HWY_EXPORT(Accumulate);
+HWY_EXPORT(ValuePanels);
+HWY_EXPORT(ScaleRow);
+HWY_EXPORT(SubtractFromRow);
+HWY_EXPORT(ScaleBy);
+HWY_EXPORT(AddRow);
 
 namespace {
-constexpr std::size_t round_up(std::size_t n, std::size_t to) { return (n + to - 1) / to * to; }
-constexpr double kInf = std::numeric_limits<double>::infinity();
+
+constexpr double kNone = -std::numeric_limits<double>::infinity();
+
+/// P of one row of scores, its sums and the past's rescaling.
+void absorb_row(OracleRows& state, std::size_t row, double* s, std::size_t stride, double scale) {
+  const double maximum = HWY_DYNAMIC_DISPATCH(ScaleRow)(s, stride, scale, state.m[row]);
+  if (maximum == kNone) return std::fill_n(s, stride, 0.0), void();
+  const double alpha = numerics::exp2_f64(state.m[row] - maximum);
+  state.m[row] = maximum;
+  HWY_DYNAMIC_DISPATCH(SubtractFromRow)(s, stride, maximum);
+  numerics::exp2_f64({s, stride}, {s, stride});
+  double* l = &state.l[row * 8];
+  if (alpha != 1) {
+    HWY_DYNAMIC_DISPATCH(ScaleBy)(l, 8, alpha);
+    HWY_DYNAMIC_DISPATCH(ScaleBy)(&state.o[row * state.channels], state.channels, alpha);
+  }
+  HWY_DYNAMIC_DISPATCH(AddRow)(s, stride, l);
+}
+
 }  // namespace
 
 OracleRows::OracleRows(std::size_t r, std::size_t c)
-    : rows(r),
-      padded(round_up(r, 4)),
-      channels(c),
-      q(padded * c, 0.0),
-      m(padded, -kInf),
-      l(padded * 8, 0.0),
-      o(padded * c, 0.0) {}
+    : rows(r), channels(c), q(r * c, 0.0), m(r, kNone), l(r * 8, 0.0), o(r * c, 0.0) {}
 
-void add_scores(const double* x, const double* yt, std::size_t rows, std::size_t stride,
-                std::size_t channels, double* s) {
-  for (std::size_t i = 0; i < rows; i += 4) HWY_DYNAMIC_DISPATCH(Scores)
-  (x + i * channels, yt, stride, channels, s + i * stride);
+void make_scores(const double* x, const double* panels, std::size_t rows, std::size_t stride,
+                 std::size_t channels, double* s) {
+  HWY_DYNAMIC_DISPATCH(Scores)(x, panels, rows, stride, channels, s);
 }
 
-void add_weighted(const double* p, const double* y, std::size_t rows, std::size_t stride,
+void add_weighted(const double* p, const double* panels, std::size_t rows, std::size_t stride,
                   std::size_t terms, std::size_t channels, double* o) {
-  for (std::size_t i = 0; i < rows; i += 4) HWY_DYNAMIC_DISPATCH(Accumulate)
-  (p + i * stride, stride, terms, y, channels, o + i * channels);
+  HWY_DYNAMIC_DISPATCH(Accumulate)(p, panels, rows, stride, terms, channels, o);
 }
 
-std::vector<double> transposed(const float* x, std::size_t rows, std::size_t channels,
-                               std::size_t stride) {
-  std::vector<double> xt(channels * stride, 0.0);
-  // Sixteen rows at a time: their cache lines stay while every channel is written in one piece.
-  for (std::size_t begin = 0; begin < rows; begin += 16)
-    for (std::size_t j = 0; j < channels; ++j)
-      for (std::size_t i = begin; i < std::min(begin + 16, rows); ++i)
-        xt[j * stride + i] = x[i * channels + j];
-  return xt;
+ScorePanels::ScorePanels(std::span<const float> values, std::size_t channels,
+                         std::span<const std::int32_t> token_at,
+                         std::span<const video::Range> ranges, int threads)
+    : width_(whole_panels(channels)) {
+  static_assert(kChannelStep == kPanelColumns);
+  begin_.push_back(0);
+  for (const video::Range range : ranges)
+    begin_.push_back(begin_.back() + whole_panels(static_cast<std::size_t>(range.size())) * width_);
+  values_.assign(begin_.back(), 0.0f);
+  numerics::parallel_for(ranges.size(), threads, [&](std::size_t r, int) {
+    float* to = values_.data() + begin_[r];
+    for (std::int64_t at = ranges[r].begin; at < ranges[r].end; ++at) {
+      const auto n = static_cast<std::size_t>(at - ranges[r].begin);
+      if (token_at[at] < 0) continue;
+      const float* from = &values[static_cast<std::size_t>(token_at[at]) * channels];
+      float* column = to + n / kPanelColumns * width_ * kPanelColumns + n % kPanelColumns;
+      for (std::size_t j = 0; j < channels; ++j) column[j * kPanelColumns] = from[j];
+    }
+  });
 }
 
-void OracleChunk::load(const float* k, const float* v_rows, std::size_t n, std::size_t channels) {
+void ScorePanels::widen_range(std::size_t range, Lines<double>& to) const {
+  const std::size_t begin = begin_[range], count = begin_[range + 1] - begin;
+  to.reserve(count);
+  widen(std::span(values_).subspan(begin, count), to.first(count));
+}
+
+void make_value_panels(const float* rows, std::size_t count, std::size_t channels,
+                       Lines<double>& panels) {
+  panels.reserve(count * channels);
+  HWY_DYNAMIC_DISPATCH(ValuePanels)(rows, count, channels, panels.data());
+}
+
+std::vector<video::Range> pieces(std::size_t count, std::size_t size) {
+  std::vector<video::Range> made;
+  for (std::size_t begin = 0; begin < count; begin += size)
+    made.push_back({static_cast<std::int64_t>(begin),
+                    static_cast<std::int64_t>(std::min(begin + size, count))});
+  return made;
+}
+
+void OracleChunk::load(const ScorePanels& k_panels, std::size_t range, const float* v_rows,
+                       std::size_t n) {
   keys = n;
-  stride = round_up(n, 16);
-  k_transposed = transposed(k, n, channels, stride);
-  v.assign(v_rows, v_rows + n * channels);
-  dropped.clear();
+  stride = whole_panels(n);
+  k_panels.widen_range(range, k);
+  make_value_panels(v_rows, n, k_panels.width(), v);
 }
 
-void absorb(OracleRows& state, OracleChunk& chunk, double scale) {
+void absorb(OracleRows& state, OracleChunk& chunk, double scale,
+            const std::function<void(double*, std::size_t)>& drop) {
   const std::size_t stride = chunk.stride;
-  const std::size_t channels = state.channels;
-  chunk.s.assign(state.padded * stride, 0.0);
-  add_scores(state.q.data(), chunk.k_transposed.data(), state.padded, stride, channels,
-             chunk.s.data());
+  chunk.s.reserve(state.rows * stride);
+  double* s = chunk.s.data();
+  make_scores(state.q.data(), chunk.k.data(), state.rows, stride, state.channels, s);
+  if (drop) drop(s, stride);
   for (std::size_t i = 0; i < state.rows; ++i) {
-    double* s = &chunk.s[i * stride];
-    double maximum = state.m[i];
-    for (std::size_t n = 0; n < chunk.keys; ++n) {
-      s[n] *= scale;
-      if (!chunk.dropped.empty() && chunk.dropped[i * chunk.keys + n]) s[n] = -kInf;
-      maximum = std::max(maximum, s[n]);
-    }
-    if (maximum == -kInf) {
-      std::fill_n(s, stride, 0.0);
-      continue;
-    }
-    const double alpha = numerics::exp2_f64(state.m[i] - maximum);
-    state.m[i] = maximum;
-    for (std::size_t n = 0; n < chunk.keys; ++n) s[n] -= maximum;
-    numerics::exp2_f64({s, chunk.keys}, {s, chunk.keys});
-    std::fill(s + chunk.keys, s + stride, 0.0);
-    double* l = &state.l[i * 8];
-    for (std::size_t lane = 0; lane < 8; ++lane) l[lane] *= alpha;
-    for (std::size_t n = 0; n < stride; n += 8)
-      for (std::size_t lane = 0; lane < 8; ++lane) l[lane] += s[n + lane];
-    for (std::size_t j = 0; j < channels; ++j) state.o[i * channels + j] *= alpha;
+    // What lies behind the keys becomes P = 0.
+    std::fill_n(s + i * stride + chunk.keys, stride - chunk.keys, kNone);
+    absorb_row(state, i, s + i * stride, stride, scale);
   }
-  add_weighted(chunk.s.data(), chunk.v.data(), state.padded, stride, chunk.keys, channels,
-               state.o.data());
+  add_weighted(s, chunk.v.data(), state.rows, stride, chunk.keys, state.channels, state.o.data());
 }
 
 }  // namespace karat::attention

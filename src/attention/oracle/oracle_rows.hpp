@@ -1,51 +1,89 @@
 // The f64 oracle's inner step: some query rows absorb a chunk of keys.
+//
+// Both products run over panels of 16 columns that lie in one piece, [panel][term][16], so that a
+// panel stays in the first-level cache while all rows meet it. Every sum is an element of its own
+// with its terms in ascending order: no blocking changes a bit.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <span>
 #include <vector>
+
+#include "karat/video/token_order.hpp"
+#include "lines.hpp"
 
 namespace karat::attention {
 
 inline constexpr std::size_t kChannelStep = 16;  ///< the kernels want channels in multiples of it
+inline constexpr std::size_t kPanelColumns = 16;
 
-/// Streaming softmax state of `rows` query rows; rows are padded to a multiple of 4 with zeros.
+/// n rounded up to whole panels.
+constexpr std::size_t whole_panels(std::size_t n) {
+  return (n + kPanelColumns - 1) / kPanelColumns * kPanelColumns;
+}
+
+/// Streaming softmax state of `rows` query rows.
 struct OracleRows {
   OracleRows(std::size_t rows, std::size_t channels);
-  std::size_t rows, padded, channels;
-  std::vector<double> q;  ///< padded x channels
+  std::size_t rows, channels;
+  std::vector<double> q;  ///< rows x channels
   std::vector<double> m;  ///< log2 units
-  std::vector<double> l;  ///< padded x 8: key n of a chunk adds to sum n mod 8
-  std::vector<double> o;  ///< padded x channels
+  std::vector<double> l;  ///< rows x 8: key n of a chunk adds to sum n mod 8
+  std::vector<double> o;  ///< rows x channels
 };
 
-/// Four rows at a time, `rows` a multiple of four, in the fixed orders of this file.
-/// s[rows x stride] += x[rows x channels] * yt[channels x stride], channels ascending, products
-/// exact; stride a multiple of 16.
-void add_scores(const double* x, const double* yt, std::size_t rows, std::size_t stride,
-                std::size_t channels, double* s);
-/// o[rows x channels] += p[rows x stride] * y[terms x channels], terms ascending, each product
-/// rounded; channels a multiple of 16.
-void add_weighted(const double* p, const double* y, std::size_t rows, std::size_t stride,
+/// s[rows x stride] = x[rows x channels] * panels[stride / 16][channels][16], channels ascending
+/// from 0, products exact; stride a multiple of 16.
+void make_scores(const double* x, const double* panels, std::size_t rows, std::size_t stride,
+                 std::size_t channels, double* s);
+/// o[rows x channels] += p[rows x stride] * panels[channels / 16][terms][16], terms ascending, each
+/// product rounded; channels a multiple of 16.
+void add_weighted(const double* p, const double* panels, std::size_t rows, std::size_t stride,
                   std::size_t terms, std::size_t channels, double* o);
-/// xt[channels x stride] of x[rows x channels], zeros behind the rows; stride = rows rounded up to
-/// a multiple of 16.
-std::vector<double> transposed(const float* x, std::size_t rows, std::size_t channels,
-                               std::size_t stride);
 
-/// Keys in f64, ready for vectors along keys (k) and along channels (v).
+/// Rows whose products with others are scores, in f32, as panels of 16 rows: [panel][channel][16],
+/// zeros behind a range's last row. `width` is `channels` rounded up to a multiple of kChannelStep.
+class ScorePanels {
+ public:
+  /// @param values  tokens x channels
+  /// @param ranges  of positions; rows of a range stand in the order of `token_at`, negative: zeros
+  ScorePanels(std::span<const float> values, std::size_t channels,
+              std::span<const std::int32_t> token_at, std::span<const video::Range> ranges,
+              int threads);
+  std::size_t width() const { return width_; }
+  /// The panels of a range in f64, into `to`.
+  void widen_range(std::size_t range, Lines<double>& to) const;
+
+ private:
+  std::size_t width_;
+  std::vector<std::size_t> begin_;  ///< of each range, and the end
+  std::vector<float> values_;
+};
+
+/// panels[channels / 16][count][16] in f64 of rows[count x channels]; channels a multiple of 16.
+void make_value_panels(const float* rows, std::size_t count, std::size_t channels,
+                       Lines<double>& panels);
+
+/// Consecutive positions in pieces of `size`, the last one shorter.
+std::vector<video::Range> pieces(std::size_t count, std::size_t size);
+
+/// Keys in f64, ready for both products.
 struct OracleChunk {
   std::size_t keys = 0;
-  std::size_t stride = 0;             ///< keys rounded up to a multiple of 16
-  std::vector<double> k_transposed;   ///< channels x stride
-  std::vector<double> v;              ///< keys x channels
-  std::vector<double> s;              ///< scratch, padded rows x stride
-  std::vector<std::uint8_t> dropped;  ///< rows x keys, 1 = masked; empty: all kept
+  std::size_t stride = 0;  ///< keys rounded up to whole panels
+  Lines<double> k, v;      ///< panels
+  Lines<double> s;         ///< scratch, rows x stride
 
-  void load(const float* k, const float* v, std::size_t keys, std::size_t channels);
+  /// @param range   of `k_panels`
+  /// @param v_rows  keys x channels, k_panels' width
+  void load(const ScorePanels& k_panels, std::size_t range, const float* v_rows, std::size_t keys);
 };
 
 /// s = (q.k)*scale summed over channels ascending; m' = max; P = 2^(s-m'); sums in key order.
-void absorb(OracleRows& rows, OracleChunk& chunk, double scale);
+/// @param drop  makes -Inf of the scores s[rows x stride] of masked pairs; empty: none are
+void absorb(OracleRows& rows, OracleChunk& chunk, double scale,
+            const std::function<void(double* s, std::size_t stride)>& drop = {});
 
 }  // namespace karat::attention
