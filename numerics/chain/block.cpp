@@ -106,18 +106,17 @@ void long_integer_chain(StepArguments s) {
   for (std::size_t i = 0; i < count; ++i) s.accumulators[i] = static_cast<float>(sums[i]);
 }
 
-/// Whether the kernels cover row i of the block: finite operands, accumulators not too large.
-bool covered(const RowOperand::Packed& a, std::size_t i, Start start, const float* sums) {
-  const Lanes lanes = lanes_of(*a.instruction);
-  if (a.special.data()[i]) return false;
-  const bool f32_lanes = lanes == Lanes::split_f32 && a.instruction->accumulator == FormatId::f32;
-  if (start == Start::absent || !f32_lanes) return true;
-  // As integers, magnitudes of floats are in order, NaN and Inf last.
-  std::uint32_t largest = 0;
-  for (std::size_t j = 0; j < kPanel; ++j) {
-    largest = std::max(largest, std::bit_cast<std::uint32_t>(sums[j]) & 0x7FFFFFFF);
+/// Per row whether the kernels cover it: finite operands, accumulators not too large.
+void find_covered(const RowOperand::Packed& a, BlockPlace at, Start start, const float* sums,
+                  bool* covered) {
+  const Instruction& row = *a.instruction;
+  const bool f32_lanes = lanes_of(row) == Lanes::split_f32 && row.accumulator == FormatId::f32;
+  std::uint32_t largest[kRowBlock] = {};
+  if (start != Start::absent && f32_lanes) run_largest_bits(sums, at.rows, largest);
+  for (std::size_t i = 0; i < at.rows; ++i) {
+    covered[i] = !a.special.data()[at.row + i] &&
+                 largest[i] < std::bit_cast<std::uint32_t>(kLargestSplitF32);
   }
-  return largest < std::bit_cast<std::uint32_t>(kLargestSplitF32);
 }
 
 /// Copies elements, a line at a time.
@@ -200,21 +199,16 @@ void run_block(const RowOperand::Packed& a, const ColumnOperand::Packed& b, Bloc
       run_add_f16(scratch.sums32, sums.data, s.rows * kPanel);
     }
   }
-  bool row_covered[kRowBlock];
-  for (std::size_t i = 0; i < at.rows; ++i) {
-    row_covered[i] = covered(a, at.row + i, start, sums.data + i * kPanel);
-  }
+  bool covered[kRowBlock];
+  find_covered(a, at, start, sums.data, covered);
   split_chain(row, a.k, s);
   const bool overflows = row.accumulator == FormatId::f32;
   for (std::size_t i = 0; i < at.rows; ++i) {
-    if (row_covered[i] && !(overflows && exceeded[i / 2])) {
-      // A negative sum that was cut to zero is -0 here; adding +0 makes it +0.
-      for (std::size_t j = 0; j < kPanel; ++j) sums(i, j) += 0.0f;
-      copy(sums.rows_from(i, 1), block.rows_from(i, 1));
-    } else {
-      run_scalar(a, b, at.row + i, 1, at.panel * kPanel, at.columns, start, d);
-    }
+    if (overflows && exceeded[i / 2]) covered[i] = false;
+    if (!covered[i]) run_scalar(a, b, at.row + i, 1, at.panel * kPanel, at.columns, start, d);
   }
+  // A negative sum that was cut to zero is -0.
+  run_store(sums.data, covered, block);
 }
 
 }  // namespace karat::numerics

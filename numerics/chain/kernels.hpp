@@ -56,6 +56,11 @@ void run_split_f64(const StepArguments&);
 void run_round_f16(const StepArguments&, Lanes lanes);
 /// sums = rounded (sums + c) for `count` f16 accumulators; a multiple of kPanel.
 void run_add_f16(const float* c, float* sums, std::size_t count);
+/// Per row of accumulators the largest of their bits without the sign: magnitudes of floats in
+/// order as integers, NaN and Inf last.
+void run_largest_bits(const float* sums, std::size_t rows, std::uint32_t* largest);
+/// Rows of d that are kept = sums + 0, which makes +0 of -0.
+void run_store(const float* sums, const bool* kept, MatrixView<float> d);
 /// Whole chains, nearest even.
 void run_fused(const StepArguments&);
 void run_exact(const StepArguments&);
