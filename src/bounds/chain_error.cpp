@@ -22,7 +22,7 @@ KindOfSum kind_of_sum(const numerics::Instruction& row) {
 
 }  // namespace
 
-ChainBound::ChainBound(const numerics::Instruction& row) : group_(row.k) {
+ChainBound::ChainBound(const numerics::Instruction& row) : group_(static_cast<std::size_t>(row.k)) {
   const int least = numerics::format(row.accumulator).min_exponent();
   tiny_ =
       power_of_two(std::max(numerics::format(row.multiplied).min_exponent(),
@@ -51,13 +51,6 @@ ChainBound::ChainBound(const numerics::Instruction& row) : group_(row.k) {
       sums.count * (addends * power_of_two(-row.fraction) + power_of_two(-row.out_fraction));
   lost_ = sums.count * (addends * power_of_two(std::max(least, row.floor) - row.fraction) +
                         power_of_two(least - row.out_fraction));
-}
-
-double ChainBound::of_size(const ChainSize& size) const {
-  const double total = 1.01 * (size.a_sum * size.b_max + size.start);
-  const double largest = std::max(std::max(size.a_max, tiny_) * std::max(size.b_max, tiny_), total);
-  const double instructions = std::ceil(static_cast<double>(size.k) / group_);
-  return instructions * (per_largest_ * largest + lost_) + per_chain_ * total;
 }
 
 }  // namespace karat::bounds

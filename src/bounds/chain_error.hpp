@@ -2,6 +2,7 @@
 // rows with many P codes near a rounding boundary need it.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 
 #include "karat/numerics/tensor_core/tensor_core.hpp"
@@ -23,10 +24,16 @@ struct ChainSize {
 class ChainBound {
  public:
   explicit ChainBound(const numerics::Instruction& row);
-  double of_size(const ChainSize& size) const;
+  double of_size(const ChainSize& size) const {
+    const double total = 1.01 * (size.a_sum * size.b_max + size.start);
+    const double largest =
+        std::max(std::max(size.a_max, tiny_) * std::max(size.b_max, tiny_), total);
+    const auto instructions = static_cast<double>((size.k + group_ - 1) / group_);
+    return instructions * (per_largest_ * largest + lost_) + per_chain_ * total;
+  }
 
  private:
-  double group_;            ///< products of one instruction
+  std::size_t group_;       ///< products of one instruction
   double tiny_;             ///< subnormal factors count as this, the smallest normal one
   double per_largest_ = 0;  ///< per instruction: times the largest addend
   double lost_ = 0;         ///< per instruction: near the accumulator's smallest normal number

@@ -8,6 +8,7 @@
 #include "karat/attention/operations/probability.hpp"
 #include "karat/attention/operations/score.hpp"
 #include "karat/numerics/functions/exp2.hpp"
+#include "non_finite.hpp"
 
 namespace karat::bounds {
 namespace {
@@ -33,17 +34,22 @@ Interval around_exact(const Kernel& kernel, float x) {
   return {numerics::rounded_down(power), numerics::rounded_up(power)};
 }
 
-std::vector<float> operands_of(const FreeLaunch& free, const std::vector<float>& p) {
-  std::vector<float> operands;
-  for (const float x : p)
-    operands.push_back(is_exact(free) ? attention::cast_operand(free.launch, static_cast<double>(x))
-                                      : attention::cast_operand(free.launch, x));
-  return operands;
+void make_operands(const FreeLaunch& free, const std::vector<float>& p,
+                   std::vector<float>& operands) {
+  operands.resize(p.size());
+  if (is_exact(free)) {
+    for (std::size_t n = 0; n < p.size(); ++n)
+      operands[n] = attention::cast_operand(free.launch, static_cast<double>(p[n]));
+  } else {
+    for (std::size_t n = 0; n < p.size(); ++n)
+      operands[n] = attention::cast_operand(free.launch, p[n]);
+  }
 }
 
 /// The row sum's terms at one end.
 void terms_end(const Kernel& kernel, std::vector<float>& terms, const std::vector<float>& values,
                float scale) {
+  if (kernel.recipe.softmax.row_sum == recipe::RowSum::unquantized) return;  // terms as they are
   for (std::size_t n = 0; n < terms.size(); ++n)
     terms[n] = attention::row_sum_term(kernel, terms[n], values[n], scale);
 }
@@ -72,14 +78,22 @@ void FreeLaunch::p(const attention::RowScores& row, float m, RowP& p) const {
   attention::p_exponents(launch, row, m, f, x);
   numerics::exp2_rounded(x, p.low, launch.recipe.subnormals);
   attention::powers(launch, x, p.high);
-  for (std::size_t n = 0; n < x.size(); ++n) {
-    const Interval legal = is_exact(*this) ? around_exact(launch, x[n])
-                                           : legal_exp2(x[n], p.low[n], p.high[n], freedom);
-    p.low[n] = legal.low;
-    p.high[n] = legal.high;
-  }
-  p.cast_low = operands_of(*this, p.low);
-  p.cast_high = operands_of(*this, p.high);
+  const auto set_ends = [&](const auto& legal) {
+    float *low = p.low.data(), *high = p.high.data();
+    for (std::size_t n = 0; n < x.size(); ++n) {
+      const Interval ends = legal(x[n], low[n], high[n]);
+      low[n] = ends.low;
+      high[n] = ends.high;
+    }
+  };
+  if (is_exact(*this))
+    set_ends([&](float at, float, float) { return around_exact(launch, at); });
+  else
+    set_ends([allowed = freedom](float at, float rounded, float golden) {
+      return legal_exp2(at, rounded, golden, allowed);
+    });
+  make_operands(*this, p.low, p.cast_low);
+  make_operands(*this, p.high, p.cast_high);
   if (launch.p_grouped) {
     p.scale = cast_groups(launch, p.cast_low, p.cast_high);
   } else {

@@ -7,9 +7,7 @@
 
 namespace karat::bounds {
 
-Interval times(const numerics::Fp32& fp, Interval x, Interval factor) {
-  const Interval product = fp.multiply(x, factor);
-  if (is_finite(x) || is_nan(x) || factor.low > 0) return product;
+Interval times_infinite(Interval x, Interval factor) {
   if (factor.high == 0 && is_infinite(x)) return {kNan, kNan};
   if (x.low == kInfinity) return {kInfinity, kNan};
   if (x.high == -kInfinity) return {kNan, -kInfinity};
@@ -53,7 +51,7 @@ SumRange::SumRange(const numerics::Instruction& instruction) {
   overflow_ = std::exp2(std::ilogb(largest_) + 1);
 }
 
-float SumRange::least(double x) const {
+float SumRange::beyond(double x) const {
   if (x >= overflow_) return kInfinity;
   if (x < -largest_) return -kInfinity;
   return numerics::rounded_down(std::min(x, largest_));

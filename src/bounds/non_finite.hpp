@@ -25,8 +25,13 @@ inline bool is_infinite(Interval x) {
   return is_nan(x) || x.low == kInfinity || x.high == -kInfinity;
 }
 
+/// times() where x has an end that is not finite and factor may be 0.
+Interval times_infinite(Interval x, Interval factor);
 /// fl(x*factor), factor not negative and finite.
-Interval times(const numerics::Fp32& fp, Interval x, Interval factor);
+inline Interval times(const numerics::Fp32& fp, Interval x, Interval factor) {
+  if (is_finite(x) || is_nan(x) || factor.low > 0) return fp.multiply(x, factor);
+  return times_infinite(x, factor);
+}
 /// fl(a + b).
 Interval plus(const numerics::Fp32& fp, Interval a, Interval b);
 
@@ -44,9 +49,14 @@ class SumRange {
   /// What a chain returns at least and at most whose sum, roundings and all, lies from `low` to
   /// `high`.
   Interval around(double low, double high) const { return {least(low), -least(-high)}; }
+  /// The largest finite value. Up to it around() rounds outwards and no more.
+  double largest() const { return largest_; }
 
  private:
-  float least(double x) const;
+  float least(double x) const {
+    return std::abs(x) <= largest_ ? numerics::rounded_down(x) : beyond(x);
+  }
+  float beyond(double x) const;  ///< least() of what is no finite value, or NaN
 
   double largest_;   ///< finite value
   double overflow_;  ///< the power of two above it: from there on every rounding gives Inf

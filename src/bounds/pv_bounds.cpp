@@ -2,7 +2,10 @@
 #include "pv_bounds.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
+#include <cstdint>
+#include <limits>
 
 #include "karat/attention/operations/pv.hpp"
 #include "karat/numerics/base/parallel.hpp"
@@ -28,6 +31,37 @@ std::vector<std::size_t> flips(const RowP& p, std::size_t begin, std::size_t end
     if (p.cast_low[n] != p.cast_high[n]) columns.push_back(n);
   return columns;
 }
+
+/// numerics::rounded_down() of finite x: with a branch, half of all would be guessed wrong.
+float down(double x) {
+  const auto y = static_cast<float>(x);
+  const auto bits = std::bit_cast<std::int32_t>(y);
+  return std::bit_cast<float>(bits + (y > x ? -2 * static_cast<int>(bits >= 0) + 1 : 0));
+}
+float up(double x) { return -down(-x); }
+
+/// Bits of a magnitude: in order as the magnitudes are, NaN and Inf last.
+std::int32_t magnitude(float x) { return std::bit_cast<std::int32_t>(x) & 0x7FFFFFFF; }
+constexpr std::int32_t kNotFinite = 0x7F800000;
+
+/// What is smaller than `least` becomes a zero of its sign.
+float flushed(float y, float least) {
+  const float sign = std::bit_cast<float>(std::bit_cast<std::uint32_t>(y) & 0x80000000u);
+  return std::abs(y) < least ? sign : y;
+}
+
+/// Fp32::multiply of a finite interval's ends and a factor that is not negative.
+struct Products {
+  Products(const numerics::Fp32& fp, Interval by)
+      : factor(by),
+        least(fp.subnormals == numerics::Subnormals::flush ? std::numeric_limits<float>::min()
+                                                           : 0.0f) {}
+  float low(float x) const { return flushed(x * (negative(x) ? factor.high : factor.low), least); }
+  float high(float x) const { return flushed(x * (negative(x) ? factor.low : factor.high), least); }
+  static bool negative(float x) { return std::bit_cast<std::int32_t>(x) < 0; }
+  Interval factor;
+  float least;
+};
 
 }  // namespace
 
@@ -94,10 +128,13 @@ void PvBounds::promote(const Part& part, std::span<const Interval> alpha,
   numerics::chain(launch_.pv, rows, part.segment.v, Start::absent,
                   numerics::row_major(golden.data(), alpha.size(), channels));
   const std::vector<float> s_v = launch_.block_scales(part.segment.keys.begin);
+  const bool unscaled = s_v.empty() && !launch_.p_scaled_by_rows;
   std::vector<Interval> t(channels);
+  RowScratch scratch(channels);
   for (std::size_t i = 0; i < alpha.size(); ++i) {
     row_of_t(part, i, {&golden[i * channels], channels}, t);
     Interval* row = &o[i * channels];
+    if (unscaled && promote_finite(alpha[i], t, scratch, {row, channels})) continue;
     for (std::size_t j = 0; j < channels; ++j) {
       Interval f = s_v.empty() ? 1.0f : s_v[j];
       if (launch_.p_scaled_by_rows) f = launch_.fp32.multiply(part.p[i].scale, f);
@@ -105,6 +142,24 @@ void PvBounds::promote(const Part& part, std::span<const Interval> alpha,
       row[j] = updated(row[j], alpha[i], t[j], scaled ? &f : nullptr);
     }
   }
+}
+
+bool PvBounds::promote_finite(Interval alpha, std::span<const Interval> t, RowScratch& scratch,
+                              std::span<Interval> o) const {
+  if (contraction_ != Contraction::none || !is_finite(alpha)) return false;
+  const Products by_alpha(launch_.fp32, alpha);
+  float *low = scratch.low.data(), *high = scratch.high.data();
+  std::int32_t largest = 0;
+  for (std::size_t j = 0; j < o.size(); ++j) {
+    const float from = by_alpha.low(o[j].low), to = by_alpha.high(o[j].high);
+    largest = std::max(largest, std::max(magnitude(from), magnitude(to)));
+    largest = std::max(largest, std::max(magnitude(t[j].low), magnitude(t[j].high)));
+    low[j] = flushed(from + t[j].low, by_alpha.least);
+    high[j] = flushed(to + t[j].high, by_alpha.least);
+  }
+  if (largest >= kNotFinite) return false;
+  for (std::size_t j = 0; j < o.size(); ++j) o[j] = {low[j], high[j]};
+  return true;
 }
 
 Interval PvBounds::updated(Interval o, Interval alpha, Interval t, const Interval* f) const {
@@ -126,7 +181,8 @@ void PvBounds::row_of_t(const Part& part, std::size_t row, std::span<const float
   if (free.empty()) return;
   if (free.size() > kEnumerated || !p.ends_are_all || launch_.p_grouped ||
       launch_.recipe.p.format == numerics::FormatId::f32) {
-    const std::vector<double> around = deviation(part, row, 0.0);
+    std::vector<double> around(t.size());
+    deviation(part, row, free, 0.0, around);
     for (std::size_t j = 0; j < t.size(); ++j)
       t[j] = std::isfinite(golden[j]) ? sums_.around(golden[j] - around[j], golden[j] + around[j])
                                       : beyond_range(part, row, j, 0.0f, around[j]);
@@ -171,13 +227,14 @@ Interval PvBounds::beyond_range(const Part& part, std::size_t row, std::size_t c
 
 /// How far T of any legal P may lie from T of the golden one: the exact difference of the sums, and
 /// the chain's error on both sides.
-std::vector<double> PvBounds::deviation(const Part& part, std::size_t row, double start) const {
+/// @param free  flips() of the row
+void PvBounds::deviation(const Part& part, std::size_t row, std::span<const std::size_t> free,
+                         double start, std::span<double> widths) const {
   const RowP& p = part.p[row];
   const std::size_t channels = launch_.channels;
   const std::vector<double>& v_max = part.segment.v_max;
-  std::vector<double> widths(channels, 0.0);
+  std::ranges::fill(widths, 0.0);
   double p_max = 0, p_sum = 0, width_sum = 0;
-  const std::vector<std::size_t> free = flips(p, part.first, part.last);
   for (std::size_t n = part.first; n < part.last; ++n) {
     p_max = std::max<double>(p_max, p.cast_high[n]);
     p_sum += p.cast_high[n];
@@ -199,18 +256,57 @@ std::vector<double> PvBounds::deviation(const Part& part, std::size_t row, doubl
                                            .b_max = v_max[j],
                                            .a_sum = p_sum,
                                            .start = start});
-  return widths;
+}
+
+bool PvBounds::accumulate_finite(const Part& part, std::size_t row,
+                                 std::span<const std::size_t> free, const float* earlier,
+                                 const float* golden, Interval alpha, RowScratch& scratch,
+                                 std::span<Interval> o) const {
+  if (!is_finite(alpha)) return false;
+  const std::size_t channels = o.size();
+  float *low = scratch.low.data(), *high = scratch.high.data();
+  float *away_low = scratch.away_low.data(), *away_high = scratch.away_high.data();
+  double* around = scratch.around.data();
+  const Products by_alpha(launch_.fp32, alpha);
+  std::int32_t start = 0, largest = 0;
+  for (std::size_t j = 0; j < channels; ++j) {
+    const float before = earlier == nullptr ? 0.0f : earlier[j];
+    low[j] = by_alpha.low(o[j].low);
+    high[j] = by_alpha.high(o[j].high);
+    away_low[j] = up(static_cast<double>(by_alpha.high(before)) - low[j]);
+    away_high[j] = up(static_cast<double>(high[j]) - by_alpha.low(before));
+    start = std::max(start, std::max(magnitude(low[j]), magnitude(high[j])));
+    largest = std::max(largest, std::max(magnitude(before), magnitude(golden[j])));
+  }
+  if (std::max(start, largest) >= kNotFinite) return false;
+  deviation(part, row, free, static_cast<double>(std::bit_cast<float>(start)), scratch.around);
+  const double most = sums_.largest();
+  bool fits = true;
+  for (std::size_t j = 0; j < channels; ++j) {
+    const double least_sum = golden[j] - around[j] - away_low[j];
+    const double largest_sum = golden[j] + around[j] + away_high[j];
+    low[j] = down(least_sum);
+    high[j] = up(largest_sum);
+    fits = fits & (std::abs(least_sum) <= most) & (std::abs(largest_sum) <= most);
+  }
+  if (!fits) return false;
+  for (std::size_t j = 0; j < channels; ++j) o[j] = {low[j], high[j]};
+  return true;
 }
 
 void PvBounds::accumulate(const Part& part, const attention::BlockTap& tap, std::size_t visit,
                           std::span<const Interval> alpha, std::span<Interval> o) const {
   const std::size_t channels = launch_.channels;
   const std::size_t rows = alpha.size();
+  std::vector<Interval> away(channels);
+  RowScratch scratch(channels);
+  std::vector<double>& around = scratch.around;
   for (std::size_t i = 0; i < rows; ++i) {
     Interval* row = &o[i * channels];
     const float* golden = &tap.o[(visit * rows + i) * channels];
-    const bool fixed = alpha[i].is_point() && flips(part.p[i], part.first, part.last).empty() &&
-                       std::all_of(row, row + channels, is_single);
+    const std::vector<std::size_t> free = flips(part.p[i], part.first, part.last);
+    const bool fixed =
+        alpha[i].is_point() && free.empty() && std::all_of(row, row + channels, is_single);
     if (fixed) {
       for (std::size_t j = 0; j < channels; ++j) row[j] = {golden[j], golden[j]};
       continue;
@@ -218,9 +314,11 @@ void PvBounds::accumulate(const Part& part, const attention::BlockTap& tap, std:
     // How far the accumulator the chain starts from may lie from the golden one, on either side:
     // the golden one is the last visit's times some legal alpha.
     double start = 0;
-    std::vector<Interval> away(channels);
+    const float* earlier = visit == 0 ? nullptr : &tap.o[((visit - 1) * rows + i) * channels];
+    if (accumulate_finite(part, i, free, earlier, golden, alpha[i], scratch, {row, channels}))
+      continue;
     for (std::size_t j = 0; j < channels; ++j) {
-      const float before = visit == 0 ? 0.0f : tap.o[((visit - 1) * rows + i) * channels + j];
+      const float before = earlier == nullptr ? 0.0f : earlier[j];
       const Interval begun = launch_.fp32.multiply(Interval{before, before}, alpha[i]);
       row[j] = times(launch_.fp32, row[j], alpha[i]);
       away[j] = {numerics::rounded_up(static_cast<double>(begun.high) - row[j].low),
@@ -228,7 +326,7 @@ void PvBounds::accumulate(const Part& part, const attention::BlockTap& tap, std:
       for (const float end : {row[j].low, row[j].high})
         if (std::isfinite(end)) start = std::max<double>(start, std::abs(end));
     }
-    const std::vector<double> around = deviation(part, i, start);
+    deviation(part, i, free, start, around);
     for (std::size_t j = 0; j < channels; ++j)
       row[j] = std::isfinite(golden[j]) && is_finite(row[j])
                    ? sums_.around(golden[j] - around[j] - away[j].low,

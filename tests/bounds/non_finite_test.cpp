@@ -160,6 +160,41 @@ TEST_P(Infinities, AreTheOnlyLegalValuesWhereTheyAreRight) {
   EXPECT_GT(infinite + not_numbers, 0);
 }
 
+/// Rows whose numbers are all finite take loops of their own. An Inf in one channel sends its rows
+/// the general way, which must leave the other channels' bounds as they are.
+TEST(NonFinite, AnInfiniteChannelLeavesTheOthersAsTheyAre) {
+  constexpr video::Extent3 grid{4, 6, 7};
+  constexpr std::size_t channels = 16;
+  for (const int promote_every : {0, 32})
+    for (const Flavour flavour : {Flavour::normal, Flavour::tails, Flavour::wide_range}) {
+      recipe::Recipe recipe = small(recipe::preset("sta_bf16"));
+      recipe.pv.promote_every = promote_every;
+      attention::RandomHead values = attention::random_head(grid, channels, flavour, 5);
+      for (std::size_t i = channels - 1; i < values.v.size(); i += channels) values.v[i] = 0;
+      const GoldenRun finite(recipe, grid, channels, values);
+      for (std::size_t i = channels - 1; i < values.v.size(); i += 16 * channels)
+        values.v[i] = kInfinity;
+      const GoldenRun infinite(recipe, grid, channels, values);
+      const HeadBounds of_finite(finite.recipe, finite.layout, finite.head, 1);
+      const HeadBounds of_infinite(infinite.recipe, infinite.layout, infinite.head, 1);
+      std::size_t free = 0;
+      for (std::size_t b = 0; b < finite.result.taps.size(); ++b) {
+        const auto &tap = finite.result.taps[b], &other = infinite.result.taps[b];
+        const BlockBounds x = of_finite.of(tap, finite.o(tap), finite.lse(tap), Detail::stages);
+        const BlockBounds y =
+            of_infinite.of(other, infinite.o(other), infinite.lse(other), Detail::stages);
+        ASSERT_EQ(x.o_low.size(), y.o_low.size());
+        for (std::size_t e = 0; e < x.o_low.size(); ++e) {
+          if (e % channels == channels - 1) continue;
+          ASSERT_EQ(x.o_low[e], y.o_low[e]) << promote_every << " element " << e;
+          ASSERT_EQ(x.o_high[e], y.o_high[e]) << promote_every << " element " << e;
+          free += x.o_low[e] != x.o_high[e];
+        }
+      }
+      EXPECT_GT(free, 100u);
+    }
+}
+
 INSTANTIATE_TEST_SUITE_P(
     Recipes, Infinities,
     testing::Values(

@@ -39,9 +39,6 @@ void powers(const Kernel& kernel, std::span<const float> x, std::span<float> p) 
     numerics::exp2_rounded(x, p, kernel.recipe.subnormals);
 }
 
-float cast_operand(const Kernel& kernel, float p) {
-  return kernel.fp32.multiply(p, kernel.multiplier);
-}
 float cast_operand(const Kernel& kernel, double p) {
   const double product = p * kernel.multiplier;
   return kernel.recipe.p.format == numerics::FormatId::f32 || kernel.p_grouped

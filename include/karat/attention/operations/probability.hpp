@@ -19,7 +19,9 @@ void powers(const Kernel& kernel, std::span<const float> x, std::span<float> p);
 
 /// What the cast reads of P: fl(multiplier*P). The product of an exact P is not rounded to f32 but
 /// to odd where a cast to a shorter format is its only rounding; groups of P are coded from f32.
-float cast_operand(const Kernel& kernel, float p);
+inline float cast_operand(const Kernel& kernel, float p) {
+  return kernel.fp32.multiply(p, kernel.multiplier);
+}
 float cast_operand(const Kernel& kernel, double p);
 
 /// Groups of a row's keys within their block, for Kernel::p_rule: 16 each, or all of them.
