@@ -66,12 +66,33 @@ class RowMask final : public Mask {
 
   std::int64_t kept_pairs() const override {
     std::int64_t sum = 0;
-    for (std::int64_t q = 0; q < queries(); ++q)
-      for (const Range part : row(q, {0, keys()})) sum += count_kept(*base_, {q, q + 1}, part);
+    for (std::int64_t q = 0; q < queries(); q += kTogether)
+      sum += kept_by({q, std::min(q + kTogether, queries())});
     return sum;
   }
 
  private:
+  /// Rows that are counted together where they keep the same keys.
+  static constexpr std::int64_t kTogether = 64;
+
+  /// Of neighbouring rows: what all of them may keep at once, and what single ones do beside it.
+  std::int64_t kept_by(Range rows) const {
+    const Intervals first = row(rows.begin, {0, keys()}), last = row(rows.end - 1, {0, keys()});
+    std::int64_t sum = 0;
+    for (std::size_t i = 0; i < first.size(); ++i) {
+      const Range common{last[i].begin, std::max(last[i].begin, first[i].end)};
+      sum += count_kept(*base_, rows, common);
+      for (auto q = rows.begin; q < rows.end; ++q) {
+        const Range part = row(q, {0, keys()})[i];
+        const Range before{part.begin, std::min(part.end, common.begin)};
+        const Range behind{std::max(part.begin, common.end), part.end};
+        for (const Range beside : {before, behind})
+          if (beside.size() > 0) sum += count_kept(*base_, {q, q + 1}, beside);
+      }
+    }
+    return sum;
+  }
+
   /// The row's intervals within `keys`; an empty one has size 0.
   Intervals row(std::int64_t query, Range keys) const {
     Intervals parts = rows_(query);
