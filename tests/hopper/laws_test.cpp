@@ -2,8 +2,10 @@
 // step at multiples of the SM count, and each GPU is bound by what its figures say.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <string>
+#include <tuple>
 
 #include "karat/hopper/launch.hpp"
 
@@ -178,6 +180,29 @@ TEST(Laws, TheBoardsMemoryIsTheFloor) {
     }
   }
   EXPECT_GE(bound, 5);
+}
+
+/// Where a board waits for its memory, a faster clock does not make it wait longer: under a power
+/// limit as well as without one L2 and HBM give so many bytes a second.
+TEST(Laws, AFasterClockNeverCosts) {
+  for (const auto& [kernel, dim, heads, tokens] : {std::tuple{Kernel::sta, 192, 36, 496},
+                                                   {Kernel::sta, 256, 57, 307},
+                                                   {Kernel::fa2, 192, 84, 183},
+                                                   {Kernel::fa3, 128, 54, 507}}) {
+    for (const Causality causality : {Causality::none, Causality::causal}) {
+      Machine m = machine("H100-PCIe");
+      const Plan plan = make_plan({.kernel = kernel, .head_dim = dim, .causality = causality}, m);
+      Shape shape = shape_of(tokens, heads, dim);
+      shape.causality = causality;
+      double before = 1e300;
+      for (int step = 0; step < 20; ++step, m.clock_mhz *= 1.05) {
+        m.short_launch_clock_mhz = std::max(m.short_launch_clock_mhz, m.clock_mhz);
+        const double us = launch_time(m, {}, plan, shape, dense(plan, shape)).us;
+        EXPECT_LE(us, 1.003 * before) << kernel_name(kernel) << " " << m.clock_mhz;
+        before = us;
+      }
+    }
+  }
 }
 
 /// Tiles are simulated once per length, and long ones not to their end.

@@ -135,6 +135,7 @@ class Sizes(Case):
                           ["--recipe", "lite_fp8", "--density", "0.3", "--seqlen", "2147483647",
                            "--batch", "100"],
                           ["--recipe", "fpsattention", "--grid", "30,100,110"],
+                          ["--recipe", "fpsattention", "--causal", "--grid", "30,100,110"],
                           ["--recipe", "svg1_spatial", "--grid", "24,100,100"],
                           ["--recipe", "fps_ste_bf16", "--backward", "--grid", "21,100,100"],
                           ["--backward", "--causal", "--seqlen", "2147483647"],
