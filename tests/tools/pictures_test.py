@@ -94,10 +94,10 @@ class Pictures(karat.Case):
             self.assertIn("Largest effect: told", self.answer_of(file.read()))
 
     def test_tune(self):
-        self.succeeds("tune", "--quick", "--gpu", "H20,H100", "--model", "wan2.1-14b", "--resolution", "720p",
+        self.succeeds("tune", "--quick", "--gpu", "H20", "--model", "wan2.1-14b", "--resolution", "720p",
                       "--resamples", 40, "--html", "tune.html", timeout=280)
         page, _ = self.looked_at("tune.html", 6)
-        self.assertRegex(self.answer_of(page), "<p>Largest effect: on H(20|100).* three phases have")
+        self.assertRegex(self.answer_of(page), "<p>Largest effect: on H20 three phases have")
 
     def test_cost(self):
         for name, recipe in (("cost.svg", "fa3_fp8"), ("sparse.svg", "fpsattention")):
