@@ -43,7 +43,7 @@ def table_a(cells: Cells) -> str:
         shown = [
             "0" if itself else figure(intervals.interval(values("drift"))),
             "" if itself else figure(intervals.interval(values("psnr"))),
-            "1" if itself else figure(intervals.interval(values("ssim"))),
+            "1" if itself else figure(intervals.interval(values("ssim")), most=1),
             figure(intervals.interval(shapes(row["weights"], row["kernel"], seeds)), most=100),
             figure(intervals.interval(values("features"), frechet_of(cells))),
             figure(intervals.interval([1000 * x for x in values("loss")])),
