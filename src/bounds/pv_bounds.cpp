@@ -36,7 +36,8 @@ std::vector<std::size_t> flips(const RowP& p, std::size_t begin, std::size_t end
 float down(double x) {
   const auto y = static_cast<float>(x);
   const auto bits = std::bit_cast<std::int32_t>(y);
-  return std::bit_cast<float>(bits + (y > x ? -2 * static_cast<int>(bits >= 0) + 1 : 0));
+  const int too_large = y > x;
+  return std::bit_cast<float>(bits - (-too_large & (bits >> 31 | 1)));
 }
 float up(double x) { return -down(-x); }
 
