@@ -42,6 +42,8 @@ class Calibrate(Case):
         self.rows(1)
         self.fails(2, "--out", arguments=["cost", "--calibrate", "rows.csv"])
         self.fails(2, "--calibrate", arguments=["cost", "--seqlen", "1024", "-o", "x.json"])
+        for option in ("--power", "--recipe", "--sweep"):
+            self.fails(2, option, arguments=["cost", "--calibrate", "rows.csv", "-o", "x.json", option, "400"])
         self.fails(3, "absent.csv", arguments=["cost", "--calibrate", "absent.csv", "-o", "x.json"])
         with open(self.path("bad.csv"), "w") as file:
             file.write(HEAD + "fa3,bf16,2,16,1024,64,0,fast\n")

@@ -4,11 +4,11 @@
 #include <nlohmann/json.hpp>
 
 #include "case/scheduled_recipes.hpp"
+#include "cost/calibrate.hpp"
 #include "cost/recipe_table.hpp"
 #include "interrupt.hpp"
 #include "karat/files/atomic_file.hpp"
 #include "karat/hopper/answer.hpp"
-#include "karat/hopper/calibration.hpp"
 #include "karat/hopper/request.hpp"
 #include "karat/recipe/json.hpp"
 #include "karat/recipe/schedule.hpp"
@@ -130,7 +130,9 @@ Phases price_phases(const recipe::Schedule& schedule, const Question& base, Run 
     q.recipe = phase.recipe;
     if (!predicts(phase)) q.density.reset();
     if (run) run->steps = of_phase;
-    const std::string when = counts ? std::to_string(of_phase) + " steps" : condition_of(phase);
+    const std::string when = counts
+                                 ? std::to_string(of_phase) + (of_phase == 1 ? " step" : " steps")
+                                 : condition_of(phase);
     out.answers.push_back(answer(q, run, hopper::Detail::bounds, when + " " + q.recipe.name));
     const Answer& made = out.answers.back();
     if (run) {
@@ -192,42 +194,7 @@ void declare_cost(CommandLine& line) {
        {"trace", "timeline of one SM for Perfetto, with --backward its kernels too: FILE.json"},
        {"svg", "Gantt, roofline and occupancy, FILE.svg"}},
       "answers");
-  line.add({{"calibrate", "ROWS.csv of your own measurements of --gpu: writes a board"},
-            {"o,out", "the calibrated board, FILE.json for --gpu"}},
-           "calibration");
-}
-
-/// Fits the board to its rows, says what was found and writes the board.
-int calibrate_board(const cxxopts::ParseResult& given) {
-  refuse_beside(given, "calibrate", hopper::model_fields());
-  refuse_beside(given, "calibrate", hopper::shape_fields());
-  const std::string gpu = text_of(given, "gpu").value_or("H100");
-  const auto out = text_of(given, "out");
-  if (!out || !out->ends_with(".json"))
-    throw Error(ErrorKind::usage, "--out", "is missing or no FILE.json",
-                "name the board that --calibrate writes");
-  const hopper::CalibrationReport report =
-      calibrate(hopper::read_measurements(*text_of(given, "calibrate")), hopper::load_machine(gpu),
-                hopper::Timing{});
-  const hopper::Calibration& c = report.calibration;
-  files::write_file(*out, hopper::calibrated_board(gpu, c));
-  if (given.count("json") > 0) {
-    print_json("cost", 1,
-               {{"rows", c.rows},
-                {"before", report.before},
-                {"after", report.after},
-                {"left_out", report.left_out}});
-    return match;
-  }
-  std::cout << report::print(
-      "%d rows: mean error %.1f %% before, %.1f %% after, %.1f %% of rows left out of the fit\n"
-      "clock x %.3f, launch x %.3f\n",
-      c.rows, 100 * report.before, 100 * report.after, 100 * report.left_out, c.clock, c.launch);
-  for (const hopper::GroupFactor& g : c.factors)
-    std::cout << report::print("%s, %d-byte Q, head dimension %d%s: time x %.3f (%d rows)\n",
-                               g.kernel.c_str(), g.bytes, g.head_dim, g.causal ? ", causal" : "",
-                               g.factor, g.rows);
-  return match;
+  declare_calibration(line);
 }
 
 /// The recipe on the shape, without a machine.
