@@ -8,7 +8,6 @@
 
 #include <cstdio>
 #include <cstdlib>
-#include <ctime>
 #include <numeric>
 #include <string>
 #include <vector>
@@ -20,19 +19,14 @@
 #include "karat/bounds/head_work.hpp"
 #include "karat/recipe/json.hpp"
 #include "karat/video/workload.hpp"
+#include "processor_time.hpp"
 
 namespace karat {
 namespace {
 
-double seconds(const auto& work) {
-  const std::clock_t begin = std::clock();
-  work();
-  return static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC;
-}
-
 double fastest(int turns, const auto& work) {
-  double best = seconds(work);
-  for (int turn = 1; turn < turns; ++turn) best = std::min(best, seconds(work));
+  double best = processor_seconds(work);
+  for (int turn = 1; turn < turns; ++turn) best = std::min(best, processor_seconds(work));
   return best;
 }
 

@@ -9,7 +9,6 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
-#include <ctime>
 #include <map>
 #include <string>
 #include <vector>
@@ -20,16 +19,10 @@
 #include "karat/attention/predict.hpp"
 #include "karat/recipe/json.hpp"
 #include "karat/video/workload.hpp"
+#include "processor_time.hpp"
 
 namespace karat {
 namespace {
-
-/// Processor time: one thread works, and others on the machine do not count.
-double seconds(const auto& work) {
-  const std::clock_t begin = std::clock();
-  work();
-  return static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC;
-}
 
 /// Multiply-adds per second of D = A B^T, 64 x 128 with 128 terms, B packed before, A packed anew.
 double chain_rate(const std::string& name) {
@@ -53,12 +46,12 @@ double chain_rate(const std::string& name) {
   };
   int count = 1;
   double best = 1e9;
-  while (seconds([&] {
+  while (processor_seconds([&] {
            for (int i = 0; i < count; ++i) once();
          }) < 0.05)
     count *= 2;
   for (int turn = 0; turn < 5; ++turn)
-    best = std::min(best, seconds([&] {
+    best = std::min(best, processor_seconds([&] {
                       for (int i = 0; i < count; ++i) once();
                     }));
   return known[name] = 64.0 * 128 * 128 * count / best;
@@ -68,11 +61,12 @@ void measure(const recipe::Recipe& recipe, video::Extent3 grid, const attention:
   const layout::Setting setting{.grid = grid, .channels = 128};
   layout::Layout layout;
   const double planning =
-      seconds([&] { layout = attention::layout_of_head(recipe, setting, input, 1); });
+      processor_seconds([&] { layout = attention::layout_of_head(recipe, setting, input, 1); });
   attention::QuantisedHead head;
-  const double quantising = seconds(
+  const double quantising = processor_seconds(
       [&] { head = attention::quantise_head(recipe, layout, input, numerics::Path::fast, 1); });
-  const double engine = seconds([&] { attention::attend(recipe, layout, head, {.threads = 1}); });
+  const double engine =
+      processor_seconds([&] { attention::attend(recipe, layout, head, {.threads = 1}); });
   const double work = layout.multiply_adds();
   const double own =
       2 / (1 / chain_rate(recipe.qk.instruction) + 1 / chain_rate(recipe.pv.instruction));
@@ -105,8 +99,8 @@ void measure_backward(const recipe::Recipe& recipe, video::Extent3 grid, const v
                                               .lse = forward.lse,
                                               .d_o = made.v,
                                               .o_unquantised_p = uncoded}};
-  const double engine =
-      seconds([&] { attention::attend_backward(recipe, layout, brought, {.threads = 1}); });
+  const double engine = processor_seconds(
+      [&] { attention::attend_backward(recipe, layout, brought, {.threads = 1}); });
   const mask::BlockMap blocks = attention::backward_blocks(recipe, layout);
   double pairs = 0;
   for (std::size_t i = 0; i < blocks.rows.size(); ++i)

@@ -7,6 +7,7 @@
 #include "karat/recipe/json.hpp"
 #include "kernel_case.hpp"
 #include "removals.hpp"
+#include "schedules.hpp"
 
 namespace karat::kernels {
 namespace {
@@ -218,18 +219,8 @@ TEST(CudaKernels, IntactTheyGiveNoReportAndTheSameBitsUnderEverySchedule) {
         sage_launch(make_head(preset("sage2_sm90"), 5))}) {
     launch.grid = {2, 1, 1};
     const ptx::Outcome plain = ptx::run(launch);
-    launch.hazards = ptx::HazardSearch::on;
-    const std::uint64_t seeds = ptx::long_tests() ? 100 : 1;
-    for (std::uint64_t i = 0; i < seeds + 2; ++i) {
-      launch.schedule = i == 0   ? ptx::Schedule::eager
-                        : i == 1 ? ptx::Schedule::late
-                                 : ptx::Schedule::random;
-      launch.seed = i;
-      const ptx::Outcome watched = ptx::run(launch);
-      EXPECT_EQ(watched.fault.value_or(""), "") << launch.file << " " << i;
-      EXPECT_EQ(watched.hazards, std::vector<std::string>{}) << launch.file << " " << i;
-      EXPECT_EQ(watched.outputs, plain.outputs) << launch.file << " " << i;
-    }
+    expect_clean_runs(
+        launch, [&](const ptx::Outcome& watched) { EXPECT_EQ(watched.outputs, plain.outputs); });
   }
 }
 

@@ -11,6 +11,7 @@
 #include "karat/files/paths.hpp"
 #include "kernel_case.hpp"
 #include "removals.hpp"
+#include "schedules.hpp"
 
 namespace karat::kernels {
 namespace {
@@ -140,22 +141,13 @@ std::vector<float> by_heads(const std::vector<float>& rows, std::size_t heads) {
   return all;
 }
 
-void expect_the_preset(ptx::Launch launch, const Case& of) {
+void expect_the_preset(const ptx::Launch& launch, const Case& of) {
   const Outputs wanted = expected(of);
-  const std::uint64_t seeds = ptx::long_tests() ? 100 : 1;
-  launch.hazards = ptx::HazardSearch::on;
-  for (std::uint64_t i = 0; i < seeds + 2; ++i) {
-    launch.schedule = i == 0   ? ptx::Schedule::eager
-                      : i == 1 ? ptx::Schedule::late
-                               : ptx::Schedule::random;
-    launch.seed = i;
-    const ptx::Outcome outcome = ptx::run(launch);
-    EXPECT_EQ(outcome.fault.value_or(""), "") << i;
-    EXPECT_THAT(outcome.hazards, testing::IsEmpty()) << i;
+  expect_clean_runs(launch, [&](const ptx::Outcome& outcome) {
     const auto out = by_heads(values_of(outcome.outputs.at("out")), of.heads.size());
-    EXPECT_EQ(differing(out, wanted.out), 0u) << i;
-    EXPECT_EQ(differing(values_of(outcome.outputs.at("lse")), wanted.lse), 0u) << i;
-  }
+    EXPECT_EQ(differing(out, wanted.out), 0u);
+    EXPECT_EQ(differing(values_of(outcome.outputs.at("lse")), wanted.lse), 0u);
+  });
 }
 
 TEST(WarpSpecialisedForward, IsThePresetUnderEverySchedule) {

@@ -5,6 +5,7 @@
 
 #include "cases.hpp"
 #include "removals.hpp"
+#include "schedules.hpp"
 
 namespace karat::kernels {
 namespace {
@@ -108,21 +109,12 @@ std::vector<Kernel> kernels() {
 class Synchronisation : public testing::TestWithParam<Kernel> {};
 
 TEST_P(Synchronisation, IntactItGivesNoReportAndTheSameBitsUnderEverySchedule) {
-  ptx::Launch launch = GetParam().launch();
+  const ptx::Launch launch = GetParam().launch();
   const ptx::Outcome plain = ptx::run(launch);
-  launch.hazards = ptx::HazardSearch::on;
-  const std::uint64_t seeds = ptx::long_tests() ? 100 : 1;
-  for (std::uint64_t i = 0; i < seeds + 2; ++i) {
-    launch.schedule = i == 0   ? ptx::Schedule::eager
-                      : i == 1 ? ptx::Schedule::late
-                               : ptx::Schedule::random;
-    launch.seed = i;
-    const ptx::Outcome watched = ptx::run(launch);
-    EXPECT_EQ(watched.fault.value_or(""), "") << i;
-    EXPECT_THAT(watched.hazards, testing::IsEmpty()) << i;
+  expect_clean_runs(launch, [&](const ptx::Outcome& watched) {
     for (const auto& [name, tensor] : plain.outputs)
-      EXPECT_EQ(watched.outputs.at(name), tensor) << name << " " << i;
-  }
+      EXPECT_EQ(watched.outputs.at(name), tensor) << name;
+  });
 }
 
 TEST_P(Synchronisation, EachPartThatIsRemovedIsNoticed) {
