@@ -23,6 +23,17 @@ void check_shapes(const RowOperand::Packed& a, const ColumnOperand::Packed& b,
   }
 }
 
+void check_place(const char* what, const RowOperand::Packed& p, std::size_t first,
+                 MatrixView<const float> values) {
+  if (p.instruction != nullptr && first % 2 == 0 && first + values.rows <= p.rows &&
+      values.columns == p.k)
+    return;
+  throw Error(ErrorKind::internal, what,
+              std::to_string(values.rows) + " x " + std::to_string(values.columns) + " from row " +
+                  std::to_string(first) + " do not fit " + std::to_string(p.rows) + " x " +
+                  std::to_string(p.k));
+}
+
 }  // namespace
 
 RowOperand::RowOperand() : packed_(std::make_unique<Packed>()) {}
@@ -33,10 +44,16 @@ std::size_t RowOperand::rows() const { return packed_->rows; }
 std::size_t RowOperand::k() const { return packed_->k; }
 
 void RowOperand::pack(const Instruction& row, MatrixView<const float> values) {
+  reserve(row, values.rows, values.columns);
+  pack_rows(0, values);
+}
+
+void RowOperand::reserve(const Instruction& row, std::size_t row_count, std::size_t k) {
   Packed& p = *packed_;
+  if (p.instruction == &row && p.rows == row_count && p.k == k) return;
   p.instruction = &row;
-  p.rows = values.rows;
-  p.k = values.columns;
+  p.rows = row_count;
+  p.k = k;
   p.padded = padded_k(row, p.k);
   const Lanes lanes = lanes_of(row);
   const std::size_t pairs = (p.rows + 1) / 2, size = 2 * pairs * p.padded;
@@ -47,7 +64,24 @@ void RowOperand::pack(const Instruction& row, MatrixView<const float> values) {
   p.schedule.resize(split / 2);
   p.same.resize(split / 2 / static_cast<std::size_t>(row.step));
   p.special.resize(p.rows);
-  pack_rows(row, values, p);
+  p.ordered.resize(pairs);
+  std::fill_n(p.ordered.data(), pairs, std::uint8_t{0});
+}
+
+void RowOperand::pack_rows(std::size_t first, MatrixView<const float> values) {
+  check_place("pack_rows", *packed_, first, values);
+  numerics::pack_rows(values, first, *packed_);
+}
+
+RoundedRows RowOperand::round_rows(std::size_t first, MatrixView<const float> values,
+                                   float factor) {
+  Packed& p = *packed_;
+  check_place("round_rows", p, first, values);
+  if (lanes_of(*p.instruction) == Lanes::plain || p.instruction->input != p.instruction->multiplied ||
+      p.instruction->arithmetic == Arithmetic::emulated || p.k != p.padded ||
+      p.k % 16 != 0 || values.column_stride != 1)
+    return {};
+  return numerics::round_rows({values, first, factor}, p);
 }
 
 ColumnOperand::ColumnOperand() : packed_(std::make_unique<Packed>()) {}

@@ -85,7 +85,18 @@ void run_scalar(const RowOperand::Packed& a, const ColumnOperand::Packed& b, std
                 std::size_t rows, std::size_t column, std::size_t columns, Start start,
                 MatrixView<float> d);
 
-void pack_rows(const Instruction&, MatrixView<const float> values, RowOperand::Packed&);
+/// Rows from `first`, an even number, on; the operand has its sizes.
+void pack_rows(MatrixView<const float> values, std::size_t first, RowOperand::Packed&);
+
+/// See RowOperand::round_rows().
+struct RoundingRows {
+  MatrixView<const float> values;
+  std::size_t first;
+  float factor;
+};
+/// @pre split lanes that are not emulated, whole instructions of k, a multiple of 16, rows without
+/// gaps between columns
+RoundedRows round_rows(const RoundingRows&, RowOperand::Packed&);
 void pack_columns(const Instruction&, MatrixView<const float> values, ColumnOperand::Packed&);
 
 }  // namespace karat::numerics

@@ -80,15 +80,16 @@ HWY_INLINE std::uint32_t Schedule(const float* x0, const float* x1, std::size_t 
   return same;
 }
 
-void PackRows(const Instruction& row, MatrixView<const float> values, RowOperand::Packed& p) {
+void PackRows(MatrixView<const float> values, std::size_t first_row, RowOperand::Packed& p) {
+  const Instruction& row = *p.instruction;
   std::vector<float> lines(2 * p.padded, 0.0f);
   const auto line = [&](std::size_t i, std::size_t slot) -> const float* {
     const float* x = values.data + i * values.row_stride;
     const bool in_place = values.column_stride == 1 && p.k == p.padded &&
                           row.arithmetic != Arithmetic::emulated;
-    if (i < p.rows && in_place) return x;
+    if (i < values.rows && in_place) return x;
     float* copy = lines.data() + slot * p.padded;
-    if (i >= p.rows) {
+    if (i >= values.rows) {
       std::fill(copy, copy + p.padded, 0.0f);
       return copy;
     }
@@ -96,21 +97,22 @@ void PackRows(const Instruction& row, MatrixView<const float> values, RowOperand
     return copy;
   };
   if (lanes_of(row) == Lanes::plain) {
-    for (std::size_t i = 0; i < p.rows; ++i) {
+    for (std::size_t i = 0; i < values.rows; ++i) {
       const float* x = line(i, 0);
-      std::copy(x, x + p.padded, p.f32.data() + i * p.padded);
-      p.special.data()[i] = 0;
+      std::copy(x, x + p.padded, p.f32.data() + (first_row + i) * p.padded);
+      p.special.data()[first_row + i] = 0;
     }
     return;
   }
   const auto step = static_cast<std::size_t>(row.step);
-  for (std::size_t i = 0; i < p.rows; i += 2) {
+  for (std::size_t i = 0; i < values.rows; i += 2) {
     const float* x0 = line(i, 0);
     const float* x1 = line(i + 1, 1);
-    const std::size_t at = i * p.padded;
-    p.special.data()[i] = RowExponents(row, x0, p.padded, p.exponent.data() + at);
+    const std::size_t at = (first_row + i) * p.padded;
+    p.ordered.data()[(first_row + i) / 2] = 0;
+    p.special.data()[first_row + i] = RowExponents(row, x0, p.padded, p.exponent.data() + at);
     const bool special = RowExponents(row, x1, p.padded, p.exponent.data() + at + p.padded);
-    if (i + 1 < p.rows) p.special.data()[i + 1] = special;
+    if (i + 1 < values.rows) p.special.data()[first_row + i + 1] = special;
     for (std::size_t k = 0; k < p.padded; k += step) {
       std::uint32_t* schedule = p.schedule.data() + at / 2 + k;
       std::uint32_t& same = p.same.data()[(at / 2 + k) / step];
@@ -197,8 +199,8 @@ HWY_EXPORT(PackRows);
 HWY_EXPORT(PackColumns);
 }  // namespace
 
-void pack_rows(const Instruction& row, MatrixView<const float> v, RowOperand::Packed& p) {
-  HWY_DYNAMIC_DISPATCH(PackRows)(row, v, p);
+void pack_rows(MatrixView<const float> v, std::size_t first, RowOperand::Packed& p) {
+  HWY_DYNAMIC_DISPATCH(PackRows)(v, first, p);
 }
 void pack_columns(const Instruction& row, MatrixView<const float> v, ColumnOperand::Packed& p) {
   HWY_DYNAMIC_DISPATCH(PackColumns)(row, v, p);

@@ -97,6 +97,7 @@ struct RowOperand::Packed {
   AlignedArray<std::uint32_t> schedule;
   AlignedArray<std::uint32_t> same;      ///< split, per pair and step: how many k have equal signs
   AlignedArray<std::uint8_t> special;    ///< per row: holds NaN or Inf
+  AlignedArray<std::uint8_t> ordered;    ///< split, per pair: the schedule is that of no opposite signs
 
   /// Values of one row in chain order (see chain_position); out has `padded` places.
   void unpack(std::size_t row, float* out) const {

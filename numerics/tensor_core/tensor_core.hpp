@@ -50,6 +50,12 @@ enum class Path {
   fast,    ///< Highway, run-time dispatch; the same bits
 };
 
+/// What RowOperand::round_rows() did.
+struct RoundedRows {
+  bool packed = false;     ///< false: nothing that counts; pack_rows() is to be called instead
+  std::size_t beyond = 0;  ///< products larger than the format's largest number
+};
+
 /// Operands in the layout the fast path wants. Reusable: pack() replaces the content and keeps the
 /// memory. Rows are the M side (queries, P), columns the N side (keys, channels of V).
 class RowOperand {
@@ -60,6 +66,18 @@ class RowOperand {
   RowOperand& operator=(RowOperand&&) noexcept;
   /// values: M x K. @pre each value is representable in input_format(instruction) (not checked).
   void pack(const Instruction&, MatrixView<const float> values);
+  /// Room for rows x k, which pack_rows() and round_rows() then fill. What is there may stay.
+  void reserve(const Instruction&, std::size_t rows, std::size_t k);
+  /// Rows from `first`, an even number, on as pack() packs them. An odd number of rows ends them.
+  /// @throws Error(internal) where they do not fit
+  void pack_rows(std::size_t first, MatrixView<const float> values);
+  /// The same of fl(value * factor), subnormal or not, rounded to the instruction's input format:
+  /// nearest even, saturating. For P, whose codes nobody asks for: one pass instead of a cast and
+  /// a packing. Done only for aligned sums of whole instructions (k, a multiple of 16) from rows
+  /// without gaps, and where no product is negative, -0 or NaN, nor above 2^100 in a format that
+  /// reaches it.
+  /// @pre the processor rounds to nearest even, as it does unless told otherwise
+  RoundedRows round_rows(std::size_t first, MatrixView<const float> values, float factor);
   std::size_t rows() const;
   std::size_t k() const;
 

@@ -17,19 +17,26 @@ namespace karat::attention {
 namespace {
 
 /// Sizes a tap for a query block; the memory of an earlier one is used again.
-void prepare_tap(const Launch& launch, int query_block, BlockTap& tap) {
+void prepare_tap(const Launch& launch, int query_block, Workings workings, BlockTap& tap) {
   const mask::BlockMap& blocks = launch.layout.blocks;
   tap.query_block = query_block;
   tap.queries = blocks.query_blocks[query_block];
   tap.key_block.clear();
   tap.key_position.clear();
   tap.column_begin.assign(1, 0);
+  tap.product_begin.clear();
+  const bool has_workings = workings == Workings::tapped;
+  const bool has_products = has_workings && launch.recipe.pv.promote_every != 0;
+  if (has_products) tap.product_begin.assign(1, 0);
   for (const auto& entry : blocks.rows[query_block]) {
     const video::Range keys = blocks.key_blocks[entry.key_block];
     tap.key_block.push_back(entry.key_block);
     tap.column_begin.push_back(tap.column_begin.back() + keys.size());
     for (std::int64_t key = keys.begin; key < keys.end; ++key)
       tap.key_position.push_back(static_cast<std::int32_t>(key));
+    if (has_products)
+      tap.product_begin.push_back(tap.product_begin.back() +
+                                  static_cast<std::int32_t>(launch.segments(keys).size()));
   }
   const auto rows = static_cast<std::size_t>(tap.queries.size());
   const std::size_t columns = tap.key_position.size();
@@ -40,6 +47,8 @@ void prepare_tap(const Launch& launch, int query_block, BlockTap& tap) {
   tap.m.resize(tap.key_block.size() * rows);
   tap.l.resize(tap.key_block.size() * rows);
   tap.o.resize(tap.key_block.size() * rows * launch.channels);
+  tap.x.resize(has_workings ? rows * columns : 0);
+  tap.t.resize(has_products ? tap.product_begin.back() * rows * launch.channels : 0);
 }
 
 std::vector<int> blocks_to_run(const layout::Layout& layout, const AttendOptions& options) {
@@ -123,11 +132,12 @@ HeadResult run(const recipe::Recipe& recipe, const layout::Layout& layout,
     result.small_blocks.resize(layout.blocks.query_blocks.size());
   std::vector<int> tapped = options.tapped;
   std::sort(tapped.begin(), tapped.end());
+  const bool fast = options.path == numerics::Path::fast;
+  const Workings workings = fast ? options.workings : Workings::dropped;
   if (!options.on_tap)
-    for (const int block : tapped) prepare_tap(launch, block, result.taps.emplace_back());
+    for (const int block : tapped) prepare_tap(launch, block, workings, result.taps.emplace_back());
 
   const int threads = options.threads > 0 ? options.threads : numerics::default_threads();
-  const bool fast = options.path == numerics::Path::fast;
   PhaseClock packing;
   if (phases != nullptr) packing.enter(Phase::pack_keys);
   const PackedHead packed = fast ? pack_head(launch, chosen, threads) : PackedHead{};
@@ -143,7 +153,7 @@ HeadResult run(const recipe::Recipe& recipe, const layout::Layout& layout,
     const std::span<const int> blocks = groups[item];
     const auto at = std::lower_bound(tapped.begin(), tapped.end(), blocks.front());
     const bool is_tapped = at != tapped.end() && *at == blocks.front();
-    if (is_tapped && options.on_tap) prepare_tap(launch, blocks.front(), passing[worker]);
+    if (is_tapped && options.on_tap) prepare_tap(launch, blocks.front(), workings, passing[worker]);
     BlockTap* tap = !is_tapped       ? nullptr
                     : options.on_tap ? &passing[worker]
                                      : &result.taps[at - tapped.begin()];

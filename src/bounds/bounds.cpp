@@ -83,13 +83,16 @@ BlockBounds HeadBounds::of(const attention::BlockTap& tap, std::span<const float
   for (std::size_t visit = 0; visit < tap.key_block.size(); ++visit) {
     const auto first = static_cast<std::size_t>(tap.column_begin[visit]);
     const auto columns = static_cast<std::size_t>(tap.column_begin[visit + 1]) - first;
-    const Visited visited = decision(free, tap, visit).visited;
+    const auto [visited, golden_skips, largest] = decision(free, tap, visit);
+    const bool has_exponents = !tap.x.empty() && !golden_skips;
     const bool skipped = visited == Visited::skipped;
     for (std::size_t i = 0; i < rows; ++i) {
       const float m = tap.m[visit * rows + i];
       alpha[i] = free.alpha(free.maximum_before(tap.m, rows, visit, i), m);
       if (skipped)
         p[i] = RowP::zero(columns);
+      else if (has_exponents)
+        free.p({&tap.x[i * width + first], columns}, p[i]);
       else
         free.p(attention::row_scores(launch, tap, visit, i, tap.a, tap.s), m, p[i]);
       if (visited == Visited::either) p[i].may_be_zero();

@@ -58,6 +58,8 @@ struct FreeLaunch {
   Interval alpha(float before, float after) const;
   /// Legal values of P for scores under maximum m.
   void p(const attention::RowScores& row, float m, RowP& p) const;
+  /// The same from P's exponents.
+  void p(std::span<const float> x, RowP& p) const;
   /// A row's maximum before a visit, given those behind each (as in BlockTap::m).
   float maximum_before(std::span<const float> m, std::size_t rows, std::size_t visit,
                        std::size_t row) const {

@@ -10,6 +10,13 @@
 namespace karat::bounds {
 namespace {
 
+/// With their memory.
+void drop_workings(attention::BlockTap& tap) {
+  tap.x = std::vector<float>();
+  tap.t = std::vector<float>();
+  tap.product_begin = std::vector<std::int32_t>();
+}
+
 void scatter(const std::vector<float>& rows, const layout::Layout& layout, video::Range queries,
              std::size_t channels, std::vector<float>& per_token) {
   for (std::int64_t i = 0; i < queries.size(); ++i)
@@ -32,7 +39,10 @@ BoundedResult attend_with_bounds(const recipe::Recipe& recipe, const layout::Lay
                                  const attention::QuantisedHead& head, const std::vector<int>& taps,
                                  int threads, const Steps& progress, Freedom allowed,
                                  const BranchRange* branch) {
-  attention::AttendOptions options{.threads = threads, .tapped = taps, .progress = progress};
+  attention::AttendOptions options{.threads = threads,
+                                   .tapped = taps,
+                                   .workings = attention::Workings::tapped,
+                                   .progress = progress};
   const Freedom freedom = freedom_of(recipe, allowed);
   if (!leaves_freedom(freedom)) return {attention::attend(recipe, layout, head, options), {}};
 
@@ -59,6 +69,7 @@ BoundedResult attend_with_bounds(const recipe::Recipe& recipe, const layout::Lay
     if (!std::binary_search(taps.begin(), taps.end(), tap.query_block)) return;
     const std::lock_guard lock(mutex);
     kept.push_back(std::move(tap));
+    drop_workings(kept.back());
   };
   BoundedResult result{attention::attend(recipe, layout, head, options), std::move(bounds)};
   std::sort(kept.begin(), kept.end(),

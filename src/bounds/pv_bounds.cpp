@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <optional>
 
 #include "karat/attention/operations/pv.hpp"
 #include "karat/numerics/base/parallel.hpp"
@@ -25,9 +26,19 @@ constexpr std::size_t kEnumerated = 4;
 /// More flips than this share the largest |v| of their segment instead of their own.
 constexpr std::size_t kCounted = 16;
 
+/// Bits of a magnitude: in order as the magnitudes are, NaN and Inf last.
+std::int32_t magnitude(float x) { return std::bit_cast<std::int32_t>(x) & 0x7FFFFFFF; }
+constexpr std::int32_t kNotFinite = 0x7F800000;
+
 std::vector<std::size_t> flips(const RowP& p, std::size_t begin, std::size_t end) {
   std::vector<std::size_t> columns;
+  // Seldom any: first a loop without a branch, which also takes -0 beside +0 for one.
+  const float *low = p.cast_low.data(), *high = p.cast_high.data();
+  std::int32_t any = 0;
   for (std::size_t n = begin; n < end; ++n)
+    any |= (std::bit_cast<std::int32_t>(low[n]) ^ std::bit_cast<std::int32_t>(high[n])) |
+           (magnitude(low[n]) > kNotFinite);
+  for (std::size_t n = begin; any != 0 && n < end; ++n)
     if (p.cast_low[n] != p.cast_high[n]) columns.push_back(n);
   return columns;
 }
@@ -40,10 +51,6 @@ float down(double x) {
   return std::bit_cast<float>(bits - (-too_large & (bits >> 31 | 1)));
 }
 float up(double x) { return -down(-x); }
-
-/// Bits of a magnitude: in order as the magnitudes are, NaN and Inf last.
-std::int32_t magnitude(float x) { return std::bit_cast<std::int32_t>(x) & 0x7FFFFFFF; }
-constexpr std::int32_t kNotFinite = 0x7F800000;
 
 /// What is smaller than `least` becomes a zero of its sign.
 float flushed(float y, float least) {
@@ -71,8 +78,19 @@ struct PvBounds::Part {
   const Segment& segment;
   std::span<const RowP> p;
   MatrixView<const float> golden_p;  ///< rows x keys of the segment
+  const float* golden_t;             ///< rows x channels of golden_p V; null: not tapped
   std::size_t first;                 ///< first column within the visited block
   std::size_t last;
+  mutable std::optional<numerics::ColumnOperand> packed = {};
+
+  /// V of the segment, packed when it is first needed: with T tapped that is seldom, and all of V
+  /// would take as much memory as the engine's.
+  const numerics::ColumnOperand& v(const Launch& launch) const {
+    if (packed) return *packed;
+    const auto rows = launch.head.v.view().rows_from(segment.keys.begin, segment.keys.size());
+    packed.emplace().pack(launch.pv, rows.transposed());
+    return *packed;
+  }
 };
 
 PvBounds::PvBounds(const FreeLaunch& free, int threads)
@@ -80,9 +98,9 @@ PvBounds::PvBounds(const FreeLaunch& free, int threads)
       contraction_(free.freedom.contraction),
       chain_bound_(launch_.pv),
       sums_(launch_.pv),
-      packed_(launch_.layout.blocks.key_blocks.size()) {
-  numerics::parallel_for(packed_.size(), threads, [&](std::size_t block, int) {
-    packed_[block] = segments_of(launch_.layout.blocks.key_blocks[block]);
+      segments_(launch_.layout.blocks.key_blocks.size()) {
+  numerics::parallel_for(segments_.size(), threads, [&](std::size_t block, int) {
+    segments_[block] = segments_of(launch_.layout.blocks.key_blocks[block]);
   });
 }
 
@@ -90,9 +108,8 @@ std::vector<PvBounds::Segment> PvBounds::segments_of(video::Range keys) const {
   std::vector<Segment> parts;
   for (const video::Range part : launch_.segments(keys)) {
     const MatrixView<const float> v = launch_.head.v.view().rows_from(part.begin, part.size());
-    parts.push_back(Segment{part, {}, std::vector<double>(v.columns, 0.0)});
+    parts.push_back(Segment{part, std::vector<double>(v.columns, 0.0)});
     Segment& segment = parts.back();
-    segment.v.pack(launch_.pv, v.transposed());
     for (std::size_t n = 0; n < v.rows; ++n)
       for (std::size_t j = 0; j < v.columns; ++j)
         segment.v_max[j] =
@@ -108,11 +125,15 @@ void PvBounds::absorb(const attention::BlockTap& tap, std::size_t visit,
   const auto column = static_cast<std::size_t>(tap.column_begin[visit]);
   const std::int64_t block_begin = launch_.layout.blocks.key_blocks[tap.key_block[visit]].begin;
   bool rescaled = false;
-  for (const Segment& segment : packed_[tap.key_block[visit]]) {
+  const float* t = nullptr;
+  if (!tap.product_begin.empty())
+    t = tap.t.data() + tap.product_begin[visit] * alpha.size() * launch_.channels;
+  for (const Segment& segment : segments_[tap.key_block[visit]]) {
     const auto first = static_cast<std::size_t>(segment.keys.begin - block_begin);
     const auto keys = static_cast<std::size_t>(segment.keys.size());
-    const Part part{
-        segment, p, {&tap.p[column + first], alpha.size(), keys, width, 1}, first, first + keys};
+    const Part part{segment, p,     {&tap.p[column + first], alpha.size(), keys, width, 1},
+                    t,       first, first + keys};
+    if (t != nullptr) t += alpha.size() * launch_.channels;
     if (launch_.recipe.pv.promote_every == 0) return accumulate(part, tap, visit, alpha, o);
     const std::vector<Interval> ones(alpha.size(), Interval{1.0f, 1.0f});
     promote(part, rescaled ? ones : alpha, o);
@@ -123,17 +144,22 @@ void PvBounds::absorb(const attention::BlockTap& tap, std::size_t visit,
 void PvBounds::promote(const Part& part, std::span<const Interval> alpha,
                        std::span<Interval> o) const {
   const std::size_t channels = launch_.channels;
-  std::vector<float> golden(alpha.size() * channels);
-  numerics::RowOperand rows;
-  rows.pack(launch_.pv, part.golden_p);
-  numerics::chain(launch_.pv, rows, part.segment.v, Start::absent,
-                  numerics::row_major(golden.data(), alpha.size(), channels));
+  std::vector<float> made;
+  const float* golden = part.golden_t;
+  if (golden == nullptr) {
+    made.resize(alpha.size() * channels);
+    numerics::RowOperand rows;
+    rows.pack(launch_.pv, part.golden_p);
+    numerics::chain(launch_.pv, rows, part.v(launch_), Start::absent,
+                    numerics::row_major(made.data(), alpha.size(), channels));
+    golden = made.data();
+  }
   const std::vector<float> s_v = launch_.block_scales(part.segment.keys.begin);
   const bool unscaled = s_v.empty() && !launch_.p_scaled_by_rows;
   std::vector<Interval> t(channels);
   RowScratch scratch(channels);
   for (std::size_t i = 0; i < alpha.size(); ++i) {
-    row_of_t(part, i, {&golden[i * channels], channels}, t);
+    row_of_t(part, i, {golden + i * channels, channels}, t);
     Interval* row = &o[i * channels];
     if (unscaled && promote_finite(alpha[i], t, scratch, {row, channels})) continue;
     for (std::size_t j = 0; j < channels; ++j) {
@@ -200,7 +226,7 @@ void PvBounds::row_of_t(const Part& part, std::size_t row, std::span<const float
   }
   numerics::RowOperand rows;
   rows.pack(launch_.pv, numerics::row_major<const float>(choices.data(), variants, keys));
-  numerics::chain(launch_.pv, rows, part.segment.v, Start::absent,
+  numerics::chain(launch_.pv, rows, part.v(launch_), Start::absent,
                   numerics::row_major(results.data(), variants, t.size()));
   for (std::size_t e = 0; e < results.size(); ++e) {
     Interval& element = t[e % t.size()];

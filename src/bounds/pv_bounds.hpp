@@ -13,7 +13,7 @@ namespace karat::bounds {
 
 class PvBounds {
  public:
-  /// Packs V as the engine does. References the launch.
+  /// References the launch.
   PvBounds(const FreeLaunch& free, int threads);
 
   /// One key block: `o` (rows x channels) becomes the legal accumulators after it.
@@ -25,8 +25,7 @@ class PvBounds {
 
  private:
   struct Segment {
-    video::Range keys;  ///< positions
-    numerics::ColumnOperand v;
+    video::Range keys;          ///< positions
     std::vector<double> v_max;  ///< per channel: largest |v|; Inf for NaN too
   };
   struct Part;
@@ -70,7 +69,7 @@ class PvBounds {
   Contraction contraction_;
   ChainBound chain_bound_;
   SumRange sums_;
-  std::vector<std::vector<Segment>> packed_;  ///< per key block
+  std::vector<std::vector<Segment>> segments_;  ///< per key block
 };
 
 }  // namespace karat::bounds

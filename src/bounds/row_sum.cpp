@@ -1,6 +1,8 @@
 // The engine's row sum on intervals, and the exact one for any order.
 #include "row_sum.hpp"
 
+#include <algorithm>
+
 #include "any_order.hpp"
 
 namespace karat::bounds {
@@ -12,15 +14,38 @@ struct Terms {
   Interval operator[](std::size_t n) const { return {low[n], high[n]}; }
 };
 
+/// add_to_row_sum() of one end. In wgmma order what follows the first eight columns is four chains
+/// of additions; terms are zero or normal unless subnormals are kept, so no sum is to be flushed.
+void add_end(const Kernel& kernel, float alpha, std::span<const float> terms,
+             attention::PartialSums<float>& sums) {
+  const bool quad = kernel.recipe.softmax.row_sum_order == recipe::RowSumOrder::wgmma_quad;
+  const std::size_t begun = quad ? std::min<std::size_t>(8, terms.size()) : terms.size();
+  attention::add_to_row_sum(kernel, terms.first(begun), alpha, sums);
+  std::size_t n = begun;
+  for (; n + 8 <= terms.size(); n += 8) {
+    for (std::size_t lane = 0; lane < 4; ++lane) sums[lane] += terms[n + 2 * lane];
+    for (std::size_t lane = 0; lane < 4; ++lane) sums[lane] += terms[n + 2 * lane + 1];
+  }
+  for (; n < terms.size(); ++n) sums[n / 2 % 4] += terms[n];
+}
+
 }  // namespace
 
 void RowSum::absorb(Interval alpha, std::span<const float> low, std::span<const float> high) {
   if (free_->freedom.summation == Summation::fixed) {
-    const Terms terms{low, high};
-    if (free_->freedom.contraction == Contraction::none)
-      return attention::add_to_row_sum(free_->launch, terms, alpha, partial_);
-    return attention::add_to_row_sum(free_->launch, terms, alpha, partial_,
-                                     MultiplyAdd{Contraction::allowed});
+    if (free_->freedom.contraction == Contraction::none) {
+      add_end(free_->launch, alpha.low, low, low_);
+      return add_end(free_->launch, alpha.high, high, high_);
+    }
+    attention::PartialSums<Interval> sums;
+    for (std::size_t lane = 0; lane < sums.size(); ++lane) sums[lane] = {low_[lane], high_[lane]};
+    attention::add_to_row_sum(free_->launch, Terms{low, high}, alpha, sums,
+                              MultiplyAdd{Contraction::allowed});
+    for (std::size_t lane = 0; lane < sums.size(); ++lane) {
+      low_[lane] = sums[lane].low;
+      high_[lane] = sums[lane].high;
+    }
+    return;
   }
   exact_low_ *= alpha.low;
   exact_high_ *= alpha.high;
@@ -46,7 +71,7 @@ Interval RowSum::in_any_order() const {
 
 Interval RowSum::total() const {
   if (free_->freedom.summation != Summation::fixed) return in_any_order();
-  return attention::row_sum(free_->launch, partial_);
+  return {attention::row_sum(free_->launch, low_), attention::row_sum(free_->launch, high_)};
 }
 
 }  // namespace karat::bounds

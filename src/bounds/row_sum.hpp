@@ -21,7 +21,7 @@ class RowSum {
   Interval in_any_order() const;
 
   const FreeLaunch* free_;
-  attention::PartialSums<Interval> partial_{};
+  attention::PartialSums<float> low_{}, high_{};  ///< in the recipe's own order
   double exact_low_ = 0, exact_high_ = 0;
   std::int64_t terms_ = 0, rescalings_ = 0;  ///< those that round
 };

@@ -143,6 +143,8 @@ std::optional<ForcedRange> TeacherForced::o(const attention::BlockTap& golden,
   const std::size_t width = golden.key_position.size();
   attention::BlockTap tap = golden;
   tap.p = given.p;
+  tap.t.clear();  // of the golden P
+  tap.product_begin.clear();
   std::vector<Interval> alpha(rows), o(rows * launch.channels);
   std::vector<RowP> p(rows);
   const bool reordered = pv_reordered(state_->free);

@@ -19,6 +19,7 @@ struct AttendOptions {
   int threads = 0;                             ///< 0: all the machine offers
   std::vector<int> query_blocks;               ///< compute only these (ascending); empty: all
   std::vector<int> tapped;                     ///< query blocks to record (subset of the computed)
+  Workings workings = Workings::dropped;       ///< tapped: by the fast path alone
   /// A kernel that gets d^-1/2 log2 e wrong: what is in force of this constant times the factor,
   /// one rounding to f32. (For diagnosing kernels; no recipe means it.)
   std::optional<double> score_factor = {};

@@ -63,8 +63,15 @@ void scale_product(const Visit& v, const PackedSegment& segment, Block t) {
   }
 }
 
-/// P times one segment of V, onto the rescaled outputs.
-void multiply_by_v(const Visit& v) {
+/// Where a tap has the products of a visit; null: nowhere.
+float* tapped_products(const Visit& v, std::size_t visit) {
+  if (v.tap == nullptr || v.tap->product_begin.empty()) return nullptr;
+  return v.tap->t.data() + v.tap->product_begin[visit] * v.rows * v.launch.channels;
+}
+
+/// P times one segment of V after the other, onto the rescaled outputs. `products`: see
+/// tapped_products().
+void multiply_by_v(const Visit& v, float* products) {
   const Launch& launch = v.launch;
   FastScratch& scratch = v.scratch;
   const std::size_t channels = launch.channels;
@@ -75,10 +82,12 @@ void multiply_by_v(const Visit& v) {
   scratch.enter(Phase::rescale);
   if (rescaled) rescale_outputs(v);
   for (const PackedSegment& segment : v.packed.segments) {
-    const MatrixView<const float> p{&scratch.p_values[segment.keys.begin - v.keys.begin], v.rows,
-                                    static_cast<std::size_t>(segment.keys.size()), v.stride(), 1};
-    scratch.enter(Phase::pack_p);
-    scratch.p.pack(launch.pv, p);
+    if (!v.packs_ahead()) {
+      const MatrixView<const float> p{&scratch.p_values[segment.keys.begin - v.keys.begin], v.rows,
+                                      static_cast<std::size_t>(segment.keys.size()), v.stride(), 1};
+      scratch.enter(Phase::pack_p);
+      scratch.p.pack(launch.pv, p);
+    }
     scratch.enter(Phase::pv);
     if (!promoted) {
       chain(launch.pv, scratch.p, segment.v, Start::from_d,
@@ -87,6 +96,7 @@ void multiply_by_v(const Visit& v) {
     }
     chain(launch.pv, scratch.p, segment.v, Start::absent,
           numerics::row_major(t.data, v.rows, channels));
+    if (products != nullptr) products = std::copy_n(t.data, v.rows * channels, products);
     scratch.enter(Phase::rescale);
     scale_product(v, segment, t);
     if (rescaled)
@@ -102,7 +112,7 @@ void record(const Visit& v, std::size_t visit, BlockTap& tap) {
   const auto copy = [&](const auto& from, auto& to) {
     if (to.empty()) return;
     for (std::size_t i = 0; i < v.rows; ++i)
-      std::copy_n(&from[i * v.stride()], v.columns, &to[i * width + tap.column_begin[visit]]);
+      std::copy_n(&from[i * v.stride()], v.columns, &to[i * width + v.tap_column]);
   };
   copy(v.scratch.a, tap.a);
   copy(v.scratch.s, tap.s);
@@ -185,9 +195,11 @@ void run_visit(const Visit& v, std::size_t visit) {
     skip_rows(v);
     v.scratch.enter(Phase::rescale);
     rescale_outputs(v);
+    if (float* products = tapped_products(v, visit))
+      std::fill_n(products, v.packed.segments.size() * v.rows * v.launch.channels, 0.0f);
   } else {
     softmax_rows(v);
-    multiply_by_v(v);
+    multiply_by_v(v, tapped_products(v, visit));
   }
   if (v.tap == nullptr) return;
   v.scratch.enter(Phase::record);
@@ -240,6 +252,7 @@ void run_blocks_fast(const Launch& launch, const PackedHead& packed,
                  .packed = packed[visits[visit].key_block],
                  .loops = row_loops(launch.recipe.subnormals),
                  .tap = tap,
+                 .tap_column = tap ? static_cast<std::size_t>(tap->column_begin[visit]) : 0,
                  .cover = map.rows[query_blocks[b]][visit].cover,
                  .key_block = visits[visit].key_block,
                  .keys = keys,

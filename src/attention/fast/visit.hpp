@@ -79,6 +79,7 @@ struct Visit {
   const PackedKeys& packed;
   const RowLoops& loops;
   BlockTap* tap;  ///< null: nothing is recorded, scores may overwrite accumulators nobody needs
+  std::size_t tap_column;  ///< where the visit's columns begin in it
   mask::Cover cover;
   std::int32_t key_block;
   video::Range keys;
@@ -99,6 +100,8 @@ struct Visit {
     return turn == Turn::last &&
            launch.recipe.qk.scale_order == recipe::ScaleOrder::folded_until_last;
   }
+  /// One product takes all keys: P is packed while its rows are in the first-level cache.
+  bool packs_ahead() const { return packed.segments.size() == 1; }
   /// What exponents start from where they start from accumulators: fma(base, f, -R).
   Block bases() const { return in(scales_first() ? scratch.base : scratch.a); }
   /// Rows worked on together, so that what the loops touch stays in the first-level cache.
@@ -118,7 +121,9 @@ void score_rows(const Visit& v);
 enum class Step { computed, skipped };
 Step advance_rows(const Visit& v, std::size_t visit);
 
-/// P, its codes and the row sums; counts codes at the largest value that stand for more.
+/// P, its codes and the row sums; counts codes at the largest value that stand for more. P is
+/// packed in scratch.p where packs_ahead(), and stands in scratch.p_values where not or where it is
+/// tapped.
 void softmax_rows(const Visit& v);
 /// What a skipped visit does instead: the past's row sums are rescaled, P counts as zero.
 void skip_rows(const Visit& v);

@@ -1,5 +1,6 @@
 // P of a visit, a few rows at a time: exponentials, the cast to P's format and back, row sums.
 #include <algorithm>
+#include <optional>
 #include <type_traits>
 
 #include "karat/attention/operations/probability.hpp"
@@ -21,6 +22,10 @@ struct SoftmaxChunk {
 
   std::size_t elements() const { return s.rows * s.stride; }
   BlockOf<float> x() const { return {v.scratch.x.data(), s.rows, s.columns, s.stride}; }
+  /// The columns of a block of these rows, without what lies behind them.
+  numerics::MatrixView<const float> view(const Block& block) const {
+    return {block.data, block.rows, block.columns, block.stride, 1};
+  }
 };
 
 /// Exponents of 2, into x.
@@ -34,6 +39,10 @@ void exponents(const SoftmaxChunk& c, Block x) {
     c.v.loops.fused_rows(c.s, {&c.v.block.factor[c.first], c.s.rows}, reference, x);
   else
     c.v.loops.subtract_rows(c.s, reference, x);
+  if (c.v.tap == nullptr || c.v.tap->x.empty()) return;
+  const std::size_t width = c.v.tap->key_position.size();
+  for (std::size_t i = 0; i < x.rows; ++i)
+    std::copy_n(x.row(i), x.columns, &c.v.tap->x[(c.first + i) * width + c.v.tap_column]);
 }
 
 /// Stochastic rounding draws word j of a stream for column j of every row.
@@ -78,6 +87,32 @@ std::int64_t cast_terms(const SoftmaxChunk& c, std::span<const float> values) {
   encode_rows(c, values, codes);
   numerics::decode(codes, p, rule.format);
   return 0;
+}
+
+/// What the product reads, packed from the cast rows.
+void pack_rows(const SoftmaxChunk& c) {
+  if (!c.v.packs_ahead()) return;
+  c.v.scratch.enter(Phase::pack_p);
+  c.v.scratch.p.pack_rows(c.first, c.view(c.p));
+}
+
+/// Cast and packing at once of x times the multiplier, where neither codes nor values of P are
+/// asked for. @return how many saturate; none: nothing is done
+std::optional<std::int64_t> cast_and_pack(const SoftmaxChunk& c, const Block& x) {
+  const Launch& launch = c.v.launch;
+  const recipe::P& rule = launch.recipe.p;
+  const bool has_codes = quant::has_scale(rule.format);
+  const bool wanted =
+      c.v.tap != nullptr || launch.recipe.softmax.row_sum == recipe::RowSum::quantized;
+  if (wanted || launch.p_grouped || !c.v.packs_ahead() || launch.pv.input != rule.format ||
+      rule.rounding != numerics::Rounding::nearest_even ||
+      (!has_codes && launch.multiplier != 1.0f))
+    return std::nullopt;
+  c.v.scratch.enter(Phase::cast);
+  const auto made = c.v.scratch.p.round_rows(c.first, c.view(x), launch.multiplier);
+  if (!made.packed || (made.beyond > 0 && rule.overflow != numerics::Overflow::saturate))
+    return std::nullopt;
+  return has_codes ? static_cast<std::int64_t>(made.beyond) : 0;
 }
 
 /// packed_sum() of a whole stride: terms behind the columns are zero, and sums of what is zero or
@@ -145,10 +180,13 @@ std::int64_t softmax_rounded(const SoftmaxChunk& c) {
   exponents(c, x);
   const std::span<float> p(x.data, c.elements());
   powers(c.v.launch, p, p);
-  if (scaled) c.v.loops.multiply(p, c.v.launch.multiplier, c.p.elements());
-  const std::span<const float> values = scaled ? c.p.elements() : p;
-  c.v.scratch.enter(Phase::cast);
-  const std::int64_t saturated = cast_needed ? cast_terms(c, values) : 0;
+  std::optional<std::int64_t> saturated = cast_and_pack(c, x);
+  if (!saturated) {
+    c.v.scratch.enter(Phase::cast);
+    if (scaled) c.v.loops.multiply(p, c.v.launch.multiplier, c.p.elements());
+    saturated = cast_needed ? cast_terms(c, scaled ? c.p.elements() : p) : 0;
+    pack_rows(c);
+  }
   c.v.scratch.enter(Phase::row_sums);
   Block terms = x;
   if (recipe.softmax.row_sum != recipe::RowSum::unquantized) {
@@ -161,7 +199,7 @@ std::int64_t softmax_rounded(const SoftmaxChunk& c) {
     }
   }
   add_row_sums(c, terms, c.v.scratch.alpha);
-  return saturated;
+  return *saturated;
 }
 
 /// P in f64.
@@ -185,6 +223,7 @@ std::int64_t softmax_exact(const SoftmaxChunk& c) {
     narrow_to_odd(p.elements(), factor, x.elements());
     saturated = cast_terms(c, x.elements());
   }
+  pack_rows(c);
   c.v.scratch.enter(Phase::row_sums);
   if (recipe.softmax.row_sum == recipe::RowSum::quantized) {
     read_terms(c, x);
@@ -202,6 +241,7 @@ std::int64_t softmax_exact(const SoftmaxChunk& c) {
 
 void softmax_rows(const Visit& v) {
   const bool exact = v.launch.recipe.softmax.exp2 == recipe::Exp2::exact;
+  if (v.packs_ahead()) v.scratch.p.reserve(v.launch.pv, v.rows, v.columns);
   for (std::size_t first = 0; first < v.rows; first += v.chunk()) {
     const std::size_t count = std::min(v.chunk(), v.rows - first);
     const SoftmaxChunk chunk{.v = v,
