@@ -59,7 +59,10 @@ void RowOperand::reserve(const Instruction& row, std::size_t row_count, std::siz
   const std::size_t pairs = (p.rows + 1) / 2, size = 2 * pairs * p.padded;
   const std::size_t split = lanes == Lanes::plain ? 0 : size;
   p.f32.resize(lanes == Lanes::split_f64 ? 0 : size);
-  p.f64.resize(lanes == Lanes::split_f64 ? size : 0);
+  const bool exact = row.arithmetic == Arithmetic::exact;
+  const std::size_t groups = (p.rows + kExactRowGroup - 1) / kExactRowGroup;
+  p.f64.resize(lanes == Lanes::split_f64 ? size : exact ? groups * kExactRowGroup * p.padded : 0);
+  if (exact) std::fill_n(p.f64.data(), p.f64.size(), 0.0);
   p.exponent.resize(split);
   p.schedule.resize(split / 2);
   p.same.resize(split / 2 / static_cast<std::size_t>(row.step));

@@ -101,6 +101,8 @@ void PackRows(MatrixView<const float> values, std::size_t first_row, RowOperand:
       const float* x = line(i, 0);
       std::copy(x, x + p.padded, p.f32.data() + (first_row + i) * p.padded);
       p.special.data()[first_row + i] = 0;
+      if (row.arithmetic == Arithmetic::exact)
+        std::copy(x, x + p.padded, p.f64.data() + (first_row + i) * p.padded);
     }
     return;
   }

@@ -41,6 +41,9 @@ class AlignedArray {
 
 inline constexpr std::size_t kPanel = 64;
 
+/// Rows of an exact product's operand are filled up with zeros to a multiple of this.
+inline constexpr std::size_t kExactRowGroup = 8;
+
 /// Which kernel runs an instruction, hence which of the arrays below are filled.
 enum class Lanes {
   plain,      ///< f32 values, one fused or exact operation per product
@@ -90,7 +93,7 @@ struct RowOperand::Packed {
   const Instruction* instruction = nullptr;
   std::size_t rows = 0, k = 0, padded = 0;
   AlignedArray<float> f32;               ///< plain: values; split_f32: magnitudes as scheduled
-  AlignedArray<double> f64;              ///< split_f64: magnitudes as scheduled
+  AlignedArray<double> f64;  ///< split_f64: magnitudes as scheduled; exact: values, rows padded too
   AlignedArray<std::uint32_t> exponent;  ///< split, in order of k: an int8 or int16, repeated
   /// split, one line per pair: what to add to a column pointer at the start of the step,
   /// k * 2 * kPanel, plus kPanel when the pair's first row is negative.

@@ -100,6 +100,7 @@ using V64 = hn::Vec<D64>;
 
 /// Rows and vectors of columns whose f64 sums stay in registers.
 constexpr std::size_t kExactRows = HWY_TARGET <= HWY_AVX3 ? 8 : 4;
+static_assert(kExactRowGroup % kExactRows == 0);
 constexpr std::size_t kExactColumns = 2;
 
 /// The nearest f32; Inf from the middle between the largest f32 and 2^128 on, where a narrowing
@@ -116,10 +117,11 @@ HWY_INLINE hn::Vec<DHalf32> NearestF32(V64 x) {
   return hn::IfThenElse(hn::Eq(result, result), result, nan);
 }
 
-/// `rows` <= kExactRows rows from `row` on, whose operands are `a`, [k][kExactRows] in f64.
-/// Products of two f32 are exact in f64, so fused or not is the same.
+/// `rows` <= kExactRows rows from `row` on by the vectors from `column` on, whose operands are `b`,
+/// [k][kExactColumns vectors] in f64. Products of two f32 are exact in f64, so fused or not is the
+/// same.
 HWY_INLINE void ExactPass(const StepArguments& s, std::size_t row, std::size_t rows,
-                          std::size_t column, const double* a) {
+                          std::size_t column, const double* b) {
   const D64 d;
   const DHalf32 df;
   const std::size_t lanes = hn::Lanes(d);
@@ -132,14 +134,14 @@ HWY_INLINE void ExactPass(const StepArguments& s, std::size_t row, std::size_t r
       sum[r][v] = read ? hn::PromoteTo(d, hn::LoadU(df, at)) : hn::Zero(d);
     }
   }
-  const float* b = s.b32 + column;
-  for (std::size_t k = 0; k < s.length; ++k, a += kExactRows, b += kPanel) {
+  const double* a = s.a64 + row * s.a_stride;
+  for (std::size_t k = 0; k < s.length; ++k, b += kExactColumns * lanes) {
     V64 values[kExactColumns];
     HWY_UNROLL(2) for (std::size_t v = 0; v < kExactColumns; ++v) {
-      values[v] = hn::PromoteTo(d, hn::LoadU(df, b + v * lanes));
+      values[v] = hn::LoadU(d, b + v * lanes);
     }
     HWY_UNROLL(8) for (std::size_t r = 0; r < kExactRows; ++r) {
-      const V64 factor = hn::Set(d, a[r]);
+      const V64 factor = hn::Set(d, a[r * s.a_stride + k]);
       HWY_UNROLL(2) for (std::size_t v = 0; v < kExactColumns; ++v) {
         sum[r][v] = hn::MulAdd(factor, values[v], sum[r][v]);
       }
@@ -153,18 +155,19 @@ HWY_INLINE void ExactPass(const StepArguments& s, std::size_t row, std::size_t r
   }
 }
 
+/// A slab of columns, which stays in the first-level cache, becomes f64 once for all rows.
 void ExactChain(const StepArguments& s) {
-  const std::size_t width = kExactColumns * hn::Lanes(D64());
-  std::vector<double> a(kExactRows * s.length);
-  for (std::size_t row = 0; row < s.rows; row += kExactRows) {
-    const std::size_t rows = std::min(kExactRows, s.rows - row);
-    for (std::size_t r = 0; r < rows; ++r) {
-      const float* from = s.a32 + (row + r) * s.a_stride;
-      for (std::size_t k = 0; k < s.length; ++k) a[k * kExactRows + r] = from[k];
-    }
-    for (std::size_t column = 0; column < s.columns; column += width) {
-      ExactPass(s, row, rows, column, a.data());
-    }
+  const D64 d;
+  const DHalf32 df;
+  const std::size_t lanes = hn::Lanes(d), width = kExactColumns * lanes;
+  std::vector<double> b(width * s.length);
+  for (std::size_t column = 0; column < s.columns; column += width) {
+    for (std::size_t k = 0; k < s.length; ++k)
+      for (std::size_t v = 0; v < kExactColumns; ++v)
+        hn::StoreU(hn::PromoteTo(d, hn::LoadU(df, s.b32 + k * kPanel + column + v * lanes)), d,
+                   &b[k * width + v * lanes]);
+    for (std::size_t row = 0; row < s.rows; row += kExactRows)
+      ExactPass(s, row, std::min(kExactRows, s.rows - row), column, b.data());
   }
 }
 

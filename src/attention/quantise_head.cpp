@@ -1,4 +1,5 @@
 // Values in the caller's order -> smoothed, reordered, quantised operands.
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <string>
@@ -6,6 +7,7 @@
 #include "karat/attention/branch.hpp"
 #include "karat/attention/operations/kernel.hpp"
 #include "karat/numerics/base/error.hpp"
+#include "karat/numerics/base/parallel.hpp"
 #include "karat/numerics/random/philox.hpp"
 #include "smooth.hpp"
 
@@ -49,11 +51,14 @@ void rotate_hadamard(std::vector<float>& rows, const recipe::Operand& rule,
 
 /// Per row the f64 sum of products with `vector`, channels ascending.
 std::vector<double> dot_rows(const std::vector<float>& rows, const std::vector<float>& vector,
-                             std::size_t channels) {
+                             std::size_t channels, int threads) {
   std::vector<double> dots(rows.size() / channels, 0.0);
-  for (std::size_t i = 0; i < dots.size(); ++i)
-    for (std::size_t j = 0; j < channels; ++j)
-      dots[i] += static_cast<double>(rows[i * channels + j]) * vector[j];
+  constexpr std::size_t kRows = 256;
+  numerics::parallel_for((dots.size() + kRows - 1) / kRows, threads, [&](std::size_t item, int) {
+    for (std::size_t i = item * kRows; i < std::min(dots.size(), (item + 1) * kRows); ++i)
+      for (std::size_t j = 0; j < channels; ++j)
+        dots[i] += static_cast<double>(rows[i * channels + j]) * vector[j];
+  });
   return dots;
 }
 
@@ -69,10 +74,10 @@ QuantisedHead quantise_head(const recipe::Recipe& recipe, const layout::Layout& 
   std::vector<float> v = ordered_rows(input.v, d, layout.key_order.token_at, d);
   const auto smooth_keys = [&](std::vector<float>& rows, const recipe::Operand& rule) {
     const video::Range all{0, layout.key_order.positions()};
-    return subtract_mean(rows, all, layout.key_order, d, rule, input.format);
+    return subtract_mean(rows, all, layout.key_order, d, rule, input.format, threads);
   };
   if (recipe.k.smooth == recipe::Smooth::mean)
-    smoothed.q_dot_k_mean = dot_rows(q, smooth_keys(k, recipe.k), d);
+    smoothed.q_dot_k_mean = dot_rows(q, smooth_keys(k, recipe.k), d, threads);
   if (recipe.v.smooth == recipe::Smooth::mean) smoothed.v_mean = smooth_keys(v, recipe.v);
   if (recipe.q.rotate == recipe::Rotate::hadamard)
     rotate_hadamard(q, recipe.q, recipe, layout.channels);
@@ -80,10 +85,12 @@ QuantisedHead quantise_head(const recipe::Recipe& recipe, const layout::Layout& 
     rotate_hadamard(k, recipe.k, recipe, layout.channels);
   fold_score_scale(q, recipe, layout.channels);
   if (recipe.q.smooth == recipe::Smooth::mean) {
-    for (const video::Range block : layout.blocks.query_blocks) {
-      const auto means = subtract_mean(q, block, layout.order, d, recipe.q, input.format);
-      smoothed.q_block_means.insert(smoothed.q_block_means.end(), means.begin(), means.end());
-    }
+    const std::vector<video::Range>& blocks = layout.blocks.query_blocks;
+    smoothed.q_block_means.resize(blocks.size() * d);
+    numerics::parallel_for(blocks.size(), threads, [&](std::size_t b, int) {
+      const auto means = subtract_mean(q, blocks[b], layout.order, d, recipe.q, input.format, 1);
+      std::ranges::copy(means, &smoothed.q_block_means[b * d]);
+    });
     smoothed.keys = k;
   }
   const auto run = [&](const std::vector<float>& rows, const recipe::Operand& rule,

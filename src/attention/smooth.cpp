@@ -7,11 +7,17 @@
 #include <utility>
 
 #include "karat/numerics/base/error.hpp"
+#include "karat/numerics/base/parallel.hpp"
+#include "karat/numerics/formats/convert.hpp"
 #include "karat/numerics/formats/round_to_odd.hpp"
 #include "karat/numerics/tensor_core/exact_accumulator.hpp"
 
 namespace karat::attention {
 namespace {
+
+constexpr numerics::Policy kCast{.overflow = numerics::Overflow::infinity};
+/// Channels, and rows, that one worker takes at a time.
+constexpr std::size_t kChannels = 16, kRows = 256;
 
 bool stays_f32(const recipe::Operand& rule, numerics::FormatId input_format) {
   return rule.smooth_mean == recipe::SmoothMean::f32 || input_format == numerics::FormatId::f32;
@@ -19,8 +25,20 @@ bool stays_f32(const recipe::Operand& rule, numerics::FormatId input_format) {
 
 float to_type(float x, const recipe::Operand& rule, numerics::FormatId input_format) {
   if (stays_f32(rule, input_format)) return x;
-  const numerics::Policy policy{.overflow = numerics::Overflow::infinity};
-  return numerics::decode(numerics::encode(x, input_format, policy), input_format);
+  return numerics::decode(numerics::encode(x, input_format, kCast), input_format);
+}
+
+/// to_type() of a row, in place.
+void to_type(std::span<float> row, const recipe::Operand& rule, numerics::FormatId input_format,
+             std::vector<std::uint16_t>& codes) {
+  if (stays_f32(rule, input_format)) return;
+  if (numerics::format(input_format).bits > 16) {
+    for (float& x : row) x = to_type(x, rule, input_format);
+    return;
+  }
+  codes.resize(row.size());
+  numerics::encode(row, codes, input_format, kCast);
+  numerics::decode(codes, row, input_format);
 }
 
 }  // namespace
@@ -45,28 +63,33 @@ std::vector<float> ordered_rows(std::span<const float> values, std::size_t chann
 
 std::vector<float> subtract_mean(std::span<float> rows, video::Range range,
                                  const video::TokenOrder& order, std::size_t channels,
-                                 const recipe::Operand& rule, numerics::FormatId input_format) {
-  std::vector<numerics::ExactAccumulator> sums(channels);
-  std::int64_t tokens = 0;
-  const auto each_token = [&](auto&& visit) {
-    for (std::int64_t i = range.begin; i < range.end; ++i)
-      if (order.token_at[i] >= 0) visit(&rows[i * channels]);
-  };
-  each_token([&](const float* row) {
-    ++tokens;
-    for (std::size_t j = 0; j < channels; ++j) sums[j].add(row[j]);
-  });
+                                 const recipe::Operand& rule, numerics::FormatId input_format,
+                                 int threads) {
+  std::vector<float*> tokens;
+  for (std::int64_t i = range.begin; i < range.end; ++i)
+    if (order.token_at[i] >= 0) tokens.push_back(&rows[i * channels]);
   std::vector<float> means(channels, 0.0f);
-  if (tokens == 0) return means;
-  for (std::size_t j = 0; j < channels; ++j) {
-    const double mean = sums[j].to_f64() / static_cast<double>(tokens);
-    means[j] = stays_f32(rule, input_format)
-                   ? static_cast<float>(mean)
-                   : to_type(numerics::round_to_odd(mean), rule, input_format);
-  }
-  each_token([&](float* row) {
-    for (std::size_t j = 0; j < channels; ++j)
-      row[j] = to_type(row[j] - means[j], rule, input_format);
+  if (tokens.empty()) return means;
+  const auto count = static_cast<double>(tokens.size());
+  numerics::parallel_for((channels + kChannels - 1) / kChannels, threads, [&](std::size_t c, int) {
+    const std::size_t first = c * kChannels, last = std::min(channels, first + kChannels);
+    std::vector<numerics::ExactAccumulator> sums(last - first);
+    for (const float* row : tokens)
+      for (std::size_t j = first; j < last; ++j) sums[j - first].add(row[j]);
+    for (std::size_t j = first; j < last; ++j) {
+      const double mean = sums[j - first].to_f64() / count;
+      means[j] = stays_f32(rule, input_format)
+                     ? static_cast<float>(mean)
+                     : to_type(numerics::round_to_odd(mean), rule, input_format);
+    }
+  });
+  numerics::parallel_for((tokens.size() + kRows - 1) / kRows, threads, [&](std::size_t item, int) {
+    std::vector<std::uint16_t> codes;
+    for (std::size_t i = item * kRows; i < std::min(tokens.size(), (item + 1) * kRows); ++i) {
+      float* row = tokens[i];
+      for (std::size_t j = 0; j < channels; ++j) row[j] -= means[j];
+      to_type({row, channels}, rule, input_format, codes);
+    }
   });
   return means;
 }

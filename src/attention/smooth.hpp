@@ -22,6 +22,7 @@ std::vector<float> ordered_rows(std::span<const float> values, std::size_t chann
 /// rounding from f64, or none (f32). Padding stays zero.
 std::vector<float> subtract_mean(std::span<float> rows, video::Range range,
                                  const video::TokenOrder& order, std::size_t channels,
-                                 const recipe::Operand& rule, numerics::FormatId input_format);
+                                 const recipe::Operand& rule, numerics::FormatId input_format,
+                                 int threads);
 
 }  // namespace karat::attention

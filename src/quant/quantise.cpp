@@ -2,8 +2,11 @@
 #include "karat/quant/quantise.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
+#include <functional>
 #include <limits>
+#include <mutex>
 #include <string>
 
 #include "karat/numerics/arithmetic/flush.hpp"
@@ -76,57 +79,165 @@ float to_scale_format(float s, ScaleFormat format) {
   return std::ldexp(1.0f, std::clamp(exponent, -127, 127));
 }
 
-/// Exact maximum of |x| per group.
-std::vector<float> group_maxima(numerics::MatrixView<const float> x, const Grouping& grouping) {
+/// Rows that one worker takes at a time.
+constexpr std::size_t kRows = 256;
+
+/// body(first row, end) over all rows, some at a time.
+void for_rows(std::size_t rows, int threads,
+              const std::function<void(std::size_t, std::size_t)>& body) {
+  numerics::parallel_for((rows + kRows - 1) / kRows, threads, [&](std::size_t item, int) {
+    body(item * kRows, std::min(rows, (item + 1) * kRows));
+  });
+}
+
+/// |x| as bits, which are in order as the numbers are; 0 for NaN, which no maximum is.
+std::int32_t magnitude(float x) {
+  const std::int32_t bits = std::bit_cast<std::int32_t>(x) & 0x7FFFFFFF;
+  return bits & -(bits <= 0x7F800000);
+}
+
+/// The larger of `most` and |x| over `count` elements, by loops that compilers vectorise.
+void raise(const float* x, std::size_t count, std::size_t stride, std::int32_t& most) {
+  if (stride == 1)
+    for (std::size_t j = 0; j < count; ++j) most = std::max(most, magnitude(x[j]));
+  else
+    for (std::size_t j = 0; j < count; ++j) most = std::max(most, magnitude(x[j * stride]));
+}
+/// The same column by column.
+void raise_each(const float* x, std::size_t count, std::size_t stride, std::int32_t* most) {
+  if (stride == 1)
+    for (std::size_t j = 0; j < count; ++j) most[j] = std::max(most[j], magnitude(x[j]));
+  else
+    for (std::size_t j = 0; j < count; ++j) most[j] = std::max(most[j], magnitude(x[j * stride]));
+}
+
+/// Exact maximum of |x| per group, and of grouping.beyond.
+std::vector<float> group_maxima(numerics::MatrixView<const float> x, const Grouping& grouping,
+                                int threads) {
+  const auto width = static_cast<std::size_t>(std::max(grouping.width, 1));
   std::vector<float> maxima(grouping.count(), grouping.beyond);
-  for (std::size_t i = 0; i < x.rows; ++i) {
-    float* row = &maxima[grouping.group(i, 0)];
-    if (grouping.channels > 1) {
-      for (std::size_t j = 0; j < x.columns; ++j) {
-        float& amax = row[j / grouping.width];
-        amax = std::max(amax, std::abs(x(i, j)));
+  std::mutex mutex;
+  for_rows(x.rows, threads, [&](std::size_t first, std::size_t end) {
+    const auto group_of = [&](std::size_t row) {
+      return static_cast<std::size_t>(grouping.group(row, 0));
+    };
+    // Rows of one group follow each other more often than not: one line of maxima for them.
+    const auto channels = static_cast<std::size_t>(grouping.channels);
+    std::vector<std::int32_t> most(std::max<std::size_t>(channels, 1));
+    for (std::size_t i = first, next; i < end; i = next) {
+      std::ranges::fill(most, 0);
+      for (next = i; next < end && group_of(next) == group_of(i); ++next) {
+        const float* row = x.data + next * x.row_stride;
+        if (channels <= 1)
+          raise(row, x.columns, x.column_stride, most[0]);
+        else if (width == 1)
+          raise_each(row, x.columns, x.column_stride, most.data());
+        else
+          for (std::size_t j = 0; j < x.columns; j += width)
+            raise(row + j * x.column_stride, std::min(width, x.columns - j), x.column_stride,
+                  most[j / width]);
       }
-    } else {
-      for (std::size_t j = 0; j < x.columns; ++j) *row = std::max(*row, std::abs(x(i, j)));
+      const std::lock_guard lock(mutex);
+      float* amax = &maxima[group_of(i)];
+      for (std::size_t g = 0; g < most.size(); ++g)
+        amax[g] = std::max(amax[g], std::bit_cast<float>(most[g]));
     }
-  }
+  });
   return maxima;
+}
+
+void scale_elements(const float* x, std::size_t count, std::size_t stride, const CodeStep& step,
+                    float* scaled) {
+  if (step.divide)
+    for (std::size_t j = 0; j < count; ++j) scaled[j] = flush(x[j * stride] / step.operand);
+  else
+    for (std::size_t j = 0; j < count; ++j) scaled[j] = flush(x[j * stride] * step.operand);
 }
 
 /// What is rounded to codes.
 void scale_row(numerics::MatrixView<const float> x, std::size_t row, const Grouping& grouping,
-               std::span<const CodeStep> steps, std::span<float> scaled) {
+               std::span<const CodeStep> steps, float* scaled) {
   const CodeStep* step = &steps[grouping.group(row, 0)];
-  const bool several = grouping.channels > 1;
+  const float* from = x.data + row * x.row_stride;
+  const auto width = static_cast<std::size_t>(std::max(grouping.width, 1));
+  if (grouping.channels <= 1 || width > 1) {
+    const std::size_t size = grouping.channels <= 1 ? x.columns : width;
+    for (std::size_t j = 0; j < x.columns; j += size)
+      scale_elements(from + j * x.column_stride, std::min(size, x.columns - j), x.column_stride,
+                     step[j / size], scaled + j);
+    return;
+  }
+  // A step for each channel, nearly always of one kind.
+  const bool divides = step[0].divide;
   for (std::size_t j = 0; j < x.columns; ++j) {
-    const CodeStep& s = step[several ? j / grouping.width : 0];
-    scaled[j] = flush(s.divide ? x(row, j) / s.operand : x(row, j) * s.operand);
+    const float value = from[j * x.column_stride];
+    const float operand = step[j].operand;
+    scaled[j] = flush(step[j].divide == divides ? (divides ? value / operand : value * operand)
+                                                : (divides ? value * operand : value / operand));
   }
 }
 
-void quantise_row(numerics::MatrixView<const float> x, std::size_t row, const Rule& rule,
-                  std::span<const CodeStep> steps, numerics::Path path, std::uint64_t stream,
-                  std::span<float> scaled, Quantised& out) {
+/// Codes of x, and their values. Element e of stochastic rounding draws word `first` + e.
+void encode(std::span<const float> x, FormatId format, numerics::Policy policy, numerics::Path path,
+            numerics::RandomStream random, std::span<std::uint8_t> codes, std::span<float> values) {
+  if (path == numerics::Path::fast) {
+    numerics::encode(x, codes, format, policy, random);
+    return numerics::decode(codes, values, format);
+  }
+  const bool stochastic = policy.rounding == numerics::Rounding::stochastic;
+  for (std::size_t e = 0; e < x.size(); ++e) {
+    const std::uint32_t word =
+        stochastic ? numerics::random_bits(0, random.stream, random.first + e) : 0;
+    codes[e] = static_cast<std::uint8_t>(numerics::encode(x[e], format, policy, word));
+    values[e] = numerics::decode(codes[e], format);
+  }
+}
+
+void quantise_rows(numerics::MatrixView<const float> x, std::size_t first, std::size_t end,
+                   const Rule& rule, std::span<const CodeStep> steps, numerics::Path path,
+                   std::uint64_t stream, Quantised& out) {
+  constexpr std::size_t kTogether = 16;  // rows that stay in the first-level cache
   const std::size_t n = x.columns;
-  scale_row(x, row, out.grouping, steps, scaled);
+  std::vector<float> scaled(kTogether * n);
+  const numerics::Policy policy{.rounding = rule.rounding, .overflow = rule.overflow};
+  for (std::size_t i = first; i < end; i += kTogether) {
+    const std::size_t rows = std::min(kTogether, end - i);
+    for (std::size_t r = 0; r < rows; ++r)
+      scale_row(x, i + r, out.grouping, steps, scaled.data() + r * n);
+    encode(std::span(scaled).first(rows * n), rule.format, policy, path,
+           {.stream = stream, .first = i * n}, {out.codes.data() + i * n, rows * n},
+           {out.values.data() + i * n, rows * n});
+  }
+}
+
+/// Values of a format without scales, through codes of 16 bits where it has them.
+void cast_rows(numerics::MatrixView<const float> x, std::size_t first, std::size_t end,
+               const Rule& rule, numerics::Path path, std::uint64_t stream, Quantised& out) {
   const numerics::Policy policy{.rounding = rule.rounding, .overflow = rule.overflow};
   const bool stochastic = rule.rounding == numerics::Rounding::stochastic;
-  const std::span codes(out.codes.data() + row * n, n);
-  const std::span values(out.values.data() + row * n, n);
-  if (path == numerics::Path::fast) {
-    numerics::encode(scaled, codes, rule.format, policy, {.stream = stream, .first = row * n});
-    numerics::decode(codes, values, rule.format);
-    return;
-  }
-  for (std::size_t j = 0; j < n; ++j) {
-    const std::uint32_t random = stochastic ? numerics::random_bits(0, stream, row * n + j) : 0;
-    codes[j] = static_cast<std::uint8_t>(numerics::encode(scaled[j], rule.format, policy, random));
-    values[j] = numerics::decode(codes[j], rule.format);
+  const bool short_codes = numerics::format(rule.format).bits <= 16;
+  std::vector<std::uint16_t> codes(x.columns);
+  for (std::size_t i = first; i < end; ++i) {
+    const std::span values(out.values.data() + i * x.columns, x.columns);
+    for (std::size_t j = 0; j < x.columns; ++j) values[j] = x(i, j);
+    if (rule.format == FormatId::f32) continue;
+    if (path == numerics::Path::fast && short_codes) {
+      numerics::encode(values, codes, rule.format, policy,
+                       {.stream = stream, .first = i * x.columns});
+      numerics::decode(codes, values, rule.format);
+      continue;
+    }
+    for (std::size_t j = 0; j < x.columns; ++j) {
+      const std::uint32_t random =
+          stochastic ? numerics::random_bits(0, stream, i * x.columns + j) : 0;
+      values[j] =
+          numerics::decode(numerics::encode(values[j], rule.format, policy, random), rule.format);
+    }
   }
 }
 
 Quantised cast(numerics::MatrixView<const float> x, const Rule& rule, Grouping grouping,
-               std::uint64_t stream) {
+               numerics::Path path, int threads, std::uint64_t stream) {
   Quantised out{.format = rule.format,
                 .rows = x.rows,
                 .channels = x.columns,
@@ -134,17 +245,9 @@ Quantised cast(numerics::MatrixView<const float> x, const Rule& rule, Grouping g
                 .codes = {},
                 .scales = {},
                 .grouping = std::move(grouping)};
-  const numerics::Policy policy{.rounding = rule.rounding, .overflow = rule.overflow};
-  const bool stochastic = rule.rounding == numerics::Rounding::stochastic;
-  for (std::size_t i = 0; i < x.rows; ++i)
-    for (std::size_t j = 0; j < x.columns; ++j) {
-      const std::size_t e = i * x.columns + j;
-      const std::uint32_t random = stochastic ? numerics::random_bits(0, stream, e) : 0;
-      out.values[e] = rule.format == FormatId::f32
-                          ? x(i, j)
-                          : numerics::decode(numerics::encode(x(i, j), rule.format, policy, random),
-                                             rule.format);
-    }
+  for_rows(x.rows, threads, [&](std::size_t first, std::size_t end) {
+    cast_rows(x, first, end, rule, path, stream, out);
+  });
   return out;
 }
 
@@ -209,7 +312,7 @@ CodeStep code_step(float amax, float scale, const Rule& rule) {
 
 Quantised quantise(numerics::MatrixView<const float> x, const Rule& rule, Grouping grouping,
                    numerics::Path path, int threads, std::uint64_t stream) {
-  if (!has_scale(rule.format)) return cast(x, rule, std::move(grouping), stream);
+  if (!has_scale(rule.format)) return cast(x, rule, std::move(grouping), path, threads, stream);
   Quantised out{.format = rule.format,
                 .rows = x.rows,
                 .channels = x.columns,
@@ -217,18 +320,14 @@ Quantised quantise(numerics::MatrixView<const float> x, const Rule& rule, Groupi
                 .codes = std::vector<std::uint8_t>(x.rows * x.columns),
                 .scales = {},
                 .grouping = std::move(grouping)};
-  const std::vector<float> maxima = group_maxima(x, out.grouping);
+  const std::vector<float> maxima = group_maxima(x, out.grouping, threads);
   std::vector<CodeStep> steps;
   for (const float amax : maxima) {
     out.scales.push_back(scale_of(amax, rule));
     steps.push_back(code_step(amax, out.scales.back(), rule));
   }
-  constexpr std::size_t kRows = 256;  // rows per work item
-  const std::size_t items = (x.rows + kRows - 1) / kRows;
-  numerics::parallel_for(items, threads, [&](std::size_t item, int) {
-    std::vector<float> scaled(x.columns);
-    for (std::size_t i = item * kRows; i < std::min(x.rows, (item + 1) * kRows); ++i)
-      quantise_row(x, i, rule, steps, path, stream, scaled, out);
+  for_rows(x.rows, threads, [&](std::size_t first, std::size_t end) {
+    quantise_rows(x, first, end, rule, steps, path, stream, out);
   });
   if (rule.enters == Enters::bf16) dequantise(out);
   return out;
@@ -240,11 +339,11 @@ std::vector<std::uint8_t> saturates(numerics::MatrixView<const float> x, const R
   std::vector<std::uint8_t> beyond(x.rows * x.columns);
   std::vector<CodeStep> steps;
   if (has_scale(rule.format))
-    for (const float amax : group_maxima(x, grouping))
+    for (const float amax : group_maxima(x, grouping, 1))
       steps.push_back(code_step(amax, scale_of(amax, rule), rule));
   std::vector<float> scaled(x.columns);
   for (std::size_t i = 0; i < x.rows; ++i) {
-    if (!steps.empty()) scale_row(x, i, grouping, steps, scaled);
+    if (!steps.empty()) scale_row(x, i, grouping, steps, scaled.data());
     for (std::size_t j = 0; j < x.columns; ++j)
       beyond[i * x.columns + j] = std::abs(steps.empty() ? x(i, j) : scaled[j]) > largest;
   }

@@ -63,7 +63,7 @@ InputRows input_rows(const recipe::Recipe& recipe, const layout::Layout& layout,
                  .k_mean = {}};
   if (recipe.k.smooth == recipe::Smooth::mean)
     rows.k_mean = subtract_mean(rows.k, {0, layout.key_order.positions()}, layout.key_order, d,
-                                recipe.k, input.format);
+                                recipe.k, input.format, 1);
   return rows;
 }
 

@@ -68,7 +68,8 @@ std::vector<float> keys_of(const PredictorInput& input, const video::TokenOrder&
   const std::size_t channels = input.setting.channels;
   std::vector<float> keys = ordered_rows(input.head.k, channels, order.token_at, channels);
   if (input.recipe.predict.centre == recipe::CentreKeys::on)
-    subtract_mean(keys, {0, order.positions()}, order, channels, input.recipe.k, input.head.format);
+    subtract_mean(keys, {0, order.positions()}, order, channels, input.recipe.k, input.head.format,
+                  input.threads);
   return keys;
 }
 

@@ -55,7 +55,7 @@ layout::Arrangement predict_by_similarity(const PredictorInput& input) {
   std::vector<float> keys = rows(input.head.k);
   if (recipe.k.smooth == recipe::Smooth::mean)
     subtract_mean(keys, {0, made.order.positions()}, made.order, channels, recipe.k,
-                  input.head.format);
+                  input.head.format, input.threads);
   const float threshold = recipe.predict.similarity;
   const PooledKeys q = pool(rows(input.head.q), query_blocks, channels, threshold);
   const PooledKeys k = pool(keys, key_blocks, channels, threshold);
