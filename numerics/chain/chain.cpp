@@ -76,6 +76,15 @@ void RowOperand::pack_rows(std::size_t first, MatrixView<const float> values) {
   numerics::pack_rows(values, first, *packed_);
 }
 
+float* RowOperand::in_place(std::size_t first) {
+  Packed& p = *packed_;
+  const bool copied = lanes_of(*p.instruction) == Lanes::plain && p.k == p.padded &&
+                      p.instruction->arithmetic != Arithmetic::exact;
+  if (!copied) return nullptr;
+  std::fill_n(p.special.data() + first, p.rows - first, std::uint8_t{0});
+  return p.f32.data() + first * p.padded;
+}
+
 RoundedRows RowOperand::round_rows(std::size_t first, MatrixView<const float> values,
                                    float factor) {
   Packed& p = *packed_;

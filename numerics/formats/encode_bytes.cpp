@@ -1,5 +1,5 @@
-// f32 to E4M3 and E5M2 in few operations: normal results round in the integer bits of the float,
-// subnormal ones beside a constant whose unit is the format's smallest step.
+// f32 to E4M3, E5M2 and INT8 in few operations: normal results round in the integer bits of the
+// float, subnormal ones, and integers, beside a constant whose unit is the format's smallest step.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "karat/numerics/formats/encode_bytes.cpp"
 #include "karat/numerics/base/simd.hpp"
@@ -246,9 +246,42 @@ std::size_t EncodeBytesOf(const Policy& policy, const float* x, std::size_t coun
   return done + Stochastic<kId>(policy, x + done, count - done, random, codes + done);
 }
 
+/// INT8 codes; NaN gives 0.
+/// @pre the processor rounds to nearest even, as it does unless told otherwise
+template <Rounding kRounding>
+std::size_t Integers(const float* x, std::size_t count, std::uint8_t* codes) {
+  const DF d;
+  const DI di;
+  constexpr std::int32_t kBesideBits = 0x4B400000;  // 1.5 * 2^23, whose unit is 1
+  const VF beside = hn::Set(d, std::bit_cast<float>(kBesideBits)), one = hn::Set(d, 1.0f);
+  const std::size_t lanes = hn::Lanes(d);
+  std::size_t i = 0;
+  for (; i + lanes <= count; i += lanes) {
+    const VF in = hn::BitCast(d, LoadBits(x, i, count));
+    const VF number = hn::IfThenElseZero(hn::Eq(in, in), in);
+    const VF bounded = hn::Min(hn::Max(number, hn::Set(d, -128.0f)), hn::Set(d, 127.0f));
+    VF rounded = bounded;
+    if constexpr (kRounding == Rounding::nearest_away) {
+      // What is cut away decides; adding 1/2 would round.
+      const VF size = hn::Abs(bounded), whole = hn::ConvertTo(d, hn::ConvertTo(di, size));
+      const auto up = hn::Ge(hn::Sub(size, whole), hn::Set(d, 0.5f));
+      rounded = hn::CopySign(hn::Add(whole, hn::IfThenElseZero(up, one)), bounded);
+    }
+    const VI sum = hn::BitCast(di, hn::Add(rounded, beside));
+    StoreBytes(hn::And(hn::Sub(sum, hn::Set(di, kBesideBits)), hn::Set(di, 0xFF)), codes + i);
+  }
+  return i;
+}
+
 std::size_t EncodeBytes(const Format& format, const Policy& policy, const float* x,
                         std::size_t count, RandomStream random, std::uint8_t* codes) {
   switch (format.id) {
+    case FormatId::int8:
+      if (policy.rounding == Rounding::nearest_even)
+        return Integers<Rounding::nearest_even>(x, count, codes);
+      if (policy.rounding == Rounding::nearest_away)
+        return Integers<Rounding::nearest_away>(x, count, codes);
+      return 0;
     case FormatId::e4m3:
       return EncodeBytesOf<FormatId::e4m3>(policy, x, count, random, codes);
     case FormatId::e5m2:

@@ -9,8 +9,9 @@
 
 namespace karat::numerics {
 
-/// Codes of the first elements of x under nearest-even or stochastic rounding to E4M3 or E5M2;
-/// returns how many were written (0 for any other format or mode).
+/// Codes of the first elements of x under nearest-even or stochastic rounding to E4M3 or E5M2, or
+/// to the nearest INT8, ties even or away; returns how many were written (0 for any other format or
+/// mode).
 std::size_t encode_bytes(const Format& format, const Policy& policy, const float* x,
                          std::size_t count, RandomStream random, std::uint8_t* codes);
 

@@ -102,6 +102,11 @@ struct Visit {
   }
   /// One product takes all keys: P is packed while its rows are in the first-level cache.
   bool packs_ahead() const { return packed.segments.size() == 1; }
+  /// P in f32 whose packing is a copy: it is made where it is read. Whole strides, no tap.
+  bool makes_p_in_place() const {
+    return tap == nullptr && packs_ahead() && columns == stride() &&
+           launch.recipe.p.format == numerics::FormatId::f32 && scratch.p.in_place(0) != nullptr;
+  }
   /// What exponents start from where they start from accumulators: fma(base, f, -R).
   Block bases() const { return in(scales_first() ? scratch.base : scratch.a); }
   /// Rows worked on together, so that what the loops touch stays in the first-level cache.

@@ -91,7 +91,7 @@ std::int64_t cast_terms(const SoftmaxChunk& c, std::span<const float> values) {
 
 /// What the product reads, packed from the cast rows.
 void pack_rows(const SoftmaxChunk& c) {
-  if (!c.v.packs_ahead()) return;
+  if (!c.v.packs_ahead() || c.v.makes_p_in_place()) return;
   c.v.scratch.enter(Phase::pack_p);
   c.v.scratch.p.pack_rows(c.first, c.view(c.p));
 }
@@ -104,8 +104,8 @@ std::optional<std::int64_t> cast_and_pack(const SoftmaxChunk& c, const Block& x)
   const bool has_codes = quant::has_scale(rule.format);
   const bool wanted =
       c.v.tap != nullptr || launch.recipe.softmax.row_sum == recipe::RowSum::quantized;
-  if (wanted || launch.p_grouped || !c.v.packs_ahead() || launch.pv.input != rule.format ||
-      rule.rounding != numerics::Rounding::nearest_even ||
+  if (wanted || rule.format == FormatId::f32 || launch.p_grouped || !c.v.packs_ahead() ||
+      launch.pv.input != rule.format || rule.rounding != numerics::Rounding::nearest_even ||
       (!has_codes && launch.multiplier != 1.0f))
     return std::nullopt;
   c.v.scratch.enter(Phase::cast);
@@ -242,12 +242,15 @@ std::int64_t softmax_exact(const SoftmaxChunk& c) {
 void softmax_rows(const Visit& v) {
   const bool exact = v.launch.recipe.softmax.exp2 == recipe::Exp2::exact;
   if (v.packs_ahead()) v.scratch.p.reserve(v.launch.pv, v.rows, v.columns);
+  const Block p = v.makes_p_in_place()
+                      ? Block{v.scratch.p.in_place(0), v.rows, v.columns, v.stride()}
+                      : v.in(v.scratch.p_values);
   for (std::size_t first = 0; first < v.rows; first += v.chunk()) {
     const std::size_t count = std::min(v.chunk(), v.rows - first);
     const SoftmaxChunk chunk{.v = v,
                              .first = first,
                              .s = v.scores().rows_from(first, count),
-                             .p = v.in(v.scratch.p_values).rows_from(first, count),
+                             .p = p.rows_from(first, count),
                              .codes = v.in(v.scratch.codes).rows_from(first, count).elements()};
     v.block.saturated += exact ? softmax_exact(chunk) : softmax_rounded(chunk);
   }
