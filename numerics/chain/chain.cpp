@@ -76,6 +76,21 @@ void RowOperand::pack_rows(std::size_t first, MatrixView<const float> values) {
   numerics::pack_rows(values, first, *packed_);
 }
 
+void RowOperand::copy_rounded(std::size_t first, MatrixView<float> to) const {
+  const Packed& p = *packed_;
+  check_place("copy_rounded", p, first, {to.data, to.rows, to.columns, to.row_stride, 1});
+  const bool narrow = lanes_of(*p.instruction) == Lanes::split_f32;
+  for (std::size_t i = 0; i < to.rows; ++i) {
+    const std::size_t at = (first + i) * p.padded;
+    float* row = to.data + i * to.row_stride;
+    if (narrow)
+      std::copy_n(p.f32.data() + at, to.columns, row);
+    else
+      std::transform(p.f64.data() + at, p.f64.data() + at + to.columns, row,
+                     [](double x) { return static_cast<float>(x); });
+  }
+}
+
 float* RowOperand::in_place(std::size_t first) {
   Packed& p = *packed_;
   const bool copied = lanes_of(*p.instruction) == Lanes::plain && p.k == p.padded &&

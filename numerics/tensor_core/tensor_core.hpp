@@ -78,6 +78,8 @@ class RowOperand {
   /// reaches it.
   /// @pre the processor rounds to nearest even, as it does unless told otherwise
   RoundedRows round_rows(std::size_t first, MatrixView<const float> values, float factor);
+  /// The values that round_rows() made of rows from `first` on.
+  void copy_rounded(std::size_t first, MatrixView<float> to) const;
   /// Where pack_rows() would copy row `first` to, rows k() apart, for who makes them there; null
   /// where packing is more than a copy. @pre reserved
   float* in_place(std::size_t first);

@@ -16,39 +16,48 @@
 namespace karat::attention {
 namespace {
 
+/// What a tap records.
+struct TapContents {
+  Workings workings;
+  bool stages;
+};
+
 /// Sizes a tap for a query block; the memory of an earlier one is used again.
-void prepare_tap(const Launch& launch, int query_block, Workings workings, BlockTap& tap) {
+void prepare_tap(const Launch& launch, int query_block, TapContents contents, BlockTap& tap) {
   const mask::BlockMap& blocks = launch.layout.blocks;
+  const bool has_workings = contents.workings == Workings::tapped;
+  const bool promoted = launch.recipe.pv.promote_every != 0;
   tap.query_block = query_block;
   tap.queries = blocks.query_blocks[query_block];
   tap.key_block.clear();
   tap.key_position.clear();
   tap.column_begin.assign(1, 0);
   tap.product_begin.clear();
-  const bool has_workings = workings == Workings::tapped;
-  const bool has_products = has_workings && launch.recipe.pv.promote_every != 0;
-  if (has_products) tap.product_begin.assign(1, 0);
+  if (has_workings && promoted) tap.product_begin.assign(1, 0);
   for (const auto& entry : blocks.rows[query_block]) {
     const video::Range keys = blocks.key_blocks[entry.key_block];
     tap.key_block.push_back(entry.key_block);
     tap.column_begin.push_back(tap.column_begin.back() + keys.size());
     for (std::int64_t key = keys.begin; key < keys.end; ++key)
       tap.key_position.push_back(static_cast<std::int32_t>(key));
-    if (has_products)
+    if (!tap.product_begin.empty())
       tap.product_begin.push_back(tap.product_begin.back() +
                                   static_cast<std::int32_t>(launch.segments(keys).size()));
   }
   const auto rows = static_cast<std::size_t>(tap.queries.size());
-  const std::size_t columns = tap.key_position.size();
-  tap.a.resize(rows * columns);
-  tap.s.resize(rows * columns);
-  tap.p.resize(rows * columns);
-  if (quant::leaves_scales(launch.p_rule)) tap.p_codes.resize(rows * columns);
-  tap.m.resize(tap.key_block.size() * rows);
-  tap.l.resize(tap.key_block.size() * rows);
-  tap.o.resize(tap.key_block.size() * rows * launch.channels);
-  tap.x.resize(has_workings ? rows * columns : 0);
-  tap.t.resize(has_products ? tap.product_begin.back() * rows * launch.channels : 0);
+  const std::size_t scores = rows * tap.key_position.size();
+  const std::size_t visits = tap.key_block.size(), outputs = rows * launch.channels;
+  const bool stages = contents.stages || !has_workings;
+  const bool skips = launch.recipe.skip.rule != recipe::SkipRule::never;
+  tap.a.resize(stages || skips ? scores : 0);
+  tap.s.resize(stages || skips ? scores : 0);
+  tap.p.resize(scores);
+  tap.p_codes.resize(stages && quant::leaves_scales(launch.p_rule) ? scores : 0);
+  tap.m.resize(visits * rows);
+  tap.l.resize(visits * rows);
+  tap.o.resize(stages || !promoted ? visits * outputs : 0);
+  tap.x.resize(has_workings ? scores : 0);
+  tap.t.resize(tap.product_begin.empty() ? 0 : tap.product_begin.back() * outputs);
 }
 
 std::vector<int> blocks_to_run(const layout::Layout& layout, const AttendOptions& options) {
@@ -133,9 +142,13 @@ HeadResult run(const recipe::Recipe& recipe, const layout::Layout& layout,
   std::vector<int> tapped = options.tapped;
   std::sort(tapped.begin(), tapped.end());
   const bool fast = options.path == numerics::Path::fast;
-  const Workings workings = fast ? options.workings : Workings::dropped;
+  const auto contents = [&](int block) {
+    return TapContents{fast ? options.workings : Workings::dropped,
+                       std::ranges::binary_search(options.staged, block)};
+  };
   if (!options.on_tap)
-    for (const int block : tapped) prepare_tap(launch, block, workings, result.taps.emplace_back());
+    for (const int block : tapped)
+      prepare_tap(launch, block, contents(block), result.taps.emplace_back());
 
   const int threads = options.threads > 0 ? options.threads : numerics::default_threads();
   PhaseClock packing;
@@ -153,7 +166,8 @@ HeadResult run(const recipe::Recipe& recipe, const layout::Layout& layout,
     const std::span<const int> blocks = groups[item];
     const auto at = std::lower_bound(tapped.begin(), tapped.end(), blocks.front());
     const bool is_tapped = at != tapped.end() && *at == blocks.front();
-    if (is_tapped && options.on_tap) prepare_tap(launch, blocks.front(), workings, passing[worker]);
+    if (is_tapped && options.on_tap)
+      prepare_tap(launch, blocks.front(), contents(blocks.front()), passing[worker]);
     BlockTap* tap = !is_tapped       ? nullptr
                     : options.on_tap ? &passing[worker]
                                      : &result.taps[at - tapped.begin()];

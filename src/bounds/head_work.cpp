@@ -39,13 +39,12 @@ BoundedResult attend_with_bounds(const recipe::Recipe& recipe, const layout::Lay
                                  const attention::QuantisedHead& head, const std::vector<int>& taps,
                                  int threads, const Steps& progress, Freedom allowed,
                                  const BranchRange* branch) {
-  attention::AttendOptions options{.threads = threads,
-                                   .tapped = taps,
-                                   .workings = attention::Workings::tapped,
-                                   .progress = progress};
+  attention::AttendOptions options{.threads = threads, .tapped = taps, .progress = progress};
   const Freedom freedom = freedom_of(recipe, allowed);
   if (!leaves_freedom(freedom)) return {attention::attend(recipe, layout, head, options), {}};
 
+  options.workings = attention::Workings::tapped;
+  options.staged = taps;
   const std::size_t tokens = layout.order.position_of.size();
   const HeadBounds head_bounds(recipe, layout, head, threads, freedom, branch);
   OutputBounds bounds;

@@ -5,6 +5,7 @@
 #include <bit>
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 #include <limits>
 #include <optional>
 
@@ -173,19 +174,25 @@ void PvBounds::promote(const Part& part, std::span<const Interval> alpha,
 
 bool PvBounds::promote_finite(Interval alpha, std::span<const Interval> t, RowScratch& scratch,
                               std::span<Interval> o) const {
-  if (contraction_ != Contraction::none || !is_finite(alpha)) return false;
-  const Products by_alpha(launch_.fp32, alpha);
-  float *low = scratch.low.data(), *high = scratch.high.data();
+  if (contraction_ != Contraction::none || !is_finite(alpha) || o.size() % 2 != 0) return false;
+  // Ends in turn: a lower one takes the smaller factor unless it is negative.
+  static_assert(sizeof(Interval) == 2 * sizeof(float));
+  const float factor[] = {alpha.low, alpha.high, alpha.low, alpha.high};
+  const float of_negative[] = {alpha.high, alpha.low, alpha.high, alpha.low};
+  const float* from = &o.data()->low;
+  const float* added = &t.data()->low;
+  float* ends = scratch.ends.data();
+  const float least = Products(launch_.fp32, alpha).least;
   std::int32_t largest = 0;
-  for (std::size_t j = 0; j < o.size(); ++j) {
-    const float from = by_alpha.low(o[j].low), to = by_alpha.high(o[j].high);
-    largest = std::max(largest, std::max(magnitude(from), magnitude(to)));
-    largest = std::max(largest, std::max(magnitude(t[j].low), magnitude(t[j].high)));
-    low[j] = flushed(from + t[j].low, by_alpha.least);
-    high[j] = flushed(to + t[j].high, by_alpha.least);
-  }
+  for (std::size_t e = 0; e < 2 * o.size(); e += 4)
+    for (std::size_t k = 0; k < 4; ++k) {
+      const float x = from[e + k], by = Products::negative(x) ? of_negative[k] : factor[k];
+      const float rescaled = flushed(x * by, least);
+      largest = std::max(largest, std::max(magnitude(rescaled), magnitude(added[e + k])));
+      ends[e + k] = flushed(rescaled + added[e + k], least);
+    }
   if (largest >= kNotFinite) return false;
-  for (std::size_t j = 0; j < o.size(); ++j) o[j] = {low[j], high[j]};
+  std::memcpy(&o.data()->low, ends, 2 * o.size() * sizeof(float));
   return true;
 }
 

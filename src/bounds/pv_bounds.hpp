@@ -36,8 +36,9 @@ class PvBounds {
           high(channels),
           away_low(channels),
           away_high(channels),
+          ends(2 * channels),
           around(channels) {}
-    std::vector<float> low, high, away_low, away_high;
+    std::vector<float> low, high, away_low, away_high, ends;
     std::vector<double> around;
   };
 

@@ -20,6 +20,10 @@ struct AttendOptions {
   std::vector<int> query_blocks;               ///< compute only these (ascending); empty: all
   std::vector<int> tapped;                     ///< query blocks to record (subset of the computed)
   Workings workings = Workings::dropped;       ///< tapped: by the fast path alone
+  /// Where workings are tapped, the tapped blocks (ascending) whose stages are recorded too. Taps
+  /// of the others hold p, m and l besides, o where pv is not promoted, a and s where recipe.skip
+  /// may leave visits out.
+  std::vector<int> staged = {};
   /// A kernel that gets d^-1/2 log2 e wrong: what is in force of this constant times the factor,
   /// one rounding to f32. (For diagnosing kernels; no recipe means it.)
   std::optional<double> score_factor = {};

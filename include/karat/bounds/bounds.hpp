@@ -65,7 +65,7 @@ struct BranchRange {
   std::vector<float> low, high;
 };
 
-/// Bounds of one head's query blocks. Thread-safe; keeps V packed and references its arguments.
+/// Bounds of one head's query blocks. Thread-safe; references its arguments.
 class HeadBounds {
  public:
   /// @param branch  what is added to the outputs; null: the head's own

@@ -17,6 +17,7 @@ void reserve(FastScratch& s, std::size_t rows, std::size_t columns, std::size_t 
   for (auto* buffer : {&s.a, &s.s, &s.p_values}) buffer->reserve(block);
   if (from_accumulators) {
     s.base.reserve(block);
+    s.factors.reserve(block);
     const std::size_t most = padded(std::max(rows, columns)) + kPadding;
     s.ones.reserve(most);
     std::fill_n(s.ones.data(), most, 1.0f);
@@ -122,6 +123,7 @@ void record(const Visit& v, std::size_t visit, BlockTap& tap) {
     tap.m[visit * v.rows + i] = v.block.state.m[i];
     tap.l[visit * v.rows + i] = row_sum(v.launch, v.block.state.partial[i]);
   }
+  if (tap.o.empty()) return;
   std::copy_n(v.block.state.o.begin(), v.rows * v.launch.channels,
               &tap.o[visit * v.rows * v.launch.channels]);
 }

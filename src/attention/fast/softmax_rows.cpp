@@ -72,6 +72,21 @@ struct Loops {
     }
   }
 
+  static void ScaleAccumulators(Block a, Given row_scale, Given column_scale, float c, float offset,
+                                Block f, Block s) {
+    const D d;
+    const V vc = hn::Set(d, c), minus = hn::Set(d, -offset);
+    for (size_t i = 0; i < a.rows; ++i) {
+      const V r = hn::Set(d, row_scale[i]);
+      for (size_t j = 0; j < a.stride; j += hn::Lanes(d)) {
+        const V factor = Product(Product(r, hn::LoadU(d, &column_scale[j])), vc);
+        hn::StoreU(factor, d, f.row(i) + j);
+        const V score = Fused(hn::LoadU(d, a.row(i) + j), factor, minus);
+        hn::StoreU(Flushed<kSubnormals>(score), d, s.row(i) + j);
+      }
+    }
+  }
+
   static void AdvanceMaxima(const MaximumStep& step, size_t n) {
     const D d;
     const V lowest = hn::Set(d, -kInfinity), zero = hn::Zero(d), one = hn::Set(d, 1.0f);
@@ -172,6 +187,20 @@ void FusedRows(Block s, Given factor, Given reference, Block x) {
   }
 }
 
+void ExponentsOfAccumulators(Block a, Block f, Block s, float masked, Given reference, Block x) {
+  const D d;
+  const V lowest = hn::Set(d, -kInfinity), given = hn::Set(d, masked);
+  for (size_t i = 0; i < a.rows; ++i) {
+    const V r = hn::Set(d, reference[i]), minus = hn::Set(d, -reference[i]);
+    for (size_t j = 0; j < a.stride; j += hn::Lanes(d)) {
+      const V score = hn::LoadU(d, s.row(i) + j);
+      const V exponent = Fused(hn::LoadU(d, a.row(i) + j), hn::LoadU(d, f.row(i) + j), minus);
+      const auto is_masked = hn::Or(hn::Eq(score, lowest), hn::Eq(score, given));
+      hn::StoreU(hn::IfThenElse(is_masked, hn::Sub(score, r), exponent), d, x.row(i) + j);
+    }
+  }
+}
+
 void KeepMasked(Block s, float masked, Given reference, Block x) {
   const D d;
   const V lowest = hn::Set(d, -kInfinity), given = hn::Set(d, masked);
@@ -201,10 +230,12 @@ template <Subnormals kSubnormals>
 constexpr RowLoops kLoops = {
     .scale_columns = &Loops<kSubnormals>::ScaleColumns,
     .scale_rows = &Loops<kSubnormals>::ScaleRows,
+    .scale_accumulators = &Loops<kSubnormals>::ScaleAccumulators,
     .row_maxima = &RowMaxima,
     .advance_maxima = &Loops<kSubnormals>::AdvanceMaxima,
     .subtract_rows = &SubtractRows,
     .fused_rows = &FusedRows,
+    .exponents_of_accumulators = &ExponentsOfAccumulators,
     .keep_masked = &KeepMasked,
     .multiply = &Loops<kSubnormals>::Multiply,
     .multiply_rows = &Loops<kSubnormals>::MultiplyRows,

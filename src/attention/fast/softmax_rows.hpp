@@ -58,6 +58,10 @@ struct RowLoops {
                         recipe::ScaleOrder order, Block s);
   /// The same with one column scale k for all columns.
   void (*scale_rows)(Block a, Given row_scale, float k, float c, recipe::ScaleOrder order, Block s);
+  /// Where exponents start from accumulators: f = fl(fl(row_scale*column_scale)*c) of each element,
+  /// and s = fl(a*f - offset) in one rounding. Whole strides.
+  void (*scale_accumulators)(Block a, Given row_scale, Given column_scale, float c, float offset,
+                             Block f, Block s);
   /// Largest element of each row, NaN left out, -Inf where there is none. Whole strides.
   void (*row_maxima)(Block s, Row maxima);
   void (*advance_maxima)(const MaximumStep& step, std::size_t rows);
@@ -66,6 +70,10 @@ struct RowLoops {
   void (*subtract_rows)(Block s, Given reference, Block x);
   /// x = fma(s, factor[row], -reference[row]), one rounding, likewise; -Inf stays -Inf.
   void (*fused_rows)(Block s, Given factor, Given reference, Block x);
+  /// x = fma(a, f, -reference[row]), likewise, but fl(s - reference[row]) where s is -Inf or
+  /// `masked`.
+  void (*exponents_of_accumulators)(Block a, Block f, Block s, float masked, Given reference,
+                                    Block x);
   /// x = fl(s - reference[row]) where s is -Inf or `masked`, likewise; else x stays. Whole strides.
   void (*keep_masked)(Block s, float masked, Given reference, Block x);
 

@@ -56,7 +56,8 @@ struct FastScratch {
   numerics::RowOperand p;
   Lines<float> a, s, p_values, t;  ///< whole blocks
   Lines<float> base;               ///< scaled accumulators, where exponents start from them
-  Lines<float> ones;               ///< more than rows and columns
+  Lines<float> factors;  ///< what multiplies them there, but in a last visit that scales first
+  Lines<float> ones;     ///< more than rows and columns
   Lines<std::uint8_t> codes;
   Lines<float> x;  ///< some rows of a block
   Lines<double> exact;
@@ -107,13 +108,12 @@ struct Visit {
     return tap == nullptr && packs_ahead() && columns == stride() &&
            launch.recipe.p.format == numerics::FormatId::f32 && scratch.p.in_place(0) != nullptr;
   }
-  /// What exponents start from where they start from accumulators: fma(base, f, -R).
-  Block bases() const { return in(scales_first() ? scratch.base : scratch.a); }
   /// Rows worked on together, so that what the loops touch stays in the first-level cache.
   std::size_t chunk() const { return std::max<std::size_t>(8, 2048 / stride() / 8 * 8); }
 };
 
-/// x = fma(base, factor, -reference) of rows from `first`, base and factor those of scaled().
+/// x = fma(base, factor, -reference) of rows from `first`, base and factor those of scaled(), where
+/// scales_first().
 void fused_rows(const Visit& v, std::size_t first, std::span<const float> reference, Block x);
 
 /// From raw accumulators to scores in log2 units, masked, and the largest of each row. Columns

@@ -21,19 +21,17 @@ float constant_of(const Launch& launch) {
 void scale_for_exponents(const Visit& v, std::size_t first, Block a, Block s) {
   const Launch& launch = v.launch;
   const std::span row_scale(&v.block.row_scale[first], a.rows);
-  const auto order = recipe::ScaleOrder::product_first;
-  if (v.scales_first())
-    v.loops.scale_columns(a, row_scale, v.packed.k_scale, 1.0f, order,
-                          v.in(v.scratch.base).rows_from(first, a.rows));
-  if (launch.score_offset != 0) {
-    const std::vector<float> offsets(a.rows, launch.score_offset);
-    fused_rows(v, first, offsets, s);
-    return v.loops.multiply(s.elements(), 1.0f, s.elements());  // flushes
-  }
-  if (v.scales_first())
-    v.loops.multiply(v.bases().rows_from(first, a.rows).elements(), launch.c, s.elements());
-  else
-    v.loops.scale_columns(a, row_scale, v.packed.k_scale, constant_of(launch), order, s);
+  if (!v.scales_first())
+    return v.loops.scale_accumulators(a, row_scale, v.packed.k_scale, constant_of(launch),
+                                      launch.score_offset,
+                                      v.in(v.scratch.factors).rows_from(first, a.rows), s);
+  const Block base = v.in(v.scratch.base).rows_from(first, a.rows);
+  v.loops.scale_columns(a, row_scale, v.packed.k_scale, 1.0f, recipe::ScaleOrder::product_first,
+                        base);
+  if (launch.score_offset == 0) return v.loops.multiply(base.elements(), launch.c, s.elements());
+  const std::vector<float> offsets(a.rows, launch.score_offset);
+  fused_rows(v, first, offsets, s);
+  v.loops.multiply(s.elements(), 1.0f, s.elements());  // flushes
 }
 
 void scale(const Visit& v, std::size_t first, Block a, Block s) {
@@ -68,16 +66,11 @@ std::span<const float> smoothing_delta(const Visit& v) {
 }  // namespace
 
 void fused_rows(const Visit& v, std::size_t first, std::span<const float> reference, Block x) {
-  const Launch& launch = v.launch;
-  const BackwardLoops& loops = backward_loops(launch.recipe.subnormals);
-  const Block base = v.bases().rows_from(first, x.rows);
   const FastScratch& scratch = v.scratch;
-  if (v.scales_first())
-    loops.fused_columns(base, {scratch.ones.data(), x.rows},
-                        {scratch.ones.data(), x.stride + kPadding}, launch.c, reference, x);
-  else
-    loops.fused_columns(base, {&v.block.row_scale[first], x.rows}, v.packed.k_scale,
-                        constant_of(launch), reference, x);
+  const Block base = v.in(v.scratch.base).rows_from(first, x.rows);
+  backward_loops(v.launch.recipe.subnormals)
+      .fused_columns(base, {scratch.ones.data(), x.rows},
+                     {scratch.ones.data(), x.stride + kPadding}, v.launch.c, reference, x);
 }
 
 void score_rows(const Visit& v) {

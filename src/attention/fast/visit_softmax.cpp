@@ -32,9 +32,13 @@ struct SoftmaxChunk {
 void exponents(const SoftmaxChunk& c, Block x) {
   const FastScratch& scratch = c.v.scratch;
   const std::span reference(&scratch.reference[c.first], c.s.rows);
-  if (c.v.launch.from_accumulators) {
+  if (c.v.launch.from_accumulators && c.v.scales_first()) {
     fused_rows(c.v, c.first, reference, x);
     c.v.loops.keep_masked(c.s, c.v.launch.masked_score, reference, x);
+  } else if (c.v.launch.from_accumulators) {
+    c.v.loops.exponents_of_accumulators(c.v.accumulators().rows_from(c.first, x.rows),
+                                        c.v.in(c.v.scratch.factors).rows_from(c.first, x.rows), c.s,
+                                        c.v.launch.masked_score, reference, x);
   } else if (c.v.launch.fused)
     c.v.loops.fused_rows(c.s, {&c.v.block.factor[c.first], c.s.rows}, reference, x);
   else
@@ -96,14 +100,14 @@ void pack_rows(const SoftmaxChunk& c) {
   c.v.scratch.p.pack_rows(c.first, c.view(c.p));
 }
 
-/// Cast and packing at once of x times the multiplier, where neither codes nor values of P are
-/// asked for. @return how many saturate; none: nothing is done
+/// Cast and packing at once of x times the multiplier, unless codes of P are asked for or, by the
+/// row sum, its values. @return how many saturate; none: nothing is done
 std::optional<std::int64_t> cast_and_pack(const SoftmaxChunk& c, const Block& x) {
   const Launch& launch = c.v.launch;
   const recipe::P& rule = launch.recipe.p;
   const bool has_codes = quant::has_scale(rule.format);
-  const bool wanted =
-      c.v.tap != nullptr || launch.recipe.softmax.row_sum == recipe::RowSum::quantized;
+  const bool wanted = (c.v.tap != nullptr && !c.v.tap->p_codes.empty()) ||
+                      launch.recipe.softmax.row_sum == recipe::RowSum::quantized;
   if (wanted || rule.format == FormatId::f32 || launch.p_grouped || !c.v.packs_ahead() ||
       launch.pv.input != rule.format || rule.rounding != numerics::Rounding::nearest_even ||
       (!has_codes && launch.multiplier != 1.0f))
@@ -112,6 +116,8 @@ std::optional<std::int64_t> cast_and_pack(const SoftmaxChunk& c, const Block& x)
   const auto made = c.v.scratch.p.round_rows(c.first, c.view(x), launch.multiplier);
   if (!made.packed || (made.beyond > 0 && rule.overflow != numerics::Overflow::saturate))
     return std::nullopt;
+  if (c.v.tap != nullptr)
+    c.v.scratch.p.copy_rounded(c.first, {c.p.data, c.p.rows, c.p.columns, c.p.stride, 1});
   return has_codes ? static_cast<std::int64_t>(made.beyond) : 0;
 }
 
