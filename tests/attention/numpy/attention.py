@@ -9,7 +9,7 @@ import numpy as np
 from exp2 import exp2
 from formats import F32, F64, bf16_bits, bf16_value, fl
 from mufu import ex2, lg2, rcp
-from steps import round_sum_to_f32
+from steps import fill, fill_to_multiple, round_sum_to_f32
 from video import Order, as_given, partial_then_full, visited, window_mask
 
 MINUS_INFINITY, LN_2 = F32(-np.inf), F32(np.log(F64(2)))
@@ -289,7 +289,7 @@ def zero_where_empty(out, l):
 
 def add_fused_first(l, alpha, p):
     """As add_to_row_sum(), each sum's product fused with its first addition; P in float32."""
-    first = np.pad(p, ((0, 0), (0, -p.shape[1] % 8)))[:, :8:2]
+    first = fill_to_multiple(p, 8)[:, :8:2]
     rest = p.copy()
     rest[:, :8:2] = 0
     return add_terms(fused(l, alpha[:, None], -first), rest)
@@ -300,7 +300,7 @@ def thread_tree(p, add=lambda a, b: fl(a + b)):
     groups = 1
     while 8 * groups < p.shape[1]:
         groups *= 2
-    columns = np.pad(p, ((0, 0), (0, 8 * groups - p.shape[1]))).reshape(len(p), groups, 4, 2)
+    columns = fill(p, 8 * groups).reshape(len(p), groups, 4, 2)
     level = add(columns[..., 0], columns[..., 1])
     while level.shape[1] > 1:
         level = add(level[:, 0::2], level[:, 1::2])
@@ -309,7 +309,7 @@ def thread_tree(p, add=lambda a, b: fl(a + b)):
 
 
 def add_terms(l, p):
-    columns = np.pad(p, ((0, 0), (0, -p.shape[1] % 8))).reshape(len(p), -1, 4, 2)  # fl(l + 0) = l
+    columns = fill_to_multiple(p, 8).reshape(len(p), -1, 4, 2)  # fl(l + 0) = l
     for eight in range(columns.shape[1]):
         for odd in range(2):
             l = fl((l + columns[:, eight, :, odd]).astype(F32))
@@ -323,7 +323,7 @@ def bf16_row_sum(l, alpha, p):
 
 def add_packed(l, alpha, p):
     """The sum after a block, in l[:, 0]: eight sums over the columns, the first from the past."""
-    columns = np.pad(p, ((0, 0), (0, -p.shape[1] % 8))).reshape(len(p), -1, 8)
+    columns = fill_to_multiple(p, 8).reshape(len(p), -1, 8)
     sums = np.zeros((len(p), 8), F32)
     sums[:, 0] = fl(l[:, 0] * alpha)
     for eight in range(columns.shape[1]):

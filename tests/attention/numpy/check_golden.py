@@ -110,17 +110,17 @@ def check_query_block(comparison, stages, head, b, h, index):
 
     comparison.equal("query_token", place, tap["query_token"], rows)
     comparison.equal("key_token", place, tap["key_token"], keys)  # the mask and the order of visits
-    columns = tap["column_begin"][:]
     blocks = page.key_blocks
+    columns, a, s, m, p_codes, l, o = (tap[name][...] for name in ("column_begin", "a", "s", "m", "p_codes", "l", "o"))
     for i, block in enumerate(blocks):
         at = f"{place}, key block {i} of those visited"
         column = slice(columns[i], columns[i + 1])
-        comparison.equal("a", at, tap["a"][:, column], block.a)
-        comparison.equal("s", at, tap["s"][:, column], block.s)
-        comparison.equal("m", at, tap["m"][i], block.m)
-        comparison.equal("p_codes", at, tap["p_codes"][:, column], block.p_codes)
-        comparison.equal("l per block", at, tap["l"][i], total_row_sum(block.l))
-        comparison.equal("o per block", at, tap["o"][i], block.o)
+        comparison.equal("a", at, a[:, column], block.a)
+        comparison.equal("s", at, s[:, column], block.s)
+        comparison.equal("m", at, m[i], block.m)
+        comparison.equal("p_codes", at, p_codes[:, column], block.p_codes)
+        comparison.equal("l per block", at, l[i], total_row_sum(block.l))
+        comparison.equal("o per block", at, o[i], block.o)
 
     comparison.equal("final m", place, stages["m"][b, h][rows], page.m)
     comparison.equal("l", place, stages["l"][b, h][rows], page.l)

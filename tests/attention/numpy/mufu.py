@@ -23,12 +23,19 @@ def table(name):
 EX2, RCP, LG2 = table("ex2"), table("rcp"), table("lg2")
 
 
-def squarer(x):
+def squared(x):
     """Partial products below the lowest column are dropped, one by one."""
     total = np.zeros_like(x)
     for i in range(17):
         total += ((x >> i) & 1) * (x >> (18 - i))
     return total >> 1
+
+
+SQUARES = squared(np.arange(1 << 17))  # of every argument, once
+
+
+def squarer(x):
+    return SQUARES[x]
 
 
 def looked_up(coefficients, argument, bits):

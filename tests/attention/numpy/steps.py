@@ -41,16 +41,21 @@ def aligned_e4m3(a, b, c):
     value_a, value_b = np.nan_to_num(E4M3_VALUES[a]), np.nan_to_num(E4M3_VALUES[b])
     exponent_a = np.where(value_a == 0, NO_E4M3_EXPONENT, E4M3_EXPONENTS[a]).astype(np.int8)
     exponent_b = np.where(value_b == 0, NO_E4M3_EXPONENT, E4M3_EXPONENTS[b]).astype(np.int8)
-    of_products = (exponent_a[:, None, :] + exponent_b[None, :, :]).max(-1).astype(int)
+    of_products = pairs(np.add, exponent_a, exponent_b).max(0).astype(int)
     c = c.astype(F64)
     largest = np.maximum(np.where(of_products < -12, NO_EXPONENT, of_products), exponent_of_f32(c))
     largest = np.where(largest == NO_EXPONENT, 0, largest)
     to_grid = np.ldexp(F32(1), 13 - np.maximum(largest, -12))
-    terms = value_a[:, None, :] * value_b[None, :, :]
-    terms *= to_grid[:, :, None]
+    terms = pairs(np.multiply, value_a, value_b)
+    terms *= to_grid
     np.trunc(terms, out=terms)
     grid = np.ldexp(1.0, largest - 13)
-    return terms.sum(-1).astype(F64) + np.trunc(c / grid), grid
+    return terms.sum(0).astype(F64) + np.trunc(c / grid), grid
+
+
+def pairs(operation, a, b):
+    """[k, row, column], in this order since NumPy goes along columns and reduces the first axis fast."""
+    return operation(a.T[:, :, None], np.ascontiguousarray(b.T)[:, None, :])
 
 
 def has_nan(codes):
@@ -101,14 +106,13 @@ def aligned_f32(a, b, c, smallest, floor, fraction):
     Products have at most 22 significant bits and the integers stay below 2^33: doubles are exact.
     """
     a, b, c = a.astype(F64), b.astype(F64), c.astype(F64)
-    exponents = (exponent_of(a, smallest).astype(np.int16)[:, None, :] +
-                 exponent_of(b, smallest).astype(np.int16)[None, :, :])
-    largest = np.maximum(exponents.max(-1), np.maximum(exponent_of_f32(c), floor))
+    exponents = pairs(np.add, exponent_of(a, smallest).astype(np.int16), exponent_of(b, smallest).astype(np.int16))
+    largest = np.maximum(exponents.max(0), np.maximum(exponent_of_f32(c), floor))
     grid = np.ldexp(1.0, largest - fraction)
-    terms = a[:, None, :] * b[None, :, :]
-    terms *= np.ldexp(1.0, fraction - largest)[:, :, None]
+    terms = pairs(np.multiply, a, b)
+    terms *= np.ldexp(1.0, fraction - largest)
     np.trunc(terms, out=terms)
-    return truncate_to_f32((terms.sum(-1) + np.trunc(c / grid)) * grid)
+    return truncate_to_f32((terms.sum(0) + np.trunc(c / grid)) * grid)
 
 
 def f32_fma_step(a, b, c):
@@ -164,7 +168,16 @@ def chain(step, length, a, b, total=None):
 
 
 def fill(x, length):
-    return np.pad(x, ((0, 0), (0, length - x.shape[-1])))
+    """x with columns of zeros up to `length`. (np.pad takes longer than a small step.)"""
+    if x.shape[-1] == length:
+        return x
+    filled = np.zeros((len(x), length), x.dtype)
+    filled[:, :x.shape[-1]] = x
+    return filled
+
+
+def fill_to_multiple(x, length):
+    return fill(x, x.shape[-1] + -x.shape[-1] % length)
 
 
 def chain_wgmma_e4m3(a, b, total=None):
