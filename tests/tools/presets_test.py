@@ -1,5 +1,6 @@
 """Every preset through make, attend and check on small grids. KARAT_LONG=1: all at 480p, a head at 720p,
-and a wrong output of each; ordinarily of every fifth."""
+and a wrong output of each; ordinarily one preset with 33 of 480p's 81 frames, and a wrong output of every
+fifth."""
 import json
 import os
 import unittest
@@ -73,7 +74,18 @@ class Presets(Case):
     def test_at_480p(self):
         for name in self.names() if LONG else ("fpsattention",):
             with self.subTest(name):
-                self.round(name, "--model", "wan2.1-1.3b", "--resolution", "480p")
+                self.round(name, "--model", "wan2.1-1.3b", "--resolution", "480p" if LONG else "832x480x33")
+
+    def test_480p_by_other_numbers_of_threads(self):
+        made = []
+        for threads in (1, 3):
+            self.succeeds("attend", "--recipe", "fpsattention", "--model", "wan2.1-1.3b", "--resolution", "480p",
+                          "--heads", 1, "--threads", threads, "-o", "c.safetensors", "--quiet", timeout=3600)
+            dtype, o = read(self.path("c.safetensors"))["o"]
+            self.assertEqual((dtype, o.shape), ("BF16", (1, 1, 32760, 128)))
+            made.append(o)
+        self.assertTrue((made[0] == made[1]).all())
+        self.assertGreater(len(np.unique(made[0])), 1000)
 
     @unittest.skipUnless(LONG, "KARAT_LONG=1")
     def test_one_head_at_720p(self):

@@ -13,7 +13,7 @@ class Tune(Case):
         return json.loads(self.succeeds("tune", "--quick", "--json", *arguments).stdout)
 
     def test_quick_gives_alphas_fronts_and_a_schedule_that_cost_agrees_with(self):
-        report = self.tuned("--gpu", "H20,H100", "--model", "wan2.1-14b", "--resolution", "720p",
+        report = self.tuned("--gpu", "H20,H100", "--model", "wan2.1-14b", "--resolution", "480p",
                             "--out", "schedule.json", "--html", "page.html", "--csv", "fronts.csv")
         self.assertEqual((report["schema"], report["version"]), ("karat.tune", 1))
         self.assertTrue(0 < report["alpha1"] < report["alpha2"] < 1)
@@ -32,7 +32,7 @@ class Tune(Case):
         with open(self.path("schedule.json")) as file:
             self.assertEqual(json.load(file), report["schedule"])
         cost = json.loads(self.succeeds("cost", "--json", "--gpu", "H20", "--model", "wan2.1-14b",
-                                        "--resolution", "720p", "--schedule",
+                                        "--resolution", "480p", "--schedule",
                                         "schedule.json").stdout)
         chosen = next(p for p in report["tuned"][1]["within_budget"] if p["kind"] == "three_phase")
         self.assertEqual(report["tuned"][1]["weights"], report["weights"])
