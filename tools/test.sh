@@ -24,6 +24,8 @@ export OMP_WAIT_POLICY=passive
 # are those tests of golden that run one engine over and over.
 sanitized_tests=(files video mask quant recipe golden)
 engines='Diagnose(Sweep|Planted|Noise|Gradients|Masks|Nan)|CheckGradients|Doubts|SpecialFunctions'
+# These check one file six to ten times, a minute each under sanitizers; other tests check it once.
+((long)) || engines+='|AStageWithARowPerToken|SpecialValuesAreCounted|UlpsAreCountedInTheStagesFormat'
 skipped=()
 failed=()
 
