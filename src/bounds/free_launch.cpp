@@ -29,7 +29,8 @@ struct LegalExp2 {
   void operator()(float x, float rounded, float& low, float& high) const {
     constexpr auto kTinyBits = std::bit_cast<std::int32_t>(kTiny);
     const std::int32_t own = bits(rounded), argument = bits(x);
-    const std::int32_t given = -((argument << 1 == 0) | (argument == bits(-kInfinity)));
+    const std::int32_t given = -static_cast<std::int32_t>(
+        argument == 0 || argument == bits(-0.0f) || argument == bits(-kInfinity));
     const std::int32_t tiny = -(own < kTinyBits);
     const std::int32_t least = bits(rounded * from) & ~tiny;
     const std::int32_t most = std::max(bits(rounded * to), kTinyBits & tiny);

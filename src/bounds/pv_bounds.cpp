@@ -315,15 +315,16 @@ bool PvBounds::accumulate_finite(const Part& part, std::size_t row,
   if (std::max(start, largest) >= kNotFinite) return false;
   deviation(part, row, free, static_cast<double>(std::bit_cast<float>(start)), scratch.around);
   const double most = sums_.largest();
-  bool fits = true;
+  int beyond = 0;
   for (std::size_t j = 0; j < channels; ++j) {
     const double least_sum = golden[j] - around[j] - away_low[j];
     const double largest_sum = golden[j] + around[j] + away_high[j];
     low[j] = down(least_sum);
     high[j] = up(largest_sum);
-    fits = fits & (std::abs(least_sum) <= most) & (std::abs(largest_sum) <= most);
+    beyond |= static_cast<int>(!(std::abs(least_sum) <= most)) |
+              static_cast<int>(!(std::abs(largest_sum) <= most));
   }
-  if (!fits) return false;
+  if (beyond != 0) return false;
   for (std::size_t j = 0; j < channels; ++j) o[j] = {low[j], high[j]};
   return true;
 }

@@ -1,11 +1,10 @@
-// amax -> scale -> code, in the order of arithmetic that docs/recipes states.
+// Groups' largest values, and codes by their scales.
 #include "karat/quant/quantise.hpp"
 
 #include <algorithm>
 #include <bit>
 #include <cmath>
 #include <functional>
-#include <limits>
 #include <mutex>
 #include <string>
 
@@ -20,64 +19,6 @@ namespace {
 
 using numerics::FormatId;
 constexpr auto flush = numerics::flush_subnormal;
-
-float code_limit(const Rule& rule) {
-  return rule.limit > 0 ? rule.limit : largest_finite(rule.format);
-}
-
-float guarded(float amax, const Rule& rule) {
-  if (rule.guard == Guard::floor_1e_7) return std::max(amax, 1e-7f);
-  if (rule.guard == Guard::floor_1e_4) return std::max(amax, 1e-4f);
-  return amax;
-}
-
-float rounded(float x, FormatId format) {
-  return numerics::decode(numerics::encode(x, format, cast_policy(format)), format);
-}
-
-/// 2^floor(log2 x) of a positive number.
-float power_below(float x) { return std::ldexp(1.0f, std::ilogb(x)); }
-
-/// The scale before guard `one` and the scale format. 0 where it is too small for FP32.
-float scale_before_rounding(float amax, const Rule& rule) {
-  const float limit = code_limit(rule);
-  amax = guarded(amax, rule);
-  switch (rule.scale_rule) {
-    case ScaleRule::divide:
-      return flush(amax / limit);
-    case ScaleRule::multiply:
-      return flush(amax * flush(1.0f / limit));
-    case ScaleRule::given:
-      return flush(1.0f / rule.multiplier);
-    case ScaleRule::exponent:
-      break;
-  }
-  if (amax == 0.0f || std::isinf(amax)) return amax;
-  return flush(power_below(amax) / power_below(limit));
-}
-
-float to_scale_format(float s, ScaleFormat format) {
-  switch (format) {
-    case ScaleFormat::f32:
-      return s;
-    case ScaleFormat::bf16:
-      return rounded(s, FormatId::bf16);
-    case ScaleFormat::e4m3:
-      return rounded(s, FormatId::e4m3);
-    case ScaleFormat::ue8m0_up:
-    case ScaleFormat::ue8m0_nearest:
-    case ScaleFormat::ue8m0_floor:
-      break;
-  }
-  int exponent;
-  const float fraction =
-      std::frexp(s, &exponent);  // s = fraction * 2^exponent, fraction in [0.5, 1)
-  exponent -= 1;                 // s in [2^exponent, 2^(exponent+1))
-  const float significand = 2 * fraction;
-  if (format == ScaleFormat::ue8m0_up && significand > 1.0f) ++exponent;
-  if (format == ScaleFormat::ue8m0_nearest && significand >= 1.5f) ++exponent;
-  return std::ldexp(1.0f, std::clamp(exponent, -127, 127));
-}
 
 /// Rows that one worker takes at a time.
 constexpr std::size_t kRows = 256;
@@ -167,13 +108,11 @@ void scale_row(numerics::MatrixView<const float> x, std::size_t row, const Group
                      step[j / size], scaled + j);
     return;
   }
-  // A step for each channel, nearly always of one kind.
+  // A step for each channel, all of one kind: the rule's.
   const bool divides = step[0].divide;
   for (std::size_t j = 0; j < x.columns; ++j) {
     const float value = from[j * x.column_stride];
-    const float operand = step[j].operand;
-    scaled[j] = flush(step[j].divide == divides ? (divides ? value / operand : value * operand)
-                                                : (divides ? value * operand : value / operand));
+    scaled[j] = flush(divides ? value / step[j].operand : value * step[j].operand);
   }
 }
 
@@ -253,11 +192,13 @@ Quantised cast(numerics::MatrixView<const float> x, const Rule& rule, Grouping g
 
 /// Values become RN(fl(code*scale)) in BF16; codes and scales go.
 void dequantise(Quantised& x) {
-  for (std::size_t i = 0; i < x.rows; ++i)
-    for (std::size_t j = 0; j < x.channels; ++j) {
-      float& value = x.values[i * x.channels + j];
-      value = rounded(flush(value * x.scale(i, j)), FormatId::bf16);
-    }
+  std::vector<std::uint16_t> codes(x.channels);
+  for (std::size_t i = 0; i < x.rows; ++i) {
+    const std::span values(x.values.data() + i * x.channels, x.channels);
+    for (std::size_t j = 0; j < x.channels; ++j) values[j] = flush(values[j] * x.scale(i, j));
+    numerics::encode(values, codes, FormatId::bf16, cast_policy(FormatId::bf16));
+    numerics::decode(codes, values, FormatId::bf16);
+  }
   x.format = FormatId::bf16;
   x.codes.clear();
   x.scales.clear();
@@ -284,30 +225,6 @@ bool leaves_scales(const Rule& rule) {
 
 FormatId entering_format(const Rule& rule) {
   return has_scale(rule.format) && rule.enters == Enters::bf16 ? FormatId::bf16 : rule.format;
-}
-
-float scale_of(float amax, const Rule& rule) {
-  float s = scale_before_rounding(amax, rule);
-  if (rule.scale_rule == ScaleRule::given) return s;
-  if (rule.guard == Guard::add_1e_7) s = flush(s + 1e-7f);
-  if (s == 0.0f) return 1.0f;
-  s = to_scale_format(s, rule.scale);
-  return s == 0.0f ? 1.0f : s;  // too small for E4M3
-}
-
-CodeStep code_step(float amax, float scale, const Rule& rule) {
-  if (rule.scale_rule == ScaleRule::given) return {false, rule.multiplier};
-  switch (rule.code_rule) {
-    case CodeRule::divide:
-      return {true, scale};
-    case CodeRule::reciprocal:
-      return {false, flush(1.0f / scale)};
-    case CodeRule::inverse_scale:
-      break;
-  }
-  // The factor of a group whose scale became 1 is that of the scale.
-  if (scale_before_rounding(amax, rule) == 0.0f) return {false, 1.0f};
-  return {false, flush(code_limit(rule) / guarded(amax, rule))};
 }
 
 Quantised quantise(numerics::MatrixView<const float> x, const Rule& rule, Grouping grouping,
