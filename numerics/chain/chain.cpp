@@ -25,9 +25,9 @@ void check_shapes(const RowOperand::Packed& a, const ColumnOperand::Packed& b,
 
 void check_place(const char* what, const RowOperand::Packed& p, std::size_t first,
                  MatrixView<const float> values) {
-  if (p.instruction != nullptr && first % 2 == 0 && first + values.rows <= p.rows &&
-      values.columns == p.k)
-    return;
+  const std::size_t end = first + values.rows;
+  const bool pairs = first % 2 == 0 && (values.rows % 2 == 0 || end == p.rows);
+  if (p.instruction != nullptr && pairs && end <= p.rows && values.columns == p.k) return;
   throw Error(ErrorKind::internal, what,
               std::to_string(values.rows) + " x " + std::to_string(values.columns) + " from row " +
                   std::to_string(first) + " do not fit " + std::to_string(p.rows) + " x " +

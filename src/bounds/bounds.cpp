@@ -111,7 +111,8 @@ BlockBounds HeadBounds::of(const attention::BlockTap& tap, std::span<const float
     } else if (skipped) {
       attention::rescale<Interval, Interval>(launch, alpha, accumulators);
     } else {
-      state_->pv.absorb(tap, visit, alpha, p, accumulators);
+      state_->pv.absorb(tap, visit, alpha, p, accumulators,
+                        golden_skips ? GoldenT::computed : GoldenT::tapped);
     }
     if (detail == Detail::outputs) continue;
     for (const Interval& value : accumulators) {

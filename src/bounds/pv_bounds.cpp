@@ -121,13 +121,13 @@ std::vector<PvBounds::Segment> PvBounds::segments_of(video::Range keys) const {
 
 void PvBounds::absorb(const attention::BlockTap& tap, std::size_t visit,
                       std::span<const Interval> alpha, std::span<const RowP> p,
-                      std::span<Interval> o) const {
+                      std::span<Interval> o, GoldenT golden_t) const {
   const std::size_t width = tap.key_position.size();
   const auto column = static_cast<std::size_t>(tap.column_begin[visit]);
   const std::int64_t block_begin = launch_.layout.blocks.key_blocks[tap.key_block[visit]].begin;
   bool rescaled = false;
   const float* t = nullptr;
-  if (!tap.product_begin.empty())
+  if (golden_t == GoldenT::tapped && !tap.product_begin.empty())
     t = tap.t.data() + tap.product_begin[visit] * alpha.size() * launch_.channels;
   for (const Segment& segment : segments_[tap.key_block[visit]]) {
     const auto first = static_cast<std::size_t>(segment.keys.begin - block_begin);

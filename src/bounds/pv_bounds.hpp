@@ -11,6 +11,9 @@
 
 namespace karat::bounds {
 
+/// Where T of the golden P comes from: the tap, if it has it, or tap.p.
+enum class GoldenT { tapped, computed };
+
 class PvBounds {
  public:
   /// References the launch.
@@ -21,7 +24,8 @@ class PvBounds {
   /// no code can flip, the hull of all combinations where few can, else golden T and a bound around
   /// it. Not promoted: golden o and a bound around it, once anything is free.
   void absorb(const attention::BlockTap& tap, std::size_t visit, std::span<const Interval> alpha,
-              std::span<const RowP> p, std::span<Interval> o) const;
+              std::span<const RowP> p, std::span<Interval> o,
+              GoldenT golden_t = GoldenT::tapped) const;
 
  private:
   struct Segment {

@@ -15,11 +15,14 @@ struct Terms {
 };
 
 /// add_to_row_sum() of one end. In wgmma order what follows the first eight columns is four chains
-/// of additions; terms are zero or normal unless subnormals are kept, so no sum is to be flushed.
+/// of additions, none of whose sums is to be flushed where terms are zero or normal, or subnormals
+/// kept. (The f32 beside an exact P may be subnormal.)
 void add_end(const Kernel& kernel, float alpha, std::span<const float> terms,
              attention::PartialSums<float>& sums) {
+  const bool normal = kernel.recipe.softmax.exp2 != recipe::Exp2::exact ||
+                      kernel.fp32.subnormals == numerics::Subnormals::keep;
   const bool quad = kernel.recipe.softmax.row_sum_order == recipe::RowSumOrder::wgmma_quad;
-  const std::size_t begun = quad ? std::min<std::size_t>(8, terms.size()) : terms.size();
+  const std::size_t begun = quad && normal ? std::min<std::size_t>(8, terms.size()) : terms.size();
   attention::add_to_row_sum(kernel, terms.first(begun), alpha, sums);
   std::size_t n = begun;
   for (; n + 8 <= terms.size(); n += 8) {

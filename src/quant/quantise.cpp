@@ -57,6 +57,7 @@ std::vector<float> group_maxima(numerics::MatrixView<const float> x, const Group
                                 int threads) {
   const auto width = static_cast<std::size_t>(std::max(grouping.width, 1));
   std::vector<float> maxima(grouping.count(), grouping.beyond);
+  if (maxima.empty()) return maxima;
   std::mutex mutex;
   for_rows(x.rows, threads, [&](std::size_t first, std::size_t end) {
     const auto group_of = [&](std::size_t row) {

@@ -63,7 +63,12 @@ class Workings : public ::testing::TestWithParam<std::string_view> {};
 TEST_P(Workings, ChangeNoBit) {
   recipe::Recipe recipe = small(recipe::preset(GetParam()));
   recipe.backward = {};
-  compare({recipe, {3, 8, 9}, 32, attention::Flavour::normal, 5});
+  for (const attention::Flavour flavour :
+       {attention::Flavour::normal, attention::Flavour::subnormal,
+        attention::Flavour::wide_range}) {
+    SCOPED_TRACE(static_cast<int>(flavour));
+    compare({recipe, {3, 8, 9}, 32, flavour, 5});
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Presets, Workings, ::testing::ValuesIn(recipe::forward_presets()),

@@ -184,6 +184,7 @@ TEST(RowOperand, RowsMustFit) {
   EXPECT_THROW(rows.pack_rows(0, row_major<const float>(x.data(), 1, 32)), Error);
   rows.reserve(row, 4, 32);
   EXPECT_NO_THROW(rows.pack_rows(2, row_major<const float>(x.data(), 2, 32)));
+  EXPECT_THROW(rows.pack_rows(0, row_major<const float>(x.data(), 3, 32)), Error);
   EXPECT_THROW(rows.pack_rows(1, row_major<const float>(x.data(), 2, 32)), Error);
   EXPECT_THROW(rows.pack_rows(4, row_major<const float>(x.data(), 1, 32)), Error);
   EXPECT_THROW(rows.round_rows(0, row_major<const float>(x.data(), 2, 64), 1), Error);

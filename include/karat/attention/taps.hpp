@@ -23,8 +23,8 @@ struct BlockTap {
   std::vector<float> m;                    ///< visited x rows, after each key block
   std::vector<float> l;                    ///< visited x rows, the partial sums added up
   std::vector<float> o;                    ///< visited x rows x channels, unnormalised accumulator
-  // What bounds would compute again; empty unless AttendOptions::workings asks.
-  std::vector<float> x;  ///< rows x columns, exponents of P; a skipped visit's are not written
+  // What bounds compute else, skipped visits apart; empty unless AttendOptions::workings asks.
+  std::vector<float> x;  ///< rows x columns, exponents of P
   /// T of every visited segment of keys, before scales and promotion: segments x rows x channels,
   /// those of a visit from product_begin on. Of recipes that promote alone.
   std::vector<float> t;

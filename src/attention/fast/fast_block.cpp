@@ -197,8 +197,6 @@ void run_visit(const Visit& v, std::size_t visit) {
     skip_rows(v);
     v.scratch.enter(Phase::rescale);
     rescale_outputs(v);
-    if (float* products = tapped_products(v, visit))
-      std::fill_n(products, v.packed.segments.size() * v.rows * v.launch.channels, 0.0f);
   } else {
     softmax_rows(v);
     multiply_by_v(v, tapped_products(v, visit));

@@ -45,8 +45,10 @@ void exponents(const SoftmaxChunk& c, Block x) {
     c.v.loops.subtract_rows(c.s, reference, x);
   if (c.v.tap == nullptr || c.v.tap->x.empty()) return;
   const std::size_t width = c.v.tap->key_position.size();
+  // Bounds tell numbers from zeros: times 1 flushes where the recipe does.
   for (std::size_t i = 0; i < x.rows; ++i)
-    std::copy_n(x.row(i), x.columns, &c.v.tap->x[(c.first + i) * width + c.v.tap_column]);
+    c.v.loops.multiply({x.row(i), x.columns}, 1.0f,
+                       {&c.v.tap->x[(c.first + i) * width + c.v.tap_column], x.columns});
 }
 
 /// Stochastic rounding draws word j of a stream for column j of every row.
