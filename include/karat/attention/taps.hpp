@@ -23,7 +23,7 @@ struct BlockTap {
   std::vector<float> m;                    ///< visited x rows, after each key block
   std::vector<float> l;                    ///< visited x rows, the partial sums added up
   std::vector<float> o;                    ///< visited x rows x channels, unnormalised accumulator
-  // What bounds compute else, skipped visits apart; empty unless AttendOptions::workings asks.
+  // What bounds would otherwise compute, skipped visits apart; empty unless workings are asked for.
   std::vector<float> x;  ///< rows x columns, exponents of P
   /// T of every visited segment of keys, before scales and promotion: segments x rows x channels,
   /// those of a visit from product_begin on. Of recipes that promote alone.
