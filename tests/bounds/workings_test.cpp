@@ -74,6 +74,18 @@ TEST_P(Workings, ChangeNoBit) {
 INSTANTIATE_TEST_SUITE_P(Presets, Workings, ::testing::ValuesIn(recipe::forward_presets()),
                          [](const auto& test) { return std::string(test.param); });
 
+/// 2 to the power of a subnormal difference is 1 where the recipe flushes it, and free elsewhere.
+TEST(Workings, ChangeNoBitOfSubnormalDifferences) {
+  for (const char* name : {"fa3_bf16", "sta_bf16"}) {
+    SCOPED_TRACE(name);
+    const video::Extent3 grid{3, 8, 9};
+    attention::RandomHead values = attention::random_head(grid, 32, attention::Flavour::normal, 7);
+    for (float& x : values.q) x *= 0x1p-61f;
+    for (float& x : values.k) x *= 0x1p-64f;
+    compare({small(recipe::preset(name)), grid, 32, values});
+  }
+}
+
 /// Where numbers end, bounds read P of the tap itself.
 TEST(Workings, ChangeNoBitOfInfAndNan) {
   for (const char* name : {"fpsattention", "fa3_fp8", "sage2_sm90", "sta_bf16"}) {
