@@ -234,24 +234,28 @@ void Exp2Keep(const float* x, std::size_t count, float* y) {
   Exp2F32<Subnormals::keep>(x, count, y);
 }
 
+/// Powers of arguments anywhere.
+HWY_INLINE V64 Exp2Anywhere(V64 in) {
+  const D64 d;
+  const V64 infinity = hn::Set(d, std::numeric_limits<double>::infinity());
+  const V64 bounded = hn::Min(hn::Max(in, hn::Set(d, -1022.0)), hn::Set(d, 1023.0));
+  // 2 * 2^(x-1) keeps the exponent field in range up to 1024.
+  const V64 less = hn::Sub(hn::Min(in, hn::Set(d, 1024.0)), hn::Set(d, 1.0));
+  const V64 twice = hn::Mul(Exp2Core(less), hn::Set(d, 2.0));
+  V64 power = hn::IfThenElse(hn::Ge(in, hn::Set(d, 1023.0)), twice, Exp2Core(bounded));
+  power = hn::IfThenElse(hn::Ge(in, hn::Set(d, 1024.0)), infinity, power);
+  power = hn::IfThenElse(hn::Lt(in, hn::Set(d, -1022.0)), hn::Zero(d), power);
+  return hn::IfThenElse(hn::Eq(in, in), power, in);
+}
+
 void Exp2F64(const double* x, std::size_t count, double* y) {
   const D64 d;
   const std::size_t lanes = hn::Lanes(d);
-  const V64 infinity = hn::Set(d, std::numeric_limits<double>::infinity());
   std::size_t i = 0;
   for (; i + lanes <= count; i += lanes) {
     const V64 in = hn::LoadU(d, x + i);
-    const V64 bounded = hn::Min(hn::Max(in, hn::Set(d, -1022.0)), hn::Set(d, 1023.0));
-    V64 power = Exp2Core(bounded);
-    const auto large = hn::Ge(in, hn::Set(d, 1023.0));
-    if (!hn::AllFalse(d, large)) {
-      // 2 * 2^(x-1) keeps the exponent field in range up to 1024.
-      const V64 less = hn::Sub(hn::Min(in, hn::Set(d, 1024.0)), hn::Set(d, 1.0));
-      power = hn::IfThenElse(large, hn::Mul(Exp2Core(less), hn::Set(d, 2.0)), power);
-      power = hn::IfThenElse(hn::Ge(in, hn::Set(d, 1024.0)), infinity, power);
-    }
-    power = hn::IfThenElse(hn::Lt(in, hn::Set(d, -1022.0)), hn::Zero(d), power);
-    hn::StoreU(hn::IfThenElse(hn::Eq(in, in), power, in), d, y + i);
+    const bool plain = hn::AllTrue(d, hn::Lt(hn::Abs(in), hn::Set(d, 1022.0)));
+    hn::StoreU(HWY_LIKELY(plain) ? Exp2Core(in) : Exp2Anywhere(in), d, y + i);
   }
   for (; i < count; ++i) y[i] = numerics::exp2_f64(x[i]);
 }

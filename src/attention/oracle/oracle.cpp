@@ -42,7 +42,7 @@ Keys make_keys(const layout::Layout& layout, const HeadInput& input, OracleMask 
 }
 
 void absorb_range(OracleRows& rows, OracleChunk& chunk, const Keys& keys, std::size_t range,
-                  double scale, const std::function<void(double*, std::size_t)>& drop = {}) {
+                  double scale, const DropScores& drop = {}) {
   const video::Range at = keys.ranges[range];
   chunk.load(keys.k, range, &keys.v[at.begin * rows.channels], static_cast<std::size_t>(at.size()));
   absorb(rows, chunk, scale, drop);
@@ -64,19 +64,33 @@ void absorb_kept(OracleRows& rows, OracleChunk& chunk, const layout::Layout& lay
       continue;
     }
     const video::Range columns = keys.ranges[block];
-    const auto drop = [&](double* s, std::size_t stride) {
+    const auto drop = [&](BlockOf<double> s, std::size_t row) {
       // Rows that follow each other are masked together.
-      for (std::size_t first = 0, end; first < rows.rows; first = end) {
-        for (end = first + 1; end < rows.rows && position(end) == position(end - 1) + 1;) ++end;
-        const video::Range queries{position(first), position(end - 1) + 1};
-        fill_dropped<double>(
-            *layout.mask, -std::numeric_limits<double>::infinity(), queries, columns,
-            layout.mask->cover(queries, columns),
-            {s + first * stride, end - first, static_cast<std::size_t>(columns.size()), stride});
+      for (std::size_t first = 0, end; first < s.rows; first = end) {
+        const std::int64_t begin = position(row + first);
+        for (end = first + 1; end < s.rows && position(row + end) == position(row + end - 1) + 1;)
+          ++end;
+        const video::Range queries{begin, begin + static_cast<std::int64_t>(end - first)};
+        fill_dropped<double>(*layout.mask, -std::numeric_limits<double>::infinity(), queries,
+                             columns, layout.mask->cover(queries, columns),
+                             s.rows_from(first, end - first));
       }
     };
     absorb_range(rows, chunk, keys, block, scale, drop);
   }
+}
+
+/// Blocks that visit the same keys go together.
+std::vector<OracleItem> kept_items(const layout::Layout& layout,
+                                   std::span<const std::int32_t> tokens, std::size_t most_rows) {
+  const auto alike = [&](int a, int b) {
+    return std::ranges::equal(layout.blocks.rows[a], layout.blocks.rows[b],
+                              [](const auto& x, const auto& y) {
+                                return x.key_block == y.key_block && x.cover == y.cover;
+                              });
+  };
+  return merged_items(sparse_items(layout.order, layout.blocks.query_blocks, tokens), most_rows,
+                      alike);
 }
 
 }  // namespace
@@ -88,13 +102,15 @@ OracleResult oracle(const layout::Layout& layout, const HeadInput& input,
   const double scale = score_scale(channels);
   const Keys keys = make_keys(layout, input, mask, threads);
   const std::size_t width = keys.k.width();
-  const std::vector<OracleItem> items =
-      mask == OracleMask::dense ? dense_items(tokens.size())
-                                : sparse_items(layout.order, layout.blocks.query_blocks, tokens);
+  if (threads <= 0) threads = numerics::default_threads();
+  const std::size_t most_rows = rows_per_item(tokens.size(), threads);
+  const std::vector<OracleItem> items = mask == OracleMask::dense
+                                            ? dense_items(tokens.size(), most_rows)
+                                            : kept_items(layout, tokens, most_rows);
   OracleResult result{.o = std::vector<double>(tokens.size() * channels),
                       .lse = std::vector<double>(tokens.size())};
   std::atomic<std::size_t> done = 0;
-  std::vector<OracleChunk> chunks(threads > 0 ? threads : numerics::default_threads());
+  std::vector<OracleChunk> chunks(threads);
   numerics::parallel_for(items.size(), threads, [&](std::size_t index, int worker) {
     const OracleItem& item = items[index];
     OracleRows rows(item.rows.size(), width);

@@ -104,19 +104,19 @@ class Meeting {
     const auto begin = static_cast<std::size_t>(ranges_[range].begin);
     const auto count = static_cast<std::size_t>(ranges_[range].size());
     const std::size_t stride = whole_panels(count);
-    const auto products = [&](const std::vector<double>& x, const ScorePanels& y,
+    const auto products = [&](const std::vector<double>& x, const ScorePanels& y, double scale,
                               Lines<double>& to) {
       y.widen_range(range, scratch.panels);
       to.reserve(g.rows * stride);
-      make_scores(x.data(), scratch.panels.data(), g.rows, stride, channels_, to.data());
+      make_scores(x.data(), scratch.panels.data(), g.rows, stride, channels_, scale, to.data());
     };
-    products(g.score, score_, scratch.p);
-    products(g.dp, dp_, scratch.ds);
+    products(g.score, score_, scale_, scratch.p);
+    products(g.dp, dp_, 1.0, scratch.ds);
     const bool own = rows_.queries();
     for (std::size_t i = 0; i < g.rows; ++i) {
       const std::span p(&scratch.p[i * stride], count), ds(&scratch.ds[i * stride], count);
       for (std::size_t n = 0; n < count; ++n)
-        p[n] = p[n] * scale_ - (own ? g.lse2[i] : others_.lse2[begin + n]);
+        p[n] = p[n] - (own ? g.lse2[i] : others_.lse2[begin + n]);
       numerics::exp2_f64(p, p);
       for (std::size_t n = 0; n < count; ++n) {
         if (!keeps(i, n))
@@ -214,7 +214,8 @@ OracleGradients oracle_gradients(const layout::Layout& layout, const HeadInput& 
     const Meeting meeting(own, others, sides.width, score_scale(d),
                           dense ? pieces(others.score.size() / sides.width, kChunk) : other_blocks,
                           threads);
-    const auto items = dense ? dense_items(tokens.size()) : sparse_items(order, blocks, tokens);
+    const auto items =
+        dense ? dense_items(tokens.size(), 256) : sparse_items(order, blocks, tokens);
     from_ds.resize(tokens.size() * d);
     if (!own.queries()) from_p.resize(tokens.size() * d);
     std::vector<MeetingScratch> scratch(threads > 0 ? threads : numerics::default_threads());

@@ -6,11 +6,14 @@
 
 namespace karat::attention {
 
-std::vector<OracleItem> dense_items(std::size_t rows) {
-  constexpr std::size_t kRows = 256;  // each converts all keys to f64 for itself
+std::size_t rows_per_item(std::size_t rows, int threads) {
+  return std::clamp<std::size_t>(rows / (4 * static_cast<std::size_t>(threads)), 64, 1024);
+}
+
+std::vector<OracleItem> dense_items(std::size_t rows, std::size_t most_rows) {
   std::vector<OracleItem> items;
   for (std::size_t i = 0; i < rows; ++i) {
-    if (i % kRows == 0) items.emplace_back();
+    if (i % most_rows == 0) items.emplace_back();
     items.back().rows.push_back(i);
   }
   return items;
@@ -34,6 +37,19 @@ std::vector<OracleItem> sparse_items(const video::TokenOrder& order,
     items.push_back(std::move(item));
   }
   return items;
+}
+
+std::vector<OracleItem> merged_items(std::vector<OracleItem> items, std::size_t most_rows,
+                                     const std::function<bool(int, int)>& alike) {
+  std::vector<OracleItem> merged;
+  for (OracleItem& item : items) {
+    if (merged.empty() || merged.back().rows.size() + item.rows.size() > most_rows ||
+        !alike(merged.back().block, item.block))
+      merged.push_back(std::move(item));
+    else
+      merged.back().rows.insert(merged.back().rows.end(), item.rows.begin(), item.rows.end());
+  }
+  return merged;
 }
 
 }  // namespace karat::attention

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -15,11 +16,17 @@ struct OracleItem {
   int block = 0;                  ///< sparse only: the block that holds them
 };
 
-std::vector<OracleItem> dense_items(std::size_t rows);
+/// Most rows of an item, each of which converts all that it meets to f64 for itself: 64 to 1024,
+/// and no more than leave every worker four items.
+std::size_t rows_per_item(std::size_t rows, int threads);
+std::vector<OracleItem> dense_items(std::size_t rows, std::size_t most_rows);
 /// One item for each of the ascending `blocks` of positions that holds asked tokens; its
 /// rows stand in the order of positions.
 std::vector<OracleItem> sparse_items(const video::TokenOrder& order,
                                      std::span<const video::Range> blocks,
                                      std::span<const std::int32_t> tokens);
+/// Items that follow each other and whose blocks are alike become one, up to `most_rows` rows.
+std::vector<OracleItem> merged_items(std::vector<OracleItem> items, std::size_t most_rows,
+                                     const std::function<bool(int, int)>& alike);
 
 }  // namespace karat::attention

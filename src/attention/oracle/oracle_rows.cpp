@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <limits>
 
-#include "fast/softmax_rows.hpp"
 #include "karat/numerics/base/parallel.hpp"
 #include "karat/numerics/base/simd.hpp"
 #include "karat/numerics/functions/exp2.hpp"
@@ -27,10 +26,11 @@ constexpr size_t kTileRows = HWY_TARGET <= HWY_AVX3 ? 8 : 6;
 /// What a product does with the sums that are there.
 enum class Sums { begin_at_zero, go_on };
 
-/// c[kRows x 2 vectors] = a[kRows x depth] * b[depth x 16], depth ascending.
+/// c[kRows x 2 vectors] = a[kRows x depth] * b[depth x 16], depth ascending; sums that begin at
+/// zero are scaled at their end.
 template <size_t kRows, bool kFused, Sums kSums>
 HWY_INLINE void Tile(const double* HWY_RESTRICT a, size_t a_stride, const double* HWY_RESTRICT b,
-                     size_t depth, double* HWY_RESTRICT c, size_t c_stride) {
+                     size_t depth, double scale, double* HWY_RESTRICT c, size_t c_stride) {
   const OracleD d;
   const size_t lanes = hn::Lanes(d);
   OracleV sum[kRows][2];
@@ -55,32 +55,33 @@ HWY_INLINE void Tile(const double* HWY_RESTRICT a, size_t a_stride, const double
   }
   HWY_UNROLL(8) for (size_t r = 0; r < kRows; ++r) {
     HWY_UNROLL(2) for (size_t v = 0; v < 2; ++v) {
-      hn::StoreU(sum[r][v], d, c + r * c_stride + v * lanes);
+      const OracleV made = kSums == Sums::go_on ? sum[r][v] : hn::Mul(sum[r][v], hn::Set(d, scale));
+      hn::StoreU(made, d, c + r * c_stride + v * lanes);
     }
   }
 }
 
 /// All rows meet one panel.
 template <bool kFused, Sums kSums>
-void PanelOfRows(const double* a, size_t a_stride, const double* b, size_t depth, size_t rows,
-                 double* c, size_t c_stride) {
+void PanelOfRows(const double* a, size_t a_stride, const double* b, size_t depth, double scale,
+                 size_t rows, double* c, size_t c_stride) {
   const size_t width = 2 * hn::Lanes(OracleD());
   for (size_t j = 0; j < kPanelColumns; j += width) {
     const double* from = a;
     double* to = c + j;
     size_t left = rows;
     for (; left >= kTileRows; left -= kTileRows) {
-      Tile<kTileRows, kFused, kSums>(from, a_stride, b + j, depth, to, c_stride);
+      Tile<kTileRows, kFused, kSums>(from, a_stride, b + j, depth, scale, to, c_stride);
       from += kTileRows * a_stride;
       to += kTileRows * c_stride;
     }
     for (; left >= 4; left -= 4) {
-      Tile<4, kFused, kSums>(from, a_stride, b + j, depth, to, c_stride);
+      Tile<4, kFused, kSums>(from, a_stride, b + j, depth, scale, to, c_stride);
       from += 4 * a_stride;
       to += 4 * c_stride;
     }
     for (; left > 0; --left) {
-      Tile<1, kFused, kSums>(from, a_stride, b + j, depth, to, c_stride);
+      Tile<1, kFused, kSums>(from, a_stride, b + j, depth, scale, to, c_stride);
       from += a_stride;
       to += c_stride;
     }
@@ -88,10 +89,10 @@ void PanelOfRows(const double* a, size_t a_stride, const double* b, size_t depth
 }
 
 void Scores(const double* x, const double* panels, size_t rows, size_t stride, size_t channels,
-            double* s) {
+            double scale, double* s) {
   for (size_t n = 0; n < stride; n += kPanelColumns)
-    PanelOfRows<true, Sums::begin_at_zero>(x, channels, panels + n * channels, channels, rows,
-                                           s + n, stride);
+    PanelOfRows<true, Sums::begin_at_zero>(x, channels, panels + n * channels, channels, scale,
+                                           rows, s + n, stride);
 }
 
 void Accumulate(const double* p, const double* panels, size_t rows, size_t stride, size_t terms,
@@ -102,7 +103,7 @@ void Accumulate(const double* p, const double* panels, size_t rows, size_t strid
     const size_t count = HWY_MIN(kTerms, terms - first);
     for (size_t j = 0; j < channels; j += kPanelColumns)
       PanelOfRows<false, Sums::go_on>(p + first, stride, panels + j * terms + first * kPanelColumns,
-                                      count, rows, o + j, channels);
+                                      count, 1.0, rows, o + j, channels);
   }
 }
 
@@ -115,19 +116,21 @@ void ValuePanels(const float* rows, size_t count, size_t channels, double* panel
                   panels + e);
 }
 
-/// s *= scale over n elements. @return the largest of them and of `maximum`, NaN left out
-double ScaleRow(double* s, size_t n, double scale, double maximum) {
+/// The largest of n elements, a multiple of 16, and of `maximum`; NaN left out.
+double MaximumOfRow(const double* s, size_t n, double maximum) {
   const OracleD d;
-  const OracleV factor = hn::Set(d, scale);
-  OracleV largest = hn::Set(d, maximum);
-  for (size_t i = 0; i < n; i += hn::Lanes(d)) {
-    const OracleV x = hn::Mul(hn::Load(d, s + i), factor);
-    hn::Store(x, d, s + i);
-    largest = hn::IfThenElse(hn::Lt(largest, x), x, largest);
+  constexpr size_t kLanes = hn::MaxLanes(OracleD()), kApart = kPanelColumns / kLanes;
+  OracleV largest[kApart];
+  for (OracleV& x : largest) x = hn::Set(d, maximum);
+  for (size_t i = 0; i < n; i += kPanelColumns) {
+    HWY_UNROLL(8) for (size_t v = 0; v < kApart; ++v) {
+      const OracleV x = hn::Load(d, s + i + v * kLanes);
+      largest[v] = hn::IfThenElse(hn::Lt(largest[v], x), x, largest[v]);
+    }
   }
-  HWY_ALIGN double lanes[hn::MaxLanes(OracleD())];
-  hn::Store(largest, d, lanes);
-  for (size_t i = 0; i < hn::Lanes(d); ++i) maximum = maximum < lanes[i] ? lanes[i] : maximum;
+  HWY_ALIGN double lanes[kPanelColumns];
+  for (size_t v = 0; v < kApart; ++v) hn::Store(largest[v], d, lanes + v * kLanes);
+  for (const double x : lanes) maximum = maximum < x ? x : maximum;
   return maximum;
 }
 
@@ -163,7 +166,7 @@ namespace karat::attention {
 HWY_EXPORT(Scores);
 HWY_EXPORT(Accumulate);
 HWY_EXPORT(ValuePanels);
-HWY_EXPORT(ScaleRow);
+HWY_EXPORT(MaximumOfRow);
 HWY_EXPORT(SubtractFromRow);
 HWY_EXPORT(ScaleBy);
 HWY_EXPORT(AddRow);
@@ -173,8 +176,8 @@ namespace {
 constexpr double kNone = -std::numeric_limits<double>::infinity();
 
 /// P of one row of scores, its sums and the past's rescaling.
-void absorb_row(OracleRows& state, std::size_t row, double* s, std::size_t stride, double scale) {
-  const double maximum = HWY_DYNAMIC_DISPATCH(ScaleRow)(s, stride, scale, state.m[row]);
+void absorb_row(OracleRows& state, std::size_t row, double* s, std::size_t stride) {
+  const double maximum = HWY_DYNAMIC_DISPATCH(MaximumOfRow)(s, stride, state.m[row]);
   if (maximum == kNone) return std::fill_n(s, stride, 0.0), void();
   const double alpha = numerics::exp2_f64(state.m[row] - maximum);
   state.m[row] = maximum;
@@ -194,8 +197,8 @@ OracleRows::OracleRows(std::size_t r, std::size_t c)
     : rows(r), channels(c), q(r * c, 0.0), m(r, kNone), l(r * 8, 0.0), o(r * c, 0.0) {}
 
 void make_scores(const double* x, const double* panels, std::size_t rows, std::size_t stride,
-                 std::size_t channels, double* s) {
-  HWY_DYNAMIC_DISPATCH(Scores)(x, panels, rows, stride, channels, s);
+                 std::size_t channels, double scale, double* s) {
+  HWY_DYNAMIC_DISPATCH(Scores)(x, panels, rows, stride, channels, scale, s);
 }
 
 void add_weighted(const double* p, const double* panels, std::size_t rows, std::size_t stride,
@@ -252,19 +255,25 @@ void OracleChunk::load(const ScorePanels& k_panels, std::size_t range, const flo
   make_value_panels(v_rows, n, k_panels.width(), v);
 }
 
-void absorb(OracleRows& state, OracleChunk& chunk, double scale,
-            const std::function<void(double*, std::size_t)>& drop) {
+void absorb(OracleRows& state, OracleChunk& chunk, double scale, const DropScores& drop) {
+  // As many rows at a time as leave the chunk in the second-level cache; whole tiles of 6 and 8.
+  constexpr std::size_t kRows = 96;
   const std::size_t stride = chunk.stride;
-  chunk.s.reserve(state.rows * stride);
+  chunk.s.reserve(std::min(kRows, state.rows) * stride);
   double* s = chunk.s.data();
-  make_scores(state.q.data(), chunk.k.data(), state.rows, stride, state.channels, s);
-  if (drop) drop(s, stride);
-  for (std::size_t i = 0; i < state.rows; ++i) {
-    // What lies behind the keys becomes P = 0.
-    std::fill_n(s + i * stride + chunk.keys, stride - chunk.keys, kNone);
-    absorb_row(state, i, s + i * stride, stride, scale);
+  for (std::size_t first = 0; first < state.rows; first += kRows) {
+    const std::size_t count = std::min(kRows, state.rows - first);
+    make_scores(&state.q[first * state.channels], chunk.k.data(), count, stride, state.channels,
+                scale, s);
+    if (drop) drop({s, count, chunk.keys, stride}, first);
+    for (std::size_t i = 0; i < count; ++i) {
+      // What lies behind the keys becomes P = 0.
+      std::fill_n(s + i * stride + chunk.keys, stride - chunk.keys, kNone);
+      absorb_row(state, first + i, s + i * stride, stride);
+    }
+    add_weighted(s, chunk.v.data(), count, stride, chunk.keys, state.channels,
+                 &state.o[first * state.channels]);
   }
-  add_weighted(s, chunk.v.data(), state.rows, stride, chunk.keys, state.channels, state.o.data());
 }
 
 }  // namespace karat::attention

@@ -11,6 +11,7 @@
 #include <span>
 #include <vector>
 
+#include "fast/softmax_rows.hpp"
 #include "karat/video/token_order.hpp"
 #include "lines.hpp"
 
@@ -34,10 +35,10 @@ struct OracleRows {
   std::vector<double> o;  ///< rows x channels
 };
 
-/// s[rows x stride] = x[rows x channels] * panels[stride / 16][channels][16], channels ascending
-/// from 0, products exact; stride a multiple of 16.
+/// s[rows x stride] = x[rows x channels] * panels[stride / 16][channels][16] * scale, channels
+/// ascending from 0, products exact, the sum rounded before it is scaled; stride a multiple of 16.
 void make_scores(const double* x, const double* panels, std::size_t rows, std::size_t stride,
-                 std::size_t channels, double* s);
+                 std::size_t channels, double scale, double* s);
 /// o[rows x channels] += p[rows x stride] * panels[channels / 16][terms][16], terms ascending, each
 /// product rounded; channels a multiple of 16.
 void add_weighted(const double* p, const double* panels, std::size_t rows, std::size_t stride,
@@ -81,9 +82,11 @@ struct OracleChunk {
   void load(const ScorePanels& k_panels, std::size_t range, const float* v_rows, std::size_t keys);
 };
 
+/// Makes -Inf of the scores of masked pairs; the first row of `s` is row `first` of the state.
+using DropScores = std::function<void(BlockOf<double> s, std::size_t first)>;
+
 /// s = (q.k)*scale summed over channels ascending; m' = max; P = 2^(s-m'); sums in key order.
-/// @param drop  makes -Inf of the scores s[rows x stride] of masked pairs; empty: none are
-void absorb(OracleRows& rows, OracleChunk& chunk, double scale,
-            const std::function<void(double* s, std::size_t stride)>& drop = {});
+/// @param drop  empty: no pair is masked
+void absorb(OracleRows& rows, OracleChunk& chunk, double scale, const DropScores& drop = {});
 
 }  // namespace karat::attention
