@@ -39,6 +39,21 @@ HWY_INLINE void StoreMagnitudes(V32 x, double* to) {
 #endif
 }
 
+/// The low kBytes of every lane as often as they fit.
+template <std::size_t kBytes>
+HWY_INLINE VU32 Repeated(VU32 x) {
+#if HWY_TARGET == HWY_SCALAR || HWY_TARGET == HWY_EMU128
+  const VU32 lowest = hn::And(x, hn::Set(DU32(), kBytes == 1 ? 0xFFu : 0xFFFFu));
+  const VU32 half = kBytes == 1 ? hn::Or(lowest, hn::ShiftLeft<8>(lowest)) : lowest;
+  return hn::Or(half, hn::ShiftLeft<16>(half));
+#else
+  constexpr std::uint32_t kFirst = kBytes == 1 ? 0 : 0x01000100u;
+  alignas(16) constexpr std::uint32_t kSources[4] = {kFirst, kFirst + 0x04040404u,
+                                                     kFirst + 0x08080808u, kFirst + 0x0C0C0C0Cu};
+  return hn::TableLookupBytes(x, hn::LoadDup128(DU32(), kSources));
+#endif
+}
+
 /// What a format asks of the loop.
 struct Grid {
   float factor, largest;
@@ -57,9 +72,7 @@ HWY_INLINE std::uint32_t RoundRow(const Grid& grid, const float* x, std::size_t 
   const V32 factor = hn::Set(d, grid.factor), largest = hn::Set(d, grid.largest);
   const VU32 field = hn::Set(du, 0x7F800000u), least = hn::Set(du, grid.least_power);
   const VU32 unit = hn::Set(du, grid.unit), bias = hn::Set(du, 127u);
-  const VU32 mask = hn::Set(du, kNarrow ? 0xFFu : 0xFFFFu);
-  const VU32 none = hn::Set(du, static_cast<std::uint32_t>(kNarrow ? kNoExponent8 : kNoExponent16) &
-                                    (kNarrow ? 0xFFu : 0xFFFFu));
+  const VU32 none = hn::Set(du, static_cast<std::uint32_t>(kNarrow ? kNoExponent8 : kNoExponent16));
   VU32 most = hn::Zero(du);
   for (std::size_t k = 0; k < count; k += lanes) {
     const V32 product = hn::Mul(hn::LoadU(d, x + k), factor);
@@ -70,10 +83,9 @@ HWY_INLINE std::uint32_t RoundRow(const Grid& grid, const float* x, std::size_t 
     const V32 y = hn::Sub(hn::Add(bounded, m), m);
     StoreMagnitudes(y, magnitude + k);
     const VU32 y_power = hn::Max(hn::And(hn::BitCast(du, y), field), least);
-    const VU32 e = hn::And(hn::Sub(hn::ShiftRight<23>(y_power), bias), mask);
+    const VU32 e = hn::Sub(hn::ShiftRight<23>(y_power), bias);
     const VU32 value = hn::IfThenElse(hn::Eq(hn::BitCast(du, y), hn::Zero(du)), none, e);
-    const VU32 half = kNarrow ? hn::Or(value, hn::ShiftLeft<8>(value)) : value;
-    hn::StoreU(hn::Or(half, hn::ShiftLeft<16>(half)), du, exponent + k);
+    hn::StoreU(Repeated < kNarrow ? 1 : 2 > (value), du, exponent + k);
   }
   HWY_ALIGN std::uint32_t each[hn::MaxLanes(DU32())];
   hn::Store(most, du, each);

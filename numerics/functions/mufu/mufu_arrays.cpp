@@ -29,24 +29,27 @@ constexpr std::int32_t kCentre = 1 << 15;  // ex2; rcp's slopes are counted from
 
 /// A table's columns as the lanes take them.
 struct Columns {
-  alignas(64) std::int32_t c0[128];     ///< c0 and the constant's part above 2^13
+  alignas(64) std::int32_t c0[128];     ///< c0, the constant's part above 2^13, 4 * `added`
   alignas(64) std::int32_t c1_c2[128];  ///< c1' above, c2 in the low 16 bits
   std::int32_t constant;                ///< its part below 2^13
 };
 
 const Columns& columns(Mufu function) {
-  const auto read = [](Mufu of, std::int32_t centre) {
+  const auto read = [](Mufu of, std::int32_t centre, std::uint32_t added) {
     const MufuTable& table = mufu_table(of);
     const auto constant = static_cast<std::int32_t>(table.widths.constant);
     Columns columns{{}, {}, constant & 0x1FFF};
     for (std::size_t i = 0; i < table.rows.size(); ++i) {
       const auto& [c0, c1, c2] = table.rows[i];
-      columns.c0[i] = c0 + (constant >> 13);
+      columns.c0[i] =
+          static_cast<std::int32_t>(static_cast<std::uint32_t>(c0 + (constant >> 13)) + 4 * added);
       columns.c1_c2[i] = (c1 - centre) * 65536 + c2;
     }
     return columns;
   };
-  static const Columns ex2 = read(Mufu::ex2, kCentre), rcp = read(Mufu::rcp, -kCentre);
+  // To ex2's significand comes the exponent's bias less one.
+  static const Columns ex2 = read(Mufu::ex2, kCentre, 126u << 23);
+  static const Columns rcp = read(Mufu::rcp, -kCentre, 0);
   return function == Mufu::ex2 ? ex2 : rcp;
 }
 
@@ -69,45 +72,50 @@ using VU = hn::Vec<DU32>;
 using DU16 = hn::Repartition<std::uint16_t, DU32>;
 using VU16 = hn::Vec<DU16>;
 
-/// Adds what bits k, k - 1 .. 8 of y contribute to the square; `top` is y moved left so that its
-/// bit k is the highest.
+/// mufu_square of x, of which bits 0 to 14 of y hold x >> 2: bits 0 and 1 of x add nothing.
 ///
-/// Bits 0 and 1 of x add nothing, so y = x >> 2 (15 bits) decides alone: the squarer's sum is that
-/// of 2^(i+j-14) over pairs of set bits i + j >= 14 of y. A pair i < j stands twice in it; halving
-/// leaves one of them and 2^(2j-15) of the pair (j, j). So bit j adds
-///   floor((y mod 2^j) / 2^(14-j)) + 2^(2j-15) = floor(((y mod 2^j) + 2^(j-1)) / 2^(14-j)),
-/// and only j >= 8 has pairs (bit 7's own is lost in the halving).
-template <int k>
-HWY_INLINE VU16 AddSquares(VU16 top, VU16 sum) {
-  if constexpr (k < 8) {
-    return sum;
-  } else {
-    const DU16 d;
-    // top = (2^k + y mod 2^k) << (15 - k) where the bit is set.
-    const VU16 term = hn::ShiftRight<29 - 2 * k>(hn::Sub(top, hn::Set(d, 0x4000)));
-    const auto set = hn::TestBit(top, hn::Set(d, 0x8000));
-    return AddSquares<k - 1>(hn::Add(top, top), hn::Add(sum, hn::IfThenElseZero(set, term)));
-  }
+/// The squarer's sum is that of 2^(i+j-14) over pairs of set bits i + j >= 14 of y. A pair i < j
+/// stands twice in it; halving leaves one of them. With h = y >> 7 the pairs of two bits from 7 on
+/// are h^2, halved to floor(h^2 / 2), and bit i < 7 leaves floor(h / 2^(7-i)) where it is set. Two
+/// neighbours i and i + 1 leave floor(d floor(h / 2^(6-i)) / 2) together, d their digit of two
+/// bits: the half that is cut off is that of bit i alone. Each product stands 2^15 too high, so
+/// that its upper half is what is wanted.
+HWY_INLINE VU16 HalvedSquare(VU16 y) {
+  const DU16 d;
+  const VU16 y2 = hn::Add(y, y), y4 = hn::Add(y2, y2);
+  const auto product = [&](VU16 a, int a_bits, VU16 b, int b_bits) HWY_ATTR {
+    return hn::MulHigh(hn::And(a, hn::Set(d, static_cast<std::uint16_t>(a_bits))),
+                       hn::And(b, hn::Set(d, static_cast<std::uint16_t>(b_bits))));
+  };
+  const VU16 upper = hn::Add(product(y, 0x7F80, y2, 0xFF00), product(y4, 0x180, y, 0x7F00));
+  const VU16 lower = hn::Add(product(y4, 0x60, y, 0x7C00), product(y4, 0x18, y, 0x7000));
+  const VU16 lowest = hn::And(hn::And(y, hn::ShiftRight<14>(y)), hn::Set(d, 1));
+  return hn::Add(hn::Add(upper, lower), lowest);
 }
 #endif
 
-/// mufu_square of two vectors of arguments below 2^17 at once.
+/// mufu_square of the low 17 bits of two vectors at once.
 HWY_INLINE void Squares(VU first, VU second, VU& first_square, VU& second_square) {
   const DU32 du;
 #if HWY_TARGET == HWY_SCALAR
-  first_square = hn::Set(du, static_cast<std::uint32_t>(mufu_square(hn::GetLane(first))));
-  second_square = hn::Set(du, static_cast<std::uint32_t>(mufu_square(hn::GetLane(second))));
+  const auto square = [&](VU x) {
+    return hn::Set(du, static_cast<std::uint32_t>(mufu_square(hn::GetLane(x) & 0x1FFFF)));
+  };
+  first_square = square(first);
+  second_square = square(second);
 #else
-  // y << 1, the first vector's in the lower halves of the lanes.
-  const VU both = hn::Or(hn::ShiftRight<1>(first), hn::ShiftLeft<16>(hn::ShiftRight<1>(second)));
-  const VU16 top = hn::And(hn::BitCast(DU16(), both), hn::Set(DU16(), 0xFFFE));
-  const VU squares = hn::BitCast(du, AddSquares<14>(top, hn::Zero(DU16())));
+  // The first vector's in the lower halves of the lanes.
+  const DU16 d16;
+  const VU16 both = hn::OddEven(hn::BitCast(d16, hn::ShiftLeft<14>(second)),
+                                hn::BitCast(d16, hn::ShiftRight<2>(first)));
+  const VU squares = hn::BitCast(du, HalvedSquare(both));
   first_square = hn::And(squares, hn::Set(du, 0xFFFF));
   second_square = hn::ShiftRight<16>(squares);
 #endif
 }
 
-/// Entries of a column. A gather costs more than permutations of the 64 segments of ex2.
+/// Entries of a column, of which `segment` is the number; Rows64 takes its low 6 bits. A gather
+/// costs more than permutations of the 64 segments of ex2.
 HWY_INLINE VU Rows128(const std::int32_t* column, VU segment) {
   const DI32 di;
   return hn::BitCast(DU32(), hn::GatherIndex(di, column, hn::BitCast(di, segment)));
@@ -120,7 +128,7 @@ HWY_INLINE VU Rows64(const std::int32_t* column, VU segment) {
   const VU high{_mm512_permutex2var_epi32(part(2), segment.raw, part(3))};
   return hn::IfThenElse(hn::TestBit(segment, hn::Set(DU32(), 32)), high, low);
 #else
-  return Rows128(column, segment);
+  return Rows128(column, hn::And(segment, hn::Set(DU32(), 63)));
 #endif
 }
 
@@ -135,68 +143,87 @@ HWY_INLINE VI MulLow(VI first, VI second) {
 #endif
 }
 
-/// The significand without the offset's multiple.
+/// The significand without the offset's multiple, and what the column adds to it.
 HWY_INLINE VI Significand(const Columns& table, VU c0, VU c1_c2, VU offset, VU square) {
   const DI32 di;
   const VI packed = hn::BitCast(di, c1_c2);
   const VI high = hn::BitCast(di, hn::ShiftRight<2>(c0));
-  const VI low = hn::And(hn::BitCast(di, hn::ShiftLeft<13>(c0)), hn::Set(di, 0x6000));
-  const VI bent = hn::Add(MulLow(packed, hn::BitCast(di, square)), hn::Set(di, table.constant));
+  const VI low = hn::OrAnd(hn::Set(di, table.constant), hn::BitCast(di, hn::ShiftLeft<13>(c0)),
+                           hn::Set(di, 0x6000));
+  const VI bent = MulLow(packed, hn::BitCast(di, square));
   const VI sloped = hn::Mul(hn::ShiftRight<16>(packed), hn::BitCast(di, offset));
   return hn::Add(high, hn::ShiftRight<15>(hn::Add(hn::Add(low, bent), sloped)));
 }
 
+/// Toward zero, magnitudes below 2^31: ConvertTo() also looks for larger ones.
+HWY_INLINE VI Truncated(VF x) {
+#if HWY_TARGET <= HWY_AVX3
+  return VI{_mm512_cvttps_epi32(x.raw)};
+#elif HWY_TARGET == HWY_AVX2
+  return VI{_mm256_cvttps_epi32(x.raw)};
+#else
+  return hn::ConvertTo(DI32(), x);
+#endif
+}
+
+/// Whether arguments of ex2 can be anything, or are known to be numbers between -126 and 126.
+enum class Range { any, inside };
+
 /// ex2's argument as sign, integer part and fraction in one two's-complement number.
-template <FixedPointCut kCut>
+template <FixedPointCut kCut, Range kRange>
 HWY_INLINE VI Fixed(VF x) {
   const D32 d;
   const DI32 di;
-  const VF bounded = hn::Min(hn::Abs(x), hn::Set(d, 128.0f));
+  const VF bounded =
+      kRange == Range::inside ? x : hn::Min(hn::Max(x, hn::Set(d, -128.0f)), hn::Set(d, 128.0f));
   const VF scaled = hn::Mul(bounded, hn::Set(d, 0x1p23f));
-  VI fixed = hn::ConvertTo(di, scaled);
+  VI fixed = Truncated(scaled);
   const auto negative = hn::BroadcastSignBit(hn::BitCast(di, x));
   if constexpr (kCut == FixedPointCut::toward_minus_infinity) {
-    const auto cut_away =
-        hn::VecFromMask(di, hn::RebindMask(di, hn::Ne(hn::ConvertTo(d, fixed), scaled)));
-    fixed = hn::Sub(fixed, hn::And(cut_away, negative));
+    const auto cut_away = hn::RebindMask(di, hn::Ne(hn::ConvertTo(d, fixed), scaled));
+    fixed = hn::Add(fixed, hn::IfThenElseZero(cut_away, negative));
   }
-  // ~fixed, and one more where the fraction is 0.
-  const auto whole = hn::Eq(hn::And(fixed, hn::Set(di, 0x7FFFFF)), hn::Zero(di));
-  return hn::Sub(hn::Xor(fixed, negative), hn::IfThenElseZero(whole, negative));
-}
-
-/// Offset of an argument of ex2: the 17 bits below its segment's.
-HWY_INLINE VU Ex2Offset(VI fixed) {
-  const DU32 du;
-  return hn::And(hn::BitCast(du, fixed), hn::Set(du, 0x1FFFF));
+  // The unit complements the bits of a negative one: one below, unless the fraction is 0.
+  const auto broken = hn::Ne(hn::And(fixed, hn::Set(di, 0x7FFFFF)), hn::Zero(di));
+  return hn::Add(fixed, hn::IfThenElseZero(broken, negative));
 }
 
 /// An argument bounded to 128 has integer part 128 and fraction 0, which makes the bits of +Inf;
 /// one of -128 falls below the normal numbers.
+template <Range kRange>
 HWY_INLINE VF Ex2Finish(const Columns& table, VF x, VI fixed, VU square) {
   const D32 d;
   const DI32 di;
-  const DU32 du;
-  const VU fraction = hn::And(hn::BitCast(du, fixed), hn::Set(du, 0x7FFFFF));
-  const VU segment = hn::ShiftRight<17>(fraction), offset = Ex2Offset(fixed);
-  const VI significand = hn::Add(
-      hn::BitCast(di, offset),
-      Significand(table, Rows64(table.c0, segment), Rows64(table.c1_c2, segment), offset, square));
-  const VI whole = hn::ShiftRight<23>(fixed);
-  const VI exponent = hn::ShiftLeft<23>(hn::Add(whole, hn::Set(di, 126)));
-  const VF power = hn::BitCast(d, hn::Add(exponent, significand));
-  const auto normal = hn::RebindMask(d, hn::Gt(whole, hn::Set(di, -127)));
+  const VU bits = hn::BitCast(DU32(), fixed), segment = hn::ShiftRight<17>(bits);
+  const VU offset = hn::And(bits, hn::Set(DU32(), 0x1FFFF));
+  const VI significand =
+      Significand(table, Rows64(table.c0, segment), Rows64(table.c1_c2, segment), offset, square);
+  // The integer part stands in the exponent's place, the offset in the significand's.
+  const auto mask = static_cast<std::int32_t>(0xFF81FFFFu);
+  const VF power = hn::BitCast(d, hn::Add(hn::And(fixed, hn::Set(di, mask)), significand));
+  if constexpr (kRange == Range::inside) return power;
+  const auto normal = hn::RebindMask(d, hn::Gt(fixed, hn::Set(di, -(126 << 23) - 1)));
   const VF result = hn::IfThenElseZero(normal, power);
   return hn::IfThenElse(hn::Eq(x, x), result, hn::Set(d, std::bit_cast<float>(0x7FFFFFFFu)));
 }
 
+template <FixedPointCut kCut, Range kRange>
+HWY_INLINE void Ex2PairOf(const Columns& table, VF& x0, VF& x1) {
+  const VI fixed0 = Fixed<kCut, kRange>(x0), fixed1 = Fixed<kCut, kRange>(x1);
+  VU square0, square1;
+  Squares(hn::BitCast(DU32(), fixed0), hn::BitCast(DU32(), fixed1), square0, square1);
+  x0 = Ex2Finish<kRange>(table, x0, fixed0, square0);
+  x1 = Ex2Finish<kRange>(table, x1, fixed1, square1);
+}
+
 template <FixedPointCut kCut>
 HWY_INLINE void Ex2Pair(const Columns& table, VF& x0, VF& x1) {
-  const VI fixed0 = Fixed<kCut>(x0), fixed1 = Fixed<kCut>(x1);
-  VU square0, square1;
-  Squares(Ex2Offset(fixed0), Ex2Offset(fixed1), square0, square1);
-  x0 = Ex2Finish(table, x0, fixed0, square0);
-  x1 = Ex2Finish(table, x1, fixed1, square1);
+  // Magnitudes of floats are in order as integers, NaN last.
+  const DI32 di;
+  const VI largest = hn::Max(hn::BitCast(di, hn::Abs(x0)), hn::BitCast(di, hn::Abs(x1)));
+  const VI limit = hn::Set(di, std::bit_cast<std::int32_t>(126.0f));
+  HWY_LIKELY(hn::AllTrue(di, hn::Lt(largest, limit)))
+  ? Ex2PairOf<kCut, Range::inside>(table, x0, x1) : Ex2PairOf<kCut, Range::any>(table, x0, x1);
 }
 
 HWY_INLINE VF RcpFinish(const Columns& table, VF x, VU square) {
@@ -220,12 +247,10 @@ HWY_INLINE VF RcpFinish(const Columns& table, VF x, VU square) {
 }
 
 HWY_INLINE void RcpPair(const Columns& table, VF& x0, VF& x1) {
-  const DU32 du;
-  const auto doubled_offset = [&](VF x) HWY_ATTR {
-    return hn::ShiftLeft<1>(hn::And(hn::BitCast(du, x), hn::Set(du, 0xFFFF)));
-  };
+  // Offsets have 16 bits; the squarer takes them doubled.
+  const auto doubled = [](VF x) HWY_ATTR { return hn::ShiftLeft<1>(hn::BitCast(DU32(), x)); };
   VU square0, square1;
-  Squares(doubled_offset(x0), doubled_offset(x1), square0, square1);
+  Squares(doubled(x0), doubled(x1), square0, square1);
   x0 = RcpFinish(table, x0, square0);
   x1 = RcpFinish(table, x1, square1);
 }
@@ -252,22 +277,25 @@ HWY_INLINE void ForPairs(const float* x, std::size_t count, float* y, Pair pair)
   std::copy(tail, tail + (count - i), y + i);
 }
 
+/// Objects, since lambdas this long are called, not inlined.
 template <FixedPointCut kCut>
-HWY_INLINE void Ex2(const float* x, std::size_t count, float* y) {
+struct Ex2Of {
   const Columns& table = columns(Mufu::ex2);
-  ForPairs(x, count, y, [&](VF& x0, VF& x1) HWY_ATTR { Ex2Pair<kCut>(table, x0, x1); });
-}
+  HWY_INLINE void operator()(VF& x0, VF& x1) const { Ex2Pair<kCut>(table, x0, x1); }
+};
+struct RcpOf {
+  const Columns& table = columns(Mufu::rcp);
+  HWY_INLINE void operator()(VF& x0, VF& x1) const { RcpPair(table, x0, x1); }
+};
+
 void Ex2TowardZero(const float* x, std::size_t count, float* y) {
-  Ex2<FixedPointCut::toward_zero>(x, count, y);
+  ForPairs(x, count, y, Ex2Of<FixedPointCut::toward_zero>());
 }
 void Ex2TowardMinusInfinity(const float* x, std::size_t count, float* y) {
-  Ex2<FixedPointCut::toward_minus_infinity>(x, count, y);
+  ForPairs(x, count, y, Ex2Of<FixedPointCut::toward_minus_infinity>());
 }
 
-void Rcp(const float* x, std::size_t count, float* y) {
-  const Columns& table = columns(Mufu::rcp);
-  ForPairs(x, count, y, [&](VF& x0, VF& x1) HWY_ATTR { RcpPair(table, x0, x1); });
-}
+void Rcp(const float* x, std::size_t count, float* y) { ForPairs(x, count, y, RcpOf()); }
 
 }  // namespace karat::numerics::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();

@@ -78,8 +78,11 @@ struct Loops {
     const V vc = hn::Set(d, c), minus = hn::Set(d, -offset);
     for (size_t i = 0; i < a.rows; ++i) {
       const V r = hn::Set(d, row_scale[i]);
+      // Rows of one scale have the same factors.
+      const float* made = i > 0 && row_scale[i] == row_scale[i - 1] ? f.row(i - 1) : nullptr;
       for (size_t j = 0; j < a.stride; j += hn::Lanes(d)) {
-        const V factor = Product(Product(r, hn::LoadU(d, &column_scale[j])), vc);
+        const V factor = made != nullptr ? hn::LoadU(d, made + j)
+                                         : Product(Product(r, hn::LoadU(d, &column_scale[j])), vc);
         hn::StoreU(factor, d, f.row(i) + j);
         const V score = Fused(hn::LoadU(d, a.row(i) + j), factor, minus);
         hn::StoreU(Flushed<kSubnormals>(score), d, s.row(i) + j);
@@ -154,15 +157,30 @@ struct Loops {
   }
 };
 
+/// x where it is larger than `best`: NaN is not.
+HWY_INLINE V Larger(V best, V x) {
+#if HWY_ARCH_X86
+  return hn::Max(x, best);  // this processor's maximum is the second unless the first is larger
+#else
+  return hn::IfThenElse(hn::Gt(x, best), x, best);
+#endif
+}
+
 void RowMaxima(Block s, Row maxima) {
   const D d;
+  constexpr size_t kLanes = hn::MaxLanes(D()), kApart = 16 / kLanes;
   for (size_t i = 0; i < s.rows; ++i) {
     const float* row = s.row(i);
-    V best = hn::Set(d, -kInfinity);
-    for (size_t j = 0; j < s.stride; j += hn::Lanes(d)) {
-      const V x = hn::LoadU(d, row + j);
-      best = hn::IfThenElse(hn::Gt(x, best), x, best);
+    // A comparison waits for the one before: several run side by side.
+    V apart[kApart];
+    for (V& x : apart) x = hn::Set(d, -kInfinity);
+    for (size_t j = 0; j < s.stride; j += 16) {
+      HWY_UNROLL(8) for (size_t v = 0; v < kApart; ++v) {
+        apart[v] = Larger(apart[v], hn::LoadU(d, row + j + v * kLanes));
+      }
     }
+    V best = apart[0];
+    for (const V& x : apart) best = Larger(best, x);
     // Some targets begin the reduction at the lowest finite number.
     const bool none = hn::AllTrue(d, hn::Eq(best, hn::Set(d, -kInfinity)));
     maxima[i] = none ? -kInfinity : hn::GetLane(hn::MaxOfLanes(d, best));
@@ -194,9 +212,11 @@ void ExponentsOfAccumulators(Block a, Block f, Block s, float masked, Given refe
     const V r = hn::Set(d, reference[i]), minus = hn::Set(d, -reference[i]);
     for (size_t j = 0; j < a.stride; j += hn::Lanes(d)) {
       const V score = hn::LoadU(d, s.row(i) + j);
-      const V exponent = Fused(hn::LoadU(d, a.row(i) + j), hn::LoadU(d, f.row(i) + j), minus);
+      V exponent = Fused(hn::LoadU(d, a.row(i) + j), hn::LoadU(d, f.row(i) + j), minus);
       const auto is_masked = hn::Or(hn::Eq(score, lowest), hn::Eq(score, given));
-      hn::StoreU(hn::IfThenElse(is_masked, hn::Sub(score, r), exponent), d, x.row(i) + j);
+      if (HWY_UNLIKELY(!hn::AllFalse(d, is_masked)))
+        exponent = hn::IfThenElse(is_masked, hn::Sub(score, r), exponent);
+      hn::StoreU(exponent, d, x.row(i) + j);
     }
   }
 }
