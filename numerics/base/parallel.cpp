@@ -25,9 +25,13 @@ int default_threads() { return omp_get_max_threads(); }
 
 void parallel_for(std::size_t count, int threads,
                   const std::function<void(std::size_t, int)>& body) {
-  if (count == 0) return;
-  survive_forks();
   const std::size_t workers = threads > 0 ? threads : default_threads();
+  if (workers == 1 || count <= 1 || omp_in_parallel()) {
+    // A team of one costs a microsecond, and kernels of small groups have millions of loops.
+    for (std::size_t item = 0; item < count; ++item) body(item, 0);
+    return;
+  }
+  survive_forks();
   std::atomic<bool> failed = false;
   std::exception_ptr failure;
 #pragma omp parallel for schedule(monotonic : dynamic) num_threads(std::min(workers, count))
