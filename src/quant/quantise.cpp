@@ -138,6 +138,7 @@ void quantise_rows(numerics::MatrixView<const float> x, std::size_t first, std::
                    std::uint64_t stream, Quantised& out) {
   constexpr std::size_t kTogether = 16;  // rows that stay in the first-level cache
   const std::size_t n = x.columns;
+  if (n == 0) return;  // nor are there groups
   std::vector<float> scaled(kTogether * n);
   const numerics::Policy policy{.rounding = rule.rounding, .overflow = rule.overflow};
   for (std::size_t i = first; i < end; i += kTogether) {

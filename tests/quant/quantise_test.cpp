@@ -207,6 +207,17 @@ TEST(Quantise, FastEqualsScalarForEveryRule) {
   }
 }
 
+TEST(Quantise, RowsWithoutChannelsHaveNeitherCodesNorScales) {
+  const Rule rule{.format = FormatId::e2m1, .group = Group::channels_16};
+  const Grouping none{.row_part = {}, .row_parts = 1, .channels = 0, .width = 16};
+  for (const Path path : {Path::scalar, Path::fast}) {
+    const float nothing = 0;
+    const Quantised out = quantise(numerics::row_major(&nothing, 3, 0), rule, none, path);
+    EXPECT_EQ(out.rows, 3u);
+    EXPECT_TRUE(out.codes.empty() && out.values.empty() && out.scales.empty());
+  }
+}
+
 TEST(Quantise, PlainCastsHaveNoScale) {
   const auto out = run({1.0f + 0x1p-8f, 3e38f}, 2, {.format = FormatId::bf16}, {1, 1, 1});
   EXPECT_TRUE(out.scales.empty());
