@@ -2,13 +2,12 @@
 #include "pv_bounds.hpp"
 
 #include <algorithm>
-#include <bit>
+#include <array>
 #include <cmath>
 #include <cstdint>
-#include <cstring>
-#include <limits>
 #include <optional>
 
+#include "finite_rows.hpp"
 #include "karat/attention/operations/pv.hpp"
 #include "karat/numerics/base/parallel.hpp"
 #include "non_finite.hpp"
@@ -27,52 +26,33 @@ constexpr std::size_t kEnumerated = 4;
 /// More flips than this share the largest |v| of their segment instead of their own.
 constexpr std::size_t kCounted = 16;
 
-/// Bits of a magnitude: in order as the magnitudes are, NaN and Inf last.
-std::int32_t magnitude(float x) { return std::bit_cast<std::int32_t>(x) & 0x7FFFFFFF; }
-constexpr std::int32_t kNotFinite = 0x7F800000;
-
-std::vector<std::size_t> flips(const RowP& p, std::size_t begin, std::size_t end) {
-  std::vector<std::size_t> columns;
-  // Seldom any: first a loop without a branch, which also takes -0 beside +0 for one.
-  const float *low = p.cast_low.data(), *high = p.cast_high.data();
-  std::int32_t any = 0;
-  for (std::size_t n = begin; n < end; ++n)
-    any |= (std::bit_cast<std::int32_t>(low[n]) ^ std::bit_cast<std::int32_t>(high[n])) |
-           (magnitude(low[n]) > kNotFinite);
-  for (std::size_t n = begin; any != 0 && n < end; ++n)
-    if (p.cast_low[n] != p.cast_high[n]) columns.push_back(n);
-  return columns;
-}
-
-/// numerics::rounded_down() of finite x: with a branch, half of all would be guessed wrong.
-float down(double x) {
-  const auto y = static_cast<float>(x);
-  const auto bits = std::bit_cast<std::int32_t>(y);
-  const int too_large = y > x;
-  return std::bit_cast<float>(bits - (-too_large & (bits >> 31 | 1)));
-}
-float up(double x) { return -down(-x); }
-
-/// What is smaller than `least` becomes a zero of its sign.
-float flushed(float y, float least) {
-  const float sign = std::bit_cast<float>(std::bit_cast<std::uint32_t>(y) & 0x80000000u);
-  return std::abs(y) < least ? sign : y;
-}
-
-/// Fp32::multiply of a finite interval's ends and a factor that is not negative.
-struct Products {
-  Products(const numerics::Fp32& fp, Interval by)
-      : factor(by),
-        least(fp.subnormals == numerics::Subnormals::flush ? std::numeric_limits<float>::min()
-                                                           : 0.0f) {}
-  float low(float x) const { return flushed(x * (negative(x) ? factor.high : factor.low), least); }
-  float high(float x) const { return flushed(x * (negative(x) ? factor.low : factor.high), least); }
-  static bool negative(float x) { return std::bit_cast<std::int32_t>(x) < 0; }
-  Interval factor;
-  float least;
-};
+/// Columns looked at together.
+constexpr std::size_t kColumnsAtOnce = 32;
 
 }  // namespace
+
+/// Columns of a row whose codes are free: all of them, or kCounted + 1 where there are more.
+struct PvBounds::Flips {
+  Flips(const RowP& p, std::size_t begin, std::size_t end) {
+    for (std::size_t n = begin; n < end && !counted(); n += kColumnsAtOnce)
+      add(p, n, std::min(end, n + kColumnsAtOnce));
+  }
+  bool counted() const { return size > kCounted; }
+  std::span<const std::size_t> columns() const { return {first.data(), size}; }
+
+  std::array<std::size_t, kCounted + 1> first;
+  std::size_t size = 0;
+
+ private:
+  void add(const RowP& p, std::size_t begin, std::size_t end) {
+    // Seldom any: first a loop without a branch.
+    const float *low = p.cast_low.data(), *high = p.cast_high.data();
+    int any = 0;
+    for (std::size_t n = begin; n < end; ++n) any |= static_cast<int>(low[n] != high[n]);
+    for (std::size_t n = begin; any != 0 && n < end && !counted(); ++n)
+      if (low[n] != high[n]) first[size++] = n;
+  }
+};
 
 /// One segment of a visited key block.
 struct PvBounds::Part {
@@ -83,6 +63,18 @@ struct PvBounds::Part {
   std::size_t first;                 ///< first column within the visited block
   std::size_t last;
   mutable std::optional<numerics::ColumnOperand> packed = {};
+  mutable std::vector<LegalSums> sums = {};
+
+  /// Of a row's P. Those of all rows are made when one is needed.
+  const LegalSums& sums_of(std::size_t row) const {
+    if (sums.empty()) {
+      std::vector<RowEnds> ends;
+      for (const RowP& of : p) ends.push_back({&of.cast_low[first], &of.cast_high[first]});
+      sums.resize(p.size());
+      legal_sums(ends, last - first, sums);
+    }
+    return sums[row];
+  }
 
   /// V of the segment, packed when it is first needed: with T tapped that is seldom, and all of V
   /// would take as much memory as the engine's.
@@ -156,44 +148,23 @@ void PvBounds::promote(const Part& part, std::span<const Interval> alpha,
     golden = made.data();
   }
   const std::vector<float> s_v = launch_.block_scales(part.segment.keys.begin);
-  const bool unscaled = s_v.empty() && !launch_.p_scaled_by_rows;
-  std::vector<Interval> t(channels);
-  RowScratch scratch(channels);
+  const bool scaled = launch_.p_scaled_by_rows || !s_v.empty();
+  std::vector<Interval> t(channels), f(scaled ? channels : 0);
+  for (std::size_t j = 0; j < f.size(); ++j) f[j] = s_v.empty() ? 1.0f : s_v[j];
+  const std::vector<Interval> of_v = f;
+  FiniteRow memory(channels);
   for (std::size_t i = 0; i < alpha.size(); ++i) {
     row_of_t(part, i, {golden + i * channels, channels}, t);
-    Interval* row = &o[i * channels];
-    if (unscaled && promote_finite(alpha[i], t, scratch, {row, channels})) continue;
-    for (std::size_t j = 0; j < channels; ++j) {
-      Interval f = s_v.empty() ? 1.0f : s_v[j];
-      if (launch_.p_scaled_by_rows) f = launch_.fp32.multiply(part.p[i].scale, f);
-      const bool scaled = launch_.p_scaled_by_rows || !s_v.empty();
-      row[j] = updated(row[j], alpha[i], t[j], scaled ? &f : nullptr);
-    }
+    if (launch_.p_scaled_by_rows)
+      for (std::size_t j = 0; j < channels; ++j)
+        f[j] = launch_.fp32.multiply(part.p[i].scale, of_v[j]);
+    const std::span<Interval> row(&o[i * channels], channels);
+    if (contraction_ == Contraction::none && is_finite(alpha[i]) &&
+        promote_row({alpha[i], launch_.fp32.subnormals}, t, f, memory, row))
+      continue;
+    for (std::size_t j = 0; j < channels; ++j)
+      row[j] = updated(row[j], alpha[i], t[j], scaled ? &f[j] : nullptr);
   }
-}
-
-bool PvBounds::promote_finite(Interval alpha, std::span<const Interval> t, RowScratch& scratch,
-                              std::span<Interval> o) const {
-  if (contraction_ != Contraction::none || !is_finite(alpha) || o.size() % 2 != 0) return false;
-  // Ends in turn: a lower one takes the smaller factor unless it is negative.
-  static_assert(sizeof(Interval) == 2 * sizeof(float));
-  const float factor[] = {alpha.low, alpha.high, alpha.low, alpha.high};
-  const float of_negative[] = {alpha.high, alpha.low, alpha.high, alpha.low};
-  const float* from = &o.data()->low;
-  const float* added = &t.data()->low;
-  float* ends = scratch.ends.data();
-  const float least = Products(launch_.fp32, alpha).least;
-  std::int32_t largest = 0;
-  for (std::size_t e = 0; e < 2 * o.size(); e += 4)
-    for (std::size_t k = 0; k < 4; ++k) {
-      const float x = from[e + k], by = Products::negative(x) ? of_negative[k] : factor[k];
-      const float rescaled = flushed(x * by, least);
-      largest = std::max(largest, std::max(magnitude(rescaled), magnitude(added[e + k])));
-      ends[e + k] = flushed(rescaled + added[e + k], least);
-    }
-  if (largest >= kNotFinite) return false;
-  std::memcpy(&o.data()->low, ends, 2 * o.size() * sizeof(float));
-  return true;
 }
 
 Interval PvBounds::updated(Interval o, Interval alpha, Interval t, const Interval* f) const {
@@ -211,12 +182,13 @@ void PvBounds::row_of_t(const Part& part, std::size_t row, std::span<const float
                         std::span<Interval> t) const {
   for (std::size_t j = 0; j < t.size(); ++j) t[j] = {golden[j], golden[j]};
   const RowP& p = part.p[row];
-  const std::vector<std::size_t> free = flips(p, part.first, part.last);
+  const Flips flips(p, part.first, part.last);
+  const std::span<const std::size_t> free = flips.columns();
   if (free.empty()) return;
   if (free.size() > kEnumerated || !p.ends_are_all || launch_.p_grouped ||
       launch_.recipe.p.format == numerics::FormatId::f32) {
     std::vector<double> around(t.size());
-    deviation(part, row, free, 0.0, around);
+    deviation(part, row, flips, 0.0, around);
     for (std::size_t j = 0; j < t.size(); ++j)
       t[j] = std::isfinite(golden[j]) ? sums_.around(golden[j] - around[j], golden[j] + around[j])
                                       : beyond_range(part, row, j, 0.0f, around[j]);
@@ -261,72 +233,22 @@ Interval PvBounds::beyond_range(const Part& part, std::size_t row, std::size_t c
 
 /// How far T of any legal P may lie from T of the golden one: the exact difference of the sums, and
 /// the chain's error on both sides.
-/// @param free  flips() of the row
-void PvBounds::deviation(const Part& part, std::size_t row, std::span<const std::size_t> free,
-                         double start, std::span<double> widths) const {
+void PvBounds::deviation(const Part& part, std::size_t row, const Flips& flips, double start,
+                         std::span<double> widths) const {
   const RowP& p = part.p[row];
-  const std::size_t channels = launch_.channels;
-  const std::vector<double>& v_max = part.segment.v_max;
-  std::ranges::fill(widths, 0.0);
-  double p_max = 0, p_sum = 0, width_sum = 0;
-  for (std::size_t n = part.first; n < part.last; ++n) {
-    p_max = std::max<double>(p_max, p.cast_high[n]);
-    p_sum += p.cast_high[n];
-    width_sum += static_cast<double>(p.cast_high[n]) - p.cast_low[n];
-  }
-  if (free.size() > kCounted) {
-    for (std::size_t j = 0; j < channels; ++j) widths[j] = width_sum * v_max[j];
-  } else {
-    for (const std::size_t n : free) {
-      const double width = static_cast<double>(p.cast_high[n]) - p.cast_low[n];
-      const float* v =
-          &launch_.head.v.values[(part.segment.keys.begin + n - part.first) * channels];
-      for (std::size_t j = 0; j < channels; ++j) widths[j] += width * std::abs(v[j]);
+  const LegalSums& sums = part.sums_of(row);
+  if (!flips.counted()) {
+    std::ranges::fill(widths, 0.0);
+    for (const std::size_t n : flips.columns()) {
+      const std::int64_t key = part.segment.keys.begin + static_cast<std::int64_t>(n - part.first);
+      add_widths(static_cast<double>(p.cast_high[n]) - p.cast_low[n],
+                 &launch_.head.v.values[key * launch_.channels], widths);
     }
   }
-  for (std::size_t j = 0; j < channels; ++j)
-    widths[j] += 2 * chain_bound_.of_size({.k = part.last - part.first,
-                                           .a_max = p_max,
-                                           .b_max = v_max[j],
-                                           .a_sum = p_sum,
-                                           .start = start});
-}
-
-bool PvBounds::accumulate_finite(const Part& part, std::size_t row,
-                                 std::span<const std::size_t> free, const float* earlier,
-                                 const float* golden, Interval alpha, RowScratch& scratch,
-                                 std::span<Interval> o) const {
-  if (!is_finite(alpha)) return false;
-  const std::size_t channels = o.size();
-  float *low = scratch.low.data(), *high = scratch.high.data();
-  float *away_low = scratch.away_low.data(), *away_high = scratch.away_high.data();
-  double* around = scratch.around.data();
-  const Products by_alpha(launch_.fp32, alpha);
-  std::int32_t start = 0, largest = 0;
-  for (std::size_t j = 0; j < channels; ++j) {
-    const float before = earlier == nullptr ? 0.0f : earlier[j];
-    low[j] = by_alpha.low(o[j].low);
-    high[j] = by_alpha.high(o[j].high);
-    away_low[j] = up(static_cast<double>(by_alpha.high(before)) - low[j]);
-    away_high[j] = up(static_cast<double>(high[j]) - by_alpha.low(before));
-    start = std::max(start, std::max(magnitude(low[j]), magnitude(high[j])));
-    largest = std::max(largest, std::max(magnitude(before), magnitude(golden[j])));
-  }
-  if (std::max(start, largest) >= kNotFinite) return false;
-  deviation(part, row, free, static_cast<double>(std::bit_cast<float>(start)), scratch.around);
-  const double most = sums_.largest();
-  int beyond = 0;
-  for (std::size_t j = 0; j < channels; ++j) {
-    const double least_sum = golden[j] - around[j] - away_low[j];
-    const double largest_sum = golden[j] + around[j] + away_high[j];
-    low[j] = down(least_sum);
-    high[j] = up(largest_sum);
-    beyond |= static_cast<int>(!(std::abs(least_sum) <= most)) |
-              static_cast<int>(!(std::abs(largest_sum) <= most));
-  }
-  if (beyond != 0) return false;
-  for (std::size_t j = 0; j < channels; ++j) o[j] = {low[j], high[j]};
-  return true;
+  chain_widths(
+      chain_bound_,
+      {.k = part.last - part.first, .a_max = sums.largest, .a_sum = sums.sum, .start = start},
+      {.add_to_widths = !flips.counted(), .width = sums.width}, part.segment.v_max, widths);
 }
 
 void PvBounds::accumulate(const Part& part, const attention::BlockTap& tap, std::size_t visit,
@@ -334,14 +256,14 @@ void PvBounds::accumulate(const Part& part, const attention::BlockTap& tap, std:
   const std::size_t channels = launch_.channels;
   const std::size_t rows = alpha.size();
   std::vector<Interval> away(channels);
-  RowScratch scratch(channels);
-  std::vector<double>& around = scratch.around;
+  FiniteRow memory(channels);
+  std::vector<double> around(channels);
   for (std::size_t i = 0; i < rows; ++i) {
     Interval* row = &o[i * channels];
     const float* golden = &tap.o[(visit * rows + i) * channels];
-    const std::vector<std::size_t> free = flips(part.p[i], part.first, part.last);
+    const Flips flips(part.p[i], part.first, part.last);
     const bool fixed =
-        alpha[i].is_point() && free.empty() && std::all_of(row, row + channels, is_single);
+        alpha[i].is_point() && flips.size == 0 && std::all_of(row, row + channels, is_single);
     if (fixed) {
       for (std::size_t j = 0; j < channels; ++j) row[j] = {golden[j], golden[j]};
       continue;
@@ -350,8 +272,14 @@ void PvBounds::accumulate(const Part& part, const attention::BlockTap& tap, std:
     // the golden one is the last visit's times some legal alpha.
     double start = 0;
     const float* earlier = visit == 0 ? nullptr : &tap.o[((visit - 1) * rows + i) * channels];
-    if (accumulate_finite(part, i, free, earlier, golden, alpha[i], scratch, {row, channels}))
-      continue;
+    if (is_finite(alpha[i])) {
+      const BegunRow begun = begin_row({alpha[i], launch_.fp32.subnormals}, {row, channels},
+                                       earlier, golden, memory);
+      if (begun.finite) {
+        deviation(part, i, flips, begun.largest, around);
+        if (end_row(golden, around, sums_.largest(), memory, {row, channels})) continue;
+      }
+    }
     for (std::size_t j = 0; j < channels; ++j) {
       const float before = earlier == nullptr ? 0.0f : earlier[j];
       const Interval begun = launch_.fp32.multiply(Interval{before, before}, alpha[i]);
@@ -361,7 +289,7 @@ void PvBounds::accumulate(const Part& part, const attention::BlockTap& tap, std:
       for (const float end : {row[j].low, row[j].high})
         if (std::isfinite(end)) start = std::max<double>(start, std::abs(end));
     }
-    deviation(part, i, free, start, around);
+    deviation(part, i, flips, start, around);
     for (std::size_t j = 0; j < channels; ++j)
       row[j] = std::isfinite(golden[j]) && is_finite(row[j])
                    ? sums_.around(golden[j] - around[j] - away[j].low,

@@ -33,39 +33,19 @@ class PvBounds {
     std::vector<double> v_max;  ///< per channel: largest |v|; Inf for NaN too
   };
   struct Part;
-  /// Per channel.
-  struct RowScratch {
-    explicit RowScratch(std::size_t channels)
-        : low(channels),
-          high(channels),
-          away_low(channels),
-          away_high(channels),
-          ends(2 * channels),
-          around(channels) {}
-    std::vector<float> low, high, away_low, away_high, ends;
-    std::vector<double> around;
-  };
+  struct Flips;
 
   std::vector<Segment> segments_of(video::Range keys) const;
   void promote(const Part& part, std::span<const Interval> alpha, std::span<Interval> o) const;
   void accumulate(const Part& part, const attention::BlockTap& tap, std::size_t visit,
                   std::span<const Interval> alpha, std::span<Interval> o) const;
-  /// o = fl(fl(o*alpha) + t) of one row, likewise: false where a number is not finite or operations
-  /// may be fused.
-  bool promote_finite(Interval alpha, std::span<const Interval> t, RowScratch& scratch,
-                      std::span<Interval> o) const;
-  /// accumulate() of one row in loops without branches, where every number is finite. `earlier`:
-  /// the golden row before the visit. @return false, the row as it was, where one is not
-  bool accumulate_finite(const Part& part, std::size_t row, std::span<const std::size_t> flips,
-                         const float* earlier, const float* golden, Interval alpha,
-                         RowScratch& scratch, std::span<Interval> o) const;
   /// promoted() of the rescaled o, with the other ways to fuse it where they are allowed; f null
   /// where T is not scaled.
   Interval updated(Interval o, Interval alpha, Interval t, const Interval* f) const;
   void row_of_t(const Part& part, std::size_t row, std::span<const float> golden,
                 std::span<Interval> t) const;
-  void deviation(const Part& part, std::size_t row, std::span<const std::size_t> flips,
-                 double start, std::span<double> widths) const;
+  void deviation(const Part& part, std::size_t row, const Flips& flips, double start,
+                 std::span<double> widths) const;
   /// start + T where one of them may be no number. `around` counts where none of them is.
   Interval beyond_range(const Part& part, std::size_t row, std::size_t channel, Interval start,
                         double around) const;
