@@ -7,6 +7,7 @@
 
 #include "any_order.hpp"
 #include "finish_bounds.hpp"
+#include "finite_rows.hpp"
 #include "karat/attention/operations/pv.hpp"
 #include "karat/numerics/base/error.hpp"
 #include "non_finite.hpp"
@@ -80,24 +81,27 @@ BlockBounds HeadBounds::of(const attention::BlockTap& tap, std::span<const float
   ReorderedPv any_order(free, reordered ? rows : 0);
   std::vector<Interval> alpha(rows), accumulators(rows * launch.channels);
   std::vector<RowP> p(rows);
+  std::vector<float> before(rows, launch.initial_max);
   for (std::size_t visit = 0; visit < tap.key_block.size(); ++visit) {
     const auto first = static_cast<std::size_t>(tap.column_begin[visit]);
     const auto columns = static_cast<std::size_t>(tap.column_begin[visit + 1]) - first;
     const auto [visited, golden_skips, largest] = decision(free, tap, visit);
     const bool has_exponents = !tap.x.empty() && !golden_skips;
     const bool skipped = visited == Visited::skipped;
+    const std::span<const float> maxima(&tap.m[visit * rows], rows);
+    free.alphas(before, maxima, alpha);
+    std::ranges::copy(maxima, before.begin());
     for (std::size_t i = 0; i < rows; ++i) {
-      const float m = tap.m[visit * rows + i];
-      alpha[i] = free.alpha(free.maximum_before(tap.m, rows, visit, i), m);
       if (skipped)
-        p[i] = RowP::zero(columns);
+        p[i].become_zero(columns);
       else if (has_exponents)
         free.p({&tap.x[i * width + first], columns}, p[i]);
       else
-        free.p(attention::row_scores(launch, tap, visit, i, tap.a, tap.s), m, p[i]);
+        free.p(attention::row_scores(launch, tap, visit, i, tap.a, tap.s), maxima[i], p[i]);
       if (visited == Visited::either) p[i].may_be_zero();
-      sums[i].absorb(alpha[i], p[i].low, p[i].high);
-      if (detail == Detail::outputs) continue;
+    }
+    RowSum::absorb(sums, alpha, p);
+    for (std::size_t i = 0; detail == Detail::stages && i < rows; ++i) {
       const Interval l = sums[i].total();
       bounds.l_low.push_back(l.low);
       bounds.l_high.push_back(l.high);
@@ -109,7 +113,9 @@ BlockBounds HeadBounds::of(const attention::BlockTap& tap, std::span<const float
       if (detail == Detail::stages || visit + 1 == tap.key_block.size())
         any_order.store(accumulators);
     } else if (skipped) {
-      attention::rescale<Interval, Interval>(launch, alpha, accumulators);
+      for (std::size_t i = 0; i < rows; ++i)
+        rescale_row({alpha[i], launch.fp32.subnormals},
+                    {&accumulators[i * launch.channels], launch.channels});
     } else {
       state_->pv.absorb(tap, visit, alpha, p, accumulators,
                         golden_skips ? GoldenT::computed : GoldenT::tapped);

@@ -66,8 +66,8 @@ CodedGroup::CodedGroup(const quant::Rule& rule, Interval amax) : rule_(rule) {
 }
 
 float CodedGroup::coded(float x, quant::CodeStep step, std::uint32_t random) const {
-  return rounded(numerics::flush_subnormal(step.divide ? x / step.operand : x * step.operand),
-                 rule_.format, {.rounding = rule_.rounding, .overflow = rule_.overflow}, random);
+  return rounded(operand(x, step), rule_.format,
+                 {.rounding = rule_.rounding, .overflow = rule_.overflow}, random);
 }
 
 Interval CodedGroup::code(const Case& of, Interval x, std::uint32_t random) const {
@@ -107,6 +107,18 @@ Interval CodedGroup::dequantised(Interval x, std::uint32_t random) const {
   Interval range = of(cases_.front());
   for (const Case& each : cases_) range = around(range, of(each));
   return range;
+}
+
+void CodedGroup::operands(std::span<float> low, std::span<float> high) const {
+  const quant::CodeStep coarse = cases_.front().coarse, fine = cases_.front().fine;
+  for (float& x : low) x = operand(x, coarse);
+  for (float& x : high) x = operand(x, fine);
+}
+
+void CodedGroup::products(std::span<float> low, std::span<float> high) const {
+  const Interval scale = cases_.front().scale;
+  for (float& code : low) code = numerics::flush_subnormal(code * scale.low);
+  for (float& code : high) code = numerics::flush_subnormal(code * scale.high);
 }
 
 Interval CodedGroup::scale() const {

@@ -1,9 +1,11 @@
 // Codes and values of a group whose scale follows from a largest magnitude that lies in a range.
 #pragma once
 
+#include <span>
 #include <vector>
 
 #include "free_launch.hpp"
+#include "karat/numerics/arithmetic/flush.hpp"
 #include "karat/quant/quantise.hpp"
 
 namespace karat::bounds {
@@ -25,6 +27,14 @@ class CodedGroup {
   Interval dequantised(Interval x, std::uint32_t random = 0) const;
   Interval scale() const;
 
+  // The same of many x, none of which is negative, in two halves: what formats round, by arrays.
+  // Only of groups that have simple_ends().
+  bool simple_ends() const { return cases_.size() == 1; }
+  /// Ends of x become what codes round.
+  void operands(std::span<float> low, std::span<float> high) const;
+  /// What codes decode to becomes what dequantised() rounds to BF16.
+  void products(std::span<float> low, std::span<float> high) const;
+
  private:
   /// Groups of tiny values have scale 1, which is no end of an interval: each case stands alone.
   struct Case {
@@ -32,6 +42,9 @@ class CodedGroup {
     quant::CodeStep fine, coarse;  ///< under the least and the largest scale
   };
   Interval code(const Case& of, Interval x, std::uint32_t random) const;
+  static float operand(float x, quant::CodeStep step) {
+    return numerics::flush_subnormal(step.divide ? x / step.operand : x * step.operand);
+  }
   float coded(float x, quant::CodeStep step, std::uint32_t random) const;
 
   quant::Rule rule_;

@@ -12,6 +12,7 @@
 #include "karat/attention/operations/score.hpp"
 #include "karat/numerics/functions/exp2.hpp"
 #include "non_finite.hpp"
+#include "row_lanes.hpp"
 
 namespace karat::bounds {
 namespace {
@@ -50,22 +51,26 @@ Interval around_exact(const Kernel& kernel, float x) {
   return {numerics::rounded_down(power), numerics::rounded_up(power)};
 }
 
-/// What the cast reads of one end of P.
-void make_operands(const FreeLaunch& free, const std::vector<float>& p,
+float smallest_operand(const FreeLaunch& free) {
+  return free.launch.fp32.subnormals == numerics::Subnormals::flush
+             ? std::numeric_limits<float>::min()
+             : 0.0f;
+}
+
+/// What the cast reads of one end of P, from column `begin` on.
+void make_operands(const FreeLaunch& free, const std::vector<float>& p, std::size_t begin,
                    std::vector<float>& operands) {
   operands.resize(p.size());
   if (is_exact(free)) {
-    for (std::size_t n = 0; n < p.size(); ++n)
+    for (std::size_t n = begin; n < p.size(); ++n)
       operands[n] = attention::cast_operand(free.launch, static_cast<double>(p[n]));
     return;
   }
   // cast_operand() without a branch; nothing is negative.
-  const numerics::Fp32& fp = free.launch.fp32;
-  const float least =
-      fp.subnormals == numerics::Subnormals::flush ? std::numeric_limits<float>::min() : 0.0f;
+  const float least = smallest_operand(free);
   const float* from = p.data();
   float* to = operands.data();
-  for (std::size_t n = 0; n < p.size(); ++n) {
+  for (std::size_t n = begin; n < p.size(); ++n) {
     const float product = from[n] * free.launch.multiplier;
     to[n] = product < least ? 0.0f : product;
   }
@@ -81,6 +86,10 @@ void cast_end(const FreeLaunch& free, std::vector<float>& operands) {
 void terms_end(const Kernel& kernel, std::vector<float>& terms, const std::vector<float>& values,
                float scale) {
   if (kernel.recipe.softmax.row_sum == recipe::RowSum::unquantized) return;  // terms as they are
+  if (kernel.recipe.softmax.row_sum == recipe::RowSum::bf16) {
+    constexpr auto kFormat = numerics::FormatId::bf16;
+    return attention::cast(terms, kFormat, quant::cast_policy(kFormat), numerics::Path::fast);
+  }
   for (std::size_t n = 0; n < terms.size(); ++n)
     terms[n] = attention::row_sum_term(kernel, terms[n], values[n], scale);
 }
@@ -93,6 +102,21 @@ FreeLaunch::FreeLaunch(const recipe::Recipe& recipe, const layout::Layout& layou
 
 Interval FreeLaunch::alpha(float before, float after) const {
   return power(attention::alpha_exponent(launch, before, after, f));
+}
+
+void FreeLaunch::alphas(std::span<const float> before, std::span<const float> after,
+                        std::span<Interval> alpha) const {
+  if (is_exact(*this) || !leaves_powers(freedom)) {
+    for (std::size_t i = 0; i < alpha.size(); ++i) alpha[i] = this->alpha(before[i], after[i]);
+    return;
+  }
+  std::vector<float> x(alpha.size()), rounded(alpha.size());
+  for (std::size_t i = 0; i < alpha.size(); ++i)
+    x[i] = attention::alpha_exponent(launch, before[i], after[i], f);
+  numerics::exp2_rounded(x, rounded, launch.recipe.subnormals);
+  const LegalExp2 ends_of(freedom);
+  for (std::size_t i = 0; i < alpha.size(); ++i)
+    ends_of(x[i], rounded[i], alpha[i].low, alpha[i].high);
 }
 
 Interval FreeLaunch::power(float x) const {
@@ -110,11 +134,12 @@ void FreeLaunch::p(const attention::RowScores& row, float m, RowP& p) const {
   this->p(x, p);
 }
 
-void FreeLaunch::p(std::span<const float> x, RowP& p) const {
+void FreeLaunch::p(std::span<const float> x, RowP& p, numerics::Path path) const {
   p.ends_are_all = true;
-  p.low.resize(x.size());
-  p.high.resize(x.size());
+  for (std::vector<float>* ends : {&p.low, &p.high, &p.cast_low, &p.cast_high})
+    ends->resize(x.size());
   float *low = p.low.data(), *high = p.high.data();
+  std::size_t done = 0;  // operands too
   if (is_exact(*this)) {
     for (std::size_t n = 0; n < x.size(); ++n) {
       const Interval around = around_exact(launch, x[n]);
@@ -123,14 +148,18 @@ void FreeLaunch::p(std::span<const float> x, RowP& p) const {
     }
   } else if (leaves_powers(freedom)) {
     numerics::exp2_rounded(x, p.low, launch.recipe.subnormals);
+    if (path == numerics::Path::fast)
+      done = lanes::legal_powers(
+          {freedom.low, freedom.high, launch.multiplier, smallest_operand(*this)},
+          {x.data(), low, high, p.cast_low.data(), p.cast_high.data()}, x.size());
     const LegalExp2 legal(freedom);
-    for (std::size_t n = 0; n < x.size(); ++n) legal(x[n], low[n], low[n], high[n]);
+    for (std::size_t n = done; n < x.size(); ++n) legal(x[n], low[n], low[n], high[n]);
   } else {
     attention::powers(launch, x, p.low);
     p.high = p.low;
   }
-  make_operands(*this, p.low, p.cast_low);
-  make_operands(*this, p.high, p.cast_high);
+  make_operands(*this, p.low, done, p.cast_low);
+  make_operands(*this, p.high, done, p.cast_high);
   if (launch.p_grouped) {
     p.scale = cast_groups(launch, p.cast_low, p.cast_high);
   } else {

@@ -27,9 +27,12 @@ struct MultiplyAdd {
 
 /// P of one row and block: before the cast (the row sum's terms) and after.
 struct RowP {
-  static RowP zero(std::size_t columns) {
-    const std::vector<float> none(columns, 0.0f);
-    return {none, none, none, none, 1.0f};
+  /// A row that is left out.
+  void become_zero(std::size_t columns) {
+    for (std::vector<float>* ends : {&low, &high, &cast_low, &cast_high})
+      ends->assign(columns, 0.0f);
+    scale = 1.0f;
+    ends_are_all = true;
   }
   /// The row as it is, or left out: nothing of it is below zero, so the lower ends become zero.
   void may_be_zero() {
@@ -56,10 +59,13 @@ struct FreeLaunch {
   Interval power(float x) const;
   /// Legal values of alpha when a maximum goes from `before` to `after`.
   Interval alpha(float before, float after) const;
+  /// The same row by row.
+  void alphas(std::span<const float> before, std::span<const float> after,
+              std::span<Interval> alpha) const;
   /// Legal values of P for scores under maximum m.
   void p(const attention::RowScores& row, float m, RowP& p) const;
   /// The same from P's exponents.
-  void p(std::span<const float> x, RowP& p) const;
+  void p(std::span<const float> x, RowP& p, numerics::Path path = numerics::Path::fast) const;
   /// A row's maximum before a visit, given those behind each (as in BlockTap::m).
   float maximum_before(std::span<const float> m, std::size_t rows, std::size_t visit,
                        std::size_t row) const {

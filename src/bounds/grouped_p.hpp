@@ -12,6 +12,8 @@ namespace karat::bounds {
 /// and against s, so that code(low / s's high) * s's low and code(high / s's low) * s's high lie
 /// around every legal value; where s is the same at both ends these are the values themselves.
 /// @return the row's scale, where it stays outside the product; else 1
-Interval cast_groups(const Kernel& kernel, std::span<float> low, std::span<float> high);
+/// @param path  fast: formats round whole rows, the same bits
+Interval cast_groups(const Kernel& kernel, std::span<float> low, std::span<float> high,
+                     numerics::Path path = numerics::Path::fast);
 
 }  // namespace karat::bounds

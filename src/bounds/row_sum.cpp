@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "any_order.hpp"
+#include "row_lanes.hpp"
 
 namespace karat::bounds {
 namespace {
@@ -14,22 +15,24 @@ struct Terms {
   Interval operator[](std::size_t n) const { return {low[n], high[n]}; }
 };
 
+/// Are sums zero or normal, or subnormals kept, where terms are? Then no sum is to be flushed. (The
+/// f32 beside an exact P may be subnormal.)
+bool never_flushed(const Kernel& kernel) {
+  return kernel.recipe.softmax.exp2 != recipe::Exp2::exact ||
+         kernel.fp32.subnormals == numerics::Subnormals::keep;
+}
+bool in_quads(const Kernel& kernel) {
+  return kernel.recipe.softmax.row_sum_order == recipe::RowSumOrder::wgmma_quad;
+}
+
 /// add_to_row_sum() of one end. In wgmma order what follows the first eight columns is four chains
-/// of additions, none of whose sums is to be flushed where terms are zero or normal, or subnormals
-/// kept. (The f32 beside an exact P may be subnormal.)
+/// of additions.
 void add_end(const Kernel& kernel, float alpha, std::span<const float> terms,
              attention::PartialSums<float>& sums) {
-  const bool normal = kernel.recipe.softmax.exp2 != recipe::Exp2::exact ||
-                      kernel.fp32.subnormals == numerics::Subnormals::keep;
-  const bool quad = kernel.recipe.softmax.row_sum_order == recipe::RowSumOrder::wgmma_quad;
-  const std::size_t begun = quad && normal ? std::min<std::size_t>(8, terms.size()) : terms.size();
+  const bool plain = in_quads(kernel) && never_flushed(kernel);
+  const std::size_t begun = plain ? std::min<std::size_t>(8, terms.size()) : terms.size();
   attention::add_to_row_sum(kernel, terms.first(begun), alpha, sums);
-  std::size_t n = begun;
-  for (; n + 8 <= terms.size(); n += 8) {
-    for (std::size_t lane = 0; lane < 4; ++lane) sums[lane] += terms[n + 2 * lane];
-    for (std::size_t lane = 0; lane < 4; ++lane) sums[lane] += terms[n + 2 * lane + 1];
-  }
-  for (; n < terms.size(); ++n) sums[n / 2 % 4] += terms[n];
+  for (std::size_t n = begun; n < terms.size(); ++n) sums[n / 2 % 4] += terms[n];
 }
 
 }  // namespace
@@ -58,6 +61,27 @@ void RowSum::absorb(Interval alpha, std::span<const float> low, std::span<const 
     exact_high_ += high[n];
     terms_ += high[n] != 0;
   }
+}
+
+void RowSum::absorb(std::span<RowSum> rows, std::span<const Interval> alpha,
+                    std::span<const RowP> p, numerics::Path path) {
+  if (rows.empty()) return;
+  const FreeLaunch& free = *rows[0].free_;
+  std::size_t done = 0;
+  if (path == numerics::Path::fast && free.freedom.summation == Summation::fixed &&
+      free.freedom.contraction == Contraction::none && in_quads(free.launch) &&
+      never_flushed(free.launch)) {
+    std::vector<lanes::QuadSum> ends;
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      ends.push_back({p[i].low.data(), alpha[i].low, rows[i].low_.data()});
+      ends.push_back({p[i].high.data(), alpha[i].high, rows[i].high_.data()});
+    }
+    done = lanes::quad_sums(ends, p[0].low.size(),
+                            {free.launch.recipe.softmax.row_sum_start,
+                             free.launch.fp32.subnormals == numerics::Subnormals::flush}) /
+           2;
+  }
+  for (std::size_t i = done; i < rows.size(); ++i) rows[i].absorb(alpha[i], p[i].low, p[i].high);
 }
 
 /// n - 1 additions and the rescalings lie on the way of a term, one rounding more covers the FP64

@@ -15,6 +15,9 @@ class RowSum {
   explicit RowSum(const FreeLaunch& free) : free_(&free) {}
   /// The past times alpha, then one block's terms.
   void absorb(Interval alpha, std::span<const float> low, std::span<const float> high);
+  /// The same for rows of one launch and block, side by side where the order allows.
+  static void absorb(std::span<RowSum> rows, std::span<const Interval> alpha,
+                     std::span<const RowP> p, numerics::Path path = numerics::Path::fast);
   Interval total() const;
 
  private:

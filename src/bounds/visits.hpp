@@ -5,6 +5,7 @@
 
 #include "free_launch.hpp"
 #include "karat/attention/operations/score.hpp"
+#include "row_lanes.hpp"
 
 namespace karat::bounds {
 
@@ -17,6 +18,14 @@ struct VisitDecision {
   float x;            ///< SkipTest::largest()
 };
 
+/// The first of the largest scores, as std::max_element has it.
+inline float largest_of(std::span<const float> scores) {
+  float largest;
+  return lanes::largest_number(scores.data(), scores.size(), largest)
+             ? largest
+             : *std::ranges::max_element(scores);
+}
+
 /// Scores and maxima decide; exp2 has a say where skip.rule is exponential.
 inline VisitDecision decision(const FreeLaunch& free, const attention::BlockTap& tap,
                               std::size_t visit) {
@@ -24,8 +33,7 @@ inline VisitDecision decision(const FreeLaunch& free, const attention::BlockTap&
   attention::SkipTest test(free.launch, visit);
   for (std::size_t i = 0; test.active() && i < rows; ++i) {
     const float* s = &tap.s[i * tap.key_position.size()];
-    const float maximum =
-        *std::max_element(s + tap.column_begin[visit], s + tap.column_begin[visit + 1]);
+    const float maximum = largest_of({s + tap.column_begin[visit], s + tap.column_begin[visit + 1]});
     test.row(i, tap.m[(visit - 1) * rows + i], maximum, free.f);
   }
   const recipe::Recipe& recipe = free.launch.recipe;
