@@ -33,9 +33,7 @@ using V = hn::Vec<D>;
 using VI = hn::Vec<DI>;
 using VWide = hn::Vec<Wide>;
 
-HWY_INLINE VI Magnitude(V x) {
-  return hn::And(hn::BitCast(DI(), x), hn::Set(DI(), 0x7FFFFFFF));
-}
+HWY_INLINE VI Magnitude(V x) { return hn::And(hn::BitCast(DI(), x), hn::Set(DI(), 0x7FFFFFFF)); }
 HWY_INLINE std::int32_t Largest(VI x) { return hn::GetLane(hn::MaxOfLanes(DI(), x)); }
 
 /// Without a test where nothing is to be flushed.
@@ -47,9 +45,7 @@ HWY_INLINE V Flushed(V x, V least) {
 }
 
 HWY_INLINE VWide LowerWide(V x) { return hn::PromoteTo(Wide(), hn::LowerHalf(x)); }
-HWY_INLINE VWide UpperWide(V x) {
-  return hn::PromoteTo(Wide(), hn::UpperHalf(hn::Half<D>(), x));
-}
+HWY_INLINE VWide UpperWide(V x) { return hn::PromoteTo(Wide(), hn::UpperHalf(hn::Half<D>(), x)); }
 
 /// numerics::rounded_down() of finite numbers.
 HWY_INLINE V Down(VWide lower, VWide upper) {
@@ -170,21 +166,20 @@ size_t BeginChannels(Factors by, const float* o, const float* earlier, const flo
     hn::StoreU(distance(low, high_of(before)), d, &row.away_low[j]);
     hn::StoreU(distance(low_of(before), high), d, &row.away_high[j]);
     rescaled_most = hn::Max(rescaled_most, hn::Max(Magnitude(low), Magnitude(high)));
-    other_most = hn::Max(other_most,
-                         hn::Max(Magnitude(before), Magnitude(hn::LoadU(d, golden + j))));
+    other_most =
+        hn::Max(other_most, hn::Max(Magnitude(before), Magnitude(hn::LoadU(d, golden + j))));
   }
   largest = {Largest(rescaled_most), Largest(other_most)};
   return done;
 }
-size_t Begin(Factors by, const float* o, const float* earlier, const float* golden,
-             FiniteRow& row, size_t channels, LargestBits& largest) {
-  return by.least > 0
-             ? BeginChannels<true>(by, o, earlier, golden, row, channels, largest)
-             : BeginChannels<false>(by, o, earlier, golden, row, channels, largest);
+size_t Begin(Factors by, const float* o, const float* earlier, const float* golden, FiniteRow& row,
+             size_t channels, LargestBits& largest) {
+  return by.least > 0 ? BeginChannels<true>(by, o, earlier, golden, row, channels, largest)
+                      : BeginChannels<false>(by, o, earlier, golden, row, channels, largest);
 }
 
-size_t End(const float* golden, const double* around, double most, FiniteRow& row,
-           size_t channels, bool& beyond) {
+size_t End(const float* golden, const double* around, double most, FiniteRow& row, size_t channels,
+           bool& beyond) {
   const D d;
   const Wide wide;
   const size_t done = channels / hn::Lanes(d) * hn::Lanes(d);
@@ -216,13 +211,12 @@ size_t ChainWidths(const ChainError& error, double width, const double* v_max, d
   const size_t done = channels / hn::Lanes(d) * hn::Lanes(d);
   const auto set = [](double x) HWY_ATTR { return hn::Set(Wide(), x); };
   const VWide a_sum = set(error.a_sum), a_max = set(error.a_max), start = set(error.start);
-  const VWide tiny = set(error.tiny), instructions = set(error.instructions), lost = set(error.lost);
+  const VWide tiny = set(error.tiny), instructions = set(error.instructions),
+              lost = set(error.lost);
   const VWide per_largest = set(error.per_largest), per_chain = set(error.per_chain);
   const VWide margin = set(ChainError::kMargin), two = set(2.0), unit = set(width);
   /// std::max(), which also says what becomes of NaN.
-  const auto larger = [](VWide a, VWide b) HWY_ATTR {
-    return hn::IfThenElse(hn::Lt(a, b), b, a);
-  };
+  const auto larger = [](VWide a, VWide b) HWY_ATTR { return hn::IfThenElse(hn::Lt(a, b), b, a); };
   for (size_t j = 0; j < done; j += hn::Lanes(d)) {
     const VWide v = hn::LoadU(d, v_max + j);
     const VWide total = hn::Mul(margin, hn::Add(hn::Mul(a_sum, v), start));

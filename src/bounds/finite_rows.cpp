@@ -106,8 +106,7 @@ void chain_widths(const ChainBound& bound, ChainSize size, SumOfWidths sum,
                   std::span<const double> v_max, std::span<double> widths, Path path) {
   const ChainError error = bound.error(size);
   std::size_t j = 0;
-  if (path == Path::fast)
-    j = lanes::widths(error, sum, v_max.data(), widths.data(), widths.size());
+  if (path == Path::fast) j = lanes::widths(error, sum, v_max.data(), widths.data(), widths.size());
   for (; j < widths.size(); ++j) {
     const double begun = sum.add_to_widths ? widths[j] : sum.width * v_max[j];
     widths[j] = begun + 2 * error.of(v_max[j]);

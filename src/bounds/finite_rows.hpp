@@ -15,7 +15,11 @@ namespace karat::bounds {
 /// Memory of one row, by channel.
 struct FiniteRow {
   explicit FiniteRow(std::size_t channels)
-      : low(channels), high(channels), away_low(channels), away_high(channels), ends(2 * channels) {}
+      : low(channels),
+        high(channels),
+        away_low(channels),
+        away_high(channels),
+        ends(2 * channels) {}
   /// The row rescaled, and how far that may lie from the golden row rescaled, on either side.
   std::vector<float> low, high, away_low, away_high;
   std::vector<float> ends;  ///< low, high, low, high, ...
@@ -41,7 +45,7 @@ bool promote_row(Rescaling by, std::span<const numerics::Interval> t,
 /// Fills low, high, away_low and away_high of `row` for accumulators o and a golden row `earlier`
 /// (null: zeros).
 struct BegunRow {
-  bool finite;     ///< are o*alpha, `earlier` and `golden`?
+  bool finite;    ///< are o*alpha, `earlier` and `golden`?
   float largest;  ///< magnitude of o*alpha, where finite
 };
 BegunRow begin_row(Rescaling by, std::span<const numerics::Interval> o, const float* earlier,

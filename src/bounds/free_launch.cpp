@@ -76,17 +76,17 @@ void make_operands(const FreeLaunch& free, const std::vector<float>& p, std::siz
   }
 }
 
-void cast_end(const FreeLaunch& free, std::vector<float>& operands) {
+void cast_end(const FreeLaunch& free, std::vector<float>& operands, numerics::Path path) {
   const recipe::P& p = free.launch.recipe.p;
-  attention::cast(operands, p.format, {.rounding = p.rounding, .overflow = p.overflow},
-                  numerics::Path::fast);
+  attention::cast(operands, p.format, {.rounding = p.rounding, .overflow = p.overflow}, path);
 }
 
 /// The row sum's terms at one end.
 void terms_end(const Kernel& kernel, std::vector<float>& terms, const std::vector<float>& values,
-               float scale) {
-  if (kernel.recipe.softmax.row_sum == recipe::RowSum::unquantized) return;  // terms as they are
-  if (kernel.recipe.softmax.row_sum == recipe::RowSum::bf16) {
+               float scale, numerics::Path path) {
+  const recipe::RowSum row_sum = kernel.recipe.softmax.row_sum;
+  if (row_sum == recipe::RowSum::unquantized) return;  // terms as they are
+  if (row_sum == recipe::RowSum::bf16 && path == numerics::Path::fast) {
     constexpr auto kFormat = numerics::FormatId::bf16;
     return attention::cast(terms, kFormat, quant::cast_policy(kFormat), numerics::Path::fast);
   }
@@ -161,13 +161,13 @@ void FreeLaunch::p(std::span<const float> x, RowP& p, numerics::Path path) const
   make_operands(*this, p.low, done, p.cast_low);
   make_operands(*this, p.high, done, p.cast_high);
   if (launch.p_grouped) {
-    p.scale = cast_groups(launch, p.cast_low, p.cast_high);
+    p.scale = cast_groups(launch, p.cast_low, p.cast_high, path);
   } else {
-    cast_end(*this, p.cast_low);
-    cast_end(*this, p.cast_high);
+    cast_end(*this, p.cast_low, path);
+    cast_end(*this, p.cast_high, path);
   }
-  terms_end(launch, p.low, p.cast_low, p.scale.low);
-  terms_end(launch, p.high, p.cast_high, p.scale.high);
+  terms_end(launch, p.low, p.cast_low, p.scale.low, path);
+  terms_end(launch, p.high, p.cast_high, p.scale.high, path);
 }
 
 }  // namespace karat::bounds

@@ -40,8 +40,8 @@ void cast_group(const quant::Rule& rule, const Group& group, std::span<float> lo
   for (std::size_t n = group.begin; n < group.end; ++n) {
     const std::uint32_t random = stochastic ? numerics::random_bits(0, 0, n) : 0;
     const Interval p{low[n], high[n]};
-    const Interval read =
-        quant::leaves_scales(rule) ? group.coded.code(p, random) : group.coded.dequantised(p, random);
+    const Interval read = quant::leaves_scales(rule) ? group.coded.code(p, random)
+                                                     : group.coded.dequantised(p, random);
     low[n] = read.low;
     high[n] = read.high;
   }

@@ -273,8 +273,8 @@ void PvBounds::accumulate(const Part& part, const attention::BlockTap& tap, std:
     double start = 0;
     const float* earlier = visit == 0 ? nullptr : &tap.o[((visit - 1) * rows + i) * channels];
     if (is_finite(alpha[i])) {
-      const BegunRow begun = begin_row({alpha[i], launch_.fp32.subnormals}, {row, channels},
-                                       earlier, golden, memory);
+      const BegunRow begun =
+          begin_row({alpha[i], launch_.fp32.subnormals}, {row, channels}, earlier, golden, memory);
       if (begun.finite) {
         deviation(part, i, flips, begun.largest, around);
         if (end_row(golden, around, sums_.largest(), memory, {row, channels})) continue;

@@ -9,7 +9,8 @@
 
 namespace karat::bounds::lanes {
 
-/// How the ends of a legal 2^x, and the operands of the cast, follow from the correctly rounded 2^x.
+/// How the ends of a legal 2^x, and the operands of the cast, follow from the correctly rounded
+/// 2^x.
 struct LegalPower {
   float from, to;    ///< Freedom::low and high
   float multiplier;  ///< of the cast's operands
@@ -32,7 +33,8 @@ struct QuadSum {
 /// How their first additions go.
 struct QuadStart {
   recipe::RowSumStart start;
-  bool flush;  ///< is sum*alpha (and what is fused with it) flushed? Later sums are never subnormal.
+  bool
+      flush;  ///< is sum*alpha (and what is fused with it) flushed? Later sums are never subnormal.
 };
 /// Eight at a time, whole groups of eight terms.
 /// @return how many of `sums` it did

@@ -33,7 +33,8 @@ inline VisitDecision decision(const FreeLaunch& free, const attention::BlockTap&
   attention::SkipTest test(free.launch, visit);
   for (std::size_t i = 0; test.active() && i < rows; ++i) {
     const float* s = &tap.s[i * tap.key_position.size()];
-    const float maximum = largest_of({s + tap.column_begin[visit], s + tap.column_begin[visit + 1]});
+    const float maximum =
+        largest_of({s + tap.column_begin[visit], s + tap.column_begin[visit + 1]});
     test.row(i, tap.m[(visit - 1) * rows + i], maximum, free.f);
   }
   const recipe::Recipe& recipe = free.launch.recipe;

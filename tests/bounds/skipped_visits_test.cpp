@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <bit>
 
 #include "golden_run.hpp"
 #include "karat/attention/operations/probability.hpp"
@@ -16,9 +17,10 @@ namespace {
 constexpr video::Extent3 kGrid{3, 8, 9};
 constexpr auto kKeys = 3 * 8 * 9;
 
-GoldenRun run_with(float factor) {
+GoldenRun run_with(float factor, int promote_every = 0) {
   recipe::Recipe recipe = small(recipe::preset("skip_softmax_fp8"));
   recipe.skip.factor = factor;
+  recipe.pv.promote_every = promote_every;
   return {recipe, kGrid, 32, attention::Flavour::normal, 4};
 }
 
@@ -101,6 +103,44 @@ TEST(SkippedVisits, AtTheEdgeTheSpreadsKernelsDecideAsTheGoldenOne) {
     }
     EXPECT_EQ(outside(made.out, bounds.out_low, bounds.out_high), 0u);
     EXPECT_EQ(outside(made.l, bounds.row_l_low, bounds.row_l_high), 0u);
+  }
+}
+
+/// Exponents and products lent with a tap hold nothing of a visit that the golden kernel leaves
+/// out, though another may compute it: what bounds need of it they make themselves.
+TEST(SkippedVisits, NothingLentIsReadOfThem) {
+  constexpr int kPromoteEvery = 32;
+  const Edge edge = find_edge(run_with(0, kPromoteEvery));
+  const GoldenRun run = run_with(edge.power * kKeys * (1 + 0x1p-23f), kPromoteEvery);
+  const FreeLaunch free(run.recipe, run.layout, run.head, {});
+  const VisitDecision decided = decision(free, run.result.taps[edge.tap], edge.visit);
+  ASSERT_EQ(decided.visited, Visited::either);
+  ASSERT_TRUE(decided.golden_skips);
+
+  attention::AttendOptions options{.tapped = {run.result.taps[edge.tap].query_block}};
+  options.workings = attention::Workings::tapped;
+  options.staged = options.tapped;
+  attention::BlockTap tap = attention::attend(run.recipe, run.layout, run.head, options).taps.at(0);
+  const auto rows = static_cast<std::size_t>(tap.queries.size());
+  const std::size_t product = rows * run.layout.channels;
+  ASSERT_LT(tap.product_begin[edge.visit], tap.product_begin[edge.visit + 1]);
+  std::fill(tap.t.begin() + tap.product_begin[edge.visit] * product,
+            tap.t.begin() + tap.product_begin[edge.visit + 1] * product, 1e6f);
+  for (std::size_t i = 0; i < rows; ++i) {
+    const auto row = tap.x.begin() + i * tap.key_position.size();
+    std::fill(row + tap.column_begin[edge.visit], row + tap.column_begin[edge.visit + 1], 3.0f);
+  }
+
+  const HeadBounds bounds(run.recipe, run.layout, run.head);
+  const BlockBounds lent = bounds.of(tap, run.o(tap), run.lse(tap), Detail::stages);
+  const BlockBounds computed = bounds_of(run, edge.tap);
+  for (const auto member :
+       {&BlockBounds::out_low, &BlockBounds::out_high, &BlockBounds::o_low, &BlockBounds::o_high,
+        &BlockBounds::p_low, &BlockBounds::p_high, &BlockBounds::l_low, &BlockBounds::l_high}) {
+    ASSERT_EQ((lent.*member).size(), (computed.*member).size());
+    for (std::size_t e = 0; e < (lent.*member).size(); ++e)
+      ASSERT_EQ(std::bit_cast<std::uint32_t>((lent.*member)[e]),
+                std::bit_cast<std::uint32_t>((computed.*member)[e]));
   }
 }
 
