@@ -115,7 +115,8 @@ BlockBounds HeadBounds::of(const attention::BlockTap& tap, std::span<const float
     } else if (skipped) {
       for (std::size_t i = 0; i < rows; ++i)
         rescale_row({alpha[i], launch.fp32.subnormals},
-                    {&accumulators[i * launch.channels], launch.channels});
+                    {&accumulators[i * launch.channels], launch.channels},
+                    is_finite(alpha[i]) ? numerics::Path::fast : numerics::Path::scalar);
     } else {
       state_->pv.absorb(tap, visit, alpha, p, accumulators,
                         golden_skips ? GoldenT::computed : GoldenT::tapped);

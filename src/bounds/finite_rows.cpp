@@ -121,8 +121,10 @@ void add_widths(double width, const float* v, std::span<double> widths, Path pat
 
 void legal_sums(std::span<const RowEnds> rows, std::size_t columns, std::span<LegalSums> sums,
                 Path path) {
-  std::size_t i = path == Path::fast ? lanes::legal_sums(rows, columns, sums) : 0;
-  for (; i < rows.size(); ++i) {
+  const std::size_t done = path == Path::fast ? lanes::legal_sums(rows, columns, sums) : 0;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    // Which of two NaN a sum keeps is the definition's.
+    if (i < done && std::isfinite(sums[i].sum) && std::isfinite(sums[i].width)) continue;
     sums[i] = {};
     lanes::add_columns(rows[i], 0, columns, sums[i]);
   }

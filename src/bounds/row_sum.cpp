@@ -2,6 +2,7 @@
 #include "row_sum.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 #include "any_order.hpp"
 #include "row_lanes.hpp"
@@ -32,7 +33,12 @@ void add_end(const Kernel& kernel, float alpha, std::span<const float> terms,
   const bool plain = in_quads(kernel) && never_flushed(kernel);
   const std::size_t begun = plain ? std::min<std::size_t>(8, terms.size()) : terms.size();
   attention::add_to_row_sum(kernel, terms.first(begun), alpha, sums);
-  for (std::size_t n = begun; n < terms.size(); ++n) sums[n / 2 % 4] += terms[n];
+  std::size_t n = begun;
+  for (; n + 8 <= terms.size(); n += 8) {
+    for (std::size_t lane = 0; lane < 4; ++lane) sums[lane] += terms[n + 2 * lane];
+    for (std::size_t lane = 0; lane < 4; ++lane) sums[lane] += terms[n + 2 * lane + 1];
+  }
+  for (; n < terms.size(); ++n) sums[n / 2 % 4] += terms[n];
 }
 
 }  // namespace
@@ -63,25 +69,36 @@ void RowSum::absorb(Interval alpha, std::span<const float> low, std::span<const 
   }
 }
 
+bool RowSum::has_nan() const {
+  const auto is_nan = [](float x) { return std::isnan(x); };
+  return std::ranges::any_of(low_, is_nan) || std::ranges::any_of(high_, is_nan);
+}
+
 void RowSum::absorb(std::span<RowSum> rows, std::span<const Interval> alpha,
                     std::span<const RowP> p, numerics::Path path) {
   if (rows.empty()) return;
   const FreeLaunch& free = *rows[0].free_;
+  std::vector<RowSum> sums(rows.begin(), rows.end());
   std::size_t done = 0;
   if (path == numerics::Path::fast && free.freedom.summation == Summation::fixed &&
       free.freedom.contraction == Contraction::none && in_quads(free.launch) &&
       never_flushed(free.launch)) {
     std::vector<lanes::QuadSum> ends;
     for (std::size_t i = 0; i < rows.size(); ++i) {
-      ends.push_back({p[i].low.data(), alpha[i].low, rows[i].low_.data()});
-      ends.push_back({p[i].high.data(), alpha[i].high, rows[i].high_.data()});
+      ends.push_back({p[i].low.data(), alpha[i].low, sums[i].low_.data()});
+      ends.push_back({p[i].high.data(), alpha[i].high, sums[i].high_.data()});
     }
     done = lanes::quad_sums(ends, p[0].low.size(),
                             {free.launch.recipe.softmax.row_sum_start,
                              free.launch.fp32.subnormals == numerics::Subnormals::flush}) /
            2;
   }
-  for (std::size_t i = done; i < rows.size(); ++i) rows[i].absorb(alpha[i], p[i].low, p[i].high);
+  // Which of two NaN a sum keeps is the definition's.
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    if (i < done && !sums[i].has_nan())
+      rows[i] = sums[i];
+    else
+      rows[i].absorb(alpha[i], p[i].low, p[i].high);
 }
 
 /// n - 1 additions and the rescalings lie on the way of a term, one rounding more covers the FP64

@@ -22,6 +22,7 @@ class RowSum {
 
  private:
   Interval in_any_order() const;
+  bool has_nan() const;
 
   const FreeLaunch* free_;
   attention::PartialSums<float> low_{}, high_{};  ///< in the recipe's own order
