@@ -72,6 +72,7 @@ void split_chain(const Instruction& row, std::size_t k, StepArguments s) {
     s.a_exponent += step;
     s.schedule += step;
     s.same += 1;
+    s.used += 1;
     s.b32 += 2 * step * kPanel;
     s.b64 += 2 * step * kPanel;
     s.b_exponent8 += step * kPanel;
@@ -175,6 +176,7 @@ void run_block(const RowOperand::Packed& a, const ColumnOperand::Packed& b, Bloc
                         .a_exponent = a.exponent.data() + a_at,
                         .schedule = a.schedule.data() + a_at / 2,
                         .same = a.same.data() + at.row / 2 * steps,
+                        .used = a.used.data() + at.row / 2 * steps,
                         .same_stride = steps,
                         .b32 = b.f32.data() + halves * b_at,
                         .b64 = b.f64.data() + halves * b_at,

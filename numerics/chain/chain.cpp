@@ -66,6 +66,8 @@ void RowOperand::reserve(const Instruction& row, std::size_t row_count, std::siz
   p.exponent.resize(split);
   p.schedule.resize(split / 2);
   p.same.resize(split / 2 / static_cast<std::size_t>(row.step));
+  p.used.resize(p.same.size());
+  p.rounded.resize(split);
   p.special.resize(p.rows);
   p.ordered.resize(pairs);
   std::fill_n(p.ordered.data(), pairs, std::uint8_t{0});
@@ -79,16 +81,8 @@ void RowOperand::pack_rows(std::size_t first, MatrixView<const float> values) {
 void RowOperand::copy_rounded(std::size_t first, MatrixView<float> to) const {
   const Packed& p = *packed_;
   check_place("copy_rounded", p, first, {to.data, to.rows, to.columns, to.row_stride, 1});
-  const bool narrow = lanes_of(*p.instruction) == Lanes::split_f32;
-  for (std::size_t i = 0; i < to.rows; ++i) {
-    const std::size_t at = (first + i) * p.padded;
-    float* row = to.data + i * to.row_stride;
-    if (narrow)
-      std::copy_n(p.f32.data() + at, to.columns, row);
-    else
-      std::transform(p.f64.data() + at, p.f64.data() + at + to.columns, row,
-                     [](double x) { return static_cast<float>(x); });
-  }
+  for (std::size_t i = 0; i < to.rows; ++i)
+    std::copy_n(p.rounded.data() + (first + i) * p.padded, to.columns, to.data + i * to.row_stride);
 }
 
 float* RowOperand::in_place(std::size_t first) {

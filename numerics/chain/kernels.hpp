@@ -30,6 +30,7 @@ struct StepArguments {
   const std::uint32_t* a_exponent;
   const std::uint32_t* schedule;  ///< per pair of rows, pairs a_stride apart
   const std::uint32_t* same;      ///< per pair of rows, pairs same_stride apart
+  const std::uint32_t* used;      ///< likewise
   std::size_t same_stride;
   const float* b32;
   const double* b64;

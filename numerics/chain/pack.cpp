@@ -118,6 +118,7 @@ void PackRows(MatrixView<const float> values, std::size_t first_row, RowOperand:
     for (std::size_t k = 0; k < p.padded; k += step) {
       std::uint32_t* schedule = p.schedule.data() + at / 2 + k;
       std::uint32_t& same = p.same.data()[(at / 2 + k) / step];
+      p.used.data()[(at / 2 + k) / step] = static_cast<std::uint32_t>(step);
       const std::size_t first = at + k, second = first + p.padded;
       const std::size_t length = step_length(row, p.k, k);
       same = lanes_of(row) == Lanes::split_f32

@@ -88,19 +88,23 @@ constexpr std::size_t chain_position(const Instruction& row, std::size_t k) {
 /// Rows of A, `padded` entries each; the split kernels take them in pairs (an odd last row gets a
 /// partner of zeros). Inside a step the products of a pair are reordered, which an exact sum does
 /// not notice: first the k where both rows have the same sign, then the others, so that the kernel
-/// loads each column vector once for both rows without a branch per k.
+/// loads each column vector once for both rows without a branch per k. Where both rows are zero the
+/// product may be left out: `used` says how many of a step remain, a multiple of 4.
 struct RowOperand::Packed {
   const Instruction* instruction = nullptr;
   std::size_t rows = 0, k = 0, padded = 0;
   AlignedArray<float> f32;               ///< plain: values; split_f32: magnitudes as scheduled
   AlignedArray<double> f64;  ///< split_f64: magnitudes as scheduled; exact: values, rows padded too
-  AlignedArray<std::uint32_t> exponent;  ///< split, in order of k: an int8 or int16, repeated
+  /// split: an int8 or int16, repeated; in order of k, but as scheduled where products are left out
+  AlignedArray<std::uint32_t> exponent;
   /// split, one line per pair: what to add to a column pointer at the start of the step,
   /// k * 2 * kPanel, plus kPanel when the pair's first row is negative.
   AlignedArray<std::uint32_t> schedule;
   AlignedArray<std::uint32_t> same;      ///< split, per pair and step: how many k have equal signs
+  AlignedArray<std::uint32_t> used;      ///< split, likewise: how many k the kernel takes
   AlignedArray<std::uint8_t> special;    ///< per row: holds NaN or Inf
-  AlignedArray<std::uint8_t> ordered;    ///< split, per pair: the schedule is that of no opposite signs
+  AlignedArray<std::uint8_t> ordered;  ///< split, per pair: all k are taken, none of opposite signs
+  AlignedArray<float> rounded;         ///< split: the values that round_rows() made, in order of k
 
   /// Values of one row in chain order (see chain_position); out has `padded` places.
   void unpack(std::size_t row, float* out) const {
@@ -112,12 +116,16 @@ struct RowOperand::Packed {
     }
     const auto step = static_cast<std::size_t>(instruction->step);
     const std::size_t pair = row / 2, steps = padded / step;
+    std::fill_n(out, padded, 0.0f);
     for (std::size_t q = 0; q < padded; ++q) {
+      const std::size_t taken = used.data()[pair * steps + q / step];
+      if (q % step >= taken) continue;
       const std::uint32_t entry = schedule.data()[pair * padded + q];
       const bool opposite = q % step >= same.data()[pair * steps + q / step];
       const bool negative = ((entry / kPanel) % 2 != 0) != (row % 2 == 1 && opposite);
       const float magnitude =
           lanes == Lanes::split_f64 ? static_cast<float>(f64.data()[at + q]) : f32.data()[at + q];
+      if (taken < step && magnitude == 0) continue;  // may be filling, whose k is another's
       out[q / step * step + entry / (2 * kPanel)] = negative ? -magnitude : magnitude;
     }
   }

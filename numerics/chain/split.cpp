@@ -128,22 +128,42 @@ HWY_INLINE void AddProducts(D d, const T* a, std::size_t a_stride, const std::ui
   }
 }
 
-/// Largest exponent of a product per row and column of the pass, `floor` or more.
-template <typename D>
-HWY_INLINE void LargestExponents(const StepArguments& s, std::size_t row, const hn::TFromD<D>* b,
-                                 int floor, hn::Vec<D> (&largest)[2]) {
+/// How many products of the step the pair of rows takes.
+HWY_INLINE std::size_t LengthOf(const StepArguments& s, std::size_t row) {
+  return std::min<std::size_t>(s.length, s.used[row / 2 * s.same_stride]);
+}
+
+/// Largest exponent of a product per row and column of the pass, `floor` or more; line(q): where B's
+/// exponents for the q-th of the `length` products lie.
+template <typename D, typename Line>
+HWY_INLINE void LargestOf(const StepArguments& s, std::size_t row, std::size_t length, int floor,
+                          hn::Vec<D> (&largest)[2], const Line& line) {
   const D d;
   for (auto& exponents : largest) exponents = hn::Set(d, static_cast<hn::TFromD<D>>(floor));
   const std::uint32_t* a = s.a_exponent + row * s.a_stride;
-  for (std::size_t k = 0; k < s.length; k += kUnrolled) {
+  for (std::size_t q = 0; q < length; q += kUnrolled) {
     HWY_UNROLL(4) for (std::size_t u = 0; u < kUnrolled; ++u) {
-      auto theirs = hn::Load(d, b + (k + u) * kPanel);
+      auto theirs = hn::Load(d, line(q + u));
       KeepInRegister(theirs);
       HWY_UNROLL(2) for (std::size_t r = 0; r < 2; ++r) {
-        const auto mine = hn::BitCast(d, hn::Set(DU32(), a[r * s.a_stride + k + u]));
+        const auto mine = hn::BitCast(d, hn::Set(DU32(), a[r * s.a_stride + q + u]));
         largest[r] = hn::Max(largest[r], hn::Add(mine, theirs));
       }
     }
+  }
+}
+
+template <typename D>
+HWY_INLINE void LargestExponents(const StepArguments& s, std::size_t row, const hn::TFromD<D>* b,
+                                 int floor, hn::Vec<D> (&largest)[2]) {
+  const std::size_t length = LengthOf(s, row);
+  if (length == s.length) {
+    LargestOf<D>(s, row, length, floor, largest,
+                 [&](std::size_t q) HWY_ATTR { return b + q * kPanel; });
+  } else {  // products are left out, of rows without negative values
+    const std::uint32_t* schedule = s.schedule + row / 2 * s.a_stride;
+    LargestOf<D>(s, row, length, floor, largest,
+                 [&](std::size_t q) HWY_ATTR { return b + schedule[q] / 2; });
   }
 }
 
@@ -200,7 +220,7 @@ HWY_INLINE void BlockF32(const StepArguments& s, std::size_t row, std::size_t co
   const std::uint32_t* schedule = s.schedule + row / 2 * s.a_stride;
   const std::size_t same = s.same[row / 2 * s.same_stride];
   AddProducts<false>(d, a, s.a_stride, schedule, 0, same, s.b32 + column, sums);
-  AddProducts<true>(d, a, s.a_stride, schedule, same, s.length, s.b32 + column, sums);
+  AddProducts<true>(d, a, s.a_stride, schedule, same, LengthOf(s, row), s.b32 + column, sums);
   HWY_UNROLL(2) for (std::size_t r = 0; r < 2; ++r) {
     HWY_UNROLL(6) for (std::size_t v = 0; v < kBlock; ++v) {
       const V32 sum = hn::And(hn::Sub(sums.plus[r][v], sums.minus[r][v]), keep);
@@ -271,7 +291,7 @@ HWY_INLINE void BlockF64(const StepArguments& s, std::size_t row, std::size_t co
   const std::uint32_t* schedule = s.schedule + row / 2 * s.a_stride;
   const std::size_t same = s.same[row / 2 * s.same_stride];
   AddProducts<false>(d, a, s.a_stride, schedule, 0, same, s.b64 + column, sums);
-  AddProducts<true>(d, a, s.a_stride, schedule, same, s.length, s.b64 + column, sums);
+  AddProducts<true>(d, a, s.a_stride, schedule, same, LengthOf(s, row), s.b64 + column, sums);
 
   HWY_UNROLL(2) for (std::size_t r = 0; r < 2; ++r) {
     HWY_UNROLL(6) for (std::size_t v = 0; v < kBlock; ++v) {

@@ -1,5 +1,5 @@
-// Rows rounded while they are packed against a cast and a packing, array by array, on every SIMD
-// target.
+// Rows rounded while they are packed against a cast and a packing, what the kernels read and what
+// they make of it, on every SIMD target.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -63,19 +63,63 @@ std::vector<float> draw(const Format& input, std::size_t count, testing::Random&
   return x;
 }
 
-template <typename T>
-void expect_equal(const AlignedArray<T>& a, const AlignedArray<T>& b, const char* what) {
-  ASSERT_EQ(a.size(), b.size()) << what;
-  EXPECT_EQ(std::memcmp(a.data(), b.data(), a.size() * sizeof(T)), 0) << what;
+/// What the kernel reads of a packed operand, back in the order of k.
+struct Read {
+  std::vector<float> values;
+  std::vector<std::uint32_t> exponents;  ///< of a product left out, those of zeros
+  std::size_t left_out = 0;              ///< products of pairs
+};
+
+Read read(const RowOperand::Packed& p) {
+  const auto step = static_cast<std::size_t>(p.instruction->step);
+  const std::size_t pairs = (p.rows + 1) / 2;
+  const bool narrow = lanes_of(*p.instruction) == Lanes::split_f32;
+  const std::uint32_t none =
+      narrow ? (kNoExponent8 & 0xFFu) * 0x01010101u : (kNoExponent16 & 0xFFFFu) * 0x00010001u;
+  Read made{.values = std::vector<float>(p.rows * p.padded),
+            .exponents = std::vector<std::uint32_t>(2 * pairs * p.padded, none)};
+  for (std::size_t i = 0; i < p.rows; ++i) p.unpack(i, &made.values[i * p.padded]);
+  for (std::size_t i = 0; i < 2 * pairs; ++i)
+    for (std::size_t q = 0; q < p.padded; ++q) {
+      const std::size_t place = (i / 2 * p.padded + q) / step, used = p.used.data()[place];
+      if (q % step >= used) {
+        made.left_out += i % 2;
+        continue;
+      }
+      const std::size_t k = p.schedule.data()[i / 2 * p.padded + q] / (2 * kPanel);
+      const std::size_t at = used < step ? q / step * step + k : q;
+      // Filling may stand for any k.
+      const std::uint32_t exponent = p.exponent.data()[i * p.padded + q];
+      if (used == step || exponent != none) made.exponents[i * p.padded + at] = exponent;
+    }
+  return made;
 }
 
 void expect_equal(const RowOperand& a, const RowOperand& b) {
-  expect_equal(a.packed().f32, b.packed().f32, "f32");
-  expect_equal(a.packed().f64, b.packed().f64, "f64");
-  expect_equal(a.packed().exponent, b.packed().exponent, "exponent");
-  expect_equal(a.packed().schedule, b.packed().schedule, "schedule");
-  expect_equal(a.packed().same, b.packed().same, "same");
-  expect_equal(a.packed().special, b.packed().special, "special");
+  const Read x = read(a.packed()), y = read(b.packed());
+  EXPECT_EQ(std::memcmp(x.values.data(), y.values.data(), x.values.size() * sizeof(float)), 0);
+  EXPECT_EQ(x.exponents, y.exponents);
+  for (std::size_t i = 0; i < a.rows(); ++i)
+    EXPECT_EQ(a.packed().special.data()[i], b.packed().special.data()[i]);
+}
+
+/// Both by random columns, onto what D holds.
+void expect_equal_products(const Instruction& row, const RowOperand& a, const RowOperand& b,
+                           testing::Random& random) {
+  const Format& input = format(input_format(row));
+  constexpr std::size_t kColumns = 75;
+  std::vector<float> values(kColumns * a.k());
+  for (float& value : values) {
+    value = decode(random() % (input.max_finite() + 1), input.id) * (random() % 2 ? 1 : -1);
+    if (input.min_exponent() == -126) value = std::ldexp(value, value > 1 || value < -1 ? -100 : 0);
+    value = decode(encode(value, input.id), input.id);
+  }
+  ColumnOperand columns;
+  columns.pack(row, row_major<const float>(values.data(), kColumns, a.k()));
+  std::vector<float> x(a.rows() * kColumns, 1.5f), y = x;
+  chain(row, a, columns, Start::from_d, row_major(x.data(), a.rows(), kColumns));
+  chain(row, b, columns, Start::from_d, row_major(y.data(), b.rows(), kColumns));
+  EXPECT_EQ(std::memcmp(x.data(), y.data(), x.size() * sizeof(float)), 0);
 }
 
 std::vector<float> cast(std::vector<float> x, float factor, FormatId id) {
@@ -119,10 +163,52 @@ TEST_P(RoundRows, EqualACastAndAPacking) {
           expected += x[i * stride + j] * factor > decode(input.max_finite(), input.id);
       EXPECT_EQ(beyond, expected);
       expect_equal(rounded, packed);
+      expect_equal_products(row, rounded, packed, random);
       // A second time, on what the first left.
       ASSERT_TRUE(rounded.round_rows(8, {&x[8 * stride], kRows - 8, k, stride, 1}, factor).packed);
       expect_equal(rounded, packed);
     }
+  });
+}
+
+/// Products that both rows of a pair make zero are left out, whatever was there before.
+TEST_P(RoundRows, LeaveOutZeros) {
+  const Instruction& row = instruction(GetParam());
+  const Format& input = format(row.input);
+  const auto step = static_cast<std::size_t>(row.step);
+  const std::size_t k = std::max<std::size_t>(4 * static_cast<std::size_t>(row.k), 64);
+  testing::Random random(11);
+  testing::for_each_target([&](const std::string& target) {
+    SCOPED_TRACE(target);
+    RowOperand rounded;
+    for (const unsigned sparsity : {2u, 7u, 0u, 1u, 16u, 3u}) {
+      // Of `sparsity` + 1 keys one is not zero, in either row; a whole step is once.
+      std::vector<float> x = draw(input, kRows * k, random);
+      for (std::size_t pair = 0; pair < (kRows + 1) / 2; ++pair)
+        for (std::size_t j = 0; j < k; ++j)
+          if (random() % (sparsity + 1) != 0 || (pair == 1 && j < step))
+            for (std::size_t i = 2 * pair; i < std::min(2 * pair + 2, kRows); ++i) x[i * k + j] = 0;
+      const std::vector<float> values = cast(x, 1, row.input);
+      RowOperand packed;
+      packed.pack(row, row_major<const float>(values.data(), kRows, k));
+      rounded.reserve(row, kRows, k);
+      ASSERT_TRUE(rounded.round_rows(0, row_major<const float>(x.data(), kRows, k), 1).packed);
+      expect_equal(rounded, packed);
+      expect_equal_products(row, rounded, packed, random);
+      std::vector<float> copied(kRows * k);
+      rounded.copy_rounded(0, row_major(copied.data(), kRows, k));
+      EXPECT_EQ(std::memcmp(copied.data(), values.data(), copied.size() * sizeof(float)), 0);
+      const std::size_t left_out = read(rounded.packed()).left_out;
+      EXPECT_GE(left_out, step == 16 || step == 32 ? step : 0);
+      EXPECT_GE(left_out, sparsity == 7 && step == 32 ? kRows * k / 4 : 0);
+    }
+    // And a packing over what left some out.
+    const std::vector<float> ones(kRows * k, 1.0f);
+    RowOperand packed;
+    packed.pack(row, row_major<const float>(ones.data(), kRows, k));
+    rounded.pack_rows(0, row_major<const float>(ones.data(), kRows, k));
+    expect_equal(rounded, packed);
+    expect_equal_products(row, rounded, packed, random);
   });
 }
 
@@ -168,12 +254,7 @@ TEST(RoundE4m3, EveryValue) {
     rounded.reserve(row, 2, kWidth);
     ASSERT_TRUE(rounded.round_rows(0, row_major<const float>(x.data(), 2, kWidth), 1).packed);
     packed.pack(row, row_major<const float>(values.data(), 2, kWidth));
-    ASSERT_EQ(std::memcmp(rounded.packed().f32.data(), packed.packed().f32.data(),
-                          2 * kWidth * sizeof(float)),
-              0);
-    ASSERT_EQ(std::memcmp(rounded.packed().exponent.data(), packed.packed().exponent.data(),
-                          2 * kWidth * sizeof(std::uint32_t)),
-              0);
+    expect_equal(rounded, packed);
   }
 }
 
