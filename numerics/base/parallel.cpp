@@ -6,7 +6,9 @@
 
 #include <algorithm>
 #include <atomic>
+#include <condition_variable>
 #include <exception>
+#include <mutex>
 
 namespace karat::numerics {
 namespace {
@@ -43,6 +45,45 @@ void parallel_for(std::size_t count, int threads,
       if (!failed.exchange(true)) failure = std::current_exception();
     }
   }
+  if (failure) std::rethrow_exception(failure);
+}
+
+void parallel_in_order(
+    std::size_t count, int threads,
+    const std::function<std::function<void()>(std::size_t item, int worker)>& work) {
+  std::mutex mutex;
+  std::condition_variable turned;
+  std::size_t next = 0;        // the item whose turn it is to leave
+  std::size_t failed = count;  // the first that failed so far
+  std::exception_ptr failure;
+  // Whoever waits for an item waits for one that was begun before, so some thread runs it.
+  const auto run = [&](std::size_t item, int worker) {
+    const std::function<void()> leave = work(item, worker);
+    {
+      std::unique_lock lock(mutex);
+      turned.wait(lock, [&] { return next == item || failed < item; });
+      if (failed < item) return;
+    }
+    if (leave) leave();
+    const std::lock_guard lock(mutex);
+    ++next;
+    turned.notify_all();
+  };
+  parallel_for(count, threads, [&](std::size_t item, int worker) {
+    {
+      const std::lock_guard lock(mutex);
+      if (failed < item) return;
+    }
+    try {
+      run(item, worker);
+    } catch (...) {
+      const std::lock_guard lock(mutex);
+      if (failed < item) return;
+      failed = item;
+      failure = std::current_exception();
+      turned.notify_all();
+    }
+  });
   if (failure) std::rethrow_exception(failure);
 }
 

@@ -19,4 +19,12 @@ int default_threads();
 void parallel_for(std::size_t count, int threads,
                   const std::function<void(std::size_t item, int worker)>& body);
 
+/// Items whose results leave in order. Runs work(item, worker) as parallel_for() does, then what it
+/// returned, on the same thread: one at a time, item after item; an empty function counts as one.
+/// So at most `threads` items are between the two. Where several fail, in either part, the failure
+/// of the first item is rethrown here: everything before it has left, nothing behind it does.
+void parallel_in_order(
+    std::size_t count, int threads,
+    const std::function<std::function<void()>(std::size_t item, int worker)>& work);
+
 }  // namespace karat::numerics

@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
@@ -103,6 +104,96 @@ TEST(Parallel, AnExceptionOfANestedLoopArrives) {
   };
   EXPECT_THROW(parallel_for(4, 2, [&](std::size_t, int) { parallel_for(4, 2, inner); }),
                std::out_of_range);
+}
+
+/// Items that wait for others, which other threads must run.
+class Meeting {
+ public:
+  void come() {
+    const std::lock_guard hold(lock_);
+    ++here_;
+    came_.notify_all();
+  }
+  bool wait_for(int others) {
+    std::unique_lock hold(lock_);
+    return came_.wait_for(hold, std::chrono::seconds(20), [&] { return here_ >= others; });
+  }
+
+ private:
+  std::mutex lock_;
+  std::condition_variable came_;
+  int here_ = 0;
+};
+
+TEST(ParallelInOrder, ItemsLeaveInOrderWhoeverIsDoneFirst) {
+  Meeting done;
+  std::vector<std::size_t> left;
+  parallel_in_order(4, 4, [&](std::size_t item, int) -> std::function<void()> {
+    EXPECT_TRUE(item != 0 || done.wait_for(3)) << "items 1 to 3 run beside it";
+    done.come();
+    return [&left, item] { left.push_back(item); };
+  });
+  EXPECT_THAT(left, testing::ElementsAre(0, 1, 2, 3));
+}
+
+TEST(ParallelInOrder, AtMostOneItemAThreadIsUnderWay) {
+  for (const int threads : {1, 2, 3, 8}) {
+    std::atomic<int> under_way = 0, most = 0;
+    std::atomic<int> leaving = 0, most_leaving = 0;
+    std::vector<std::size_t> left;
+    const auto grown = [](std::atomic<int>& count, std::atomic<int>& largest) {
+      const int now = ++count;
+      for (int seen = largest; seen < now && !largest.compare_exchange_weak(seen, now);) {
+      }
+    };
+    parallel_in_order(50, threads, [&](std::size_t item, int worker) -> std::function<void()> {
+      EXPECT_LT(worker, threads);
+      grown(under_way, most);
+      if (item % 7 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(2));
+      return [&, item] {
+        grown(leaving, most_leaving);
+        left.push_back(item);
+        --leaving;
+        --under_way;
+      };
+    });
+    EXPECT_EQ(left.size(), 50u);
+    EXPECT_TRUE(std::ranges::is_sorted(left));
+    EXPECT_LE(most, threads);
+    EXPECT_EQ(most_leaving, 1);
+  }
+}
+
+TEST(ParallelInOrder, TheFirstItemsFailureComesOut) {
+  for (const bool in_work : {true, false}) {
+    Meeting failed;
+    std::vector<std::size_t> left;
+    const auto work = [&](std::size_t item, int) -> std::function<void()> {
+      if (item == 3) {
+        failed.come();
+        throw std::runtime_error("three, which was first in time");
+      }
+      if (item == 2) {
+        EXPECT_TRUE(failed.wait_for(1));
+        if (in_work) throw std::runtime_error("two");
+        return [] { throw std::runtime_error("two"); };
+      }
+      return [&left, item] { left.push_back(item); };
+    };
+    EXPECT_THAT([&] { parallel_in_order(100, 4, work); },
+                testing::ThrowsMessage<std::runtime_error>("two"));
+    EXPECT_THAT(left, testing::ElementsAre(0, 1));
+  }
+}
+
+TEST(ParallelInOrder, InsideALoopItRunsOnItsCallersThread) {
+  std::vector<std::vector<std::size_t>> left(3);
+  parallel_for(3, 3, [&](std::size_t outer, int) {
+    parallel_in_order(5, 4, [&](std::size_t item, int) -> std::function<void()> {
+      return [&, item] { left[outer].push_back(item); };
+    });
+  });
+  EXPECT_THAT(left, testing::Each(testing::ElementsAre(0, 1, 2, 3, 4)));
 }
 
 TEST(Parallel, BothSidesOfAForkRunLoops) {
