@@ -33,14 +33,14 @@ constexpr std::string_view kBoundText =
 
 }  // namespace
 
-CaseWriter::CaseWriter(const std::filesystem::path& destination, const cases::Case& of,
-                       const layout::Layout& layout, const MakeOptions& options,
-                       const std::vector<int>& taps, const std::vector<std::int32_t>& truth_rows)
+CaseWriter::CaseWriter(files::Hdf5Writer& file, const cases::Case& of, const layout::Layout& layout,
+                       const MakeOptions& options, const std::vector<int>& taps,
+                       const std::vector<std::int32_t>& truth_rows)
     : case_(of),
       recipe_(of.recipe),
       layout_(&layout),
       inputs_(*of.inputs),
-      writer_(destination, std::string(kSchema)),
+      writer_(file),
       batch_(of.shape().batch),
       heads_(of.shape().heads),
       group_(of.shape().group()),

@@ -15,10 +15,10 @@ namespace karat::golden {
 
 class CaseWriter {
  public:
-  /// Creates the file and everything that heads share: case, recipe, and, where the mask does not
-  /// depend on the head, order and mask. `layout` and `taps` are the first head's.
-  CaseWriter(const std::filesystem::path& destination, const cases::Case& of,
-             const layout::Layout& layout, const MakeOptions& options, const std::vector<int>& taps,
+  /// Writes everything that heads share: case, recipe, and, where the mask does not depend on the
+  /// head, order and mask. `layout` and `taps` are the first head's. The file outlives it.
+  CaseWriter(files::Hdf5Writer& file, const cases::Case& of, const layout::Layout& layout,
+             const MakeOptions& options, const std::vector<int>& taps,
              const std::vector<std::int32_t>& truth_rows);
 
   /// Begins a head with a layout of its own, which must outlive its writing.
@@ -37,7 +37,6 @@ class CaseWriter {
                       const GradientTruth& truth);
   /// Tokens whose gradients the file holds in FP64.
   const std::vector<std::int32_t>& gradient_rows() const { return gradient_rows_; }
-  files::Seal commit() { return writer_.commit(); }
 
  private:
   void describe(const MakeOptions& options, const std::vector<int>& taps);
@@ -57,7 +56,7 @@ class CaseWriter {
   const recipe::Recipe& recipe_;
   const layout::Layout* layout_;
   const cases::Inputs& inputs_;
-  files::Hdf5Writer writer_;
+  files::Hdf5Writer& writer_;
   std::size_t batch_, heads_;
   std::size_t group_;  ///< heads that share k and v, which the file holds once
   std::size_t tokens_, channels_;

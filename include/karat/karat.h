@@ -211,7 +211,8 @@ typedef struct karat_attend_args {
    * NULL: not wanted. */
   const char* taps;
   karat_tensors** stages;
-  karat_progress progress; /* NULL, or called with query blocks of the head at work */
+  karat_progress progress; /* NULL, or called with query blocks of the head at work; where small
+                            * heads run side by side, with thousandths of all heads */
   void* context;
 } karat_attend_args;
 KARAT_API karat_status karat_attend(const karat_attend_args* args, karat_error* error);
@@ -253,7 +254,8 @@ KARAT_API karat_status karat_backward(const karat_backward_args* args, karat_err
 
 
 /* Attention in f64 on the values as given, [B][H][S][D] and [B][H][S]: over all keys (sparse = 0)
- * or those of the recipe's mask (sparse = 1). Progress in groups of rows of the head at work. */
+ * or those of the recipe's mask (sparse = 1). Progress in groups of rows of the head at work, or
+ * as karat_attend(). */
 KARAT_API karat_status karat_truth(const karat_recipe* recipe, const karat_heads* input, int sparse,
                                    int32_t threads, double* o, double* lse,
                                    karat_progress progress, void* context, karat_error* error);
@@ -311,7 +313,8 @@ typedef struct karat_make_args {
   int64_t keep_positions;
   karat_mask_order mask_order;
   karat_progress progress; /* NULL, or called with the share of one head's inputs, attention, sparse
-                            * truth, dense truth, one after the other */
+                            * truth, dense truth, one after the other; where small heads run side by
+                            * side, with thousandths of all heads */
   void* context;
   const void* d_o; /* gradient of o, as in karat_backward_args: the file then holds the backward of
                     * the same run. NULL: forward alone */

@@ -3,8 +3,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <mutex>
 #include <nlohmann/json.hpp>
+
+#include "karat/numerics/base/parallel.hpp"
 
 namespace karat::cases {
 namespace {
@@ -32,6 +35,10 @@ class WithLargest final : public Inputs {
     input.largest = largest(threads);
     return input;
   }
+  void prepare(int at_once) const override {
+    inputs_->prepare(at_once);
+    std::call_once(once_, [&] { find_largest(at_once, 1); });
+  }
   GradientOrigin output_gradient_origin() const override {
     return inputs_->output_gradient_origin();
   }
@@ -47,17 +54,27 @@ class WithLargest final : public Inputs {
 
  private:
   attention::LargestOfAll largest(int threads) const {
-    std::call_once(once_, [&] {
-      HeadValues room;
-      for (std::size_t batch = 0; batch < shape().batch; ++batch)
-        for (std::size_t head = 0; head < shape().heads; ++head) {
-          const attention::HeadInput input = inputs_->borrowed(batch, head, threads, room);
-          largest_ = {.q = largest_of(input.q, largest_.q),
-                      .k = largest_of(input.k, largest_.k),
-                      .v = largest_of(input.v, largest_.v)};
-        }
-    });
+    std::call_once(once_, [&] { find_largest(1, threads); });
     return largest_;
+  }
+  /// `at_once` heads at a time, each on `threads`.
+  void find_largest(int at_once, int threads) const {
+    const std::size_t heads = shape().heads;
+    largest_ = {};
+    numerics::parallel_in_order(
+        shape().batch * heads, at_once, [&](std::size_t number, int) -> std::function<void()> {
+          HeadValues room;
+          const attention::HeadInput input =
+              inputs_->borrowed(number / heads, number % heads, threads, room);
+          const attention::LargestOfAll of_head{.q = largest_of(input.q, 0),
+                                                .k = largest_of(input.k, 0),
+                                                .v = largest_of(input.v, 0)};
+          return [this, of_head] {
+            largest_ = {.q = std::max(largest_.q, of_head.q),
+                        .k = std::max(largest_.k, of_head.k),
+                        .v = std::max(largest_.v, of_head.v)};
+          };
+        });
   }
 
   std::shared_ptr<const Inputs> inputs_;

@@ -3,8 +3,10 @@
 
 #include "karat/attention/predict.hpp"
 #include "karat/case/all_heads.hpp"
+#include "karat/case/side_by_side.hpp"
 #include "karat/layout/arrangement.hpp"
 #include "karat/numerics/base/error.hpp"
+#include "karat/numerics/base/parallel.hpp"
 #include "karat/recipe/grid.hpp"
 #include "karat/recipe/validate.hpp"
 
@@ -65,35 +67,96 @@ attention::QuantisedHead operands_of(const recipe::Recipe& recipe, const layout:
   return attention::quantise_head(recipe, layout, head.values, numerics::Path::fast, threads);
 }
 
-void for_each_head(const Case& of, const HeadLoop& loop,
-                   const std::function<void(HeadAtWork&)>& visit) {
-  const InputShape& shape = of.shape();
-  const bool per_head = layouts_of(of) == Layouts::per_head;
-  layout::Layout layout;
-  if (!per_head) layout = head_layout(of, 0, 0, nullptr, loop.threads);
+namespace {
+
+/// A head from reading to the end of its visit.
+struct HeadRoom {
   GivenHead given;
-  for (std::size_t number = 0; number < shape.batch * shape.heads; ++number) {
-    const std::size_t batch = number / shape.heads, head = number % shape.heads;
-    if (loop.begin) loop.begin(number);
-    read_head(*of.inputs, batch, head, loop.threads, given);
-    if (per_head) layout = head_layout(of, batch, head, given.values_or_null(), loop.threads);
-    HeadAtWork work{.batch = batch,
-                    .head = head,
-                    .number = number,
-                    .layout = layout,
-                    .values = given.values,
-                    .operands = {}};
-    if (given.codes || loop.needs != HeadNeeds::values)
-      work.operands = operands_of(of.recipe, layout, given, loop.threads);
-    if (loop.needs == HeadNeeds::operands) {
+  layout::Layout own;  ///< of this head alone, where heads have layouts of their own
+  std::optional<HeadAtWork> work;
+};
+
+/// The loop's heads, one by one on the threads that it is told.
+class Heads {
+ public:
+  Heads(const Case& of, const HeadLoop& loop)
+      : case_(of), loop_(loop), per_head_(layouts_of(of) == Layouts::per_head) {
+    if (!per_head_) shared_ = head_layout(of, 0, 0, nullptr, loop.threads);
+  }
+  std::size_t count() const { return case_.shape().batch * case_.shape().heads; }
+
+  HeadAtWork& read(std::size_t number, int threads, int at_once, HeadRoom& into) const {
+    const std::size_t heads = case_.shape().heads, batch = number / heads, head = number % heads;
+    GivenHead& given = into.given;
+    if (loop_.begin) loop_.begin(number);
+    const auto began = std::chrono::steady_clock::now();
+    read_head(*case_.inputs, batch, head, threads, given);
+    if (per_head_) into.own = head_layout(case_, batch, head, given.values_or_null(), threads);
+    const layout::Layout& layout = per_head_ ? into.own : shared_;
+    HeadAtWork& work = into.work.emplace(HeadAtWork{.batch = batch,
+                                                    .head = head,
+                                                    .number = number,
+                                                    .layout = layout,
+                                                    .values = given.values,
+                                                    .operands = {},
+                                                    .threads = threads,
+                                                    .at_once = at_once,
+                                                    .began = began});
+    if (given.codes || loop_.needs != HeadNeeds::values)
+      work.operands = operands_of(case_.recipe, layout, given, threads);
+    if (loop_.needs == HeadNeeds::operands) {
       work.values = {};
       given = {};
     } else if (given.codes) {
       given.room = dequantised(layout, work.operands);
       work.values = given.room.view();
     }
-    visit(work);
+    return work;
   }
+
+ private:
+  const Case& case_;
+  const HeadLoop& loop_;
+  bool per_head_;
+  layout::Layout shared_;
+};
+
+SideBySide plan(const Case& of, const HeadLoop& loop, std::size_t heads) {
+  const int threads = loop.threads > 0 ? loop.threads : numerics::default_threads();
+  if (threads == 1 || heads == 1) return {};
+  const auto block = static_cast<std::size_t>(of.recipe.block.q);
+  return side_by_side({.heads = heads,
+                       .query_blocks = (of.shape().tokens() + block - 1) / block,
+                       .threads = threads,
+                       .head_bytes = head_bytes(of) + loop.visit_bytes,
+                       .memory = loop.memory ? *loop.memory : free_memory() / 2});
+}
+
+}  // namespace
+
+void for_each_head(const Case& of, const HeadLoop& loop,
+                   const std::function<void(HeadAtWork&)>& visit) {
+  const Heads heads(of, loop);
+  HeadRoom room;
+  for (std::size_t number = 0; number < heads.count(); ++number)
+    visit(heads.read(number, loop.threads, 1, room));
+}
+
+void compute_heads(const Case& of, const HeadLoop& loop,
+                   const std::function<Delivery(HeadAtWork&)>& visit) {
+  const Heads heads(of, loop);
+  const SideBySide crowd = plan(of, loop, heads.count());
+  if (crowd.heads > 0) of.inputs->prepare(crowd.at_once);
+  numerics::parallel_in_order(crowd.heads, crowd.at_once, [&](std::size_t number, int) -> Delivery {
+    const auto room = std::make_shared<HeadRoom>();
+    Delivery deliver = visit(heads.read(number, 1, crowd.at_once, *room));
+    return [room, deliver = std::move(deliver)] {
+      if (deliver) deliver();
+    };
+  });
+  HeadRoom room;
+  for (std::size_t number = crowd.heads; number < heads.count(); ++number)
+    if (const Delivery deliver = visit(heads.read(number, loop.threads, 1, room))) deliver();
 }
 
 }  // namespace karat::cases

@@ -70,6 +70,8 @@ CodedHead Inputs::codes(std::size_t, std::size_t) const {
   throw Error(ErrorKind::internal, "inputs", "hold values, not codes");
 }
 
+void Inputs::prepare(int) const {}
+
 std::vector<float> Inputs::output_gradient(std::size_t, std::size_t) const {
   throw Error(ErrorKind::internal, "inputs", "have no gradient of the output");
 }

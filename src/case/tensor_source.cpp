@@ -169,7 +169,10 @@ Tensor TensorSource::head(const std::string& name, Extents extents, TensorLayout
   }
   offset.erase(offset.begin(), offset.end() - static_cast<std::ptrdiff_t>(rank));
   count.erase(count.begin(), count.end() - static_cast<std::ptrdiff_t>(rank));
-  Tensor part = read_part(name, offset, count);
+  Tensor part = [&] {
+    const std::lock_guard lock(reading_);
+    return read_part(name, offset, count);
+  }();
   if (extents == Extents::matrix && layout == TensorLayout::bhds)
     part.bytes = transposed(part, size.channels, size.rows);
   part.shape = extents == Extents::matrix ? Shape{size.rows, size.channels} : Shape{size.rows};

@@ -1,15 +1,17 @@
 // A golden file from a small case: deterministic, readable, checkable against itself.
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
-#include <unistd.h>
+#include <mutex>
+#include <stdexcept>
 
+#include "karat/case/stages.hpp"
 #include "karat/files/safetensors.hpp"
 #include "karat/golden/check.hpp"
-#include "karat/case/stages.hpp"
 #include "karat/golden/make.hpp"
 #include "karat/numerics/base/error.hpp"
 #include "karat/recipe/json.hpp"
@@ -48,9 +50,83 @@ TEST_F(Case, SameCaseSameBytesForAnyThreads) {
   }
 }
 
+/// Many small heads, with what the progress said of them.
+struct ManyHeads {
+  std::string bytes;
+  MakeSummary summary;
+  std::size_t together = 0;  ///< calls of heads side by side
+};
+
+TEST_F(Case, SmallHeadsSideBySideGiveTheSameBytes) {
+  const auto many = [&](const cases::Case& of, int threads, const std::string& taps) {
+    ManyHeads made;
+    std::mutex mutex;
+    MakeOptions options{.seed = 3, .taps = taps, .threads = threads};
+    options.progress = [&](Phase phase, std::size_t head, std::size_t done, std::size_t total) {
+      const std::lock_guard lock(mutex);
+      if (phase != Phase::side_by_side) return;
+      ++made.together;
+      EXPECT_EQ(head, 0u);
+      EXPECT_LE(done, total);
+    };
+    made.summary = make(of, options, folder_ / "many.h5");
+    made.bytes = bytes(folder_ / "many.h5");
+    return made;
+  };
+  const video::WorkloadSpec spec{.grid = {2, 8, 8}, .batch = 2, .heads = 4, .head_dim = 32};
+  struct Row {
+    const char* recipe;
+    std::size_t kv_heads;
+    const char* taps;
+  };
+  // Scales of each head and of all heads, a mask predicted from each, one beside a second branch.
+  for (const auto& [name, kv_heads, taps] : {Row{"fpsattention", 4, "all"},
+                                             {"fpsattention", 2, ""},
+                                             {"xdit_flash3_fp8", 4, "none"},
+                                             {"svg2", 2, ""},
+                                             {"sla", 4, ""}}) {
+    const cases::Case of =
+        cases::make_case(recipe::preset(name), cases::generated_inputs(spec, 0, kv_heads));
+    const ManyHeads one = many(of, 1, taps);
+    EXPECT_EQ(one.together, 0u);
+    for (const int threads : {2, 3, 8}) {
+      const ManyHeads other = many(of, threads, taps);
+      EXPECT_TRUE(other.bytes == one.bytes) << name << " " << kv_heads << " " << threads;
+      EXPECT_GT(other.together, 0u) << "were they side by side?";
+      EXPECT_EQ(other.summary.seal.sha256, one.summary.seal.sha256);
+      EXPECT_EQ(other.summary.multiply_adds, one.summary.multiply_adds);
+      EXPECT_EQ(other.summary.truth_multiply_adds, one.summary.truth_multiply_adds);
+      EXPECT_EQ(other.summary.saturated_p_codes, one.summary.saturated_p_codes);
+      EXPECT_GT(other.summary.truth_seconds, 0);
+    }
+  }
+}
+
+TEST_F(Case, AHeadThatFailsAmongOthersLeavesNoFile) {
+  const video::WorkloadSpec spec{.grid = {2, 8, 8}, .heads = 12, .head_dim = 32};
+  const cases::Case of =
+      cases::make_case(recipe::preset("fpsattention"), cases::generated_inputs(spec, 0));
+  for (const int threads : {1, 2, 8}) {
+    const MakeOptions options{
+        .threads = threads,
+        .progress = [](Phase phase, std::size_t head, std::size_t, std::size_t) {
+          if (phase == Phase::inputs && (head == 5 || head == 6))
+            throw std::runtime_error("head " + std::to_string(head));
+        }};
+    try {
+      make(of, options, folder_ / "g.h5");
+      ADD_FAILURE() << "no failure";
+    } catch (const std::runtime_error& failure) {
+      EXPECT_STREQ(failure.what(), "head 5") << threads;
+    }
+    EXPECT_TRUE(fs::is_empty(folder_));
+  }
+}
+
 TEST_F(Case, SeveralHeadsAndBatchesComeBackByName) {
   const GoldenFile golden(make_file("g.h5", recipe::preset("fpsattention"), 0, 2, 3));
-  EXPECT_EQ(golden.shape(), (cases::HeadShape{.batch = 2, .heads = 3, .rows = 495, .channels = 32}));
+  EXPECT_EQ(golden.shape(),
+            (cases::HeadShape{.batch = 2, .heads = 3, .rows = 495, .channels = 32}));
   for (std::size_t b = 0; b < 2; ++b)
     for (std::size_t h = 0; h < 3; ++h) {
       const attention::HeadResult again = attention::attend(
@@ -66,7 +142,8 @@ TEST_F(Case, SeveralHeadsAndBatchesComeBackByName) {
         EXPECT_EQ(stored.key_position, tap.key_position);
       }
     }
-  EXPECT_NE(golden.values("o", cases::Extents::matrix, 0, 0), golden.values("o", cases::Extents::matrix, 0, 1));
+  EXPECT_NE(golden.values("o", cases::Extents::matrix, 0, 0),
+            golden.values("o", cases::Extents::matrix, 0, 1));
 }
 
 TEST_F(Case, TheGoldenFileMatchesItself) {
@@ -119,10 +196,10 @@ TEST_F(Case, AStoppedRunLeavesNothingBehind) {
     const MakeOptions options{.progress = [&](Phase now, std::size_t, std::size_t, std::size_t) {
       if (now == phase) throw Stop{};
     }};
-    EXPECT_THROW(make(cases::make_case(recipe::preset("fpsattention"),
-                                       cases::generated_inputs(spec, 0)), options,
-                      folder_ / "g.h5"),
-                 Stop);
+    EXPECT_THROW(
+        make(cases::make_case(recipe::preset("fpsattention"), cases::generated_inputs(spec, 0)),
+             options, folder_ / "g.h5"),
+        Stop);
     EXPECT_TRUE(fs::is_empty(folder_));
   }
 }

@@ -2,7 +2,9 @@
 #include "karat/attention/attend.hpp"
 
 #include <algorithm>
+#include <memory>
 #include <numeric>
+#include <string>
 
 #include "call.hpp"
 #include "given_mask.hpp"
@@ -11,6 +13,7 @@
 #include "karat/case/case.hpp"
 #include "karat/case/formats.hpp"
 #include "karat/case/metadata.hpp"
+#include "karat/case/side_by_side.hpp"
 #include "karat/case/stages.hpp"
 #include "karat/case/taps.hpp"
 #include "tensors.hpp"
@@ -33,25 +36,43 @@ void put(float* all, std::size_t number, std::span<const float> head) {
   if (all != nullptr) std::ranges::copy(head, all + number * head.size());
 }
 
+/// What a head leaves, as it is handed out.
+struct HeadTensors {
+  files::Tensors outputs;  ///< codes, scales and branch, under names that heads share
+  files::Tensors taps;     ///< under names of their own
+};
+
 /// Codes and scales of a head under their stage names. The heads of a group share those of k and
-/// v: its first adds them.
-void add_operands(files::Tensors& stages, const recipe::Recipe& recipe,
-                  const cases::InputShape& shape, const cases::HeadAtWork& work) {
+/// v: its first has them.
+HeadTensors stages_of(const recipe::Recipe& recipe, const cases::InputShape& shape,
+                      const cases::HeadAtWork& work, const attention::HeadResult& result) {
+  HeadTensors made;
   const attention::QuantisedHead& head = work.operands;
   for (const auto& [name, operand] : {std::pair{"q", &head.q}, {"k", &head.k}, {"v", &head.v}}) {
     const bool q = operand == &head.q;
     if (!q && work.head % shape.group() != 0) continue;
-    const std::size_t heads = q ? shape.heads : shape.heads / shape.group();
-    const cases::OperandTensors made = cases::operand_tensors(
+    cases::OperandTensors tensors = cases::operand_tensors(
         *operand, q ? work.layout.order : work.layout.key_order, shape.channels);
     const std::string stage = name;
-    cases::append_head(stages, stage + "_codes", shape.batch, heads, made.codes);
-    if (made.scale) cases::append_head(stages, stage + "_scale", shape.batch, heads, *made.scale);
+    made.outputs[stage + "_codes"] = std::move(tensors.codes);
+    if (tensors.scale) made.outputs[stage + "_scale"] = std::move(*tensors.scale);
   }
   if (!head.branch.empty())
-    cases::append_head(
-        stages, "branch", shape.batch, shape.heads,
-        cases::encoded(head.branch, recipe.branch.format, {shape.tokens(), shape.channels}));
+    made.outputs["branch"] =
+        cases::encoded(head.branch, recipe.branch.format, {shape.tokens(), shape.channels});
+  for (const attention::BlockTap& tap : result.taps)
+    for (auto& [name, tensor] : cases::tap_tensors(recipe, work.layout, tap))
+      made.taps[cases::tap_name(work.batch, work.head, tap.query_block, name)] = std::move(tensor);
+  return made;
+}
+
+void append(files::Tensors& stages, const cases::InputShape& shape, HeadTensors&& made) {
+  for (const auto& [name, tensor] : made.outputs) {
+    const bool shared = name.starts_with("k_") || name.starts_with("v_");
+    cases::append_head(stages, name, shape.batch,
+                       shared ? shape.heads / shape.group() : shape.heads, tensor);
+  }
+  stages.merge(std::move(made.taps));
 }
 
 void attend(const karat_attend_args& args) {
@@ -60,15 +81,18 @@ void attend(const karat_attend_args& args) {
       cases::make_case(required(args.recipe, "recipe")->recipe, heads, given_mask(args));
   require_output_type(args);
   const cases::InputShape& shape = of.shape();
-  attention::AttendOptions options{.threads = args.threads,
-                                   .progress = steps_of(args.progress, args.context)};
+  const auto steps = steps_of(args.progress, args.context);
+  cases::Together together(shape.batch * shape.heads, steps);
+  const std::string taps = args.stages == nullptr || args.taps == nullptr ? "none" : args.taps;
   files::TensorFile stages{.tensors = {},
                            .metadata = cases::describe(of.recipe, shape.grid, shape.text)};
-  cases::for_each_head(of, {.threads = args.threads}, [&](const cases::HeadAtWork& work) {
-    if (args.stages != nullptr)
-      options.tapped = cases::parse_taps(args.taps == nullptr ? "none" : args.taps, work.layout, 0);
+  const auto visit = [&](const cases::HeadAtWork& work) -> cases::Delivery {
     const attention::HeadResult result =
-        attention::attend(of.recipe, work.layout, work.operands, options);
+        attention::attend(of.recipe, work.layout, work.operands,
+                          {.threads = work.threads,
+                           .tapped = cases::parse_taps(taps, work.layout, 0),
+                           .progress = work.at_once == 1 ? steps : together.steps(work.number)});
+    // Places of the caller's that are this head's alone.
     if (args.o != nullptr)
       put_rows(cases::encoded(result.o, attention::output_format(of.recipe),
                               {shape.tokens(), shape.channels}),
@@ -76,13 +100,12 @@ void attend(const karat_attend_args& args) {
     put(args.lse, work.number, result.lse);
     put(args.m, work.number, result.m);
     put(args.l, work.number, result.l);
-    if (args.stages == nullptr) return;
-    add_operands(stages.tensors, of.recipe, shape, work);
-    for (const attention::BlockTap& tap : result.taps)
-      for (auto& [name, tensor] : cases::tap_tensors(of.recipe, work.layout, tap))
-        stages.tensors[cases::tap_name(work.batch, work.head, tap.query_block, name)] =
-            std::move(tensor);
-  });
+    if (args.stages == nullptr) return {};
+    const auto made = std::make_shared<HeadTensors>(stages_of(of.recipe, shape, work, result));
+    return [&, made] { append(stages.tensors, shape, std::move(*made)); };
+  };
+  cases::compute_heads(of, {.threads = args.threads, .visit_bytes = cases::tap_bytes(of, taps)},
+                       visit);
   if (args.stages != nullptr) *args.stages = handed_out(std::move(stages));
 }
 
@@ -94,11 +117,14 @@ void truth(const recipe::Recipe& recipe, const karat_heads& input, attention::Or
   std::vector<std::int32_t> tokens(of.shape().tokens());
   std::iota(tokens.begin(), tokens.end(), 0);
   const cases::HeadLoop loop{.threads = threads, .needs = cases::HeadNeeds::values};
-  cases::for_each_head(of, loop, [&](const cases::HeadAtWork& work) {
+  cases::Together together(of.shape().batch * of.shape().heads, progress);
+  cases::compute_heads(of, loop, [&](const cases::HeadAtWork& work) -> cases::Delivery {
     const attention::OracleResult result =
-        attention::oracle(work.layout, work.values, tokens, mask, threads, progress);
+        attention::oracle(work.layout, work.values, tokens, mask, work.threads,
+                          work.at_once == 1 ? progress : together.steps(work.number));
     if (o != nullptr) std::ranges::copy(result.o, o + work.number * result.o.size());
     if (lse != nullptr) std::ranges::copy(result.lse, lse + work.number * result.lse.size());
+    return {};
   });
 }
 

@@ -2,8 +2,10 @@
 #include "call.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <vector>
 
 namespace karat::c {
@@ -36,8 +38,12 @@ karat_status status_of(ErrorKind kind) {
 
 std::function<void(std::size_t, std::size_t)> steps_of(karat_progress progress, void* context) {
   if (progress == nullptr) return {};
+  const auto stopped = std::make_shared<std::atomic<bool>>(false);
   return [=](std::size_t done, std::size_t total) {
-    if (progress(done, total, context) != 0) throw Stopped{};
+    if (*stopped || progress(done, total, context) != 0) {
+      *stopped = true;
+      throw Stopped{};
+    }
   };
 }
 

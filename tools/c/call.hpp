@@ -24,8 +24,8 @@ namespace karat::c {
 /// Thrown when the caller's progress function asks to stop.
 struct Stopped {};
 
-/// The caller's progress function as the library wants it: throws Stopped when it asks to stop.
-/// Empty where there is none.
+/// The caller's progress function as the library wants it: throws Stopped when it asks to stop, and
+/// from then on, so that other threads stop too. Empty where there is none.
 std::function<void(std::size_t, std::size_t)> steps_of(karat_progress progress, void* context);
 
 /// Runs `body`; whatever it throws becomes a status and a message.

@@ -30,19 +30,23 @@ karat_tensors* quantise(const recipe::Recipe& given, std::string_view operand,
   const cases::InputShape& shape = of.shape();
   files::TensorFile file{.tensors = {}, .metadata = cases::describe(given, shape.grid, shape.text)};
   files::Tensor& codes = file.tensors["codes"];
-  cases::for_each_head(of, {.threads = threads}, [&](const cases::HeadAtWork& work) {
-    const cases::OperandTensors made = cases::operand_tensors(
+  const auto visit = [&](const cases::HeadAtWork& work) -> cases::Delivery {
+    const auto made = std::make_shared<cases::OperandTensors>(cases::operand_tensors(
         operand == "q"   ? work.operands.q
         : operand == "k" ? work.operands.k
                          : work.operands.v,
-        operand == "q" ? work.layout.order : work.layout.key_order, shape.channels);
-    if (codes.shape.empty())
-      codes = files::make_tensor(made.codes.dtype,
-                                 {shape.batch, shape.heads, shape.tokens(), shape.channels});
-    put_rows(made.codes, *heads, heads->shape().heads, work.batch, work.head, codes.bytes.data());
-    if (made.scale)
-      cases::append_head(file.tensors, "scale", shape.batch, shape.heads, *made.scale);
-  });
+        operand == "q" ? work.layout.order : work.layout.key_order, shape.channels));
+    return [&, made] {
+      if (codes.shape.empty())
+        codes = files::make_tensor(made->codes.dtype,
+                                   {shape.batch, shape.heads, shape.tokens(), shape.channels});
+      put_rows(made->codes, *heads, heads->shape().heads, work.batch, work.head,
+               codes.bytes.data());
+      if (made->scale)
+        cases::append_head(file.tensors, "scale", shape.batch, shape.heads, *made->scale);
+    };
+  };
+  cases::compute_heads(of, {.threads = threads}, visit);
   if (heads->layout() == cases::TensorLayout::bshd) std::swap(codes.shape[1], codes.shape[2]);
   return handed_out(std::move(file));
 }

@@ -2,6 +2,7 @@
 // says what a head's layout and operands are, and the one loop over heads.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -70,6 +71,9 @@ struct HeadAtWork {
   /// Original token order; where the case holds codes scale * code. Empty unless asked for.
   attention::HeadInput values;
   attention::QuantisedHead operands;  ///< empty unless asked for; may be taken
+  int threads;                        ///< what a visit may use
+  int at_once = 1;                    ///< heads that are computed at once, each on one thread
+  std::chrono::steady_clock::time_point began = {};  ///< before it was read
 };
 
 /// What a visit looks at. Values that it does not look at take no memory while it runs.
@@ -78,12 +82,27 @@ enum class HeadNeeds { operands, values, both };
 struct HeadLoop {
   int threads = 0;
   HeadNeeds needs = HeadNeeds::operands;
-  /// Before anything of head `number` is read. An exception stops the loop.
+  /// Before anything of head `number` is read. An exception stops the loop. (compute_heads():
+  /// from any worker.)
   std::function<void(std::size_t number)> begin = {};
+  /// compute_heads(): bytes that a visit holds until its head is delivered, beside the head itself.
+  double visit_bytes = 0;
+  /// compute_heads(): bytes for heads under way; empty: half of what the machine has free.
+  std::optional<double> memory = {};
 };
 
 /// Heads one after the other, batch entry by batch entry.
 void for_each_head(const Case& of, const HeadLoop& loop,
                    const std::function<void(HeadAtWork&)>& visit);
+
+/// What is left to do of a computed head. The head at work and its layout live until it is over.
+using Delivery = std::function<void()>;
+
+/// The same heads, small ones side by side, each on one thread, as case/side_by_side.hpp says.
+/// Visits then run on any worker and share nothing that changes; what they return runs one head
+/// after the other, in the order of heads. Results depend on neither.
+/// The failure of the first head that fails comes out, with all heads before it delivered.
+void compute_heads(const Case& of, const HeadLoop& loop,
+                   const std::function<Delivery(HeadAtWork&)>& visit);
 
 }  // namespace karat::cases

@@ -72,6 +72,7 @@ struct CodedHead {
   CodedOperand q, k, v;
 };
 
+/// Heads may be asked for by several threads at once.
 class Inputs {
  public:
   virtual ~Inputs() = default;
@@ -93,6 +94,10 @@ class Inputs {
   virtual attention::HeadInput borrowed(std::size_t batch, std::size_t head, int threads,
                                         HeadValues& room) const;
   virtual CodedHead codes(std::size_t batch, std::size_t head) const;
+  /// Makes what the values of all heads decide, reading `at_once` heads at a time on a thread each.
+  /// Without it whoever needs it first makes it.
+  /// @throws what reading throws
+  virtual void prepare(int at_once) const;
 
   virtual GradientOrigin output_gradient_origin() const { return GradientOrigin::none; }
   /// Type in which dO is stored; every value is exact in it.

@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -50,7 +51,7 @@ class TensorSource {
   virtual files::Metadata metadata() const { return {}; }
 
   HeadShape head_shape(const std::string& name, Extents extents, TensorLayout layout) const;
-  /// rows x channels of one head, raw.
+  /// rows x channels of one head, raw. Several threads may ask; one at a time reads.
   files::Tensor head(const std::string& name, Extents extents, TensorLayout layout,
                      std::size_t batch, std::size_t head) const;
   virtual files::Tensor read(const std::string& name) const = 0;
@@ -62,6 +63,7 @@ class TensorSource {
 
  private:
   std::string subject_;
+  mutable std::mutex reading_;
 };
 
 /// @throws Error(usage) for anything but BHSD and BSHD

@@ -18,7 +18,15 @@ namespace karat::golden {
 
 inline constexpr std::string_view kSchema = "karat-golden/1";
 
-enum class Phase { inputs, attention, truth_sparse, truth_dense, backward, gradient_truth };
+enum class Phase {
+  inputs,
+  attention,
+  truth_sparse,
+  truth_dense,
+  backward,
+  gradient_truth,
+  side_by_side,  ///< small heads at once: thousandths of all heads, under head 0
+};
 
 enum class Passes {
   forward,
@@ -40,8 +48,9 @@ struct MakeOptions {
 struct MakeSummary {
   files::Seal seal;
   std::size_t heads = 0;
-  double multiply_adds = 0;      ///< of the recipe's matrix products, all heads
-  double attention_seconds = 0;  ///< quantising, engine and bounds
+  double multiply_adds = 0;  ///< of the recipe's matrix products, all heads
+  /// Quantising, engine and bounds. Of heads side by side the mean of the threads, as of truth.
+  double attention_seconds = 0;
   double truth_multiply_adds = 0;
   double truth_seconds = 0;
   std::int64_t saturated_p_codes = 0;

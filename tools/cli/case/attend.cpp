@@ -2,7 +2,9 @@
 #include "karat/attention/attend.hpp"
 
 #include <algorithm>
+#include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "case/case_options.hpp"
 #include "case/skip_lists.hpp"
@@ -11,6 +13,7 @@
 #include "karat/case/formats.hpp"
 #include "karat/case/groups.hpp"
 #include "karat/case/metadata.hpp"
+#include "karat/case/side_by_side.hpp"
 #include "karat/case/stages.hpp"
 #include "karat/case/taps.hpp"
 #include "karat/files/safetensors.hpp"
@@ -18,6 +21,13 @@
 
 namespace karat::cli {
 namespace {
+
+/// Of one head, as they are written.
+struct HeadTensors {
+  files::Tensors outputs;  ///< under the names of the file, heads one after the other
+  files::Tensors taps;     ///< under names of their own
+  files::Tensor next;      ///< mask_id of the next step; empty unless asked for
+};
 
 /// Gradients of one group of query heads, under the names of docs/golden.md.
 void append_gradients(files::Tensors& tensors, const cases::Case& of,
@@ -77,39 +87,58 @@ int run_attend(int argc, char** argv) {
   const auto number_of = [&](std::size_t number) {
     return std::to_string(number + 1) + "/" + std::to_string(shape.batch * shape.heads);
   };
-  const auto forward = [&](cases::HeadAtWork& head) -> cases::GivenOutputs {
-    work += head.layout.multiply_adds();
-    attention::HeadResult result;
-    {
-      Progress bar("head " + number_of(head.number), narration, head.layout.multiply_adds(), "MAC");
-      result = attention::attend(
-          recipe, head.layout, head.operands,
-          {.threads = asked.threads,
-           .tapped = cases::parse_taps(taps.forward, head.layout, asked.workload.seed),
-           .progress = bar.callback()});
-    }
-    const auto append = [&](const char* name, const std::vector<float>& values,
-                            numerics::FormatId format, files::Shape of_head) {
-      cases::append_head(tensors, name, shape.batch, shape.heads,
-                         cases::encoded(values, format, std::move(of_head)));
-    };
-    append("o", result.o, attention::output_format(recipe), {shape.tokens(), shape.channels});
+  // Heads side by side share one bar; a head on all threads has its own.
+  Progress all_heads(std::to_string(shape.batch * shape.heads) + " heads", narration);
+  cases::Together together(shape.batch * shape.heads, all_heads.callback());
+  const auto computed = [&](const cases::HeadAtWork& head) {
+    const bool alone = head.at_once == 1;
+    std::optional<Progress> bar;
+    if (alone)
+      bar.emplace("head " + number_of(head.number), narration, head.layout.multiply_adds(), "MAC");
+    return attention::attend(
+        recipe, head.layout, head.operands,
+        {.threads = head.threads,
+         .tapped = cases::parse_taps(taps.forward, head.layout, asked.workload.seed),
+         .progress = alone ? bar->callback() : together.steps(head.number)});
+  };
+  const auto encoded = [&](const cases::HeadAtWork& head, attention::HeadResult& result) {
+    HeadTensors made;
+    const files::Shape rows{shape.tokens()}, matrix{shape.tokens(), shape.channels};
+    made.outputs["o"] = cases::encoded(result.o, attention::output_format(recipe), matrix);
     if (!head.operands.branch.empty())
-      append("branch", head.operands.branch, recipe.branch.format,
-             {shape.tokens(), shape.channels});
-    append("lse", result.lse, numerics::FormatId::f32, {shape.tokens()});
-    append("m", result.m, numerics::FormatId::f32, {shape.tokens()});
-    append("l", result.l, numerics::FormatId::f32, {shape.tokens()});
-    visits.count(head.layout, result);
+      made.outputs["branch"] = cases::encoded(head.operands.branch, recipe.branch.format, matrix);
+    made.outputs["lse"] = cases::encoded(result.lse, numerics::FormatId::f32, rows);
+    made.outputs["m"] = cases::encoded(result.m, numerics::FormatId::f32, rows);
+    made.outputs["l"] = cases::encoded(result.l, numerics::FormatId::f32, rows);
     if (lists.next)
-      cases::append_head(
-          next, "mask_id", shape.batch, shape.heads,
+      made.next =
           cases::tile_tensor(cases::next_tiles(recipe, of.inputs->setting(), head.layout, &result,
-                                               lists.standing, head.batch, head.head)));
+                                               lists.standing, head.batch, head.head));
     for (const attention::BlockTap& tap : result.taps)
       for (auto& [name, tensor] : cases::tap_tensors(recipe, head.layout, tap))
-        tensors[cases::tap_name(head.batch, head.head, tap.query_block, name)] = std::move(tensor);
+        made.taps[cases::tap_name(head.batch, head.head, tap.query_block, name)] =
+            std::move(tensor);
+    result.taps.clear();
+    return made;
+  };
+  const auto append = [&](const cases::HeadAtWork& head, const attention::HeadResult& result,
+                          HeadTensors&& made) {
+    work += head.layout.multiply_adds();
+    visits.count(head.layout, result);
+    for (const auto& [name, tensor] : made.outputs)
+      cases::append_head(tensors, name, shape.batch, shape.heads, tensor);
+    if (lists.next) cases::append_head(next, "mask_id", shape.batch, shape.heads, made.next);
+    tensors.merge(std::move(made.taps));
+  };
+  const auto forward = [&](cases::HeadAtWork& head) -> cases::GivenOutputs {
+    attention::HeadResult result = computed(head);
+    append(head, result, encoded(head, result));
     return {.o = std::move(result.o), .lse = std::move(result.lse)};
+  };
+  const auto visit = [&](cases::HeadAtWork& head) -> cases::Delivery {
+    const auto result = std::make_shared<attention::HeadResult>(computed(head));
+    const auto made = std::make_shared<HeadTensors>(encoded(head, *result));
+    return [&head, &append, result, made] { append(head, *result, std::move(*made)); };
   };
   cases::GivenAgainstOwn given_against_own;
   cases::NotFinite not_finite;
@@ -139,7 +168,11 @@ int run_attend(int argc, char** argv) {
                            .against_own = &given_against_own},
                           backward);
   else
-    cases::for_each_head(of, {.threads = asked.threads, .begin = begin}, forward);
+    cases::compute_heads(of,
+                         {.threads = asked.threads,
+                          .begin = begin,
+                          .visit_bytes = cases::tap_bytes(of, taps.forward)},
+                         visit);
   computing.over();
   files::write_safetensors(out, tensors, cases::describe(recipe, shape.grid, shape.text));
   if (lists.next) write_skip_lists(*lists.next, std::move(next), recipe);

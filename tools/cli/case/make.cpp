@@ -16,7 +16,8 @@ namespace {
 
 /// In the order of golden::Phase.
 constexpr const char* kPhases[] = {"inputs",       "attention", "truth, sparse",
-                                   "truth, dense", "backward",  "truth of gradients"};
+                                   "truth, dense", "backward",  "truth of gradients",
+                                   "side by side"};
 
 /// One bar after the other, a new one for each phase of each head.
 class Bars {
@@ -25,13 +26,19 @@ class Bars {
   void update(golden::Phase phase, std::size_t head, std::size_t heads, std::size_t done,
               std::size_t total) {
     const std::lock_guard lock(mutex_);
+    const bool together = phase == golden::Phase::side_by_side;
+    // Heads side by side begin behind each other's backs: their bar stays.
+    if (phase == golden::Phase::inputs && bar_ && phase_ == golden::Phase::side_by_side)
+      return throw_if_interrupted();
     if (!bar_ || phase != phase_ || head != head_) {
       bar_.reset();
       phase_ = phase;
       head_ = head;
       const std::string of =
           heads > 1 ? std::to_string(head + 1) + "/" + std::to_string(heads) + " " : std::string();
-      bar_.emplace("head " + of + kPhases[static_cast<int>(phase)], narration_);
+      bar_.emplace(together ? std::to_string(heads) + " heads " + kPhases[static_cast<int>(phase)]
+                            : "head " + of + kPhases[static_cast<int>(phase)],
+                   narration_);
     }
     bar_->update(done, total);
   }
