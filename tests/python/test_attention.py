@@ -79,6 +79,22 @@ def test_threads_decide_nothing(heads):
     assert len({r.tobytes() for r in results}) == 1
 
 
+def test_many_small_heads_at_once_decide_nothing():
+    """Side by side, each on a thread; the heads of a group share k and v."""
+    q, k, v = karat.generate("video", grid=GRID, heads=12, kv_heads=4, head_dim=64, seed=2)
+    for recipe in (SMALL, "xdit_flash3_fp8"):
+        found = [
+            karat.stages(q, k, v, recipe=recipe, grid=GRID, taps=[1], threads=n) for n in (1, 2, 3, 8)
+        ]
+        assert all(list(f) == list(found[0]) for f in found)
+        for name, expected in found[0].items():
+            assert len({expected.tobytes()} | {f[name].tobytes() for f in found}) == 1, name
+        outputs = [karat.attend(q, k, v, recipe=recipe, grid=GRID, threads=n) for n in (1, 2, 8)]
+        assert {o.tobytes() for o in outputs} == {found[0]["o"].tobytes()}
+    truths = [karat.truth(q, k, v, threads=n)[0].tobytes() for n in (1, 8)]
+    assert truths[0] == truths[1]
+
+
 def test_stages_recompute_the_scores(heads):
     """s of a tapped block is what codes and scales say, by the page of fpsattention."""
     found = karat.stages(*heads, recipe=SMALL, grid=GRID, taps=[0, 3])
