@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "karat/attention/operations/cast.hpp"
+#include "karat/files/box.hpp"
 #include "karat/mask/blockmask.hpp"
 
 namespace karat::cases {
@@ -15,23 +16,10 @@ files::Tensor box_of(files::DType dtype, const files::Shape& shape,
                      std::span<const std::byte> bytes, const files::Shape& offset,
                      const files::Shape& count) {
   files::Tensor box = files::make_tensor(dtype, count);
-  const std::size_t rank = count.size();
-  std::size_t run = rank == 0 ? 0 : rank - 1;  // dimensions [run, rank) are copied in one piece
-  while (run > 0 && count[run] == shape[run]) --run;
-  std::size_t piece = files::info(dtype).size;
-  for (std::size_t d = run; d < rank; ++d) piece *= count[d];
-  if (piece == 0) return box;
-  files::Shape index(rank, 0);
-  for (std::size_t to = 0; to < box.bytes.size(); to += piece) {
-    std::size_t from = 0;
-    for (std::size_t d = 0; d < rank; ++d)
-      from = from * shape[d] + offset[d] + (d < run ? index[d] : 0);
-    std::memcpy(&box.bytes[to], &bytes[from * files::info(dtype).size], piece);
-    for (std::size_t d = run; d-- > 0;) {
-      if (++index[d] < count[d]) break;
-      index[d] = 0;
-    }
-  }
+  files::for_each_run(dtype, shape, offset, count,
+                      [&](std::size_t from, std::size_t to, std::size_t size) {
+                        std::memcpy(&box.bytes[to], &bytes[from], size);
+                      });
   return box;
 }
 

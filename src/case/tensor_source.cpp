@@ -3,8 +3,10 @@
 
 #include <algorithm>
 #include <cstring>
+#include <mutex>
 
 #include "karat/case/memory.hpp"
+#include "karat/files/box.hpp"
 #include "karat/files/hdf5.hpp"
 #include "karat/files/load.hpp"
 #include "karat/files/safetensors.hpp"
@@ -26,14 +28,18 @@ std::string stage_name(std::string_view name) {
   return stage;
 }
 
-/// safetensors and npy: the tensor last asked for stays in memory.
+/// safetensors and npy. Rows that lie together are read by themselves; of others, and of npy, the
+/// tensor last asked for stays in memory.
 class MemorySource final : public TensorSource {
  public:
   explicit MemorySource(const std::filesystem::path& path)
-      : TensorSource(path.string()), path_(path), list_(files::list_tensors(path)) {}
+      : TensorSource(path.string()),
+        path_(path),
+        kind_(files::file_kind(path)),
+        list_(files::list_tensors(path)) {}
   const std::vector<TensorInfo>& list() const override { return list_; }
   files::Metadata metadata() const override {
-    const bool has_texts = files::file_kind(path_) == files::FileKind::safetensors;
+    const bool has_texts = kind_ == files::FileKind::safetensors;
     return has_texts ? files::read_safetensors_metadata(path_) : files::Metadata{};
   }
   Tensor read(const std::string& name) const override {
@@ -41,6 +47,12 @@ class MemorySource final : public TensorSource {
   }
   Tensor read_part(const std::string& name, const Shape& offset,
                    const Shape& count) const override {
+    constexpr std::size_t kWorthItsOwnRead = 4096;
+    const TensorInfo& whole = info(name);
+    if (kind_ == files::FileKind::safetensors &&
+        files::run_bytes(whole.dtype, whole.shape, count) >= kWorthItsOwnRead)
+      return files::read_safetensors_part(path_, name, offset, count);
+    const std::lock_guard lock(reading_);
     if (cached_name_ != name) {
       cached_ = {};
       cached_ = read(name);
@@ -51,7 +63,9 @@ class MemorySource final : public TensorSource {
 
  private:
   std::filesystem::path path_;
+  files::FileKind kind_;
   std::vector<TensorInfo> list_;
+  mutable std::mutex reading_;
   mutable std::string cached_name_;
   mutable Tensor cached_;
 };
@@ -89,11 +103,13 @@ class Hdf5Source final : public TensorSource {
   Tensor read(const std::string& name) const override { return reader_.read(name); }
   Tensor read_part(const std::string& name, const Shape& offset,
                    const Shape& count) const override {
+    const std::lock_guard lock(reading_);
     return reader_.read_part(name, offset, count);
   }
 
  private:
   files::Hdf5Reader reader_;
+  mutable std::mutex reading_;
 };
 
 }  // namespace
@@ -169,10 +185,7 @@ Tensor TensorSource::head(const std::string& name, Extents extents, TensorLayout
   }
   offset.erase(offset.begin(), offset.end() - static_cast<std::ptrdiff_t>(rank));
   count.erase(count.begin(), count.end() - static_cast<std::ptrdiff_t>(rank));
-  Tensor part = [&] {
-    const std::lock_guard lock(reading_);
-    return read_part(name, offset, count);
-  }();
+  Tensor part = read_part(name, offset, count);
   if (extents == Extents::matrix && layout == TensorLayout::bhds)
     part.bytes = transposed(part, size.channels, size.rows);
   part.shape = extents == Extents::matrix ? Shape{size.rows, size.channels} : Shape{size.rows};

@@ -7,12 +7,14 @@
 #include <functional>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <span>
 #include <tuple>
 #include <utility>
 
 #include "allocate.hpp"
 #include "byte_source.hpp"
 #include "karat/files/atomic_file.hpp"
+#include "karat/files/box.hpp"
 #include "karat/files/json_file.hpp"
 #include "karat/numerics/base/error.hpp"
 #include "little_endian.hpp"
@@ -44,8 +46,8 @@ struct Header {
               action);
 }
 
-std::uint64_t whole_number(const Json& value, const ByteSource& source,
-                               const std::string& tensor, const char* field) {
+std::uint64_t whole_number(const Json& value, const ByteSource& source, const std::string& tensor,
+                           const char* field) {
   if (value.is_number_unsigned()) return value.get<std::uint64_t>();
   refuse(source, tensor, std::string(field) + " holds something else than whole numbers");
 }
@@ -88,8 +90,7 @@ Entry parse_entry(const ByteSource& source, const std::string& name, const Json&
     refuse(source, name, "needs exactly the fields dtype, shape and data_offsets");
   }
   Shape shape;
-  for (const Json& n : list_of("shape"))
-    shape.push_back(whole_number(n, source, name, "shape"));
+  for (const Json& n : list_of("shape")) shape.push_back(whole_number(n, source, name, "shape"));
   const Json& offsets = list_of("data_offsets");
   if (offsets.size() != 2) refuse(source, name, "data_offsets are not two numbers");
   Entry entry{.info = {},
@@ -155,10 +156,18 @@ Header parse_header(const ByteSource& source) {
   return header;
 }
 
-Tensor read_values(const ByteSource& source, const Header& header, const Entry& entry) {
-  if (!entry.info.problem.empty())
-    refuse(source, entry.info.name, entry.info.problem,
+[[noreturn]] void refuse_missing(const ByteSource& source, const std::string& name) {
+  refuse(source, name, "is not in the file", "list the file's tensors with karat inspect");
+}
+
+void require_readable(const ByteSource& source, const TensorInfo& info) {
+  if (!info.problem.empty())
+    refuse(source, info.name, info.problem,
            "store it in another way, or ask for other tensors by name");
+}
+
+Tensor read_values(const ByteSource& source, const Header& header, const Entry& entry) {
+  require_readable(source, entry.info);
   Tensor tensor = allocate_tensor(entry.info.dtype, entry.info.shape,
                                   source.subject() + ": " + printable(entry.info.name));
   source.read(header.data_offset + entry.begin, tensor.bytes);
@@ -233,12 +242,37 @@ TensorFile read_safetensors(const std::filesystem::path& path,
   TensorFile file;
   for (const std::string& name : names) {
     const auto found = entries.find(name);
-    if (found == entries.end())
-      refuse(source, name, "is not in the file", "list the file's tensors with karat inspect");
+    if (found == entries.end()) refuse_missing(source, name);
     file.tensors[name] = read_values(source, header, *found->second);
   }
   file.metadata = std::move(header.metadata);
   return file;
+}
+
+Tensor read_safetensors_part(const std::filesystem::path& path, const std::string& name,
+                             const Shape& offset, const Shape& count) {
+  const ByteSource source(path);
+  const Header header = parse_header(source);
+  const auto entry =
+      std::ranges::find(header.entries, name, [](const Entry& each) { return each.info.name; });
+  if (entry == header.entries.end()) refuse_missing(source, name);
+  const TensorInfo& whole = entry->info;
+  require_readable(source, whole);
+  bool inside = offset.size() == whole.shape.size() && count.size() == whole.shape.size();
+  for (std::size_t d = 0; inside && d < count.size(); ++d)
+    inside = offset[d] <= whole.shape[d] && count[d] <= whole.shape[d] - offset[d];
+  if (!inside)
+    refuse(source, name,
+           "shape " + to_string(whole.shape) + " holds no box " + to_string(count) + " from " +
+               to_string(offset),
+           "has the file changed?");
+  Tensor box = allocate_tensor(whole.dtype, count, source.subject() + ": " + printable(name));
+  for_each_run(whole.dtype, whole.shape, offset, count,
+               [&](std::size_t from, std::size_t to, std::size_t bytes) {
+                 source.read(header.data_offset + entry->begin + from,
+                             std::span(box.bytes).subspan(to, bytes));
+               });
+  return box;
 }
 
 Tensor read_safetensors(const std::filesystem::path& path, const std::string& name) {

@@ -3,9 +3,10 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
+#include <filesystem>
 #include <memory>
 #include <mutex>
 #include <nlohmann/json.hpp>
@@ -188,27 +189,42 @@ TEST(ComputeHeads, MasksOfEachHeadDecideNothing) {
   expect_same_for_any_threads(of, "given");
 }
 
+/// Heads of one safetensors file, rows of a head together (BHSD) or apart (BSHD).
+void write_heads(const std::string& path, const Inputs& inputs, TensorLayout layout) {
+  const auto& [batch, heads, rows, channels] = HeadShape{
+      inputs.shape().batch, inputs.shape().heads, inputs.shape().tokens(), inputs.shape().channels};
+  const bool bshd = layout == TensorLayout::bshd;
+  files::Tensors tensors;
+  for (const char name : {'q', 'k', 'v'}) {
+    std::vector<float> all(batch * heads * rows * channels);
+    for (std::size_t b = 0; b < batch; ++b)
+      for (std::size_t h = 0; h < heads; ++h) {
+        const HeadValues values = inputs.values(b, h, 1);
+        const auto& from = name == 'q' ? values.q : name == 'k' ? values.k : values.v;
+        for (std::size_t i = 0; i < rows; ++i) {
+          const std::size_t row = bshd ? (b * rows + i) * heads + h : (b * heads + h) * rows + i;
+          std::copy_n(&from[i * channels], channels, &all[row * channels]);
+        }
+      }
+    const files::Shape shape = bshd ? files::Shape{batch, rows, heads, channels}
+                                    : files::Shape{batch, heads, rows, channels};
+    tensors[std::string(1, name)] = encoded(all, numerics::FormatId::bf16, shape);
+  }
+  files::write_safetensors(path, tensors);
+}
+
 TEST(ComputeHeads, ReadsOfOneFileByManyThreadsDecideNothing) {
   const std::string path =
       testing::TempDir() + "side_by_side_" + std::to_string(getpid()) + ".safetensors";
-  const auto made = generated_inputs(heads_of(9), 0);
-  files::Tensors tensors;
-  for (const char* name : {"q", "k", "v"}) {
-    std::vector<float> all;
-    for (std::size_t b = 0; b < 2; ++b)
-      for (std::size_t h = 0; h < 9; ++h) {
-        const HeadValues values = made->values(b, h, 1);
-        const auto& rows = *name == 'q' ? values.q : *name == 'k' ? values.k : values.v;
-        all.insert(all.end(), rows.begin(), rows.end());
-      }
-    tensors[name] = encoded(all, numerics::FormatId::bf16, {2, 9, 128, 32});
-  }
-  files::write_safetensors(path, tensors);
   const auto recipe = recipe::preset("fpsattention");
-  const Case of = make_case(recipe, file_inputs({path}, {.grid = video::Extent3{2, 8, 8}}));
-  expect_same_for_any_threads(of, "file");
-  EXPECT_EQ(one_after_the_other(of).o,
-            one_after_the_other(make_case(recipe, generated_inputs(heads_of(9), 0))).o);
+  const Left expected = one_after_the_other(make_case(recipe, generated_inputs(heads_of(9), 0)));
+  for (const TensorLayout layout : {TensorLayout::bhsd, TensorLayout::bshd}) {
+    write_heads(path, *generated_inputs(heads_of(9), 0), layout);
+    const Case of =
+        make_case(recipe, file_inputs({path}, {.grid = video::Extent3{2, 8, 8}, .layout = layout}));
+    expect_same_for_any_threads(of, "file");
+    EXPECT_EQ(one_after_the_other(of).o, expected.o);
+  }
   std::filesystem::remove(path);
 }
 

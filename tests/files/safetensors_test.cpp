@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <numeric>
+
 #include "scratch.hpp"
 
 namespace karat::files {
@@ -149,6 +151,32 @@ TEST(Safetensors, RefusesEachWrongHeaderWithItsReason) {
     EXPECT_THAT(input_error([&] { parse_safetensors(bytes, "x"); }), HasSubstr(c.message))
         << c.header;
   }
+}
+
+TEST(Safetensors, ABoxIsReadByItself) {
+  const Scratch scratch;
+  std::vector<std::int16_t> numbers(3 * 4 * 5);
+  std::iota(numbers.begin(), numbers.end(), std::int16_t{0});
+  const auto path = scratch / "box.safetensors";
+  write_safetensors(path, {{"before", make_tensor(DType::f32, {2}, std::vector{1.0f, 2.0f})},
+                           {"x", make_tensor(DType::i16, {3, 4, 5}, numbers)}});
+  for (std::size_t a = 0; a < 3; ++a)
+    for (std::size_t b = 0; b < 4; ++b)
+      for (const Shape& count : {Shape{1, 1, 5}, {1, 4 - b, 5}, {3 - a, 1, 2}, {3 - a, 4 - b, 3}}) {
+        std::vector<std::int16_t> expected;
+        for (std::size_t i = 0; i < count[0]; ++i)
+          for (std::size_t j = 0; j < count[1]; ++j)
+            for (std::size_t k = 0; k < count[2]; ++k)
+              expected.push_back(static_cast<std::int16_t>(((a + i) * 4 + b + j) * 5 + k));
+        EXPECT_EQ(read_safetensors_part(path, "x", {a, b, 0}, count),
+                  make_tensor(DType::i16, count, expected));
+      }
+  EXPECT_THAT(input_error([&] { read_safetensors_part(path, "x", {0, 2, 0}, {1, 3, 5}); }),
+              HasSubstr("x: shape"));
+  EXPECT_THAT(input_error([&] { read_safetensors_part(path, "x", {0, 0}, {1, 1}); }),
+              HasSubstr("x: shape"));
+  EXPECT_THAT(input_error([&] { read_safetensors_part(path, "y", {0}, {1}); }),
+              HasSubstr("y: is not in the file"));
 }
 
 TEST(Safetensors, AnOddEntryIsListedWithItsReasonAndTheRestIsRead) {

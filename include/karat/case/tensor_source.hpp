@@ -1,11 +1,10 @@
 // A user's tensors, whichever file they come in: safetensors, npy, HDF5 or a golden file. Read head
-// by head, so that a file of many heads needs the memory of one (HDF5) or of one tensor (the
-// others).
+// by head, so that a file of many heads needs the memory of one (HDF5; safetensors of BHSD) or of
+// one tensor (the others).
 #pragma once
 
 #include <filesystem>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -51,19 +50,19 @@ class TensorSource {
   virtual files::Metadata metadata() const { return {}; }
 
   HeadShape head_shape(const std::string& name, Extents extents, TensorLayout layout) const;
-  /// rows x channels of one head, raw. Several threads may ask; one at a time reads.
+  /// rows x channels of one head, raw. Several threads may ask at once.
   files::Tensor head(const std::string& name, Extents extents, TensorLayout layout,
                      std::size_t batch, std::size_t head) const;
   virtual files::Tensor read(const std::string& name) const = 0;
 
  protected:
   explicit TensorSource(std::string subject) : subject_(std::move(subject)) {}
+  /// By several threads at once.
   virtual files::Tensor read_part(const std::string& name, const files::Shape& offset,
                                   const files::Shape& count) const = 0;
 
  private:
   std::string subject_;
-  mutable std::mutex reading_;
 };
 
 /// @throws Error(usage) for anything but BHSD and BSHD

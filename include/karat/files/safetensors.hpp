@@ -28,6 +28,10 @@ TensorFile read_safetensors(const std::filesystem::path& path);
 TensorFile read_safetensors(const std::filesystem::path& path,
                             const std::vector<std::string>& names);
 Tensor read_safetensors(const std::filesystem::path& path, const std::string& name);
+/// The box of `count` elements from `offset` of one tensor, whose other values stay unread.
+/// @throws Error(input_output) where it does not lie inside
+Tensor read_safetensors_part(const std::filesystem::path& path, const std::string& name,
+                             const Shape& offset, const Shape& count);
 /// The `__metadata__` alone.
 Metadata read_safetensors_metadata(const std::filesystem::path& path);
 /// Names, types and shapes, sorted by name; no values are read.
