@@ -15,17 +15,20 @@ namespace karat::attention {
 namespace {
 
 /// SageAttention multiplies Q by d^-1/2 * log2 e before it is quantised.
-void fold_score_scale(std::vector<float>& q, const recipe::Recipe& recipe, std::size_t channels) {
+void fold_score_scale(std::vector<float>& q, const recipe::Recipe& recipe, std::size_t channels,
+                      int threads) {
   if (recipe.qk.scale_order != recipe::ScaleOrder::folded_into_q) return;
   const auto c = static_cast<float>(score_scale(channels));
   const numerics::Fp32 fp{recipe.subnormals};
-  for (float& x : q) x = fp.multiply(x, c);
+  for_row_bands(q.size() / channels, threads, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t e = begin * channels; e < end * channels; ++e) q[e] = fp.multiply(q[e], c);
+  });
 }
 
 /// x = H*D*x/sqrt(d) per row: signs by Philox (seed, stream 0, channel), then butterflies
 /// (a + b, a - b) over distances 1, 2, 4, ..., one rounding each, then times fl(1/sqrt(d)).
 void rotate_hadamard(std::vector<float>& rows, const recipe::Operand& rule,
-                     const recipe::Recipe& recipe, std::size_t channels) {
+                     const recipe::Recipe& recipe, std::size_t channels, int threads) {
   if (!std::has_single_bit(channels))
     throw Error(ErrorKind::usage, "rotate",
                 "a Hadamard rotation of " + std::to_string(channels) + " channels does not exist",
@@ -35,8 +38,7 @@ void rotate_hadamard(std::vector<float>& rows, const recipe::Operand& rule,
   for (std::size_t j = 0; j < channels; ++j)
     sign[j] = numerics::random_bits(rule.rotate_seed, 0, j) & 1 ? -1.0f : 1.0f;
   const auto norm = static_cast<float>(1.0 / std::sqrt(static_cast<double>(channels)));
-  for (std::size_t row = 0; row < rows.size(); row += channels) {
-    float* x = &rows[row];
+  const auto rotate = [&](float* x) {
     for (std::size_t j = 0; j < channels; ++j) x[j] *= sign[j];
     for (std::size_t distance = 1; distance < channels; distance *= 2)
       for (std::size_t j = 0; j < channels; ++j)
@@ -46,16 +48,18 @@ void rotate_hadamard(std::vector<float>& rows, const recipe::Operand& rule,
           x[j + distance] = fp.add(a, -b);
         }
     for (std::size_t j = 0; j < channels; ++j) x[j] = fp.multiply(x[j], norm);
-  }
+  };
+  for_row_bands(rows.size() / channels, threads, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t row = begin; row < end; ++row) rotate(&rows[row * channels]);
+  });
 }
 
 /// Per row the f64 sum of products with `vector`, channels ascending.
 std::vector<double> dot_rows(const std::vector<float>& rows, const std::vector<float>& vector,
                              std::size_t channels, int threads) {
   std::vector<double> dots(rows.size() / channels, 0.0);
-  constexpr std::size_t kRows = 256;
-  numerics::parallel_for((dots.size() + kRows - 1) / kRows, threads, [&](std::size_t item, int) {
-    for (std::size_t i = item * kRows; i < std::min(dots.size(), (item + 1) * kRows); ++i)
+  for_row_bands(dots.size(), threads, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t i = begin; i < end; ++i)
       for (std::size_t j = 0; j < channels; ++j)
         dots[i] += static_cast<double>(rows[i * channels + j]) * vector[j];
   });
@@ -69,9 +73,9 @@ QuantisedHead quantise_head(const recipe::Recipe& recipe, const layout::Layout& 
   const std::size_t d = layout.channels;
   require_values(input, layout.order.tokens(), d);
   Smoothed smoothed;
-  std::vector<float> q = ordered_rows(input.q, d, layout.order.token_at, d);
-  std::vector<float> k = ordered_rows(input.k, d, layout.key_order.token_at, d);
-  std::vector<float> v = ordered_rows(input.v, d, layout.key_order.token_at, d);
+  std::vector<float> q = ordered_rows(input.q, d, layout.order.token_at, d, threads);
+  std::vector<float> k = ordered_rows(input.k, d, layout.key_order.token_at, d, threads);
+  std::vector<float> v = ordered_rows(input.v, d, layout.key_order.token_at, d, threads);
   const auto smooth_keys = [&](std::vector<float>& rows, const recipe::Operand& rule) {
     const video::Range all{0, layout.key_order.positions()};
     return subtract_mean(rows, all, layout.key_order, d, rule, input.format, threads);
@@ -79,11 +83,9 @@ QuantisedHead quantise_head(const recipe::Recipe& recipe, const layout::Layout& 
   if (recipe.k.smooth == recipe::Smooth::mean)
     smoothed.q_dot_k_mean = dot_rows(q, smooth_keys(k, recipe.k), d, threads);
   if (recipe.v.smooth == recipe::Smooth::mean) smoothed.v_mean = smooth_keys(v, recipe.v);
-  if (recipe.q.rotate == recipe::Rotate::hadamard)
-    rotate_hadamard(q, recipe.q, recipe, layout.channels);
-  if (recipe.k.rotate == recipe::Rotate::hadamard)
-    rotate_hadamard(k, recipe.k, recipe, layout.channels);
-  fold_score_scale(q, recipe, layout.channels);
+  if (recipe.q.rotate == recipe::Rotate::hadamard) rotate_hadamard(q, recipe.q, recipe, d, threads);
+  if (recipe.k.rotate == recipe::Rotate::hadamard) rotate_hadamard(k, recipe.k, recipe, d, threads);
+  fold_score_scale(q, recipe, d, threads);
   if (recipe.q.smooth == recipe::Smooth::mean) {
     const std::vector<video::Range>& blocks = layout.blocks.query_blocks;
     smoothed.q_block_means.resize(blocks.size() * d);
@@ -103,7 +105,7 @@ QuantisedHead quantise_head(const recipe::Recipe& recipe, const layout::Layout& 
           .k = run(k, recipe.k, layout.k_groups, input.largest.k, 2),
           .v = run(v, recipe.v, layout.v_groups, input.largest.v, 3),
           .smoothed = std::move(smoothed),
-          .branch = branch_of(recipe, layout, input, path)};
+          .branch = branch_of(recipe, layout, input, path, threads)};
 }
 
 }  // namespace karat::attention

@@ -16,8 +16,8 @@ namespace karat::attention {
 namespace {
 
 constexpr numerics::Policy kCast{.overflow = numerics::Overflow::infinity};
-/// Channels, and rows, that one worker takes at a time.
-constexpr std::size_t kChannels = 16, kRows = 256;
+/// Channels that one worker takes at a time.
+constexpr std::size_t kChannels = 16;
 
 bool stays_f32(const recipe::Operand& rule, numerics::FormatId input_format) {
   return rule.smooth_mean == recipe::SmoothMean::f32 || input_format == numerics::FormatId::f32;
@@ -54,10 +54,14 @@ void require_values(const HeadInput& input, std::int64_t tokens, std::size_t cha
 }
 
 std::vector<float> ordered_rows(std::span<const float> values, std::size_t channels,
-                                std::span<const std::int32_t> token_at, std::size_t width) {
+                                std::span<const std::int32_t> token_at, std::size_t width,
+                                int threads) {
   std::vector<float> rows(token_at.size() * width, 0.0f);
-  for (std::size_t i = 0; i < token_at.size(); ++i)
-    if (token_at[i] >= 0) std::copy_n(&values[token_at[i] * channels], channels, &rows[i * width]);
+  for_row_bands(token_at.size(), threads, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t i = begin; i < end; ++i)
+      if (token_at[i] >= 0)
+        std::copy_n(&values[token_at[i] * channels], channels, &rows[i * width]);
+  });
   return rows;
 }
 
@@ -83,9 +87,9 @@ std::vector<float> subtract_mean(std::span<float> rows, video::Range range,
                      : to_type(numerics::round_to_odd(mean), rule, input_format);
     }
   });
-  numerics::parallel_for((tokens.size() + kRows - 1) / kRows, threads, [&](std::size_t item, int) {
+  for_row_bands(tokens.size(), threads, [&](std::size_t begin, std::size_t end) {
     std::vector<std::uint16_t> codes;
-    for (std::size_t i = item * kRows; i < std::min(tokens.size(), (item + 1) * kRows); ++i) {
+    for (std::size_t i = begin; i < end; ++i) {
       float* row = tokens[i];
       for (std::size_t j = 0; j < channels; ++j) row[j] -= means[j];
       to_type({row, channels}, rule, input_format, codes);

@@ -307,6 +307,44 @@ TEST_P(Branches, BothEnginesGiveTheSameBits) {
   EXPECT_EQ(0, std::memcmp(slow.data(), fast.data(), slow.size() * sizeof(float)));
 }
 
+/// The predictor, the branch and the operands: each has loops on threads.
+class OnThreads : public testing::TestWithParam<const char*> {};
+
+TEST_P(OnThreads, APredictedHeadHasTheSameBits) {
+  const layout::Setting setting{.grid = {6, 12, 16}, .channels = 64};
+  const RandomHead head = random_head(setting.grid, 64, Flavour::normal, 29);
+  const recipe::Recipe recipe = recipe::preset(GetParam());
+  const auto made = [&](int threads) {
+    const layout::Layout layout = layout_of_head(recipe, setting, head.input(), threads);
+    return std::pair(layout.order.token_at,
+                     quantise_head(recipe, layout, head.input(), numerics::Path::fast, threads));
+  };
+  const auto [order, one] = made(1);
+  for (const int threads : {2, 5}) {
+    const auto [other_order, other] = made(threads);
+    EXPECT_EQ(order, other_order);
+    EXPECT_EQ(one.branch, other.branch);
+    for (const auto& [a, b] :
+         {std::pair{&one.q, &other.q}, {&one.k, &other.k}, {&one.v, &other.v}}) {
+      EXPECT_EQ(a->values, b->values);
+      EXPECT_EQ(a->scales, b->scales);
+    }
+    const auto blocks_of = [&](int count) {
+      return layout_of_head(recipe, setting, head.input(), count).blocks;
+    };
+    const auto alone = blocks_of(1), together = blocks_of(threads);
+    ASSERT_EQ(alone.rows.size(), together.rows.size());
+    for (std::size_t i = 0; i < alone.rows.size(); ++i)
+      EXPECT_TRUE(std::ranges::equal(alone.rows[i], together.rows[i], [](auto a, auto b) {
+        return a.key_block == b.key_block && a.cover == b.cover;
+      })) << i;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Presets, OnThreads,
+                         testing::Values("sla", "vsa", "svg2", "sparge_sm90", "nabla",
+                                         "rainfusion_fp8", "fa3_fp8_block_hadamard", "sage2_sm90"));
+
 TEST_P(Branches, TheTruthIsWhatFp32ComesCloseTo) {
   recipe_.branch.format = numerics::FormatId::f32;
   recipe_.predict.means = recipe::Means::f64;

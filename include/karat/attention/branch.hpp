@@ -25,7 +25,7 @@ namespace karat::attention {
 ///
 /// The order of the sums of torch.matmul and its exp are open; these stand for them.
 std::vector<float> branch_of(const recipe::Recipe& recipe, const layout::Layout& layout,
-                             const HeadInput& input, numerics::Path path);
+                             const HeadInput& input, numerics::Path path, int threads = 1);
 
 /// The same in f64, times branch.weight, of the given tokens: rows x channels; empty without a
 /// branch.

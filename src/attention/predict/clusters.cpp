@@ -49,11 +49,17 @@ void assign(std::span<const float> rows, std::size_t channels, Clusters& cluster
   for (const std::int32_t cluster : clusters.of_token) ++clusters.sizes[cluster];
 }
 
-void move_centres(std::span<const float> rows, std::size_t channels, Clusters& clusters) {
+/// Every channel sums its tokens in ascending order, whichever worker has it.
+void move_centres(std::span<const float> rows, std::size_t channels, Clusters& clusters,
+                  int threads) {
+  constexpr std::size_t kChannels = 8;
   std::vector<double> sums(clusters.centres.size(), 0.0);
-  for (std::size_t i = 0; i < clusters.of_token.size(); ++i)
-    for (std::size_t j = 0; j < channels; ++j)
-      sums[clusters.of_token[i] * channels + j] += rows[i * channels + j];
+  numerics::parallel_for((channels + kChannels - 1) / kChannels, threads, [&](std::size_t c, int) {
+    const std::size_t first = c * kChannels, last = std::min(channels, first + kChannels);
+    for (std::size_t i = 0; i < clusters.of_token.size(); ++i)
+      for (std::size_t j = first; j < last; ++j)
+        sums[clusters.of_token[i] * channels + j] += rows[i * channels + j];
+  });
   for (std::size_t at = 0; at < sums.size(); ++at)
     if (const int size = clusters.sizes[at / channels]; size > 0)
       clusters.centres[at] = static_cast<float>(sums[at] / size);
@@ -108,7 +114,7 @@ Clusters cluster_tokens(std::span<const float> rows, std::size_t channels, int c
   clusters.sizes.resize(clusters.centres.size() / channels);
   assign(rows, channels, clusters, threads);
   for (int i = 0; i < iterations; ++i) {
-    move_centres(rows, channels, clusters);
+    move_centres(rows, channels, clusters, threads);
     assign(rows, channels, clusters, threads);
   }
   return clusters;

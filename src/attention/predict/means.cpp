@@ -66,7 +66,8 @@ bool holds_text(video::Range range, const layout::Setting& setting) {
 
 std::vector<float> keys_of(const PredictorInput& input, const video::TokenOrder& order) {
   const std::size_t channels = input.setting.channels;
-  std::vector<float> keys = ordered_rows(input.head.k, channels, order.token_at, channels);
+  std::vector<float> keys =
+      ordered_rows(input.head.k, channels, order.token_at, channels, input.threads);
   if (input.recipe.predict.centre == recipe::CentreKeys::on)
     subtract_mean(keys, {0, order.positions()}, order, channels, input.recipe.k, input.head.format,
                   input.threads);
@@ -85,9 +86,10 @@ std::vector<double> pair_scores(const PredictorInput& input, const video::TokenO
   };
   const Pieces q = cut(ranges.queries, recipe.block.q), k = cut(ranges.keys, recipe.block.k);
   const auto means = [&](std::span<const float> rows, const Pieces& of) {
-    return range_means(rows, channels, of.pieces, rule.means);
+    return range_means(rows, channels, of.pieces, rule.means, input.threads);
   };
-  const std::vector<float> queries = ordered_rows(input.head.q, channels, order.token_at, channels);
+  const std::vector<float> queries =
+      ordered_rows(input.head.q, channels, order.token_at, channels, input.threads);
   const std::vector<double> scores = mean_scores(means(queries, q), means(keys_of(input, order), k),
                                                  channels, rule.scores, input.threads);
   if (q.pieces.size() == ranges.queries.size() && k.pieces.size() == ranges.keys.size())
@@ -112,7 +114,7 @@ void keep_in_any_case(const PredictorInput& input, const video::TokenOrder& orde
   const bool joins = input.recipe.mask.kind == recipe::MaskKind::window;
   const auto window = joins ? layout::make_mask(input.recipe.mask, input.setting, order) : nullptr;
   const std::size_t columns = ranges.keys.size();
-  for (std::size_t i = 0; i < ranges.queries.size(); ++i)
+  numerics::parallel_for(ranges.queries.size(), input.threads, [&](std::size_t i, int) {
     for (std::size_t j = 0; j < columns; ++j) {
       std::uint8_t& kept = keep[i * columns + j];
       if (window && window->cover(ranges.queries[i], ranges.keys[j]) != mask::Cover::none) kept = 1;
@@ -122,6 +124,7 @@ void keep_in_any_case(const PredictorInput& input, const video::TokenOrder& orde
           (of_key && holds_text(ranges.keys[j], input.setting)))
         kept = 1;
     }
+  });
 }
 
 }  // namespace

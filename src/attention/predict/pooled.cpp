@@ -1,6 +1,7 @@
 // Sums in ascending order, in the arithmetic that the recipe names.
 #include "pooled.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -30,18 +31,20 @@ double or_least(double x) { return std::isnan(x) ? -std::numeric_limits<double>:
 }  // namespace
 
 std::vector<double> range_means(std::span<const float> rows, std::size_t channels,
-                                std::span<const video::Range> ranges, recipe::Means means) {
-  std::vector<double> all;
-  all.reserve(ranges.size() * channels);
-  for (const video::Range range : ranges) {
+                                std::span<const video::Range> ranges, recipe::Means means,
+                                int threads) {
+  std::vector<double> all(ranges.size() * channels);
+  numerics::parallel_for(ranges.size(), threads, [&](std::size_t r, int) {
+    const video::Range range = ranges[r];
+    double* mean = &all[r * channels];
     if (means == recipe::Means::f64) {
       for (const double sum : sums<double>(rows, channels, range))
-        all.push_back(sum / static_cast<double>(range.size()));
+        *mean++ = sum / static_cast<double>(range.size());
     } else {
       for (const float sum : sums<float>(rows, channels, range))
-        all.push_back(to_bf16(sum / static_cast<float>(range.size())));
+        *mean++ = to_bf16(sum / static_cast<float>(range.size()));
     }
-  }
+  });
   return all;
 }
 
@@ -62,17 +65,22 @@ std::vector<double> mean_scores(std::span<const double> q, std::span<const doubl
   }
   const std::vector<float> narrow_q(q.begin(), q.end()), narrow_k(k.begin(), k.end());
   const auto& fma = numerics::instruction("f32.fma");
-  numerics::RowOperand left;
   numerics::ColumnOperand right;
-  left.pack(fma, numerics::row_major(narrow_q.data(), rows, channels));
   right.pack(fma, numerics::row_major(narrow_k.data(), columns, channels));
-  std::vector<float> dots(rows * columns);
-  numerics::chain(fma, left, right, numerics::Start::absent,
-                  numerics::row_major(dots.data(), rows, columns));
   const auto scale = static_cast<float>(1 / root);
   const bool rounded = scores == recipe::MeanScores::bf16;
-  for (std::size_t e = 0; e < dots.size(); ++e)
-    made[e] = or_least(rounded ? to_bf16(to_bf16(dots[e]) * scale) : dots[e] * scale);
+  constexpr std::size_t kRows = 16;
+  numerics::parallel_for((rows + kRows - 1) / kRows, threads, [&](std::size_t band, int) {
+    const std::size_t first = band * kRows, count = std::min(kRows, rows - first);
+    numerics::RowOperand left;
+    left.pack(fma, numerics::row_major(&narrow_q[first * channels], count, channels));
+    std::vector<float> dots(count * columns);
+    numerics::chain(fma, left, right, numerics::Start::absent,
+                    numerics::row_major(dots.data(), count, columns));
+    for (std::size_t e = 0; e < dots.size(); ++e)
+      made[first * columns + e] =
+          or_least(rounded ? to_bf16(to_bf16(dots[e]) * scale) : dots[e] * scale);
+  });
   return made;
 }
 

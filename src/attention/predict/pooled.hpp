@@ -14,7 +14,8 @@ namespace karat::attention {
 /// The mean of each range's rows, ranges x channels. Means::f64: sums in f64 of ascending positions
 /// over the count, not rounded; bf16: sums in f32, then bf16(fl(sum/n)). @pre no range is empty
 std::vector<double> range_means(std::span<const float> rows, std::size_t channels,
-                                std::span<const video::Range> ranges, recipe::Means means);
+                                std::span<const video::Range> ranges, recipe::Means means,
+                                int threads = 1);
 
 /// scores[i][j] = q_i.k_j * d^-1/2 as MeanScores says: in f64, channels ascending, the factor
 /// last; a chain of f32.fma and fl(d^-1/2); or bf16(fl(bf16(chain) * fl(d^-1/2))). What is not a

@@ -8,23 +8,39 @@
 #include <vector>
 
 #include "karat/attention/head.hpp"
+#include "karat/numerics/base/parallel.hpp"
 #include "karat/recipe/recipe.hpp"
 
 namespace karat::attention {
 
+/// body(begin, end) for pieces of [0, count), on the threads that `with` has: threads(), else one.
+template <typename With, typename Body>
+void for_pieces(const With& with, std::size_t count, const Body& body) {
+  constexpr std::size_t kPiece = 1024;
+  if constexpr (requires { with.threads(); })
+    numerics::parallel_for((count + kPiece - 1) / kPiece, with.threads(), [&](std::size_t i, int) {
+      body(i * kPiece, std::min(count, (i + 1) * kPiece));
+    });
+  else
+    body(std::size_t{0}, count);
+}
+
 /// The transposed matrix.
-template <typename Values>
-Values transposed(const Values& x, std::size_t width) {
+template <typename With, typename Values>
+Values transposed(const With& with, const Values& x, std::size_t width) {
   const std::size_t rows = x.size() / width;
   Values turned(x.size());
-  for (std::size_t i = 0; i < rows; ++i)
-    for (std::size_t j = 0; j < width; ++j) turned[j * rows + i] = x[i * width + j];
+  for_pieces(with, rows, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t j = 0; j < width; ++j)
+      for (std::size_t i = begin; i < end; ++i) turned[j * rows + i] = x[i * width + j];
+  });
   return turned;
 }
 
 /// SLA's linear attention, tokens x channels (attention/branch.hpp says the formulas).
 ///
-/// `With` gives Values, a vector of one value an element, and
+/// `With` may have threads(), which element-wise loops then run on; it gives Values, a vector of
+/// one value an element, and
 ///   softmax(Values&, width)     each row becomes its softmax, cast
 ///   products(a, b, terms)       row i of a times row j of b, cast: rows of a x rows of b
 ///   sums(rows, width)           of each row, cast
@@ -40,14 +56,16 @@ typename With::Values linear_branch(const With& with, const HeadInput& input, st
   const Rows v(input.v.begin(), input.v.end());
   with.softmax(q, channels);
   with.softmax(k, channels);
-  const Rows features = transposed(k, channels);
+  const Rows features = transposed(with, k, channels);
   // Row j holds KV_ij for every i.
-  const Rows kv = with.products(transposed(v, channels), features, tokens);
+  const Rows kv = with.products(transposed(with, v, channels), features, tokens);
   const Rows z = with.sums(features, tokens);
   Rows rows = with.products(q, kv, channels), below = with.products(q, z, channels);
   for (auto& x : below) x = with.add(epsilon, x);
   with.cast(below);
-  for (std::size_t e = 0; e < rows.size(); ++e) rows[e] = with.divide(rows[e], below[e / channels]);
+  for_pieces(with, rows.size(), [&](std::size_t begin, std::size_t end) {
+    for (std::size_t e = begin; e < end; ++e) rows[e] = with.divide(rows[e], below[e / channels]);
+  });
   with.cast(rows);
   return rows;
 }
@@ -72,7 +90,7 @@ typename With::Values coarse_rows(const With& with, const layout::Layout& layout
   for (auto& x : p) x = with.multiply(x, scale);
   with.cast(p);
   with.softmax(p, layout.means.keys.size());
-  return with.products(p, transposed(means(input.v, layout.means.keys), channels),
+  return with.products(p, transposed(with, means(input.v, layout.means.keys), channels),
                        layout.means.keys.size());
 }
 
