@@ -134,10 +134,11 @@ layout::Arrangement predict_by_clusters(const PredictorInput& input) {
   const auto key_ranges = video::tile_ranges(made.key_order);
   std::vector<std::uint8_t> keep(query_ranges.size() * key_ranges.size(), 0);
   const PooledKeys queries = pooled(q, channels), keys = pooled(k, channels);
-  for (std::size_t row = 0; row < queries.sizes.size(); ++row)
+  numerics::parallel_for(queries.sizes.size(), input.threads, [&](std::size_t row, int) {
     for (const std::int32_t block :
          select_blocks(pooled_weights({&queries.means[row * channels], channels}, keys), rule))
       keep[row * key_ranges.size() + block] = 1;
+  });
   made.mask = mask::block_table(query_ranges, key_ranges, std::move(keep));
   return made;
 }

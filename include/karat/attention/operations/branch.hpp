@@ -26,10 +26,10 @@ void for_pieces(const With& with, std::size_t count, const Body& body) {
 }
 
 /// The transposed matrix.
-template <typename With, typename Values>
-Values transposed(const With& with, const Values& x, std::size_t width) {
+template <typename With, typename Matrix>
+typename With::Values transposed(const With& with, const Matrix& x, std::size_t width) {
   const std::size_t rows = x.size() / width;
-  Values turned(x.size());
+  typename With::Values turned(x.size());
   for_pieces(with, rows, [&](std::size_t begin, std::size_t end) {
     for (std::size_t j = 0; j < width; ++j)
       for (std::size_t i = begin; i < end; ++i) turned[j * rows + i] = x[i * width + j];
@@ -53,12 +53,11 @@ typename With::Values linear_branch(const With& with, const HeadInput& input, st
   using Rows = typename With::Values;
   const std::size_t tokens = input.k.size() / channels;
   Rows q(input.q.begin(), input.q.end()), k(input.k.begin(), input.k.end());
-  const Rows v(input.v.begin(), input.v.end());
   with.softmax(q, channels);
   with.softmax(k, channels);
   const Rows features = transposed(with, k, channels);
   // Row j holds KV_ij for every i.
-  const Rows kv = with.products(transposed(with, v, channels), features, tokens);
+  const Rows kv = with.products(transposed(with, input.v, channels), features, tokens);
   const Rows z = with.sums(features, tokens);
   Rows rows = with.products(q, kv, channels), below = with.products(q, z, channels);
   for (auto& x : below) x = with.add(epsilon, x);
