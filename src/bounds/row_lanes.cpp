@@ -19,7 +19,7 @@ namespace hn = hwy::HWY_NAMESPACE;
 #if HWY_TARGET == HWY_SCALAR
 size_t Powers(const LegalPower&, const LegalRow&, size_t) { return 0; }
 size_t Sums(std::span<const QuadSum>, size_t, QuadStart) { return 0; }
-bool LargestNumber(const float*, size_t, float&) { return false; }
+size_t LargestNumber(const float*, size_t, float&) { return 0; }
 #else
 using D = hn::CappedTag<float, 16>;
 using V = hn::Vec<D>;
@@ -107,20 +107,18 @@ size_t Sums(std::span<const QuadSum> sums, size_t terms, QuadStart start) {
   return i;
 }
 
-bool LargestNumber(const float* x, size_t count, float& largest) {
+size_t LargestNumber(const float* x, size_t count, float& largest) {
   const D d;
-  if (count < hn::Lanes(d)) return false;
-  V most = hn::LoadU(d, x);
-  auto numbers = hn::Eq(most, most);
-  const auto include = [&](V next) HWY_ATTR {
-    numbers = hn::And(numbers, hn::Eq(next, next));
-    most = hn::Max(most, next);
-  };
-  for (size_t n = hn::Lanes(d); n + hn::Lanes(d) <= count; n += hn::Lanes(d))
-    include(hn::LoadU(d, x + n));
-  include(hn::LoadU(d, x + count - hn::Lanes(d)));
-  largest = hn::GetLane(hn::MaxOfLanes(d, most));
-  return hn::AllTrue(d, numbers) && largest != 0;
+  const size_t done = count / hn::Lanes(d) * hn::Lanes(d);
+  const V before = hn::Set(d, largest);
+  V most = before;
+  for (size_t n = 0; n < done; n += hn::Lanes(d)) {
+    const V next = hn::LoadU(d, x + n);
+    most = hn::IfThenElse(hn::Gt(next, most), next, most);
+  }
+  // Some targets begin the reduction at the lowest finite number.
+  if (!hn::AllTrue(d, hn::Eq(most, before))) largest = hn::GetLane(hn::MaxOfLanes(d, most));
+  return done;
 }
 #endif  // HWY_TARGET == HWY_SCALAR
 
@@ -141,7 +139,7 @@ std::size_t legal_powers(const LegalPower& power, const LegalRow& row, std::size
 std::size_t quad_sums(std::span<const QuadSum> sums, std::size_t terms, QuadStart start) {
   return HWY_DYNAMIC_DISPATCH(Sums)(sums, terms, start);
 }
-bool largest_number(const float* x, std::size_t count, float& largest) {
+std::size_t largest_number(const float* x, std::size_t count, float& largest) {
   return HWY_DYNAMIC_DISPATCH(LargestNumber)(x, count, largest);
 }
 

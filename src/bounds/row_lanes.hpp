@@ -40,8 +40,8 @@ struct QuadStart {
 /// @return how many of `sums` it did
 std::size_t quad_sums(std::span<const QuadSum> sums, std::size_t terms, QuadStart start);
 
-/// The largest number, neither NaN nor of uncertain sign.
-/// @return false where it is a zero or a number is NaN, and where there are no vectors
-bool largest_number(const float* x, std::size_t count, float& largest);
+/// The largest number from `largest` on among the first of x, NaN aside: kernels compare so.
+/// @return how many of x it looked at
+std::size_t largest_number(const float* x, std::size_t count, float& largest);
 
 }  // namespace karat::bounds::lanes

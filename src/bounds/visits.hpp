@@ -2,6 +2,8 @@
 #pragma once
 
 #include <algorithm>
+#include <limits>
+#include <span>
 
 #include "free_launch.hpp"
 #include "karat/attention/operations/score.hpp"
@@ -18,12 +20,13 @@ struct VisitDecision {
   float x;            ///< SkipTest::largest()
 };
 
-/// The first of the largest scores, as std::max_element has it.
+/// A row's maximum in a block, as the engine has it: NaN aside.
 inline float largest_of(std::span<const float> scores) {
-  float largest;
-  return lanes::largest_number(scores.data(), scores.size(), largest)
-             ? largest
-             : *std::ranges::max_element(scores);
+  float largest = -std::numeric_limits<float>::infinity();
+  for (std::size_t n = lanes::largest_number(scores.data(), scores.size(), largest);
+       n < scores.size(); ++n)
+    largest = std::max(largest, scores[n]);
+  return largest;
 }
 
 /// Scores and maxima decide; exp2 has a say where skip.rule is exponential.

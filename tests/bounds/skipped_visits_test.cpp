@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 
 #include "golden_run.hpp"
 #include "karat/attention/operations/probability.hpp"
@@ -104,6 +105,35 @@ TEST(SkippedVisits, AtTheEdgeTheSpreadsKernelsDecideAsTheGoldenOne) {
     EXPECT_EQ(outside(made.out, bounds.out_low, bounds.out_high), 0u);
     EXPECT_EQ(outside(made.l, bounds.row_l_low, bounds.row_l_high), 0u);
   }
+}
+
+/// A row's maximum passes over NaN, wherever in the row it is, so a score that is none decides
+/// nothing.
+TEST(SkippedVisits, NanAmongScoresDecidesNothing) {
+  const recipe::Recipe recipe = small(recipe::preset("trtllm_sage"));
+  attention::RandomHead values = attention::random_head(kGrid, 32, attention::Flavour::normal, 8);
+  for (std::size_t i = 0; i < values.q.size(); ++i) values.q[i] *= i / 32 % 5 == 0 ? 1e6f : 1.0f;
+  // The scale of a block's first keys times a large query's is Inf, times a sum of zeros NaN.
+  for (std::size_t key = 32; key < kKeys; key += 64) values.k[key * 32] = 3e38f;
+  for (std::size_t query = 0; query < kKeys; query += 5) values.q[query * 32] = 0.0f;
+  const GoldenRun run(recipe, kGrid, 32, values);
+  const FreeLaunch free(run.recipe, run.layout, run.head, {});
+  std::size_t first_nan = 0, skipped = 0;
+  for (std::size_t t = 0; t < run.result.taps.size(); ++t) {
+    const attention::BlockTap& tap = run.result.taps[t];
+    const auto rows = static_cast<std::size_t>(tap.queries.size());
+    for (std::size_t visit = 1; visit < tap.key_block.size(); ++visit) {
+      for (std::size_t i = 0; i < rows; ++i)
+        first_nan += std::isnan(tap.s[i * tap.key_position.size() + tap.column_begin[visit]]);
+      const auto small = run.result.small_blocks[tap.query_block];
+      const bool left_out = std::ranges::count(small, tap.key_block[visit]) > 0;
+      EXPECT_EQ(decision(free, tap, visit).golden_skips, left_out);
+      skipped += left_out;
+    }
+    EXPECT_NO_THROW(bounds_of(run, t));
+  }
+  EXPECT_GT(first_nan, 0u);
+  EXPECT_GT(skipped, 0u);
 }
 
 /// Exponents and products lent with a tap hold nothing of a visit that the golden kernel leaves
