@@ -5,11 +5,13 @@
 #include <gtest/gtest.h>
 #include <mpfr.h>
 
+#include <bit>
 #include <cmath>
 #include <vector>
 
-#include "karat/numerics/random/philox.hpp"
 #include "karat/numerics/random/normal.hpp"
+#include "karat/numerics/random/philox.hpp"
+#include "targets.hpp"
 
 namespace karat::numerics {
 namespace {
@@ -110,6 +112,21 @@ TEST(RandomNormal, FollowsItsFormula) {
     EXPECT_NEAR(out[i], r * std::cos(angle), 1e-6);
     EXPECT_NEAR(out[i + 1], r * std::sin(angle), 1e-6);
   }
+}
+
+TEST(RandomNormal, IsItsDefinitionOnEveryTarget) {
+  testing::for_each_target([](const std::string& target) {
+    for (const std::size_t size : {1, 2, 3, 5, 14, 31, 128, 255, 256, 300, 40000}) {
+      std::vector<float> out(size);
+      fill_normal(9, size, 77, out);
+      for (std::size_t i = 0; i < size; ++i) {
+        const auto words = philox_block(9, size, 77 + i / 4);
+        const float expected = normal_pair(words[i % 4 / 2 * 2], words[i % 4 / 2 * 2 + 1])[i % 2];
+        ASSERT_EQ(std::bit_cast<std::uint32_t>(out[i]), std::bit_cast<std::uint32_t>(expected))
+            << target << ' ' << size << ' ' << i;
+      }
+    }
+  });
 }
 
 TEST(RandomNormal, PartsEqualTheWhole) {
