@@ -117,8 +117,9 @@ class Encoder {
     };
     const float nan = std::numeric_limits<float>::quiet_NaN();
     over_ = hn::Set(di, code_of(std::numeric_limits<float>::max()));
-    nan_ = hn::Set(di, code_of(nan));
-    nan_sign_ = hn::Set(di, code_of(nan) ^ code_of(-nan));
+    const std::int32_t of_nan = code_of(nan);
+    nan_ = hn::Set(di, of_nan);
+    nan_sign_ = hn::Set(di, of_nan ^ code_of(-nan));
   }
 
   /// @pre the processor rounds to nearest even, as it does unless told otherwise
