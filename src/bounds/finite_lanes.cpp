@@ -40,8 +40,15 @@ HWY_INLINE std::int32_t Largest(VI x) { return hn::GetLane(hn::MaxOfLanes(DI(), 
 template <bool kFlush>
 HWY_INLINE V Flushed(V x, V least) {
   if constexpr (!kFlush) return x;
+#if HWY_TARGET <= HWY_AVX3
+  // By the exponent's bits, in one operation, and by another where they are zero.
+  const __m512i bits = _mm512_castps_si512(x.raw), exponent = _mm512_set1_epi32(0x7F800000);
+  const __m512 sign = _mm512_castsi512_ps(_mm512_set1_epi32(static_cast<int>(0x80000000u)));
+  return V{_mm512_mask_and_ps(x.raw, _mm512_testn_epi32_mask(bits, exponent), x.raw, sign)};
+#else
   const auto tiny = hn::Lt(hn::Abs(x), least);
   return hn::IfThenElse(tiny, hn::And(x, hn::SignBit(D())), x);
+#endif
 }
 
 HWY_INLINE VWide LowerWide(V x) { return hn::PromoteTo(Wide(), hn::LowerHalf(x)); }
@@ -139,18 +146,17 @@ size_t Promote(Factors by, const float* o, const float* t, const float* f, float
   return by.least > 0 ? promote.template operator()<true>() : promote.template operator()<false>();
 }
 
-template <bool kFlush>
+/// kUnit: alpha is 1, as where a visit raises no maximum.
+template <bool kFlush, bool kUnit>
 size_t BeginChannels(Factors by, const float* o, const float* earlier, const float* golden,
                      FiniteRow& row, size_t channels, LargestBits& largest) {
   const D d;
   const size_t done = channels / hn::Lanes(d) * hn::Lanes(d);
   const V least = hn::Set(d, by.least);
   const V small = hn::Set(d, by.low), large = hn::Set(d, by.high);
-  const auto low_of = [&](V x) HWY_ATTR {
-    return Flushed<kFlush>(hn::Mul(x, hn::IfNegativeThenElse(x, large, small)), least);
-  };
-  const auto high_of = [&](V x) HWY_ATTR {
-    return Flushed<kFlush>(hn::Mul(x, hn::IfNegativeThenElse(x, small, large)), least);
+  const auto times = [&](V x, V factor, V of_negative) HWY_ATTR {
+    if constexpr (kUnit) return Flushed<kFlush>(x, least);
+    return Flushed<kFlush>(hn::Mul(x, hn::IfNegativeThenElse(x, of_negative, factor)), least);
   };
   const auto distance = [](V from, V to) HWY_ATTR {
     return Up(hn::Sub(LowerWide(to), LowerWide(from)), hn::Sub(UpperWide(to), UpperWide(from)));
@@ -158,13 +164,13 @@ size_t BeginChannels(Factors by, const float* o, const float* earlier, const flo
   VI rescaled_most = hn::Zero(DI()), other_most = hn::Zero(DI());
   for (size_t j = 0; j < done; j += hn::Lanes(d)) {
     const V first = hn::LoadU(d, o + 2 * j), second = hn::LoadU(d, o + 2 * j + hn::Lanes(d));
-    const V low = low_of(hn::ConcatEven(d, second, first));
-    const V high = high_of(hn::ConcatOdd(d, second, first));
+    const V low = times(hn::ConcatEven(d, second, first), small, large);
+    const V high = times(hn::ConcatOdd(d, second, first), large, small);
     const V before = earlier == nullptr ? hn::Zero(d) : hn::LoadU(d, earlier + j);
     hn::StoreU(low, d, &row.low[j]);
     hn::StoreU(high, d, &row.high[j]);
-    hn::StoreU(distance(low, high_of(before)), d, &row.away_low[j]);
-    hn::StoreU(distance(low_of(before), high), d, &row.away_high[j]);
+    hn::StoreU(distance(low, times(before, large, small)), d, &row.away_low[j]);
+    hn::StoreU(distance(times(before, small, large), high), d, &row.away_high[j]);
     rescaled_most = hn::Max(rescaled_most, hn::Max(Magnitude(low), Magnitude(high)));
     other_most =
         hn::Max(other_most, hn::Max(Magnitude(before), Magnitude(hn::LoadU(d, golden + j))));
@@ -174,8 +180,12 @@ size_t BeginChannels(Factors by, const float* o, const float* earlier, const flo
 }
 size_t Begin(Factors by, const float* o, const float* earlier, const float* golden, FiniteRow& row,
              size_t channels, LargestBits& largest) {
-  return by.least > 0 ? BeginChannels<true>(by, o, earlier, golden, row, channels, largest)
-                      : BeginChannels<false>(by, o, earlier, golden, row, channels, largest);
+  const auto begin = [&]<bool kFlush>() HWY_ATTR {
+    return by.low == 1 && by.high == 1
+               ? BeginChannels<kFlush, true>(by, o, earlier, golden, row, channels, largest)
+               : BeginChannels<kFlush, false>(by, o, earlier, golden, row, channels, largest);
+  };
+  return by.least > 0 ? begin.template operator()<true>() : begin.template operator()<false>();
 }
 
 size_t End(const float* golden, const double* around, double most, FiniteRow& row, size_t channels,
@@ -251,14 +261,25 @@ size_t AddWidths(double width, const float* v, double* widths, size_t channels) 
 }
 
 #if HWY_TARGET <= HWY_AVX2
-using Four = hn::FixedTag<float, 4>;
-using FourWide = hn::FixedTag<double, 4>;
+using Narrow = hn::Rebind<float, Wide>;
+using VNarrow = hn::Vec<Narrow>;
+constexpr size_t kRows = hn::MaxLanes(Wide());
 
-/// Four columns of four rows; afterwards x[n] is column n.
-HWY_INLINE void Transpose(hn::Vec<Four>* x) {
-  const Four d;
-  const hn::Repartition<double, Four> pairs;
-  const auto pair = [&](hn::Vec<Four> of) HWY_ATTR { return hn::BitCast(pairs, of); };
+/// Four columns from n on of all rows: a block of 128 bits holds those of one row.
+HWY_INLINE VNarrow LoadRow(const float* const* rows, size_t i, size_t n) {
+  const hn::FixedTag<float, 4> four;
+#if HWY_TARGET <= HWY_AVX3
+  return hn::Combine(Narrow(), hn::LoadU(four, rows[i + 4] + n), hn::LoadU(four, rows[i] + n));
+#else
+  return hn::LoadU(four, rows[i] + n);
+#endif
+}
+
+/// Afterwards x[n] is column n, row by row.
+HWY_INLINE void Transpose(VNarrow* x) {
+  const Narrow d;
+  const hn::Repartition<double, Narrow> pairs;
+  const auto pair = [&](VNarrow of) HWY_ATTR { return hn::BitCast(pairs, of); };
   const auto a = pair(hn::InterleaveLower(d, x[0], x[1]));
   const auto b = pair(hn::InterleaveLower(d, x[2], x[3]));
   const auto c = pair(hn::InterleaveUpper(d, x[0], x[1]));
@@ -269,37 +290,41 @@ HWY_INLINE void Transpose(hn::Vec<Four>* x) {
   x[3] = hn::BitCast(d, hn::InterleaveUpper(pairs, c, e));
 }
 
-/// Sums of four rows.
-struct FourSums {
-  hn::Vec<Four> largest;
-  hn::Vec<FourWide> sum, width;
-  HWY_INLINE FourSums()
-      : largest(hn::Zero(Four())), sum(hn::Zero(FourWide())), width(hn::Zero(FourWide())) {}
+/// Sums of kRows rows.
+struct SumsOfRows {
+  VNarrow largest;
+  VWide sum, width;
+  const float *low[kRows], *high[kRows];
 
-  HWY_INLINE void Add(const RowEnds* rows, size_t n) {
-    const Four d;
-    const FourWide wide;
-    hn::Vec<Four> low[4], high[4];
-    for (size_t i = 0; i < 4; ++i) {
-      low[i] = hn::LoadU(d, rows[i].low + n);
-      high[i] = hn::LoadU(d, rows[i].high + n);
+  HWY_INLINE explicit SumsOfRows(const RowEnds* rows)
+      : largest(hn::Zero(Narrow())), sum(hn::Zero(Wide())), width(hn::Zero(Wide())) {
+    for (size_t i = 0; i < kRows; ++i) {
+      low[i] = rows[i].low;
+      high[i] = rows[i].high;
     }
-    Transpose(low);
-    Transpose(high);
+  }
+  HWY_INLINE void Add(size_t n) {
+    VNarrow from[4], to[4];
+    for (size_t i = 0; i < 4; ++i) {
+      from[i] = LoadRow(low, i, n);
+      to[i] = LoadRow(high, i, n);
+    }
+    Transpose(from);
+    Transpose(to);
     for (size_t column = 0; column < 4; ++column) {
-      largest = hn::IfThenElse(hn::Lt(largest, high[column]), high[column], largest);
-      const auto to = hn::PromoteTo(wide, high[column]);
-      sum = hn::Add(sum, to);
-      width = hn::Add(width, hn::Sub(to, hn::PromoteTo(wide, low[column])));
+      largest = hn::IfThenElse(hn::Lt(largest, to[column]), to[column], largest);
+      const VWide end = hn::PromoteTo(Wide(), to[column]);
+      sum = hn::Add(sum, end);
+      width = hn::Add(width, hn::Sub(end, hn::PromoteTo(Wide(), from[column])));
     }
   }
   HWY_INLINE void Store(LegalSums* to) const {
-    HWY_ALIGN float most[4];
-    HWY_ALIGN double sums[4], widths[4];
-    hn::Store(largest, Four(), most);
-    hn::Store(sum, FourWide(), sums);
-    hn::Store(width, FourWide(), widths);
-    for (size_t i = 0; i < 4; ++i) to[i] = {most[i], sums[i], widths[i]};
+    HWY_ALIGN float most[kRows];
+    HWY_ALIGN double sums[kRows], widths[kRows];
+    hn::Store(largest, Narrow(), most);
+    hn::Store(sum, Wide(), sums);
+    hn::Store(width, Wide(), widths);
+    for (size_t i = 0; i < kRows; ++i) to[i] = {most[i], sums[i], widths[i]};
   }
 };
 
@@ -307,16 +332,16 @@ struct FourSums {
 size_t Sums(std::span<const RowEnds> rows, size_t columns, std::span<LegalSums> sums) {
   const size_t whole = columns / 4 * 4;
   size_t i = 0;
-  for (; i + 8 <= rows.size(); i += 8) {
-    FourSums first, second;
+  for (; i + 2 * kRows <= rows.size(); i += 2 * kRows) {
+    SumsOfRows first(&rows[i]), second(&rows[i + kRows]);
     for (size_t n = 0; n < whole; n += 4) {
-      first.Add(&rows[i], n);
-      second.Add(&rows[i + 4], n);
+      first.Add(n);
+      second.Add(n);
     }
     first.Store(&sums[i]);
-    second.Store(&sums[i + 4]);
-    for (size_t row = i; row < i + 8; ++row) add_columns(rows[row], whole, columns, sums[row]);
+    second.Store(&sums[i + kRows]);
   }
+  for (size_t row = 0; row < i; ++row) add_columns(rows[row], whole, columns, sums[row]);
   return i;
 }
 #else

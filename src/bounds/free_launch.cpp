@@ -76,11 +76,6 @@ void make_operands(const FreeLaunch& free, const std::vector<float>& p, std::siz
   }
 }
 
-void cast_end(const FreeLaunch& free, std::vector<float>& operands, numerics::Path path) {
-  const recipe::P& p = free.launch.recipe.p;
-  attention::cast(operands, p.format, {.rounding = p.rounding, .overflow = p.overflow}, path);
-}
-
 /// The row sum's terms at one end.
 void terms_end(const Kernel& kernel, std::vector<float>& terms, const std::vector<float>& values,
                float scale, numerics::Path path) {
@@ -98,7 +93,10 @@ void terms_end(const Kernel& kernel, std::vector<float>& terms, const std::vecto
 
 FreeLaunch::FreeLaunch(const recipe::Recipe& recipe, const layout::Layout& layout,
                        const attention::QuantisedHead& head, Freedom allowed)
-    : launch(recipe, layout, head), freedom(allowed), f(launch.pair_factor(0, 0)) {}
+    : launch(recipe, layout, head),
+      freedom(allowed),
+      f(launch.pair_factor(0, 0)),
+      p_policy{.rounding = recipe.p.rounding, .overflow = recipe.p.overflow} {}
 
 Interval FreeLaunch::alpha(float before, float after) const {
   return power(attention::alpha_exponent(launch, before, after, f));
@@ -163,8 +161,9 @@ void FreeLaunch::p(std::span<const float> x, RowP& p, numerics::Path path) const
   if (launch.p_grouped) {
     p.scale = cast_groups(launch, p.cast_low, p.cast_high, path);
   } else {
-    cast_end(*this, p.cast_low, path);
-    cast_end(*this, p.cast_high, path);
+    // A policy made here would be read while it waits behind the stores of the row.
+    attention::cast(p.cast_low, launch.recipe.p.format, p_policy, path);
+    attention::cast(p.cast_high, launch.recipe.p.format, p_policy, path);
   }
   terms_end(launch, p.low, p.cast_low, p.scale.low, path);
   terms_end(launch, p.high, p.cast_high, p.scale.high, path);

@@ -54,6 +54,7 @@ struct FreeLaunch {
   Launch launch;
   Freedom freedom;
   float f;  ///< Launch::pair_factor(), where exponents are fused the same for every pair
+  numerics::Policy p_policy;  ///< of the cast of P
 
   /// Legal values of 2^x.
   Interval power(float x) const;
