@@ -80,7 +80,8 @@ BlockBounds HeadBounds::of(const attention::BlockTap& tap, std::span<const float
   const bool reordered = pv_reordered(free);
   ReorderedPv any_order(free, reordered ? rows : 0);
   std::vector<Interval> alpha(rows), accumulators(rows * launch.channels);
-  std::vector<RowP> p(rows);
+  // P of the rows at hand; sums in any order take all rows of a visit.
+  std::vector<RowP> p(reordered ? rows : state_->pv.rows_at_once(rows));
   std::vector<float> before(rows, launch.initial_max);
   for (std::size_t visit = 0; visit < tap.key_block.size(); ++visit) {
     const auto first = static_cast<std::size_t>(tap.column_begin[visit]);
@@ -91,36 +92,45 @@ BlockBounds HeadBounds::of(const attention::BlockTap& tap, std::span<const float
     const std::span<const float> maxima(&tap.m[visit * rows], rows);
     free.alphas(before, maxima, alpha);
     std::ranges::copy(maxima, before.begin());
-    for (std::size_t i = 0; i < rows; ++i) {
+    const auto make_p = [&](std::size_t i, RowP& row) {
       if (skipped)
-        p[i].become_zero(columns);
+        row.become_zero(columns);
       else if (has_exponents)
-        free.p({&tap.x[i * width + first], columns}, p[i]);
+        free.p({&tap.x[i * width + first], columns}, row);
       else
-        free.p(attention::row_scores(launch, tap, visit, i, tap.a, tap.s), maxima[i], p[i]);
-      if (visited == Visited::either) p[i].may_be_zero();
+        free.p(attention::row_scores(launch, tap, visit, i, tap.a, tap.s), maxima[i], row);
+      if (visited == Visited::either) row.may_be_zero();
+    };
+    for (std::size_t begin = 0; begin < rows; begin += p.size()) {
+      const std::size_t count = std::min(p.size(), rows - begin);
+      const std::span at_hand = std::span(p).first(count);
+      const std::span<const Interval> alphas = std::span(alpha).subspan(begin, count);
+      for (std::size_t i = 0; i < count; ++i) make_p(begin + i, at_hand[i]);
+      RowSum::absorb(std::span(sums).subspan(begin, count), alphas, at_hand);
+      for (std::size_t i = 0; detail == Detail::stages && i < count; ++i) {
+        const Interval l = sums[begin + i].total();
+        bounds.l_low.push_back(l.low);
+        bounds.l_high.push_back(l.high);
+        const auto column = static_cast<std::ptrdiff_t>((begin + i) * width + first);
+        std::ranges::copy(p[i].cast_low, bounds.p_low.begin() + column);
+        std::ranges::copy(p[i].cast_high, bounds.p_high.begin() + column);
+      }
+      const std::span o_at_hand =
+          std::span(accumulators).subspan(begin * launch.channels, count * launch.channels);
+      if (reordered) {
+        any_order.absorb(tap, visit, alphas, at_hand);
+      } else if (skipped) {
+        for (std::size_t i = 0; i < count; ++i)
+          rescale_row({alphas[i], launch.fp32.subnormals},
+                      o_at_hand.subspan(i * launch.channels, launch.channels),
+                      is_finite(alphas[i]) ? numerics::Path::fast : numerics::Path::scalar);
+      } else {
+        state_->pv.absorb(tap, visit, alphas, at_hand, o_at_hand,
+                          golden_skips ? GoldenT::computed : GoldenT::tapped, begin);
+      }
     }
-    RowSum::absorb(sums, alpha, p);
-    for (std::size_t i = 0; detail == Detail::stages && i < rows; ++i) {
-      const Interval l = sums[i].total();
-      bounds.l_low.push_back(l.low);
-      bounds.l_high.push_back(l.high);
-      std::copy(p[i].cast_low.begin(), p[i].cast_low.end(), &bounds.p_low[i * width + first]);
-      std::copy(p[i].cast_high.begin(), p[i].cast_high.end(), &bounds.p_high[i * width + first]);
-    }
-    if (reordered) {
-      any_order.absorb(tap, visit, alpha, p);
-      if (detail == Detail::stages || visit + 1 == tap.key_block.size())
-        any_order.store(accumulators);
-    } else if (skipped) {
-      for (std::size_t i = 0; i < rows; ++i)
-        rescale_row({alpha[i], launch.fp32.subnormals},
-                    {&accumulators[i * launch.channels], launch.channels},
-                    is_finite(alpha[i]) ? numerics::Path::fast : numerics::Path::scalar);
-    } else {
-      state_->pv.absorb(tap, visit, alpha, p, accumulators,
-                        golden_skips ? GoldenT::computed : GoldenT::tapped);
-    }
+    if (reordered && (detail == Detail::stages || visit + 1 == tap.key_block.size()))
+      any_order.store(accumulators);
     if (detail == Detail::outputs) continue;
     for (const Interval& value : accumulators) {
       bounds.o_low.push_back(value.low);

@@ -341,6 +341,11 @@ size_t Sums(std::span<const RowEnds> rows, size_t columns, std::span<LegalSums> 
     first.Store(&sums[i]);
     second.Store(&sums[i + kRows]);
   }
+  for (; i + kRows <= rows.size(); i += kRows) {
+    SumsOfRows last(&rows[i]);
+    for (size_t n = 0; n < whole; n += 4) last.Add(n);
+    last.Store(&sums[i]);
+  }
   for (size_t row = 0; row < i; ++row) add_columns(rows[row], whole, columns, sums[row]);
   return i;
 }

@@ -113,21 +113,24 @@ std::vector<PvBounds::Segment> PvBounds::segments_of(video::Range keys) const {
 
 void PvBounds::absorb(const attention::BlockTap& tap, std::size_t visit,
                       std::span<const Interval> alpha, std::span<const RowP> p,
-                      std::span<Interval> o, GoldenT golden_t) const {
+                      std::span<Interval> o, GoldenT golden_t, std::size_t first_row) const {
   const std::size_t width = tap.key_position.size();
+  const std::size_t products = static_cast<std::size_t>(tap.queries.size()) * launch_.channels;
   const auto column = static_cast<std::size_t>(tap.column_begin[visit]);
   const std::int64_t block_begin = launch_.layout.blocks.key_blocks[tap.key_block[visit]].begin;
   bool rescaled = false;
   const float* t = nullptr;
   if (golden_t == GoldenT::tapped && !tap.product_begin.empty())
-    t = tap.t.data() + tap.product_begin[visit] * alpha.size() * launch_.channels;
+    t = tap.t.data() + tap.product_begin[visit] * products + first_row * launch_.channels;
   for (const Segment& segment : segments_[tap.key_block[visit]]) {
     const auto first = static_cast<std::size_t>(segment.keys.begin - block_begin);
     const auto keys = static_cast<std::size_t>(segment.keys.size());
-    const Part part{segment, p,     {&tap.p[column + first], alpha.size(), keys, width, 1},
-                    t,       first, first + keys};
-    if (t != nullptr) t += alpha.size() * launch_.channels;
-    if (launch_.recipe.pv.promote_every == 0) return accumulate(part, tap, visit, alpha, o);
+    const Part part{
+        segment, p,     {&tap.p[first_row * width + column + first], alpha.size(), keys, width, 1},
+        t,       first, first + keys};
+    if (t != nullptr) t += products;
+    if (launch_.recipe.pv.promote_every == 0)
+      return accumulate(part, tap, visit, first_row, alpha, o);
     const std::vector<Interval> ones(alpha.size(), Interval{1.0f, 1.0f});
     promote(part, rescaled ? ones : alpha, o);
     rescaled = true;
@@ -252,15 +255,16 @@ void PvBounds::deviation(const Part& part, std::size_t row, const Flips& flips, 
 }
 
 void PvBounds::accumulate(const Part& part, const attention::BlockTap& tap, std::size_t visit,
-                          std::span<const Interval> alpha, std::span<Interval> o) const {
+                          std::size_t first_row, std::span<const Interval> alpha,
+                          std::span<Interval> o) const {
   const std::size_t channels = launch_.channels;
-  const std::size_t rows = alpha.size();
+  const auto rows = static_cast<std::size_t>(tap.queries.size());
   std::vector<Interval> away(channels);
   FiniteRow memory(channels);
   std::vector<double> around(channels);
-  for (std::size_t i = 0; i < rows; ++i) {
+  for (std::size_t i = 0; i < alpha.size(); ++i) {
     Interval* row = &o[i * channels];
-    const float* golden = &tap.o[(visit * rows + i) * channels];
+    const float* golden = &tap.o[(visit * rows + first_row + i) * channels];
     const Flips flips(part.p[i], part.first, part.last);
     const bool fixed =
         alpha[i].is_point() && flips.size == 0 && std::all_of(row, row + channels, is_single);
@@ -271,7 +275,7 @@ void PvBounds::accumulate(const Part& part, const attention::BlockTap& tap, std:
     // How far the accumulator the chain starts from may lie from the golden one, on either side:
     // the golden one is the last visit's times some legal alpha.
     double start = 0;
-    const float* earlier = visit == 0 ? nullptr : &tap.o[((visit - 1) * rows + i) * channels];
+    const float* earlier = visit == 0 ? nullptr : golden - rows * channels;
     if (is_finite(alpha[i])) {
       const BegunRow begun =
           begin_row({alpha[i], launch_.fp32.subnormals}, {row, channels}, earlier, golden, memory);
