@@ -1,7 +1,9 @@
 // The operations by themselves, where a bit shows their order.
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <cmath>
+#include <cstdint>
 #include <vector>
 
 #include "karat/attention/operations/cast.hpp"
@@ -29,6 +31,17 @@ TEST(RowSum, ColumnsGoToTheLaneThatHoldsThem) {
   // Three columns reach two lanes; the past of all four is rescaled.
   add_to_row_sum(kernel, std::vector<float>{1, 1, 1}, 0.5f, sums);
   EXPECT_EQ(sums, (PartialSums<float>{0x1p23f + 2, 3, 2, 2}));
+}
+
+TEST(RowSum, NaNIsOneWordWhicheverOfTwoASumKeeps) {
+  const float negative = std::bit_cast<float>(0xFFC00000u),
+              other = std::bit_cast<float>(0x7FFFFFFFu);
+  recipe::Recipe packed;
+  packed.softmax.row_sum_order = recipe::RowSumOrder::packed_quad;
+  for (const recipe::Recipe& recipe : {recipe::Recipe(), packed})
+    for (const PartialSums<float>& sums :
+         {PartialSums<float>{negative, other, 1, 1}, PartialSums<float>{other, negative, 1, 1}})
+      EXPECT_EQ(std::bit_cast<std::uint32_t>(row_sum(Kernel(recipe, 128), sums)), 0x7FFFFFFFu);
 }
 
 TEST(RowSum, FusedFirstRoundsOnceWhereABlockBegins) {

@@ -6,6 +6,7 @@
 #include <array>
 #include <bit>
 #include <cstddef>
+#include <type_traits>
 #include <vector>
 
 #include "karat/attention/operations/kernel.hpp"
@@ -102,11 +103,15 @@ void add_to_row_sum(const Kernel& kernel, const Terms& terms, Alpha alpha, Parti
     add_to_row_sum(kernel, terms, alpha, sums, numerics::SeparateRoundings{});
 }
 
-/// l: in wgmma order the butterfly over lanes, (l0 + l2) + (l1 + l3).
+/// l: in wgmma order the butterfly over lanes, (l0 + l2) + (l1 + l3). A NaN is 0x7FFFFFFF: which of
+/// two a sum keeps depends on the order in which a compiler names its operands.
 template <typename V>
 V row_sum(const Kernel& kernel, const PartialSums<V>& sums) {
-  if (kernel.recipe.softmax.row_sum_order != recipe::RowSumOrder::wgmma_quad) return sums[0];
-  return of_lanes(kernel.fp32, sums[0], sums[1], sums[2], sums[3]);
+  const bool lanes = kernel.recipe.softmax.row_sum_order == recipe::RowSumOrder::wgmma_quad;
+  const V l = lanes ? of_lanes(kernel.fp32, sums[0], sums[1], sums[2], sums[3]) : sums[0];
+  if constexpr (std::is_same_v<V, float>)
+    if (l != l) return std::bit_cast<float>(0x7FFFFFFFu);
+  return l;
 }
 
 }  // namespace karat::attention
