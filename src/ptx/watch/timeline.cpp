@@ -13,7 +13,10 @@ constexpr std::size_t kMostMarks = 20'000;
 }  // namespace
 
 TimelineKeeper::TimelineKeeper(const Cluster& cluster, const Cta& cta)
-    : cluster_(cluster), cta_(cta), warps_(cluster.ctas.size() * cta.warps.size()) {
+    : cluster_(cluster),
+      rank_(cta.rank),
+      warps_of_cta_(cta.warps.size()),
+      warps_(cluster.ctas.size() * cta.warps.size()) {
   const Extent& at = cta.position;
   timeline_.title = cluster.program->function->name + ", CTA (" + std::to_string(at.x) + ", " +
                     std::to_string(at.y) + ", " + std::to_string(at.z) + ")";
@@ -83,7 +86,7 @@ void TimelineKeeper::complete(std::uint32_t key) {
   released_[key] = at;
   gathering_[key] = 0;
   const std::uint32_t inside = inside_shared(key);
-  const bool own = key >> kRankShift == cta_.rank + 1 || key == kClusterKey;
+  const bool own = key >> kRankShift == rank_ + 1 || key == kClusterKey;
   if (!own) return;
   if (timeline_.marks.size() >= kMostMarks) {
     timeline_.cut = true;
@@ -101,9 +104,8 @@ void TimelineKeeper::wait(const Warp& warp, std::uint32_t key) {
 }
 
 Timeline TimelineKeeper::take() {
-  const std::size_t first = cta_.rank * cta_.warps.size();
-  for (std::size_t w = 0; w < cta_.warps.size(); ++w) {
-    OfWarp& own = warps_[first + w];
+  for (std::size_t w = 0; w < warps_of_cta_; ++w) {
+    OfWarp& own = warps_[rank_ * warps_of_cta_ + w];
     keep(own.slices, {Timeline::Kind::run, own.since, own.now, ""});
     timeline_.tracks.push_back({"warp " + std::to_string(w), std::move(own.slices)});
     if (!own.tensor.empty())

@@ -49,8 +49,8 @@ class TimelineKeeper final : public Witness, public Observer {
   void keep(std::vector<Slice>& to, Slice slice);
   std::string name_of(std::uint32_t pc) const;
 
-  const Cluster& cluster_;
-  const Cta& cta_;
+  const Cluster& cluster_;  ///< while it runs; take() comes later
+  std::size_t rank_, warps_of_cta_;
   std::vector<OfWarp> warps_;  ///< of the cluster
   std::map<std::uint32_t, std::uint64_t> gathering_, released_;
   Timeline timeline_;
