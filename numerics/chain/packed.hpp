@@ -42,7 +42,7 @@ class AlignedArray {
 inline constexpr std::size_t kPanel = 64;
 
 /// Rows of an exact product's operand are filled up with zeros to a multiple of this.
-inline constexpr std::size_t kExactRowGroup = 8;
+inline constexpr std::size_t kExactRowGroup = 24;
 
 /// Which kernel runs an instruction, hence which of the arrays below are filled.
 enum class Lanes {

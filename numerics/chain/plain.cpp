@@ -99,7 +99,7 @@ using DHalf32 = hn::Rebind<float, D64>;
 using V64 = hn::Vec<D64>;
 
 /// Rows and vectors of columns whose f64 sums stay in registers.
-constexpr std::size_t kExactRows = HWY_TARGET <= HWY_AVX3 ? 8 : 4;
+constexpr std::size_t kExactRows = HWY_TARGET <= HWY_AVX3 ? 8 : 6;
 static_assert(kExactRowGroup % kExactRows == 0);
 constexpr std::size_t kExactColumns = 2;
 

@@ -85,6 +85,7 @@ template <typename T>
 HWY_INLINE std::uint32_t RoundRow(const Grid& grid, const float* x, std::size_t count,
                                   float* rounded, T* magnitude, std::uint32_t* exponent) {
   constexpr bool kNarrow = std::is_same_v<T, float>;
+  constexpr std::size_t kBytes = kNarrow ? 1 : 2;
   const D32 d;
   const DU32 du;
   const std::size_t lanes = hn::Lanes(d);
@@ -105,7 +106,7 @@ HWY_INLINE std::uint32_t RoundRow(const Grid& grid, const float* x, std::size_t 
     const VU32 y_power = hn::Max(hn::And(hn::BitCast(du, y), field), least);
     const VU32 e = hn::Sub(hn::ShiftRight<23>(y_power), bias);
     const VU32 value = hn::IfThenElse(hn::Eq(hn::BitCast(du, y), hn::Zero(du)), none, e);
-    hn::StoreU(Repeated < kNarrow ? 1 : 2 > (value), du, exponent + k);
+    hn::StoreU(Repeated<kBytes>(value), du, exponent + k);
   }
   HWY_ALIGN std::uint32_t each[hn::MaxLanes(DU32())];
   hn::Store(most, du, each);
@@ -206,7 +207,8 @@ HWY_INLINE bool LeaveOutZerosOf(const PairStep<T>& of) {
   return true;
 }
 
-/// The same for the steps of instructions that read formats of 8 bits; others seldom round to zero.
+/// The same for steps of 32 and 16 products, which all formats of 8 bits have; what rounds to
+/// others is seldom zero.
 template <typename T>
 HWY_INLINE bool LeaveOutZeros(const PairStep<T>& of) {
   return of.size == 32 ? LeaveOutZerosOf<32>(of) : of.size == 16 ? LeaveOutZerosOf<16>(of) : false;

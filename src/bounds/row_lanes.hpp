@@ -33,8 +33,8 @@ struct QuadSum {
 /// How their first additions go.
 struct QuadStart {
   recipe::RowSumStart start;
-  bool
-      flush;  ///< is sum*alpha (and what is fused with it) flushed? Later sums are never subnormal.
+  /// Is sum*alpha, and what is fused with it, flushed? Later sums are never subnormal.
+  bool flush;
 };
 /// Eight at a time, whole groups of eight terms.
 /// @return how many of `sums` it did

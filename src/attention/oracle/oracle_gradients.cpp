@@ -18,7 +18,8 @@
 namespace karat::attention {
 namespace {
 
-constexpr std::size_t kChunk = 256;  // rows met at a time by the dense oracle
+constexpr std::size_t kChunk = 256;      // rows met at a time by the dense oracle
+constexpr std::size_t kDenseRows = 256;  // that meet them together
 
 /// Rows whose products are scores (q or k) and dP (dO or v), in one order of positions.
 struct Side {
@@ -215,7 +216,7 @@ OracleGradients oracle_gradients(const layout::Layout& layout, const HeadInput& 
                           dense ? pieces(others.score.size() / sides.width, kChunk) : other_blocks,
                           threads);
     const auto items =
-        dense ? dense_items(tokens.size(), 256) : sparse_items(order, blocks, tokens);
+        dense ? dense_items(tokens.size(), kDenseRows) : sparse_items(order, blocks, tokens);
     from_ds.resize(tokens.size() * d);
     if (!own.queries()) from_p.resize(tokens.size() * d);
     std::vector<MeetingScratch> scratch(threads > 0 ? threads : numerics::default_threads());

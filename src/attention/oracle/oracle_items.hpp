@@ -16,8 +16,8 @@ struct OracleItem {
   int block = 0;                  ///< sparse only: the block that holds them
 };
 
-/// Most rows of an item, each of which converts all that it meets to f64 for itself: 64 to 1024,
-/// and no more than leave every worker four items.
+/// Most rows of an item, each of which converts all that it meets to f64 for itself: what leaves
+/// every worker four items, but 64 at least and 1024 at most.
 std::size_t rows_per_item(std::size_t rows, int threads);
 std::vector<OracleItem> dense_items(std::size_t rows, std::size_t most_rows);
 /// One item for each of the ascending `blocks` of positions that holds asked tokens; its
