@@ -88,7 +88,7 @@ BlockBounds HeadBounds::of(const attention::BlockTap& tap, std::span<const float
     const auto columns = static_cast<std::size_t>(tap.column_begin[visit + 1]) - first;
     const auto [visited, golden_skips, largest] = decision(free, tap, visit);
     const bool has_exponents = !tap.x.empty() && !golden_skips;
-    const bool skipped = visited == Visited::skipped;
+    const bool skipped = visited == Visited::skipped, perhaps = visited == Visited::either;
     const std::span<const float> maxima(&tap.m[visit * rows], rows);
     free.alphas(before, maxima, alpha);
     std::ranges::copy(maxima, before.begin());
@@ -99,7 +99,7 @@ BlockBounds HeadBounds::of(const attention::BlockTap& tap, std::span<const float
         free.p({&tap.x[i * width + first], columns}, row);
       else
         free.p(attention::row_scores(launch, tap, visit, i, tap.a, tap.s), maxima[i], row);
-      if (visited == Visited::either) row.may_be_zero();
+      if (perhaps) row.may_be_zero();
     };
     for (std::size_t begin = 0; begin < rows; begin += p.size()) {
       const std::size_t count = std::min(p.size(), rows - begin);
