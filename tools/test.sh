@@ -87,6 +87,7 @@ run_instrumented() {
   fi
   # Its bits are compared with the release build's: test attention.bits.
   export KARAT_OTHER_BITS="$PWD/build/$preset/tests/attention/attention_bits"
+  export LSAN_OPTIONS="suppressions=$PWD/tests/leaks.txt:print_suppressions=0"
   pattern="^($(IFS='|'; echo "${sanitized_tests[*]}"))\."
   run_ctest sanitized-tests.log --test-dir "build/$preset" --output-on-failure -R "$pattern" \
     -E "$engines" || failed+=("tests with sanitizers")
