@@ -17,9 +17,6 @@
 namespace karat::bounds {
 namespace {
 
-/// Below this a kernel may flush a result or not; 2^-125 is above everything so small.
-constexpr float kTiny = 0x1p-125f;
-
 bool leaves_powers(const Freedom& freedom) { return freedom.low != freedom.high; }
 
 /// What a kernel may return for 2^x where powers are free. The recipe's own value lies within the

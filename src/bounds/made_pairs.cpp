@@ -19,9 +19,6 @@ using attention::BackwardView;
 using numerics::Interval;
 using Matrix = std::vector<float>;
 
-/// Below this a kernel may flush a result or not.
-constexpr float kTiny = 0x1p-125f;
-
 bool exact(float x) { return x == 0 || x == -kInfinity; }
 
 /// 2^x of a legal kernel, which errs by all that is legal; the same way for the same argument.

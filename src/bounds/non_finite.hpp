@@ -13,6 +13,8 @@
 namespace karat::bounds {
 
 inline constexpr float kInfinity = std::numeric_limits<float>::infinity();
+/// Below this a kernel may flush a result or not; 2^-125 is above everything so small.
+inline constexpr float kTiny = 0x1p-125f;
 inline constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 inline constexpr Interval kAnything{-kInfinity, kNan};
 

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "karat/numerics/base/simd.hpp"
+#include "non_finite.hpp"
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "row_lanes.cpp"
 // clang-format off
@@ -30,7 +31,7 @@ size_t Powers(const LegalPower& power, const LegalRow& row, size_t keys) {
   const size_t done = keys / hn::Lanes(d) * hn::Lanes(d);
   const V from = hn::Set(d, power.from), to = hn::Set(d, power.to);
   const V multiplier = hn::Set(d, power.multiplier), least = hn::Set(d, power.least);
-  const auto tiny_bits = hn::BitCast(di, hn::Set(d, 0x1p-125f));
+  const auto tiny_bits = hn::BitCast(di, hn::Set(d, kTiny));
   const V infinity = hn::Set(d, HUGE_VALF);
   const auto operand = [&](V p) HWY_ATTR {
     const V product = hn::Mul(p, multiplier);

@@ -1,6 +1,9 @@
 // Highway loops with run-time dispatch. Subnormals are a template parameter, so that no loop asks.
 #include "softmax_rows.hpp"
 
+#include <bit>
+#include <cstdint>
+
 #include "karat/numerics/base/simd.hpp"
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "fast/softmax_rows.cpp"
@@ -78,8 +81,9 @@ struct Loops {
     const V vc = hn::Set(d, c), minus = hn::Set(d, -offset);
     for (size_t i = 0; i < a.rows; ++i) {
       const V r = hn::Set(d, row_scale[i]);
-      // Rows of one scale have the same factors.
-      const float* made = i > 0 && row_scale[i] == row_scale[i - 1] ? f.row(i - 1) : nullptr;
+      // Rows of one scale, its sign included, have the same factors.
+      const auto word = [&](size_t row) { return std::bit_cast<std::uint32_t>(row_scale[row]); };
+      const float* made = i > 0 && word(i) == word(i - 1) ? f.row(i - 1) : nullptr;
       for (size_t j = 0; j < a.stride; j += hn::Lanes(d)) {
         const V factor = made != nullptr ? hn::LoadU(d, made + j)
                                          : Product(Product(r, hn::LoadU(d, &column_scale[j])), vc);
